@@ -1,0 +1,3 @@
+//! The product: job files, durable runs, the command line and its views.
+
+pub mod job;
