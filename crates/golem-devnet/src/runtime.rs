@@ -1,0 +1,1 @@
+//! Placeholder, not in git: remove before merging main.
