@@ -1,1 +1,5 @@
-//! Being built.
+//! The SDK.
+
+pub mod journal;
+
+pub use golem_core as core;
