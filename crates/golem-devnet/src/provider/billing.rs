@@ -36,7 +36,9 @@ impl BillingTerms {
             coefficients: coefficients(offer.get(name::PRICING_COEFFICIENTS))
                 .unwrap_or_else(|| prices.coefficients().to_vec()),
             // An interval of zero would mean debit notes without end.
-            interval: agreed(name::DEBIT_NOTE_INTERVAL).filter(|time| !time.is_zero()).unwrap_or(usual_interval),
+            interval: agreed(name::DEBIT_NOTE_INTERVAL)
+                .filter(|time| !time.is_zero())
+                .unwrap_or(usual_interval),
             accept_timeout: agreed(name::ACCEPT_TIMEOUT),
             payment_timeout: agreed(name::PAYMENT_TIMEOUT),
             since: agreement.timestamp,
@@ -51,12 +53,17 @@ impl BillingTerms {
 
 /// Prices times usage plus the start price, rounded down to 18 places.
 pub(crate) fn cost(coefficients: &[f64], usage: &[f64]) -> Glm {
-    let Some((start, prices)) = coefficients.split_last() else { return Glm::ZERO };
+    let Some((start, prices)) = coefficients.split_last() else {
+        return Glm::ZERO;
+    };
     let mut sum = decimal_from_f64(*start).unwrap_or_default();
     for (price, used) in prices.iter().zip(usage) {
         let price = decimal_from_f64(*price).unwrap_or_default();
         let used = decimal_from_f64(*used).unwrap_or_default();
-        sum = price.checked_mul(used).and_then(|part| sum.checked_add(part)).unwrap_or(Decimal::MAX);
+        sum = price
+            .checked_mul(used)
+            .and_then(|part| sum.checked_add(part))
+            .unwrap_or(Decimal::MAX);
     }
     Glm::from_decimal_rounding_down(sum).unwrap_or_default()
 }
@@ -72,7 +79,10 @@ pub(crate) fn inflated(amount: Glm, factor: f64) -> Glm {
 /// Usage as bills report it: whole microseconds, so that prices times usage is exact.
 pub(crate) fn reported(usage: &[f64]) -> Vec<f64> {
     const MICROS: f64 = 1e6;
-    usage.iter().map(|counter| (counter * MICROS).floor() / MICROS).collect()
+    usage
+        .iter()
+        .map(|counter| (counter * MICROS).floor() / MICROS)
+        .collect()
 }
 
 /// How long from `now` to the next whole interval after `since`.
@@ -99,10 +109,18 @@ mod tests {
             ([0.1, 0.2, 0.0], [0.1, 0.2], "0.05"),
             ([0.002, 0.008, 0.0], [44.094_619, 0.0], "0.088189238"),
             // 21 places, of which three can't be paid.
-            ([0.000_002_777_777_778, 0.0, 0.0], [0.999_999, 0.0], "0.000002777775000222"),
+            (
+                [0.000_002_777_777_778, 0.0, 0.0],
+                [0.999_999, 0.0],
+                "0.000002777775000222",
+            ),
             ([0.0, 0.0, 0.0], [1e6, 1e6], "0"),
         ] {
-            assert_eq!(cost(&coefficients, &usage).to_string(), amount, "{coefficients:?} {usage:?}");
+            assert_eq!(
+                cost(&coefficients, &usage).to_string(),
+                amount,
+                "{coefficients:?} {usage:?}"
+            );
         }
         assert_eq!(cost(&[], &[1.0]), Glm::ZERO);
         assert_eq!(cost(&[0.1, 0.2, 1.0], &[]), Glm::ONE);
@@ -110,7 +128,10 @@ mod tests {
 
     #[test]
     fn usage_is_reported_in_microseconds_and_never_more_than_it_was() {
-        assert_eq!(reported(&[1.234_567_89, 0.0, 0.999_999_9]), [1.234_567, 0.0, 0.999_999]);
+        assert_eq!(
+            reported(&[1.234_567_89, 0.0, 0.999_999_9]),
+            [1.234_567, 0.0, 0.999_999]
+        );
     }
 
     #[test]
@@ -123,13 +144,20 @@ mod tests {
             ("2026-01-01T00:02:00.5Z", 120_000),
             ("2026-01-01T00:05:00Z", 60_500),
         ] {
-            assert_eq!(until_next(since, interval, now.parse().unwrap()), Duration::from_millis(left), "{now}");
+            assert_eq!(
+                until_next(since, interval, now.parse().unwrap()),
+                Duration::from_millis(left),
+                "{now}"
+            );
         }
     }
 
     #[test]
     fn inflated_bills_stay_payable() {
         assert_eq!(inflated("0.1".parse().unwrap(), 1.5).to_string(), "0.15");
-        assert_eq!(inflated("0.000000000000000001".parse().unwrap(), 1.5).to_string(), "0.000000000000000001");
+        assert_eq!(
+            inflated("0.000000000000000001".parse().unwrap(), 1.5).to_string(),
+            "0.000000000000000001"
+        );
     }
 }
