@@ -34,7 +34,7 @@ use toml::de::DeTable;
 use document::{Diagnostics, Section};
 pub use limits::Limits;
 pub use payload::{Image, Payload};
-pub use problem::{JobError, Problem, Problems};
+pub use problem::{JobError, Place, Problem, Problems};
 pub use source::{SourceError, TaskData};
 pub use steps::{RenderedAction, RenderedStep, Step};
 pub use tasks::{TaskIter, TaskSource, Tasks};
@@ -71,7 +71,7 @@ impl Job {
         })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = String::from_utf8_lossy(valid).matches('\n').count() + 1;
             JobError::NotUtf8 {
                 path: path.to_owned(),
                 line,

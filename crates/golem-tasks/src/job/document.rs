@@ -30,6 +30,8 @@ pub(super) struct Section<'a> {
     pub(super) span: Range<usize>,
     /// What its entries' names start with.
     prefix: String,
+    /// Keys that a mistyped key was taken for.
+    meant: Vec<String>,
     table: &'a DeTable<'a>,
 }
 
@@ -126,17 +128,25 @@ impl<'a> Section<'a> {
         known: &[&str],
         diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
-        for key in table.keys() {
-            if !known.contains(&key.get_ref().as_ref()) {
-                let help = schema::help_for_unknown(key.get_ref(), &name, known);
-                let message = format!("unknown key `{}` in {name}", key.get_ref());
-                diagnostics.report_with_help(key.span(), message, help);
-            }
+        let mut meant = Vec::new();
+        for key in table
+            .keys()
+            .filter(|key| !known.contains(&key.get_ref().as_ref()))
+        {
+            let message = format!("unknown key `{}` in {name}", key.get_ref());
+            let help = if let Some(close) = schema::closest(key.get_ref(), known.iter().copied()) {
+                meant.push(close.to_owned());
+                format!("did you mean `{close}`?")
+            } else {
+                schema::help_for_stranger(key.get_ref(), &name, known)
+            };
+            diagnostics.report_with_help(key.span(), message, help);
         }
         Self {
             name,
             span,
             prefix: String::new(),
+            meant,
             table,
         }
     }
@@ -150,11 +160,30 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A value that may be left out.
+    pub(super) fn value_or<'d, T>(
+        &self,
+        key: &str,
+        default: T,
+        diagnostics: &mut Diagnostics<'d>,
+        read: impl FnOnce(&Entry<'a>, &mut Diagnostics<'d>) -> Option<T>,
+    ) -> Option<T> {
+        match self.get(key) {
+            Some(entry) => read(&entry, diagnostics),
+            None => Some(default),
+        }
+    }
+
     /// The entries among `keys`, in the order of the file.
     pub(super) fn entries(&self, keys: &[&str]) -> Vec<Entry<'a>> {
         let mut found: Vec<_> = keys.iter().filter_map(|key| self.get(key)).collect();
         found.sort_by_key(|entry| entry.key_span.start);
         found
+    }
+
+    /// Is a key absent, and was no other key reported as a slip for it?
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        self.get(key).is_none() && !self.meant.iter().any(|meant| meant == key)
     }
 
     /// Are there keys that aren't among `known`? They were reported already.
@@ -243,12 +272,12 @@ impl<'a> Entry<'a> {
         let number = self.integer(diagnostics)?;
         let count = u32::try_from(number).ok().filter(|count| *count >= least);
         if count.is_none() {
-            let message = format!(
-                "`{}` must be a whole number from {least} to {}, found {number}",
-                self.name,
-                u32::MAX
-            );
-            diagnostics.report(self.span(), message);
+            let limit = if number < i64::from(least) {
+                format!("must be a whole number from {least} up")
+            } else {
+                format!("can't be more than {}", u32::MAX)
+            };
+            diagnostics.report(self.span(), format!("`{}` {limit}, found {number}", self.name));
         }
         count
     }
