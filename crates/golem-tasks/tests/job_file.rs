@@ -263,6 +263,12 @@ fn other_runtimes_need_no_image() {
 #[test]
 fn the_examples_are_good_job_files() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    for folder in fs::read_dir(&examples).unwrap() {
+        let path = folder.unwrap().path().join("job.toml");
+        if path.exists() {
+            Job::load(&path).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
     let job = Job::load(&examples.join("hello_world/job.toml")).unwrap();
     assert_eq!(job.tasks.len_hint(), Some(24));
     assert_eq!(
@@ -271,15 +277,41 @@ fn the_examples_are_good_job_files() {
     );
 }
 
+#[test]
+fn the_guide_shows_good_job_files() {
+    let guide = include_str!("../../../docs/job-file.md");
+    let folder = folder_with(&[
+        ("scene.blend", "x"),
+        ("frames/0001.png", "x"),
+        ("words.txt", "x\n"),
+    ]);
+    let mut shown = 0;
+    for block in guide
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+    {
+        // Parts of a job file are completed by what they leave out.
+        let mut text = block.to_owned();
+        for (section, missing) in [("[payload]", PAYLOAD), ("[tasks]", TASKS), ("[[steps]]", STEPS)] {
+            if !block.lines().any(|line| line.trim_start().starts_with(section)) {
+                text.push_str(missing);
+            }
+        }
+        parse_in(&folder, &text).unwrap_or_else(|error| panic!("{error}\n\n{text}"));
+        shown += 1;
+    }
+    assert!(shown >= 5, "only {shown} job files found in the guide");
+}
+
 // Sources.
 
 #[test]
 fn values_may_be_anything() {
     let text = with_tasks(
-        "[tasks]\nvalues = [\"a\", 1, -0x0, 1.5, true, [1], { b = { c = 2026-01-01 } }, 9223372036854775807]\n",
+        "[tasks]\nvalues = [\"a\", 1, 0x1F, 1.5, true, [1], { b = { c = 2026-01-01 } }, 9223372036854775807]\n",
     );
-    // Not every one of them has what the template asks for, but that is told when it is rendered.
-    let job = parse(&text.replace("-0x0", "0x1F")).unwrap();
+    let job = parse(&text).unwrap();
     let read = values(&job);
     assert_eq!(
         read,
@@ -454,6 +486,14 @@ fn templates_change_nothing_but_what_is_theirs() {
         ("{{ task.x }}-{{ task['y z'] }}", json!({"x": 1, "y z": 2}), "1-2"),
         ("{{ '%04d' | format(task) }}", json!(7), "0007"),
         ("{% if task > 1 %}big{% else %}small{% endif %}", json!(2), "big"),
+        ("{{ task.size | default(1) }}", json!({"x": 2}), "1"),
+        ("{% if task.y is defined %}y{% endif %}x", json!({"x": 2}), "x"),
+        (
+            "{% for n in task %}{{ n }}{% if not loop.last %},{% endif %}{% endfor %}",
+            json!([1, 2]),
+            "1,2",
+        ),
+        ("{% set n = task * 2 %}{{ n }}", json!(2), "4"),
         ("{{ index + 1 }}", json!(0), "1"),
         ("{% raw %}{{ kept }}{% endraw %}", json!(0), "{{ kept }}"),
     ] {
@@ -742,6 +782,7 @@ fn sources_that_make_no_sense_are_refused_with_their_own_line() {
         "csv = \"odd.csv\"",
         "jsonl = \"bad.jsonl\"",
         "lines = \"folder\"",
+        "csv = \"/dev/null\"",
     ]
     .iter()
     .map(|source| refused_in(&folder, &with_tasks(&format!("[tasks]\n{source}\n"))))

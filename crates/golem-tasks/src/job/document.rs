@@ -3,6 +3,7 @@
 //! Readers return `None` after they reported why, so that a section can go on and report what else is wrong.
 //! What the keys mean is left to the sections.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -12,14 +13,23 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use yagna_api::Glm;
 
-use super::problem::{JobError, Place, Problem, Problems};
+use super::problem::{JobError, MOST, Place, Problem, Problems};
 use super::schema;
 
 /// Collects the problems of one document.
 #[derive(Debug)]
 pub(super) struct Diagnostics<'t> {
     text: &'t str,
-    found: Vec<(Option<Range<usize>>, Problem)>,
+    /// Where each line begins.
+    lines: Vec<usize>,
+    found: Vec<Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    span: Option<Range<usize>>,
+    message: String,
+    help: Option<String>,
 }
 
 /// A table of the document whose keys are known.
@@ -46,8 +56,11 @@ pub(super) struct Entry<'a> {
 
 impl<'t> Diagnostics<'t> {
     pub(super) fn new(text: &'t str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
         Self {
             text,
+            lines,
             found: Vec::new(),
         }
     }
@@ -63,7 +76,7 @@ impl<'t> Diagnostics<'t> {
 
     /// The line, from 1, of a byte offset.
     pub(super) fn line(&self, offset: usize) -> usize {
-        Place::new(self.text, offset..offset).line()
+        self.lines.partition_point(|start| *start <= offset)
     }
 
     pub(super) fn report(&mut self, span: Range<usize>, message: impl Into<String>) {
@@ -84,33 +97,34 @@ impl<'t> Diagnostics<'t> {
         self.push(None, message.into(), Some(help.into()));
     }
 
-    /// A mistake in TOML's grammar.
-    pub(super) fn syntax_error(&mut self, error: &toml::de::Error) {
-        let span = error.span();
-        let line = span.as_ref().map(|span| self.line(span.start));
-        let known_line = self
-            .found
-            .iter()
-            .any(|(other, _)| other.as_ref().map(|span| self.line(span.start)) == line);
-        if !known_line {
-            // A second complaint about the same line is mostly an echo of the first.
-            let message = error.message().lines().collect::<Vec<_>>().join(", ");
-            self.push(span, format!("this is not TOML: {message}"), None);
+    /// Mistakes in TOML's grammar, one a line: a second complaint about a line is mostly an echo of the first.
+    pub(super) fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
+        let mut lines = BTreeSet::new();
+        for error in errors {
+            let span = error.span();
+            if lines.insert(span.as_ref().map(|span| self.line(span.start))) {
+                let message = error.message().lines().collect::<Vec<_>>().join(", ");
+                self.push(span, format!("this is not TOML: {message}"), None);
+            }
         }
     }
 
     pub(super) fn into_error(mut self, origin: &Path) -> JobError {
         self.found
-            .sort_by_key(|(span, _)| span.as_ref().map_or(0, |span| span.start));
-        JobError::Invalid(Problems::new(
-            origin,
-            self.found.into_iter().map(|(_, problem)| problem).collect(),
-        ))
+            .sort_by_key(|found| found.span.as_ref().map_or(0, |span| span.start));
+        let count = self.found.len();
+        let text = self.text;
+        let problem = |Found { span, message, help }| Problem {
+            place: span.map(|span| Place::new(text, span)),
+            message,
+            help,
+        };
+        let list = self.found.into_iter().take(MOST).map(problem).collect();
+        JobError::Invalid(Problems::new(origin, list, count))
     }
 
     fn push(&mut self, span: Option<Range<usize>>, message: String, help: Option<String>) {
-        let place = span.clone().map(|span| Place::new(self.text, span));
-        self.found.push((span, Problem { place, message, help }));
+        self.found.push(Found { span, message, help });
     }
 }
 

@@ -316,12 +316,12 @@ fn open(path: &Path) -> Result<File, SourceError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    // Opening a folder works on some systems and then fails in the middle of reading.
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+    // Asked before opening: opening a pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        let reason = "it is no regular file, and tasks are read more than once";
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
     }
-    Ok(file)
+    File::open(path).map_err(failed)
 }
 
 fn json_reason(error: &serde_json::Error) -> String {
