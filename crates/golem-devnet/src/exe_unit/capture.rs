@@ -163,8 +163,8 @@ mod tests {
         }
     }
 
-    fn text(text: &str) -> Option<Output> {
-        Some(Output::Text(text.to_owned()))
+    fn text(text: &str) -> Output {
+        Output::Text(text.to_owned())
     }
 
     #[test]
@@ -172,12 +172,12 @@ mod tests {
         let str = CaptureFormat::Str;
         for (mode, kept) in [
             (None, None),
-            (Some(at_end(None, None, None, str)), text("abcdefghij")),
-            (Some(at_end(Some(4), None, None, str)), text("abcd")),
-            (Some(at_end(None, Some(4), None, str)), text("ghij")),
-            (Some(at_end(None, None, Some(5), str)), text("abcij")),
-            (Some(at_end(None, None, Some(20), str)), text("abcdefghij")),
-            (Some(at_end(None, None, Some(10), str)), text("abcdefghij")),
+            (Some(at_end(None, None, None, str)), Some(text("abcdefghij"))),
+            (Some(at_end(Some(4), None, None, str)), Some(text("abcd"))),
+            (Some(at_end(None, Some(4), None, str)), Some(text("ghij"))),
+            (Some(at_end(None, None, Some(5), str)), Some(text("abcij"))),
+            (Some(at_end(None, None, Some(20), str)), Some(text("abcdefghij"))),
+            (Some(at_end(None, None, Some(10), str)), Some(text("abcdefghij"))),
             (Some(at_end(Some(0), None, None, str)), None),
             (Some(at_end(None, Some(0), None, str)), None),
             (
@@ -185,7 +185,7 @@ mod tests {
                     limit: Some(3),
                     format: None,
                 }),
-                text("abc"),
+                Some(text("abc")),
             ),
         ] {
             for size in [1, 3, 4, 10] {
@@ -202,7 +202,7 @@ mod tests {
     fn no_utf8_is_latin_1_in_results_and_bytes_where_asked() {
         let mut captured = Captured::new(Some(&at_end(None, None, None, CaptureFormat::Str)));
         captured.push(Bytes::from_static(b"\xffa\xe9"));
-        assert_eq!(captured.output(), text("\u{ff}a\u{e9}"));
+        assert_eq!(captured.output(), Some(text("\u{ff}a\u{e9}")));
         let mut captured = Captured::new(Some(&at_end(None, None, None, CaptureFormat::Bin)));
         captured.push(Bytes::from_static(b"\xffa"));
         assert_eq!(captured.output(), Some(Output::Bytes(vec![255, 97])));
@@ -233,8 +233,11 @@ mod tests {
             assert_eq!(told, sample);
         }
         let mut captured = Captured::new(Some(&mode));
-        assert_eq!(captured.push(Bytes::from_static(b"a\xff\xe2")), text("a\u{fffd}"));
-        assert_eq!(captured.end(), text("\u{fffd}"));
+        assert_eq!(
+            captured.push(Bytes::from_static(b"a\xff\xe2")),
+            Some(text("a\u{fffd}"))
+        );
+        assert_eq!(captured.end(), Some(text("\u{fffd}")));
     }
 
     #[test]
@@ -243,8 +246,8 @@ mod tests {
             limit: Some(4),
             format: None,
         }));
-        assert_eq!(captured.push(Bytes::from_static(b"abc")), text("abc"));
-        assert_eq!(captured.push(Bytes::from_static(b"def")), text("d"));
+        assert_eq!(captured.push(Bytes::from_static(b"abc")), Some(text("abc")));
+        assert_eq!(captured.push(Bytes::from_static(b"def")), Some(text("d")));
         assert_eq!(captured.push(Bytes::from_static(b"g")), None);
     }
 }

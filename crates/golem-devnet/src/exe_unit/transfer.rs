@@ -416,3 +416,6 @@ fn client() -> Result<&'static reqwest::Client, TransferError> {
         .as_ref()
         .map_err(|error| TransferError::Client(error.clone()))
 }
+
+#[cfg(test)]
+mod tests;
