@@ -11,4 +11,6 @@ pub mod explain;
 pub mod offer;
 pub mod payload;
 pub mod pricing;
+pub mod standing;
+pub mod tasks;
 pub mod terms;

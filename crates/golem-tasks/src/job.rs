@@ -34,13 +34,34 @@ use toml::de::DeTable;
 use document::{Diagnostics, Section};
 pub use limits::Limits;
 pub use payload::{Image, Payload};
-pub use problem::{JobError, Problem, Problems};
+pub use problem::{JobError, Place, Problem, Problems};
 pub use source::{SourceError, TaskData};
 pub use steps::{RenderedAction, RenderedStep, Step};
 pub use tasks::{TaskIter, TaskSource, Tasks};
 pub use template::RenderError;
 
 /// A job file, read and validated.
+///
+/// # Example
+/// ```
+/// use std::path::Path;
+/// use golem_tasks::job::{Job, RenderedAction};
+///
+/// let text = r#"
+///     [payload]
+///     image_tag = "golem/alpine:latest"
+///     [tasks]
+///     values = ["a b", "c"]
+///     [[steps]]
+///     run = "echo {{ task | shell }}"
+/// "#;
+/// let job = Job::parse(text, Path::new("job.toml"))?;
+/// let task = job.tasks.open()?.next().unwrap()?;
+/// let step = job.steps[0].render(&task)?;
+/// let line = vec!["-c".to_owned(), "echo 'a b'".to_owned()];
+/// assert_eq!(step.action, RenderedAction::Run { program: "/bin/sh".to_owned(), args: line });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The job file itself, as it was named.
@@ -71,7 +92,7 @@ impl Job {
         })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = String::from_utf8_lossy(valid).matches('\n').count() + 1;
             JobError::NotUtf8 {
                 path: path.to_owned(),
                 line,
@@ -90,9 +111,7 @@ impl Job {
         let (document, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             // What a broken document means is a guess, so its mistakes in grammar are all we report.
-            for error in errors {
-                diagnostics.syntax_error(&error);
-            }
+            diagnostics.syntax_errors(&errors);
             return Err(diagnostics.into_error(origin));
         }
         let folder = origin.parent().unwrap_or_else(|| Path::new(""));

@@ -3,6 +3,7 @@
 //! Readers return `None` after they reported why, so that a section can go on and report what else is wrong.
 //! What the keys mean is left to the sections.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -12,14 +13,23 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use yagna_api::Glm;
 
-use super::problem::{JobError, Place, Problem, Problems};
+use super::problem::{JobError, MOST, Place, Problem, Problems};
 use super::schema;
 
 /// Collects the problems of one document.
 #[derive(Debug)]
 pub(super) struct Diagnostics<'t> {
     text: &'t str,
-    found: Vec<(Option<Range<usize>>, Problem)>,
+    /// Where each line begins.
+    lines: Vec<usize>,
+    found: Vec<Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    span: Option<Range<usize>>,
+    message: String,
+    help: Option<String>,
 }
 
 /// A table of the document whose keys are known.
@@ -30,6 +40,8 @@ pub(super) struct Section<'a> {
     pub(super) span: Range<usize>,
     /// What its entries' names start with.
     prefix: String,
+    /// Keys that a mistyped key was taken for.
+    meant: Vec<String>,
     table: &'a DeTable<'a>,
 }
 
@@ -44,8 +56,11 @@ pub(super) struct Entry<'a> {
 
 impl<'t> Diagnostics<'t> {
     pub(super) fn new(text: &'t str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
         Self {
             text,
+            lines,
             found: Vec::new(),
         }
     }
@@ -61,7 +76,7 @@ impl<'t> Diagnostics<'t> {
 
     /// The line, from 1, of a byte offset.
     pub(super) fn line(&self, offset: usize) -> usize {
-        Place::new(self.text, offset..offset).line()
+        self.lines.partition_point(|start| *start <= offset)
     }
 
     pub(super) fn report(&mut self, span: Range<usize>, message: impl Into<String>) {
@@ -82,33 +97,34 @@ impl<'t> Diagnostics<'t> {
         self.push(None, message.into(), Some(help.into()));
     }
 
-    /// A mistake in TOML's grammar.
-    pub(super) fn syntax_error(&mut self, error: &toml::de::Error) {
-        let span = error.span();
-        let line = span.as_ref().map(|span| self.line(span.start));
-        let known_line = self
-            .found
-            .iter()
-            .any(|(other, _)| other.as_ref().map(|span| self.line(span.start)) == line);
-        if !known_line {
-            // A second complaint about the same line is mostly an echo of the first.
-            let message = error.message().lines().collect::<Vec<_>>().join(", ");
-            self.push(span, format!("this is not TOML: {message}"), None);
+    /// Mistakes in TOML's grammar, one a line: a second complaint about a line is mostly an echo of the first.
+    pub(super) fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
+        let mut lines = BTreeSet::new();
+        for error in errors {
+            let span = error.span();
+            if lines.insert(span.as_ref().map(|span| self.line(span.start))) {
+                let message = error.message().lines().collect::<Vec<_>>().join(", ");
+                self.push(span, format!("this is not TOML: {message}"), None);
+            }
         }
     }
 
     pub(super) fn into_error(mut self, origin: &Path) -> JobError {
         self.found
-            .sort_by_key(|(span, _)| span.as_ref().map_or(0, |span| span.start));
-        JobError::Invalid(Problems::new(
-            origin,
-            self.found.into_iter().map(|(_, problem)| problem).collect(),
-        ))
+            .sort_by_key(|found| found.span.as_ref().map_or(0, |span| span.start));
+        let count = self.found.len();
+        let text = self.text;
+        let problem = |Found { span, message, help }| Problem {
+            place: span.map(|span| Place::new(text, span)),
+            message,
+            help,
+        };
+        let list = self.found.into_iter().take(MOST).map(problem).collect();
+        JobError::Invalid(Problems::new(origin, list, count))
     }
 
     fn push(&mut self, span: Option<Range<usize>>, message: String, help: Option<String>) {
-        let place = span.clone().map(|span| Place::new(self.text, span));
-        self.found.push((span, Problem { place, message, help }));
+        self.found.push(Found { span, message, help });
     }
 }
 
@@ -126,17 +142,25 @@ impl<'a> Section<'a> {
         known: &[&str],
         diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
-        for key in table.keys() {
-            if !known.contains(&key.get_ref().as_ref()) {
-                let help = schema::help_for_unknown(key.get_ref(), &name, known);
-                let message = format!("unknown key `{}` in {name}", key.get_ref());
-                diagnostics.report_with_help(key.span(), message, help);
-            }
+        let mut meant = Vec::new();
+        for key in table
+            .keys()
+            .filter(|key| !known.contains(&key.get_ref().as_ref()))
+        {
+            let message = format!("unknown key `{}` in {name}", key.get_ref());
+            let help = if let Some(close) = schema::closest(key.get_ref(), known.iter().copied()) {
+                meant.push(close.to_owned());
+                format!("did you mean `{close}`?")
+            } else {
+                schema::help_for_stranger(key.get_ref(), &name, known)
+            };
+            diagnostics.report_with_help(key.span(), message, help);
         }
         Self {
             name,
             span,
             prefix: String::new(),
+            meant,
             table,
         }
     }
@@ -150,11 +174,30 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A value that may be left out.
+    pub(super) fn value_or<'d, T>(
+        &self,
+        key: &str,
+        default: T,
+        diagnostics: &mut Diagnostics<'d>,
+        read: impl FnOnce(&Entry<'a>, &mut Diagnostics<'d>) -> Option<T>,
+    ) -> Option<T> {
+        match self.get(key) {
+            Some(entry) => read(&entry, diagnostics),
+            None => Some(default),
+        }
+    }
+
     /// The entries among `keys`, in the order of the file.
     pub(super) fn entries(&self, keys: &[&str]) -> Vec<Entry<'a>> {
         let mut found: Vec<_> = keys.iter().filter_map(|key| self.get(key)).collect();
         found.sort_by_key(|entry| entry.key_span.start);
         found
+    }
+
+    /// Is a key absent, and was no other key reported as a slip for it?
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        self.get(key).is_none() && !self.meant.iter().any(|meant| meant == key)
     }
 
     /// Are there keys that aren't among `known`? They were reported already.
@@ -243,12 +286,12 @@ impl<'a> Entry<'a> {
         let number = self.integer(diagnostics)?;
         let count = u32::try_from(number).ok().filter(|count| *count >= least);
         if count.is_none() {
-            let message = format!(
-                "`{}` must be a whole number from {least} to {}, found {number}",
-                self.name,
-                u32::MAX
-            );
-            diagnostics.report(self.span(), message);
+            let limit = if number < i64::from(least) {
+                format!("must be a whole number from {least} up")
+            } else {
+                format!("can't be more than {}", u32::MAX)
+            };
+            diagnostics.report(self.span(), format!("`{}` {limit}, found {number}", self.name));
         }
         count
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use yagna_api::Glm;
 
 use super::document::{Diagnostics, Entry, Section};
-use super::payload::optional;
 use super::schema;
 
 /// What a run may take and cost. Every limit has a default, so the section may be left out.
@@ -54,24 +53,30 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         return Some(defaults);
     }
     let section = top.section("limits", schema::LIMITS, diagnostics)?;
-    let task_timeout = optional(&section, "task_timeout", diagnostics, Entry::duration);
-    let retries = optional(&section, "retries", diagnostics, |entry, diagnostics| {
+    let money = |entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>| entry.money(diagnostics).map(Some);
+    let expiration = section.value_or("expiration", defaults.expiration, diagnostics, Entry::duration);
+    let longest = expiration.map_or(defaults.task_timeout, |run| run.min(defaults.task_timeout));
+    let task_timeout = section.value_or("task_timeout", longest, diagnostics, Entry::duration);
+    let retries = section.value_or("retries", defaults.retries, diagnostics, |entry, diagnostics| {
         entry.count(0, diagnostics)
     });
-    let workers = optional(&section, "workers", diagnostics, |entry, diagnostics| {
+    let workers = section.value_or("workers", defaults.workers, diagnostics, |entry, diagnostics| {
         entry.count(1, diagnostics)
     });
-    let budget = optional(&section, "budget", diagnostics, budget);
-    let max_price = optional(&section, "max_price", diagnostics, Entry::money);
-    let max_price_per_hour = optional(&section, "max_price_per_hour", diagnostics, Entry::money);
-    let max_start_price = optional(&section, "max_start_price", diagnostics, Entry::money);
-    let expiration = optional(&section, "expiration", diagnostics, Entry::duration);
-    let idle_timeout = optional(&section, "idle_timeout", diagnostics, Entry::duration);
+    let budget = section.value_or("budget", defaults.budget, diagnostics, budget);
+    let max_price = section.value_or("max_price", None, diagnostics, money);
+    let max_price_per_hour = section.value_or("max_price_per_hour", None, diagnostics, money);
+    let max_start_price = section.value_or("max_start_price", None, diagnostics, money);
+    let idle_timeout = section.value_or(
+        "idle_timeout",
+        defaults.idle_timeout,
+        diagnostics,
+        Entry::duration,
+    );
 
-    let expiration = expiration?.unwrap_or(defaults.expiration);
-    let task_timeout = task_timeout?;
+    let (expiration, task_timeout) = (expiration?, task_timeout?);
     if let Some(entry) = section.get("task_timeout")
-        && task_timeout.is_some_and(|timeout| timeout > expiration)
+        && task_timeout > expiration
     {
         diagnostics.report_with_help(
             entry.span(),
@@ -81,15 +86,15 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         return None;
     }
     Some(Limits {
-        task_timeout: task_timeout.unwrap_or_else(|| defaults.task_timeout.min(expiration)),
-        retries: retries?.unwrap_or(defaults.retries),
-        workers: workers?.unwrap_or(defaults.workers),
-        budget: budget?.unwrap_or(defaults.budget),
+        task_timeout,
+        retries: retries?,
+        workers: workers?,
+        budget: budget?,
         max_price: max_price?,
         max_price_per_hour: max_price_per_hour?,
         max_start_price: max_start_price?,
         expiration,
-        idle_timeout: idle_timeout?.unwrap_or(defaults.idle_timeout),
+        idle_timeout: idle_timeout?,
     })
 }
 

@@ -42,7 +42,7 @@ pub enum Image {
 }
 
 pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Payload> {
-    if top.get("payload").is_none() {
+    if top.lacks("payload") {
         diagnostics.missing(
             "the section [payload] is missing",
             "say which machine the work needs, for example\n\n    [payload]\n    image_tag = \"golem/alpine:latest\"",
@@ -50,86 +50,75 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         return None;
     }
     let section = top.section("payload", schema::PAYLOAD, diagnostics)?;
-    let runtime = optional(&section, "runtime", diagnostics, |entry, diagnostics| {
-        entry.text(diagnostics).map(str::to_owned)
-    });
-    let runtime = runtime.map(|runtime| runtime.unwrap_or_else(|| VM.to_owned()));
+    let text =
+        |entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>| entry.text(diagnostics).map(str::to_owned);
+    let runtime = section.value_or("runtime", VM.to_owned(), diagnostics, text);
     let image = image(&section, runtime.as_deref(), diagnostics);
-    let min_mem_gib = optional(&section, "min_mem_gib", diagnostics, Entry::amount);
-    let min_storage_gib = optional(&section, "min_storage_gib", diagnostics, Entry::amount);
-    let min_cpu_threads = optional(&section, "min_cpu_threads", diagnostics, |entry, diagnostics| {
+    let min_mem_gib = section.value_or("min_mem_gib", 0.5, diagnostics, Entry::amount);
+    let min_storage_gib = section.value_or("min_storage_gib", 2.0, diagnostics, Entry::amount);
+    let min_cpu_threads = section.value_or("min_cpu_threads", 1, diagnostics, |entry, diagnostics| {
         entry.count(1, diagnostics)
     });
-    let capabilities = optional(&section, "capabilities", diagnostics, |entry, diagnostics| {
+    let capabilities = section.value_or("capabilities", Vec::new(), diagnostics, |entry, diagnostics| {
         let items = entry.list("a list of strings such as [\"vpn\"]", diagnostics)?;
-        items
-            .iter()
-            .map(|item| item.text(diagnostics).map(str::to_owned))
-            .collect()
+        items.iter().map(|item| text(item, diagnostics)).collect()
     });
     Some(Payload {
         runtime: runtime?,
-        image: image?,
-        min_mem_gib: min_mem_gib?.unwrap_or(0.5),
-        min_storage_gib: min_storage_gib?.unwrap_or(2.0),
-        min_cpu_threads: min_cpu_threads?.unwrap_or(1),
-        capabilities: capabilities?.unwrap_or_default(),
+        image: image.ok()?,
+        min_mem_gib: min_mem_gib?,
+        min_storage_gib: min_storage_gib?,
+        min_cpu_threads: min_cpu_threads?,
+        capabilities: capabilities?,
     })
 }
 
-/// A value that may be left out: the outer `None` means that it was reported.
-pub(super) fn optional<'a, 'd, T>(
-    section: &Section<'a>,
-    key: &str,
-    diagnostics: &mut Diagnostics<'d>,
-    read: impl FnOnce(&Entry<'a>, &mut Diagnostics<'d>) -> Option<T>,
-) -> Option<Option<T>> {
-    match section.get(key) {
-        Some(entry) => read(&entry, diagnostics).map(Some),
-        None => Some(None),
-    }
-}
+/// A problem that was reported.
+struct Reported;
 
+/// The image, which other runtimes may do without.
 fn image(
     section: &Section<'_>,
     runtime: Option<&str>,
     diagnostics: &mut Diagnostics<'_>,
-) -> Option<Option<Image>> {
-    let hash = optional(section, "image_hash", diagnostics, hash);
-    let tag = optional(section, "image_tag", diagnostics, tag);
-    let url = optional(section, "image_url", diagnostics, url);
-    let second = section
-        .get("image_tag")
-        .filter(|_| section.get("image_hash").is_some());
-    let second = second.or_else(|| {
-        section
-            .get("image_tag")
-            .filter(|_| section.get("image_url").is_some())
-    });
-    if let Some(tag) = second {
+) -> Result<Option<Image>, Reported> {
+    let mut read =
+        |key: &str, read: fn(&Entry<'_>, &mut Diagnostics<'_>) -> Option<String>| match section.get(key) {
+            Some(entry) => read(&entry, diagnostics).map(Some).ok_or(Reported),
+            None => Ok(None),
+        };
+    let (hash, tag, url) = (
+        read("image_hash", hash),
+        read("image_tag", tag),
+        read("image_url", url),
+    );
+    if let Some(tag) = section.get("image_tag")
+        && (section.get("image_hash").is_some() || section.get("image_url").is_some())
+    {
         diagnostics.report_with_help(
             tag.key_span,
             "the image is named twice",
             "keep `image_tag` alone, or `image_hash` with or without `image_url`",
         );
-        return None;
+        return Err(Reported);
     }
     match (hash?, tag?, url?) {
-        (Some(hash), None, Some(url)) => Some(Some(Image::Url { url, hash })),
+        (Some(hash), None, Some(url)) => Ok(Some(Image::Url { url, hash })),
         (None, None, Some(_)) => {
             let span = section
                 .get("image_url")
-                .map_or(section.span.clone(), |entry| entry.key_span);
+                .map_or_else(|| section.span.clone(), |entry| entry.key_span);
             diagnostics.report_with_help(
                 span,
                 "`image_url` needs `image_hash`: providers check what they fetched",
                 "add image_hash = \"<the SHA-3 hash of the image in hex>\"",
             );
-            None
+            Err(Reported)
         }
-        (Some(hash), ..) => Some(Some(Image::Hash(hash))),
-        (None, Some(tag), _) => Some(Some(Image::Tag(tag))),
+        (Some(hash), ..) => Ok(Some(Image::Hash(hash))),
+        (None, Some(tag), _) => Ok(Some(Image::Tag(tag))),
         (None, None, None) if runtime.is_none_or(|runtime| runtime == VM) => {
+            // A key that is none may well have been meant for the image.
             if !section.has_unknown(schema::PAYLOAD) {
                 diagnostics.report_with_help(
                     section.span.clone(),
@@ -137,9 +126,9 @@ fn image(
                     "add image_tag = \"golem/alpine:latest\", or image_hash, or image_url with image_hash",
                 );
             }
-            None
+            Err(Reported)
         }
-        (None, None, None) => Some(None),
+        (None, None, None) => Ok(None),
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Problems shown at once; a reader mends a few at a time.
-const SHOWN: usize = 10;
+/// Problems told at once; a reader mends a few at a time.
+pub(super) const MOST: usize = 10;
 /// Characters of a line shown around a problem.
 const WINDOW: usize = 100;
 
@@ -34,13 +34,14 @@ pub enum JobError {
     Invalid(Problems),
 }
 
-/// The problems of one job file, in the order of its lines.
+/// The problems of one job file, in the order of its lines, at most ten of them.
 ///
 /// Printed, they are one message to show as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     origin: PathBuf,
     list: Vec<Problem>,
+    count: usize,
 }
 
 /// One thing wrong with a job file.
@@ -68,35 +69,38 @@ pub struct Place {
 }
 
 impl Problems {
-    pub(super) fn new(origin: &Path, list: Vec<Problem>) -> Self {
+    pub(super) fn new(origin: &Path, list: Vec<Problem>, count: usize) -> Self {
         Self {
             origin: origin.to_owned(),
             list,
+            count,
         }
     }
 
-    /// Every problem found.
+    /// The first problems.
     pub fn list(&self) -> &[Problem] {
         &self.list
+    }
+
+    /// How many problems there are in all.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, problem) in self.list.iter().take(SHOWN).enumerate() {
+        for (number, problem) in self.list.iter().enumerate() {
             if number > 0 {
                 f.write_str("\n\n")?;
             }
             problem.write(&self.origin, f)?;
         }
-        match self.list.len() {
+        let (count, shown, origin) = (self.count, self.list.len(), self.origin.display());
+        match count {
             0 | 1 => Ok(()),
-            count if count <= SHOWN => write!(f, "\n\n{count} problems in {}", self.origin.display()),
-            count => write!(
-                f,
-                "\n\n{count} problems in {}, the first {SHOWN} shown",
-                self.origin.display()
-            ),
+            _ if count == shown => write!(f, "\n\n{count} problems in {origin}"),
+            _ => write!(f, "\n\n{count} problems in {origin}, the first {shown} shown"),
         }
     }
 }
@@ -135,11 +139,6 @@ impl Problem {
 }
 
 impl Place {
-    /// The line, from 1.
-    pub fn line(&self) -> usize {
-        self.line
-    }
-
     /// The place of a byte range; a range over several lines is marked on its first one.
     pub(super) fn new(text: &str, span: Range<usize>) -> Self {
         let start = floor_boundary(text, span.start);

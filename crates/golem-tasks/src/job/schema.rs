@@ -49,6 +49,9 @@ pub(super) const LIMITS: &[&str] = &[
     "idle_timeout",
 ];
 
+/// Filters of templates beside those of every Jinja.
+pub(super) const FILTERS: &[&str] = &["basename", "stem", "extension", "json", "shell"];
+
 /// Where a key that is right elsewhere belongs.
 const HOMES: &[(&str, &[&str])] = &[
     ("[payload]", PAYLOAD),
@@ -57,7 +60,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("[[steps]]", ACTIONS),
 ];
 
-/// Words people write for a key, by what they mean.
+/// Words people write for a key or a filter, by what they mean.
 const OTHER_WORDS: &[(&str, &str)] = &[
     ("args", "run"),
     ("cmd", "run"),
@@ -69,6 +72,8 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("dst", "to"),
     ("exec", "run"),
     ("expires", "expiration"),
+    ("ext", "extension"),
+    ("filename", "basename"),
     ("files", "glob"),
     ("hash", "image_hash"),
     ("image", "image_tag"),
@@ -82,6 +87,7 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("memory", "min_mem_gib"),
     ("output", "to"),
     ("package", "payload"),
+    ("quote", "shell"),
     ("ram", "min_mem_gib"),
     ("script", "run"),
     ("shell", "run"),
@@ -93,18 +99,16 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("target", "to"),
     ("threads", "min_cpu_threads"),
     ("timeout", "task_timeout"),
+    ("tojson", "json"),
     ("tries", "retries"),
     ("url", "image_url"),
 ];
 
-/// The mend for a key that `section` doesn't have.
-pub(super) fn help_for_unknown(key: &str, section: &str, known: &[&str]) -> String {
-    if let Some(close) = closest(key, known.iter().copied()) {
-        return format!("did you mean `{close}`?");
-    }
+/// The mend for a key that `section` doesn't have and that is like none of its own.
+pub(super) fn help_for_stranger(key: &str, section: &str, known: &[&str]) -> String {
     if let Some((home, _)) = HOMES
         .iter()
-        .find(|(home, keys)| *home != section && keys.contains(&key) && !known.contains(&key))
+        .find(|(home, keys)| *home != section && keys.contains(&key))
     {
         return format!("`{key}` belongs in {home}");
     }
@@ -157,11 +161,11 @@ mod tests {
     #[test]
     fn a_key_of_another_section_is_sent_home() {
         assert_eq!(
-            help_for_unknown("retries", "[tasks]", TASKS),
+            help_for_stranger("retries", "[tasks]", TASKS),
             "`retries` belongs in [limits]"
         );
         assert_eq!(
-            help_for_unknown("xyzzy", "`range`", RANGE),
+            help_for_stranger("xyzzy", "`range`", RANGE),
             "the keys here are `start`, `end` and `step`"
         );
     }
@@ -176,6 +180,7 @@ mod tests {
                 RANGE,
                 STEP,
                 LIMITS,
+                FILTERS,
                 &["from", "to", "data", "text"],
             ];
             assert!(known.iter().any(|keys| keys.contains(meant)), "{word} -> {meant}");

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -266,18 +266,19 @@ impl<R: Read> Csv<R> {
 ///
 /// Relative patterns start at `folder`, and what they find is relative to it again.
 pub(super) fn glob_files(pattern: &str, folder: &Path) -> Result<Vec<String>, SourceError> {
-    let absolute = Path::new(pattern).is_absolute() || folder.as_os_str().is_empty();
-    let full = if absolute {
+    // A leading `./` is lost in what is found, so it may not be looked for there either.
+    let folder: PathBuf = folder
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .collect();
+    let whole = Path::new(pattern).is_absolute() || folder.as_os_str().is_empty();
+    let full = if whole {
         pattern.to_owned()
     } else {
-        let folder = folder.to_str().ok_or_else(|| SourceError::FileName {
-            path: folder.to_owned(),
-        })?;
-        format!(
-            "{}{}{pattern}",
-            glob::Pattern::escape(folder),
-            std::path::MAIN_SEPARATOR
-        )
+        let name = folder
+            .to_str()
+            .ok_or_else(|| SourceError::FileName { path: folder.clone() })?;
+        format!("{}{MAIN_SEPARATOR}{pattern}", glob::Pattern::escape(name))
     };
     let options = glob::MatchOptions {
         require_literal_leading_dot: true,
@@ -296,10 +297,10 @@ pub(super) fn glob_files(pattern: &str, folder: &Path) -> Result<Vec<String>, So
         if !path.is_file() {
             continue;
         }
-        let shown = if absolute {
+        let shown = if whole {
             path.as_path()
         } else {
-            path.strip_prefix(folder).unwrap_or(&path)
+            path.strip_prefix(&folder).unwrap_or(&path)
         };
         match shown.to_str() {
             Some(text) => files.push(text.to_owned()),
@@ -315,12 +316,12 @@ fn open(path: &Path) -> Result<File, SourceError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    // Opening a folder works on some systems and then fails in the middle of reading.
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+    // Asked before opening: opening a pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        let reason = "it is no regular file, and tasks are read more than once";
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
     }
-    Ok(file)
+    File::open(path).map_err(failed)
 }
 
 fn json_reason(error: &serde_json::Error) -> String {

@@ -152,7 +152,7 @@ pub(super) fn read(
     folder: &Arc<Path>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<ReadTasks> {
-    if top.get("tasks").is_none() {
+    if top.lacks("tasks") {
         diagnostics.missing(
             "the section [tasks] is missing",
             "say what the tasks are, for example\n\n    [tasks]\n    range = { start = 0, end = 24 }",
@@ -231,7 +231,8 @@ fn range(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<TaskSou
         number("step", Some(1)),
     );
     let (start, end, step) = (start??, end?, step??);
-    let place = |key: &str| -> Range<usize> { table.get(key).map_or(entry.span(), |entry| entry.span()) };
+    let place =
+        |key: &str| -> Range<usize> { table.get(key).map_or_else(|| entry.span(), |entry| entry.span()) };
     if step == 0 {
         diagnostics.report(place("step"), "a range with a step of 0 never gets anywhere");
         return None;

@@ -4,19 +4,23 @@
 //! What isn't there is an error, never an empty string. Comments are TOML's: Jinja's `{#` would be found in a
 //! shell's `${#name}`.
 
+mod filters;
+mod places;
+
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use minijinja::value::Serde;
+use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::Value as Json;
 use toml::de::DeValue;
 
 use super::document::{Diagnostics, Entry};
 use super::schema;
 use super::source::TaskData;
+use filters::{defined, plain_text};
+use places::{block_around, literal_offset, missing_column, sole_expression, word};
 
 /// What templates may use.
 const VARIABLES: [&str; 2] = ["task", "index"];
@@ -34,10 +38,17 @@ pub struct RenderError {
     pub task: Option<u64>,
     /// What is wrong.
     pub reason: String,
-    pub(super) help: Option<String>,
-    /// The whole string in the job file, and the part of its content that is meant.
-    pub(super) span: Range<usize>,
-    pub(super) part: Option<Range<usize>>,
+    marks: Box<Marks>,
+}
+
+/// What only the reader of a job file's text has a use for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Marks {
+    help: Option<String>,
+    /// The whole string in the job file.
+    span: Range<usize>,
+    /// The part of its content that is meant.
+    part: Option<Range<usize>>,
 }
 
 /// Where a string stands: that decides what it may use.
@@ -100,29 +111,10 @@ pub(super) enum JsonTemplate {
 
 impl Compiler {
     pub(super) fn new() -> Self {
-        let mut env = Environment::new();
-        let syntax = SyntaxConfig::builder()
-            .comment_delimiters("{{#", "#}}")
-            .keep_trailing_newline(true)
-            .build()
-            .expect("the three start markers differ");
-        env.set_syntax(syntax);
-        env.set_undefined_behavior(UndefinedBehavior::Strict);
-        env.set_auto_escape_callback(|_| AutoEscape::None);
-        env.set_debug(true); // errors say which part of a template they mean
-        env.set_formatter(|out, _state, value| {
-            let written = match value.kind() {
-                ValueKind::Undefined => Ok(()),
-                _ => out.write_str(&plain_text(value)?),
-            };
-            written.map_err(Error::from)
-        });
-        env.add_filter("basename", |path: String| file_part(&path, Path::file_name));
-        env.add_filter("stem", |path: String| file_part(&path, Path::file_stem));
-        env.add_filter("extension", |path: String| file_part(&path, Path::extension));
-        env.add_filter("json", |value: &Value| json_text(defined(value)?));
-        env.add_filter("shell", |value: &Value| shell_word(&plain_text(defined(value)?)?));
-        Self { env, count: 0 }
+        Self {
+            env: filters::environment(),
+            count: 0,
+        }
     }
 
     pub(super) fn finish(self) -> Engine {
@@ -214,14 +206,14 @@ impl Compiler {
             }
             sound = false;
             let mut error = text.refuse(String::new(), None);
-            error.part = word(source, variable);
+            error.marks.part = word(source, variable);
             if VARIABLES.contains(&variable.as_str()) {
                 error.reason = format!("`{variable}` has no value in the setup");
-                error.help =
+                error.marks.help =
                     Some("setup runs once per provider, before any task: use it in [[steps]]".to_owned());
             } else {
                 error.reason = format!("templates have no variable `{variable}`");
-                error.help = match (scope, schema::closest(variable, VARIABLES.into_iter())) {
+                error.marks.help = match (scope, schema::closest(variable, VARIABLES.into_iter())) {
                     (Scope::Setup, _) => Some("in the setup there are no variables at all".to_owned()),
                     (Scope::Task, Some(close)) => Some(format!("did you mean `{close}`?")),
                     (Scope::Task, None) => Some("there are `task`, its columns, and `index`".to_owned()),
@@ -294,7 +286,7 @@ impl Text {
         let value = self.evaluate(*start, source, scene)?;
         serde_json::to_value(&value).map_err(|error| {
             let mut refused = self.refuse(format!("JSON can't hold the value: {error}"), scene.task);
-            refused.part = Some(*start..*start + source.len());
+            refused.marks.part = Some(*start..*start + source.len());
             refused
         })
     }
@@ -312,9 +304,11 @@ impl Text {
             label: self.label.clone(),
             task: task.map(|task| task.index),
             reason,
-            help: None,
-            span: self.span.clone(),
-            part: None,
+            marks: Box::new(Marks {
+                help: None,
+                span: self.span.clone(),
+                part: None,
+            }),
         }
     }
 
@@ -326,15 +320,39 @@ impl Text {
             None => error.kind().to_string(),
         };
         let mut failure = self.refuse(reason, task);
-        let part = error.range();
-        if error.kind() == ErrorKind::UndefinedError {
-            let meant = part.clone().and_then(|part| source.get(part)).unwrap_or(source);
-            if let Some((reason, help)) = task.and_then(|task| missing_column(meant, &task.value)) {
-                failure.reason = reason;
-                failure.help = Some(help);
+        let mut part = error.range().filter(|part| source.get(part.clone()).is_some());
+        match error.kind() {
+            ErrorKind::SyntaxError => {
+                failure.marks.help = Some(
+                    "a `{{` or `{%` that is no template goes between {% raw %} and {% endraw %}".to_owned(),
+                );
             }
+            ErrorKind::UnknownFilter => {
+                let name = part.clone().map_or("", |part| &source[part]);
+                failure.reason = format!("there is no filter `{name}`");
+                failure.marks.help = Some(match schema::closest(name, schema::FILTERS.iter().copied()) {
+                    Some(close) => format!("did you mean `{close}`?"),
+                    None => format!(
+                        "there are {} and those of Jinja",
+                        schema::list(schema::FILTERS, "and")
+                    ),
+                });
+            }
+            ErrorKind::UndefinedError => {
+                // The engine names a filter where it was the filter that had nothing to work on.
+                let named = part.clone().filter(|part| source[part.clone()].contains("task."));
+                let block = block_around(source, part.as_ref().map_or(0, |part| part.start));
+                let searched = named.unwrap_or(block);
+                let missing = task.and_then(|task| missing_column(&source[searched.clone()], &task.value));
+                if let Some(missing) = missing {
+                    failure.reason = missing.reason;
+                    failure.marks.help = Some(missing.help);
+                    part = Some(searched.start + missing.part.start..searched.start + missing.part.end);
+                }
+            }
+            _ => {}
         }
-        failure.part = part.map(|part| part.start + start..part.end + start);
+        failure.marks.part = part.map(|part| part.start + start..part.end + start);
         failure
     }
 }
@@ -354,215 +372,22 @@ impl JsonTemplate {
 }
 
 impl RenderError {
+    /// Adds the mend.
+    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.marks.help = Some(help.into());
+        self
+    }
+
     /// Reports it at its place in the job file.
     pub(super) fn report(self, prefix: &str, diagnostics: &mut Diagnostics<'_>) {
-        let raw = diagnostics.raw(self.span.clone());
-        let span = self.part.map_or(self.span.clone(), |part| {
-            let at = |offset| self.span.start + literal_offset(raw, offset);
-            at(part.start)..at(part.end)
-        });
+        let Marks { help, span, part } = *self.marks;
+        let raw = diagnostics.raw(span.clone());
+        let at = |offset| span.start + literal_offset(raw, offset);
+        let meant = part.map_or_else(|| span.clone(), |part| at(part.start)..at(part.end));
         let message = format!("{prefix}{}", self.reason);
-        match self.help {
-            Some(help) => diagnostics.report_with_help(span, message, help),
-            None => diagnostics.report(span, message),
+        match help {
+            Some(help) => diagnostics.report_with_help(meant, message, help),
+            None => diagnostics.report(meant, message),
         }
-    }
-}
-
-/// Refuses a value that isn't there, which the engine lets pass into filters that take any value.
-fn defined(value: &Value) -> Result<&Value, Error> {
-    if value.is_undefined() {
-        Err(Error::from(ErrorKind::UndefinedError))
-    } else {
-        Ok(value)
-    }
-}
-
-/// A string as it is, anything else as JSON.
-fn plain_text(value: &Value) -> Result<String, Error> {
-    match value.as_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => json_text(value),
-    }
-}
-
-fn json_text(value: &Value) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|error| {
-        Error::new(
-            ErrorKind::InvalidOperation,
-            format!("JSON can't hold the value: {error}"),
-        )
-    })
-}
-
-fn file_part(path: &str, part: fn(&Path) -> Option<&std::ffi::OsStr>) -> String {
-    part(Path::new(path))
-        .map(|part| part.to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-/// One word for a POSIX shell, quoted where it must be.
-fn shell_word(text: &str) -> Result<String, Error> {
-    if text.contains('\0') {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "no shell can take a NUL character",
-        ));
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:+@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return Ok(text.to_owned());
-    }
-    Ok(format!("'{}'", text.replace('\'', r"'\''")))
-}
-
-/// The inside of a string that is one `{{ }}` and nothing else, and where it starts.
-fn sole_expression(source: &str) -> Option<(usize, &str)> {
-    let inside = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-    let inside = inside.strip_prefix(['-', '+']).unwrap_or(inside);
-    let inside = inside.strip_suffix(['-', '+']).unwrap_or(inside);
-    if ["{{", "}}", "{%"].iter().any(|marker| inside.contains(marker)) {
-        return None;
-    }
-    Some((source.find(inside)?, inside))
-}
-
-/// Says which column of the task a template asks for in vain.
-fn missing_column(source: &str, task: &Json) -> Option<(String, String)> {
-    for (at, _) in source.match_indices("task.") {
-        let column: String = source[at + "task.".len()..]
-            .chars()
-            .take_while(|c| is_word(*c))
-            .collect();
-        match task {
-            Json::Object(columns) if columns.contains_key(&column) || column.is_empty() => {}
-            Json::Object(columns) => {
-                let names: Vec<&str> = columns.keys().map(String::as_str).collect();
-                let help = match schema::closest(&column, names.iter().copied()) {
-                    Some(close) => format!("did you mean `task.{close}`?"),
-                    None if names.is_empty() => "it has no columns at all".to_owned(),
-                    None => format!("it has {}", schema::list(&names, "and")),
-                };
-                return Some((format!("the task has no column `{column}`"), help));
-            }
-            _ => {
-                let reason = format!("the task is no table, so it has no column `{column}`");
-                return Some((reason, "write {{ task }} for the task itself".to_owned()));
-            }
-        }
-    }
-    None
-}
-
-/// Where a variable stands in a template.
-fn word(source: &str, variable: &str) -> Option<Range<usize>> {
-    let first = source.find("{{").into_iter().chain(source.find("{%")).min()?;
-    source
-        .match_indices(variable)
-        .map(|(at, _)| at..at + variable.len())
-        .find(|range| {
-            let before = source[..range.start].chars().next_back();
-            let after = source[range.end..].chars().next();
-            range.start > first
-                && !before.is_some_and(|c| is_word(c) || c == '.')
-                && !after.is_some_and(is_word)
-        })
-}
-
-fn is_word(c: char) -> bool {
-    c == '_' || c.is_alphanumeric()
-}
-
-/// Where in a TOML string as it is written a byte of its content stands.
-fn literal_offset(raw: &str, content_offset: usize) -> usize {
-    let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") {
-        3
-    } else {
-        1
-    };
-    let mut at = quotes;
-    if quotes == 3 {
-        let newline = ["\r\n", "\n"]
-            .into_iter()
-            .find(|newline| raw[at..].starts_with(newline));
-        at += newline.map_or(0, str::len);
-    }
-    if raw.starts_with('\'') {
-        return at + content_offset;
-    }
-    let mut passed = 0;
-    while passed < content_offset
-        && let Some(c) = raw[at..].chars().next()
-    {
-        if c != '\\' {
-            at += c.len_utf8();
-            passed += c.len_utf8();
-            continue;
-        }
-        let escape = raw[at + 1..].chars().next();
-        let digits = match escape {
-            Some('x') => 2,
-            Some('u') => 4,
-            Some('U') => 8,
-            Some(c) if c.is_whitespace() => {
-                // A line end behind a backslash and the space around it stand for nothing.
-                at += 1 + raw[at + 1..]
-                    .find(|c: char| !c.is_whitespace())
-                    .unwrap_or(raw.len() - at - 1);
-                continue;
-            }
-            _ => 0,
-        };
-        let code = raw
-            .get(at + 2..at + 2 + digits)
-            .and_then(|code| u32::from_str_radix(code, 16).ok());
-        at += 1 + escape.map_or(0, char::len_utf8) + digits;
-        passed += code.and_then(char::from_u32).map_or(1, char::len_utf8);
-    }
-    at.min(raw.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_for_a_shell_where_they_must_be() {
-        for (text, quoted) in [
-            ("frames/0001.png", "frames/0001.png"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$(rm -rf /)", "'$(rm -rf /)'"),
-            ("-x;y", "'-x;y'"),
-            ("~", "'~'"),
-        ] {
-            assert_eq!(shell_word(text).unwrap(), quoted);
-        }
-        assert!(shell_word("a\0b").is_err());
-    }
-
-    #[test]
-    fn an_offset_in_a_string_is_found_in_the_file() {
-        for (raw, content, offset) in [
-            (r#""abc {{ x }}""#, "abc {{ x }}", "x"),
-            (r"'a\b {{ x }}'", r"a\b {{ x }}", "x"),
-            (r#""a\t\u017b\"{{ x }}""#, "a\tŻ\"{{ x }}", "x"),
-            ("\"\"\"\nline\n{{ x }}\"\"\"", "line\n{{ x }}", "x"),
-            ("'''\r\nline {{ x }}'''", "line {{ x }}", "x"),
-            ("\"\"\"a \\\n   {{ x }}\"\"\"", "a {{ x }}", "x"),
-        ] {
-            let at = literal_offset(raw, content.find(offset).unwrap());
-            assert_eq!(&raw[at..=at], offset, "{raw}");
-        }
-        assert_eq!(literal_offset("\"a\\", 9), 3);
-    }
-
-    #[test]
-    fn a_sole_expression_is_told_from_a_template() {
-        assert_eq!(sole_expression("{{ task }}"), Some((2, " task ")));
-        assert_eq!(sole_expression(" {{- task.a -}} "), Some((4, " task.a ")));
-        assert_eq!(sole_expression("{{ a }} {{ b }}"), None);
-        assert_eq!(sole_expression("n {{ a }}"), None);
     }
 }

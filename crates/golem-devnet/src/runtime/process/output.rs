@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ pub(super) enum Pipe {
 /// Gives the pipe back in the second case. With nobody to receive it, output is read and dropped.
 pub(super) async fn forward<R: AsyncRead + Unpin>(
     pipe: Option<R>,
-    kind: fn(bytes::Bytes) -> Output,
+    kind: fn(Bytes) -> Output,
     output: &mpsc::Sender<Output>,
     ended: &CancellationToken,
 ) -> Option<R> {
@@ -52,13 +52,23 @@ pub(super) async fn forward<R: AsyncRead + Unpin>(
                 () = ended.cancelled() => continue,
             }
         };
-        match read {
+        let count = match read {
             Ok(0) | Err(_) => return None,
-            Ok(count) if ended.is_cancelled() => left = left.saturating_sub(count),
-            Ok(_) => {}
+            Ok(count) => count,
+        };
+        if ended.is_cancelled() {
+            left = left.saturating_sub(count);
         }
+        // A few bytes must not keep a big buffer for as long as somebody keeps them.
+        let piece = if count < PIECE / 4 {
+            let piece = Bytes::copy_from_slice(&buffer);
+            buffer.clear();
+            piece
+        } else {
+            buffer.split().freeze()
+        };
         // Nobody listens any more: the program may finish all the same.
-        drop(output.send(kind(buffer.split().freeze())).await);
+        drop(output.send(kind(piece)).await);
     }
 }
 
