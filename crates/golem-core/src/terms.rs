@@ -10,7 +10,7 @@ use yagna_api::properties::name;
 use yagna_api::{Properties, Timestamp};
 
 use crate::caps::Refusal;
-use crate::offer::{OfferTerms, plain};
+use crate::offer::{OfferTerms, plain, whole};
 
 /// By how much debit notes may come early before there are too many.
 const NOTES_GRACE: Duration = Duration::from_secs(30);
@@ -156,17 +156,7 @@ fn no_platform(policy: &TermsPolicy, offer: &OfferTerms) -> Refusal {
 
 /// A term in whole seconds, as providers take it: a whole number that 32 bits hold.
 fn seconds(properties: &Properties, property: &str) -> Option<Duration> {
-    let value = properties.get(property)?;
-    let whole = value.as_u64().or_else(|| {
-        let number = value.as_f64()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the range is checked first"
-        )]
-        (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u64)
-    });
-    let whole = u32::try_from(whole?).ok()?;
+    let whole = whole(properties.get(property)?)?;
     Some(Duration::from_secs(whole.into()))
 }
 
