@@ -51,6 +51,9 @@ impl TermsPolicy {
 /// Where it gives us too little time, the interval and the payment time-out are raised to what we need, which
 /// providers take within limits of their own; but none takes an accept time-out above its own, so too short a
 /// one is a refusal.
+///
+/// A provider's draft is an offer too: where the answer to it equals our last counter-proposal, all is agreed; where
+/// it differs, the provider changed its terms, and may be answered again or left.
 pub fn counter_terms(
     demand: &NewDemand,
     offer: &OfferTerms,
@@ -371,6 +374,35 @@ mod tests {
             );
         }
         assert!(AgreedTerms::default().allows_notes(u32::MAX, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_draft_that_takes_our_terms_settles_them() {
+        for mid_agreement_payments in [false, true] {
+            let policy = TermsPolicy {
+                mid_agreement_payments,
+                debit_interval_at_least: Duration::from_secs(300),
+                ..TermsPolicy::new(PLATFORM)
+            };
+            let answer = |offer: &OfferTerms| counter_terms(&our_demand(), offer, &policy, now()).unwrap();
+            let counter = answer(&offer(|_| ()));
+            // A provider takes over our times, and drops the terms that we left out.
+            let draft = offer(|offer| {
+                for term in [
+                    name::ACCEPT_TIMEOUT,
+                    name::DEBIT_NOTE_INTERVAL,
+                    name::PAYMENT_TIMEOUT,
+                ] {
+                    match counter.properties.get(term) {
+                        Some(value) => offer.set(term, value.clone()),
+                        None => drop(offer.remove(term)),
+                    }
+                }
+            });
+            assert_eq!(answer(&draft), counter);
+            let changed = offer(|offer| offer.set(name::ACCEPT_TIMEOUT, 60));
+            assert_ne!(answer(&changed), counter);
+        }
     }
 
     fn term() -> impl Strategy<Value = Value> {
