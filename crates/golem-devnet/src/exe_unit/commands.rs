@@ -84,6 +84,7 @@ pub(super) async fn carry_out(unit: Arc<Unit>, batch: Arc<Batch>) {
         }
     }
     batch.finished();
+    unit.state().batch_ended(&batch, &unit.config);
 }
 
 async fn one(

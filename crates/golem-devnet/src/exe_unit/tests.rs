@@ -435,6 +435,31 @@ async fn ended_batches_are_forgotten_in_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn big_outputs_are_forgotten_before_their_number_is_reached() {
+    let runtime = ScriptedRuntime::new().on("big", &[], ScriptedAnswer::ok().stdout(vec![b'x'; 1000]));
+    let stand = Stand::with(
+        &runtime,
+        ExeUnitConfig {
+            kept_output: 3500,
+            ..ExeUnitConfig::default()
+        },
+    )
+    .await;
+    stand.run(vec![deploy(), start()]).await;
+    let mut batches = Vec::new();
+    for _ in 0..6 {
+        let batch = stand.exec(vec![run("big", &[])]).await;
+        stand.all(&batch).await;
+        batches.push(batch);
+    }
+    let mut known = 0;
+    for batch in &batches {
+        known += usize::from(stand.service.results(batch, Duration::ZERO, None).await.is_ok());
+    }
+    assert_eq!(known, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_daemon_that_refuses_gets_no_exe_unit() {
     let port = Arc::new(FakePort {
         refuses_binding: true,

@@ -341,8 +341,26 @@ fn built_folders(folder: &Folder, table: &mut String) -> io::Result<()> {
             bind(table, &dir, &root.join("sys").join(name), "bind,ro");
         }
     }
+    name_servers(root, table)?;
     // The kernel gives the inner namespaces a /proc of their own only where the outer one has a whole one.
     bind(table, Path::new("/proc"), &root.join("proc"), "rbind");
+    Ok(())
+}
+
+/// `/run` is the activity's own, but many hosts keep there what `/etc/resolv.conf` leads to.
+fn name_servers(root: &Path, table: &mut String) -> io::Result<()> {
+    let Ok(file) = fs::canonicalize("/etc/resolv.conf") else {
+        return Ok(());
+    };
+    let Ok(path) = file.strip_prefix("/run") else {
+        return Ok(());
+    };
+    let inside = root.join("run").join(path);
+    if let Some(dir) = inside.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    fs::write(&inside, "")?;
+    bind(table, &file, &inside, "bind,ro");
     Ok(())
 }
 
