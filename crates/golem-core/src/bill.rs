@@ -218,6 +218,12 @@ impl BillProblem {
         }
     }
 
+    /// Is it no fault of the provider's to be held against it? So it is with a debit note that was overtaken by a
+    /// newer one: nothing is to be done about it.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Self::Shrank { .. })
+    }
+
     /// What may be owed at the most, where that is known; otherwise what was accepted before.
     pub fn owed(&self) -> Glm {
         match self {

@@ -203,8 +203,15 @@ fn debit_notes_add_up() {
     meter.accepted(glm("0.15"));
     meter.report(&[90.0, 40.0]);
     assert_eq!(check_note(&note("0.2", json!([60, 20])), &meter), Ok(()));
+    let late = check_note(&note("0.19", json!([60, 20])), &meter);
+    assert!(late.as_ref().unwrap_err().is_harmless());
+    assert!(
+        !check_note(&note("9", json!([60, 20])), &meter)
+            .unwrap_err()
+            .is_harmless()
+    );
     assert_eq!(
-        problem(check_note(&note("0.19", json!([60, 20])), &meter)),
+        problem(late),
         (
             "asks for 0.19 GLM in all, less than the 0.2 GLM accepted before".to_owned(),
             "0.2".to_owned()
