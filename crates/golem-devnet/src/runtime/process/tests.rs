@@ -515,7 +515,7 @@ async fn nothing_survives_when_the_whole_devnet_is_killed() {
         return;
     }
     let (marker, base) = (unique(), tempfile::tempdir().unwrap());
-    let mut devnet = Command::new(std::env::current_exe().unwrap())
+    let mut devnet = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
             "runtime::process::tests::holds_an_activity_until_it_is_killed",
