@@ -281,6 +281,8 @@ mod tests {
                 "29 s for accepting a debit note is less than the 30 s we need".to_owned()
             )
         );
+        let just_enough = offer(|offer| offer.set(name::ACCEPT_TIMEOUT, 30));
+        assert!(counter_terms(&our_demand(), &just_enough, &policy, now()).is_ok());
         let other = TermsPolicy::new("erc20-polygon-glm");
         assert_eq!(
             refuse(&our_demand(), &offer(|_| ()), &other),

@@ -314,6 +314,10 @@ fn what_was_reported_bounds_the_cpu_of_an_invoice() {
     let check = |amount| check_invoice(&invoice(amount, &["a"]), &pricing(), &[(&a, &meter)], at(5000));
     assert_eq!(check("0.41"), Ok(()));
     assert!(check("0.411").is_err());
+    // A report that is ahead of our clock leaves the CPU it reported: 0.1 + 0.13 + 0.02.
+    let mut ahead = Meter::new(start(), 2);
+    ahead.report(&[500.0, 10.0]);
+    assert_eq!(ahead.ceiling(&pricing(), at(100)), glm("0.25"));
 }
 
 #[test]
