@@ -30,6 +30,7 @@ use self::batch::Batch;
 use crate::port::{ExeUnitService, Port, PortResult};
 use crate::runtime::{Instance, Runtime, RuntimeError};
 
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// Batches whose results are kept whatever their size.
 const ALWAYS_KEPT: usize = 2;
 
@@ -345,7 +346,7 @@ impl Unit {
     }
 
     async fn report_usage(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(self.config.usage_interval);
+        let mut ticks = tokio::time::interval(self.config.usage_interval.max(SHORTEST_INTERVAL));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.cancel.run_until_cancelled(ticks.tick()).await.is_some() {
             self.tell_usage().await;

@@ -375,6 +375,21 @@ async fn a_death_takes_the_exe_unit_off_the_bus_and_its_results_never_come() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_in_the_runtime_is_the_commands_failure() {
+    let runtime = scripted().when(|program, _| {
+        assert_ne!(program, "panic", "as asked for");
+        None
+    });
+    let stand = Stand::ready(&runtime).await;
+    let results = stand.run(vec![run("panic", &[])]).await;
+    assert_eq!(
+        results[0].message.as_deref(),
+        Some("Runtime error: the runtime panicked")
+    );
+    assert_eq!(stand.run(vec![run("echo", &[])]).await[0].result, Outcome::Ok);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_ends_what_hangs_and_refuses_what_comes() {
     let stand = Stand::ready(&scripted()).await;
     let batch = stand.exec(vec![run("hang", &[])]).await;

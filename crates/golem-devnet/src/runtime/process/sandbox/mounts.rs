@@ -215,6 +215,10 @@ impl Mount {
         let mut fields = line.split(|byte| *byte == b' ');
         let path = PathBuf::from(OsStr::from_bytes(&unescape(fields.nth(4)?)));
         let options = std::str::from_utf8(fields.next()?).ok()?;
+        // To touch one of these may start a mount, and wait for a server that is off.
+        if fields.skip_while(|field| *field != b"-").nth(1) == Some(b"autofs") {
+            return None;
+        }
         let kept = [
             "ro",
             "nosuid",
@@ -292,6 +296,7 @@ mod tests {
         assert_eq!(mount.path, Path::new("/mnt/with blank"));
         assert_eq!(mount.flags, ",nosuid,nodev,relatime");
         assert!(Mount::parse(b"").is_none());
+        assert!(Mount::parse(b"28 27 0:25 / /net rw,relatime shared:1 - autofs auto rw").is_none());
     }
 
     #[test]
