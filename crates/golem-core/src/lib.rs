@@ -11,6 +11,7 @@ pub mod explain;
 pub mod offer;
 pub mod payload;
 pub mod pricing;
+pub mod run;
 pub mod standing;
 pub mod tasks;
 pub mod terms;

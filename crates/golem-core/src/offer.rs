@@ -104,6 +104,20 @@ fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A whole number that 32 bits hold, `8.0` as well as `8`.
+pub(crate) fn whole(value: &Value) -> Option<u32> {
+    let whole = value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range is checked first"
+        )]
+        (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u64)
+    });
+    u32::try_from(whole?).ok()
+}
+
 fn provider_name(issuer: &NodeId, properties: &Properties) -> String {
     let name = properties.text(name::NODE_NAME).map(plain).unwrap_or_default();
     if name.is_empty() {
@@ -117,17 +131,7 @@ fn threads(properties: &Properties) -> Result<u32, OfferProblem> {
     let value = properties
         .get(name::CPU_THREADS)
         .ok_or(OfferProblem::Missing(name::CPU_THREADS))?;
-    let whole = value.as_u64().or_else(|| {
-        let number = value.as_f64()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the range is checked first"
-        )]
-        (number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u64)
-    });
-    whole
-        .and_then(|whole| u32::try_from(whole).ok())
+    whole(value)
         .filter(|threads| *threads > 0)
         .ok_or_else(|| OfferProblem::Threads(plain(&value.to_string())))
 }

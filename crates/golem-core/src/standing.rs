@@ -24,8 +24,13 @@ impl Standings {
 
     /// Leaves a provider alone for a while; the answer is until when.
     pub fn set_back(&mut self, provider: &NodeId, now: Timestamp) -> Timestamp {
-        let standing = self.0.entry(provider.clone()).or_insert(Standing { failures: 0, until: now });
-        let pause = Self::FIRST.saturating_mul(1 << standing.failures.min(16)).min(Self::LONGEST);
+        let standing = self.0.entry(provider.clone()).or_insert(Standing {
+            failures: 0,
+            until: now,
+        });
+        let pause = Self::FIRST
+            .saturating_mul(1 << standing.failures.min(16))
+            .min(Self::LONGEST);
         standing.failures += 1;
         standing.until = after(now, pause);
         standing.until

@@ -135,10 +135,19 @@ impl TaskQueue {
     fn start(&mut self, mut waiting: Waiting, provider: &NodeId) -> AssignedTask {
         waiting.attempts += 1;
         let assigned = AssignedTask {
-            attempt: Attempt { task: waiting.task, number: waiting.attempts },
+            attempt: Attempt {
+                task: waiting.task,
+                number: waiting.attempts,
+            },
             data: Arc::clone(&waiting.data),
         };
-        self.running.insert(waiting.task, Running { waiting, on: provider.clone() });
+        self.running.insert(
+            waiting.task,
+            Running {
+                waiting,
+                on: provider.clone(),
+            },
+        );
         assigned
     }
 
@@ -153,7 +162,9 @@ impl TaskQueue {
 
     /// A try failed.
     pub fn failed(&mut self, attempt: Attempt, kind: FailureKind, now: Timestamp) -> Verdict {
-        let Some(Running { mut waiting, on }) = self.finish(attempt) else { return Verdict::Old };
+        let Some(Running { mut waiting, on }) = self.finish(attempt) else {
+            return Verdict::Old;
+        };
         waiting.failures += 1;
         if waiting.failures >= self.most_failures || !kind.may_succeed_elsewhere() {
             self.failed += 1;
@@ -169,7 +180,9 @@ impl TaskQueue {
 
     /// A try was given up through no fault of the task: it doesn't count. `false` when it was an old one.
     pub fn cancelled(&mut self, attempt: Attempt) -> bool {
-        let Some(Running { waiting, .. }) = self.finish(attempt) else { return false };
+        let Some(Running { waiting, .. }) = self.finish(attempt) else {
+            return false;
+        };
         // The try's number isn't taken back: a late outcome of it must not pass for the next one's.
         self.again.push_front(waiting);
         true
@@ -177,7 +190,9 @@ impl TaskQueue {
 
     /// Has this task failed somewhere else than on this provider?
     pub fn failed_elsewhere(&self, task: TaskId, provider: &NodeId) -> bool {
-        self.running.get(&task).is_some_and(|running| running.waiting.failed_on.iter().any(|on| on != provider))
+        self.running
+            .get(&task)
+            .is_some_and(|running| running.waiting.failed_on.iter().any(|on| on != provider))
     }
 
     fn finish(&mut self, attempt: Attempt) -> Option<Running> {
@@ -239,7 +254,10 @@ mod tests {
         queue.add("a".into(), at(0));
         queue.close();
         let first = queue.take(&node(1), 5, false, at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(first, FailureKind::CommandFailed, at(1)), Verdict::Retry);
+        assert_eq!(
+            queue.failed(first, FailureKind::CommandFailed, at(1)),
+            Verdict::Retry
+        );
         assert!(queue.take(&node(1), 5, false, at(1)).is_empty());
         let second = queue.take(&node(2), 5, false, at(1)).remove(0).attempt;
         assert_eq!(second.number, 2);
@@ -259,7 +277,11 @@ mod tests {
         queue.add("a".into(), at(0));
         let first = queue.take(&node(1), 1, false, at(0)).remove(0).attempt;
         queue.failed(first, FailureKind::CommandFailed, at(0));
-        assert_eq!(queue.take(&node(1), 1, false, at(20)).len(), 1, "waited long enough");
+        assert_eq!(
+            queue.take(&node(1), 1, false, at(20)).len(),
+            1,
+            "waited long enough"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use yagna_api::properties::name;
 use yagna_api::{Properties, Timestamp};
 
 use crate::caps::Refusal;
-use crate::offer::{OfferTerms, plain};
+use crate::offer::{OfferTerms, plain, whole};
 
 /// By how much debit notes may come early before there are too many.
 const NOTES_GRACE: Duration = Duration::from_secs(30);
@@ -51,6 +51,9 @@ impl TermsPolicy {
 /// Where it gives us too little time, the interval and the payment time-out are raised to what we need, which
 /// providers take within limits of their own; but none takes an accept time-out above its own, so too short a
 /// one is a refusal.
+///
+/// A provider's draft is an offer too: where the answer to it equals our last counter-proposal, all is agreed; where
+/// it differs, the provider changed its terms, and may be answered again or left.
 pub fn counter_terms(
     demand: &NewDemand,
     offer: &OfferTerms,
@@ -156,17 +159,7 @@ fn no_platform(policy: &TermsPolicy, offer: &OfferTerms) -> Refusal {
 
 /// A term in whole seconds, as providers take it: a whole number that 32 bits hold.
 fn seconds(properties: &Properties, property: &str) -> Option<Duration> {
-    let value = properties.get(property)?;
-    let whole = value.as_u64().or_else(|| {
-        let number = value.as_f64()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the range is checked first"
-        )]
-        (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u64)
-    });
-    let whole = u32::try_from(whole?).ok()?;
+    let whole = whole(properties.get(property)?)?;
     Some(Duration::from_secs(whole.into()))
 }
 
@@ -288,6 +281,8 @@ mod tests {
                 "29 s for accepting a debit note is less than the 30 s we need".to_owned()
             )
         );
+        let just_enough = offer(|offer| offer.set(name::ACCEPT_TIMEOUT, 30));
+        assert!(counter_terms(&our_demand(), &just_enough, &policy, now()).is_ok());
         let other = TermsPolicy::new("erc20-polygon-glm");
         assert_eq!(
             refuse(&our_demand(), &offer(|_| ()), &other),
@@ -381,6 +376,35 @@ mod tests {
             );
         }
         assert!(AgreedTerms::default().allows_notes(u32::MAX, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_draft_that_takes_our_terms_settles_them() {
+        for mid_agreement_payments in [false, true] {
+            let policy = TermsPolicy {
+                mid_agreement_payments,
+                debit_interval_at_least: Duration::from_secs(300),
+                ..TermsPolicy::new(PLATFORM)
+            };
+            let answer = |offer: &OfferTerms| counter_terms(&our_demand(), offer, &policy, now()).unwrap();
+            let counter = answer(&offer(|_| ()));
+            // A provider takes over our times, and drops the terms that we left out.
+            let draft = offer(|offer| {
+                for term in [
+                    name::ACCEPT_TIMEOUT,
+                    name::DEBIT_NOTE_INTERVAL,
+                    name::PAYMENT_TIMEOUT,
+                ] {
+                    match counter.properties.get(term) {
+                        Some(value) => offer.set(term, value.clone()),
+                        None => drop(offer.remove(term)),
+                    }
+                }
+            });
+            assert_eq!(answer(&draft), counter);
+            let changed = offer(|offer| offer.set(name::ACCEPT_TIMEOUT, 60));
+            assert_ne!(answer(&changed), counter);
+        }
     }
 
     fn term() -> impl Strategy<Value = Value> {

@@ -11,7 +11,7 @@ mod transfer;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -30,6 +30,10 @@ use self::batch::Batch;
 use crate::port::{ExeUnitService, Port, PortResult};
 use crate::runtime::{Instance, Runtime, RuntimeError};
 
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// Batches whose results are kept whatever their size.
+const ALWAYS_KEPT: usize = 2;
+
 /// How an exe-unit behaves.
 #[derive(Debug, Clone)]
 pub struct ExeUnitConfig {
@@ -43,8 +47,10 @@ pub struct ExeUnitConfig {
     /// The most that is kept of each output stream of a command, in bytes; a command that writes more, into a capture
     /// without a limit, fails.
     pub max_captured: u64,
-    /// So many ended batches can still be asked for their results.
+    /// So many batches can still be asked for their results; older ones that have ended are forgotten.
     pub kept_batches: usize,
+    /// The same by the size of their captured output, in bytes. The last two batches are always kept.
+    pub kept_output: u64,
 }
 
 impl Default for ExeUnitConfig {
@@ -55,6 +61,7 @@ impl Default for ExeUnitConfig {
             replay_streams: true,
             max_captured: 16 * 1024 * 1024,
             kept_batches: 256,
+            kept_output: 64 * 1024 * 1024,
         }
     }
 }
@@ -120,6 +127,8 @@ struct UnitState {
     ending: bool,
     batches: HashMap<BatchId, Arc<Batch>>,
     order: VecDeque<BatchId>,
+    /// What the ended ones of them hold of output.
+    output: u64,
 }
 
 impl ExeUnit {
@@ -152,6 +161,7 @@ impl ExeUnit {
                 ending: false,
                 batches: HashMap::new(),
                 order: VecDeque::new(),
+                output: 0,
             }),
             tasks: TaskTracker::new(),
             cancel: cancel.clone(),
@@ -161,7 +171,7 @@ impl ExeUnit {
             activity: activity.clone(),
             source,
         };
-        port.bind_exe_unit(&activity, Arc::new(Service(Arc::clone(&unit))))
+        port.bind_exe_unit(&activity, Arc::new(Service(Arc::downgrade(&unit))))
             .await
             .map_err(refused)?;
         let initialized = ActivityState {
@@ -215,13 +225,19 @@ impl ExeUnit {
     }
 }
 
-/// What the bus holds: it doesn't keep the unit's tasks alive.
+/// What the bus holds: it doesn't keep the unit and its machine alive.
 #[derive(Debug)]
-struct Service(Arc<Unit>);
+struct Service(Weak<Unit>);
+
+impl Service {
+    fn unit(&self) -> PortResult<Arc<Unit>> {
+        self.0.upgrade().ok_or_else(gone)
+    }
+}
 
 impl ExeUnitService for Service {
     fn exec(&self, batch: BatchId, script: Script) -> BoxFuture<'_, PortResult<()>> {
-        Box::pin(async move { self.0.exec(batch, script) })
+        Box::pin(async move { self.unit()?.exec(batch, script) })
     }
 
     fn results<'a>(
@@ -231,7 +247,8 @@ impl ExeUnitService for Service {
         command: Option<u32>,
     ) -> BoxFuture<'a, PortResult<Vec<CommandResult>>> {
         Box::pin(async move {
-            let found = self.0.state().batches.get(batch).cloned();
+            // Only the batch is held while we wait, not the unit.
+            let found = self.unit()?.state().batches.get(batch).cloned();
             let Some(found) = found else {
                 return Err(refusal(404, format!("Not found: batch_id = {batch}")));
             };
@@ -240,7 +257,10 @@ impl ExeUnitService for Service {
     }
 
     fn events(&self, batch: &BatchId) -> BoxStream<'static, RuntimeEvent> {
-        let found = self.0.state().batches.get(batch).cloned();
+        let found = self
+            .unit()
+            .ok()
+            .and_then(|unit| unit.state().batches.get(batch).cloned());
         found.map_or_else(|| stream::empty().boxed(), |batch| batch.events())
     }
 }
@@ -254,10 +274,7 @@ impl Unit {
 
     fn exec(self: &Arc<Self>, id: BatchId, script: Script) -> PortResult<()> {
         if self.cancel.is_cancelled() {
-            return Err(refusal(
-                500,
-                "GSB error: Bad request: endpoint address not found".to_owned(),
-            ));
+            return Err(gone());
         }
         let batch = Batch::new(
             id.clone(),
@@ -276,7 +293,7 @@ impl Unit {
             }
             state.batches.insert(id.clone(), Arc::clone(&batch));
             state.order.push_back(id);
-            state.forget_old(self.config.kept_batches);
+            state.forget_old(&self.config);
         }
         self.tasks.spawn(commands::carry_out(Arc::clone(self), batch));
         Ok(())
@@ -329,7 +346,7 @@ impl Unit {
     }
 
     async fn report_usage(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(self.config.usage_interval);
+        let mut ticks = tokio::time::interval(self.config.usage_interval.max(SHORTEST_INTERVAL));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.cancel.run_until_cancelled(ticks.tick()).await.is_some() {
             self.tell_usage().await;
@@ -361,14 +378,22 @@ impl Unit {
 }
 
 impl UnitState {
-    fn forget_old(&mut self, kept: usize) {
-        while self.order.len() > kept.max(1) {
+    /// Counts what an ended batch holds.
+    fn batch_ended(&mut self, batch: &Batch, config: &ExeUnitConfig) {
+        self.output += batch.output_size();
+        self.forget_old(config);
+    }
+
+    fn forget_old(&mut self, config: &ExeUnitConfig) {
+        while self.order.len() > ALWAYS_KEPT
+            && (self.order.len() > config.kept_batches || self.output > config.kept_output)
+        {
             let oldest = self.order.front().and_then(|id| self.batches.get(id));
             if oldest.is_some_and(|batch| !batch.is_finished()) {
                 return;
             }
-            if let Some(id) = self.order.pop_front() {
-                self.batches.remove(&id);
+            if let Some(batch) = self.order.pop_front().and_then(|id| self.batches.remove(&id)) {
+                self.output = self.output.saturating_sub(batch.output_size());
             }
         }
     }
@@ -381,6 +406,13 @@ impl fmt::Debug for Unit {
             .field("state", &self.state().pair)
             .finish_non_exhaustive()
     }
+}
+
+fn gone() -> ApiError {
+    refusal(
+        500,
+        "GSB error: Bad request: endpoint address not found".to_owned(),
+    )
 }
 
 fn refusal(status: u16, message: String) -> ApiError {

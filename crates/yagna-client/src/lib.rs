@@ -1,5 +1,6 @@
 //! Speaks the yagna daemon's contract.
 
+mod bus;
 mod client;
 mod error;
 mod events;
@@ -9,6 +10,8 @@ mod transport;
 
 pub use reqwest::Url;
 
+pub use crate::bus::value::{BusValue, BusValueError};
+pub use crate::bus::{BusFault, BusRequest, BusSession};
 pub use crate::client::Client;
 pub use crate::error::{ClientError, Disposition};
 pub use crate::events::{EventStream, Polled};

@@ -182,6 +182,15 @@ impl Batch {
         self.seen.borrow().finished
     }
 
+    /// How much captured output it holds.
+    pub(super) fn output_size(&self) -> u64 {
+        self.log()
+            .commands
+            .iter()
+            .map(|command| command.stdout.size() + command.stderr.size())
+            .sum()
+    }
+
     /// The results up to a command, or of the whole script: as soon as that is done, or what there is after `wait`.
     ///
     /// As with Golem's own exe-unit, a batch that failed early is waited for to the end of `wait`, unless the failed

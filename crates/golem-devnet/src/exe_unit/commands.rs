@@ -1,7 +1,9 @@
 //! Carrying out a script, command by command, in the order and the states that Golem's exe-unit allows.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use yagna_api::activity::{Command, Deploy, Progress, Run, State, StatePair, Volumes};
 
@@ -84,6 +86,7 @@ pub(super) async fn carry_out(unit: Arc<Unit>, batch: Arc<Batch>) {
         }
     }
     batch.finished();
+    unit.state().batch_ended(&batch, &unit.config);
 }
 
 async fn one(
@@ -119,11 +122,13 @@ async fn one(
             Command::Sign(_) | Command::Terminate(_) => Ok(()),
         }
     };
-    let done = batch
-        .interrupt
-        .run_until_cancelled(work)
-        .await
-        .unwrap_or_else(|| Err(interrupted()));
+    // A panic must neither keep the requestor waiting nor leave the activity busy for ever.
+    let work = AssertUnwindSafe(work).catch_unwind();
+    let done = match batch.interrupt.run_until_cancelled(work).await {
+        Some(Ok(done)) => done,
+        Some(Err(_)) => Err(CommandError::Other("the runtime panicked".to_owned())),
+        None => Err(interrupted()),
+    };
     if matches!(done, Err(CommandError::Died)) || unit.cancel.is_cancelled() {
         return done;
     }

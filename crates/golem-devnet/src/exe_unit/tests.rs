@@ -375,6 +375,21 @@ async fn a_death_takes_the_exe_unit_off_the_bus_and_its_results_never_come() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_in_the_runtime_is_the_commands_failure() {
+    let runtime = scripted().when(|program, _| {
+        assert_ne!(program, "panic", "as asked for");
+        None
+    });
+    let stand = Stand::ready(&runtime).await;
+    let results = stand.run(vec![run("panic", &[])]).await;
+    assert_eq!(
+        results[0].message.as_deref(),
+        Some("Runtime error: the runtime panicked")
+    );
+    assert_eq!(stand.run(vec![run("echo", &[])]).await[0].result, Outcome::Ok);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_ends_what_hangs_and_refuses_what_comes() {
     let stand = Stand::ready(&scripted()).await;
     let batch = stand.exec(vec![run("hang", &[])]).await;
@@ -432,6 +447,31 @@ async fn ended_batches_are_forgotten_in_their_order() {
     assert_eq!(known, [false, false, true, true]);
     let twice = stand.service.exec(batches[3].clone(), vec![]).await.unwrap_err();
     assert_eq!(twice.status, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn big_outputs_are_forgotten_before_their_number_is_reached() {
+    let runtime = ScriptedRuntime::new().on("big", &[], ScriptedAnswer::ok().stdout(vec![b'x'; 1000]));
+    let stand = Stand::with(
+        &runtime,
+        ExeUnitConfig {
+            kept_output: 3500,
+            ..ExeUnitConfig::default()
+        },
+    )
+    .await;
+    stand.run(vec![deploy(), start()]).await;
+    let mut batches = Vec::new();
+    for _ in 0..6 {
+        let batch = stand.exec(vec![run("big", &[])]).await;
+        stand.all(&batch).await;
+        batches.push(batch);
+    }
+    let mut known = 0;
+    for batch in &batches {
+        known += usize::from(stand.service.results(batch, Duration::ZERO, None).await.is_ok());
+    }
+    assert_eq!(known, 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -283,6 +283,18 @@ async fn the_host_is_out_of_reach() {
     )
     .await;
     assert!(text(&ran.stdout).ends_with("writable\n"), "{}", text(&ran.stdout));
+    // Whatever can be written to belongs to the activity, or is a device without memory.
+    let ran = shell(&instance, "awk '$6 ~ /^rw/ { print $5 }' /proc/self/mountinfo").await;
+    for path in text(&ran.stdout).lines() {
+        let own = ["/", "/proc", "/var/tmp"].contains(&path)
+            || path.starts_with("/dev/")
+            || path.starts_with("/proc/");
+        assert!(own, "{path} is writable");
+    }
+    assert!(
+        text(&ran.stdout).lines().any(|path| path == "/"),
+        "the list is not empty"
+    );
     // Outside, a link that leads nowhere in the activity is not followed to the host's file.
     shell(
         &instance,
@@ -292,6 +304,22 @@ async fn the_host_is_out_of_reach() {
     assert!(instance.open("/golem/work/link").is_err());
     assert!(instance.open("/golem/work/root/etc/hostname").is_err());
     assert!(instance.create("/golem/work/root/etc/new").is_err());
+    instance.stop().await;
+}
+
+#[tokio::test]
+async fn the_network_can_be_taken_away() {
+    let config = ProcessConfig {
+        network: false,
+        ..ProcessConfig::default()
+    };
+    let runtime = ProcessRuntime::new(config);
+    if runtime.isolation().await != Isolation::Namespaces {
+        return;
+    }
+    let instance = deployed(&runtime).await;
+    let ran = shell(&instance, "grep -c : /proc/net/dev").await;
+    assert_eq!(text(&ran.stdout), "1\n", "only the loopback device");
     instance.stop().await;
 }
 
@@ -467,6 +495,41 @@ async fn a_dead_machine_is_noticed() {
         Err(RuntimeError::Died)
     ));
     instance.stop().await;
+}
+
+const HELD: &str = "GOLEM_DEVNET_TEST_HELD";
+
+/// Only does something when the next test starts it, in a process of its own.
+#[tokio::test]
+async fn holds_an_activity_until_it_is_killed() {
+    let Ok(marker) = std::env::var(HELD) else { return };
+    let instance = deployed(&runtime(IsolationChoice::Automatic)).await;
+    let script = format!("setsid sleep {marker} >/dev/null 2>&1 & exec sleep {marker}");
+    let ran = shell(&instance, &script).await;
+    panic!("nobody killed us, it exited with {}", ran.code);
+}
+
+#[tokio::test]
+async fn nothing_survives_when_the_whole_devnet_is_killed() {
+    if runtime(IsolationChoice::Automatic).isolation().await != Isolation::Namespaces {
+        return;
+    }
+    let (marker, base) = (unique(), tempfile::tempdir().unwrap());
+    let mut devnet = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "runtime::process::tests::holds_an_activity_until_it_is_killed",
+        ])
+        .env(HELD, &marker)
+        .env("TMPDIR", base.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the sleepers are there", || living(&marker) == 2).await;
+    devnet.start_kill().unwrap();
+    until("the sleepers' end", || living(&marker) == 0).await;
+    devnet.wait().await.unwrap();
 }
 
 /// The first process of the namespace in which that sleeper sleeps.

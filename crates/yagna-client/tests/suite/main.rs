@@ -1,0 +1,9 @@
+//! The client against daemons made for each test: scripted ones, routers in process, routers behind a port.
+
+mod batches;
+mod bus;
+mod calls;
+mod double;
+mod events;
+mod secrecy;
+mod served;
