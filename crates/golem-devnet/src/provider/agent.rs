@@ -55,8 +55,11 @@ impl Provider {
         runtime: Arc<dyn Runtime>,
     ) -> Self {
         let manners = Manners::new(config.behaviour.clone());
-        let handle =
-            ProviderHandle { name: config.name.as_str().into(), node: port.node(), manners: manners.clone() };
+        let handle = ProviderHandle {
+            name: config.name.as_str().into(),
+            node: port.node(),
+            manners: manners.clone(),
+        };
         let runtime = Saboteur::new(config.runtime.clone().unwrap_or(runtime), manners.clone());
         let shared = Arc::new(Shared::new(config, port, clock, manners, runtime));
         let cancel = CancellationToken::new();
@@ -77,7 +80,9 @@ impl Provider {
         self.cancel.cancel();
         let name = &self.handle.name;
         match timeout(STOP_PATIENCE, self.life.join_next()).await {
-            Ok(Some(Err(failure))) if failure.is_panic() => error!(provider = %name, %failure, "it has panicked"),
+            Ok(Some(Err(failure))) if failure.is_panic() => {
+                error!(provider = %name, %failure, "it has panicked");
+            }
             Ok(_) => {}
             Err(_) => error!(provider = %name, "it didn't end in time"),
         }
@@ -132,6 +137,11 @@ impl ProviderHandle {
         }
     }
 
+    /// Waits until its offer is on the market, the first one since it came.
+    pub async fn published(&self) {
+        self.manners.published().await;
+    }
+
     /// Is its power cut?
     pub fn is_gone(&self) -> bool {
         self.manners.presence() == Presence::Gone
@@ -161,7 +171,11 @@ async fn business(shared: &Arc<Shared>, cancel: &CancellationToken) {
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let mut tasks = JoinSet::new();
     // What happened before is none of this life's business.
-    let since = shared.clock.now().checked_sub(Duration::from_secs(1)).unwrap_or(Timestamp::MIN);
+    let since = shared
+        .clock
+        .now()
+        .checked_sub(Duration::from_secs(1))
+        .unwrap_or(Timestamp::MIN);
     let (ours, to) = (Arc::clone(shared), sender.clone());
     tasks.spawn(async move { follow_agreements(&ours, since, to).await });
     let (ours, to) = (Arc::clone(shared), sender.clone());

@@ -24,6 +24,7 @@ pub(crate) struct Manners {
     behaviour: Arc<watch::Sender<Behaviour>>,
     presence: Arc<watch::Sender<Presence>>,
     commands: Arc<AtomicU64>,
+    published: Arc<watch::Sender<bool>>,
 }
 
 impl Manners {
@@ -32,6 +33,7 @@ impl Manners {
             behaviour: Arc::new(watch::Sender::new(behaviour)),
             presence: Arc::new(watch::Sender::new(Presence::Here)),
             commands: Arc::default(),
+            published: Arc::new(watch::Sender::new(false)),
         }
     }
 
@@ -53,8 +55,9 @@ impl Manners {
     }
 
     pub(crate) fn set_presence(&self, presence: Presence) {
-        if presence == Presence::Here {
+        if presence == Presence::Gone {
             self.commands.store(0, Ordering::Relaxed);
+            self.published.send_replace(false);
         }
         self.presence.send_replace(presence);
     }
@@ -62,6 +65,20 @@ impl Manners {
     /// How many commands ran before this one, since the provider came.
     pub(crate) fn count_command(&self) -> u64 {
         self.commands.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Says that the provider's offer is on the market.
+    pub(crate) fn set_published(&self) {
+        self.published.send_replace(true);
+    }
+
+    /// Waits until the provider's offer is on the market.
+    pub(crate) async fn published(&self) {
+        let mut published = self.published.subscribe();
+        published
+            .wait_for(|published| *published)
+            .await
+            .expect("the sender lives as long as the manners that wait for it");
     }
 
     /// Waits until the provider is there and listens.

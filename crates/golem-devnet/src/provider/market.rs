@@ -86,10 +86,13 @@ impl Market {
                 info!(provider = %shared.config.name, offer = %id, "an offer is on the market");
                 let (inbox, offer) = (self.inbox.clone(), id.clone());
                 let task_shared = Arc::clone(&shared);
-                let poll = self.tasks.spawn(async move { follow_offer(&task_shared, offer, inbox).await });
+                let poll = self
+                    .tasks
+                    .spawn(async move { follow_offer(&task_shared, offer, inbox).await });
                 if let Some(old) = self.published.replace(Published { id, terms, poll }) {
                     old.poll.abort();
                 }
+                shared.manners.set_published();
             }
             Err(error) => error!(provider = %shared.config.name, %error, "the offer is refused"),
         }
@@ -109,12 +112,20 @@ impl Market {
     pub(crate) async fn on(&mut self, input: Input) {
         match input {
             Input::Offer(offer, event) => {
-                if self.published.as_ref().is_some_and(|published| published.id == offer) {
+                if self
+                    .published
+                    .as_ref()
+                    .is_some_and(|published| published.id == offer)
+                {
                     self.on_offer(event).await;
                 }
             }
             Input::OfferLost(offer) => {
-                if self.published.as_ref().is_some_and(|published| published.id == offer) {
+                if self
+                    .published
+                    .as_ref()
+                    .is_some_and(|published| published.id == offer)
+                {
                     info!(provider = %self.shared.config.name, "the offer has run out");
                     self.publish().await;
                 }
@@ -131,7 +142,9 @@ impl Market {
                     self.tell(&deal, DealInput::DebitNote(event.clone()));
                 }
             }
-            Input::Invoice(event) => debug!(invoice = %event.invoice_id, kind = ?event.kind, "an invoice's fate"),
+            Input::Invoice(event) => {
+                debug!(invoice = %event.invoice_id, kind = ?event.kind, "an invoice's fate");
+            }
             Input::Freed(agreement) => {
                 self.active.remove(&agreement);
                 self.renegotiate().await;
@@ -142,7 +155,9 @@ impl Market {
     async fn on_offer(&mut self, event: OfferEvent) {
         match event {
             OfferEvent::Proposal(proposal) => self.answer(proposal).await,
-            OfferEvent::Rejected { proposal, reason } => debug!(%proposal, ?reason, "our proposal is refused"),
+            OfferEvent::Rejected { proposal, reason } => {
+                debug!(%proposal, ?reason, "our proposal is refused");
+            }
             OfferEvent::Agreement(agreement) => self.on_proposed(agreement).await,
         }
     }
@@ -154,8 +169,11 @@ impl Market {
                 let Some(published) = &self.published else { return };
                 let reason = Verdict::reason(message, is_final);
                 debug!(proposal = %proposal.proposal_id, ?reason, "refused");
-                let refused =
-                    self.shared.port.reject_proposal(&published.id, &proposal.proposal_id, Some(reason)).await;
+                let refused = self
+                    .shared
+                    .port
+                    .reject_proposal(&published.id, &proposal.proposal_id, Some(reason))
+                    .await;
                 if let Err(error) = refused {
                     warn!(proposal = %proposal.proposal_id, %error, "the refusal can't be sent");
                 }
@@ -163,21 +181,40 @@ impl Market {
                     self.postpone(proposal);
                 }
             }
-            Verdict::Ignore(why) => warn!(proposal = %proposal.proposal_id, why, "a proposal can't be understood"),
+            Verdict::Ignore(why) => {
+                warn!(proposal = %proposal.proposal_id, why, "a proposal can't be understood");
+            }
         }
     }
 
     fn judge(&self, proposal: &Proposal) -> Verdict {
-        let Some(published) = &self.published else { return Verdict::Ignore("no offer on the market") };
+        let Some(published) = &self.published else {
+            return Verdict::Ignore("no offer on the market");
+        };
         let last = proposal.prev_proposal_id.as_ref();
-        let ours = self.drafts.iter().find(|(id, _)| Some(id) == last).map_or(&published.terms, |(_, terms)| terms);
+        let ours = self
+            .drafts
+            .iter()
+            .find(|(id, _)| Some(id) == last)
+            .map_or(&published.terms, |(_, terms)| terms);
         let limits = &self.shared.config.limits;
-        negotiate(&proposal.properties, ours, limits, self.active.len(), self.shared.clock.now())
+        negotiate(
+            &proposal.properties,
+            ours,
+            limits,
+            self.active.len(),
+            self.shared.clock.now(),
+        )
     }
 
     async fn counter(&mut self, proposal: &Proposal, terms: Terms) {
         let Some(published) = &self.published else { return };
-        match self.shared.port.counter_proposal(&published.id, &proposal.proposal_id, terms.clone()).await {
+        match self
+            .shared
+            .port
+            .counter_proposal(&published.id, &proposal.proposal_id, terms.clone())
+            .await
+        {
             Ok(draft) => {
                 if self.drafts.len() == DRAFTS {
                     self.drafts.pop_front();
@@ -219,7 +256,8 @@ impl Market {
             }
             ApprovalManner::Never => debug!(agreement = %agreement.agreement_id, "never answered"),
             ApprovalManner::Rejects => {
-                self.reject(&agreement.agreement_id, "I'd rather not.", false).await;
+                self.reject(&agreement.agreement_id, "I'd rather not.", false)
+                    .await;
             }
         }
     }
@@ -232,7 +270,13 @@ impl Market {
         };
         let limits = &self.shared.config.limits;
         let now = self.shared.clock.now();
-        match negotiate(&agreement.demand.properties, &ours, limits, self.active.len(), now) {
+        match negotiate(
+            &agreement.demand.properties,
+            &ours,
+            limits,
+            self.active.len(),
+            now,
+        ) {
             Verdict::Agreed(_) => self.approve(agreement).await,
             Verdict::Counter(_) => self.reject(id, "Negotiations aren't finished.", false).await,
             Verdict::Reject { message, is_final } => self.reject(id, &message, is_final).await,

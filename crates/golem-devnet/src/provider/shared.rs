@@ -37,7 +37,14 @@ impl Shared {
         manners: Manners,
         runtime: Saboteur,
     ) -> Self {
-        Self { config, port, clock, manners, runtime, units: Mutex::default() }
+        Self {
+            config,
+            port,
+            clock,
+            manners,
+            runtime,
+            units: Mutex::default(),
+        }
     }
 
     /// Keeps an exe-unit until its activity is over or the provider is.
@@ -58,7 +65,12 @@ impl Shared {
     /// Ends all exe-units in good order.
     pub(crate) async fn stop_units(&self, reason: &str) {
         let activities: Vec<_> = self.units().keys().cloned().collect();
-        join_all(activities.iter().map(|activity| self.stop_unit(activity, Some(reason.to_owned())))).await;
+        join_all(
+            activities
+                .iter()
+                .map(|activity| self.stop_unit(activity, Some(reason.to_owned()))),
+        )
+        .await;
     }
 
     /// Ends all exe-units as a power cut does: nobody is told anything.
