@@ -159,7 +159,7 @@ impl Run {
                 now,
                 EventKind::BillRefused {
                     rental: Some(id),
-                    bill: bill.clone(),
+                    bill,
                     amount,
                     reason,
                 },
