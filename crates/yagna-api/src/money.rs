@@ -44,6 +44,8 @@ impl Glm {
     pub const PLACES: u32 = 18;
     /// Nothing.
     pub const ZERO: Self = Self(Decimal::ZERO);
+    /// Ten billion, more than there will ever be: stands for "out of range" in comparisons.
+    pub const MAX: Self = Self(Decimal::from_parts(1_410_065_408, 2, 0, false, 0));
     /// One GLM.
     pub const ONE: Self = Self(Decimal::ONE);
     /// Largest magnitude that keeps all 18 places.

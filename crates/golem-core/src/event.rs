@@ -1,0 +1,413 @@
+//! Everything that happens in a run, as one typed stream.
+//!
+//! An event is stored before the effect that follows from it is sent, and shown to people only after it is
+//! stored. So the same stream serves the database, the progress bar, the log, the summary and machines.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use yagna_api::market::{Reason, Terminator};
+use yagna_api::{
+    ActivityId, AgreementId, AllocationId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId, ProposalId,
+    Timestamp,
+};
+
+use crate::explain::Explanation;
+
+/// One deal with one provider, from the intent to sign to the settled bill. Counted from 1 in each run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RentalId(pub u64);
+
+/// A task of a run, counted from 0 in the order of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskId(pub u64);
+
+/// One try of one task. An outcome that names an old attempt is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The task.
+    pub task: TaskId,
+    /// Which try, from 1.
+    pub number: u32,
+}
+
+/// A provider, for people and for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider {
+    /// Its node id.
+    pub id: NodeId,
+    /// Its own name for itself; not unique.
+    pub name: String,
+}
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// Money is about to be set aside. Stored before the request.
+    AllocationIntended {
+        /// How much.
+        amount: Glm,
+        /// `driver-network-token`.
+        platform: String,
+    },
+    /// Money was set aside.
+    AllocationCreated {
+        /// The allocation.
+        allocation: AllocationId,
+        /// How much.
+        amount: Glm,
+        /// When the daemon releases it by itself.
+        expires: Timestamp,
+    },
+    /// The rest of the money was given back.
+    AllocationReleased {
+        /// The allocation.
+        allocation: AllocationId,
+    },
+    /// A demand is on the market.
+    DemandPublished {
+        /// The demand.
+        demand: DemandId,
+        /// When agreements made from it end at the latest.
+        expires: Timestamp,
+    },
+    /// A demand is no longer on the market.
+    DemandEnded {
+        /// The demand.
+        demand: DemandId,
+        /// Why.
+        why: String,
+    },
+    /// Something couldn't be done just now; it will be tried again.
+    Trouble {
+        /// What we were doing.
+        doing: String,
+        /// What went wrong.
+        problem: String,
+    },
+    /// An offer fits and is being negotiated.
+    OfferReceived {
+        /// Whose.
+        provider: Provider,
+        /// GLM an hour at full use.
+        per_hour: Glm,
+        /// GLM for the start.
+        start: Glm,
+    },
+    /// We refused an offer.
+    OfferRefused {
+        /// Whose.
+        provider: Provider,
+        /// Why.
+        reason: String,
+    },
+    /// A provider refused our terms.
+    RefusedByProvider {
+        /// Who.
+        provider: Provider,
+        /// Why, if it said.
+        reason: Option<Reason>,
+    },
+    /// A provider agreed to our terms; an agreement can be signed.
+    TermsAgreed {
+        /// Who.
+        provider: Provider,
+    },
+    /// An agreement is about to be signed. Stored before the request.
+    AgreementIntended {
+        /// The deal.
+        rental: RentalId,
+        /// With whom.
+        provider: Provider,
+        /// On which terms.
+        proposal: ProposalId,
+        /// GLM an hour at full use.
+        per_hour: Glm,
+        /// GLM for the start of an activity.
+        start: Glm,
+    },
+    /// An agreement has an id, but isn't approved yet.
+    AgreementCreated {
+        /// The deal.
+        rental: RentalId,
+        /// The agreement.
+        agreement: AgreementId,
+    },
+    /// The provider approved.
+    AgreementApproved {
+        /// The deal.
+        rental: RentalId,
+        /// The agreement.
+        agreement: AgreementId,
+    },
+    /// There will be no agreement.
+    AgreementFailed {
+        /// The deal.
+        rental: RentalId,
+        /// Why.
+        reason: String,
+    },
+    /// An activity is about to be created. Stored before the request.
+    ActivityIntended {
+        /// The deal.
+        rental: RentalId,
+    },
+    /// An activity has been created.
+    ActivityCreated {
+        /// The deal.
+        rental: RentalId,
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// The activity is deployed, started and set up; it takes tasks.
+    ActivityReady {
+        /// The deal.
+        rental: RentalId,
+    },
+    /// The activity is over.
+    ActivityEnded {
+        /// The deal.
+        rental: RentalId,
+        /// The usage it ended with, if it could be read.
+        usage: Option<Vec<f64>>,
+        /// Why it failed, if it did.
+        failure: Option<String>,
+    },
+    /// The agreement is over.
+    AgreementEnded {
+        /// The deal.
+        rental: RentalId,
+        /// The agreement.
+        agreement: AgreementId,
+        /// Who ended it.
+        by: Terminator,
+        /// Why.
+        reason: Reason,
+    },
+    /// A task is known to the run.
+    TaskAdded {
+        /// The task.
+        task: TaskId,
+        /// Its data.
+        data: Value,
+    },
+    /// A task is being tried.
+    TaskStarted {
+        /// Which try.
+        attempt: Attempt,
+        /// Where.
+        rental: RentalId,
+    },
+    /// A task is done; this is its one result.
+    TaskDone {
+        /// The try that made it.
+        attempt: Attempt,
+        /// Where.
+        rental: RentalId,
+        /// What came of it.
+        output: TaskOutput,
+        /// How long the try took.
+        took: Duration,
+    },
+    /// A try failed; the task will be tried again.
+    AttemptFailed {
+        /// Which try.
+        attempt: Attempt,
+        /// Where.
+        rental: RentalId,
+        /// Why.
+        failure: AttemptFailure,
+    },
+    /// A try was given up through no fault of its own; the task waits for another.
+    AttemptCancelled {
+        /// Which try.
+        attempt: Attempt,
+        /// Where.
+        rental: RentalId,
+    },
+    /// A task failed for good.
+    TaskFailed {
+        /// The last try.
+        attempt: Attempt,
+        /// Where, unless it never began.
+        rental: Option<RentalId>,
+        /// Why.
+        failure: AttemptFailure,
+    },
+    /// A bill came.
+    BillReceived {
+        /// The deal, if it is one of ours.
+        rental: Option<RentalId>,
+        /// Which bill.
+        bill: Bill,
+        /// What it asks for: for a debit note all that its activity owes so far.
+        amount: Glm,
+    },
+    /// A bill is about to be accepted. Stored before the request.
+    BillAccepting {
+        /// The deal.
+        rental: RentalId,
+        /// Which bill.
+        bill: Bill,
+        /// Its amount.
+        amount: Glm,
+    },
+    /// A bill has been accepted: it will be paid.
+    BillAccepted {
+        /// The deal.
+        rental: RentalId,
+        /// Which bill.
+        bill: Bill,
+        /// Its amount.
+        amount: Glm,
+        /// What the deal costs now in all.
+        total: Glm,
+    },
+    /// A bill was refused.
+    BillRefused {
+        /// The deal, if it is one of ours.
+        rental: Option<RentalId>,
+        /// Which bill.
+        bill: Bill,
+        /// Its amount.
+        amount: Glm,
+        /// Why.
+        reason: String,
+    },
+    /// A bill that was expected hasn't come in time.
+    BillMissing {
+        /// The deal.
+        rental: RentalId,
+        /// The agreement.
+        agreement: AgreementId,
+    },
+    /// A provider is left alone for a while.
+    ProviderSetBack {
+        /// Who.
+        provider: Provider,
+        /// Until when.
+        until: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Tasks wait and nothing runs: this is why.
+    Waiting {
+        /// The reasons, counted.
+        explanation: Explanation,
+    },
+    /// No more work is begun.
+    Stopping {
+        /// Why.
+        why: StopReason,
+    },
+    /// The run is over.
+    RunEnded {
+        /// How.
+        end: RunEnd,
+    },
+}
+
+/// A bill of either kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bill {
+    /// For an activity so far.
+    DebitNote(DebitNoteId),
+    /// For a whole agreement.
+    Invoice(InvoiceId),
+}
+
+/// What came of a task.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskOutput {
+    /// The result, as the worker made it.
+    pub result: Value,
+    /// Standard output of its commands, joined.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stdout: String,
+    /// Standard error of its commands, joined.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stderr: String,
+}
+
+/// Why a try of a task failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptFailure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// In words.
+    pub message: String,
+    /// The end of what its commands wrote to standard error.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stderr: String,
+}
+
+/// What kind of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// A command said no.
+    CommandFailed,
+    /// It took longer than allowed.
+    Expired,
+    /// Nothing was heard from the provider, or it ended the deal.
+    Lost,
+    /// A file couldn't be moved.
+    TransferFailed,
+    /// The result was refused.
+    Rejected,
+    /// The task couldn't even be written down: its template or its files are wrong.
+    Invalid,
+}
+
+impl FailureKind {
+    /// Would trying elsewhere be of use?
+    pub fn may_succeed_elsewhere(self) -> bool {
+        self != Self::Invalid
+    }
+}
+
+/// Why no more work is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// Every task has its end.
+    AllDone,
+    /// The user wants it.
+    Cancelled,
+    /// No more can be spent.
+    BudgetReached,
+    /// Nothing could run for too long.
+    NothingRuns,
+    /// The run itself can't go on.
+    Broken,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// Why it stopped.
+    pub why: StopReason,
+    /// Tasks with a result.
+    pub done: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+    /// Tasks that have neither.
+    pub unfinished: u64,
+    /// GLM accepted in all.
+    pub cost: Glm,
+    /// Deals whose final bill hasn't come.
+    pub unsettled: u64,
+}

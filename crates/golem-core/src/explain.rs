@@ -1,0 +1,138 @@
+//! Why nothing runs: what was seen on the market and what became of it, counted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use yagna_api::Glm;
+
+/// The way from an offer to a working provider, counted at each step.
+///
+/// Its `Display` is the answer to "why does nothing happen?", in a few lines for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Explanation {
+    /// For how long nothing has run.
+    pub waited: Duration,
+    /// Tasks that wait.
+    pub tasks_waiting: u64,
+    /// Is a demand on the market?
+    pub published: bool,
+    /// Providers whose offers were seen.
+    pub offers: u64,
+    /// Providers that we refused, by reason.
+    pub refused_by_us: BTreeMap<String, u64>,
+    /// Providers that refused us, by their reason.
+    pub refused_by_them: BTreeMap<String, u64>,
+    /// Providers that haven't answered our terms yet.
+    pub unanswered: u64,
+    /// Providers that agreed to our terms and wait for an agreement.
+    pub agreed: u64,
+    /// Agreements and activities that failed, by reason.
+    pub failures: BTreeMap<String, u64>,
+    /// Providers left alone for a while.
+    pub set_back: u64,
+    /// Deals that are being made just now.
+    pub in_progress: u64,
+    /// GLM that may still be promised.
+    pub budget_left: Option<Glm>,
+    /// Does the budget forbid another agreement?
+    pub budget_blocks: bool,
+    /// What the daemon last complained about.
+    pub daemon_trouble: Option<String>,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} waiting and nothing runs since {} s: ",
+            count(self.tasks_waiting, "task"),
+            self.waited.as_secs()
+        )?;
+        if let Some(trouble) = &self.daemon_trouble {
+            write!(f, "the daemon has trouble ({trouble}); ")?;
+        }
+        if !self.published {
+            return f.write_str("no demand is on the market");
+        }
+        if self.offers == 0 {
+            return f.write_str(
+                "no offer fits the demand; check the subnet, the payment network and what the payload asks for",
+            );
+        }
+        write!(f, "{} seen", count(self.offers, "offer"))?;
+        reasons(f, "refused by us", &self.refused_by_us)?;
+        reasons(f, "refused by the provider", &self.refused_by_them)?;
+        if self.unanswered > 0 {
+            write!(f, "; {} not answered by its provider", self.unanswered)?;
+        }
+        reasons(f, "failed later", &self.failures)?;
+        if self.set_back > 0 {
+            write!(f, "; {} left alone for a while after failing", count(self.set_back, "provider"))?;
+        }
+        if self.budget_blocks {
+            match self.budget_left {
+                Some(left) => {
+                    write!(f, "; what is left of the budget ({left} GLM) doesn't cover another agreement")?;
+                }
+                None => f.write_str("; the budget doesn't cover another agreement")?,
+            }
+        }
+        if self.agreed > 0 {
+            write!(f, "; {} ready to sign", count(self.agreed, "provider"))?;
+        }
+        if self.in_progress > 0 {
+            write!(f, "; {} being made", count(self.in_progress, "agreement"))?;
+        }
+        Ok(())
+    }
+}
+
+fn reasons(f: &mut fmt::Formatter<'_>, what: &str, reasons: &BTreeMap<String, u64>) -> fmt::Result {
+    let total: u64 = reasons.values().sum();
+    if total == 0 {
+        return Ok(());
+    }
+    write!(f, "; {total} {what} (")?;
+    for (place, (reason, n)) in reasons.iter().enumerate() {
+        if place > 0 {
+            f.write_str(", ")?;
+        }
+        if reasons.len() > 1 || *n > 1 {
+            write!(f, "{n}× ")?;
+        }
+        f.write_str(reason)?;
+    }
+    f.write_str(")")
+}
+
+fn count(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_names_every_reason() {
+        let mut explanation = Explanation {
+            waited: Duration::from_secs(30),
+            tasks_waiting: 24,
+            published: true,
+            offers: 5,
+            ..Explanation::default()
+        };
+        explanation.refused_by_us.insert("0.5 GLM an hour is above the cap of 0.2".into(), 3);
+        explanation.refused_by_them.insert("No capacity available".into(), 1);
+        explanation.unanswered = 1;
+        assert_eq!(
+            explanation.to_string(),
+            "24 tasks waiting and nothing runs since 30 s: 5 offers seen; 3 refused by us (3× 0.5 GLM an hour is above \
+             the cap of 0.2); 1 refused by the provider (No capacity available); 1 not answered by its provider"
+        );
+        let nobody = Explanation { tasks_waiting: 1, published: true, ..Explanation::default() };
+        assert!(nobody.to_string().contains("no offer fits the demand"));
+    }
+}

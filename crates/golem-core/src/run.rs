@@ -1,0 +1,220 @@
+//! The decisions of a run: inputs go in, events and effects come out.
+//!
+//! [`Run::on`] takes one input and the time, and answers with what happened ([`Event`]s, to be stored) and what to
+//! do about it ([`Effect`]s, to be sent once the events are stored). It never waits and never fails: what goes
+//! wrong outside comes in as an input like everything else.
+//!
+//! Left to others: talking to a daemon, running scripts, keeping time. The engine in `golem` does that.
+
+mod bills;
+mod config;
+mod input;
+mod market;
+mod plan;
+mod rental;
+mod rentals;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use yagna_api::market::NewDemand;
+use yagna_api::payment::Decoration;
+use yagna_api::{AgreementId, DemandId, Glm, Timestamp};
+
+pub use self::config::RunConfig;
+pub use self::input::{Effect, Input, Step};
+use self::market::Market;
+use self::rental::Rental;
+use crate::event::{Bill, Event, EventKind, RentalId, RunEnd, StopReason};
+use crate::standing::Standings;
+use crate::tasks::TaskQueue;
+
+/// One run, from its first demand to its last bill.
+#[derive(Debug)]
+pub struct Run {
+    config: RunConfig,
+    decoration: Decoration,
+    queue: TaskQueue,
+    market: Market,
+    standings: Standings,
+    rentals: BTreeMap<RentalId, Rental>,
+    /// Rentals by agreement, those that are over included: their bills may come late.
+    by_agreement: HashMap<AgreementId, RentalId>,
+    next_rental: u64,
+    /// Every bill that has been dealt with: a bill that comes twice is paid once.
+    seen_bills: HashSet<Bill>,
+    /// What accepted bills promise in all.
+    accepted: Glm,
+    stopping: Option<Stopping>,
+    loading: bool,
+    /// When something last ran, or when the run began.
+    last_alive: Timestamp,
+    last_explained: Option<Timestamp>,
+    /// Did the budget forbid an agreement at the last look?
+    budget_blocks: bool,
+    trouble: Option<String>,
+    failures: BTreeMap<String, u64>,
+    end: Option<RunEnd>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stopping {
+    why: StopReason,
+    since: Timestamp,
+    /// Since when every deal is over and only bills are awaited.
+    settling_since: Option<Timestamp>,
+}
+
+impl Run {
+    /// A run that has its allocation and knows how demands speak of it.
+    pub fn new(config: RunConfig, decoration: Decoration, now: Timestamp) -> Self {
+        Self {
+            queue: TaskQueue::new(config.retries),
+            config,
+            decoration,
+            market: Market::default(),
+            standings: Standings::default(),
+            rentals: BTreeMap::new(),
+            by_agreement: HashMap::new(),
+            next_rental: 1,
+            seen_bills: HashSet::new(),
+            accepted: Glm::ZERO,
+            stopping: None,
+            loading: false,
+            last_alive: now,
+            last_explained: None,
+            budget_blocks: false,
+            trouble: None,
+            failures: BTreeMap::new(),
+            end: None,
+        }
+    }
+
+    /// Takes one input and decides.
+    pub fn on(&mut self, now: Timestamp, input: Input) -> Step {
+        let mut step = Step::default();
+        if self.end.is_some() {
+            return step;
+        }
+        self.take(now, input, &mut step);
+        self.plan(now, &mut step);
+        step
+    }
+
+    /// How the run ended, once it has.
+    pub fn end(&self) -> Option<&RunEnd> {
+        self.end.as_ref()
+    }
+
+    /// What accepted bills promise in all.
+    pub fn accepted(&self) -> Glm {
+        self.accepted
+    }
+
+    fn take(&mut self, now: Timestamp, input: Input, step: &mut Step) {
+        match input {
+            Input::Tick => {}
+            Input::Tasks { data, exhausted } => {
+                self.loading = false;
+                for data in data {
+                    let task = self.queue.add(data.clone(), now);
+                    step.event(now, EventKind::TaskAdded { task, data });
+                }
+                if exhausted {
+                    self.queue.close();
+                }
+            }
+            Input::SourceBroken { problem } => {
+                self.loading = false;
+                self.queue.close();
+                step.event(now, EventKind::Trouble { doing: "read the tasks".into(), problem });
+                self.stop(now, StopReason::Broken, step);
+            }
+            Input::Stop { why } => self.stop(now, why, step),
+            Input::Trouble { doing, problem } => {
+                self.trouble = Some(format!("{doing}: {problem}"));
+                step.event(now, EventKind::Trouble { doing, problem });
+            }
+            Input::Recovered => self.trouble = None,
+
+            Input::Published { demand, expires } => self.on_published(now, demand, expires, step),
+            Input::PublishFailed { problem } => {
+                self.market.publishing_failed(now);
+                self.trouble = Some(format!("publish the demand: {problem}"));
+                step.event(now, EventKind::Trouble { doing: "publish the demand".into(), problem });
+            }
+            Input::DemandLost { demand } => self.on_demand_lost(now, &demand, step),
+            Input::Proposal { demand, proposal } => self.on_proposal(now, &demand, *proposal, step),
+            Input::ProposalUnreadable { problem } => self.on_unreadable(now, problem, step),
+            Input::Rejected { ours, reason } => self.on_rejected(now, &ours, reason, step),
+            Input::Countered { proposal, ours } => self.on_countered(now, &proposal, &ours, step),
+            Input::CounterFailed { proposal, problem } => {
+                self.on_counter_failed(now, &proposal, &problem, step);
+            }
+
+            Input::AgreementCreated { rental, agreement } => {
+                self.on_agreement_created(now, rental, agreement, step);
+            }
+            Input::Approved { rental, agreement } => self.on_approved(now, rental, &agreement, step),
+            Input::NotApproved { rental, reason } => self.on_not_approved(now, rental, &reason, step),
+            Input::ActivityCreated { rental, activity } => {
+                self.on_activity_created(now, rental, activity, step);
+            }
+            Input::WorkerReady { rental, room } => self.on_worker_ready(now, rental, room, step),
+            Input::AttemptDone { rental, attempt, output, took } => {
+                self.on_attempt_done(now, rental, attempt, output, took, step);
+            }
+            Input::AttemptFailed { rental, attempt, failure } => {
+                self.on_attempt_failed(now, rental, attempt, failure, step);
+            }
+            Input::AttemptCancelled { rental, attempt } => {
+                self.on_attempt_cancelled(now, rental, attempt, step);
+            }
+            Input::WorkerEnded { rental, failure } => self.on_worker_ended(now, rental, failure, step),
+            Input::Usage { rental, usage } => {
+                if let Some(meter) = self.rentals.get_mut(&rental).and_then(|rental| rental.meter.as_mut()) {
+                    meter.report(&usage);
+                }
+            }
+            Input::Closed { rental, usage, failure } => self.on_closed(now, rental, usage, failure, step),
+            Input::AgreementTerminated { agreement, by, reason } => {
+                self.on_agreement_terminated(now, &agreement, by, reason, step);
+            }
+
+            Input::DebitNote(note) => self.on_debit_note(now, &note, step),
+            Input::Invoice(invoice) => self.on_invoice(now, &invoice, step),
+            Input::BillAccepted { bill } => self.on_bill_accepted(now, bill, step),
+            Input::BillFailed { bill, problem } => self.on_bill_failed(now, bill, &problem, step),
+        }
+    }
+
+    /// Begins no more work, for this reason; a second reason changes nothing.
+    fn stop(&mut self, now: Timestamp, why: StopReason, step: &mut Step) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(Stopping { why, since: now, settling_since: None });
+        step.event(now, EventKind::Stopping { why });
+        if let Some(demand) = self.market.withdraw() {
+            Self::withdraw(now, demand, "the run is stopping", step);
+        }
+    }
+
+    fn withdraw(now: Timestamp, demand: DemandId, why: &str, step: &mut Step) {
+        step.event(now, EventKind::DemandEnded { demand: demand.clone(), why: why.to_owned() });
+        step.effects.push(Effect::Withdraw { demand });
+    }
+
+    /// The demand as it would be published now.
+    fn demand(&self, expires: Timestamp) -> NewDemand {
+        self.config.demand(&self.decoration, expires)
+    }
+}
+
+impl Step {
+    pub(crate) fn event(&mut self, at: Timestamp, kind: EventKind) {
+        self.events.push(Event { at, kind });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! Bills: each is checked, then accepted in time or refused with its reason.
+
+use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionReason};
+use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
+
+use super::rental::{InvoiceState, Stage};
+use super::rentals::Ending;
+use super::{Effect, Run, Step};
+use crate::bill::{check_debit_note, check_invoice};
+use crate::event::{Bill, EventKind, RentalId, StopReason};
+
+impl Run {
+    pub(super) fn on_debit_note(&mut self, now: Timestamp, note: &DebitNote, step: &mut Step) {
+        let bill = Bill::DebitNote(note.debit_note_id.clone());
+        let amount = note.total_amount_due;
+        let Some(id) =
+            self.receive(now, &note.agreement_id, &note.issuer_id, &bill, amount, note.status, step)
+        else {
+            return;
+        };
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        let foreign = rental.activity.as_ref().is_some_and(|activity| *activity != note.activity_id);
+        let problem = match &rental.meter {
+            _ if foreign => Some(("it is for an activity that isn't ours".to_owned(), false)),
+            None => Some(("nothing was ever run".to_owned(), false)),
+            Some(meter) => check_debit_note(note, &rental.terms.pricing, meter, &rental.agreed, now)
+                .err()
+                .map(|problem| (problem.to_string(), problem.is_harmless())),
+        };
+        if let Some((reason, harmless)) = problem {
+            let refused = EventKind::BillRefused { rental: Some(id), bill, amount, reason: reason.clone() };
+            step.event(now, refused);
+            if !harmless {
+                // There is no way to refuse a debit note but to leave it and to end the deal.
+                self.close(now, id, &Ending::overbilled(format!("wrong debit note: {reason}")), step);
+            }
+            return;
+        }
+        if let (Some(usage), Some(meter)) = (note.usage(), &mut rental.meter) {
+            meter.report(&usage);
+        }
+        self.accept(now, id, bill, amount, step);
+    }
+
+    pub(super) fn on_invoice(&mut self, now: Timestamp, invoice: &Invoice, step: &mut Step) {
+        let bill = Bill::Invoice(invoice.invoice_id.clone());
+        let amount = invoice.amount;
+        let Some(id) =
+            self.receive(now, &invoice.agreement_id, &invoice.issuer_id, &bill, amount, invoice.status, step)
+        else {
+            return;
+        };
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        let refusal = if matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted) {
+            let words = "there is an invoice for this agreement already".to_owned();
+            Some((RejectionReason::UnsolicitedService, Glm::ZERO, words))
+        } else {
+            let meters: Vec<_> = rental.activity.iter().zip(&rental.meter).collect();
+            check_invoice(invoice, &rental.terms.pricing, &meters, now)
+                .err()
+                .map(|problem| (problem.rejection_reason(), problem.owed(), problem.to_string()))
+        };
+        if let Some((rejection_reason, owed, words)) = refusal {
+            if rental.invoice == InvoiceState::Awaited {
+                rental.invoice = InvoiceState::Closed;
+            }
+            step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason: words.clone() });
+            step.effects.push(Effect::RejectInvoice {
+                invoice: invoice.invoice_id.clone(),
+                rejection: Rejection {
+                    rejection_reason,
+                    total_amount_accepted: owed,
+                    message: Some(words.clone()),
+                },
+            });
+            let ending = Ending::overbilled(format!("wrong invoice: {words}"));
+            self.standings.set_back(&self.rentals[&id].provider.id, now);
+            self.close(now, id, &ending, step);
+            return;
+        }
+        rental.invoice = InvoiceState::Accepting;
+        self.accept(now, id, bill, amount, step);
+    }
+
+    /// Takes note of a bill; `None` when there is nothing to decide about it.
+    #[expect(clippy::too_many_arguments, reason = "what both kinds of bill have in common")]
+    fn receive(
+        &mut self,
+        now: Timestamp,
+        agreement: &AgreementId,
+        issuer: &NodeId,
+        bill: &Bill,
+        amount: Glm,
+        status: BillStatus,
+        step: &mut Step,
+    ) -> Option<RentalId> {
+        if !self.seen_bills.insert(bill.clone()) {
+            return None;
+        }
+        let rental = self.by_agreement.get(agreement).copied();
+        step.event(now, EventKind::BillReceived { rental, bill: bill.clone(), amount });
+        let stranger = match rental.and_then(|id| self.rentals.get(&id)) {
+            None => Some("its agreement is none of this run's"),
+            Some(rental) if rental.provider.id != *issuer => Some("it isn't from the agreement's provider"),
+            Some(_) => None,
+        };
+        if let Some(reason) = stranger {
+            let reason = reason.to_owned();
+            step.event(now, EventKind::BillRefused { rental, bill: bill.clone(), amount, reason });
+            return None;
+        }
+        if matches!(status, BillStatus::Cancelled | BillStatus::Failed) {
+            return None;
+        }
+        rental
+    }
+
+    fn accept(&mut self, now: Timestamp, id: RentalId, bill: Bill, amount: Glm, step: &mut Step) {
+        // A debit note and an invoice both name all that is owed so far: only the increase is new.
+        let promised = self.rentals[&id].promised();
+        let increase = amount.saturating_sub(promised);
+        let total = self.promised().checked_add(increase).unwrap_or(Glm::MAX);
+        if total > self.config.budget {
+            let reason = format!("{increase} GLM more than the budget of {} GLM covers", self.config.budget);
+            step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
+            self.stop(now, StopReason::BudgetReached, step);
+            return;
+        }
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        rental.accepting.insert(bill.clone(), amount);
+        step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount });
+        step.effects.push(Effect::AcceptBill { bill, amount });
+    }
+
+    /// GLM of bills that were accepted or are being accepted.
+    pub(super) fn promised(&self) -> Glm {
+        self.rentals.values().map(super::rental::Rental::promised).sum()
+    }
+
+    pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
+        let Some((&id, rental)) =
+            self.rentals.iter_mut().find(|(_, rental)| rental.accepting.contains_key(&bill))
+        else {
+            return;
+        };
+        let Some(amount) = rental.accepting.remove(&bill) else {
+            return;
+        };
+        let before = rental.accepted;
+        rental.accepted = rental.accepted.max(amount);
+        let increase = rental.accepted.saturating_sub(before);
+        if let Some(meter) = &mut rental.meter {
+            meter.accepted(rental.accepted);
+        }
+        if matches!(bill, Bill::Invoice(_)) {
+            rental.invoice = InvoiceState::Accepted;
+        }
+        let total = rental.accepted;
+        self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
+        step.event(now, EventKind::BillAccepted { rental: id, bill, amount, total });
+    }
+
+    pub(super) fn on_bill_failed(&mut self, now: Timestamp, bill: Bill, problem: &str, step: &mut Step) {
+        let Some((&id, rental)) =
+            self.rentals.iter_mut().find(|(_, rental)| rental.accepting.contains_key(&bill))
+        else {
+            return;
+        };
+        let Some(amount) = rental.accepting.remove(&bill) else {
+            return;
+        };
+        if matches!(bill, Bill::Invoice(_)) {
+            // It stays unsettled: the provider may send it again, or it is settled later.
+            rental.invoice = InvoiceState::Awaited;
+        }
+        // The next time it comes it is looked at again.
+        self.seen_bills.remove(&bill);
+        let reason = format!("couldn't be accepted: {problem}");
+        step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
+    }
+
+    /// Deals whose final bill hasn't been accepted.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = (RentalId, &AgreementId)> {
+        self.rentals.iter().filter_map(|(id, rental)| {
+            let agreement = rental.agreement.as_ref()?;
+            (rental.stage == Stage::Closed && rental.awaits_invoice()).then_some((*id, agreement))
+        })
+    }
+}

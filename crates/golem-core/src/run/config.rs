@@ -1,0 +1,71 @@
+//! What a run is to keep to.
+
+use std::time::Duration;
+
+use yagna_api::market::NewDemand;
+use yagna_api::payment::Decoration;
+use yagna_api::{Glm, Timestamp};
+
+use crate::caps::PriceCaps;
+use crate::demand::DemandSpec;
+use crate::payload::Payload;
+use crate::terms::TermsPolicy;
+
+/// What a run is to keep to.
+#[derive(Debug, Clone)]
+pub struct RunConfig {
+    /// What machine the work needs.
+    pub payload: Payload,
+    /// The part of the market to buy on.
+    pub subnet: Option<String>,
+    /// The requestor's name, as providers see it.
+    pub node_name: Option<String>,
+    /// How to negotiate; holds the payment platform.
+    pub terms: TermsPolicy,
+    /// How long a provider is asked to wait for the acceptance of a debit note.
+    pub accept_timeout: Duration,
+    /// Prices above which an offer is refused.
+    pub caps: PriceCaps,
+    /// Providers that work at the same time, at most.
+    pub workers: u32,
+    /// How often a task is tried again after failing.
+    pub retries: u32,
+    /// GLM that may be promised in all.
+    pub budget: Glm,
+    /// How long an agreement may last.
+    pub expiration: Duration,
+    /// For how long an agreement is expected to be used: offers are compared by what that costs.
+    pub expected_use: Duration,
+    /// How long to collect offers before the first agreement.
+    pub selection_window: Duration,
+    /// How long a run may wait with nothing running before it gives up.
+    pub idle_timeout: Duration,
+    /// How long an idle provider is kept while tasks elsewhere may still fail and come back.
+    pub idle_grace: Duration,
+    /// How long running tasks may go on once the run is stopping.
+    pub stop_grace: Duration,
+    /// How long the last bills are awaited.
+    pub settle_timeout: Duration,
+    /// How long it may take to stop a provider that should be stopped: what it can bill meanwhile counts as spent.
+    pub stop_horizon: Duration,
+    /// How often to say why nothing runs.
+    pub explain_every: Duration,
+}
+
+impl RunConfig {
+    /// A provider's agreement must be in the requestor's hands this long before it expires, or it isn't given
+    /// another task.
+    pub const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
+
+    pub(crate) fn demand(&self, decoration: &Decoration, expires: Timestamp) -> NewDemand {
+        DemandSpec {
+            payload: &self.payload,
+            subnet: self.subnet.as_deref(),
+            node_name: self.node_name.as_deref(),
+            expires,
+            decoration,
+            accept_timeout: self.accept_timeout,
+        }
+        .build()
+    }
+}

@@ -1,0 +1,311 @@
+//! What comes into a run and what goes out.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use yagna_api::market::{Agreement, NewDemand, Proposal, Reason, Terminator};
+use yagna_api::payment::{DebitNote, Invoice, Rejection};
+use yagna_api::{ActivityId, AgreementId, DemandId, Glm, InvoiceId, ProposalId, Timestamp};
+
+use crate::event::{Attempt, AttemptFailure, Bill, Event, RentalId, StopReason, TaskOutput};
+use crate::tasks::AssignedTask;
+
+/// Something that a run must know.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Time has passed; at least once a second.
+    Tick,
+    /// Tasks from the source, as asked for by [`Effect::LoadTasks`].
+    Tasks {
+        /// Their data, in order.
+        data: Vec<Value>,
+        /// There are no more.
+        exhausted: bool,
+    },
+    /// The source of tasks failed.
+    SourceBroken {
+        /// How.
+        problem: String,
+    },
+    /// No more work is to be begun.
+    Stop {
+        /// Why.
+        why: StopReason,
+    },
+    /// The daemon can't do something just now; it is being tried again.
+    Trouble {
+        /// What.
+        doing: String,
+        /// What it said.
+        problem: String,
+    },
+    /// The daemon does its work again.
+    Recovered,
+
+    /// A demand is on the market.
+    Published {
+        /// The demand.
+        demand: DemandId,
+        /// When its agreements end.
+        expires: Timestamp,
+    },
+    /// It couldn't be published.
+    PublishFailed {
+        /// Why.
+        problem: String,
+    },
+    /// The daemon no longer knows a demand.
+    DemandLost {
+        /// The demand.
+        demand: DemandId,
+    },
+    /// A provider's proposal came.
+    Proposal {
+        /// For which demand.
+        demand: DemandId,
+        /// The proposal.
+        proposal: Box<Proposal>,
+    },
+    /// A proposal came that can't be read.
+    ProposalUnreadable {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A provider refused our counter-proposal.
+    Rejected {
+        /// Our counter-proposal.
+        ours: ProposalId,
+        /// Its reason.
+        reason: Option<Reason>,
+    },
+    /// Our counter-proposal was sent.
+    Countered {
+        /// The proposal it answers.
+        proposal: ProposalId,
+        /// Ours.
+        ours: ProposalId,
+    },
+    /// Our counter-proposal couldn't be sent.
+    CounterFailed {
+        /// The proposal it should have answered.
+        proposal: ProposalId,
+        /// Why.
+        problem: String,
+    },
+
+    /// An agreement has an id.
+    AgreementCreated {
+        /// The deal.
+        rental: RentalId,
+        /// The agreement.
+        agreement: AgreementId,
+    },
+    /// The provider approved it.
+    Approved {
+        /// The deal.
+        rental: RentalId,
+        /// The agreement as it was agreed.
+        agreement: Box<Agreement>,
+    },
+    /// There will be no agreement.
+    NotApproved {
+        /// The deal.
+        rental: RentalId,
+        /// Why.
+        reason: String,
+    },
+    /// An activity was created.
+    ActivityCreated {
+        /// The deal.
+        rental: RentalId,
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// A worker asks for tasks; it gets them when there are some.
+    WorkerReady {
+        /// The deal.
+        rental: RentalId,
+        /// How many tasks it would take at once.
+        room: usize,
+    },
+    /// A try succeeded.
+    AttemptDone {
+        /// The deal.
+        rental: RentalId,
+        /// Which try.
+        attempt: Attempt,
+        /// What came of it.
+        output: TaskOutput,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A try failed.
+    AttemptFailed {
+        /// The deal.
+        rental: RentalId,
+        /// Which try.
+        attempt: Attempt,
+        /// Why.
+        failure: AttemptFailure,
+    },
+    /// A try never began, or was given up for our own reasons.
+    AttemptCancelled {
+        /// The deal.
+        rental: RentalId,
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// A worker has ended, or its activity never came to work.
+    WorkerEnded {
+        /// The deal.
+        rental: RentalId,
+        /// Why, if not because its work was over.
+        failure: Option<String>,
+    },
+    /// An activity's usage was read.
+    Usage {
+        /// The deal.
+        rental: RentalId,
+        /// The counters, in the order of its usage vector.
+        usage: Vec<f64>,
+    },
+    /// A deal's activity and agreement are over, as far as they can be ended.
+    Closed {
+        /// The deal.
+        rental: RentalId,
+        /// The usage it ended with.
+        usage: Option<Vec<f64>>,
+        /// What of it couldn't be ended.
+        failure: Option<String>,
+    },
+    /// An agreement was ended by one side.
+    AgreementTerminated {
+        /// The agreement.
+        agreement: AgreementId,
+        /// Who ended it.
+        by: Terminator,
+        /// Why.
+        reason: Option<Reason>,
+    },
+
+    /// A debit note came.
+    DebitNote(Box<DebitNote>),
+    /// An invoice came.
+    Invoice(Box<Invoice>),
+    /// A bill was accepted.
+    BillAccepted {
+        /// Which.
+        bill: Bill,
+    },
+    /// A bill couldn't be accepted.
+    BillFailed {
+        /// Which.
+        bill: Bill,
+        /// Why.
+        problem: String,
+    },
+}
+
+/// Something to be done outside. Its outcome comes back as an [`Input`], always, within a bounded time.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Read up to so many tasks from the source.
+    LoadTasks {
+        /// How many.
+        most: usize,
+    },
+    /// Publish a demand and follow its events.
+    Publish {
+        /// What to publish.
+        demand: Box<NewDemand>,
+        /// When its agreements end.
+        expires: Timestamp,
+    },
+    /// Take a demand off the market.
+    Withdraw {
+        /// The demand.
+        demand: DemandId,
+    },
+    /// Answer a proposal with our terms.
+    Counter {
+        /// For which demand.
+        demand: DemandId,
+        /// The provider's proposal.
+        proposal: ProposalId,
+        /// Our terms.
+        terms: Box<NewDemand>,
+    },
+    /// Refuse a proposal; nothing comes back.
+    RefuseProposal {
+        /// For which demand.
+        demand: DemandId,
+        /// The provider's proposal.
+        proposal: ProposalId,
+        /// Why.
+        reason: Reason,
+    },
+    /// Create an agreement, confirm it and wait for the provider. Spends.
+    Sign {
+        /// The deal.
+        rental: RentalId,
+        /// The provider's draft.
+        proposal: ProposalId,
+    },
+    /// Create an activity, prepare it and start its worker. Spends.
+    OpenActivity {
+        /// The deal.
+        rental: RentalId,
+        /// Its agreement.
+        agreement: Box<Agreement>,
+    },
+    /// Hand tasks to a worker that asked for some.
+    Assign {
+        /// The deal.
+        rental: RentalId,
+        /// At least one.
+        tasks: Vec<AssignedTask>,
+    },
+    /// Stop the worker, destroy the activity, terminate the agreement: whatever of these there is.
+    Close {
+        /// The deal.
+        rental: RentalId,
+        /// Its agreement, unless the provider has ended it.
+        agreement: Option<AgreementId>,
+        /// Its activity, if there is one.
+        activity: Option<ActivityId>,
+        /// Why the agreement ends.
+        reason: Reason,
+    },
+    /// Promise to pay a bill. Spends.
+    AcceptBill {
+        /// Which.
+        bill: Bill,
+        /// Exactly its amount.
+        amount: Glm,
+    },
+    /// Refuse an invoice; nothing comes back.
+    RejectInvoice {
+        /// Which.
+        invoice: InvoiceId,
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+impl Effect {
+    /// Must the events of its step be durable before it is sent?
+    ///
+    /// So it is with all that spends, and with all that follows from an outcome.
+    pub fn needs_intent(&self) -> bool {
+        !matches!(self, Self::Assign { .. } | Self::LoadTasks { .. } | Self::Counter { .. })
+    }
+}
+
+/// The answer to an input.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// What happened, to be stored first.
+    pub events: Vec<Event>,
+    /// What to do about it.
+    pub effects: Vec<Effect>,
+}

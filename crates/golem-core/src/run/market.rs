@@ -1,0 +1,385 @@
+//! The run's view of the market: its demand, the providers on it and where each negotiation stands.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use yagna_api::market::{Proposal, ProposalState, Reason};
+use yagna_api::time::between;
+use yagna_api::{DemandId, Glm, NodeId, ProposalId, Timestamp};
+
+use super::{Effect, Run, Step};
+use crate::caps::expected_cost;
+use crate::event::{EventKind, Provider};
+use crate::offer::OfferTerms;
+use crate::terms::counter_terms;
+
+/// A provider's consent to our terms: an agreement can be made of it.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub(super) proposal: ProposalId,
+    pub(super) terms: OfferTerms,
+    pub(super) cost: Glm,
+    pub(super) received: Timestamp,
+}
+
+#[derive(Debug)]
+struct Counter {
+    provider: Provider,
+    since: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Market {
+    demand: Option<Published>,
+    publishing: bool,
+    not_before: Option<Timestamp>,
+    /// Offers that wait until their provider may be dealt with.
+    held: BTreeMap<NodeId, (DemandId, Box<Proposal>)>,
+    /// Counter-proposals on their way, by the proposal they answer.
+    sending: HashMap<ProposalId, Counter>,
+    /// Counter-proposals that wait for an answer, by their own id.
+    sent: HashMap<ProposalId, Counter>,
+    /// Refusals that came before we knew the id of the counter-proposal they answer.
+    early: HashMap<ProposalId, Option<Reason>>,
+    drafts: BTreeMap<NodeId, Draft>,
+    /// When the first draft of all came.
+    pub(super) first_draft: Option<Timestamp>,
+    pub(super) seen: HashSet<NodeId>,
+    refused_by_us: HashMap<NodeId, String>,
+    unreadable: u64,
+    refused_by_them: HashMap<NodeId, String>,
+}
+
+#[derive(Debug)]
+struct Published {
+    demand: DemandId,
+    expires: Timestamp,
+    since: Timestamp,
+}
+
+impl Market {
+    /// How long a provider may take to answer a counter-proposal before we stop counting on it.
+    const ANSWER_TIME: Duration = Duration::from_secs(60);
+    /// A demand is renewed this long after it was published: the daemon forgets it after an hour.
+    const RENEW_AFTER: Duration = Duration::from_secs(25 * 60);
+    /// While nothing runs, the demand is published anew this often, so that every offer comes again.
+    const RENEW_WHEN_STARVING: Duration = Duration::from_secs(60);
+    /// A pause after a publication failed.
+    const PUBLISH_PAUSE: Duration = Duration::from_secs(2);
+    /// Counter-proposals on their way at the same time, at most.
+    const MOST_SENDING: usize = 16;
+
+    pub(super) fn is_published(&self) -> bool {
+        self.demand.is_some()
+    }
+
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        self.demand.as_ref().map(|published| published.expires)
+    }
+
+    pub(super) fn publishing_failed(&mut self, now: Timestamp) {
+        self.publishing = false;
+        self.not_before = Some(yagna_api::time::after(now, Self::PUBLISH_PAUSE));
+    }
+
+    /// Takes the demand off the market; what was negotiated from it is void.
+    pub(super) fn withdraw(&mut self) -> Option<DemandId> {
+        self.held.clear();
+        self.drafts.clear();
+        self.sending.clear();
+        self.sent.clear();
+        self.early.clear();
+        self.demand.take().map(|published| published.demand)
+    }
+
+    /// The best draft of a provider that may be dealt with.
+    pub(super) fn best_draft(&self, welcome: impl Fn(&NodeId) -> bool) -> Option<&Draft> {
+        self.drafts
+            .iter()
+            .filter(|(provider, _)| welcome(provider))
+            .map(|(_, draft)| draft)
+            .min_by(|one, other| one.cost.cmp(&other.cost).then_with(|| one.received.cmp(&other.received)))
+    }
+
+    pub(super) fn take_draft(&mut self, provider: &NodeId) -> Option<Draft> {
+        self.drafts.remove(provider)
+    }
+
+    pub(super) fn n_drafts(&self) -> u64 {
+        self.drafts.len() as u64
+    }
+
+    pub(super) fn n_unanswered(&self) -> u64 {
+        (self.sending.len() + self.sent.len()) as u64
+    }
+
+    pub(super) fn n_seen(&self) -> u64 {
+        self.seen.len() as u64 + self.unreadable
+    }
+
+    pub(super) fn refusals_by_us(&self) -> BTreeMap<String, u64> {
+        let mut counts = count(self.refused_by_us.values());
+        if self.unreadable > 0 {
+            counts.insert("malformed offer".to_owned(), self.unreadable);
+        }
+        counts
+    }
+
+    pub(super) fn refusals_by_them(&self) -> BTreeMap<String, u64> {
+        count(self.refused_by_them.values())
+    }
+
+    /// Stops counting on providers that haven't answered in time.
+    fn forget_silent(&mut self, now: Timestamp) {
+        self.sent.retain(|_, counter| between(counter.since, now) < Self::ANSWER_TIME);
+    }
+}
+
+fn count<'a>(reasons: impl Iterator<Item = &'a String>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for reason in reasons {
+        *counts.entry(reason.clone()).or_default() += 1;
+    }
+    counts
+}
+
+impl Run {
+    pub(super) fn on_published(
+        &mut self,
+        now: Timestamp,
+        demand: DemandId,
+        expires: Timestamp,
+        step: &mut Step,
+    ) {
+        self.market.publishing = false;
+        self.trouble = None;
+        if self.stopping.is_some() {
+            step.effects.push(Effect::Withdraw { demand });
+            return;
+        }
+        if let Some(old) = self.market.withdraw() {
+            Self::withdraw(now, old, "replaced by a new one", step);
+        }
+        step.event(now, EventKind::DemandPublished { demand: demand.clone(), expires });
+        self.market.demand = Some(Published { demand, expires, since: now });
+    }
+
+    pub(super) fn on_demand_lost(&mut self, now: Timestamp, demand: &DemandId, step: &mut Step) {
+        if self.market.demand.as_ref().is_some_and(|published| published.demand == *demand) {
+            self.market.withdraw();
+            let why = "the daemon no longer knows it".to_owned();
+            step.event(now, EventKind::DemandEnded { demand: demand.clone(), why });
+        }
+    }
+
+    pub(super) fn on_unreadable(&mut self, now: Timestamp, problem: String, step: &mut Step) {
+        self.market.unreadable += 1;
+        step.event(now, EventKind::Trouble { doing: "read an offer".into(), problem });
+    }
+
+    pub(super) fn on_proposal(
+        &mut self,
+        now: Timestamp,
+        demand: &DemandId,
+        proposal: Proposal,
+        step: &mut Step,
+    ) {
+        let current = self.market.demand.as_ref().is_some_and(|published| published.demand == *demand);
+        if !current || self.stopping.is_some() {
+            return;
+        }
+        self.market.seen.insert(proposal.issuer_id.clone());
+        match proposal.state {
+            ProposalState::Draft => self.on_draft(now, demand, &proposal, step),
+            ProposalState::Initial => {
+                self.market.held.insert(proposal.issuer_id.clone(), (demand.clone(), Box::new(proposal)));
+            }
+            ProposalState::Rejected | ProposalState::Accepted | ProposalState::Expired => {}
+        }
+    }
+
+    fn on_draft(&mut self, now: Timestamp, demand: &DemandId, proposal: &Proposal, step: &mut Step) {
+        let issuer = &proposal.issuer_id;
+        if let Some(previous) = &proposal.prev_proposal_id {
+            self.market.sent.remove(previous);
+        }
+        let terms = match OfferTerms::read(issuer, &proposal.properties) {
+            Ok(terms) => terms,
+            Err(problem) => {
+                return self.refuse(now, demand, proposal, "malformed offer", problem.to_string(), step);
+            }
+        };
+        if let Some(refusal) = self.config.caps.refuse(&terms) {
+            return self.refuse(now, demand, proposal, refusal.kind(), refusal.to_string(), step);
+        }
+        self.market.refused_by_them.remove(issuer);
+        self.market.refused_by_us.remove(issuer);
+        let cost = expected_cost(&terms, self.config.expected_use);
+        // One provider may have several offers: the cheaper one stands, the newer one where they cost the same.
+        if self.market.drafts.get(issuer).is_some_and(|known| known.cost < cost) {
+            return;
+        }
+        step.event(now, EventKind::TermsAgreed { provider: provider(&terms) });
+        self.market.first_draft.get_or_insert(now);
+        let draft = Draft { proposal: proposal.proposal_id.clone(), terms, cost, received: now };
+        self.market.drafts.insert(issuer.clone(), draft);
+    }
+
+    fn refuse(
+        &mut self,
+        now: Timestamp,
+        demand: &DemandId,
+        proposal: &Proposal,
+        kind: &str,
+        reason: String,
+        step: &mut Step,
+    ) {
+        let issuer = proposal.issuer_id.clone();
+        // The same refusal of the same provider is told once, however often its offer comes again.
+        let told = self.market.refused_by_us.insert(issuer.clone(), reason.clone());
+        if told.as_ref() != Some(&reason) {
+            let name = proposal.properties.text(yagna_api::properties::name::NODE_NAME).unwrap_or_default();
+            let provider = Provider { id: issuer, name: name.to_owned() };
+            step.event(now, EventKind::OfferRefused { provider, reason: reason.clone() });
+        }
+        step.effects.push(Effect::RefuseProposal {
+            demand: demand.clone(),
+            proposal: proposal.proposal_id.clone(),
+            reason: Reason::new(reason).with("golem.requestor.code", kind),
+        });
+    }
+
+    pub(super) fn on_countered(
+        &mut self,
+        now: Timestamp,
+        proposal: &ProposalId,
+        ours: &ProposalId,
+        step: &mut Step,
+    ) {
+        let Some(counter) = self.market.sending.remove(proposal) else {
+            return;
+        };
+        if self.market.drafts.contains_key(&counter.provider.id) {
+            // Its answer was faster than the news that our question was sent.
+            return;
+        }
+        let early = self.market.early.remove(ours);
+        self.market.sent.insert(ours.clone(), counter);
+        if let Some(reason) = early {
+            self.on_rejected(now, ours, reason, step);
+        }
+    }
+
+    pub(super) fn on_rejected(
+        &mut self,
+        now: Timestamp,
+        ours: &ProposalId,
+        reason: Option<Reason>,
+        step: &mut Step,
+    ) {
+        let Some(counter) = self.market.sent.remove(ours) else {
+            if !self.market.sending.is_empty() {
+                self.market.early.insert(ours.clone(), reason);
+            }
+            return;
+        };
+        let words = match &reason {
+            Some(reason) if !reason.message.is_empty() => reason.message.clone(),
+            _ => "no reason given".to_owned(),
+        };
+        self.market.refused_by_them.insert(counter.provider.id.clone(), words);
+        step.event(now, EventKind::RefusedByProvider { provider: counter.provider, reason });
+    }
+
+    pub(super) fn on_counter_failed(
+        &mut self,
+        now: Timestamp,
+        proposal: &ProposalId,
+        problem: &str,
+        step: &mut Step,
+    ) {
+        let Some(counter) = self.market.sending.remove(proposal) else {
+            return;
+        };
+        self.market.refused_by_them.insert(counter.provider.id.clone(), "can't be reached".to_owned());
+        let reason = Some(Reason::new(format!("can't be reached: {problem}")));
+        step.event(now, EventKind::RefusedByProvider { provider: counter.provider, reason });
+    }
+
+    /// Publishes the demand where there is none, and anew where it is old.
+    pub(super) fn plan_demand(&mut self, now: Timestamp, starving: bool, step: &mut Step) {
+        if self.market.publishing || self.market.not_before.is_some_and(|time| now < time) {
+            return;
+        }
+        let renew = self.market.demand.as_ref().is_none_or(|published| {
+            let age = between(published.since, now);
+            // Agreements made late in a demand's life would be short: renew before half of it is over.
+            let lifetime = self.config.expiration / 2;
+            age >= Market::RENEW_AFTER.min(lifetime) || (starving && age >= Market::RENEW_WHEN_STARVING)
+        });
+        if renew {
+            let expires = yagna_api::time::after(now, self.config.expiration);
+            self.market.publishing = true;
+            step.effects.push(Effect::Publish { demand: Box::new(self.demand(expires)), expires });
+        }
+    }
+
+    /// Answers the offers of all providers that may be dealt with.
+    pub(super) fn plan_negotiations(&mut self, now: Timestamp, step: &mut Step) {
+        self.market.forget_silent(now);
+        let ready: Vec<NodeId> = self
+            .market
+            .held
+            .keys()
+            .filter(|provider| self.standings.is_welcome(provider, now) && !self.deals_with(provider))
+            .take(Market::MOST_SENDING.saturating_sub(self.market.sending.len()))
+            .cloned()
+            .collect();
+        for provider in ready {
+            if let Some((demand, proposal)) = self.market.held.remove(&provider) {
+                self.negotiate(now, &demand, &proposal, step);
+            }
+        }
+    }
+
+    fn negotiate(&mut self, now: Timestamp, demand: &DemandId, proposal: &Proposal, step: &mut Step) {
+        let terms = match OfferTerms::read(&proposal.issuer_id, &proposal.properties) {
+            Ok(terms) => terms,
+            Err(problem) => {
+                return self.refuse(now, demand, proposal, "malformed offer", problem.to_string(), step);
+            }
+        };
+        if let Some(refusal) = self.config.caps.refuse(&terms) {
+            return self.refuse(now, demand, proposal, refusal.kind(), refusal.to_string(), step);
+        }
+        let Some(expires) = self.market.expires() else {
+            return;
+        };
+        let ours = match counter_terms(&self.demand(expires), &terms, &self.config.terms, now) {
+            Ok(ours) => ours,
+            Err(refusal) => {
+                return self.refuse(now, demand, proposal, refusal.kind(), refusal.to_string(), step);
+            }
+        };
+        self.market.refused_by_us.remove(&proposal.issuer_id);
+        let provider = provider(&terms);
+        step.event(
+            now,
+            EventKind::OfferReceived {
+                provider: provider.clone(),
+                per_hour: terms.pricing.per_hour(terms.threads),
+                start: terms.pricing.start_price(),
+            },
+        );
+        self.market.sending.insert(proposal.proposal_id.clone(), Counter { provider, since: now });
+        step.effects.push(Effect::Counter {
+            demand: demand.clone(),
+            proposal: proposal.proposal_id.clone(),
+            terms: Box::new(ours),
+        });
+    }
+}
+
+pub(super) fn provider(terms: &OfferTerms) -> Provider {
+    Provider { id: terms.provider.clone(), name: terms.name.clone() }
+}

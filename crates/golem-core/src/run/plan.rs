@@ -1,0 +1,306 @@
+//! What to do next: after every input the run looks at where it stands and brings itself to where it should be.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use yagna_api::time::{after, between};
+use yagna_api::{Glm, Timestamp};
+
+use super::rental::{Rental, Stage};
+use super::rentals::Ending;
+use super::{Effect, Run, Step, market};
+use crate::event::{EventKind, RentalId, RunEnd, StopReason};
+use crate::explain::Explanation;
+
+impl Run {
+    /// Tasks are read ahead so far that every worker finds its next ones waiting.
+    const READ_AHEAD: usize = 256;
+    /// How long nothing must run before it is explained for the first time.
+    const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
+
+    pub(super) fn plan(&mut self, now: Timestamp, step: &mut Step) {
+        if self.stopping.is_some() {
+            return self.plan_stop(now, step);
+        }
+        self.plan_loading(step);
+        if self.queue.is_finished() {
+            self.stop(now, StopReason::AllDone, step);
+            return self.plan_stop(now, step);
+        }
+        if self.queue.n_running() > 0 {
+            self.last_alive = now;
+        }
+        self.plan_budget(now, step);
+        self.plan_assignments(now, step);
+        self.plan_releases(now, step);
+        if self.n_wanted() > self.n_live() {
+            let starving = self.n_live() == 0 && self.market.n_drafts() == 0;
+            self.plan_demand(now, starving, step);
+            self.plan_negotiations(now, step);
+            self.plan_signing(now, step);
+        }
+        self.plan_patience(now, step);
+    }
+
+    fn plan_loading(&mut self, step: &mut Step) {
+        let waiting = self.queue.n_waiting();
+        if !self.loading && !self.queue.is_exhausted() && waiting < Self::READ_AHEAD / 2 {
+            self.loading = true;
+            step.effects.push(Effect::LoadTasks { most: Self::READ_AHEAD - waiting });
+        }
+    }
+
+    pub(super) fn n_live(&self) -> usize {
+        self.rentals.values().filter(|rental| rental.is_live()).count()
+    }
+
+    /// As many deals as there is work for, and no more.
+    fn n_wanted(&self) -> usize {
+        let busy =
+            self.rentals.values().filter(|rental| rental.is_live() && !rental.running.is_empty()).count();
+        (self.config.workers as usize).min(busy + self.queue.n_waiting())
+    }
+
+    /// Stops deals before what they may bill passes the budget, the dearest first.
+    fn plan_budget(&mut self, now: Timestamp, step: &mut Step) {
+        while self.promised_and_exposed(now) > self.config.budget {
+            let dearest = self
+                .rentals
+                .iter()
+                .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
+                .max_by_key(|(id, rental)| (rental.exposure(now, self.config.stop_horizon), Reverse(**id)))
+                .map(|(id, _)| *id);
+            let Some(id) = dearest else { break };
+            self.close(now, id, &Ending::cancelled("the budget is used up"), step);
+            // What it has used counts on; what it could have used doesn't.
+            if let Some(rental) = self.rentals.get_mut(&id)
+                && let Some(meter) = &mut rental.meter
+            {
+                meter.ended = Some(now);
+            }
+            self.budget_blocks = true;
+        }
+    }
+
+    /// GLM promised, and what running deals can still bill before we could stop them.
+    fn promised_and_exposed(&self, now: Timestamp) -> Glm {
+        self.exposed_within(now, self.config.stop_horizon)
+    }
+
+    pub(super) fn exposed_within(&self, now: Timestamp, horizon: Duration) -> Glm {
+        let exposures = self.rentals.values().map(|rental| rental.exposure(now, horizon));
+        exposures.fold(self.promised(), |sum, exposure| sum.checked_add(exposure).unwrap_or(Glm::MAX))
+    }
+
+    fn plan_assignments(&mut self, now: Timestamp, step: &mut Step) {
+        let mut free: Vec<_> = self
+            .rentals
+            .iter()
+            .filter(|(_, rental)| rental.room.is_some() && rental.takes_tasks(now))
+            .map(|(id, _)| *id)
+            .collect();
+        if free.is_empty() || self.queue.n_waiting() == 0 {
+            return;
+        }
+        // Who has waited longest comes first.
+        free.sort_by_key(|id| (self.rentals[id].idle_since, *id));
+        let n_live = self.n_live().max(1);
+        for id in free {
+            let share = self.queue.n_waiting().div_ceil(n_live);
+            let alone = self.is_alone(id);
+            let Some(rental) = self.rentals.get_mut(&id) else {
+                continue;
+            };
+            let Some(room) = rental.room else { continue };
+            let tasks = self.queue.take(&rental.provider.id, room.min(share), alone, now);
+            if tasks.is_empty() {
+                continue;
+            }
+            rental.room = None;
+            rental.idle_since = None;
+            for task in &tasks {
+                rental.running.insert(task.attempt, now);
+                step.event(now, EventKind::TaskStarted { attempt: task.attempt, rental: id });
+            }
+            self.last_alive = now;
+            step.effects.push(Effect::Assign { rental: id, tasks });
+        }
+    }
+
+    /// Is this the only provider that could take a task, now or soon?
+    fn is_alone(&self, id: RentalId) -> bool {
+        let provider = &self.rentals[&id].provider.id;
+        !self.rentals.values().any(|rental| rental.is_live() && rental.provider.id != *provider)
+            && self.market.n_drafts() == 0
+            && self.market.n_unanswered() == 0
+    }
+
+    /// Lets go of providers that nothing can be given to.
+    fn plan_releases(&mut self, now: Timestamp, step: &mut Step) {
+        let waiting = self.queue.n_waiting() > 0 || !self.queue.is_exhausted();
+        let others_run = self.queue.n_running() > 0;
+        let idle: Vec<_> = self
+            .rentals
+            .iter()
+            .filter(|(id, rental)| {
+                let expiring =
+                    rental.stage == Stage::Working && rental.running.is_empty() && !rental.takes_tasks(now);
+                let Some(idle) = self.idle_for(**id, now) else {
+                    return expiring;
+                };
+                expiring || (!waiting && (!others_run || idle >= self.config.idle_grace))
+            })
+            .map(|(id, rental)| (*id, rental.takes_tasks(now)))
+            .collect();
+        for (id, in_time) in idle {
+            let ending =
+                if in_time { Ending::success() } else { Ending::cancelled("the agreement expires soon") };
+            self.close(now, id, &ending, step);
+        }
+    }
+
+    fn plan_signing(&mut self, now: Timestamp, step: &mut Step) {
+        let Some(first) = self.market.first_draft else {
+            return;
+        };
+        if between(first, now) < self.config.selection_window {
+            return;
+        }
+        self.budget_blocks = false;
+        while self.n_wanted() > self.n_live() {
+            let welcome = |provider: &yagna_api::NodeId| {
+                self.standings.is_welcome(provider, now) && !self.deals_with(provider)
+            };
+            let Some(draft) = self.market.best_draft(welcome).cloned() else {
+                return;
+            };
+            let expires = self.market.expires().unwrap_or(now);
+            let who = market::provider(&draft.terms);
+            let rental = Rental::new(who.clone(), draft.terms.clone(), expires, now);
+            let exposure = rental.exposure(now, self.config.stop_horizon);
+            let total = self.promised_and_exposed(now).checked_add(exposure).unwrap_or(Glm::MAX);
+            if total > self.config.budget {
+                self.budget_blocks = true;
+                return;
+            }
+            let id = RentalId(self.next_rental);
+            self.next_rental += 1;
+            self.market.take_draft(&who.id);
+            let pricing = &draft.terms.pricing;
+            step.event(
+                now,
+                EventKind::AgreementIntended {
+                    rental: id,
+                    provider: who,
+                    proposal: draft.proposal.clone(),
+                    per_hour: pricing.per_hour(draft.terms.threads),
+                    start: pricing.start_price(),
+                },
+            );
+            self.rentals.insert(id, rental);
+            step.effects.push(Effect::Sign { rental: id, proposal: draft.proposal });
+        }
+    }
+
+    /// Says why nothing runs, and gives up when that lasts too long.
+    fn plan_patience(&mut self, now: Timestamp, step: &mut Step) {
+        let waited = between(self.last_alive, now);
+        // Bills that are still to come may turn out smaller than what they were feared to be.
+        let may_shrink =
+            self.rentals.values().any(|rental| rental.stage != Stage::Closed || rental.awaits_invoice());
+        if self.budget_blocks && self.n_live() == 0 && (!may_shrink || waited >= self.config.settle_timeout) {
+            self.stop(now, StopReason::BudgetReached, step);
+            return self.plan_stop(now, step);
+        }
+        if waited < Self::FIRST_EXPLANATION || self.queue.n_waiting() == 0 {
+            return;
+        }
+        let due = self
+            .last_explained
+            .is_none_or(|last| last < self.last_alive || between(last, now) >= self.config.explain_every);
+        let give_up = waited >= self.config.idle_timeout;
+        if due || give_up {
+            self.last_explained = Some(now);
+            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+        }
+        if give_up {
+            self.stop(now, StopReason::NothingRuns, step);
+            self.plan_stop(now, step);
+        }
+    }
+
+    /// Why nothing runs, as far as the run knows.
+    pub fn explain(&self, now: Timestamp) -> Explanation {
+        Explanation {
+            waited: between(self.last_alive, now),
+            tasks_waiting: self.queue.n_waiting() as u64,
+            published: self.market.is_published(),
+            offers: self.market.n_seen(),
+            refused_by_us: self.market.refusals_by_us(),
+            refused_by_them: self.market.refusals_by_them(),
+            unanswered: self.market.n_unanswered(),
+            agreed: self.market.n_drafts(),
+            failures: self.failures.clone(),
+            set_back: self.standings.n_set_back(now),
+            in_progress: self.rentals.values().filter(|rental| rental.is_live()).count() as u64,
+            budget_left: self.config.budget.checked_sub(self.promised()),
+            budget_blocks: self.budget_blocks,
+            daemon_trouble: self.trouble.clone(),
+        }
+    }
+
+    fn plan_stop(&mut self, now: Timestamp, step: &mut Step) {
+        let Some(stopping) = self.stopping else { return };
+        let graceful = stopping.why != StopReason::Broken;
+        let grace_over = between(stopping.since, now) >= self.config.stop_grace;
+        let to_close: Vec<_> = self
+            .rentals
+            .iter()
+            .filter(|(_, rental)| match rental.stage {
+                Stage::Opening => true,
+                Stage::Working => rental.running.is_empty() || grace_over || !graceful,
+                Stage::Signing | Stage::Closing | Stage::Closed => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in to_close {
+            let ending = match stopping.why {
+                StopReason::AllDone => Ending::success(),
+                StopReason::Cancelled => Ending::cancelled("the requestor cancelled the run"),
+                StopReason::BudgetReached => Ending::cancelled("the budget is used up"),
+                StopReason::NothingRuns | StopReason::Broken => Ending::cancelled("the run can't go on"),
+            };
+            self.close(now, id, &ending, step);
+        }
+        if self.rentals.values().any(|rental| rental.stage != Stage::Closed) {
+            return;
+        }
+        let settling_since = stopping.settling_since.unwrap_or(now);
+        self.stopping = Some(super::Stopping { settling_since: Some(settling_since), ..stopping });
+        let paying = self.rentals.values().any(|rental| !rental.accepting.is_empty());
+        let awaited = self.unsettled().next().is_some();
+        if (paying || awaited) && now < after(settling_since, self.config.settle_timeout) {
+            return;
+        }
+        self.finish(now, stopping.why, step);
+    }
+
+    fn finish(&mut self, now: Timestamp, why: StopReason, step: &mut Step) {
+        let missing: Vec<_> =
+            self.unsettled().map(|(rental, agreement)| (rental, agreement.clone())).collect();
+        let unsettled = missing.len() as u64;
+        for (rental, agreement) in missing {
+            step.event(now, EventKind::BillMissing { rental, agreement });
+        }
+        let end = RunEnd {
+            why,
+            done: self.queue.n_done(),
+            failed: self.queue.n_failed(),
+            unfinished: self.queue.n_known() - self.queue.n_done() - self.queue.n_failed(),
+            cost: self.accepted,
+            unsettled,
+        };
+        step.event(now, EventKind::RunEnded { end: end.clone() });
+        self.end = Some(end);
+    }
+}

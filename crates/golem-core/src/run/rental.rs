@@ -1,0 +1,133 @@
+//! One deal with one provider: where it stands, what it does, what it may still cost.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use yagna_api::time::after;
+use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
+
+use super::RunConfig;
+use crate::bill::{GRACE, Meter};
+use crate::event::{Attempt, Bill, Provider};
+use crate::offer::OfferTerms;
+use crate::terms::AgreedTerms;
+
+/// Where a deal stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The agreement is being made.
+    Signing,
+    /// The activity is being made and prepared.
+    Opening,
+    /// The worker takes tasks.
+    Working,
+    /// The activity and the agreement are being ended.
+    Closing,
+    /// Both are over; its bill may still come.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) struct Rental {
+    pub(super) provider: Provider,
+    pub(super) terms: OfferTerms,
+    pub(super) stage: Stage,
+    pub(super) since: Timestamp,
+    /// When the agreement ends by itself.
+    pub(super) expires: Timestamp,
+    pub(super) agreement: Option<AgreementId>,
+    /// Has the provider ended the agreement, or did it never come about?
+    pub(super) agreement_over: bool,
+    pub(super) activity: Option<ActivityId>,
+    pub(super) agreed: AgreedTerms,
+    pub(super) meter: Option<Meter>,
+    pub(super) running: HashMap<Attempt, Timestamp>,
+    /// How many tasks the worker waits for; `None` while it is busy.
+    pub(super) room: Option<usize>,
+    pub(super) idle_since: Option<Timestamp>,
+    pub(super) done: u64,
+    /// Failures since the last success of tasks that have failed nowhere else.
+    pub(super) streak: u32,
+    pub(super) failure: Option<String>,
+    /// GLM of accepted bills: the highest debit note, then the invoice.
+    pub(super) accepted: Glm,
+    /// Bills being accepted, with their amounts.
+    pub(super) accepting: HashMap<Bill, Glm>,
+    pub(super) invoice: InvoiceState,
+}
+
+/// What is known of a deal's final bill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InvoiceState {
+    /// None yet.
+    Awaited,
+    /// It came and is being accepted.
+    Accepting,
+    /// It was accepted.
+    Accepted,
+    /// It was refused, or none is owed.
+    Closed,
+}
+
+impl Rental {
+    pub(super) fn new(provider: Provider, terms: OfferTerms, expires: Timestamp, now: Timestamp) -> Self {
+        Self {
+            provider,
+            terms,
+            stage: Stage::Signing,
+            since: now,
+            expires,
+            agreement: None,
+            agreement_over: false,
+            activity: None,
+            agreed: AgreedTerms::default(),
+            meter: None,
+            running: HashMap::new(),
+            room: None,
+            idle_since: None,
+            done: 0,
+            streak: 0,
+            failure: None,
+            accepted: Glm::ZERO,
+            accepting: HashMap::new(),
+            invoice: InvoiceState::Awaited,
+        }
+    }
+
+    /// Is it being made or at work?
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Signing | Stage::Opening | Stage::Working)
+    }
+
+    /// Can a task be given to it now?
+    pub(super) fn takes_tasks(&self, now: Timestamp) -> bool {
+        self.stage == Stage::Working && after(now, RunConfig::EXPIRY_MARGIN) < self.expires
+    }
+
+    /// Is a final bill to be expected?
+    pub(super) fn awaits_invoice(&self) -> bool {
+        matches!(self.invoice, InvoiceState::Awaited | InvoiceState::Accepting) && self.meter.is_some()
+    }
+
+    /// GLM that it can still bill beyond what was accepted, if it were stopped only `horizon` from now.
+    pub(super) fn exposure(&self, now: Timestamp, horizon: Duration) -> Glm {
+        let most = match (&self.meter, self.stage) {
+            // Nothing runs, and nothing will be billed.
+            (None, Stage::Closing | Stage::Closed) => return Glm::ZERO,
+            (Some(_), _) if !self.awaits_invoice() => return Glm::ZERO,
+            (Some(meter), _) => meter.ceiling(&self.terms.pricing, after(now, horizon)),
+            (None, Stage::Signing | Stage::Opening | Stage::Working) => {
+                let age = horizon + GRACE;
+                self.terms.pricing.cost_at_full_use(age, self.terms.threads)
+            }
+        };
+        most.saturating_sub(self.accepted)
+    }
+}
+
+impl Rental {
+    /// GLM that accepted bills promise, those being accepted included.
+    pub(super) fn promised(&self) -> Glm {
+        self.accepting.values().copied().fold(self.accepted, Glm::max)
+    }
+}

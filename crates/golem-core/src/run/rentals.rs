@@ -1,0 +1,409 @@
+//! What happens to deals: signed or not, opened or not, working, closed; and to the tasks in their hands.
+
+use std::time::Duration;
+
+use yagna_api::market::{Agreement, Reason, Terminator};
+use yagna_api::time::between;
+use yagna_api::{ActivityId, AgreementId, NodeId, Timestamp};
+
+use super::rental::{InvoiceState, Stage};
+use super::{Effect, Run, Step};
+use crate::bill::Meter;
+use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, RentalId, TaskOutput};
+use crate::offer::OfferTerms;
+use crate::tasks::Verdict;
+use crate::terms::AgreedTerms;
+
+/// Why we end a deal, in the words that providers see and those that programs read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ending {
+    message: String,
+    code: &'static str,
+    /// Is the provider to be left alone for a while?
+    blame: bool,
+}
+
+impl Ending {
+    pub(super) fn success() -> Self {
+        Self { message: "all work is done".into(), code: "Success", blame: false }
+    }
+
+    pub(super) fn cancelled(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: "Cancelled", blame: false }
+    }
+
+    pub(super) fn failure(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: "ProviderFailed", blame: true }
+    }
+
+    pub(super) fn overbilled(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: "IncorrectAmount", blame: true }
+    }
+
+    fn reason(&self) -> Reason {
+        Reason::new(self.message.clone()).with("golem.requestor.code", self.code)
+    }
+}
+
+impl Run {
+    /// A provider that fails so many tasks in a row, none of which failed elsewhere, is dropped.
+    const MOST_FAILURES: u32 = 2;
+
+    /// Is there a deal with this provider that isn't over?
+    pub(super) fn deals_with(&self, provider: &NodeId) -> bool {
+        self.rentals.values().any(|rental| rental.provider.id == *provider && rental.stage != Stage::Closed)
+    }
+
+    pub(super) fn on_agreement_created(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        agreement: AgreementId,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        rental.agreement = Some(agreement.clone());
+        self.by_agreement.insert(agreement.clone(), id);
+        step.event(now, EventKind::AgreementCreated { rental: id, agreement });
+    }
+
+    pub(super) fn on_approved(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        agreement: &Agreement,
+        step: &mut Step,
+    ) {
+        let stopping = self.stopping.is_some();
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.stage != Stage::Signing {
+            return;
+        }
+        let agreement_id = agreement.agreement_id.clone();
+        self.by_agreement.insert(agreement_id.clone(), id);
+        rental.agreement = Some(agreement_id.clone());
+        rental.agreed = AgreedTerms::read(&agreement.demand.properties, &agreement.offer.properties);
+        rental.since = now;
+        let offer = OfferTerms::read(&rental.provider.id, &agreement.offer.properties);
+        let same_price = offer.is_ok_and(|offer| {
+            offer.pricing == rental.terms.pricing && offer.threads == rental.terms.threads
+        });
+        step.event(now, EventKind::AgreementApproved { rental: id, agreement: agreement_id });
+        if rental.agreement_over {
+            // The provider's termination overtook the news of its approval.
+            self.close(now, id, &Ending::failure("the agreement ended before it was used"), step);
+        } else if !same_price {
+            self.close(
+                now,
+                id,
+                &Ending::failure("the agreement's price isn't the one that was offered"),
+                step,
+            );
+        } else if stopping {
+            self.close(now, id, &Ending::cancelled("the run is stopping"), step);
+        } else {
+            rental.stage = Stage::Opening;
+            rental.meter = Some(Meter::new(now, rental.terms.threads));
+            step.event(now, EventKind::ActivityIntended { rental: id });
+            step.effects.push(Effect::OpenActivity { rental: id, agreement: Box::new(agreement.clone()) });
+        }
+    }
+
+    pub(super) fn on_not_approved(&mut self, now: Timestamp, id: RentalId, reason: &str, step: &mut Step) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.stage != Stage::Signing {
+            return;
+        }
+        rental.stage = Stage::Closed;
+        rental.invoice = InvoiceState::Closed;
+        step.event(now, EventKind::AgreementFailed { rental: id, reason: reason.to_owned() });
+        *self.failures.entry(format!("agreement not approved: {reason}")).or_default() += 1;
+        self.set_back(now, id, format!("agreement not approved: {reason}"), step);
+    }
+
+    pub(super) fn on_activity_created(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        activity: ActivityId,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        rental.activity = Some(activity.clone());
+        step.event(now, EventKind::ActivityCreated { rental: id, activity });
+    }
+
+    pub(super) fn on_worker_ready(&mut self, now: Timestamp, id: RentalId, room: usize, step: &mut Step) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.stage == Stage::Opening {
+            rental.stage = Stage::Working;
+            rental.since = now;
+            step.event(now, EventKind::ActivityReady { rental: id });
+        }
+        rental.room = Some(room.max(1));
+        rental.idle_since = Some(now);
+    }
+
+    pub(super) fn on_attempt_done(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        attempt: Attempt,
+        output: TaskOutput,
+        took: Duration,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.running.remove(&attempt).is_none() || !self.queue.done(attempt) {
+            return;
+        }
+        rental.done += 1;
+        rental.streak = 0;
+        self.standings.forgive(&rental.provider.id);
+        self.last_alive = now;
+        step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
+    }
+
+    pub(super) fn on_attempt_failed(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        attempt: Attempt,
+        failure: AttemptFailure,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.running.remove(&attempt).is_none() {
+            return;
+        }
+        // A task that failed elsewhere too says nothing about this provider.
+        let shared = self.queue.failed_elsewhere(attempt.task, &rental.provider.id);
+        let kind = failure.kind;
+        match self.queue.failed(attempt, kind, now) {
+            Verdict::Old => return,
+            Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
+            Verdict::Final => {
+                step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
+            }
+        }
+        if !shared && kind != FailureKind::Invalid {
+            rental.streak += 1;
+        }
+        let streak = rental.streak;
+        let provider = rental.provider.id.clone();
+        // Where nobody has ever succeeded, the tasks are to blame as likely as the providers.
+        let others_succeed =
+            self.rentals.values().any(|other| other.provider.id != provider && other.done > 0);
+        let others_failed =
+            self.rentals.values().any(|other| other.provider.id != provider && other.streak > 0);
+        if streak >= Self::MOST_FAILURES
+            && (others_succeed || !others_failed)
+            && self.others_to_turn_to(&provider)
+        {
+            self.close(now, id, &Ending::failure(format!("failed {streak} tasks in a row")), step);
+        }
+    }
+
+    /// Is there any other provider to work with?
+    fn others_to_turn_to(&self, provider: &NodeId) -> bool {
+        self.rentals.values().any(|rental| rental.is_live() && rental.provider.id != *provider)
+            || self.market.best_draft(|other| other != provider).is_some()
+    }
+
+    pub(super) fn on_attempt_cancelled(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        attempt: Attempt,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.running.remove(&attempt).is_some() && self.queue.cancelled(attempt) {
+            step.event(now, EventKind::AttemptCancelled { attempt, rental: id });
+        }
+    }
+
+    pub(super) fn on_worker_ended(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        failure: Option<String>,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if !rental.is_live() {
+            return;
+        }
+        match failure {
+            None => self.close(now, id, &Ending::success(), step),
+            Some(failure) => {
+                let stage =
+                    if rental.stage == Stage::Opening { "activity didn't start" } else { "worker failed" };
+                *self.failures.entry(stage.to_owned()).or_default() += 1;
+                self.lose_running(now, id, &failure, step);
+                self.close(now, id, &Ending::failure(failure), step);
+            }
+        }
+    }
+
+    pub(super) fn on_agreement_terminated(
+        &mut self,
+        now: Timestamp,
+        agreement: &AgreementId,
+        by: Terminator,
+        reason: Option<Reason>,
+        step: &mut Step,
+    ) {
+        let Some(&id) = self.by_agreement.get(agreement) else {
+            return;
+        };
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if by == Terminator::Requestor || rental.agreement_over {
+            return;
+        }
+        rental.agreement_over = true;
+        let reason = reason.unwrap_or_else(|| Reason::new("no reason given"));
+        let ended = EventKind::AgreementEnded {
+            rental: id,
+            agreement: agreement.clone(),
+            by,
+            reason: reason.clone(),
+        };
+        step.event(now, ended);
+        if matches!(rental.stage, Stage::Opening | Stage::Working) {
+            let words = format!("the provider ended the agreement: {}", reason.message);
+            self.lose_running(now, id, &words, step);
+            self.close(now, id, &Ending::failure(words), step);
+        }
+    }
+
+    /// Every task in this deal's hands is lost: it will be tried elsewhere.
+    fn lose_running(&mut self, now: Timestamp, id: RentalId, why: &str, step: &mut Step) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        let mut lost: Vec<_> = rental.running.drain().map(|(attempt, _)| attempt).collect();
+        lost.sort_unstable();
+        for attempt in lost {
+            let failure =
+                AttemptFailure { kind: FailureKind::Lost, message: why.to_owned(), stderr: String::new() };
+            match self.queue.failed(attempt, FailureKind::Lost, now) {
+                Verdict::Old => {}
+                Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
+                Verdict::Final => {
+                    step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
+                }
+            }
+        }
+    }
+
+    /// Ends a deal: what it was doing is given up.
+    pub(super) fn close(&mut self, now: Timestamp, id: RentalId, ending: &Ending, step: &mut Step) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if !rental.is_live() {
+            return;
+        }
+        rental.stage = Stage::Closing;
+        rental.since = now;
+        rental.room = None;
+        rental.failure = ending.blame.then(|| ending.message.clone());
+        let agreement = rental.agreement.clone().filter(|_| !rental.agreement_over);
+        let activity = rental.activity.clone();
+        let mut cancelled: Vec<_> = rental.running.drain().map(|(attempt, _)| attempt).collect();
+        cancelled.sort_unstable();
+        for attempt in cancelled {
+            if self.queue.cancelled(attempt) {
+                step.event(now, EventKind::AttemptCancelled { attempt, rental: id });
+            }
+        }
+        if ending.blame {
+            self.set_back(now, id, ending.message.clone(), step);
+        }
+        step.effects.push(Effect::Close { rental: id, agreement, activity, reason: ending.reason() });
+    }
+
+    pub(super) fn on_closed(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        usage: Option<Vec<f64>>,
+        failure: Option<String>,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.stage != Stage::Closing {
+            return;
+        }
+        rental.stage = Stage::Closed;
+        rental.since = now;
+        if let Some(meter) = &mut rental.meter {
+            if let Some(usage) = &usage {
+                meter.report(usage);
+            }
+            meter.ended = Some(now);
+        }
+        if rental.activity.is_none() {
+            // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.
+            rental.invoice = InvoiceState::Closed;
+        }
+        let ended = rental.failure.clone();
+        if rental.meter.is_some() {
+            step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: ended });
+        }
+        if let Some(problem) = failure {
+            step.event(now, EventKind::Trouble { doing: "end an agreement".into(), problem });
+        }
+        if let Some(agreement) = rental.agreement.clone().filter(|_| !rental.agreement_over) {
+            rental.agreement_over = true;
+            let reason = match &rental.failure {
+                Some(failure) => Ending::failure(failure.clone()).reason(),
+                None => Ending::success().reason(),
+            };
+            step.event(
+                now,
+                EventKind::AgreementEnded { rental: id, agreement, by: Terminator::Requestor, reason },
+            );
+        }
+    }
+
+    fn set_back(&mut self, now: Timestamp, id: RentalId, reason: String, step: &mut Step) {
+        let Some(rental) = self.rentals.get(&id) else {
+            return;
+        };
+        let until = self.standings.set_back(&rental.provider.id, now);
+        // What it agreed to before it failed is no longer wanted.
+        self.market.take_draft(&rental.provider.id);
+        step.event(now, EventKind::ProviderSetBack { provider: rental.provider.clone(), until, reason });
+    }
+
+    /// How long a deal has been idle, if it is.
+    pub(super) fn idle_for(&self, id: RentalId, now: Timestamp) -> Option<Duration> {
+        let rental = self.rentals.get(&id)?;
+        (rental.stage == Stage::Working && rental.running.is_empty())
+            .then(|| rental.idle_since.map(|since| between(since, now)))?
+    }
+}

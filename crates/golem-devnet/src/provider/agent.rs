@@ -1,0 +1,230 @@
+//! The life of one provider: it comes, does its business, is frozen, goes and comes again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+use yagna_api::{Clock, NodeId, Timestamp};
+
+use super::Behaviour;
+use super::behaviour::Vanishing;
+use super::config::ProviderConfig;
+use super::manners::{Manners, Presence};
+use super::market::{Market, WITHDRAWAL};
+use super::poll::{follow_activities, follow_agreements, follow_debit_notes, follow_invoices};
+use super::saboteur::Saboteur;
+use super::shared::Shared;
+use crate::port::Port;
+use crate::runtime::Runtime;
+
+/// How long a provider may take to end what runs.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// So many events may wait for the agent before those who bring them wait.
+const INBOX: usize = 256;
+
+/// A provider at work.
+///
+/// Dropping it ends it as a power cut would; [`Provider::stop`] is the orderly end.
+#[derive(Debug)]
+pub struct Provider {
+    handle: ProviderHandle,
+    cancel: CancellationToken,
+    life: JoinSet<()>,
+}
+
+/// Changes one provider while it runs. Clones are of the same provider.
+#[derive(Debug, Clone)]
+pub struct ProviderHandle {
+    name: Arc<str>,
+    node: NodeId,
+    manners: Manners,
+}
+
+impl Provider {
+    /// Puts a provider to work at a daemon. `runtime` runs its commands where its settings name no other.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn start(
+        config: ProviderConfig,
+        port: Arc<dyn Port>,
+        clock: Arc<dyn Clock>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Self {
+        let manners = Manners::new(config.behaviour.clone());
+        let handle = ProviderHandle {
+            name: config.name.as_str().into(),
+            node: port.node(),
+            manners: manners.clone(),
+        };
+        let runtime = Saboteur::new(config.runtime.clone().unwrap_or(runtime), manners.clone());
+        let shared = Arc::new(Shared::new(config, port, clock, manners, runtime));
+        let cancel = CancellationToken::new();
+        let mut life = JoinSet::new();
+        life.spawn(live(shared, cancel.clone()));
+        Self { handle, cancel, life }
+    }
+
+    /// What changes it while it runs.
+    pub fn handle(&self) -> &ProviderHandle {
+        &self.handle
+    }
+
+    /// Ends it: its offer is withdrawn, its exe-units are stopped, its agreements are left to their requestors.
+    ///
+    /// Returns when all of its tasks and processes have ended, after half a minute at most.
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        let name = &self.handle.name;
+        match timeout(STOP_PATIENCE, self.life.join_next()).await {
+            Ok(Some(Err(failure))) if failure.is_panic() => {
+                error!(provider = %name, %failure, "it has panicked");
+            }
+            Ok(_) => {}
+            Err(_) => error!(provider = %name, "it didn't end in time"),
+        }
+        self.life.shutdown().await;
+    }
+}
+
+impl ProviderHandle {
+    /// Its display name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its node.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// How it behaves just now.
+    pub fn behaviour(&self) -> Behaviour {
+        self.manners.behaviour()
+    }
+
+    /// Changes how it behaves from now on.
+    pub fn change(&self, change: impl FnOnce(&mut Behaviour)) {
+        self.manners.change(change);
+    }
+
+    /// Cuts its power: its exe-units are gone, and it answers nothing any more.
+    pub fn kill(&self) {
+        self.manners.set_presence(Presence::Gone);
+    }
+
+    /// Lets it neither hear nor say anything until [`ProviderHandle::thaw`]. Commands that run go on.
+    pub fn freeze(&self) {
+        if self.manners.presence() == Presence::Here {
+            self.manners.set_presence(Presence::Frozen);
+        }
+    }
+
+    /// Ends a frost; what it missed it hears now.
+    pub fn thaw(&self) {
+        if self.manners.presence() == Presence::Frozen {
+            self.manners.set_presence(Presence::Here);
+        }
+    }
+
+    /// Brings it back after a power cut, with a new offer and no memory of what was.
+    pub fn restart(&self) {
+        if self.manners.presence() == Presence::Gone {
+            self.manners.set_presence(Presence::Here);
+        }
+    }
+
+    /// Waits until its offer is on the market, the first one since it came.
+    pub async fn published(&self) {
+        self.manners.published().await;
+    }
+
+    /// Is its power cut?
+    pub fn is_gone(&self) -> bool {
+        self.manners.presence() == Presence::Gone
+    }
+}
+
+async fn live(shared: Arc<Shared>, cancel: CancellationToken) {
+    loop {
+        let gone = tokio::select! {
+            () = business(&shared, &cancel) => false,
+            () = shared.manners.gone() => true,
+        };
+        if !gone {
+            shared.stop_units("the provider shuts down").await;
+            return;
+        }
+        info!(provider = %shared.config.name, "the provider has vanished");
+        shared.drop_units().await;
+        if cancel.run_until_cancelled(shared.manners.here()).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Does business until it is cancelled. Dropping it ends all its tasks.
+async fn business(shared: &Arc<Shared>, cancel: &CancellationToken) {
+    let (sender, mut inbox) = mpsc::channel(INBOX);
+    let mut tasks = JoinSet::new();
+    // What happened before is none of this life's business.
+    let since = shared
+        .clock
+        .now()
+        .checked_sub(Duration::from_secs(1))
+        .unwrap_or(Timestamp::MIN);
+    let (ours, to) = (Arc::clone(shared), sender.clone());
+    tasks.spawn(async move { follow_agreements(&ours, since, to).await });
+    let (ours, to) = (Arc::clone(shared), sender.clone());
+    tasks.spawn(async move { follow_activities(&ours, since, to).await });
+    let (ours, to) = (Arc::clone(shared), sender.clone());
+    tasks.spawn(async move { follow_debit_notes(&ours, since, to).await });
+    let (ours, to) = (Arc::clone(shared), sender.clone());
+    tasks.spawn(async move { follow_invoices(&ours, since, to).await });
+    tasks.spawn(vanish_in_time(shared.manners.clone()));
+    let mut market = Market::new(Arc::clone(shared), sender, tasks);
+    market.publish().await;
+    loop {
+        let input = tokio::select! {
+            input = inbox.recv() => input,
+            () = market.reap() => continue,
+            () = cancel.cancelled() => break,
+        };
+        // A frozen provider hears it later, if it isn't stopped before.
+        if cancel.run_until_cancelled(shared.manners.here()).await.is_none() {
+            break;
+        }
+        if let Some(input) = input {
+            market.on(input).await;
+        }
+    }
+    if timeout(WITHDRAWAL, market.withdraw()).await.is_err() {
+        info!(provider = %shared.config.name, "the offer couldn't be withdrawn in time");
+    }
+}
+
+async fn vanish_in_time(manners: Manners) {
+    let began = Instant::now();
+    let mut changes = manners.changes();
+    loop {
+        let time = match manners.behaviour().vanishes {
+            Some(Vanishing::After(time)) => Some(began + time),
+            Some(Vanishing::AfterCommands(_)) | None => None,
+        };
+        let changed = async { changes.changed().await.is_ok() };
+        match time {
+            Some(time) => tokio::select! {
+                () = sleep_until(time) => return manners.set_presence(Presence::Gone),
+                changed = changed => if !changed { return },
+            },
+            None => {
+                if !changed.await {
+                    return;
+                }
+            }
+        }
+    }
+}

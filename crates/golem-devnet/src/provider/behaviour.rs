@@ -1,0 +1,114 @@
+//! The ways in which a provider can stray from what an honest one does, for tests of those who buy from it.
+
+use std::time::Duration;
+
+use yagna_api::market::Reason;
+
+/// How a provider behaves. The default is honest; faults can be combined and changed while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Behaviour {
+    /// How it answers a proposed agreement.
+    pub approval: ApprovalManner,
+    /// When it vanishes: its exe-units are gone and it answers nothing any more.
+    pub vanishes: Option<Vanishing>,
+    /// Every `run` command ends with this exit code at once.
+    pub fails_commands: Option<i32>,
+    /// Every `deploy` fails.
+    pub fails_deploy: bool,
+    /// How many times longer every command takes; 1 is the runtime's own speed.
+    pub slowdown: f64,
+    /// How many times more than it should it bills; 1 is honest.
+    pub bill_factor: f64,
+    /// Its debit notes report the same usage for ever, while the amounts grow.
+    pub frozen_usage: bool,
+    /// How it sends the invoice.
+    pub invoicing: InvoiceManner,
+    /// It ends every agreement after this long, with this reason.
+    pub terminates: Option<(Duration, Reason)>,
+    /// It sends debit notes this often, whatever was agreed.
+    pub debit_notes_every: Option<Duration>,
+    /// What is wrong with its offer. Takes effect with the next offer it publishes.
+    pub offer_flaw: Option<OfferFlaw>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            approval: ApprovalManner::default(),
+            vanishes: None,
+            fails_commands: None,
+            fails_deploy: false,
+            slowdown: 1.0,
+            bill_factor: 1.0,
+            frozen_usage: false,
+            invoicing: InvoiceManner::default(),
+            terminates: None,
+            debit_notes_every: None,
+            offer_flaw: None,
+        }
+    }
+}
+
+/// How a provider answers a proposed agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ApprovalManner {
+    /// It approves what its rules allow.
+    #[default]
+    AtOnce,
+    /// The same, after a while.
+    After(Duration),
+    /// It never answers.
+    Never,
+    /// It always refuses.
+    Rejects,
+}
+
+/// When a provider vanishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vanishing {
+    /// When it is asked to run a command after this many.
+    AfterCommands(u64),
+    /// This long after it started.
+    After(Duration),
+}
+
+/// How a provider sends the invoice of an ended agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InvoiceManner {
+    /// Once, at the end.
+    #[default]
+    Once,
+    /// Not at all.
+    Never,
+    /// Twice.
+    Twice,
+    /// Once, this long after the end.
+    After(Duration),
+}
+
+/// What is wrong with a provider's offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferFlaw {
+    /// The prices are strings.
+    PricesAsText,
+    /// One price is `"NaN"`.
+    PriceNotANumber,
+    /// One price is `null`.
+    PriceNull,
+    /// One price is below zero.
+    PriceNegative,
+    /// There are fewer prices than usage counters.
+    TooFewPrices,
+    /// There are no prices at all.
+    NoPrices,
+    /// The prices are whole numbers. Allowed by the contract, but some clients stumble over it.
+    WholePrices,
+    /// There is no usage vector.
+    NoUsageVector,
+    /// There is no pricing model.
+    NoPricingModel,
+    /// The memory is a string.
+    MemoryAsText,
+    /// The name is a number.
+    NameAsNumber,
+}

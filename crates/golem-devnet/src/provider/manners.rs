@@ -1,0 +1,101 @@
+//! What can be changed about a provider while it runs: its behaviour, and whether it is there at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use super::Behaviour;
+
+/// Is the provider there?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It works.
+    Here,
+    /// It neither hears nor says anything, but what runs goes on.
+    Frozen,
+    /// It is gone, and all that ran with it.
+    Gone,
+}
+
+/// The switches of one provider, shared by its tasks, its runtime and its handles.
+#[derive(Debug, Clone)]
+pub(crate) struct Manners {
+    behaviour: Arc<watch::Sender<Behaviour>>,
+    presence: Arc<watch::Sender<Presence>>,
+    commands: Arc<AtomicU64>,
+    published: Arc<watch::Sender<bool>>,
+}
+
+impl Manners {
+    pub(crate) fn new(behaviour: Behaviour) -> Self {
+        Self {
+            behaviour: Arc::new(watch::Sender::new(behaviour)),
+            presence: Arc::new(watch::Sender::new(Presence::Here)),
+            commands: Arc::default(),
+            published: Arc::new(watch::Sender::new(false)),
+        }
+    }
+
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        self.behaviour.borrow().clone()
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Behaviour)) {
+        self.behaviour.send_modify(change);
+    }
+
+    /// Tells of each later change of the behaviour.
+    pub(crate) fn changes(&self) -> watch::Receiver<Behaviour> {
+        self.behaviour.subscribe()
+    }
+
+    pub(crate) fn presence(&self) -> Presence {
+        *self.presence.borrow()
+    }
+
+    pub(crate) fn set_presence(&self, presence: Presence) {
+        if presence == Presence::Gone {
+            self.commands.store(0, Ordering::Relaxed);
+            self.published.send_replace(false);
+        }
+        self.presence.send_replace(presence);
+    }
+
+    /// How many commands ran before this one, since the provider came.
+    pub(crate) fn count_command(&self) -> u64 {
+        self.commands.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Says that the provider's offer is on the market.
+    pub(crate) fn set_published(&self) {
+        self.published.send_replace(true);
+    }
+
+    /// Waits until the provider's offer is on the market.
+    pub(crate) async fn published(&self) {
+        let mut published = self.published.subscribe();
+        published
+            .wait_for(|published| *published)
+            .await
+            .expect("the sender lives as long as the manners that wait for it");
+    }
+
+    /// Waits until the provider is there and listens.
+    pub(crate) async fn here(&self) {
+        self.wait_for(|presence| presence == Presence::Here).await;
+    }
+
+    /// Waits until the provider is gone.
+    pub(crate) async fn gone(&self) {
+        self.wait_for(|presence| presence == Presence::Gone).await;
+    }
+
+    async fn wait_for(&self, wanted: impl Fn(Presence) -> bool) {
+        let mut presence = self.presence.subscribe();
+        presence
+            .wait_for(|presence| wanted(*presence))
+            .await
+            .expect("the sender lives as long as the manners that wait for it");
+    }
+}

@@ -1,0 +1,335 @@
+//! The agent's market half: its offer, its negotiations, and the agreements it makes of them.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+use yagna_api::market::{Agreement, AgreementEvent, AgreementEventKind, Proposal};
+use yagna_api::{AgreementId, OfferId, ProposalId};
+
+use super::behaviour::ApprovalManner;
+use super::deal::{Deal, DealInput};
+use super::negotiation::{Verdict, negotiate};
+use super::offer::offer;
+use super::persist::persist;
+use super::poll::{Input, follow_offer};
+use super::shared::Shared;
+use crate::port::{OfferEvent, Terms};
+
+/// So many of our drafts are remembered; an answer to an older one is judged against the offer itself.
+const DRAFTS: usize = 256;
+/// So many refused proposals wait for a free slot.
+const POSTPONED: usize = 256;
+/// Far more than one agreement's events can pile up while it speaks with its daemon.
+const DEAL_INBOX: usize = 1024;
+
+/// The state of one provider's business.
+pub(crate) struct Market {
+    shared: Arc<Shared>,
+    inbox: mpsc::Sender<Input>,
+    tasks: JoinSet<()>,
+    published: Option<Published>,
+    drafts: VecDeque<(ProposalId, Terms)>,
+    postponed: VecDeque<Proposal>,
+    /// Agreements that take a slot.
+    active: HashSet<AgreementId>,
+    /// Agreements whose task still lives, if only for the invoice.
+    deals: HashMap<AgreementId, mpsc::Sender<DealInput>>,
+}
+
+struct Published {
+    id: OfferId,
+    terms: Terms,
+    poll: AbortHandle,
+}
+
+impl Market {
+    /// Tasks of the business go into `tasks`, what happens comes through `inbox` back to [`Market::on`].
+    pub(crate) fn new(shared: Arc<Shared>, inbox: mpsc::Sender<Input>, tasks: JoinSet<()>) -> Self {
+        Self {
+            shared,
+            inbox,
+            tasks,
+            published: None,
+            drafts: VecDeque::new(),
+            postponed: VecDeque::new(),
+            active: HashSet::new(),
+            deals: HashMap::new(),
+        }
+    }
+
+    /// Waits for the end of a task; none of them ends well but those of agreements and of lost offers.
+    pub(crate) async fn reap(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Err(failure)) if failure.is_panic() => {
+                error!(provider = %self.shared.config.name, %failure, "a provider's task has panicked");
+            }
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
+        self.deals.retain(|_, deal| !deal.is_closed());
+    }
+
+    /// Puts the offer on the market, in place of the last one.
+    pub(crate) async fn publish(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let port = &shared.port;
+        let flaw = shared.manners.behaviour().offer_flaw;
+        let terms = offer(&shared.config, &port.node(), shared.clock.now(), flaw);
+        match persist("publish an offer", || port.subscribe_offer(terms.clone())).await {
+            Ok(id) => {
+                info!(provider = %shared.config.name, offer = %id, "an offer is on the market");
+                let (inbox, offer) = (self.inbox.clone(), id.clone());
+                let task_shared = Arc::clone(&shared);
+                let poll = self
+                    .tasks
+                    .spawn(async move { follow_offer(&task_shared, offer, inbox).await });
+                if let Some(old) = self.published.replace(Published { id, terms, poll }) {
+                    old.poll.abort();
+                }
+                shared.manners.set_published();
+            }
+            Err(error) => error!(provider = %shared.config.name, %error, "the offer is refused"),
+        }
+    }
+
+    /// Takes the offer off the market.
+    pub(crate) async fn withdraw(&mut self) {
+        if let Some(published) = self.published.take() {
+            published.poll.abort();
+            if let Err(error) = self.shared.port.unsubscribe_offer(&published.id).await {
+                debug!(%error, "the offer was gone before");
+            }
+        }
+    }
+
+    /// Reacts to what happened.
+    pub(crate) async fn on(&mut self, input: Input) {
+        match input {
+            Input::Offer(offer, event) => {
+                if self
+                    .published
+                    .as_ref()
+                    .is_some_and(|published| published.id == offer)
+                {
+                    self.on_offer(event).await;
+                }
+            }
+            Input::OfferLost(offer) => {
+                if self
+                    .published
+                    .as_ref()
+                    .is_some_and(|published| published.id == offer)
+                {
+                    info!(provider = %self.shared.config.name, "the offer has run out");
+                    self.publish().await;
+                }
+            }
+            Input::Decide(agreement) => self.decide(&agreement).await,
+            Input::Agreement(event) => self.on_agreement(&event),
+            Input::Activity(event) => {
+                let agreement = event.agreement.clone();
+                self.tell(&agreement, DealInput::Activity(event));
+            }
+            Input::DebitNote(event) => {
+                let deals: Vec<_> = self.deals.keys().cloned().collect();
+                for deal in deals {
+                    self.tell(&deal, DealInput::DebitNote(event.clone()));
+                }
+            }
+            Input::Invoice(event) => {
+                debug!(invoice = %event.invoice_id, kind = ?event.kind, "an invoice's fate");
+            }
+            Input::Freed(agreement) => {
+                self.active.remove(&agreement);
+                self.renegotiate().await;
+            }
+        }
+    }
+
+    async fn on_offer(&mut self, event: OfferEvent) {
+        match event {
+            OfferEvent::Proposal(proposal) => self.answer(proposal).await,
+            OfferEvent::Rejected { proposal, reason } => {
+                debug!(%proposal, ?reason, "our proposal is refused");
+            }
+            OfferEvent::Agreement(agreement) => self.on_proposed(agreement).await,
+        }
+    }
+
+    async fn answer(&mut self, proposal: Proposal) {
+        match self.judge(&proposal) {
+            Verdict::Agreed(terms) | Verdict::Counter(terms) => self.counter(&proposal, terms).await,
+            Verdict::Reject { message, is_final } => {
+                let Some(published) = &self.published else { return };
+                let reason = Verdict::reason(message, is_final);
+                debug!(proposal = %proposal.proposal_id, ?reason, "refused");
+                let refused = self
+                    .shared
+                    .port
+                    .reject_proposal(&published.id, &proposal.proposal_id, Some(reason))
+                    .await;
+                if let Err(error) = refused {
+                    warn!(proposal = %proposal.proposal_id, %error, "the refusal can't be sent");
+                }
+                if !is_final {
+                    self.postpone(proposal);
+                }
+            }
+            Verdict::Ignore(why) => {
+                warn!(proposal = %proposal.proposal_id, why, "a proposal can't be understood");
+            }
+        }
+    }
+
+    fn judge(&self, proposal: &Proposal) -> Verdict {
+        let Some(published) = &self.published else {
+            return Verdict::Ignore("no offer on the market");
+        };
+        let last = proposal.prev_proposal_id.as_ref();
+        let ours = self
+            .drafts
+            .iter()
+            .find(|(id, _)| Some(id) == last)
+            .map_or(&published.terms, |(_, terms)| terms);
+        let limits = &self.shared.config.limits;
+        negotiate(
+            &proposal.properties,
+            ours,
+            limits,
+            self.active.len(),
+            self.shared.clock.now(),
+        )
+    }
+
+    async fn counter(&mut self, proposal: &Proposal, terms: Terms) {
+        let Some(published) = &self.published else { return };
+        match self
+            .shared
+            .port
+            .counter_proposal(&published.id, &proposal.proposal_id, terms.clone())
+            .await
+        {
+            Ok(draft) => {
+                if self.drafts.len() == DRAFTS {
+                    self.drafts.pop_front();
+                }
+                self.drafts.push_back((draft, terms));
+            }
+            Err(error) => debug!(proposal = %proposal.proposal_id, %error, "the draft can't be sent"),
+        }
+    }
+
+    fn postpone(&mut self, proposal: Proposal) {
+        if self.postponed.len() == POSTPONED {
+            self.postponed.pop_front();
+        }
+        self.postponed.push_back(proposal);
+    }
+
+    /// A slot is free: whoever was refused, but not for good, gets a draft if the rules allow it now.
+    async fn renegotiate(&mut self) {
+        for proposal in std::mem::take(&mut self.postponed) {
+            match self.judge(&proposal) {
+                Verdict::Agreed(terms) | Verdict::Counter(terms) => self.counter(&proposal, terms).await,
+                Verdict::Reject { is_final: false, .. } => self.postpone(proposal),
+                Verdict::Reject { is_final: true, .. } | Verdict::Ignore(_) => {}
+            }
+        }
+    }
+
+    async fn on_proposed(&mut self, agreement: Box<Agreement>) {
+        match self.shared.manners.behaviour().approval {
+            ApprovalManner::AtOnce => self.decide(&agreement).await,
+            ApprovalManner::After(time) => {
+                let inbox = self.inbox.clone();
+                self.tasks.spawn(async move {
+                    sleep(time).await;
+                    // The agent listens as long as its tasks live.
+                    drop(inbox.send(Input::Decide(agreement)).await);
+                });
+            }
+            ApprovalManner::Never => debug!(agreement = %agreement.agreement_id, "never answered"),
+            ApprovalManner::Rejects => {
+                self.reject(&agreement.agreement_id, "I'd rather not.", false)
+                    .await;
+            }
+        }
+    }
+
+    async fn decide(&mut self, agreement: &Agreement) {
+        let id = &agreement.agreement_id;
+        let ours = Terms {
+            properties: agreement.offer.properties.clone(),
+            constraints: agreement.offer.constraints.clone(),
+        };
+        let limits = &self.shared.config.limits;
+        let now = self.shared.clock.now();
+        match negotiate(
+            &agreement.demand.properties,
+            &ours,
+            limits,
+            self.active.len(),
+            now,
+        ) {
+            Verdict::Agreed(_) => self.approve(agreement).await,
+            Verdict::Counter(_) => self.reject(id, "Negotiations aren't finished.", false).await,
+            Verdict::Reject { message, is_final } => self.reject(id, &message, is_final).await,
+            Verdict::Ignore(why) => warn!(agreement = %id, why, "an agreement can't be understood"),
+        }
+    }
+
+    async fn approve(&mut self, agreement: &Agreement) {
+        let id = &agreement.agreement_id;
+        // Before the daemon knows: the first activity may be asked for before the call returns.
+        self.active.insert(id.clone());
+        if let Err(error) = self.shared.port.approve_agreement(id, None).await {
+            info!(agreement = %id, %error, "the approval came too late");
+            self.active.remove(id);
+            self.renegotiate().await;
+            return;
+        }
+        let (sender, receiver) = mpsc::channel(DEAL_INBOX);
+        self.deals.insert(id.clone(), sender);
+        let deal = Deal::new(Arc::clone(&self.shared), agreement);
+        self.tasks.spawn(deal.run(receiver, self.inbox.clone()));
+    }
+
+    async fn reject(&self, agreement: &AgreementId, message: &str, is_final: bool) {
+        let reason = Verdict::reason(message, is_final);
+        if let Err(error) = self.shared.port.reject_agreement(agreement, Some(reason)).await {
+            debug!(%agreement, %error, "the agreement was gone before it could be refused");
+        }
+    }
+
+    fn on_agreement(&mut self, event: &AgreementEvent) {
+        match &event.kind {
+            AgreementEventKind::Terminated(_) | AgreementEventKind::Cancelled { .. } => {
+                self.tell(&event.agreement_id, DealInput::Terminated);
+            }
+            AgreementEventKind::Approved | AgreementEventKind::Rejected { .. } => {}
+        }
+    }
+
+    fn tell(&mut self, agreement: &AgreementId, input: DealInput) {
+        let Some(deal) = self.deals.get(agreement) else {
+            debug!(%agreement, ?input, "an event of an agreement that is over");
+            return;
+        };
+        match deal.try_send(input) {
+            Ok(()) => {}
+            Err(TrySendError::Closed(_)) => drop(self.deals.remove(agreement)),
+            Err(TrySendError::Full(input)) => {
+                error!(%agreement, ?input, "an agreement takes no events, so this one is lost");
+            }
+        }
+    }
+}
+
+/// How long a provider may take to withdraw its offer at its end.
+pub(crate) const WITHDRAWAL: Duration = Duration::from_secs(2);

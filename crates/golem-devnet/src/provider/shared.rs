@@ -1,0 +1,88 @@
+//! What all tasks of one provider share: its settings, its daemon, its clock, its switches, its exe-units.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use tracing::warn;
+use yagna_api::{ActivityId, Clock};
+
+use super::config::ProviderConfig;
+use super::manners::Manners;
+use super::saboteur::Saboteur;
+use crate::exe_unit::ExeUnit;
+use crate::port::Port;
+
+/// How long an exe-unit may take to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// One provider, as its tasks see it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ProviderConfig,
+    pub(crate) port: Arc<dyn Port>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) manners: Manners,
+    pub(crate) runtime: Saboteur,
+    units: Mutex<HashMap<ActivityId, Arc<ExeUnit>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: ProviderConfig,
+        port: Arc<dyn Port>,
+        clock: Arc<dyn Clock>,
+        manners: Manners,
+        runtime: Saboteur,
+    ) -> Self {
+        Self {
+            config,
+            port,
+            clock,
+            manners,
+            runtime,
+            units: Mutex::default(),
+        }
+    }
+
+    /// Keeps an exe-unit until its activity is over or the provider is.
+    pub(crate) fn keep_unit(&self, unit: Arc<ExeUnit>) {
+        self.units().insert(unit.activity().clone(), unit);
+    }
+
+    /// Ends an activity's exe-unit in good order.
+    pub(crate) async fn stop_unit(&self, activity: &ActivityId, reason: Option<String>) {
+        let unit = self.units().remove(activity);
+        if let Some(unit) = unit
+            && timeout(STOP_PATIENCE, unit.stop(reason)).await.is_err()
+        {
+            warn!(%activity, "the exe-unit didn't end in time");
+        }
+    }
+
+    /// Ends all exe-units in good order.
+    pub(crate) async fn stop_units(&self, reason: &str) {
+        let activities: Vec<_> = self.units().keys().cloned().collect();
+        join_all(
+            activities
+                .iter()
+                .map(|activity| self.stop_unit(activity, Some(reason.to_owned()))),
+        )
+        .await;
+    }
+
+    /// Ends all exe-units as a power cut does: nobody is told anything.
+    pub(crate) async fn drop_units(&self) {
+        let units = std::mem::take(&mut *self.units());
+        for (activity, unit) in units {
+            drop(unit);
+            self.port.unbind_exe_unit(&activity).await;
+        }
+    }
+
+    fn units(&self) -> MutexGuard<'_, HashMap<ActivityId, Arc<ExeUnit>>> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

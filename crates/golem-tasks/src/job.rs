@@ -1,0 +1,147 @@
+//! Job files: a pile of work described in TOML, for people who write no code.
+//!
+//! [`Job::load`] reads one, refuses everything it doesn't know, and reports every problem it finds with its line,
+//! a caret and the mend. What comes out is ready to run: money is exact, durations are durations, templates are
+//! compiled and were tried on the first task, and the source of tasks is streamed, never loaded whole.
+//!
+//! Where things are read from and written to: every relative path in a job file, sources, uploads and download
+//! targets alike, is relative to the folder of the job file, wherever the command is started from.
+//!
+//! Left to others: buying machines, running the steps, transferring files, and overriding limits by flags.
+//!
+//! | module | what it covers |
+//! |---|---|
+//! | `payload`, `tasks`, `steps`, `limits` | the sections of a job file |
+//! | `source` | streaming tasks out of files |
+//! | `template` | `{{ }}` in strings |
+//! | `document`, `problem` | walking a TOML document; reporting what is wrong with it |
+
+mod document;
+mod limits;
+mod payload;
+mod problem;
+mod schema;
+mod source;
+mod steps;
+mod tasks;
+mod template;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use document::{Diagnostics, Section};
+pub use limits::Limits;
+pub use payload::{Image, Payload};
+pub use problem::{JobError, Place, Problem, Problems};
+pub use source::{SourceError, TaskData};
+pub use steps::{RenderedAction, RenderedStep, Step};
+pub use tasks::{TaskIter, TaskSource, Tasks};
+pub use template::RenderError;
+
+/// A job file, read and validated.
+///
+/// # Example
+/// ```
+/// use std::path::Path;
+/// use golem_tasks::job::{Job, RenderedAction};
+///
+/// let text = r#"
+///     [payload]
+///     image_tag = "golem/alpine:latest"
+///     [tasks]
+///     values = ["a b", "c"]
+///     [[steps]]
+///     run = "echo {{ task | shell }}"
+/// "#;
+/// let job = Job::parse(text, Path::new("job.toml"))?;
+/// let task = job.tasks.open()?.next().unwrap()?;
+/// let step = job.steps[0].render(&task)?;
+/// let line = vec!["-c".to_owned(), "echo 'a b'".to_owned()];
+/// assert_eq!(step.action, RenderedAction::Run { program: "/bin/sh".to_owned(), args: line });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The job file itself, as it was named.
+    pub path: PathBuf,
+    /// The folder that relative paths in the job file start from.
+    pub folder: PathBuf,
+    /// The machine the work needs.
+    pub payload: Payload,
+    /// The pile of work.
+    pub tasks: Tasks,
+    /// What to do once on every provider before its first task. Never a download.
+    pub setup: Vec<RenderedStep>,
+    /// What to do for each task, in order; at least one.
+    pub steps: Vec<Step>,
+    /// What a run may take and cost.
+    pub limits: Limits,
+}
+
+impl Job {
+    /// Reads and validates the job file at `path`.
+    ///
+    /// The sources of tasks and the files to upload must exist: a job that can't start is refused here, before
+    /// anything is bought.
+    pub fn load(path: &Path) -> Result<Self, JobError> {
+        let bytes = std::fs::read(path).map_err(|source| JobError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = String::from_utf8_lossy(valid).matches('\n').count() + 1;
+            JobError::NotUtf8 {
+                path: path.to_owned(),
+                line,
+            }
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Validates the text of a job file that is, or would be, at `origin`.
+    ///
+    /// `origin` names the file in messages, and its folder is where relative paths start.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self, JobError> {
+        // Editors on Windows put a byte order mark in front; every position is counted behind it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut diagnostics = Diagnostics::new(text);
+        let (document, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            // What a broken document means is a guess, so its mistakes in grammar are all we report.
+            diagnostics.syntax_errors(&errors);
+            return Err(diagnostics.into_error(origin));
+        }
+        let folder = origin.parent().unwrap_or_else(|| Path::new(""));
+        match read(document.get_ref(), origin, folder, &mut diagnostics) {
+            Some(job) if diagnostics.is_clean() => Ok(job),
+            _ => Err(diagnostics.into_error(origin)),
+        }
+    }
+}
+
+/// Reads all sections, so that one attempt reports the problems of all of them.
+fn read<'a>(
+    document: &'a DeTable<'a>,
+    origin: &Path,
+    folder: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Job> {
+    let shared_folder: Arc<Path> = Arc::from(folder);
+    let top = Section::document(document, diagnostics);
+    let payload = payload::read(&top, diagnostics);
+    let tasks = tasks::read(&top, &shared_folder, diagnostics);
+    let (setup, steps) = steps::read(&top, &shared_folder, tasks.as_ref(), diagnostics);
+    let limits = limits::read(&top, diagnostics);
+    Some(Job {
+        path: origin.to_owned(),
+        folder: folder.to_owned(),
+        payload: payload?,
+        tasks: tasks?.tasks,
+        setup: setup?,
+        steps: steps?,
+        limits: limits?,
+    })
+}

@@ -1,0 +1,204 @@
+//! The `[[setup]]` and `[[steps]]` sections: what to do on a provider, once and for each task. Reading them is in
+//! `read`; doing it is left to the runner.
+
+mod read;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::source::TaskData;
+use super::template::{Engine, JsonTemplate, RenderError, Scene, Text};
+pub(super) use read::read;
+
+/// A step that is done for each task.
+#[derive(Debug, Clone)]
+pub struct Step {
+    plan: Plan,
+    timeout: Option<Duration>,
+    folder: Arc<Path>,
+    engine: Engine,
+}
+
+/// A step as it is to be done: paths resolved, templates rendered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RenderedStep {
+    /// What to do.
+    pub action: RenderedAction,
+    /// The longest the step may take, where the job file limits it.
+    pub timeout: Option<Duration>,
+}
+
+/// What a step does. Host paths start at the job file's folder; container paths are absolute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RenderedAction {
+    /// Run a program in the container. A shell line has become `/bin/sh -c <line>`.
+    Run {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+    /// Copy a file of the host into the container.
+    Upload {
+        /// The file on the host.
+        from: PathBuf,
+        /// The path in the container.
+        to: String,
+    },
+    /// Put a JSON value into a file of the container.
+    UploadJson {
+        /// The value.
+        data: Value,
+        /// The path in the container.
+        to: String,
+    },
+    /// Put a text into a file of the container.
+    UploadText {
+        /// The text, to the byte.
+        text: String,
+        /// The path in the container.
+        to: String,
+    },
+    /// Copy a file of the container to the host.
+    Download {
+        /// The path in the container.
+        from: String,
+        /// The file on the host.
+        to: PathBuf,
+    },
+    /// Read a JSON file of the container into the task's result.
+    DownloadJson {
+        /// The path in the container.
+        from: String,
+        /// A file on the host that gets it too.
+        to: Option<PathBuf>,
+    },
+}
+
+/// An action whose strings aren't rendered yet.
+#[derive(Debug, Clone)]
+enum Plan {
+    Shell(Text),
+    Program(Text, Vec<Text>),
+    Upload { from: Text, to: Text },
+    UploadJson { data: JsonTemplate, to: Text },
+    UploadText { text: Text, to: Text },
+    Download { from: Text, to: Text },
+    DownloadJson { from: Text, to: Option<Text> },
+}
+
+impl Step {
+    /// The step for one task.
+    pub fn render(&self, task: &TaskData) -> Result<RenderedStep, RenderError> {
+        let scene = Scene::new(&self.engine, Some(task), &self.folder);
+        Ok(RenderedStep {
+            action: self.plan.render(&scene)?,
+            timeout: self.timeout,
+        })
+    }
+
+    /// The longest the step may take, where the job file limits it.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The key of its action in the job file, such as `run` or `download_json`.
+    pub fn kind(&self) -> &'static str {
+        match self.plan {
+            Plan::Shell(_) | Plan::Program(..) => "run",
+            Plan::Upload { .. } => "upload",
+            Plan::UploadJson { .. } => "upload_json",
+            Plan::UploadText { .. } => "upload_text",
+            Plan::Download { .. } => "download",
+            Plan::DownloadJson { .. } => "download_json",
+        }
+    }
+}
+
+impl Plan {
+    fn render(&self, scene: &Scene<'_>) -> Result<RenderedAction, RenderError> {
+        Ok(match self {
+            Self::Shell(line) => RenderedAction::Run {
+                program: "/bin/sh".to_owned(),
+                args: vec!["-c".to_owned(), filled(line, scene)?],
+            },
+            Self::Program(program, args) => RenderedAction::Run {
+                program: filled(program, scene)?,
+                args: args
+                    .iter()
+                    .map(|arg| arg.render(scene))
+                    .collect::<Result<_, _>>()?,
+            },
+            Self::Upload { from, to } => RenderedAction::Upload {
+                from: host_path(from, scene)?,
+                to: container_path(to, scene)?,
+            },
+            Self::UploadJson { data, to } => RenderedAction::UploadJson {
+                data: data.render(scene)?,
+                to: container_path(to, scene)?,
+            },
+            Self::UploadText { text, to } => RenderedAction::UploadText {
+                text: text.render(scene)?,
+                to: container_path(to, scene)?,
+            },
+            Self::Download { from, to } => RenderedAction::Download {
+                from: container_path(from, scene)?,
+                to: host_path(to, scene)?,
+            },
+            Self::DownloadJson { from, to } => RenderedAction::DownloadJson {
+                from: container_path(from, scene)?,
+                to: to.as_ref().map(|to| host_path(to, scene)).transpose()?,
+            },
+        })
+    }
+
+    /// Where on the host it writes.
+    fn target(&self) -> Option<&Text> {
+        match self {
+            Self::Download { to, .. } => Some(to),
+            Self::DownloadJson { to, .. } => to.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The file on the host it reads.
+    fn uploaded_file(&self) -> Option<&Text> {
+        match self {
+            Self::Upload { from, .. } => Some(from),
+            _ => None,
+        }
+    }
+}
+
+/// A rendering with something in it.
+fn filled(text: &Text, scene: &Scene<'_>) -> Result<String, RenderError> {
+    let rendered = text.render(scene)?;
+    if rendered.trim().is_empty() {
+        return Err(text.refuse("there is nothing to run".to_owned(), scene.task()));
+    }
+    Ok(rendered)
+}
+
+fn host_path(text: &Text, scene: &Scene<'_>) -> Result<PathBuf, RenderError> {
+    let rendered = text.render(scene)?;
+    if rendered.is_empty() || rendered.ends_with('/') {
+        return Err(text.refuse(
+            format!("expected a file name, found \"{rendered}\""),
+            scene.task(),
+        ));
+    }
+    Ok(scene.folder.join(rendered))
+}
+
+fn container_path(text: &Text, scene: &Scene<'_>) -> Result<String, RenderError> {
+    let rendered = text.render(scene)?;
+    if !rendered.starts_with('/') || rendered.ends_with('/') {
+        let reason = format!("expected the path of a file in the container, found \"{rendered}\"");
+        let refused = text.refuse(reason, scene.task());
+        return Err(refused.with_help("it starts with a slash, for example /golem/output/result.txt"));
+    }
+    Ok(rendered)
+}

@@ -1,0 +1,430 @@
+//! Reading runs back, also while another process writes them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use golem_core::event::{FailureKind, TaskId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, SqliteConnection, Type};
+use yagna_api::{Glm, NodeId, Timestamp};
+
+use super::summary::{
+    ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, TaskCounts,
+};
+use super::{Store, StoreError};
+
+/// Tasks read at once.
+const PAGE: i64 = 500;
+
+/// Where a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskStatus {
+    /// It waits for a try.
+    Waiting,
+    /// It is being tried.
+    Running,
+    /// It has its result.
+    Done,
+    /// It failed for good.
+    Failed,
+}
+
+/// A task with what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRow {
+    /// Its number.
+    pub task: TaskId,
+    /// Its data.
+    pub data: Value,
+    /// Where it is.
+    pub status: TaskStatus,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Its result, if it is done.
+    pub result: Option<Value>,
+    /// Standard output of its commands.
+    pub stdout: String,
+    /// Standard error of its commands.
+    pub stderr: String,
+    /// Why it failed, if it did.
+    pub failure: Option<TaskFailureRow>,
+    /// Who tried it last.
+    pub provider: Option<String>,
+    /// How long its last try took, once it has ended.
+    pub took: Option<Duration>,
+}
+
+/// Why a task failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskFailureRow {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// In words.
+    pub message: String,
+}
+
+impl Store {
+    /// The id of the run that began last.
+    pub async fn latest_run(&self) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT run_id FROM run ORDER BY run_no DESC LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|source| self.failed("find the latest run", source))
+    }
+
+    /// What a run came to so far, all of it as of one moment.
+    pub async fn run_summary(&self, run_id: &str) -> Result<RunSummary, StoreError> {
+        let failed = |source| self.failed("read the run", source);
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let run =
+            sqlx::query("SELECT run_no, created_at, ended_at, finish, waiting FROM run WHERE run_id = ?")
+                .bind(run_id)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(failed)?
+                .ok_or_else(|| self.no_such_run(run_id))?;
+        let run_no: i64 = get(&run, "run_no")?;
+        let mut summary = RunSummary::new(run_id, timestamp(&run, "created_at")?);
+        summary.waiting = optional_json(&run, "waiting")?;
+        if let Some(end) = optional_json(&run, "finish")? {
+            let at = timestamp(&run, "ended_at")?;
+            summary.ended = Some(ExplainedEnd { at, end });
+        }
+        let mut reader = Reader {
+            store: self,
+            connection: &mut transaction,
+            run_no,
+        };
+        summary.tasks = reader.task_counts().await?;
+        summary.providers = reader.providers().await?;
+        summary.cost = summary.providers.iter().map(|provider| provider.cost).sum();
+        summary.unsettled = summary.providers.iter().map(|provider| provider.unsettled).sum();
+        summary.sort_providers();
+        summary.failures = reader.failures().await?;
+        (summary.bills_refused, summary.refused_bills) = reader.refused_bills().await?;
+        summary.offers_refused = reader.note_counts("offer_refused").await?;
+        summary.refused_by_providers = reader.note_counts("refused_by_provider").await?;
+        summary.deals_failed = reader.deals_failed().await?;
+        Ok(summary)
+    }
+
+    /// All tasks of a run with their results, in order, read a page at a time.
+    ///
+    /// A task that comes to its end while the stream is read may be seen in either state.
+    pub fn tasks<'a>(
+        &'a self,
+        run_id: &'a str,
+    ) -> impl Stream<Item = Result<TaskRow, StoreError>> + Send + 'a {
+        // Pages instead of one long query: that would keep the writer's log from being cleaned up.
+        stream::try_unfold(None, move |place: Option<(i64, i64)>| async move {
+            let (run_no, after) = match place {
+                Some(place) => place,
+                None => (self.run_no(run_id).await?, -1),
+            };
+            let page = self.task_page(run_no, after).await?;
+            let next = page.last().map(|(task_no, _)| (run_no, *task_no));
+            Ok::<_, StoreError>(next.map(|next| {
+                let rows = page.into_iter().map(|(_, row)| Ok(row));
+                (stream::iter(rows), Some(next))
+            }))
+        })
+        .try_flatten()
+        .boxed()
+    }
+
+    async fn run_no(&self, run_id: &str) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT run_no FROM run WHERE run_id = ?")
+            .bind(run_id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|source| self.failed("find the run", source))?
+            .ok_or_else(|| self.no_such_run(run_id))
+    }
+
+    async fn task_page(&self, run_no: i64, after: i64) -> Result<Vec<(i64, TaskRow)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stderr, t.failure_kind, \
+             t.failure, a.took_us, r.provider_name FROM task AS t \
+             LEFT JOIN attempt AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
+             LEFT JOIN rental AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
+             WHERE t.run_no = ? AND t.task_no > ? ORDER BY t.task_no LIMIT ?",
+        )
+        .bind(run_no)
+        .bind(after)
+        .bind(PAGE)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|source| self.failed("read the tasks", source))?;
+        rows.iter()
+            .map(|row| Ok((get(row, "task_no")?, task_row(row)?)))
+            .collect()
+    }
+
+    fn no_such_run(&self, run_id: &str) -> StoreError {
+        StoreError::NoSuchRun {
+            run_id: run_id.to_owned(),
+            place: self.place.clone(),
+        }
+    }
+}
+
+/// Reads the parts of a summary in one transaction.
+struct Reader<'s, 'c> {
+    store: &'s Store,
+    connection: &'c mut SqliteConnection,
+    run_no: i64,
+}
+
+impl Reader<'_, '_> {
+    async fn rows(&mut self, sql: &'static str) -> Result<Vec<SqliteRow>, StoreError> {
+        sqlx::query(sql)
+            .bind(self.run_no)
+            .fetch_all(&mut *self.connection)
+            .await
+            .map_err(|source| self.store.failed("read the run", source))
+    }
+
+    async fn task_counts(&mut self) -> Result<TaskCounts, StoreError> {
+        let mut counts = TaskCounts::default();
+        let rows = self
+            .rows("SELECT status, count(*) AS n FROM task WHERE run_no = ? GROUP BY status")
+            .await?;
+        for row in rows {
+            let n = unsigned(&row, "n")?;
+            match status(&row)? {
+                TaskStatus::Waiting => counts.waiting = n,
+                TaskStatus::Running => counts.running = n,
+                TaskStatus::Done => counts.done = n,
+                TaskStatus::Failed => counts.failed = n,
+            }
+        }
+        Ok(counts)
+    }
+
+    async fn providers(&mut self) -> Result<Vec<ProviderSummary>, StoreError> {
+        let mut providers: HashMap<NodeId, ProviderSummary> = HashMap::new();
+        let mut by_rental: HashMap<i64, NodeId> = HashMap::new();
+        let rentals = self
+            .rows(
+                "SELECT rental_no, provider_id, provider_name, approved_at, cost, final_bill FROM rental \
+                 WHERE run_no = ? ORDER BY rental_no",
+            )
+            .await?;
+        for row in rentals {
+            let id: NodeId = parsed(&row, "provider_id")?;
+            let name: String = get(&row, "provider_name")?;
+            by_rental.insert(get(&row, "rental_no")?, id.clone());
+            let provider = providers
+                .entry(id.clone())
+                .or_insert_with(|| ProviderSummary::new(id, String::new()));
+            provider.name = name;
+            let cost: Glm = parsed(&row, "cost")?;
+            provider.cost = [provider.cost, cost].into_iter().sum();
+            if get::<Option<i64>>(&row, "approved_at")?.is_some() {
+                provider.agreements += 1;
+                provider.unsettled += u64::from(get::<Option<String>>(&row, "final_bill")?.is_none());
+            }
+        }
+        let attempts = self
+            .rows(
+                "SELECT rental_no, outcome, count(*) AS n, sum(took_us) AS took_us FROM attempt \
+                 WHERE run_no = ? AND outcome IS NOT NULL GROUP BY rental_no, outcome",
+            )
+            .await?;
+        for row in attempts {
+            let rental_no: i64 = get(&row, "rental_no")?;
+            let Some(provider) = by_rental.get(&rental_no).and_then(|id| providers.get_mut(id)) else {
+                continue; // can't be: every try refers to a deal
+            };
+            let n = unsigned(&row, "n")?;
+            match get::<String>(&row, "outcome")?.as_str() {
+                "done" => provider.tasks_done += n,
+                "failed" => provider.failed_attempts += n,
+                _ => {}
+            }
+            provider.busy += micros(&row, "took_us")?.unwrap_or_default();
+        }
+        // An agreement that was never approved, with no work done, is no provider of this run.
+        Ok(providers
+            .into_values()
+            .filter(ProviderSummary::took_part)
+            .collect())
+    }
+
+    async fn failures(&mut self) -> Result<Vec<FailedTask>, StoreError> {
+        let rows = self
+            .rows(
+                "SELECT t.task_no, t.attempt, t.failure_kind, t.failure, t.stderr, r.provider_name FROM task AS t \
+                 LEFT JOIN attempt AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
+                 LEFT JOIN rental AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
+                 WHERE t.run_no = ? AND t.status = 'failed' ORDER BY t.task_no LIMIT 10",
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(FailedTask {
+                    task: unsigned(row, "task_no")?,
+                    attempt: attempts(row)?,
+                    provider: get(row, "provider_name")?,
+                    kind: failure_kind(row)?,
+                    message: get(row, "failure")?,
+                    stderr: get::<Option<String>>(row, "stderr")?.unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    async fn refused_bills(&mut self) -> Result<(u64, Vec<RefusedBill>), StoreError> {
+        let rows = self
+            .rows(
+                "SELECT b.amount, b.reason, r.provider_name, count(*) OVER () AS n FROM bill AS b \
+                 LEFT JOIN rental AS r ON r.run_no = b.run_no AND r.rental_no = b.rental_no \
+                 WHERE b.run_no = ? AND b.status = 'refused' ORDER BY b.decided_at, b.bill_id LIMIT 10",
+            )
+            .await?;
+        let n = rows
+            .first()
+            .map(|row| unsigned(row, "n"))
+            .transpose()?
+            .unwrap_or(0);
+        let bills = rows
+            .iter()
+            .map(|row| {
+                Ok(RefusedBill {
+                    provider: get(row, "provider_name")?,
+                    amount: parsed(row, "amount")?,
+                    reason: get::<Option<String>>(row, "reason")?.unwrap_or_default(),
+                })
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok((n, bills))
+    }
+
+    async fn note_counts(&mut self, kind: &'static str) -> Result<BTreeMap<String, u64>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT text AS reason, count(*) AS n FROM note WHERE run_no = ? AND kind = ? GROUP BY text",
+        )
+        .bind(self.run_no)
+        .bind(kind)
+        .fetch_all(&mut *self.connection)
+        .await
+        .map_err(|source| self.store.failed("read the run", source))?;
+        reason_counts(&rows)
+    }
+
+    async fn deals_failed(&mut self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let rows = self
+            .rows(
+                "SELECT reason, count(*) AS n FROM (\
+                 SELECT failure AS reason FROM rental WHERE run_no = ?1 AND failure IS NOT NULL \
+                 UNION ALL SELECT failure FROM activity WHERE run_no = ?1 AND failure IS NOT NULL) GROUP BY reason",
+            )
+            .await?;
+        reason_counts(&rows)
+    }
+}
+
+// `LIMIT 10` above.
+const _: () = assert!(LISTED == 10);
+
+fn reason_counts(rows: &[SqliteRow]) -> Result<BTreeMap<String, u64>, StoreError> {
+    rows.iter()
+        .map(|row| Ok((get(row, "reason")?, unsigned(row, "n")?)))
+        .collect()
+}
+
+fn task_row(row: &SqliteRow) -> Result<TaskRow, StoreError> {
+    let status = status(row)?;
+    let failure = match status {
+        TaskStatus::Failed => Some(TaskFailureRow {
+            kind: failure_kind(row)?,
+            message: get(row, "failure")?,
+        }),
+        _ => None,
+    };
+    Ok(TaskRow {
+        task: TaskId(unsigned(row, "task_no")?),
+        data: json(&get::<String>(row, "data")?, "data")?,
+        status,
+        attempts: attempts(row)?,
+        result: optional_json(row, "result")?,
+        stdout: get::<Option<String>>(row, "stdout")?.unwrap_or_default(),
+        stderr: get::<Option<String>>(row, "stderr")?.unwrap_or_default(),
+        failure,
+        provider: get(row, "provider_name")?,
+        took: micros(row, "took_us")?,
+    })
+}
+
+fn status(row: &SqliteRow) -> Result<TaskStatus, StoreError> {
+    match get::<String>(row, "status")?.as_str() {
+        "waiting" => Ok(TaskStatus::Waiting),
+        "running" => Ok(TaskStatus::Running),
+        "done" => Ok(TaskStatus::Done),
+        "failed" => Ok(TaskStatus::Failed),
+        other => Err(damaged("status", format!("`{other}` is no status"))),
+    }
+}
+
+fn failure_kind(row: &SqliteRow) -> Result<FailureKind, StoreError> {
+    let word: String = get(row, "failure_kind")?;
+    serde_json::from_value(Value::String(word)).map_err(|error| damaged("failure_kind", error))
+}
+
+fn attempts(row: &SqliteRow) -> Result<u32, StoreError> {
+    u32::try_from(get::<i64>(row, "attempt")?).map_err(|error| damaged("attempt", error))
+}
+
+/// One column of a row.
+pub(super) fn get<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: Decode<'r, Sqlite> + Type<Sqlite>,
+{
+    row.try_get(column).map_err(|error| damaged(column, error))
+}
+
+fn unsigned(row: &SqliteRow, column: &'static str) -> Result<u64, StoreError> {
+    u64::try_from(get::<i64>(row, column)?).map_err(|error| damaged(column, error))
+}
+
+fn micros(row: &SqliteRow, column: &'static str) -> Result<Option<Duration>, StoreError> {
+    let took: Option<i64> = get(row, column)?;
+    // A clock that was set back must not make a try take less than no time.
+    Ok(took.map(|took| Duration::from_micros(u64::try_from(took).unwrap_or(0))))
+}
+
+fn timestamp(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(get(row, column)?).map_err(|error| damaged(column, error))
+}
+
+fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    get::<String>(row, column)?
+        .parse()
+        .map_err(|error: T::Err| damaged(column, error))
+}
+
+fn optional_json<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, StoreError> {
+    get::<Option<String>>(row, column)?
+        .map(|text| json(&text, column))
+        .transpose()
+}
+
+fn json<T: DeserializeOwned>(text: &str, column: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| damaged(column, error))
+}
+
+fn damaged(column: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Damaged {
+        column,
+        source: source.into(),
+    }
+}

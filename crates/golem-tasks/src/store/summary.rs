@@ -1,0 +1,188 @@
+//! What a run came to, in numbers. Counted by `read` from the database and by the views from the event stream; both
+//! must agree.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use golem_core::event::{FailureKind, RunEnd};
+use golem_core::explain::Explanation;
+use yagna_api::{Glm, NodeId, Timestamp};
+
+/// How many failed tasks and refused bills are listed one by one; all of them are counted.
+pub const LISTED: usize = 10;
+
+/// What a run came to so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSummary {
+    /// The run.
+    pub run_id: String,
+    /// When it was recorded first.
+    pub started: Timestamp,
+    /// Its tasks, counted.
+    pub tasks: TaskCounts,
+    /// Who worked for it or signed an agreement, those with the most results first.
+    pub providers: Vec<ProviderSummary>,
+    /// GLM accepted in all.
+    pub cost: Glm,
+    /// Deals that were approved and whose final bill wasn't accepted or refused yet.
+    pub unsettled: u64,
+    /// Failed tasks, those with the lowest numbers, at most [`LISTED`].
+    pub failures: Vec<FailedTask>,
+    /// Bills refused, counted.
+    pub bills_refused: u64,
+    /// Bills refused, the oldest, at most [`LISTED`].
+    pub refused_bills: Vec<RefusedBill>,
+    /// Offers that we refused, by reason.
+    pub offers_refused: BTreeMap<String, u64>,
+    /// Refusals by providers, by their reason; empty where they gave none.
+    pub refused_by_providers: BTreeMap<String, u64>,
+    /// Agreements that didn't come to be and activities that failed, by reason.
+    pub deals_failed: BTreeMap<String, u64>,
+    /// Why nothing ran when that was last asked.
+    pub waiting: Option<Explanation>,
+    /// How it ended, if it has.
+    pub ended: Option<ExplainedEnd>,
+}
+
+/// How and when a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainedEnd {
+    /// When.
+    pub at: Timestamp,
+    /// How, as the engine said it.
+    pub end: RunEnd,
+}
+
+/// Tasks, counted by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskCounts {
+    /// With a result.
+    pub done: u64,
+    /// Failed for good.
+    pub failed: u64,
+    /// Being tried.
+    pub running: u64,
+    /// Waiting for a try.
+    pub waiting: u64,
+}
+
+/// What one provider did for a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderSummary {
+    /// Its node id.
+    pub id: NodeId,
+    /// Its name for itself, as last heard.
+    pub name: String,
+    /// Agreements that it approved.
+    pub agreements: u64,
+    /// Results it made.
+    pub tasks_done: u64,
+    /// Tries that failed there.
+    pub failed_attempts: u64,
+    /// The time of all tries that ended there, added up.
+    pub busy: Duration,
+    /// GLM accepted.
+    pub cost: Glm,
+    /// Its deals that aren't settled.
+    pub unsettled: u64,
+}
+
+/// A task that failed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedTask {
+    /// The task's number.
+    pub task: u64,
+    /// The number of its last try.
+    pub attempt: u32,
+    /// Where that was, unless it never began.
+    pub provider: Option<String>,
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// In words.
+    pub message: String,
+    /// The end of what its commands wrote to standard error.
+    pub stderr: String,
+}
+
+/// A bill that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedBill {
+    /// Whose, if it is for one of our deals.
+    pub provider: Option<String>,
+    /// What it asked for.
+    pub amount: Glm,
+    /// Why it was refused.
+    pub reason: String,
+}
+
+impl TaskCounts {
+    /// All tasks known.
+    pub fn total(&self) -> u64 {
+        self.done + self.failed + self.unfinished()
+    }
+
+    /// Tasks without an end.
+    pub fn unfinished(&self) -> u64 {
+        self.running + self.waiting
+    }
+}
+
+impl RunSummary {
+    /// A run of which nothing is known but that it began.
+    pub fn new(run_id: impl Into<String>, started: Timestamp) -> Self {
+        Self {
+            run_id: run_id.into(),
+            started,
+            tasks: TaskCounts::default(),
+            providers: Vec::new(),
+            cost: Glm::ZERO,
+            unsettled: 0,
+            failures: Vec::new(),
+            bills_refused: 0,
+            refused_bills: Vec::new(),
+            offers_refused: BTreeMap::new(),
+            refused_by_providers: BTreeMap::new(),
+            deals_failed: BTreeMap::new(),
+            waiting: None,
+            ended: None,
+        }
+    }
+
+    /// From the start to the end; none while it goes on.
+    pub fn wall_time(&self) -> Option<Duration> {
+        self.ended
+            .as_ref()
+            .map(|ended| yagna_api::time::between(self.started, ended.at))
+    }
+
+    /// Puts the providers in their order.
+    pub(crate) fn sort_providers(&mut self) {
+        self.providers.sort_by(|a, b| {
+            b.tasks_done
+                .cmp(&a.tasks_done)
+                .then_with(|| a.name.cmp(&b.name))
+                .then_with(|| a.id.cmp(&b.id))
+        });
+    }
+}
+
+impl ProviderSummary {
+    /// A provider that has done nothing yet.
+    pub(crate) fn new(id: NodeId, name: String) -> Self {
+        Self {
+            id,
+            name,
+            agreements: 0,
+            tasks_done: 0,
+            failed_attempts: 0,
+            busy: Duration::ZERO,
+            cost: Glm::ZERO,
+            unsettled: 0,
+        }
+    }
+
+    /// Did it approve an agreement, or was it paid?
+    pub(crate) fn took_part(&self) -> bool {
+        self.agreements > 0 || !self.cost.is_zero()
+    }
+}

@@ -1,0 +1,81 @@
+//! What people and machines see of a run while it goes on, made from its events and nothing else.
+//!
+//! A [`View`] is fed the events once they are durable. Results go to stdout, everything else to stderr; so results
+//! can be piped while somebody watches. Nothing here waits for anything or knows the engine.
+//!
+//! | view | when | stdout | stderr |
+//! |---|---|---|---|
+//! | [`Bar`] | stderr is a terminal | results | a progress bar, the summary |
+//! | [`Plain`] | it isn't | results | a line for what happens, the summary |
+//! | [`Json`] | `--json` | one JSON object a line | as plain |
+//! | [`Quiet`] | `--quiet` | results | nothing |
+
+mod bar;
+mod json;
+mod output;
+mod plain;
+mod quiet;
+mod results;
+mod summary;
+mod terminal;
+mod text;
+
+use golem_core::event::Event;
+use yagna_api::Timestamp;
+
+pub use bar::Bar;
+pub use json::Json;
+pub use output::Output;
+pub use plain::Plain;
+pub use quiet::Quiet;
+pub use summary::SummaryFold;
+pub use terminal::{Terminal, TerminalWriter};
+
+use crate::store::RunSummary;
+
+/// Shows a run.
+pub trait View: Send {
+    /// These events happened, and are durable.
+    fn on(&mut self, events: &[Event]);
+
+    /// Time passes; called about once a second, so that nobody waits in silence.
+    fn tick(&mut self, _now: Timestamp) {}
+
+    /// The run is over or given up: the last words. What it came to is returned for whoever wants to go on with it.
+    fn finish(&mut self) -> RunSummary;
+}
+
+/// How a run is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// A bar on a terminal, lines elsewhere.
+    #[default]
+    Text,
+    /// JSON for machines.
+    Json,
+    /// Results only.
+    Quiet,
+}
+
+/// What is known about a run before its first event.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The run.
+    pub run_id: String,
+    /// When it was recorded.
+    pub started: Timestamp,
+    /// How many tasks there will be, if that is known.
+    pub total: Option<u64>,
+    /// Where its results are kept, for people.
+    pub place: String,
+}
+
+/// The view of a run in this style, on the process's own stdout and stderr.
+pub fn view(style: Style, facts: Facts, terminal: &Terminal) -> Box<dyn View> {
+    match style {
+        Style::Json => Box::new(Json::new(facts, Output::stdout(), Output::stderr())),
+        Style::Quiet => Box::new(Quiet::new(facts, Output::stdout())),
+        Style::Text if terminal.is_attended() => Box::new(Bar::new(facts, Output::stdout(), terminal)),
+        Style::Text => Box::new(Plain::new(facts, Output::stdout(), Output::stderr())),
+    }
+}

@@ -1,0 +1,150 @@
+//! A progress bar for a person at a terminal, with the results above it.
+
+use std::fmt;
+use std::time::Duration;
+
+use golem_core::event::{Event, EventKind};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::Output;
+use super::results::results;
+use super::summary::write_summary;
+use super::terminal::Terminal;
+use super::{Facts, SummaryFold, View, text};
+use crate::store::RunSummary;
+
+/// With the number of tasks known.
+const BOUNDED: &str = "{spinner} {prefix} [{elapsed}] [{bar:30}] {pos}/{len}{msg}";
+/// Tasks without a known end.
+const ENDLESS: &str = "{spinner} {prefix} [{elapsed}] {pos} tasks{msg}";
+/// How often the spinner turns.
+const TURN: Duration = Duration::from_millis(120);
+/// Failures shown one by one; more would hide the results.
+const FAILURES: u32 = 20;
+
+/// A bar on stderr, results on stdout above it.
+pub struct Bar {
+    fold: SummaryFold,
+    facts: Facts,
+    out: Output,
+    terminal: Terminal,
+    bar: ProgressBar,
+    /// What is being waited for, or what happened last.
+    note: ProgressBar,
+    failures: u32,
+}
+
+impl Bar {
+    /// Of a run that begins.
+    pub fn new(facts: Facts, out: Output, terminal: &Terminal) -> Self {
+        let bar = match facts.total {
+            Some(total) => ProgressBar::new(total).with_style(style(BOUNDED)),
+            None => ProgressBar::no_length().with_style(style(ENDLESS)),
+        };
+        let bar = terminal.bars().add(bar.with_prefix(facts.run_id.clone()));
+        let note = ProgressBar::no_length().with_style(style("  {wide_msg}"));
+        let note = terminal.bars().add(note.with_message("looking for providers"));
+        bar.enable_steady_tick(TURN);
+        Self {
+            fold: SummaryFold::new(facts.run_id.clone(), facts.started),
+            facts,
+            out,
+            terminal: terminal.clone(),
+            bar,
+            note,
+            failures: 0,
+        }
+    }
+
+    /// What deserves a line of its own above the bar.
+    fn lasting(&mut self, event: &Event) -> Option<String> {
+        match event.kind {
+            EventKind::TaskFailed { .. } | EventKind::BillRefused { .. } => {
+                self.failures += 1;
+                match self.failures {
+                    ..=FAILURES => text::line(event, &self.fold),
+                    failures if failures == FAILURES + 1 => {
+                        Some("more failures are counted only; the summary lists the first ones".to_owned())
+                    }
+                    _ => None,
+                }
+            }
+            EventKind::Stopping { .. } => text::line(event, &self.fold),
+            _ => None,
+        }
+    }
+
+    fn repaint(&self) {
+        let counts = self.fold.counts();
+        self.bar.set_position(counts.tasks.done + counts.tasks.failed);
+        if let Some(total) = self.facts.total {
+            self.bar.set_length(total.max(counts.tasks.total()));
+        }
+        let mut message = String::new();
+        if counts.tasks.failed > 0 {
+            message = format!(", {} failed", counts.tasks.failed);
+        }
+        let deals = u64::try_from(self.fold.deals()).unwrap_or(u64::MAX);
+        message = format!(
+            "{message}, {} running on {}, {} GLM",
+            counts.tasks.running,
+            text::plural(deals, "provider"),
+            text::one_amount(counts.cost)
+        );
+        self.bar.set_message(message);
+    }
+}
+
+impl View for Bar {
+    fn on(&mut self, events: &[Event]) {
+        let mut above = String::new();
+        for event in events {
+            self.fold.apply(event);
+            if let Some(line) = self.lasting(event) {
+                above.push_str(&line);
+                above.push('\n');
+            }
+            match &event.kind {
+                // The tasks speak for themselves, in numbers.
+                EventKind::AttemptFailed { .. } | EventKind::TaskFailed { .. } => {}
+                EventKind::TaskStarted { .. } => self.note.set_message(""),
+                _ => {
+                    if let Some(line) = text::line(event, &self.fold) {
+                        self.note.set_message(line);
+                    }
+                }
+            }
+        }
+        let results = results(events, self.out.is_terminal());
+        if !above.is_empty() || !results.is_empty() {
+            let out = &mut self.out;
+            self.terminal.bars().suspend(|| {
+                Output::stderr().write(&above);
+                out.write(&results);
+            });
+        }
+        self.repaint();
+    }
+
+    fn finish(&mut self) -> RunSummary {
+        self.bar.finish_and_clear();
+        self.note.finish_and_clear();
+        let summary = self.fold.summary();
+        Output::stderr().write(&write_summary(&summary, self.facts.total, &self.facts.place));
+        summary
+    }
+}
+
+impl fmt::Debug for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bar")
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the templates above are well-formed")
+        .progress_chars("=> ")
+}

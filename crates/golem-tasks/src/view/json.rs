@@ -1,0 +1,287 @@
+//! JSON for machines: one object a line on stdout. `docs/json-output.md` is its documentation.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use golem_core::event::{AttemptFailure, Event, EventKind, FailureKind, RentalId, StopReason};
+use serde::Serialize;
+use serde_json::Value;
+use yagna_api::{Glm, NodeId, Timestamp};
+
+use super::output::Output;
+use super::plain::Lines;
+use super::{Facts, View};
+use crate::store::{FailedTask, RefusedBill, RunSummary};
+
+/// Changes when a field changes its meaning or goes; not when one is added.
+const VERSION: u32 = 1;
+
+/// One JSON object a line on stdout, lines for people on stderr.
+#[derive(Debug)]
+pub struct Json {
+    lines: Lines,
+    out: Output,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Run {
+        version: u32,
+        run: &'a str,
+        started: Timestamp,
+        tasks: Option<u64>,
+    },
+    Result(TaskResult<'a>),
+    Summary(Summary<'a>),
+}
+
+#[derive(Serialize)]
+struct TaskResult<'a> {
+    task: u64,
+    status: &'static str,
+    attempt: u32,
+    provider: Option<Provider<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout: Option<&'a str>,
+    stderr: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+struct Provider<'a> {
+    id: &'a NodeId,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    kind: FailureKind,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    version: u32,
+    run: &'a str,
+    started: Timestamp,
+    ended: Option<Timestamp>,
+    wall_seconds: Option<f64>,
+    /// Why it stopped; none when it didn't come to a proper end.
+    why: Option<StopReason>,
+    tasks: Tasks,
+    providers: Vec<ProviderLine<'a>>,
+    cost: Glm,
+    unsettled: u64,
+    failures: Vec<FailureLine<'a>>,
+    bills_refused: u64,
+    refused_bills: Vec<BillLine<'a>>,
+    offers_refused: &'a BTreeMap<String, u64>,
+    refused_by_providers: &'a BTreeMap<String, u64>,
+    deals_failed: &'a BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Tasks {
+    done: u64,
+    failed: u64,
+    unfinished: u64,
+}
+
+#[derive(Serialize)]
+struct ProviderLine<'a> {
+    id: &'a NodeId,
+    name: &'a str,
+    agreements: u64,
+    tasks_done: u64,
+    failed_attempts: u64,
+    busy_seconds: f64,
+    cost: Glm,
+    unsettled: u64,
+}
+
+#[derive(Serialize)]
+struct FailureLine<'a> {
+    task: u64,
+    attempt: u32,
+    provider: Option<&'a str>,
+    kind: FailureKind,
+    message: &'a str,
+    stderr: &'a str,
+}
+
+#[derive(Serialize)]
+struct BillLine<'a> {
+    provider: Option<&'a str>,
+    amount: Glm,
+    reason: &'a str,
+}
+
+impl Json {
+    /// Of a run that begins.
+    pub fn new(facts: Facts, mut out: Output, err: Output) -> Self {
+        let run = Line::Run {
+            version: VERSION,
+            run: &facts.run_id,
+            started: facts.started,
+            tasks: facts.total,
+        };
+        out.write(&line(&run));
+        Self {
+            lines: Lines::new(facts, err),
+            out,
+        }
+    }
+
+    fn provider(&self, rental: Option<RentalId>) -> Option<Provider<'_>> {
+        let provider = self.lines.fold.provider(rental?)?;
+        Some(Provider {
+            id: &provider.id,
+            name: &provider.name,
+        })
+    }
+
+    fn result<'a>(&'a self, event: &'a Event) -> Option<TaskResult<'a>> {
+        match &event.kind {
+            EventKind::TaskDone {
+                attempt,
+                rental,
+                output,
+                took,
+            } => Some(TaskResult {
+                task: attempt.task.0,
+                status: "done",
+                attempt: attempt.number,
+                provider: self.provider(Some(*rental)),
+                took_seconds: Some(seconds(*took)),
+                result: Some(&output.result),
+                stdout: Some(&output.stdout),
+                stderr: &output.stderr,
+                failure: None,
+            }),
+            EventKind::TaskFailed {
+                attempt,
+                rental,
+                failure:
+                    AttemptFailure {
+                        kind,
+                        message,
+                        stderr,
+                    },
+            } => Some(TaskResult {
+                task: attempt.task.0,
+                status: "failed",
+                attempt: attempt.number,
+                provider: self.provider(*rental),
+                took_seconds: None,
+                result: None,
+                stdout: None,
+                stderr,
+                failure: Some(Failure { kind: *kind, message }),
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl View for Json {
+    fn on(&mut self, events: &[Event]) {
+        self.lines.on(events);
+        let mut text = String::new();
+        for event in events {
+            if let Some(result) = self.result(event) {
+                text.push_str(&line(&Line::Result(result)));
+            }
+        }
+        self.out.write(&text);
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        self.lines.tick(now);
+    }
+
+    fn finish(&mut self) -> RunSummary {
+        let summary = self.lines.finish();
+        self.out.write(&line(&Line::Summary(Summary::of(&summary))));
+        summary
+    }
+}
+
+impl<'a> Summary<'a> {
+    fn of(summary: &'a RunSummary) -> Self {
+        let ended = summary.ended.as_ref();
+        Self {
+            version: VERSION,
+            run: &summary.run_id,
+            started: summary.started,
+            ended: ended.map(|ended| ended.at),
+            wall_seconds: summary.wall_time().map(seconds),
+            why: ended.map(|ended| ended.end.why),
+            tasks: Tasks {
+                done: summary.tasks.done,
+                failed: summary.tasks.failed,
+                unfinished: ended.map_or(summary.tasks.unfinished(), |ended| ended.end.unfinished),
+            },
+            providers: summary
+                .providers
+                .iter()
+                .map(|provider| ProviderLine {
+                    id: &provider.id,
+                    name: &provider.name,
+                    agreements: provider.agreements,
+                    tasks_done: provider.tasks_done,
+                    failed_attempts: provider.failed_attempts,
+                    busy_seconds: seconds(provider.busy),
+                    cost: provider.cost,
+                    unsettled: provider.unsettled,
+                })
+                .collect(),
+            cost: summary.cost,
+            unsettled: summary.unsettled,
+            failures: summary.failures.iter().map(FailureLine::of).collect(),
+            bills_refused: summary.bills_refused,
+            refused_bills: summary.refused_bills.iter().map(BillLine::of).collect(),
+            offers_refused: &summary.offers_refused,
+            refused_by_providers: &summary.refused_by_providers,
+            deals_failed: &summary.deals_failed,
+        }
+    }
+}
+
+impl<'a> FailureLine<'a> {
+    fn of(failure: &'a FailedTask) -> Self {
+        Self {
+            task: failure.task,
+            attempt: failure.attempt,
+            provider: failure.provider.as_deref(),
+            kind: failure.kind,
+            message: &failure.message,
+            stderr: &failure.stderr,
+        }
+    }
+}
+
+impl<'a> BillLine<'a> {
+    fn of(bill: &'a RefusedBill) -> Self {
+        Self {
+            provider: bill.provider.as_deref(),
+            amount: bill.amount,
+            reason: &bill.reason,
+        }
+    }
+}
+
+fn line(line: &Line<'_>) -> String {
+    let mut text = serde_json::to_string(line).expect("every key of a line is a string");
+    text.push('\n');
+    text
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_secs_f64()
+}

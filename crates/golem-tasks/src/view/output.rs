@@ -1,0 +1,96 @@
+//! Where text goes. A reader that goes away ends the text, never the run.
+
+use std::fmt;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+/// A stream of text to people or programs.
+pub struct Output {
+    to: Option<Box<dyn Write + Send>>,
+    terminal: bool,
+}
+
+impl Output {
+    /// Standard output: results.
+    pub fn stdout() -> Self {
+        Self {
+            to: Some(Box::new(io::stdout())),
+            terminal: io::stdout().is_terminal(),
+        }
+    }
+
+    /// Standard error: everything else.
+    pub fn stderr() -> Self {
+        Self {
+            to: Some(Box::new(io::stderr())),
+            terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    /// Any other place; it counts as no terminal.
+    pub fn new(to: impl Write + Send + 'static) -> Self {
+        Self {
+            to: Some(Box::new(to)),
+            terminal: false,
+        }
+    }
+
+    /// Does a person read this as it is written?
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Writes text and flushes it.
+    ///
+    /// Once the reader has gone (`| head`), what comes is left out in silence: the results are in the store, and
+    /// the run goes on. Any other error is logged once.
+    pub fn write(&mut self, text: &str) {
+        let Some(to) = &mut self.to else { return };
+        if text.is_empty() {
+            return;
+        }
+        if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+            self.to = None;
+            if error.kind() != ErrorKind::BrokenPipe {
+                tracing::warn!(%error, "the output can't be written; the rest of it is left out");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("open", &self.to.is_some())
+            .field("terminal", &self.terminal)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    struct Broken(Arc<AtomicUsize>);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_asked_once() {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let mut output = Output::new(Broken(Arc::clone(&tries)));
+        output.write("a\n");
+        output.write("b\n");
+        assert_eq!(tries.load(Ordering::SeqCst), 1);
+    }
+}

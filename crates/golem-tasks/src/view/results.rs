@@ -1,0 +1,38 @@
+//! Results as lines of text: the task's number, a tab, and what its commands printed.
+
+use std::fmt::Write as _;
+
+use golem_core::event::{Event, EventKind};
+
+use super::output::Output;
+use super::text::clean;
+
+/// Writes the results among these events.
+///
+/// Lines of a result after its first one have no number in front. Where the commands printed nothing, the result
+/// itself stands as JSON, if there is one.
+pub(super) fn write_results(events: &[Event], output: &mut Output) {
+    let text = results(events, output.is_terminal());
+    output.write(&text);
+}
+
+/// The text of all results among these events.
+pub(super) fn results(events: &[Event], for_terminal: bool) -> String {
+    let mut text = String::new();
+    for event in events {
+        let EventKind::TaskDone { attempt, output, .. } = &event.kind else {
+            continue;
+        };
+        let _ = write!(text, "{}\t", attempt.task.0);
+        let printed = output.stdout.trim_end_matches(['\r', '\n']);
+        if !printed.is_empty() && for_terminal {
+            text.push_str(&clean(printed));
+        } else if !printed.is_empty() {
+            text.push_str(printed);
+        } else if !output.result.is_null() {
+            let _ = write!(text, "{}", output.result);
+        }
+        text.push('\n');
+    }
+    text
+}

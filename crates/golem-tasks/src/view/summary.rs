@@ -1,0 +1,391 @@
+//! Counting a run from its events, in memory that doesn't grow with the tasks that are done.
+//!
+//! The store counts the same from its tables; a test holds the two together.
+
+mod tables;
+
+use std::collections::{BTreeMap, HashMap, hash_map};
+use std::time::Duration;
+
+use golem_core::event::{Attempt, AttemptFailure, Bill, Event, EventKind, Provider, RentalId, TaskId};
+use yagna_api::{Glm, NodeId, Timestamp};
+
+pub(super) use tables::write_summary;
+
+use crate::store::{ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary};
+
+/// A summary that grows with the events.
+#[derive(Debug)]
+pub struct SummaryFold {
+    /// Everything that is counted as it happens; the lists of providers are made on demand.
+    counts: RunSummary,
+    /// Tasks without an end.
+    open: HashMap<TaskId, OpenTask>,
+    rentals: HashMap<RentalId, Rental>,
+    providers: HashMap<NodeId, ProviderSummary>,
+    /// Bills refused, with the two things they are sorted by.
+    refused: Vec<(i64, String, RefusedBill)>,
+}
+
+#[derive(Debug, Default)]
+struct OpenTask {
+    /// The newest try.
+    attempt: u32,
+    /// Where it runs and since when.
+    running: Option<(RentalId, Timestamp)>,
+}
+
+#[derive(Debug)]
+struct Rental {
+    provider: NodeId,
+    /// GLM an hour, and for the start.
+    prices: (Glm, Glm),
+    approved: bool,
+    ended: bool,
+    settled: bool,
+    cost: Glm,
+}
+
+impl SummaryFold {
+    /// Of a run that was recorded at `started` and of which no event has been seen.
+    pub fn new(run_id: impl Into<String>, started: Timestamp) -> Self {
+        Self {
+            counts: RunSummary::new(run_id, whole_micros(started)),
+            open: HashMap::new(),
+            rentals: HashMap::new(),
+            providers: HashMap::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// Takes the next event.
+    ///
+    /// An outcome of a try that isn't its task's newest is ignored, as the store ignores it.
+    pub fn apply(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::TaskAdded { task, .. } => {
+                if let hash_map::Entry::Vacant(place) = self.open.entry(*task) {
+                    place.insert(OpenTask::default());
+                    self.counts.tasks.waiting += 1;
+                }
+            }
+            EventKind::TaskStarted { attempt, rental } => self.started(*attempt, *rental, event.at),
+            EventKind::TaskDone { attempt, took, .. } => {
+                if let Some(provider) = self.ended(*attempt, event.at, Some(*took)) {
+                    provider.tasks_done += 1;
+                    self.open.remove(&attempt.task);
+                    self.counts.tasks.waiting -= 1;
+                    self.counts.tasks.done += 1;
+                }
+            }
+            EventKind::AttemptFailed { attempt, .. } => {
+                if let Some(provider) = self.ended(*attempt, event.at, None) {
+                    provider.failed_attempts += 1;
+                }
+            }
+            EventKind::AttemptCancelled { attempt, .. } => {
+                self.ended(*attempt, event.at, None);
+            }
+            EventKind::TaskFailed {
+                attempt,
+                rental,
+                failure,
+            } => self.task_failed(*attempt, *rental, failure, event.at),
+            EventKind::OfferRefused { reason, .. } => count(&mut self.counts.offers_refused, reason),
+            EventKind::RefusedByProvider { reason, .. } => {
+                let reason = reason.as_ref().map_or("", |reason| reason.message.as_str());
+                count(&mut self.counts.refused_by_providers, reason);
+            }
+            EventKind::AgreementFailed { reason, .. } => count(&mut self.counts.deals_failed, reason),
+            EventKind::ActivityEnded {
+                failure: Some(failure),
+                ..
+            } => count(&mut self.counts.deals_failed, failure),
+            EventKind::Waiting { explanation } => self.counts.waiting = Some(explanation.clone()),
+            EventKind::RunEnded { end } => {
+                self.counts.ended = Some(ExplainedEnd {
+                    at: whole_micros(event.at),
+                    end: end.clone(),
+                });
+            }
+            _ => self.deal(event),
+        }
+    }
+
+    /// What the run came to so far.
+    pub fn summary(&self) -> RunSummary {
+        let mut summary = self.counts.clone();
+        summary.providers = self
+            .providers
+            .values()
+            .filter(|provider| provider.took_part())
+            .cloned()
+            .collect();
+        summary.unsettled = summary.providers.iter().map(|provider| provider.unsettled).sum();
+        summary.refused_bills = self.refused.iter().map(|(.., bill)| bill.clone()).collect();
+        summary.sort_providers();
+        summary
+    }
+
+    /// The same without its lists of providers and bills, for what is shown all the time.
+    pub(super) fn counts(&self) -> &RunSummary {
+        &self.counts
+    }
+
+    /// The provider of a deal.
+    pub(super) fn provider(&self, rental: RentalId) -> Option<&ProviderSummary> {
+        self.providers.get(&self.rentals.get(&rental)?.provider)
+    }
+
+    /// The prices of a deal: GLM an hour and GLM for the start.
+    pub(super) fn prices(&self, rental: RentalId) -> Option<(Glm, Glm)> {
+        self.rentals.get(&rental).map(|rental| rental.prices)
+    }
+
+    /// How many deals are under way: approved, and not yet ended.
+    pub(super) fn deals(&self) -> usize {
+        self.rentals
+            .values()
+            .filter(|rental| rental.approved && !rental.ended)
+            .count()
+    }
+
+    fn started(&mut self, attempt: Attempt, rental: RentalId, at: Timestamp) {
+        let Some(open) = self
+            .open
+            .get_mut(&attempt.task)
+            .filter(|open| open.attempt < attempt.number)
+        else {
+            return;
+        };
+        open.attempt = attempt.number;
+        let lost = open.running.replace((rental, at));
+        match lost {
+            // The store counts the time of a lost try too.
+            Some((rental, since)) => {
+                if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
+                    provider.busy += micros_between(since, at);
+                }
+            }
+            None => {
+                self.counts.tasks.waiting -= 1;
+                self.counts.tasks.running += 1;
+            }
+        }
+    }
+
+    /// Ends a try, if it is its task's newest and runs. Its task waits then.
+    fn ended(
+        &mut self,
+        attempt: Attempt,
+        at: Timestamp,
+        took: Option<Duration>,
+    ) -> Option<&mut ProviderSummary> {
+        let open = self
+            .open
+            .get_mut(&attempt.task)
+            .filter(|open| open.attempt == attempt.number)?;
+        let (rental, since) = open.running.take()?;
+        self.counts.tasks.running -= 1;
+        self.counts.tasks.waiting += 1;
+        let provider = provider_of(&self.rentals, &mut self.providers, rental)?;
+        provider.busy += match took {
+            Some(took) => Duration::from_micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            None => micros_between(since, at),
+        };
+        Some(provider)
+    }
+
+    fn task_failed(
+        &mut self,
+        attempt: Attempt,
+        rental: Option<RentalId>,
+        failure: &AttemptFailure,
+        at: Timestamp,
+    ) {
+        if self
+            .open
+            .get(&attempt.task)
+            .is_none_or(|open| open.attempt > attempt.number)
+        {
+            return;
+        }
+        if rental.is_some()
+            && let Some(provider) = self.ended(attempt, at, None)
+        {
+            provider.failed_attempts += 1;
+        }
+        let open = self.open.remove(&attempt.task).unwrap_or_default();
+        if open.running.is_some() {
+            self.counts.tasks.running -= 1;
+        } else {
+            self.counts.tasks.waiting -= 1;
+        }
+        self.counts.tasks.failed += 1;
+        let failures = &mut self.counts.failures;
+        let place = failures.partition_point(|other| other.task < attempt.task.0);
+        if place < LISTED {
+            let provider = rental.and_then(|rental| self.rentals.get(&rental));
+            let provider = provider.and_then(|rental| self.providers.get(&rental.provider));
+            failures.insert(
+                place,
+                FailedTask {
+                    task: attempt.task.0,
+                    attempt: attempt.number,
+                    provider: provider.map(|provider| provider.name.clone()),
+                    kind: failure.kind,
+                    message: failure.message.clone(),
+                    stderr: failure.stderr.clone(),
+                },
+            );
+            failures.truncate(LISTED);
+        }
+    }
+
+    /// What concerns agreements and bills.
+    fn deal(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::AgreementIntended {
+                rental,
+                provider,
+                per_hour,
+                start,
+                ..
+            } => {
+                let Provider { id, name } = provider.clone();
+                let known = self
+                    .providers
+                    .entry(id.clone())
+                    .or_insert_with(|| ProviderSummary::new(id.clone(), String::new()));
+                known.name = name;
+                self.rentals.insert(
+                    *rental,
+                    Rental {
+                        provider: id,
+                        prices: (*per_hour, *start),
+                        approved: false,
+                        ended: false,
+                        settled: false,
+                        cost: Glm::ZERO,
+                    },
+                );
+            }
+            EventKind::AgreementApproved { rental, .. } => self.with_rental(*rental, |rental, provider| {
+                if !rental.approved {
+                    rental.approved = true;
+                    provider.agreements += 1;
+                    provider.unsettled += u64::from(!rental.settled);
+                }
+            }),
+            EventKind::AgreementEnded { rental, .. } => {
+                self.with_rental(*rental, |rental, _| rental.ended = true);
+            }
+            EventKind::BillAccepted {
+                rental, bill, total, ..
+            } => {
+                let mut cost = self.counts.cost;
+                self.with_rental(*rental, |rental, provider| {
+                    provider.cost = replaced(provider.cost, rental.cost, *total);
+                    cost = replaced(cost, rental.cost, *total);
+                    rental.cost = *total;
+                    settle(rental, provider, bill);
+                });
+                self.counts.cost = cost;
+            }
+            EventKind::BillRefused {
+                rental,
+                bill,
+                amount,
+                reason,
+            } => {
+                if let Some(rental) = rental {
+                    self.with_rental(*rental, |rental, provider| settle(rental, provider, bill));
+                }
+                self.bill_refused(event.at, bill, *rental, *amount, reason);
+            }
+            _ => {}
+        }
+    }
+
+    fn bill_refused(
+        &mut self,
+        at: Timestamp,
+        bill: &Bill,
+        rental: Option<RentalId>,
+        amount: Glm,
+        reason: &str,
+    ) {
+        self.counts.bills_refused += 1;
+        let key = (at.as_microsecond(), bill_id(bill).to_owned());
+        let place = self
+            .refused
+            .partition_point(|(at, id, _)| (*at, id) < (key.0, &key.1));
+        if place < LISTED {
+            let provider = rental
+                .and_then(|rental| self.provider(rental))
+                .map(|provider| provider.name.clone());
+            let bill = RefusedBill {
+                provider,
+                amount,
+                reason: reason.to_owned(),
+            };
+            self.refused.insert(place, (key.0, key.1, bill));
+            self.refused.truncate(LISTED);
+        }
+    }
+
+    fn with_rental(&mut self, rental: RentalId, change: impl FnOnce(&mut Rental, &mut ProviderSummary)) {
+        if let Some(rental) = self.rentals.get_mut(&rental)
+            && let Some(provider) = self.providers.get_mut(&rental.provider)
+        {
+            change(rental, provider);
+        }
+    }
+}
+
+fn settle(rental: &mut Rental, provider: &mut ProviderSummary, bill: &Bill) {
+    if matches!(bill, Bill::Invoice(_)) && !rental.settled {
+        rental.settled = true;
+        if rental.approved {
+            provider.unsettled -= 1;
+        }
+    }
+}
+
+fn provider_of<'p>(
+    rentals: &HashMap<RentalId, Rental>,
+    providers: &'p mut HashMap<NodeId, ProviderSummary>,
+    rental: RentalId,
+) -> Option<&'p mut ProviderSummary> {
+    providers.get_mut(&rentals.get(&rental)?.provider)
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, reason: &str) {
+    match counts.get_mut(reason) {
+        Some(n) => *n += 1,
+        None => {
+            counts.insert(reason.to_owned(), 1);
+        }
+    }
+}
+
+/// A sum with one of its parts replaced.
+fn replaced(sum: Glm, old: Glm, new: Glm) -> Glm {
+    sum.saturating_sub(old).checked_add(new).unwrap_or(sum)
+}
+
+fn bill_id(bill: &Bill) -> &str {
+    match bill {
+        Bill::DebitNote(id) => id.as_str(),
+        Bill::Invoice(id) => id.as_str(),
+    }
+}
+
+/// Instants as the store keeps them.
+fn whole_micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+fn micros_between(since: Timestamp, at: Timestamp) -> Duration {
+    Duration::from_micros(u64::try_from(at.as_microsecond() - since.as_microsecond()).unwrap_or(0))
+}

@@ -1,0 +1,243 @@
+//! Numbers and events in words, for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use golem_core::event::{Bill, Event, EventKind, RentalId, StopReason};
+use yagna_api::market::Terminator;
+use yagna_api::{Glm, Timestamp};
+
+use super::summary::SummaryFold;
+use crate::store::TaskCounts;
+
+/// What happened in one line for people; none for what is only counted.
+pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
+    let name = |rental: &RentalId| {
+        fold.provider(*rental)
+            .map_or("a provider", |provider| provider.name.as_str())
+    };
+    let text = match &event.kind {
+        EventKind::AllocationCreated { amount, .. } => format!("{amount} GLM set aside for the run"),
+        EventKind::DemandPublished { .. } => "demand published, looking for providers".to_owned(),
+        EventKind::Trouble { doing, problem } => format!("couldn't {doing}, trying again: {problem}"),
+        EventKind::AgreementApproved { rental, .. } => match fold.prices(*rental) {
+            Some((per_hour, start)) => format!(
+                "agreement with {} approved ({per_hour} GLM an hour, {start} GLM for the start)",
+                name(rental)
+            ),
+            None => format!("agreement with {} approved", name(rental)),
+        },
+        EventKind::AgreementFailed { rental, reason } => {
+            format!("no agreement with {}: {reason}", name(rental))
+        }
+        EventKind::ActivityReady { rental } => format!("{} is ready to work", name(rental)),
+        EventKind::ActivityEnded {
+            rental,
+            failure: Some(failure),
+            ..
+        } => format!("the activity on {} failed: {failure}", name(rental)),
+        EventKind::AgreementEnded {
+            rental, by, reason, ..
+        } => {
+            let by = match by {
+                Terminator::Requestor => "us",
+                Terminator::Provider => "the provider",
+            };
+            format!(
+                "agreement with {} ended by {by}: {}",
+                name(rental),
+                reason.message
+            )
+        }
+        EventKind::AttemptFailed {
+            attempt,
+            rental,
+            failure,
+        } => format!(
+            "task {}, try {}, failed on {}, it will be tried again: {}",
+            attempt.task.0,
+            attempt.number,
+            name(rental),
+            failure.message
+        ),
+        EventKind::TaskFailed { attempt, failure, .. } => format!(
+            "task {} failed for good at try {}: {}",
+            attempt.task.0, attempt.number, failure.message
+        ),
+        EventKind::BillAccepted {
+            rental,
+            bill: Bill::Invoice(_),
+            amount,
+            ..
+        } => format!("invoice of {} accepted: {amount} GLM", name(rental)),
+        EventKind::BillRefused {
+            rental,
+            bill,
+            amount,
+            reason,
+        } => {
+            let kind = match bill {
+                Bill::DebitNote(_) => "debit note",
+                Bill::Invoice(_) => "invoice",
+            };
+            let of = rental
+                .as_ref()
+                .map_or("somebody else's deal", |rental| name(rental));
+            format!("{kind} of {of} over {amount} GLM refused: {reason}")
+        }
+        EventKind::BillMissing { rental, .. } => {
+            format!("the final bill of {} hasn't come in time", name(rental))
+        }
+        EventKind::ProviderSetBack {
+            provider,
+            until,
+            reason,
+        } => {
+            let rest = yagna_api::time::between(event.at, *until);
+            format!("{} is left alone for {}: {reason}", provider.name, duration(rest))
+        }
+        EventKind::Waiting { explanation } => explanation.to_string(),
+        EventKind::Stopping { why } => format!("no more work is begun: {}", stop_words(*why)),
+        _ => return None,
+    };
+    Some(clean(&text).replace('\n', " "))
+}
+
+/// Why a run stops, after "because" or a colon.
+pub(super) fn stop_words(why: StopReason) -> &'static str {
+    match why {
+        StopReason::AllDone => "every task has its end",
+        StopReason::Cancelled => "it was cancelled",
+        StopReason::BudgetReached => "the budget is reached",
+        StopReason::NothingRuns => "nothing could run",
+        StopReason::Broken => "the run itself can't go on",
+    }
+}
+
+/// How far the tasks are: `3 of 24 tasks done, 1 failed, 2 running`.
+pub(super) fn progress(tasks: TaskCounts, total: Option<u64>) -> String {
+    let total = total.map_or_else(|| tasks.total(), |total| total.max(tasks.total()));
+    let mut text = format!("{} of {} done", tasks.done, plural(total, "task"));
+    if tasks.failed > 0 {
+        let _ = write!(text, ", {} failed", tasks.failed);
+    }
+    if tasks.running > 0 {
+        let _ = write!(text, ", {} running", tasks.running);
+    }
+    text
+}
+
+/// `1 task`, `2 tasks`.
+pub(super) fn plural(n: u64, what: &str) -> String {
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
+}
+
+/// A duration at the precision people care for.
+pub(super) fn duration(time: Duration) -> String {
+    let tenths = time.as_millis() / 100;
+    let seconds = time.as_secs();
+    match seconds {
+        _ if time.is_zero() => "0 s".to_owned(),
+        0 => format!("{:.2} s", time.as_secs_f64()),
+        1..60 => format!("{}.{} s", tenths / 10, tenths % 10),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// How many decimal places these amounts need so that each shows its first three digits.
+pub(super) fn money_places(amounts: impl IntoIterator<Item = Glm>) -> u32 {
+    amounts
+        .into_iter()
+        .map(places_of)
+        .max()
+        .unwrap_or(4)
+        .clamp(4, Glm::PLACES)
+}
+
+/// An amount with exactly so many decimal places, rounded.
+pub(super) fn money(amount: Glm, places: u32) -> String {
+    let width = usize::try_from(places).unwrap_or(18);
+    format!("{:.width$}", amount.to_decimal().round_dp(places))
+}
+
+/// An amount alone.
+pub(super) fn one_amount(amount: Glm) -> String {
+    Glm::from_decimal_rounding_down(amount.to_decimal().round_dp(money_places([amount])))
+        .unwrap_or(amount)
+        .to_string()
+}
+
+/// How long after the start something happened: `+12.3s`.
+pub(super) fn since(start: Timestamp, at: Timestamp) -> String {
+    format!("+{:.1}s", yagna_api::time::between(start, at).as_secs_f64())
+}
+
+/// Text from strangers without what could steer a terminal; line breaks and tabs stay.
+pub(super) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Decimal places up to the third digit that isn't a leading zero.
+fn places_of(amount: Glm) -> u32 {
+    if amount.is_zero() {
+        return 0;
+    }
+    let text = amount.to_string();
+    let Some((whole, places)) = text.split_once('.') else {
+        return 0;
+    };
+    if whole.trim_start_matches('-') != "0" {
+        return 3;
+    }
+    let zeros = places.bytes().take_while(|digit| *digit == b'0').count();
+    u32::try_from(zeros).unwrap_or(0) + 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        for (millis, text) in [
+            (0, "0 s"),
+            (204, "0.20 s"),
+            (12_300, "12.3 s"),
+            (61_000, "1 min 01 s"),
+            (7_440_000, "2 h 04 min"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn money_shows_three_digits_of_the_smallest_amount() {
+        let glm = |text: &str| text.parse::<Glm>().unwrap();
+        assert_eq!(money_places([]), 4);
+        assert_eq!(money_places([glm("0.25"), glm("3")]), 4);
+        assert_eq!(money_places([glm("0.000123456"), glm("3")]), 6);
+        assert_eq!(money(glm("0.000123456"), 6), "0.000123");
+        assert_eq!(money(glm("3"), 6), "3.000000");
+        assert_eq!(money(glm("0.0000005"), 18), "0.000000500000000000");
+        assert_eq!(one_amount(glm("0.000123456789")), "0.000123");
+        assert_eq!(one_amount(Glm::ZERO), "0");
+    }
+
+    #[test]
+    fn strangers_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\tc\nd\r"), "a\u{fffd}[2Jb\tc\nd\u{fffd}");
+    }
+}

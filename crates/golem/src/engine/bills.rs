@@ -1,0 +1,51 @@
+//! Answers bills.
+
+use golem_core::event::Bill;
+use golem_core::run::Input;
+use yagna_api::payment::{AcceptDebitNote, AcceptInvoice, Acceptance, RejectInvoice, Rejection};
+use yagna_api::{Glm, InvoiceId};
+
+use super::Outside;
+use crate::text::chain;
+
+impl Outside {
+    /// Promises to pay a bill. Repeated sendings do no harm: the daemon accepts a bill once.
+    pub(super) async fn accept(&self, bill: Bill, amount: Glm) {
+        let acceptance = Acceptance {
+            total_amount_accepted: amount,
+            allocation_id: self.allocation.clone(),
+        };
+        let accepted = match bill.clone() {
+            Bill::DebitNote(debit_note) => {
+                self.client
+                    .call(&AcceptDebitNote {
+                        debit_note,
+                        acceptance,
+                    })
+                    .await
+            }
+            Bill::Invoice(invoice) => self.client.call(&AcceptInvoice { invoice, acceptance }).await,
+        };
+        let input = match accepted {
+            Ok(()) => Input::BillAccepted { bill },
+            Err(error) => Input::BillFailed {
+                bill,
+                problem: chain(&error),
+            },
+        };
+        self.tell(input).await;
+    }
+
+    pub(super) async fn reject(&self, invoice: InvoiceId, rejection: Rejection) {
+        if let Err(error) = self
+            .client
+            .call(&RejectInvoice {
+                invoice: invoice.clone(),
+                rejection,
+            })
+            .await
+        {
+            tracing::warn!(error = chain(&error), %invoice, "an invoice couldn't be refused");
+        }
+    }
+}

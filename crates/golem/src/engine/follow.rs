@@ -1,0 +1,177 @@
+//! Follows what the daemon tells: events of demands, agreements and bills.
+
+use futures_util::StreamExt;
+use golem_core::run::Input;
+use yagna_api::market::{AgreementEventKind, DemandEventKind, NewDemand, Subscribe, Unsubscribe};
+use yagna_api::payment::{BillEventKind, EventFilter, GetDebitNote, GetInvoice};
+use yagna_api::{DemandId, Endpoint, Timestamp};
+use yagna_client::{ClientError, Polled};
+
+use super::{Engine, Outside};
+use crate::text::chain;
+
+impl Engine {
+    /// Begins to follow agreements and bills of this run's session, from the session's beginning.
+    pub(super) fn follow_daemon(&mut self) {
+        let outside = self.outside.clone();
+        self.followers
+            .spawn(async move { outside.follow_agreements().await });
+        let outside = self.outside.clone();
+        self.followers
+            .spawn(async move { outside.follow_debit_notes().await });
+        let outside = self.outside.clone();
+        self.followers
+            .spawn(async move { outside.follow_invoices().await });
+    }
+}
+
+impl Outside {
+    /// Publishes a demand and follows its events until the daemon no longer has it.
+    pub(super) async fn publish(&self, demand: NewDemand, expires: Timestamp) {
+        let demand = match self.client.call(&Subscribe(demand)).await {
+            Ok(demand) => demand,
+            Err(error) => {
+                return self
+                    .tell(Input::PublishFailed {
+                        problem: chain(&error),
+                    })
+                    .await;
+            }
+        };
+        self.tell(Input::Published {
+            demand: demand.clone(),
+            expires,
+        })
+        .await;
+        let mut events = self.client.demand_events(demand.clone());
+        while let Some(polled) = events.next().await {
+            let input = match polled {
+                Polled::Event(event) => match event.kind {
+                    DemandEventKind::Proposal { proposal } => Input::Proposal {
+                        demand: demand.clone(),
+                        proposal: Box::new(proposal),
+                    },
+                    DemandEventKind::Rejected { proposal_id, reason } => Input::Rejected {
+                        ours: proposal_id,
+                        reason,
+                    },
+                },
+                Polled::Unreadable(item) => Input::ProposalUnreadable {
+                    problem: item.problem,
+                },
+                Polled::Trouble { error, .. } => Input::Trouble {
+                    doing: "follow the market".into(),
+                    problem: chain(&error),
+                },
+                Polled::Recovered => Input::Recovered,
+                Polled::Gone(_) => Input::DemandLost {
+                    demand: demand.clone(),
+                },
+            };
+            self.tell(input).await;
+        }
+    }
+
+    pub(super) async fn withdraw(&self, demand: DemandId) {
+        if let Err(error) = self.client.call(&Unsubscribe(demand.clone())).await {
+            // It runs out by itself within the hour.
+            tracing::debug!(%error, %demand, "a demand couldn't be withdrawn");
+        }
+    }
+
+    async fn follow_agreements(&self) {
+        let mut events = self
+            .client
+            .agreement_events(None, Some(self.options.session.clone()));
+        while let Some(polled) = events.next().await {
+            match polled {
+                Polled::Event(event) => {
+                    if let AgreementEventKind::Terminated(ended) = event.kind {
+                        let input = Input::AgreementTerminated {
+                            agreement: event.agreement_id,
+                            by: ended.terminator,
+                            reason: ended.reason,
+                        };
+                        self.tell(input).await;
+                    }
+                }
+                Polled::Unreadable(item) => {
+                    tracing::warn!(problem = item.problem, "an agreement event can't be read");
+                }
+                Polled::Trouble { error, .. } => {
+                    let problem = chain(&error);
+                    self.tell(Input::Trouble {
+                        doing: "follow the agreements".into(),
+                        problem,
+                    })
+                    .await;
+                }
+                Polled::Recovered => self.tell(Input::Recovered).await,
+                Polled::Gone(_) => return,
+            }
+        }
+    }
+
+    async fn follow_debit_notes(&self) {
+        let mut events = self.client.debit_note_events(self.bill_filter());
+        while let Some(polled) = events.next().await {
+            match polled {
+                Polled::Event(event) if event.kind == BillEventKind::Received => {
+                    if let Some(note) = self.fetch(&GetDebitNote(event.debit_note_id)).await {
+                        self.tell(Input::DebitNote(Box::new(note))).await;
+                    }
+                }
+                Polled::Unreadable(item) => {
+                    tracing::warn!(problem = item.problem, "a debit note event can't be read");
+                }
+                Polled::Trouble { error, .. } => {
+                    tracing::debug!(%error, "debit notes can't be followed just now");
+                }
+                Polled::Event(_) | Polled::Recovered | Polled::Gone(_) => {}
+            }
+        }
+    }
+
+    async fn follow_invoices(&self) {
+        let mut events = self.client.invoice_events(self.bill_filter());
+        while let Some(polled) = events.next().await {
+            match polled {
+                Polled::Event(event) if event.kind == BillEventKind::Received => {
+                    if let Some(invoice) = self.fetch(&GetInvoice(event.invoice_id)).await {
+                        self.tell(Input::Invoice(Box::new(invoice))).await;
+                    }
+                }
+                Polled::Unreadable(item) => {
+                    tracing::warn!(problem = item.problem, "an invoice event can't be read");
+                }
+                Polled::Trouble { error, .. } => {
+                    tracing::debug!(%error, "invoices can't be followed just now");
+                }
+                Polled::Event(_) | Polled::Recovered | Polled::Gone(_) => {}
+            }
+        }
+    }
+
+    fn bill_filter(&self) -> EventFilter {
+        EventFilter {
+            session: Some(self.options.session.clone()),
+            ..EventFilter::default()
+        }
+    }
+
+    /// Reads a document that an event told of, for as long as it takes: an event is told only once.
+    async fn fetch<E: Endpoint>(&self, get: &E) -> Option<E::Answer> {
+        loop {
+            match self.client.call(get).await {
+                Ok(document) => return Some(document),
+                Err(error @ ClientError::Answer { .. })
+                    if !error.api().is_some_and(yagna_api::ApiError::is_passing) =>
+                {
+                    tracing::warn!(error = chain(&error), "a bill can't be read");
+                    return None;
+                }
+                Err(error) => tracing::debug!(%error, "reading a bill again"),
+            }
+        }
+    }
+}

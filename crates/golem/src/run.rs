@@ -1,0 +1,224 @@
+//! A run: what to give it, how to start and stop it, how it ends.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use golem_core::event::{Event, RunEnd};
+use golem_core::run::RunConfig;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use yagna_api::{AppSessionId, Clock};
+use yagna_client::{Client, ClientError};
+
+use crate::engine::Engine;
+use crate::journal::{Journal, JournalError};
+use crate::worker::Worker;
+
+/// Where tasks come from: their data, in order; each may fail to be read.
+pub type TaskSource = Box<dyn Iterator<Item = Result<Value, String>> + Send>;
+
+/// What a run is given beside its work.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// What the run is to keep to.
+    pub config: RunConfig,
+    /// The payment driver, such as `erc20`.
+    pub driver: String,
+    /// The chain to pay on, such as `hoodi`.
+    pub network: String,
+    /// The session under which the daemon keeps the run's agreements; the same for the same run, always.
+    pub session: AppSessionId,
+    /// How long things may take.
+    pub timing: Timing,
+}
+
+impl RunOptions {
+    /// The payment platform's name: `erc20-hoodi-tglm`.
+    pub fn platform(&self) -> String {
+        platform(&self.driver, &self.network)
+    }
+}
+
+/// The name of the payment platform of a driver on a network: `glm` where it is money, `tglm` elsewhere.
+pub fn platform(driver: &str, network: &str) -> String {
+    let token = if matches!(network, "mainnet" | "polygon") {
+        "glm"
+    } else {
+        "tglm"
+    };
+    format!("{driver}-{network}-{token}")
+}
+
+/// How long each phase of a deal may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// A provider's decision on an agreement.
+    pub approval: Duration,
+    /// An activity's creation.
+    pub creation: Duration,
+    /// Its preparation: fetching the image, starting the runtime.
+    pub deployment: Duration,
+    /// An activity's end.
+    pub destruction: Duration,
+    /// How often the run looks at the clock.
+    pub tick: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            approval: Duration::from_secs(60),
+            creation: Duration::from_secs(60),
+            deployment: Duration::from_secs(10 * 60),
+            destruction: Duration::from_secs(15),
+            tick: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Why a run couldn't begin or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// No daemon answers.
+    #[error("no yagna daemon answers at {address}")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// What happened.
+        #[source]
+        source: ClientError,
+    },
+    /// The daemon doesn't accept the app key.
+    #[error("the yagna daemon at {address} doesn't accept the app key")]
+    Unauthorised {
+        /// Which daemon.
+        address: String,
+        /// What it said.
+        #[source]
+        source: ClientError,
+    },
+    /// The money couldn't be set aside.
+    #[error("{amount} GLM can't be set aside on {driver}/{network}")]
+    Allocation {
+        /// How much.
+        amount: yagna_api::Glm,
+        /// The payment driver.
+        driver: String,
+        /// The chain.
+        network: String,
+        /// What the daemon said.
+        #[source]
+        source: ClientError,
+    },
+    /// The daemon failed at something that a run can't do without.
+    #[error("the daemon failed to prepare the run")]
+    Daemon(#[from] ClientError),
+    /// The events couldn't be written down.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A part of the engine broke: a bug.
+    #[error("a part of the engine broke: {0}")]
+    Broken(String),
+}
+
+/// Events as they become durable, in order.
+///
+/// The queue is bounded and never holds up the run: a reader that falls far behind misses events, and is told how
+/// many by [`Events::missed`]. The journal has them all.
+#[derive(Debug)]
+pub struct Events {
+    pub(crate) receiver: mpsc::Receiver<Arc<Vec<Event>>>,
+    pub(crate) missed: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Events {
+    /// The next events; `None` when the run is over.
+    pub async fn next(&mut self) -> Option<Arc<Vec<Event>>> {
+        self.receiver.recv().await
+    }
+
+    /// How many events this reader has missed since it was last asked.
+    pub fn missed(&self) -> u64 {
+        self.missed.swap(0, std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// One run on the Golem Network.
+pub struct Run {
+    pub(crate) client: Client,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) worker: Arc<dyn Worker>,
+    pub(crate) tasks: TaskSource,
+    pub(crate) options: RunOptions,
+    pub(crate) readers: Vec<Reader>,
+    pub(crate) stop: CancellationToken,
+}
+
+pub(crate) struct Reader {
+    pub(crate) sender: mpsc::Sender<Arc<Vec<Event>>>,
+    pub(crate) missed: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    /// Batches of events that a reader may be behind before it misses some.
+    const READER_QUEUE: usize = 16_384;
+
+    /// Prepares a run; nothing happens before [`Run::run`].
+    pub fn new(
+        client: Client,
+        clock: Arc<dyn Clock>,
+        journal: Arc<dyn Journal>,
+        worker: Arc<dyn Worker>,
+        tasks: TaskSource,
+        options: RunOptions,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        Self {
+            client,
+            clock,
+            journal,
+            worker,
+            tasks,
+            options,
+            readers: Vec::new(),
+            stop,
+        }
+    }
+
+    /// A reader of the run's events, from the first on.
+    pub fn events(&mut self) -> Events {
+        let (sender, receiver) = mpsc::channel(Self::READER_QUEUE);
+        let missed = Arc::default();
+        self.readers.push(Reader {
+            sender,
+            missed: Arc::clone(&missed),
+        });
+        Events { receiver, missed }
+    }
+
+    /// Cancelling this token stops the run in an orderly way: no new work, running tasks get a short grace,
+    /// agreements are ended and bills settled, each for a bounded time.
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Runs until every task has its end, or the run is stopped or can't go on.
+    ///
+    /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to
+    /// their providers' time-outs, and their bills to a later settlement.
+    pub async fn run(self) -> Result<RunEnd, RunError> {
+        Engine::prepare(self).await?.run().await
+    }
+}

@@ -1,0 +1,174 @@
+//! Workers: what is done on each provider, and the tasks handed to it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use golem_core::event::{Attempt, AttemptFailure, FailureKind, RentalId, TaskOutput};
+use golem_core::run::Input;
+use golem_core::tasks::AssignedTask;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::context::{ScriptError, WorkContext};
+
+/// Does tasks on a provider's machine.
+///
+/// [`Worker::work`] is called once for each activity. What it does before it asks for its first task is done once
+/// per provider; then it asks for tasks until there are none. It is dropped, at any await, when its deal ends.
+pub trait Worker: Send + Sync + fmt::Debug {
+    /// Works on one activity until there is nothing more to do.
+    ///
+    /// An error ends the deal with this provider, who is then left alone for a while; tasks in its hands are tried
+    /// elsewhere.
+    fn work<'a>(
+        &'a self,
+        ctx: &'a WorkContext,
+        tasks: &'a mut Tasks,
+    ) -> BoxFuture<'a, Result<(), WorkerError>>;
+}
+
+/// Why a worker can't go on with its provider.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// A script couldn't be carried out.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// What is needed before the first task failed.
+    #[error("set-up failed: {message}")]
+    Setup {
+        /// What went wrong.
+        message: String,
+    },
+    /// Anything else, in the worker's own words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The tasks for one worker.
+#[derive(Debug)]
+pub struct Tasks {
+    pub(crate) rental: RentalId,
+    pub(crate) assigned: mpsc::Receiver<Vec<AssignedTask>>,
+    pub(crate) inputs: mpsc::Sender<Input>,
+}
+
+impl Tasks {
+    /// Waits for the next task; `None` when there will be no more.
+    pub async fn next(&mut self) -> Option<Task> {
+        self.next_pack(1).await?.pop()
+    }
+
+    /// Waits for the next tasks, at least one and at most `room`: short tasks go faster several at a time.
+    ///
+    /// `None` when there will be no more.
+    ///
+    /// **Cancel safety**: tasks handed over while this future is dropped are given back when the deal ends.
+    pub async fn next_pack(&mut self, room: usize) -> Option<Vec<Task>> {
+        self.inputs
+            .send(Input::WorkerReady {
+                rental: self.rental,
+                room,
+            })
+            .await
+            .ok()?;
+        let assigned = self.assigned.recv().await?;
+        let started = Instant::now();
+        let tasks = assigned.into_iter().map(|task| Task {
+            attempt: task.attempt,
+            data: task.data,
+            started,
+            rental: self.rental,
+            inputs: self.inputs.clone(),
+        });
+        Some(tasks.collect())
+    }
+}
+
+/// One try of one task, in a worker's hands. It must be answered: [`Task::done`], [`Task::failed`] or
+/// [`Task::give_back`]. A task that is dropped counts as lost when the worker ends.
+#[derive(Debug)]
+#[must_use = "a task must be answered"]
+pub struct Task {
+    attempt: Attempt,
+    data: Arc<Value>,
+    started: Instant,
+    rental: RentalId,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Task {
+    /// The task's number in the run, from 0.
+    pub fn index(&self) -> u64 {
+        self.attempt.task.0
+    }
+
+    /// Which try this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt.number
+    }
+
+    /// The task's data.
+    pub fn data(&self) -> &Value {
+        &self.data
+    }
+
+    /// Since when it has been in the worker's hands.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Hands in its result.
+    pub async fn done(self, output: TaskOutput) {
+        let took = self.started.elapsed();
+        self.done_after(output, took).await;
+    }
+
+    /// Hands in its result, with the time that it took alone where several tasks were done together.
+    pub async fn done_after(self, output: TaskOutput, took: Duration) {
+        let input = Input::AttemptDone {
+            rental: self.rental,
+            attempt: self.attempt,
+            output,
+            took,
+        };
+        self.answer(input).await;
+    }
+
+    /// This try failed; the task may be tried elsewhere.
+    pub async fn failed(self, failure: AttemptFailure) {
+        let input = Input::AttemptFailed {
+            rental: self.rental,
+            attempt: self.attempt,
+            failure,
+        };
+        self.answer(input).await;
+    }
+
+    /// The result is no good; the task may be tried elsewhere.
+    pub async fn reject(self, reason: impl Into<String>) {
+        let failure = AttemptFailure {
+            kind: FailureKind::Rejected,
+            message: reason.into(),
+            stderr: String::new(),
+        };
+        self.failed(failure).await;
+    }
+
+    /// It was never begun: it costs the task no try.
+    pub async fn give_back(self) {
+        let input = Input::AttemptCancelled {
+            rental: self.rental,
+            attempt: self.attempt,
+        };
+        self.answer(input).await;
+    }
+
+    async fn answer(self, input: Input) {
+        // The engine only stops listening when the run is over, and then nobody wants the answer.
+        self.inputs.send(input).await.ok();
+    }
+}

@@ -1,0 +1,167 @@
+//! The client: a request out, its answer in, within a deadline, again where that is safe.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use yagna_api::Endpoint;
+
+use crate::error::ClientError;
+use crate::retry::{Chance, RetryPolicy, may_repeat};
+use crate::transport::{Socket, SocketAnswer, Transport};
+
+/// What a call is given beyond the time the daemon may take by its own rules.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// "For ever", where a longer time would overflow the clock.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// Speaks with one daemon under one app key. Clones share everything and are cheap.
+#[derive(Debug, Clone)]
+pub struct Client {
+    transport: Arc<dyn Transport>,
+    retry: RetryPolicy,
+    chance: Chance,
+}
+
+impl Client {
+    /// A client over a transport, with the default [`RetryPolicy`].
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            retry: RetryPolicy::default(),
+            chance: Chance::new(fastrand::Rng::new()),
+        }
+    }
+
+    /// Sets how failed calls are made again.
+    #[must_use]
+    pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Sets where the jitter of the delays comes from: a seeded generator makes them repeatable.
+    #[must_use]
+    pub fn with_chance(mut self, chance: fastrand::Rng) -> Self {
+        self.chance = Chance::new(chance);
+        self
+    }
+
+    /// Where the daemon is, for people.
+    pub fn address(&self) -> &str {
+        self.transport.address()
+    }
+
+    /// How failed calls are made again.
+    pub fn retry_policy(&self) -> RetryPolicy {
+        self.retry
+    }
+
+    /// Sends a request, and again while that is safe and the [`RetryPolicy`] allows it.
+    ///
+    /// Each attempt has a deadline: the daemon's own time for it and five seconds more. One that passes it
+    /// ends the call with [`ClientError::TimedOut`]. What is "safe" is said by [`yagna_api::Repeat`]: a
+    /// request with effects is repeated only when the daemon surely never took it. Dropping the future gives
+    /// the call up; the daemon may still carry it out.
+    pub async fn call<E: Endpoint>(&self, endpoint: &E) -> Result<E::Answer, ClientError> {
+        self.repeat(endpoint, self.retry.total, None).await
+    }
+
+    /// Like [`call`](Self::call), but all attempts together end by `deadline` from now.
+    pub async fn call_within<E: Endpoint>(
+        &self,
+        endpoint: &E,
+        deadline: Duration,
+    ) -> Result<E::Answer, ClientError> {
+        self.repeat(endpoint, self.retry.total, Some(deadline)).await
+    }
+
+    /// Like [`call`](Self::call), but with one attempt only.
+    pub async fn call_once<E: Endpoint>(&self, endpoint: &E) -> Result<E::Answer, ClientError> {
+        self.repeat(endpoint, Duration::ZERO, None).await
+    }
+
+    /// Opens a WebSocket, such as one of [`yagna_api::net::tcp_path`]. `operation` names it in errors.
+    pub async fn socket(
+        &self,
+        operation: &'static str,
+        path: &str,
+        subprotocol: Option<&'static str>,
+    ) -> Result<Socket, ClientError> {
+        let waited = yagna_api::Request::PLAIN_PATIENCE + MARGIN;
+        match tokio::time::timeout(waited, self.transport.open_socket(path, subprotocol)).await {
+            Err(_) => Err(ClientError::TimedOut { operation, waited }),
+            Ok(Err(source)) => Err(ClientError::transport(operation, source)),
+            Ok(Ok(SocketAnswer::Open(socket))) => Ok(socket),
+            Ok(Ok(SocketAnswer::Refused(response))) => Err(ClientError::answer(
+                operation,
+                yagna_api::ApiError::read(response.status, &response.body),
+            )),
+        }
+    }
+
+    pub(crate) fn transport(&self) -> &dyn Transport {
+        self.transport.as_ref()
+    }
+
+    pub(crate) fn chance(&self) -> &Chance {
+        &self.chance
+    }
+
+    async fn repeat<E: Endpoint>(
+        &self,
+        endpoint: &E,
+        total: Duration,
+        deadline: Option<Duration>,
+    ) -> Result<E::Answer, ClientError> {
+        let begin = Instant::now();
+        let end = deadline.map(|deadline| begin + deadline.min(FAR));
+        let last_start = begin + total.min(FAR);
+        let last_start = end.map_or(last_start, |end| end.min(last_start));
+        let mut failures = 0;
+        loop {
+            let error = match self.attempt(endpoint, begin, end).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            failures += 1;
+            let delay = self.chance.delay(&self.retry, failures);
+            let again = Instant::now() + delay;
+            if again >= last_start || !may_repeat(E::REPEAT, &error) {
+                return Err(error);
+            }
+            tracing::debug!(
+                operation = E::NAME,
+                failures,
+                delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+                problem = %error.brief(),
+                "trying again"
+            );
+            tokio::time::sleep_until(again).await;
+        }
+    }
+
+    async fn attempt<E: Endpoint>(
+        &self,
+        endpoint: &E,
+        begin: Instant,
+        end: Option<Instant>,
+    ) -> Result<E::Answer, ClientError> {
+        let operation = E::NAME;
+        let request = endpoint.request();
+        let (until, waited) = if let Some(end) = end {
+            (end, end - begin)
+        } else {
+            let waited = request.patience.saturating_add(MARGIN).min(FAR);
+            (Instant::now() + waited, waited)
+        };
+        let response = timeout_at(until, self.transport.send(request))
+            .await
+            .map_err(|_| ClientError::TimedOut { operation, waited })?
+            .map_err(|source| ClientError::transport(operation, source))?;
+        endpoint
+            .answer(response.status, &response.body)
+            .map_err(|source| ClientError::answer(operation, source))
+    }
+}

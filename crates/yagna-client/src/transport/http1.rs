@@ -1,0 +1,175 @@
+//! The transport over HTTP/1.1 and TCP, with TLS where the address asks for it.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryStreamExt};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::Url;
+use tokio::task::JoinSet;
+use yagna_api::{AppKey, Request};
+
+use super::handshake::{Handshake, bearer, headers};
+use super::{Response, SetupError, Socket, SocketAnswer, StreamAnswer, Transport, TransportError};
+
+/// The daemon drops a connection that was idle for 60 seconds; one used at that very moment would be lost.
+const IDLE: Duration = Duration::from_secs(20);
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A daemon behind a URL.
+///
+/// Connections are kept alive and reused, as many as there are requests at the same time. No proxy of the
+/// environment is used and no redirect followed: the app key goes to the given address and nowhere else.
+#[derive(Clone)]
+pub struct HttpTransport {
+    client: reqwest::Client,
+    bearer: HeaderValue,
+    /// Without a slash at its end.
+    base: String,
+}
+
+impl HttpTransport {
+    /// A way to the daemon at `base_url`; a path in it goes before every request's own.
+    pub fn new(base_url: &Url, key: &AppKey) -> Result<Self, SetupError> {
+        let mut base = base_url.clone();
+        base.set_query(None);
+        base.set_fragment(None);
+        // A user in the URL would become a second `Authorization`.
+        if base.set_username("").is_err() || base.set_password(None).is_err() {
+            return Err(SetupError::Address(base.to_string()));
+        }
+        let builder = reqwest::Client::builder()
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_DEADLINE)
+            .pool_idle_timeout(IDLE);
+        // The first of several transports wins; all would install the same.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let builder = match base.scheme() {
+            // Machines without any certificate authority can still talk to the daemon beside them.
+            "http" => builder.tls_certs_only([]),
+            "https" => builder,
+            _ => return Err(SetupError::Address(base.to_string())),
+        };
+        Ok(Self {
+            client: builder.build().map_err(|source| SetupError::Client {
+                source: source.into(),
+            })?,
+            bearer: bearer(key)?,
+            base: base.as_str().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// The one place that knows which base a path belongs to.
+    fn url(&self, path: &str) -> Result<Url, TransportError> {
+        Url::parse(&format!("{}{path}", self.base)).map_err(TransportError::unsendable)
+    }
+
+    async fn execute(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Result<reqwest::Response, TransportError> {
+        let mut request = self.client.request(method, self.url(path)?).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        request.send().await.map_err(|error| self.problem(error))
+    }
+
+    async fn exchange(&self, request: Request) -> Result<reqwest::Response, TransportError> {
+        let headers = headers(&request, &self.bearer)?;
+        let method =
+            Method::from_bytes(request.method.as_str().as_bytes()).map_err(TransportError::unsendable)?;
+        self.execute(method, &request.path, headers, request.body).await
+    }
+
+    async fn whole(&self, response: reqwest::Response) -> Result<Response, TransportError> {
+        Ok(Response {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.map_err(|error| self.problem(error))?,
+        })
+    }
+
+    fn problem(&self, error: reqwest::Error) -> TransportError {
+        let error = error.without_url();
+        if error.is_connect() {
+            TransportError::Unreachable {
+                address: self.base.clone(),
+                source: error.into(),
+            }
+        } else if error.is_builder() {
+            TransportError::unsendable(error)
+        } else {
+            TransportError::lost(error)
+        }
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Transport for HttpTransport {
+    fn address(&self) -> &str {
+        &self.base
+    }
+
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+        async move {
+            let response = self.exchange(request).await?;
+            self.whole(response).await
+        }
+        .boxed()
+    }
+
+    fn open_stream(&self, request: Request) -> BoxFuture<'_, Result<StreamAnswer, TransportError>> {
+        async move {
+            let response = self.exchange(request).await?;
+            Ok(StreamAnswer {
+                status: response.status().as_u16(),
+                headers: response.headers().clone(),
+                body: Box::pin(
+                    response
+                        .bytes_stream()
+                        .map_err(|error| TransportError::lost(error.without_url())),
+                ),
+            })
+        }
+        .boxed()
+    }
+
+    fn open_socket(
+        &self,
+        path: &str,
+        subprotocol: Option<&'static str>,
+    ) -> BoxFuture<'_, Result<SocketAnswer, TransportError>> {
+        let path = path.to_owned();
+        async move {
+            let handshake = Handshake::new();
+            let headers = handshake.headers(&self.bearer, subprotocol)?;
+            let response = self.execute(Method::GET, &path, headers, None).await?;
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                return self.whole(response).await.map(SocketAnswer::Refused);
+            }
+            handshake.check(response.headers())?;
+            let io = response.upgrade().await.map_err(|error| self.problem(error))?;
+            Ok(SocketAnswer::Open(
+                Socket::over(Box::new(io), JoinSet::new()).await,
+            ))
+        }
+        .boxed()
+    }
+}

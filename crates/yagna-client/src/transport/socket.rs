@@ -1,0 +1,97 @@
+//! A WebSocket as a stream and a sink of frames.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::TransportError;
+
+/// Bytes both ways.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// An open WebSocket.
+///
+/// It is a stream of the daemon's frames and a sink for ours, which go out as binary ones. Pings are answered
+/// while the stream is read. It ends when either side closes it; [`close_reason`](Self::close_reason) then
+/// tells why the daemon did. Reading is cancel safe.
+pub struct Socket {
+    frames: Box<WebSocketStream<Box<dyn Io>>>,
+    closed: Option<(u16, String)>,
+    /// What serves the connection lives as long as the connection.
+    _service: JoinSet<()>,
+}
+
+impl Socket {
+    pub(super) async fn over(io: Box<dyn Io>, service: JoinSet<()>) -> Self {
+        Self {
+            frames: Box::new(WebSocketStream::from_raw_socket(io, Role::Client, None).await),
+            closed: None,
+            _service: service,
+        }
+    }
+
+    /// The code and the words the daemon closed with, once it has.
+    pub fn close_reason(&self) -> Option<(u16, &str)> {
+        self.closed.as_ref().map(|(code, words)| (*code, words.as_str()))
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stream for Socket {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(self.frames.poll_next_unpin(cx)) {
+                Some(Ok(Message::Binary(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Ok(Message::Text(text))) => return Poll::Ready(Some(Ok(text.into()))),
+                Some(Ok(Message::Close(frame))) => {
+                    self.closed = Some(frame.map_or((1005, String::new()), |frame| {
+                        (frame.code.into(), frame.reason.to_string())
+                    }));
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(TransportError::lost(error)))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Sink<Bytes> for Socket {
+    type Error = TransportError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.frames.poll_ready_unpin(cx).map_err(TransportError::lost)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> Result<(), Self::Error> {
+        self.frames
+            .start_send_unpin(Message::Binary(frame))
+            .map_err(TransportError::lost)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.frames.poll_flush_unpin(cx).map_err(TransportError::lost)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.frames.poll_close_unpin(cx).map_err(TransportError::lost)
+    }
+}
