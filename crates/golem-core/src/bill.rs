@@ -41,13 +41,7 @@ pub struct Meter {
 impl Meter {
     /// An activity that begins, nothing known of it yet.
     pub fn new(started: Timestamp, threads: u32) -> Self {
-        Self {
-            started,
-            ended: None,
-            threads,
-            reported: None,
-            noted: Glm::ZERO,
-        }
+        Self { started, ended: None, threads, reported: None, noted: Glm::ZERO }
     }
 
     /// Notes a usage vector, wherever it came from. Counters never fall; what is no amount of use is passed over,
@@ -80,10 +74,7 @@ impl Meter {
     ///
     /// Counters nobody knows are trusted as far as they were reported. What was accepted stays owed.
     pub fn ceiling(&self, pricing: &Pricing, now: Timestamp) -> Glm {
-        let reported = self
-            .reported
-            .as_deref()
-            .filter(|reported| reported.len() == pricing.rates.len());
+        let reported = self.reported.as_deref().filter(|reported| reported.len() == pricing.rates.len());
         let reported = |place: usize| reported.and_then(|reported| usage_amount(reported[place]));
         let most = seconds(self.life(now).saturating_add(GRACE));
         let rates = pricing.rates.iter().enumerate();
@@ -302,9 +293,7 @@ pub fn check_invoice(
     }
     let named: BTreeSet<&ActivityId> = invoice.activity_ids.iter().collect();
     let ours = || meters.iter().filter(|(activity, _)| named.contains(*activity));
-    let stranger = named
-        .iter()
-        .find(|activity| !meters.iter().any(|(ours, _)| ours == *activity));
+    let stranger = named.iter().find(|activity| !meters.iter().any(|(ours, _)| ours == *activity));
     if let Some(activity) = stranger {
         return Err(BillProblem::UnknownActivity {
             asked,
@@ -316,11 +305,7 @@ pub fn check_invoice(
 }
 
 fn check_amount(asked: Glm, owed: Glm) -> Result<(), BillProblem> {
-    if exceeds(asked, owed.to_decimal()) {
-        Err(BillProblem::AboveMeasure { asked, owed })
-    } else {
-        Ok(())
-    }
+    if exceeds(asked, owed.to_decimal()) { Err(BillProblem::AboveMeasure { asked, owed }) } else { Ok(()) }
 }
 
 fn check_due_date(note: &DebitNote, meter: &Meter, agreed: &AgreedTerms) -> Result<(), BillProblem> {
@@ -332,11 +317,7 @@ fn check_due_date(note: &DebitNote, meter: &Meter, agreed: &AgreedTerms) -> Resu
         return Err(BillProblem::PaymentNotAgreed { accepted });
     };
     if due < after(note.timestamp, timeout.saturating_sub(PAYMENT_GRACE)) {
-        return Err(BillProblem::DueTooSoon {
-            due,
-            agreed: after(note.timestamp, timeout),
-            accepted,
-        });
+        return Err(BillProblem::DueTooSoon { due, agreed: after(note.timestamp, timeout), accepted });
     }
     Ok(())
 }
@@ -376,9 +357,7 @@ fn exceeds(asked: Glm, owed: Decimal) -> bool {
 
 /// A sum that stops at GLM's supply instead of failing.
 fn total(amounts: impl Iterator<Item = Glm>) -> Glm {
-    round_up(amounts.fold(Decimal::ZERO, |sum, amount| {
-        sum.saturating_add(amount.to_decimal())
-    }))
+    round_up(amounts.fold(Decimal::ZERO, |sum, amount| sum.saturating_add(amount.to_decimal())))
 }
 
 #[cfg(test)]

@@ -138,10 +138,7 @@ mod tests {
 
     fn caps(start: Option<&str>, per_hour: Option<&str>) -> PriceCaps {
         let read = |text: Option<&str>| text.map(|text| text.parse().unwrap());
-        PriceCaps {
-            start: read(start),
-            per_hour: read(per_hour),
-        }
+        PriceCaps { start: read(start), per_hour: read(per_hour) }
     }
 
     #[test]
@@ -152,40 +149,25 @@ mod tests {
             (None, None, "", ""),
             (Some("0.3"), Some("0.5"), "", ""),
             (Some("1"), Some("1"), "", ""),
-            (
-                None,
-                Some("0.2"),
-                "too dear",
-                "0.5 GLM an hour is above the cap of 0.2",
-            ),
+            (None, Some("0.2"), "too dear", "0.5 GLM an hour is above the cap of 0.2"),
             (
                 Some("0.299999999999999999"),
                 None,
                 "start price too high",
                 "0.3 GLM for the start is above the cap of 0.299999999999999999",
             ),
-            (
-                Some("0"),
-                Some("0"),
-                "too dear",
-                "0.5 GLM an hour is above the cap of 0",
-            ),
+            (Some("0"), Some("0"), "too dear", "0.5 GLM an hour is above the cap of 0"),
         ] {
             let refusal = caps(start, per_hour).refuse(&offer);
             assert_eq!(refusal.as_ref().map_or("", Refusal::kind), kind);
-            assert_eq!(
-                refusal.map(|refusal| refusal.to_string()).unwrap_or_default(),
-                text
-            );
+            assert_eq!(refusal.map(|refusal| refusal.to_string()).unwrap_or_default(), text);
         }
     }
 
     #[test]
     fn an_offer_without_bound_has_no_price_an_hour() {
-        let properties = properties().with(
-            name::USAGE_VECTOR,
-            json!([name::USAGE_DURATION, "golem.usage.gib"]),
-        );
+        let properties =
+            properties().with(name::USAGE_VECTOR, json!([name::USAGE_DURATION, "golem.usage.gib"]));
         let offer = OfferTerms::read(&issuer(), &properties).unwrap();
         assert_eq!(caps(Some("9"), None).refuse(&offer), None);
         let refusal = caps(None, Some("9")).refuse(&offer).unwrap();
@@ -201,10 +183,7 @@ mod tests {
         assert!(expected_cost(&high_rate, 10 * minute) > expected_cost(&high_start, 10 * minute));
         let unknown = OfferTerms::read(
             &issuer(),
-            &properties().with(
-                name::USAGE_VECTOR,
-                json!([name::USAGE_DURATION, "golem.usage.gib"]),
-            ),
+            &properties().with(name::USAGE_VECTOR, json!([name::USAGE_DURATION, "golem.usage.gib"])),
         );
         let cost = expected_cost(&unknown.unwrap(), Duration::from_secs(10));
         assert_eq!(cost, "0.003".parse().unwrap());

@@ -58,10 +58,7 @@ impl DemandSpec<'_> {
             Constraints::All(parts) => constraints.extend(parts),
             other => constraints.push(other),
         }
-        NewDemand {
-            properties,
-            constraints: Constraints::all(constraints).to_string(),
-        }
+        NewDemand { properties, constraints: Constraints::all(constraints).to_string() }
     }
 }
 

@@ -377,11 +377,6 @@ impl FailureKind {
     pub fn may_succeed_elsewhere(self) -> bool {
         self != Self::Invalid
     }
-
-    /// Can the activity go on with other tasks?
-    pub fn leaves_activity_usable(self) -> bool {
-        matches!(self, Self::CommandFailed | Self::Rejected | Self::Invalid)
-    }
 }
 
 /// Why no more work is begun.

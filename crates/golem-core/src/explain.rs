@@ -69,18 +69,13 @@ impl fmt::Display for Explanation {
         }
         reasons(f, "failed later", &self.failures)?;
         if self.set_back > 0 {
-            write!(
-                f,
-                "; {} left alone for a while after failing",
-                count(self.set_back, "provider")
-            )?;
+            write!(f, "; {} left alone for a while after failing", count(self.set_back, "provider"))?;
         }
         if self.budget_blocks {
             match self.budget_left {
-                Some(left) => write!(
-                    f,
-                    "; what is left of the budget ({left} GLM) doesn't cover another agreement"
-                )?,
+                Some(left) => {
+                    write!(f, "; what is left of the budget ({left} GLM) doesn't cover another agreement")?;
+                }
                 None => f.write_str("; the budget doesn't cover another agreement")?,
             }
         }
@@ -113,11 +108,7 @@ fn reasons(f: &mut fmt::Formatter<'_>, what: &str, reasons: &BTreeMap<String, u6
 }
 
 fn count(n: u64, what: &str) -> String {
-    if n == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{n} {what}s")
-    }
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 #[cfg(test)]
@@ -133,23 +124,15 @@ mod tests {
             offers: 5,
             ..Explanation::default()
         };
-        explanation
-            .refused_by_us
-            .insert("0.5 GLM an hour is above the cap of 0.2".into(), 3);
-        explanation
-            .refused_by_them
-            .insert("No capacity available".into(), 1);
+        explanation.refused_by_us.insert("0.5 GLM an hour is above the cap of 0.2".into(), 3);
+        explanation.refused_by_them.insert("No capacity available".into(), 1);
         explanation.unanswered = 1;
         assert_eq!(
             explanation.to_string(),
             "24 tasks waiting and nothing runs since 30 s: 5 offers seen; 3 refused by us (3× 0.5 GLM an hour is above \
              the cap of 0.2); 1 refused by the provider (No capacity available); 1 not answered by its provider"
         );
-        let nobody = Explanation {
-            tasks_waiting: 1,
-            published: true,
-            ..Explanation::default()
-        };
+        let nobody = Explanation { tasks_waiting: 1, published: true, ..Explanation::default() };
         assert!(nobody.to_string().contains("no offer fits the demand"));
     }
 }

@@ -120,17 +120,11 @@ pub(crate) fn whole(value: &Value) -> Option<u32> {
 
 fn provider_name(issuer: &NodeId, properties: &Properties) -> String {
     let name = properties.text(name::NODE_NAME).map(plain).unwrap_or_default();
-    if name.is_empty() {
-        issuer.as_str().chars().take(10).collect()
-    } else {
-        name
-    }
+    if name.is_empty() { issuer.as_str().chars().take(10).collect() } else { name }
 }
 
 fn threads(properties: &Properties) -> Result<u32, OfferProblem> {
-    let value = properties
-        .get(name::CPU_THREADS)
-        .ok_or(OfferProblem::Missing(name::CPU_THREADS))?;
+    let value = properties.get(name::CPU_THREADS).ok_or(OfferProblem::Missing(name::CPU_THREADS))?;
     whole(value)
         .filter(|threads| *threads > 0)
         .ok_or_else(|| OfferProblem::Threads(plain(&value.to_string())))
@@ -140,9 +134,7 @@ fn platforms(properties: &Properties) -> Vec<String> {
     properties
         .iter()
         .filter_map(|(property, address)| {
-            let platform = property
-                .strip_prefix(PLATFORM_PREFIX)?
-                .strip_suffix(PLATFORM_SUFFIX)?;
+            let platform = property.strip_prefix(PLATFORM_PREFIX)?.strip_suffix(PLATFORM_SUFFIX)?;
             let usable = matches!(address, Value::String(address) if !address.is_empty());
             (usable && !platform.is_empty()).then(|| platform.to_owned())
         })

@@ -158,11 +158,7 @@ impl Payload {
 
 /// Equality with a word; nothing at all equals what is no word.
 pub(crate) fn equals(property: &str, text: &str) -> Constraints {
-    if is_word(text) {
-        Constraints::equals(property, text)
-    } else {
-        nothing()
-    }
+    if is_word(text) { Constraints::equals(property, text) } else { nothing() }
 }
 
 /// A constraint in words; one that can't be read holds for nothing, since to leave it out would take machines
@@ -225,33 +221,18 @@ mod tests {
         type Change = fn(&mut Payload);
         let cases: [(Change, &str); 8] = [
             (|p| p.runtime.clear(), "the runtime `` must be a plain word"),
-            (
-                |p| p.runtime = "vm)(a=1".to_owned(),
-                "the runtime `vm)(a=1` must be a plain word",
-            ),
-            (
-                |p| p.capabilities.push("v*".to_owned()),
-                "the capability `v*` must be a plain word",
-            ),
+            (|p| p.runtime = "vm)(a=1".to_owned(), "the runtime `vm)(a=1` must be a plain word"),
+            (|p| p.capabilities.push("v*".to_owned()), "the capability `v*` must be a plain word"),
             (|p| p.min_mem_gib = f64::NAN, "NaN is no amount of memory"),
             (|p| p.min_storage_gib = -1.0, "-1 is no amount of storage"),
             (
                 |p| {
-                    p.image = Some(Image {
-                        hash: "sha3:ab".to_owned(),
-                        url: String::new(),
-                    });
+                    p.image = Some(Image { hash: "sha3:ab".to_owned(), url: String::new() });
                 },
                 "the image's hash `sha3:ab` isn't in hex",
             ),
-            (
-                |p| p.constraints.push("(a=1".to_owned()),
-                "the constraint `(a=1` can't be read",
-            ),
-            (
-                |p| p.constraints.push(String::new()),
-                "the constraint `` can't be read",
-            ),
+            (|p| p.constraints.push("(a=1".to_owned()), "the constraint `(a=1` can't be read"),
+            (|p| p.constraints.push(String::new()), "the constraint `` can't be read"),
         ];
         for (change, text) in cases {
             let mut payload = full();

@@ -60,25 +60,17 @@ impl Pricing {
         let counters = list(offer, name::USAGE_VECTOR)?;
         let prices = list(offer, name::PRICING_COEFFICIENTS)?;
         if prices.len() != counters.len() + 1 {
-            return Err(OfferProblem::Length {
-                prices: prices.len(),
-                counters: counters.len(),
-            });
+            return Err(OfferProblem::Length { prices: prices.len(), counters: counters.len() });
         }
         let counters = counters.iter().map(|counter| {
-            counter
-                .as_str()
-                .ok_or_else(|| OfferProblem::Counter(plain(&counter.to_string())))
+            counter.as_str().ok_or_else(|| OfferProblem::Counter(plain(&counter.to_string())))
         });
         let mut rates = Vec::with_capacity(prices.len());
         for (counter, value) in counters.zip(prices) {
             rates.push((counter?.to_owned(), price(value)?));
         }
-        let start = prices
-            .last()
-            .map(price)
-            .transpose()?
-            .ok_or(OfferProblem::Missing(name::PRICING_COEFFICIENTS))?;
+        let start =
+            prices.last().map(price).transpose()?.ok_or(OfferProblem::Missing(name::PRICING_COEFFICIENTS))?;
         Ok(Self { rates, start })
     }
 
@@ -92,9 +84,7 @@ impl Pricing {
         self.rates
             .iter()
             .zip(usage)
-            .try_fold(self.start, |sum, ((_, rate), used)| {
-                sum.checked_add(rate.checked_mul(used?)?)
-            })
+            .try_fold(self.start, |sum, ((_, rate), used)| sum.checked_add(rate.checked_mul(used?)?))
     }
 
     /// What an activity of this age costs at the very most: all threads busy all the time.
@@ -252,15 +242,7 @@ mod tests {
     fn each_fault_of_an_offer_has_its_name() {
         type Fault = fn(&OfferProblem) -> bool;
         let cases: [(Value, Fault); 14] = [
-            (json!([1, 2]), |p| {
-                matches!(
-                    p,
-                    OfferProblem::Length {
-                        prices: 2,
-                        counters: 2
-                    }
-                )
-            }),
+            (json!([1, 2]), |p| matches!(p, OfferProblem::Length { prices: 2, counters: 2 })),
             (json!([1, 2, 3, 4]), |p| matches!(p, OfferProblem::Length { .. })),
             (json!([]), |p| matches!(p, OfferProblem::Length { prices: 0, .. })),
             (json!(null), |p| matches!(p, OfferProblem::NoList(_))),
@@ -281,27 +263,18 @@ mod tests {
             assert!(!problem.to_string().is_empty());
         }
         let counters = offer(&json!([1, name::USAGE_CPU]), &json!([1, 2, 3]));
-        assert_eq!(
-            Pricing::read(&counters),
-            Err(OfferProblem::Counter("1".to_owned()))
-        );
+        assert_eq!(Pricing::read(&counters), Err(OfferProblem::Counter("1".to_owned())));
         let good = offer(&json!([]), &json!([1]));
         assert!(Pricing::read(&good).is_ok());
-        for property in [
-            name::PRICING_MODEL,
-            name::PAYMENT_SCHEME,
-            name::USAGE_VECTOR,
-            name::PRICING_COEFFICIENTS,
-        ] {
+        for property in
+            [name::PRICING_MODEL, name::PAYMENT_SCHEME, name::USAGE_VECTOR, name::PRICING_COEFFICIENTS]
+        {
             let mut without = good.clone();
             without.remove(property);
             assert_eq!(Pricing::read(&without), Err(OfferProblem::Missing(property)));
         }
         let model = good.clone().with(name::PRICING_MODEL, "quadratic");
-        assert_eq!(
-            Pricing::read(&model),
-            Err(OfferProblem::Model("quadratic".to_owned()))
-        );
+        assert_eq!(Pricing::read(&model), Err(OfferProblem::Model("quadratic".to_owned())));
         let scheme = good.with(name::PAYMENT_SCHEME, 7);
         assert_eq!(Pricing::read(&scheme), Err(OfferProblem::Scheme("7".to_owned())));
     }
@@ -325,20 +298,11 @@ mod tests {
         let minute = Duration::from_secs(60);
         assert_eq!(pricing.cost_at_full_use(minute, 4), glm("1.04"));
         assert_eq!(pricing.cost_at_full_use(Duration::ZERO, 4), glm("0.5"));
-        assert_eq!(
-            pricing.cost_at_full_use(Duration::from_nanos(1), 0),
-            glm("0.500000000001")
-        );
+        assert_eq!(pricing.cost_at_full_use(Duration::from_nanos(1), 0), glm("0.500000000001"));
         let least = usual(&json!([1e-18, 0, 0])).unwrap();
-        assert_eq!(
-            least.cost_at_full_use(Duration::from_millis(1), 1),
-            glm("0.000000000000000001")
-        );
+        assert_eq!(least.cost_at_full_use(Duration::from_millis(1), 1), glm("0.000000000000000001"));
         let dearest = usual(&json!([1e9, 1e9, 1e9])).unwrap();
-        assert_eq!(
-            dearest.cost_at_full_use(Duration::MAX, u32::MAX),
-            glm("1000000000")
-        );
+        assert_eq!(dearest.cost_at_full_use(Duration::MAX, u32::MAX), glm("1000000000"));
         assert_eq!(dearest.per_hour(u32::MAX), glm("1000000000"));
     }
 

@@ -126,13 +126,7 @@ impl Run {
             Input::SourceBroken { problem } => {
                 self.loading = false;
                 self.queue.close();
-                step.event(
-                    now,
-                    EventKind::Trouble {
-                        doing: "read the tasks".into(),
-                        problem,
-                    },
-                );
+                step.event(now, EventKind::Trouble { doing: "read the tasks".into(), problem });
                 self.stop(now, StopReason::Broken, step);
             }
             Input::Stop { why } => self.stop(now, why, step),
@@ -146,13 +140,7 @@ impl Run {
             Input::PublishFailed { problem } => {
                 self.market.publishing_failed(now);
                 self.trouble = Some(format!("publish the demand: {problem}"));
-                step.event(
-                    now,
-                    EventKind::Trouble {
-                        doing: "publish the demand".into(),
-                        problem,
-                    },
-                );
+                step.event(now, EventKind::Trouble { doing: "publish the demand".into(), problem });
             }
             Input::DemandLost { demand } => self.on_demand_lost(now, &demand, step),
             Input::Proposal { demand, proposal } => self.on_proposal(now, &demand, *proposal, step),
@@ -172,19 +160,10 @@ impl Run {
                 self.on_activity_created(now, rental, activity, step);
             }
             Input::WorkerReady { rental, room } => self.on_worker_ready(now, rental, room, step),
-            Input::AttemptDone {
-                rental,
-                attempt,
-                output,
-                took,
-            } => {
+            Input::AttemptDone { rental, attempt, output, took } => {
                 self.on_attempt_done(now, rental, attempt, output, took, step);
             }
-            Input::AttemptFailed {
-                rental,
-                attempt,
-                failure,
-            } => {
+            Input::AttemptFailed { rental, attempt, failure } => {
                 self.on_attempt_failed(now, rental, attempt, failure, step);
             }
             Input::AttemptCancelled { rental, attempt } => {
@@ -192,20 +171,12 @@ impl Run {
             }
             Input::WorkerEnded { rental, failure } => self.on_worker_ended(now, rental, failure, step),
             Input::Usage { rental, usage } => {
-                if let Some(rental) = self.rentals.get_mut(&rental) {
-                    rental.report_usage(&usage);
+                if let Some(meter) = self.rentals.get_mut(&rental).and_then(|rental| rental.meter.as_mut()) {
+                    meter.report(&usage);
                 }
             }
-            Input::Closed {
-                rental,
-                usage,
-                failure,
-            } => self.on_closed(now, rental, usage, failure, step),
-            Input::AgreementTerminated {
-                agreement,
-                by,
-                reason,
-            } => {
+            Input::Closed { rental, usage, failure } => self.on_closed(now, rental, usage, failure, step),
+            Input::AgreementTerminated { agreement, by, reason } => {
                 self.on_agreement_terminated(now, &agreement, by, reason, step);
             }
 
@@ -221,11 +192,7 @@ impl Run {
         if self.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Stopping {
-            why,
-            since: now,
-            settling_since: None,
-        });
+        self.stopping = Some(Stopping { why, since: now, settling_since: None });
         step.event(now, EventKind::Stopping { why });
         if let Some(demand) = self.market.withdraw() {
             Self::withdraw(now, demand, "the run is stopping", step);
@@ -233,13 +200,7 @@ impl Run {
     }
 
     fn withdraw(now: Timestamp, demand: DemandId, why: &str, step: &mut Step) {
-        step.event(
-            now,
-            EventKind::DemandEnded {
-                demand: demand.clone(),
-                why: why.to_owned(),
-            },
-        );
+        step.event(now, EventKind::DemandEnded { demand: demand.clone(), why: why.to_owned() });
         step.effects.push(Effect::Withdraw { demand });
     }
 

@@ -24,13 +24,8 @@ impl Standings {
 
     /// Leaves a provider alone for a while; the answer is until when.
     pub fn set_back(&mut self, provider: &NodeId, now: Timestamp) -> Timestamp {
-        let standing = self.0.entry(provider.clone()).or_insert(Standing {
-            failures: 0,
-            until: now,
-        });
-        let pause = Self::FIRST
-            .saturating_mul(1 << standing.failures.min(16))
-            .min(Self::LONGEST);
+        let standing = self.0.entry(provider.clone()).or_insert(Standing { failures: 0, until: now });
+        let pause = Self::FIRST.saturating_mul(1 << standing.failures.min(16)).min(Self::LONGEST);
         standing.failures += 1;
         standing.until = after(now, pause);
         standing.until
@@ -62,9 +57,8 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let mut standings = Standings::default();
         assert!(standings.is_welcome(&provider, now));
-        let pauses: Vec<_> = (0..20)
-            .map(|_| standings.set_back(&provider, now).duration_since(now).as_secs())
-            .collect();
+        let pauses: Vec<_> =
+            (0..20).map(|_| standings.set_back(&provider, now).duration_since(now).as_secs()).collect();
         assert_eq!(pauses[..4], [30, 60, 120, 240]);
         assert_eq!(pauses[19], 3600);
         assert!(!standings.is_welcome(&provider, now));

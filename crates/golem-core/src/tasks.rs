@@ -135,19 +135,10 @@ impl TaskQueue {
     fn start(&mut self, mut waiting: Waiting, provider: &NodeId) -> AssignedTask {
         waiting.attempts += 1;
         let assigned = AssignedTask {
-            attempt: Attempt {
-                task: waiting.task,
-                number: waiting.attempts,
-            },
+            attempt: Attempt { task: waiting.task, number: waiting.attempts },
             data: Arc::clone(&waiting.data),
         };
-        self.running.insert(
-            waiting.task,
-            Running {
-                waiting,
-                on: provider.clone(),
-            },
-        );
+        self.running.insert(waiting.task, Running { waiting, on: provider.clone() });
         assigned
     }
 
@@ -254,10 +245,7 @@ mod tests {
         queue.add("a".into(), at(0));
         queue.close();
         let first = queue.take(&node(1), 5, false, at(0)).remove(0).attempt;
-        assert_eq!(
-            queue.failed(first, FailureKind::CommandFailed, at(1)),
-            Verdict::Retry
-        );
+        assert_eq!(queue.failed(first, FailureKind::CommandFailed, at(1)), Verdict::Retry);
         assert!(queue.take(&node(1), 5, false, at(1)).is_empty());
         let second = queue.take(&node(2), 5, false, at(1)).remove(0).attempt;
         assert_eq!(second.number, 2);
@@ -277,11 +265,7 @@ mod tests {
         queue.add("a".into(), at(0));
         let first = queue.take(&node(1), 1, false, at(0)).remove(0).attempt;
         queue.failed(first, FailureKind::CommandFailed, at(0));
-        assert_eq!(
-            queue.take(&node(1), 1, false, at(20)).len(),
-            1,
-            "waited long enough"
-        );
+        assert_eq!(queue.take(&node(1), 1, false, at(20)).len(), 1, "waited long enough");
     }
 
     #[test]

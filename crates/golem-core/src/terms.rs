@@ -92,11 +92,7 @@ pub fn counter_terms(
         name::DEBIT_NOTE_INTERVAL,
         raised(name::DEBIT_NOTE_INTERVAL, policy.debit_interval_at_least),
     );
-    settle(
-        properties,
-        name::PAYMENT_TIMEOUT,
-        raised(name::PAYMENT_TIMEOUT, policy.payment_timeout_at_least),
-    );
+    settle(properties, name::PAYMENT_TIMEOUT, raised(name::PAYMENT_TIMEOUT, policy.payment_timeout_at_least));
     Ok(counter)
 }
 
@@ -146,15 +142,9 @@ impl AgreedTerms {
 }
 
 fn no_platform(policy: &TermsPolicy, offer: &OfferTerms) -> Refusal {
-    let offered = if offer.platforms.is_empty() {
-        "none".to_owned()
-    } else {
-        plain(&offer.platforms.join(", "))
-    };
-    Refusal::Platform {
-        wanted: policy.platform.clone(),
-        offered,
-    }
+    let offered =
+        if offer.platforms.is_empty() { "none".to_owned() } else { plain(&offer.platforms.join(", ")) };
+    Refusal::Platform { wanted: policy.platform.clone(), offered }
 }
 
 /// A term in whole seconds, as providers take it: a whole number that 32 bits hold.
@@ -195,12 +185,8 @@ mod tests {
     }
 
     fn times(counter: &NewDemand) -> [Option<u64>; 3] {
-        [
-            name::ACCEPT_TIMEOUT,
-            name::DEBIT_NOTE_INTERVAL,
-            name::PAYMENT_TIMEOUT,
-        ]
-        .map(|term| counter.properties.get(term).map(|value| value.as_u64().unwrap()))
+        [name::ACCEPT_TIMEOUT, name::DEBIT_NOTE_INTERVAL, name::PAYMENT_TIMEOUT]
+            .map(|term| counter.properties.get(term).map(|value| value.as_u64().unwrap()))
     }
 
     #[test]
@@ -208,29 +194,18 @@ mod tests {
         let mut demand = our_demand();
         demand.properties.set("golem.own", json!([1, 2]));
         let counter = counter_terms(&demand, &offer(|_| ()), &TermsPolicy::new(PLATFORM), now()).unwrap();
-        let expected = demand
-            .properties
-            .clone()
-            .with(name::CHOSEN_PLATFORM, PLATFORM)
-            .with(name::ACCEPT_TIMEOUT, 240);
+        let expected =
+            demand.properties.clone().with(name::CHOSEN_PLATFORM, PLATFORM).with(name::ACCEPT_TIMEOUT, 240);
         assert_eq!(counter.properties, expected);
         assert_eq!(counter.constraints, demand.constraints);
     }
 
     #[test]
     fn payments_during_the_agreement_are_agreed_only_when_wanted() {
-        let paying = TermsPolicy {
-            mid_agreement_payments: true,
-            ..TermsPolicy::new(PLATFORM)
-        };
+        let paying = TermsPolicy { mid_agreement_payments: true, ..TermsPolicy::new(PLATFORM) };
         for (interval, timeout, wanted, expected) in [
             (json!(120), json!(120), true, [Some(240), Some(120), Some(18_000)]),
-            (
-                json!(10),
-                json!(40_000),
-                true,
-                [Some(240), Some(60), Some(40_000)],
-            ),
+            (json!(10), json!(40_000), true, [Some(240), Some(60), Some(40_000)]),
             (json!(90.0), json!("120"), true, [Some(240), Some(90), None]),
             (json!(null), json!(-5), true, [Some(240), None, None]),
             (json!(120), json!(120), false, [Some(240), None, None]),
@@ -239,10 +214,7 @@ mod tests {
                 offer.set(name::DEBIT_NOTE_INTERVAL, interval);
                 offer.set(name::PAYMENT_TIMEOUT, timeout);
             });
-            let policy = TermsPolicy {
-                mid_agreement_payments: wanted,
-                ..paying.clone()
-            };
+            let policy = TermsPolicy { mid_agreement_payments: wanted, ..paying.clone() };
             let counter = counter_terms(&our_demand(), &offer, &policy, now()).unwrap();
             assert_eq!(times(&counter), expected);
         }
@@ -258,10 +230,7 @@ mod tests {
             offer.remove(name::DEBIT_NOTE_INTERVAL);
             offer.remove(name::PAYMENT_TIMEOUT);
         });
-        let policy = TermsPolicy {
-            mid_agreement_payments: true,
-            ..TermsPolicy::new(PLATFORM)
-        };
+        let policy = TermsPolicy { mid_agreement_payments: true, ..TermsPolicy::new(PLATFORM) };
         let counter = counter_terms(&demand, &bare, &policy, now()).unwrap();
         assert_eq!(times(&counter), [None; 3]);
     }
@@ -299,10 +268,7 @@ mod tests {
         let over = demand(now());
         assert_eq!(
             refuse(&over, &offer(|_| ()), &policy),
-            (
-                "demand expired",
-                "the demand ended at 2026-11-21T21:00:00Z".to_owned()
-            )
+            ("demand expired", "the demand ended at 2026-11-21T21:00:00Z".to_owned())
         );
         for expiration in [json!("tomorrow"), json!(null), json!(i64::MAX)] {
             let mut endless = our_demand();
@@ -344,22 +310,13 @@ mod tests {
             AgreedTerms::read(&Properties::new(), &full),
             AgreedTerms::read(&full, &side(json!("240"), json!(null), json!(0.5))),
         ] {
-            assert_eq!(
-                one_sided,
-                AgreedTerms {
-                    accept_timeout: seconds(240),
-                    ..AgreedTerms::default()
-                }
-            );
+            assert_eq!(one_sided, AgreedTerms { accept_timeout: seconds(240), ..AgreedTerms::default() });
         }
     }
 
     #[test]
     fn debit_notes_come_no_oftener_than_agreed() {
-        let agreed = AgreedTerms {
-            debit_interval: Some(Duration::from_secs(60)),
-            ..AgreedTerms::default()
-        };
+        let agreed = AgreedTerms { debit_interval: Some(Duration::from_secs(60)), ..AgreedTerms::default() };
         for (notes, age, allowed) in [
             (0, 0, true),
             (1, 0, true),
@@ -369,11 +326,7 @@ mod tests {
             (11, 570, true),
             (u32::MAX, 1_000_000, false),
         ] {
-            assert_eq!(
-                agreed.allows_notes(notes, Duration::from_secs(age)),
-                allowed,
-                "{notes} in {age} s"
-            );
+            assert_eq!(agreed.allows_notes(notes, Duration::from_secs(age)), allowed, "{notes} in {age} s");
         }
         assert!(AgreedTerms::default().allows_notes(u32::MAX, Duration::ZERO));
     }
@@ -390,11 +343,7 @@ mod tests {
             let counter = answer(&offer(|_| ()));
             // A provider takes over our times, and drops the terms that we left out.
             let draft = offer(|offer| {
-                for term in [
-                    name::ACCEPT_TIMEOUT,
-                    name::DEBIT_NOTE_INTERVAL,
-                    name::PAYMENT_TIMEOUT,
-                ] {
+                for term in [name::ACCEPT_TIMEOUT, name::DEBIT_NOTE_INTERVAL, name::PAYMENT_TIMEOUT] {
                     match counter.properties.get(term) {
                         Some(value) => offer.set(term, value.clone()),
                         None => drop(offer.remove(term)),

@@ -144,10 +144,7 @@ impl ExeUnit {
     ) -> Result<Self, ExeUnitError> {
         let instance = runtime
             .create(&activity)
-            .map_err(|source| ExeUnitError::Runtime {
-                activity: activity.clone(),
-                source,
-            })?;
+            .map_err(|source| ExeUnitError::Runtime { activity: activity.clone(), source })?;
         let cancel = CancellationToken::new();
         let unit = Arc::new(Unit {
             activity: activity.clone(),
@@ -167,27 +164,16 @@ impl ExeUnit {
             cancel: cancel.clone(),
             end: watch::channel(None).0,
         });
-        let refused = |source| ExeUnitError::Daemon {
-            activity: activity.clone(),
-            source,
-        };
-        port.bind_exe_unit(&activity, Arc::new(Service(Arc::downgrade(&unit))))
-            .await
-            .map_err(refused)?;
-        let initialized = ActivityState {
-            state: StatePair(State::Initialized, None),
-            reason: None,
-            error_message: None,
-        };
+        let refused = |source| ExeUnitError::Daemon { activity: activity.clone(), source };
+        port.bind_exe_unit(&activity, Arc::new(Service(Arc::downgrade(&unit)))).await.map_err(refused)?;
+        let initialized =
+            ActivityState { state: StatePair(State::Initialized, None), reason: None, error_message: None };
         if let Err(source) = port.set_activity_state(&activity, initialized).await {
             port.unbind_exe_unit(&activity).await;
             return Err(refused(source));
         }
         unit.tasks.spawn(Arc::clone(&unit).report_usage());
-        Ok(Self {
-            unit,
-            _guard: cancel.drop_guard(),
-        })
+        Ok(Self { unit, _guard: cancel.drop_guard() })
     }
 
     /// The activity it works for.
@@ -257,39 +243,26 @@ impl ExeUnitService for Service {
     }
 
     fn events(&self, batch: &BatchId) -> BoxStream<'static, RuntimeEvent> {
-        let found = self
-            .unit()
-            .ok()
-            .and_then(|unit| unit.state().batches.get(batch).cloned());
+        let found = self.unit().ok().and_then(|unit| unit.state().batches.get(batch).cloned());
         found.map_or_else(|| stream::empty().boxed(), |batch| batch.events())
     }
 }
 
 impl Unit {
     fn state(&self) -> MutexGuard<'_, UnitState> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.state.lock().expect("nothing panics while it holds this lock")
     }
 
     fn exec(self: &Arc<Self>, id: BatchId, script: Script) -> PortResult<()> {
         if self.cancel.is_cancelled() {
             return Err(gone());
         }
-        let batch = Batch::new(
-            id.clone(),
-            script,
-            self.config.replay_streams,
-            self.cancel.child_token(),
-        );
+        let batch = Batch::new(id.clone(), script, self.config.replay_streams, self.cancel.child_token());
         let batch = Arc::new(batch);
         {
             let mut state = self.state();
             if state.batches.contains_key(&id) {
-                return Err(refusal(
-                    400,
-                    format!("Bad request: batch_id = {id} exists already"),
-                ));
+                return Err(refusal(400, format!("Bad request: batch_id = {id} exists already")));
             }
             state.batches.insert(id.clone(), Arc::clone(&batch));
             state.order.push_back(id);
@@ -306,11 +279,7 @@ impl Unit {
     }
 
     async fn report(&self, pair: StatePair, reason: Option<String>) {
-        let state = ActivityState {
-            state: pair,
-            reason,
-            error_message: None,
-        };
+        let state = ActivityState { state: pair, reason, error_message: None };
         if let Err(error) = self.port.set_activity_state(&self.activity, state).await {
             tracing::debug!(activity = %self.activity, %error, "the daemon took no state");
         }
@@ -329,8 +298,7 @@ impl Unit {
         }
         self.port.unbind_exe_unit(&self.activity).await;
         self.cancel.cancel();
-        self.finish(ExeUnitEnd::Died, Some("execution aborted".to_owned()))
-            .await;
+        self.finish(ExeUnitEnd::Died, Some("execution aborted".to_owned())).await;
     }
 
     async fn finish(&self, end: ExeUnitEnd, reason: Option<String>) {
@@ -354,25 +322,19 @@ impl Unit {
     }
 
     async fn tell_usage(&self) {
-        let usage = ActivityUsage {
-            current_usage: Some(self.usage()),
-            timestamp: self.clock.now().as_second(),
-        };
+        let usage =
+            ActivityUsage { current_usage: Some(self.usage()), timestamp: self.clock.now().as_second() };
         if let Err(error) = self.port.set_activity_usage(&self.activity, usage).await {
             tracing::debug!(activity = %self.activity, %error, "the daemon took no usage");
         }
     }
 
     fn usage(&self) -> Vec<f64> {
-        let counters = self
-            .config
-            .usage_vector
-            .iter()
-            .map(|counter| match counter.as_str() {
-                name::USAGE_DURATION => self.begun.elapsed().as_secs_f64(),
-                name::USAGE_CPU => self.instance.cpu_time().as_secs_f64(),
-                _ => 0.0,
-            });
+        let counters = self.config.usage_vector.iter().map(|counter| match counter.as_str() {
+            name::USAGE_DURATION => self.begun.elapsed().as_secs_f64(),
+            name::USAGE_CPU => self.instance.cpu_time().as_secs_f64(),
+            _ => 0.0,
+        });
         counters.collect()
     }
 }
@@ -409,18 +371,11 @@ impl fmt::Debug for Unit {
 }
 
 fn gone() -> ApiError {
-    refusal(
-        500,
-        "GSB error: Bad request: endpoint address not found".to_owned(),
-    )
+    refusal(500, "GSB error: Bad request: endpoint address not found".to_owned())
 }
 
 fn refusal(status: u16, message: String) -> ApiError {
-    ApiError {
-        status,
-        message,
-        problem: None,
-    }
+    ApiError { status, message, problem: None }
 }
 
 #[cfg(test)]

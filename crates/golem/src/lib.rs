@@ -21,6 +21,7 @@ mod engine;
 pub mod journal;
 pub mod run;
 pub mod script;
+pub mod text;
 mod transfer;
 pub mod worker;
 
@@ -30,4 +31,5 @@ pub use crate::context::{Execution, ExecutionEnd, ScriptError, WorkContext};
 pub use crate::journal::{Journal, JournalError, MemoryJournal};
 pub use crate::run::{Run, RunError, RunOptions, TaskSource, Timing};
 pub use crate::script::{Script, Source, Target};
+pub use crate::transfer::TransferError;
 pub use crate::worker::{Task, Tasks, Worker, WorkerError};

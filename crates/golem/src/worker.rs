@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use golem_core::event::{Attempt, AttemptFailure, FailureKind, RentalId, TaskOutput};
@@ -123,6 +124,11 @@ impl Task {
     /// Hands in its result.
     pub async fn done(self, output: TaskOutput) {
         let took = self.started.elapsed();
+        self.done_after(output, took).await;
+    }
+
+    /// Hands in its result, with the time that it took alone where several tasks were done together.
+    pub async fn done_after(self, output: TaskOutput, took: Duration) {
         let input = Input::AttemptDone {
             rental: self.rental,
             attempt: self.attempt,

@@ -97,7 +97,9 @@ impl Client {
 
     /// The events of agreements strictly after a moment, oldest first; `None` is from the beginning.
     ///
-    /// With a session, only those of agreements that were confirmed in it.
+    /// With a session, only those of agreements that were confirmed in it. Each event comes once, whatever
+    /// happens to the daemon and its answers. One that the daemon stored late may come after a younger one: to
+    /// go on after a restart, keep the latest date, not the last.
     pub fn agreement_events(
         &self,
         after: Option<Timestamp>,
@@ -115,7 +117,8 @@ impl Client {
 
     /// The events of debit notes strictly after `filter.after`, oldest first.
     ///
-    /// `filter.wait` and `filter.max` are the stream's own business and not looked at.
+    /// As [`agreement_events`](Self::agreement_events); `filter.wait` and `filter.max` are the stream's own
+    /// business and not looked at.
     pub fn debit_note_events(&self, filter: EventFilter) -> EventStream<DebitNoteEvent> {
         self.follow(Cursor::new(filter.after), move |after| {
             PollDebitNoteEvents(unlimited(&filter, after))
@@ -124,7 +127,8 @@ impl Client {
 
     /// The events of invoices strictly after `filter.after`, oldest first.
     ///
-    /// `filter.wait` and `filter.max` are the stream's own business and not looked at.
+    /// As [`agreement_events`](Self::agreement_events); `filter.wait` and `filter.max` are the stream's own
+    /// business and not looked at.
     pub fn invoice_events(&self, filter: EventFilter) -> EventStream<InvoiceEvent> {
         self.follow(Cursor::new(filter.after), move |after| {
             PollInvoiceEvents(unlimited(&filter, after))

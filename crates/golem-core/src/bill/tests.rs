@@ -32,10 +32,7 @@ fn pricing_of(counters: &Value, prices: &Value) -> Pricing {
 
 /// 0.001 a second, 0.002 a CPU second, 0.1 for the start.
 fn pricing() -> Pricing {
-    pricing_of(
-        &json!([name::USAGE_DURATION, name::USAGE_CPU]),
-        &json!([0.001, 0.002, 0.1]),
-    )
+    pricing_of(&json!([name::USAGE_DURATION, name::USAGE_CPU]), &json!([0.001, 0.002, 0.1]))
 }
 
 /// Two threads since [`start`].
@@ -93,29 +90,16 @@ fn a_debit_note_is_owed_up_to_its_usage() {
     // 100 s and 50 CPU seconds: 0.1 + 0.1 + 0.1.
     let usage = json!([100, 50.0]);
     for amount in ["0", "0.1", "0.3", "0.3000000002"] {
-        assert_eq!(
-            check_note(&note(amount, usage.clone()), &meter()),
-            Ok(()),
-            "{amount}"
-        );
+        assert_eq!(check_note(&note(amount, usage.clone()), &meter()), Ok(()), "{amount}");
     }
     let above = check_note(&note("0.5", usage.clone()), &meter());
-    assert_eq!(
-        above.as_ref().unwrap_err().rejection_reason(),
-        RejectionReason::IncorrectAmount
-    );
+    assert_eq!(above.as_ref().unwrap_err().rejection_reason(), RejectionReason::IncorrectAmount);
     assert_eq!(
         problem(above),
-        (
-            "asks for 0.5 GLM, but its usage costs 0.3 GLM".to_owned(),
-            "0.3".to_owned()
-        )
+        ("asks for 0.5 GLM, but its usage costs 0.3 GLM".to_owned(), "0.3".to_owned())
     );
     assert!(check_note(&note("0.3000000004", usage.clone()), &meter()).is_err());
-    assert_eq!(
-        problem(check_note(&note("-0.1", usage), &meter())).0,
-        "asks for -0.1 GLM"
-    );
+    assert_eq!(problem(check_note(&note("-0.1", usage), &meter())).0, "asks for -0.1 GLM");
 }
 
 #[test]
@@ -144,33 +128,21 @@ fn usage_must_fit_the_clock() {
         let shown = answer.err().map(|problem| problem.to_string());
         assert_eq!(shown.as_deref(), text, "{usage}");
     }
-    let ended = Meter {
-        ended: Some(at(50)),
-        ..meter()
-    };
+    let ended = Meter { ended: Some(at(50)), ..meter() };
     assert!(check_note(&note("0.01", json!([80, 160])), &ended).is_ok());
     assert!(check_note(&note("0.01", json!([81, 0])), &ended).is_err());
 }
 
 #[test]
 fn a_counter_that_costs_nothing_may_say_anything() {
-    let free_cpu = pricing_of(
-        &json!([name::USAGE_DURATION, name::USAGE_CPU]),
-        &json!([0.001, 0, 0]),
-    );
+    let free_cpu = pricing_of(&json!([name::USAGE_DURATION, name::USAGE_CPU]), &json!([0.001, 0, 0]));
     let note = note("0.1", json!([100, 1e9]));
-    assert_eq!(
-        check_debit_note(&note, &free_cpu, &meter(), &AgreedTerms::default(), at(100)),
-        Ok(())
-    );
+    assert_eq!(check_debit_note(&note, &free_cpu, &meter(), &AgreedTerms::default(), at(100)), Ok(()));
 }
 
 #[test]
 fn counters_nobody_knows_are_trusted_as_far_as_they_are_reported() {
-    let pricing = pricing_of(
-        &json!([name::USAGE_DURATION, "golem.usage.gib"]),
-        &json!([0, 2, 0]),
-    );
+    let pricing = pricing_of(&json!([name::USAGE_DURATION, "golem.usage.gib"]), &json!([0, 2, 0]));
     let check = |note: &DebitNote, meter: &Meter| {
         check_debit_note(note, &pricing, meter, &AgreedTerms::default(), at(100))
     };
@@ -189,10 +161,7 @@ fn a_debit_note_without_usage_is_owed_up_to_full_use() {
     assert_eq!(check_note(&note("0.75", Value::Null), &meter()), Ok(()));
     assert_eq!(
         problem(check_note(&note("0.76", Value::Null), &meter())),
-        (
-            "asks for 0.76 GLM, but no more than 0.75 GLM can have been used".to_owned(),
-            "0.75".to_owned()
-        )
+        ("asks for 0.76 GLM, but no more than 0.75 GLM can have been used".to_owned(), "0.75".to_owned())
     );
 }
 
@@ -205,32 +174,19 @@ fn debit_notes_add_up() {
     assert_eq!(check_note(&note("0.2", json!([60, 20])), &meter), Ok(()));
     let late = check_note(&note("0.19", json!([60, 20])), &meter);
     assert!(late.as_ref().unwrap_err().is_harmless());
-    assert!(
-        !check_note(&note("9", json!([60, 20])), &meter)
-            .unwrap_err()
-            .is_harmless()
-    );
+    assert!(!check_note(&note("9", json!([60, 20])), &meter).unwrap_err().is_harmless());
     assert_eq!(
         problem(late),
-        (
-            "asks for 0.19 GLM in all, less than the 0.2 GLM accepted before".to_owned(),
-            "0.2".to_owned()
-        )
+        ("asks for 0.19 GLM in all, less than the 0.2 GLM accepted before".to_owned(), "0.2".to_owned())
     );
 }
 
 #[test]
 fn payment_is_due_only_as_agreed() {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
-    let agreed = AgreedTerms {
-        payment_timeout: Some(hours(5)),
-        ..AgreedTerms::default()
-    };
+    let agreed = AgreedTerms { payment_timeout: Some(hours(5)), ..AgreedTerms::default() };
     let check = |due: Timestamp, agreed: &AgreedTerms| {
-        let note = DebitNote {
-            payment_due_date: Some(due),
-            ..note("0.1", json!([100, 0]))
-        };
+        let note = DebitNote { payment_due_date: Some(due), ..note("0.1", json!([100, 0])) };
         check_debit_note(&note, &pricing(), &meter(), agreed, at(100))
     };
     assert_eq!(check(after(at(99), hours(5)), &agreed), Ok(()));
@@ -241,23 +197,14 @@ fn payment_is_due_only_as_agreed() {
         "is to be paid by 2026-11-22T01:01:40Z, but agreed was not before 2026-11-22T02:01:40Z"
     );
     let never = check(Timestamp::MAX, &AgreedTerms::default());
-    assert_eq!(
-        never.as_ref().unwrap_err().rejection_reason(),
-        RejectionReason::UnsolicitedService
-    );
-    assert_eq!(
-        problem(never).0,
-        "is to be paid before the agreement ends, which was not agreed"
-    );
+    assert_eq!(never.as_ref().unwrap_err().rejection_reason(), RejectionReason::UnsolicitedService);
+    assert_eq!(problem(never).0, "is to be paid before the agreement ends, which was not agreed");
 }
 
 #[test]
 fn an_invoice_is_owed_up_to_what_its_activities_can_have_cost() {
     let [a, b] = ["a", "b"].map(ActivityId::new);
-    let ended = Meter {
-        ended: Some(at(50)),
-        ..meter()
-    };
+    let ended = Meter { ended: Some(at(50)), ..meter() };
     let meters = [(&a, &meter()), (&b, &ended)];
     let check = |invoice: &Invoice| check_invoice(invoice, &pricing(), &meters, at(100));
     // 0.75 for the one that runs; 0.1 + 0.08 + 0.32 for the one that ended.
@@ -267,10 +214,7 @@ fn an_invoice_is_owed_up_to_what_its_activities_can_have_cost() {
     assert_eq!(check(&invoice("0", &[])), Ok(()));
     assert_eq!(
         problem(check(&invoice("0.51", &["b", "b"]))),
-        (
-            "asks for 0.51 GLM, but no more than 0.5 GLM can have been used".to_owned(),
-            "0.5".to_owned()
-        )
+        ("asks for 0.51 GLM, but no more than 0.5 GLM can have been used".to_owned(), "0.5".to_owned())
     );
     assert!(check(&invoice("1.251", &["a", "b"])).is_err());
     assert!(check(&invoice("-1", &["a"])).is_err());
@@ -287,19 +231,13 @@ fn an_invoice_for_what_we_never_had_is_not_owed() {
     assert_eq!(unknown.rejection_reason(), RejectionReason::UnsolicitedService);
     assert_eq!(
         (unknown.to_string().as_str(), unknown.owed()),
-        (
-            "asks for 0.3 GLM, also for the activity x, which isn't ours",
-            glm("0.2")
-        )
+        ("asks for 0.3 GLM, also for the activity x, which isn't ours", glm("0.2"))
     );
     let nothing = check(&invoice("0.1", &[])).unwrap_err();
     assert_eq!(nothing.rejection_reason(), RejectionReason::UnsolicitedService);
     assert_eq!(
         problem::<()>(Err(nothing)),
-        (
-            "asks for 0.1 GLM, but names no activity".to_owned(),
-            "0".to_owned()
-        )
+        ("asks for 0.1 GLM, but names no activity".to_owned(), "0".to_owned())
     );
 }
 

@@ -1,7 +1,7 @@
 //! Bills: each is checked, then accepted in time or refused with its reason.
 
 use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionReason};
-use yagna_api::{AgreementId, Glm, Timestamp};
+use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
 use super::rental::{InvoiceState, Stage};
 use super::rentals::Ending;
@@ -13,46 +13,33 @@ impl Run {
     pub(super) fn on_debit_note(&mut self, now: Timestamp, note: &DebitNote, step: &mut Step) {
         let bill = Bill::DebitNote(note.debit_note_id.clone());
         let amount = note.total_amount_due;
-        let Some(id) = self.receive(now, &note.agreement_id, &bill, amount, note.status, step) else {
+        let Some(id) =
+            self.receive(now, &note.agreement_id, &note.issuer_id, &bill, amount, note.status, step)
+        else {
             return;
         };
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
+        let foreign = rental.activity.as_ref().is_some_and(|activity| *activity != note.activity_id);
         let problem = match &rental.meter {
-            _ if rental
-                .activity
-                .as_ref()
-                .is_some_and(|activity| *activity != note.activity_id) =>
-            {
-                Some("it is for an activity that isn't ours".to_owned())
-            }
-            None => Some("nothing was ever run".to_owned()),
+            _ if foreign => Some(("it is for an activity that isn't ours".to_owned(), false)),
+            None => Some(("nothing was ever run".to_owned(), false)),
             Some(meter) => check_debit_note(note, &rental.terms.pricing, meter, &rental.agreed, now)
                 .err()
-                .map(|problem| problem.to_string()),
+                .map(|problem| (problem.to_string(), problem.is_harmless())),
         };
-        if let Some(problem) = problem {
-            step.event(
-                now,
-                EventKind::BillRefused {
-                    rental: Some(id),
-                    bill,
-                    amount,
-                    reason: problem.clone(),
-                },
-            );
-            // There is no way to refuse a debit note but to leave it and to end the deal.
-            self.close(
-                now,
-                id,
-                &Ending::overbilled(format!("wrong debit note: {problem}")),
-                step,
-            );
+        if let Some((reason, harmless)) = problem {
+            let refused = EventKind::BillRefused { rental: Some(id), bill, amount, reason: reason.clone() };
+            step.event(now, refused);
+            if !harmless {
+                // There is no way to refuse a debit note but to leave it and to end the deal.
+                self.close(now, id, &Ending::overbilled(format!("wrong debit note: {reason}")), step);
+            }
             return;
         }
-        if let Some(usage) = note.usage() {
-            rental.report_usage(&usage);
+        if let (Some(usage), Some(meter)) = (note.usage(), &mut rental.meter) {
+            meter.report(&usage);
         }
         self.accept(now, id, bill, amount, step);
     }
@@ -60,7 +47,9 @@ impl Run {
     pub(super) fn on_invoice(&mut self, now: Timestamp, invoice: &Invoice, step: &mut Step) {
         let bill = Bill::Invoice(invoice.invoice_id.clone());
         let amount = invoice.amount;
-        let Some(id) = self.receive(now, &invoice.agreement_id, &bill, amount, invoice.status, step) else {
+        let Some(id) =
+            self.receive(now, &invoice.agreement_id, &invoice.issuer_id, &bill, amount, invoice.status, step)
+        else {
             return;
         };
         let Some(rental) = self.rentals.get_mut(&id) else {
@@ -79,15 +68,7 @@ impl Run {
             if rental.invoice == InvoiceState::Awaited {
                 rental.invoice = InvoiceState::Closed;
             }
-            step.event(
-                now,
-                EventKind::BillRefused {
-                    rental: Some(id),
-                    bill,
-                    amount,
-                    reason: words.clone(),
-                },
-            );
+            step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason: words.clone() });
             step.effects.push(Effect::RejectInvoice {
                 invoice: invoice.invoice_id.clone(),
                 rejection: Rejection {
@@ -106,10 +87,12 @@ impl Run {
     }
 
     /// Takes note of a bill; `None` when there is nothing to decide about it.
+    #[expect(clippy::too_many_arguments, reason = "what both kinds of bill have in common")]
     fn receive(
         &mut self,
         now: Timestamp,
         agreement: &AgreementId,
+        issuer: &NodeId,
         bill: &Bill,
         amount: Glm,
         status: BillStatus,
@@ -119,25 +102,16 @@ impl Run {
             return None;
         }
         let rental = self.by_agreement.get(agreement).copied();
-        step.event(
-            now,
-            EventKind::BillReceived {
-                rental,
-                bill: bill.clone(),
-                amount,
-            },
-        );
-        if rental.is_none() {
-            let reason = "its agreement is none of this run's".to_owned();
-            step.event(
-                now,
-                EventKind::BillRefused {
-                    rental,
-                    bill: bill.clone(),
-                    amount,
-                    reason,
-                },
-            );
+        step.event(now, EventKind::BillReceived { rental, bill: bill.clone(), amount });
+        let stranger = match rental.and_then(|id| self.rentals.get(&id)) {
+            None => Some("its agreement is none of this run's"),
+            Some(rental) if rental.provider.id != *issuer => Some("it isn't from the agreement's provider"),
+            Some(_) => None,
+        };
+        if let Some(reason) = stranger {
+            let reason = reason.to_owned();
+            step.event(now, EventKind::BillRefused { rental, bill: bill.clone(), amount, reason });
+            return None;
         }
         if matches!(status, BillStatus::Cancelled | BillStatus::Failed) {
             return None;
@@ -151,19 +125,8 @@ impl Run {
         let increase = amount.saturating_sub(promised);
         let total = self.promised().checked_add(increase).unwrap_or(Glm::MAX);
         if total > self.config.budget {
-            let reason = format!(
-                "{increase} GLM more than the budget of {} GLM covers",
-                self.config.budget
-            );
-            step.event(
-                now,
-                EventKind::BillRefused {
-                    rental: Some(id),
-                    bill: bill.clone(),
-                    amount,
-                    reason,
-                },
-            );
+            let reason = format!("{increase} GLM more than the budget of {} GLM covers", self.config.budget);
+            step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
             self.stop(now, StopReason::BudgetReached, step);
             return;
         }
@@ -171,14 +134,7 @@ impl Run {
             return;
         };
         rental.accepting.insert(bill.clone(), amount);
-        step.event(
-            now,
-            EventKind::BillAccepting {
-                rental: id,
-                bill: bill.clone(),
-                amount,
-            },
-        );
+        step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount });
         step.effects.push(Effect::AcceptBill { bill, amount });
     }
 
@@ -188,10 +144,8 @@ impl Run {
     }
 
     pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
-        let Some((&id, rental)) = self
-            .rentals
-            .iter_mut()
-            .find(|(_, rental)| rental.accepting.contains_key(&bill))
+        let Some((&id, rental)) =
+            self.rentals.iter_mut().find(|(_, rental)| rental.accepting.contains_key(&bill))
         else {
             return;
         };
@@ -202,29 +156,19 @@ impl Run {
         rental.accepted = rental.accepted.max(amount);
         let increase = rental.accepted.saturating_sub(before);
         if let Some(meter) = &mut rental.meter {
-            meter.noted = rental.accepted;
+            meter.accepted(rental.accepted);
         }
         if matches!(bill, Bill::Invoice(_)) {
             rental.invoice = InvoiceState::Accepted;
         }
         let total = rental.accepted;
         self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
-        step.event(
-            now,
-            EventKind::BillAccepted {
-                rental: id,
-                bill,
-                amount,
-                total,
-            },
-        );
+        step.event(now, EventKind::BillAccepted { rental: id, bill, amount, total });
     }
 
     pub(super) fn on_bill_failed(&mut self, now: Timestamp, bill: Bill, problem: &str, step: &mut Step) {
-        let Some((&id, rental)) = self
-            .rentals
-            .iter_mut()
-            .find(|(_, rental)| rental.accepting.contains_key(&bill))
+        let Some((&id, rental)) =
+            self.rentals.iter_mut().find(|(_, rental)| rental.accepting.contains_key(&bill))
         else {
             return;
         };
@@ -238,15 +182,7 @@ impl Run {
         // The next time it comes it is looked at again.
         self.seen_bills.remove(&bill);
         let reason = format!("couldn't be accepted: {problem}");
-        step.event(
-            now,
-            EventKind::BillRefused {
-                rental: Some(id),
-                bill,
-                amount,
-                reason,
-            },
-        );
+        step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
     }
 
     /// Deals whose final bill hasn't been accepted.

@@ -297,10 +297,7 @@ impl Effect {
     ///
     /// So it is with all that spends, and with all that follows from an outcome.
     pub fn needs_intent(&self) -> bool {
-        !matches!(
-            self,
-            Self::Assign { .. } | Self::LoadTasks { .. } | Self::Counter { .. }
-        )
+        !matches!(self, Self::Assign { .. } | Self::LoadTasks { .. } | Self::Counter { .. })
     }
 }
 

@@ -98,11 +98,7 @@ impl Market {
             .iter()
             .filter(|(provider, _)| welcome(provider))
             .map(|(_, draft)| draft)
-            .min_by(|one, other| {
-                one.cost
-                    .cmp(&other.cost)
-                    .then_with(|| one.received.cmp(&other.received))
-            })
+            .min_by(|one, other| one.cost.cmp(&other.cost).then_with(|| one.received.cmp(&other.received)))
     }
 
     pub(super) fn take_draft(&mut self, provider: &NodeId) -> Option<Draft> {
@@ -135,8 +131,7 @@ impl Market {
 
     /// Stops counting on providers that haven't answered in time.
     fn forget_silent(&mut self, now: Timestamp) {
-        self.sent
-            .retain(|_, counter| between(counter.since, now) < Self::ANSWER_TIME);
+        self.sent.retain(|_, counter| between(counter.since, now) < Self::ANSWER_TIME);
     }
 }
 
@@ -165,48 +160,21 @@ impl Run {
         if let Some(old) = self.market.withdraw() {
             Self::withdraw(now, old, "replaced by a new one", step);
         }
-        step.event(
-            now,
-            EventKind::DemandPublished {
-                demand: demand.clone(),
-                expires,
-            },
-        );
-        self.market.demand = Some(Published {
-            demand,
-            expires,
-            since: now,
-        });
+        step.event(now, EventKind::DemandPublished { demand: demand.clone(), expires });
+        self.market.demand = Some(Published { demand, expires, since: now });
     }
 
     pub(super) fn on_demand_lost(&mut self, now: Timestamp, demand: &DemandId, step: &mut Step) {
-        if self
-            .market
-            .demand
-            .as_ref()
-            .is_some_and(|published| published.demand == *demand)
-        {
+        if self.market.demand.as_ref().is_some_and(|published| published.demand == *demand) {
             self.market.withdraw();
             let why = "the daemon no longer knows it".to_owned();
-            step.event(
-                now,
-                EventKind::DemandEnded {
-                    demand: demand.clone(),
-                    why,
-                },
-            );
+            step.event(now, EventKind::DemandEnded { demand: demand.clone(), why });
         }
     }
 
     pub(super) fn on_unreadable(&mut self, now: Timestamp, problem: String, step: &mut Step) {
         self.market.unreadable += 1;
-        step.event(
-            now,
-            EventKind::Trouble {
-                doing: "read an offer".into(),
-                problem,
-            },
-        );
+        step.event(now, EventKind::Trouble { doing: "read an offer".into(), problem });
     }
 
     pub(super) fn on_proposal(
@@ -216,11 +184,7 @@ impl Run {
         proposal: Proposal,
         step: &mut Step,
     ) {
-        let current = self
-            .market
-            .demand
-            .as_ref()
-            .is_some_and(|published| published.demand == *demand);
+        let current = self.market.demand.as_ref().is_some_and(|published| published.demand == *demand);
         if !current || self.stopping.is_some() {
             return;
         }
@@ -228,9 +192,7 @@ impl Run {
         match proposal.state {
             ProposalState::Draft => self.on_draft(now, demand, &proposal, step),
             ProposalState::Initial => {
-                self.market
-                    .held
-                    .insert(proposal.issuer_id.clone(), (demand.clone(), Box::new(proposal)));
+                self.market.held.insert(proposal.issuer_id.clone(), (demand.clone(), Box::new(proposal)));
             }
             ProposalState::Rejected | ProposalState::Accepted | ProposalState::Expired => {}
         }
@@ -244,14 +206,7 @@ impl Run {
         let terms = match OfferTerms::read(issuer, &proposal.properties) {
             Ok(terms) => terms,
             Err(problem) => {
-                return self.refuse(
-                    now,
-                    demand,
-                    proposal,
-                    "malformed offer",
-                    problem.to_string(),
-                    step,
-                );
+                return self.refuse(now, demand, proposal, "malformed offer", problem.to_string(), step);
             }
         };
         if let Some(refusal) = self.config.caps.refuse(&terms) {
@@ -261,27 +216,12 @@ impl Run {
         self.market.refused_by_us.remove(issuer);
         let cost = expected_cost(&terms, self.config.expected_use);
         // One provider may have several offers: the cheaper one stands, the newer one where they cost the same.
-        if self
-            .market
-            .drafts
-            .get(issuer)
-            .is_some_and(|known| known.cost < cost)
-        {
+        if self.market.drafts.get(issuer).is_some_and(|known| known.cost < cost) {
             return;
         }
-        step.event(
-            now,
-            EventKind::TermsAgreed {
-                provider: provider(&terms),
-            },
-        );
+        step.event(now, EventKind::TermsAgreed { provider: provider(&terms) });
         self.market.first_draft.get_or_insert(now);
-        let draft = Draft {
-            proposal: proposal.proposal_id.clone(),
-            terms,
-            cost,
-            received: now,
-        };
+        let draft = Draft { proposal: proposal.proposal_id.clone(), terms, cost, received: now };
         self.market.drafts.insert(issuer.clone(), draft);
     }
 
@@ -298,21 +238,9 @@ impl Run {
         // The same refusal of the same provider is told once, however often its offer comes again.
         let told = self.market.refused_by_us.insert(issuer.clone(), reason.clone());
         if told.as_ref() != Some(&reason) {
-            let name = proposal
-                .properties
-                .text(yagna_api::properties::name::NODE_NAME)
-                .unwrap_or_default();
-            let provider = Provider {
-                id: issuer,
-                name: name.to_owned(),
-            };
-            step.event(
-                now,
-                EventKind::OfferRefused {
-                    provider,
-                    reason: reason.clone(),
-                },
-            );
+            let name = proposal.properties.text(yagna_api::properties::name::NODE_NAME).unwrap_or_default();
+            let provider = Provider { id: issuer, name: name.to_owned() };
+            step.event(now, EventKind::OfferRefused { provider, reason: reason.clone() });
         }
         step.effects.push(Effect::RefuseProposal {
             demand: demand.clone(),
@@ -359,16 +287,8 @@ impl Run {
             Some(reason) if !reason.message.is_empty() => reason.message.clone(),
             _ => "no reason given".to_owned(),
         };
-        self.market
-            .refused_by_them
-            .insert(counter.provider.id.clone(), words);
-        step.event(
-            now,
-            EventKind::RefusedByProvider {
-                provider: counter.provider,
-                reason,
-            },
-        );
+        self.market.refused_by_them.insert(counter.provider.id.clone(), words);
+        step.event(now, EventKind::RefusedByProvider { provider: counter.provider, reason });
     }
 
     pub(super) fn on_counter_failed(
@@ -381,17 +301,9 @@ impl Run {
         let Some(counter) = self.market.sending.remove(proposal) else {
             return;
         };
-        self.market
-            .refused_by_them
-            .insert(counter.provider.id.clone(), "can't be reached".to_owned());
+        self.market.refused_by_them.insert(counter.provider.id.clone(), "can't be reached".to_owned());
         let reason = Some(Reason::new(format!("can't be reached: {problem}")));
-        step.event(
-            now,
-            EventKind::RefusedByProvider {
-                provider: counter.provider,
-                reason,
-            },
-        );
+        step.event(now, EventKind::RefusedByProvider { provider: counter.provider, reason });
     }
 
     /// Publishes the demand where there is none, and anew where it is old.
@@ -408,10 +320,7 @@ impl Run {
         if renew {
             let expires = yagna_api::time::after(now, self.config.expiration);
             self.market.publishing = true;
-            step.effects.push(Effect::Publish {
-                demand: Box::new(self.demand(expires)),
-                expires,
-            });
+            step.effects.push(Effect::Publish { demand: Box::new(self.demand(expires)), expires });
         }
     }
 
@@ -437,14 +346,7 @@ impl Run {
         let terms = match OfferTerms::read(&proposal.issuer_id, &proposal.properties) {
             Ok(terms) => terms,
             Err(problem) => {
-                return self.refuse(
-                    now,
-                    demand,
-                    proposal,
-                    "malformed offer",
-                    problem.to_string(),
-                    step,
-                );
+                return self.refuse(now, demand, proposal, "malformed offer", problem.to_string(), step);
             }
         };
         if let Some(refusal) = self.config.caps.refuse(&terms) {
@@ -469,9 +371,7 @@ impl Run {
                 start: terms.pricing.start_price(),
             },
         );
-        self.market
-            .sending
-            .insert(proposal.proposal_id.clone(), Counter { provider, since: now });
+        self.market.sending.insert(proposal.proposal_id.clone(), Counter { provider, since: now });
         step.effects.push(Effect::Counter {
             demand: demand.clone(),
             proposal: proposal.proposal_id.clone(),
@@ -481,8 +381,5 @@ impl Run {
 }
 
 pub(super) fn provider(terms: &OfferTerms) -> Provider {
-    Provider {
-        id: terms.provider.clone(),
-        name: terms.name.clone(),
-    }
+    Provider { id: terms.provider.clone(), name: terms.name.clone() }
 }

@@ -1,6 +1,7 @@
 //! What to do next: after every input the run looks at where it stands and brings itself to where it should be.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use yagna_api::time::{after, between};
 use yagna_api::{Glm, Timestamp};
@@ -15,7 +16,7 @@ impl Run {
     /// Tasks are read ahead so far that every worker finds its next ones waiting.
     const READ_AHEAD: usize = 256;
     /// How long nothing must run before it is explained for the first time.
-    const FIRST_EXPLANATION: std::time::Duration = std::time::Duration::from_secs(10);
+    const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
     pub(super) fn plan(&mut self, now: Timestamp, step: &mut Step) {
         if self.stopping.is_some() {
@@ -45,9 +46,7 @@ impl Run {
         let waiting = self.queue.n_waiting();
         if !self.loading && !self.queue.is_exhausted() && waiting < Self::READ_AHEAD / 2 {
             self.loading = true;
-            step.effects.push(Effect::LoadTasks {
-                most: Self::READ_AHEAD - waiting,
-            });
+            step.effects.push(Effect::LoadTasks { most: Self::READ_AHEAD - waiting });
         }
     }
 
@@ -57,11 +56,8 @@ impl Run {
 
     /// As many deals as there is work for, and no more.
     fn n_wanted(&self) -> usize {
-        let busy = self
-            .rentals
-            .values()
-            .filter(|rental| rental.is_live() && !rental.running.is_empty())
-            .count();
+        let busy =
+            self.rentals.values().filter(|rental| rental.is_live() && !rental.running.is_empty()).count();
         (self.config.workers as usize).min(busy + self.queue.n_waiting())
     }
 
@@ -72,7 +68,7 @@ impl Run {
                 .rentals
                 .iter()
                 .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
-                .max_by_key(|(id, rental)| (rental.exposure(now, &self.config), Reverse(**id)))
+                .max_by_key(|(id, rental)| (rental.exposure(now, self.config.stop_horizon), Reverse(**id)))
                 .map(|(id, _)| *id);
             let Some(id) = dearest else { break };
             self.close(now, id, &Ending::cancelled("the budget is used up"), step);
@@ -88,12 +84,12 @@ impl Run {
 
     /// GLM promised, and what running deals can still bill before we could stop them.
     fn promised_and_exposed(&self, now: Timestamp) -> Glm {
-        let exposed: Glm = self
-            .rentals
-            .values()
-            .map(|rental| rental.exposure(now, &self.config))
-            .sum();
-        self.promised().checked_add(exposed).unwrap_or(Glm::MAX)
+        self.exposed_within(now, self.config.stop_horizon)
+    }
+
+    pub(super) fn exposed_within(&self, now: Timestamp, horizon: Duration) -> Glm {
+        let exposures = self.rentals.values().map(|rental| rental.exposure(now, horizon));
+        exposures.fold(self.promised(), |sum, exposure| sum.checked_add(exposure).unwrap_or(Glm::MAX))
     }
 
     fn plan_assignments(&mut self, now: Timestamp, step: &mut Step) {
@@ -124,13 +120,7 @@ impl Run {
             rental.idle_since = None;
             for task in &tasks {
                 rental.running.insert(task.attempt, now);
-                step.event(
-                    now,
-                    EventKind::TaskStarted {
-                        attempt: task.attempt,
-                        rental: id,
-                    },
-                );
+                step.event(now, EventKind::TaskStarted { attempt: task.attempt, rental: id });
             }
             self.last_alive = now;
             step.effects.push(Effect::Assign { rental: id, tasks });
@@ -140,10 +130,7 @@ impl Run {
     /// Is this the only provider that could take a task, now or soon?
     fn is_alone(&self, id: RentalId) -> bool {
         let provider = &self.rentals[&id].provider.id;
-        !self
-            .rentals
-            .values()
-            .any(|rental| rental.is_live() && rental.provider.id != *provider)
+        !self.rentals.values().any(|rental| rental.is_live() && rental.provider.id != *provider)
             && self.market.n_drafts() == 0
             && self.market.n_unanswered() == 0
     }
@@ -166,11 +153,8 @@ impl Run {
             .map(|(id, rental)| (*id, rental.takes_tasks(now)))
             .collect();
         for (id, in_time) in idle {
-            let ending = if in_time {
-                Ending::success()
-            } else {
-                Ending::cancelled("the agreement expires soon")
-            };
+            let ending =
+                if in_time { Ending::success() } else { Ending::cancelled("the agreement expires soon") };
             self.close(now, id, &ending, step);
         }
     }
@@ -193,11 +177,8 @@ impl Run {
             let expires = self.market.expires().unwrap_or(now);
             let who = market::provider(&draft.terms);
             let rental = Rental::new(who.clone(), draft.terms.clone(), expires, now);
-            let exposure = rental.exposure(now, &self.config);
-            let total = self
-                .promised_and_exposed(now)
-                .checked_add(exposure)
-                .unwrap_or(Glm::MAX);
+            let exposure = rental.exposure(now, self.config.stop_horizon);
+            let total = self.promised_and_exposed(now).checked_add(exposure).unwrap_or(Glm::MAX);
             if total > self.config.budget {
                 self.budget_blocks = true;
                 return;
@@ -217,10 +198,7 @@ impl Run {
                 },
             );
             self.rentals.insert(id, rental);
-            step.effects.push(Effect::Sign {
-                rental: id,
-                proposal: draft.proposal,
-            });
+            step.effects.push(Effect::Sign { rental: id, proposal: draft.proposal });
         }
     }
 
@@ -228,10 +206,8 @@ impl Run {
     fn plan_patience(&mut self, now: Timestamp, step: &mut Step) {
         let waited = between(self.last_alive, now);
         // Bills that are still to come may turn out smaller than what they were feared to be.
-        let may_shrink = self
-            .rentals
-            .values()
-            .any(|rental| rental.stage != Stage::Closed || rental.awaits_invoice());
+        let may_shrink =
+            self.rentals.values().any(|rental| rental.stage != Stage::Closed || rental.awaits_invoice());
         if self.budget_blocks && self.n_live() == 0 && (!may_shrink || waited >= self.config.settle_timeout) {
             self.stop(now, StopReason::BudgetReached, step);
             return self.plan_stop(now, step);
@@ -245,12 +221,7 @@ impl Run {
         let give_up = waited >= self.config.idle_timeout;
         if due || give_up {
             self.last_explained = Some(now);
-            step.event(
-                now,
-                EventKind::Waiting {
-                    explanation: self.explain(now),
-                },
-            );
+            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
         }
         if give_up {
             self.stop(now, StopReason::NothingRuns, step);
@@ -305,10 +276,7 @@ impl Run {
             return;
         }
         let settling_since = stopping.settling_since.unwrap_or(now);
-        self.stopping = Some(super::Stopping {
-            settling_since: Some(settling_since),
-            ..stopping
-        });
+        self.stopping = Some(super::Stopping { settling_since: Some(settling_since), ..stopping });
         let paying = self.rentals.values().any(|rental| !rental.accepting.is_empty());
         let awaited = self.unsettled().next().is_some();
         if (paying || awaited) && now < after(settling_since, self.config.settle_timeout) {
@@ -318,10 +286,8 @@ impl Run {
     }
 
     fn finish(&mut self, now: Timestamp, why: StopReason, step: &mut Step) {
-        let missing: Vec<_> = self
-            .unsettled()
-            .map(|(rental, agreement)| (rental, agreement.clone()))
-            .collect();
+        let missing: Vec<_> =
+            self.unsettled().map(|(rental, agreement)| (rental, agreement.clone())).collect();
         let unsettled = missing.len() as u64;
         for (rental, agreement) in missing {
             step.event(now, EventKind::BillMissing { rental, agreement });

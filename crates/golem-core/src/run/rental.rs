@@ -1,12 +1,13 @@
 //! One deal with one provider: where it stands, what it does, what it may still cost.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
 
 use super::RunConfig;
-use crate::bill::Meter;
+use crate::bill::{GRACE, Meter};
 use crate::event::{Attempt, Bill, Provider};
 use crate::offer::OfferTerms;
 use crate::terms::AgreedTerms;
@@ -109,35 +110,18 @@ impl Rental {
     }
 
     /// GLM that it can still bill beyond what was accepted, if it were stopped only `horizon` from now.
-    pub(super) fn exposure(&self, now: Timestamp, config: &RunConfig) -> Glm {
-        let age = match (&self.meter, self.stage) {
+    pub(super) fn exposure(&self, now: Timestamp, horizon: Duration) -> Glm {
+        let most = match (&self.meter, self.stage) {
             // Nothing runs, and nothing will be billed.
             (None, Stage::Closing | Stage::Closed) => return Glm::ZERO,
-            (None, Stage::Signing | Stage::Opening | Stage::Working) => config.stop_horizon,
             (Some(_), _) if !self.awaits_invoice() => return Glm::ZERO,
-            (
-                Some(Meter {
-                    started,
-                    ended: Some(ended),
-                    ..
-                }),
-                _,
-            ) => yagna_api::time::between(*started, *ended),
-            (Some(meter), _) => yagna_api::time::between(meter.started, now) + config.stop_horizon,
-        };
-        let most = self.terms.pricing.cost_at_full_use(age, self.terms.threads);
-        most.saturating_sub(self.accepted)
-    }
-
-    /// Takes note of usage that the provider reports; it never shrinks.
-    pub(super) fn report_usage(&mut self, usage: &[f64]) {
-        let Some(meter) = &mut self.meter else { return };
-        let reported = meter.reported.get_or_insert_with(|| vec![0.0; usage.len()]);
-        if reported.len() == usage.len() {
-            for (known, new) in reported.iter_mut().zip(usage) {
-                *known = known.max(*new);
+            (Some(meter), _) => meter.ceiling(&self.terms.pricing, after(now, horizon)),
+            (None, Stage::Signing | Stage::Opening | Stage::Working) => {
+                let age = horizon + GRACE;
+                self.terms.pricing.cost_at_full_use(age, self.terms.threads)
             }
-        }
+        };
+        most.saturating_sub(self.accepted)
     }
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use yagna_api::market::{Agreement, Reason, Terminator};
 use yagna_api::time::between;
-use yagna_api::{ActivityId, AgreementId, Glm, NodeId, Timestamp};
+use yagna_api::{ActivityId, AgreementId, NodeId, Timestamp};
 
 use super::rental::{InvoiceState, Stage};
 use super::{Effect, Run, Step};
 use crate::bill::Meter;
 use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, RentalId, TaskOutput};
+use crate::offer::OfferTerms;
 use crate::tasks::Verdict;
 use crate::terms::AgreedTerms;
 
@@ -24,35 +25,19 @@ pub(super) struct Ending {
 
 impl Ending {
     pub(super) fn success() -> Self {
-        Self {
-            message: "all work is done".into(),
-            code: "Success",
-            blame: false,
-        }
+        Self { message: "all work is done".into(), code: "Success", blame: false }
     }
 
     pub(super) fn cancelled(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            code: "Cancelled",
-            blame: false,
-        }
+        Self { message: message.into(), code: "Cancelled", blame: false }
     }
 
     pub(super) fn failure(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            code: "ProviderFailed",
-            blame: true,
-        }
+        Self { message: message.into(), code: "ProviderFailed", blame: true }
     }
 
     pub(super) fn overbilled(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            code: "IncorrectAmount",
-            blame: true,
-        }
+        Self { message: message.into(), code: "IncorrectAmount", blame: true }
     }
 
     fn reason(&self) -> Reason {
@@ -66,9 +51,7 @@ impl Run {
 
     /// Is there a deal with this provider that isn't over?
     pub(super) fn deals_with(&self, provider: &NodeId) -> bool {
-        self.rentals
-            .values()
-            .any(|rental| rental.provider.id == *provider && rental.stage != Stage::Closed)
+        self.rentals.values().any(|rental| rental.provider.id == *provider && rental.stage != Stage::Closed)
     }
 
     pub(super) fn on_agreement_created(
@@ -83,13 +66,7 @@ impl Run {
         };
         rental.agreement = Some(agreement.clone());
         self.by_agreement.insert(agreement.clone(), id);
-        step.event(
-            now,
-            EventKind::AgreementCreated {
-                rental: id,
-                agreement,
-            },
-        );
+        step.event(now, EventKind::AgreementCreated { rental: id, agreement });
     }
 
     pub(super) fn on_approved(
@@ -111,37 +88,28 @@ impl Run {
         rental.agreement = Some(agreement_id.clone());
         rental.agreed = AgreedTerms::read(&agreement.demand.properties, &agreement.offer.properties);
         rental.since = now;
-        step.event(
-            now,
-            EventKind::AgreementApproved {
-                rental: id,
-                agreement: agreement_id,
-            },
-        );
+        let offer = OfferTerms::read(&rental.provider.id, &agreement.offer.properties);
+        let same_price = offer.is_ok_and(|offer| {
+            offer.pricing == rental.terms.pricing && offer.threads == rental.terms.threads
+        });
+        step.event(now, EventKind::AgreementApproved { rental: id, agreement: agreement_id });
         if rental.agreement_over {
             // The provider's termination overtook the news of its approval.
+            self.close(now, id, &Ending::failure("the agreement ended before it was used"), step);
+        } else if !same_price {
             self.close(
                 now,
                 id,
-                &Ending::failure("the agreement ended before it was used"),
+                &Ending::failure("the agreement's price isn't the one that was offered"),
                 step,
             );
         } else if stopping {
             self.close(now, id, &Ending::cancelled("the run is stopping"), step);
         } else {
             rental.stage = Stage::Opening;
-            rental.meter = Some(Meter {
-                started: now,
-                ended: None,
-                threads: rental.terms.threads,
-                reported: None,
-                noted: Glm::ZERO,
-            });
+            rental.meter = Some(Meter::new(now, rental.terms.threads));
             step.event(now, EventKind::ActivityIntended { rental: id });
-            step.effects.push(Effect::OpenActivity {
-                rental: id,
-                agreement: Box::new(agreement.clone()),
-            });
+            step.effects.push(Effect::OpenActivity { rental: id, agreement: Box::new(agreement.clone()) });
         }
     }
 
@@ -154,17 +122,8 @@ impl Run {
         }
         rental.stage = Stage::Closed;
         rental.invoice = InvoiceState::Closed;
-        step.event(
-            now,
-            EventKind::AgreementFailed {
-                rental: id,
-                reason: reason.to_owned(),
-            },
-        );
-        *self
-            .failures
-            .entry(format!("agreement not approved: {reason}"))
-            .or_default() += 1;
+        step.event(now, EventKind::AgreementFailed { rental: id, reason: reason.to_owned() });
+        *self.failures.entry(format!("agreement not approved: {reason}")).or_default() += 1;
         self.set_back(now, id, format!("agreement not approved: {reason}"), step);
     }
 
@@ -214,15 +173,7 @@ impl Run {
         rental.streak = 0;
         self.standings.forgive(&rental.provider.id);
         self.last_alive = now;
-        step.event(
-            now,
-            EventKind::TaskDone {
-                attempt,
-                rental: id,
-                output,
-                took,
-            },
-        );
+        step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
     }
 
     pub(super) fn on_attempt_failed(
@@ -244,23 +195,9 @@ impl Run {
         let kind = failure.kind;
         match self.queue.failed(attempt, kind, now) {
             Verdict::Old => return,
-            Verdict::Retry => step.event(
-                now,
-                EventKind::AttemptFailed {
-                    attempt,
-                    rental: id,
-                    failure,
-                },
-            ),
+            Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
             Verdict::Final => {
-                step.event(
-                    now,
-                    EventKind::TaskFailed {
-                        attempt,
-                        rental: Some(id),
-                        failure,
-                    },
-                );
+                step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
             }
         }
         if !shared && kind != FailureKind::Invalid {
@@ -269,32 +206,21 @@ impl Run {
         let streak = rental.streak;
         let provider = rental.provider.id.clone();
         // Where nobody has ever succeeded, the tasks are to blame as likely as the providers.
-        let others_succeed = self
-            .rentals
-            .values()
-            .any(|other| other.provider.id != provider && other.done > 0);
-        let others_failed = self
-            .rentals
-            .values()
-            .any(|other| other.provider.id != provider && other.streak > 0);
+        let others_succeed =
+            self.rentals.values().any(|other| other.provider.id != provider && other.done > 0);
+        let others_failed =
+            self.rentals.values().any(|other| other.provider.id != provider && other.streak > 0);
         if streak >= Self::MOST_FAILURES
             && (others_succeed || !others_failed)
             && self.others_to_turn_to(&provider)
         {
-            self.close(
-                now,
-                id,
-                &Ending::failure(format!("failed {streak} tasks in a row")),
-                step,
-            );
+            self.close(now, id, &Ending::failure(format!("failed {streak} tasks in a row")), step);
         }
     }
 
     /// Is there any other provider to work with?
     fn others_to_turn_to(&self, provider: &NodeId) -> bool {
-        self.rentals
-            .values()
-            .any(|rental| rental.is_live() && rental.provider.id != *provider)
+        self.rentals.values().any(|rental| rental.is_live() && rental.provider.id != *provider)
             || self.market.best_draft(|other| other != provider).is_some()
     }
 
@@ -329,11 +255,8 @@ impl Run {
         match failure {
             None => self.close(now, id, &Ending::success(), step),
             Some(failure) => {
-                let stage = if rental.stage == Stage::Opening {
-                    "activity didn't start"
-                } else {
-                    "worker failed"
-                };
+                let stage =
+                    if rental.stage == Stage::Opening { "activity didn't start" } else { "worker failed" };
                 *self.failures.entry(stage.to_owned()).or_default() += 1;
                 self.lose_running(now, id, &failure, step);
                 self.close(now, id, &Ending::failure(failure), step);
@@ -382,30 +305,13 @@ impl Run {
         let mut lost: Vec<_> = rental.running.drain().map(|(attempt, _)| attempt).collect();
         lost.sort_unstable();
         for attempt in lost {
-            let failure = AttemptFailure {
-                kind: FailureKind::Lost,
-                message: why.to_owned(),
-                stderr: String::new(),
-            };
+            let failure =
+                AttemptFailure { kind: FailureKind::Lost, message: why.to_owned(), stderr: String::new() };
             match self.queue.failed(attempt, FailureKind::Lost, now) {
                 Verdict::Old => {}
-                Verdict::Retry => step.event(
-                    now,
-                    EventKind::AttemptFailed {
-                        attempt,
-                        rental: id,
-                        failure,
-                    },
-                ),
+                Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
                 Verdict::Final => {
-                    step.event(
-                        now,
-                        EventKind::TaskFailed {
-                            attempt,
-                            rental: Some(id),
-                            failure,
-                        },
-                    );
+                    step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
                 }
             }
         }
@@ -435,12 +341,7 @@ impl Run {
         if ending.blame {
             self.set_back(now, id, ending.message.clone(), step);
         }
-        step.effects.push(Effect::Close {
-            rental: id,
-            agreement,
-            activity,
-            reason: ending.reason(),
-        });
+        step.effects.push(Effect::Close { rental: id, agreement, activity, reason: ending.reason() });
     }
 
     pub(super) fn on_closed(
@@ -457,12 +358,12 @@ impl Run {
         if rental.stage != Stage::Closing {
             return;
         }
-        if let Some(usage) = &usage {
-            rental.report_usage(usage);
-        }
         rental.stage = Stage::Closed;
         rental.since = now;
         if let Some(meter) = &mut rental.meter {
+            if let Some(usage) = &usage {
+                meter.report(usage);
+            }
             meter.ended = Some(now);
         }
         if rental.activity.is_none() {
@@ -471,23 +372,10 @@ impl Run {
         }
         let ended = rental.failure.clone();
         if rental.meter.is_some() {
-            step.event(
-                now,
-                EventKind::ActivityEnded {
-                    rental: id,
-                    usage,
-                    failure: ended,
-                },
-            );
+            step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: ended });
         }
         if let Some(problem) = failure {
-            step.event(
-                now,
-                EventKind::Trouble {
-                    doing: "end an agreement".into(),
-                    problem,
-                },
-            );
+            step.event(now, EventKind::Trouble { doing: "end an agreement".into(), problem });
         }
         if let Some(agreement) = rental.agreement.clone().filter(|_| !rental.agreement_over) {
             rental.agreement_over = true;
@@ -497,12 +385,7 @@ impl Run {
             };
             step.event(
                 now,
-                EventKind::AgreementEnded {
-                    rental: id,
-                    agreement,
-                    by: Terminator::Requestor,
-                    reason,
-                },
+                EventKind::AgreementEnded { rental: id, agreement, by: Terminator::Requestor, reason },
             );
         }
     }
@@ -514,14 +397,7 @@ impl Run {
         let until = self.standings.set_back(&rental.provider.id, now);
         // What it agreed to before it failed is no longer wanted.
         self.market.take_draft(&rental.provider.id);
-        step.event(
-            now,
-            EventKind::ProviderSetBack {
-                provider: rental.provider.clone(),
-                until,
-                reason,
-            },
-        );
+        step.event(now, EventKind::ProviderSetBack { provider: rental.provider.clone(), until, reason });
     }
 
     /// How long a deal has been idle, if it is.

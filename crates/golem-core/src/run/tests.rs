@@ -1,1 +1,131 @@
+//! The decisions of a run against a market that misbehaves by the roll of a seeded die.
 
+mod world;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use self::world::{Faults, World};
+use crate::event::{EventKind, StopReason};
+
+#[test]
+fn every_task_is_done_and_every_deal_is_settled() {
+    let mut world = World::new(1, 24, Faults::none());
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done, end.failed, end.unfinished), (StopReason::AllDone, 24, 0, 0));
+    assert_eq!(end.unsettled, 0);
+    assert!(!end.cost.is_zero());
+    world.assert_nothing_left();
+}
+
+#[test]
+fn no_more_agreements_are_signed_than_there_is_work_for() {
+    let mut world = World::new(2, 2, Faults::none());
+    world.run_to_end();
+    assert_eq!(world.n_events(|event| matches!(event, EventKind::AgreementIntended { .. })), 2);
+}
+
+#[test]
+fn a_run_that_finds_only_dear_offers_says_so_and_gives_up() {
+    let mut world = World::new(3, 5, Faults { dear: 1.0, ..Faults::none() });
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.unfinished), (StopReason::NothingRuns, 5));
+    let told = world.events.iter().rev().find_map(|event| match &event.kind {
+        EventKind::Waiting { explanation } => Some(explanation.to_string()),
+        _ => None,
+    });
+    let told = told.expect("a run that waits says why");
+    assert!(told.contains("above the cap"), "{told}");
+    assert!(told.contains("refused by us"), "{told}");
+}
+
+#[test]
+fn a_run_without_offers_says_so_and_gives_up() {
+    let mut world = World::new(4, 5, Faults { absent: 1.0, ..Faults::none() });
+    let end = world.run_to_end();
+    assert_eq!(end.why, StopReason::NothingRuns);
+    assert!(world.n_events(|event| matches!(event, EventKind::Waiting { .. })) > 1, "never a silent wait");
+}
+
+#[test]
+fn providers_that_never_approve_are_set_back_and_others_do_the_work() {
+    let mut world = World::new(5, 24, Faults { never_approves: 0.5, ..Faults::none() });
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done), (StopReason::AllDone, 24));
+    assert!(world.n_events(|event| matches!(event, EventKind::ProviderSetBack { .. })) > 0);
+}
+
+#[test]
+fn a_task_that_fails_everywhere_fails_once_and_the_rest_is_done() {
+    let mut world = World::new(6, 10, Faults { poisoned: Some(3), ..Faults::none() });
+    let end = world.run_to_end();
+    assert_eq!((end.done, end.failed), (9, 1));
+    let failed = world.n_events(|event| matches!(event, EventKind::TaskFailed { .. }));
+    let tried = world.n_events(|event| matches!(event, EventKind::AttemptFailed { .. }));
+    assert_eq!((failed, tried), (1, World::RETRIES as usize));
+}
+
+#[test]
+fn a_bill_above_what_is_owed_is_refused_and_the_work_goes_on_elsewhere() {
+    let mut world = World::new(7, 24, Faults { overbills: 0.4, ..Faults::none() });
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done), (StopReason::AllDone, 24));
+    assert!(world.n_events(|event| matches!(event, EventKind::BillRefused { .. })) > 0);
+    for (asked, owed) in &world.accepted_bills {
+        assert!(asked <= owed, "{asked} accepted where {owed} was owed");
+    }
+}
+
+#[test]
+fn the_budget_holds_and_ends_the_run() {
+    let mut world = World::new(8, 10_000, Faults::none()).with_budget("0.02");
+    let end = world.run_to_end();
+    assert_eq!(end.why, StopReason::BudgetReached);
+    assert!(end.done > 0 && end.unfinished > 0, "{end:?}");
+    assert!(end.cost <= "0.02".parse().unwrap());
+    world.assert_nothing_left();
+}
+
+#[test]
+fn ctrl_c_ends_deals_keeps_what_is_done_and_settles() {
+    let mut world = World::new(9, 1000, Faults::none());
+    world.run_for(Duration::from_secs(60));
+    let done = world.n_events(|event| matches!(event, EventKind::TaskDone { .. }));
+    world.stop();
+    let end = world.run_to_end();
+    assert_eq!(end.why, StopReason::Cancelled);
+    assert!(end.done >= done as u64 && end.unfinished > 0);
+    assert_eq!(end.unsettled, 0);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_provider_that_never_invoices_holds_nobody_up_for_long() {
+    let mut world = World::new(10, 6, Faults { never_invoices: 1.0, ..Faults::none() });
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done), (StopReason::AllDone, 6));
+    assert!(end.unsettled > 0);
+    assert_eq!(
+        world.n_events(|event| matches!(event, EventKind::BillMissing { .. })),
+        usize::try_from(end.unsettled).unwrap()
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// Whatever goes wrong, in whatever order: the run ends, each task once, nothing is left running, and at no
+    /// moment is more promised than the budget. The world checks itself after every step.
+    #[test]
+    fn any_market_is_survived(seed in any::<u64>(), tasks in 0usize..60, faults in Faults::any(), stop_after in prop::option::of(1u64..600)) {
+        let mut world = World::new(seed, tasks, faults);
+        if let Some(seconds) = stop_after {
+            world.run_for(Duration::from_secs(seconds));
+            world.stop();
+        }
+        let end = world.run_to_end();
+        prop_assert_eq!(end.done + end.failed + end.unfinished, world.n_known());
+        world.assert_nothing_left();
+    }
+}

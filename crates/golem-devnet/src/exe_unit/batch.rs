@@ -73,14 +73,7 @@ pub(super) enum Side {
 impl Batch {
     pub(super) fn new(id: BatchId, script: Script, replay: bool, interrupt: CancellationToken) -> Self {
         let (seen, _) = watch::channel(Seen::default());
-        Self {
-            id,
-            script,
-            replay,
-            log: Mutex::default(),
-            seen,
-            interrupt,
-        }
+        Self { id, script, replay, log: Mutex::default(), seen, interrupt }
     }
 
     pub(super) fn script(&self) -> &Script {
@@ -99,18 +92,11 @@ impl Batch {
             stderr: Captured::new(capture.and_then(|capture| capture.stderr.as_ref())),
             ended: None,
         });
-        self.tell(
-            log,
-            [Event {
-                index,
-                timestamp: at,
-                kind: Kind::Started,
-            }],
-        );
+        self.tell(log, [Event { index, timestamp: at, kind: Kind::Started }]);
     }
 
     /// It wrote this; tells how much of that stream is kept by now.
-    pub(super) fn wrote(&self, index: u32, side: Side, piece: bytes::Bytes, at: Timestamp) -> u64 {
+    pub(super) fn wrote(&self, index: u32, side: Side, piece: &[u8], at: Timestamp) -> u64 {
         let mut log = self.log();
         let Some(command) = log.commands.get_mut(index as usize) else {
             return 0;
@@ -119,14 +105,7 @@ impl Batch {
         let told = captured.push(piece);
         let size = captured.size();
         if let Some(output) = told {
-            self.tell(
-                log,
-                [Event {
-                    index,
-                    timestamp: at,
-                    kind: Kind::Told(side.event(output)),
-                }],
-            );
+            self.tell(log, [Event { index, timestamp: at, kind: Kind::Told(side.event(output)) }]);
         }
         size
     }
@@ -134,14 +113,7 @@ impl Batch {
     /// It got further.
     pub(super) fn progressed(&self, index: u32, progress: Progress, at: Timestamp) {
         let kind = Kind::Told(RuntimeEventKind::Progress(progress));
-        self.tell(
-            self.log(),
-            [Event {
-                index,
-                timestamp: at,
-                kind,
-            }],
-        );
+        self.tell(self.log(), [Event { index, timestamp: at, kind }]);
     }
 
     /// It ended: 0 is success, everything else ends the batch.
@@ -155,14 +127,7 @@ impl Batch {
             command.ended = Some((return_code, message.clone(), at));
         }
         events.push(RuntimeEventKind::Finished { return_code, message });
-        self.tell(
-            log,
-            events.into_iter().map(|kind| Event {
-                index,
-                timestamp: at,
-                kind: Kind::Told(kind),
-            }),
-        );
+        self.tell(log, events.into_iter().map(|kind| Event { index, timestamp: at, kind: Kind::Told(kind) }));
     }
 
     /// Nothing more will come.
@@ -184,11 +149,7 @@ impl Batch {
 
     /// How much captured output it holds.
     pub(super) fn output_size(&self) -> u64 {
-        self.log()
-            .commands
-            .iter()
-            .map(|command| command.stdout.size() + command.stderr.size())
-            .sum()
+        self.log().commands.iter().map(|command| command.stdout.size() + command.stderr.size()).sum()
     }
 
     /// The results up to a command, or of the whole script: as soon as that is done, or what there is after `wait`.
@@ -205,23 +166,13 @@ impl Batch {
         };
         let last = command.map_or(last, |index| index as usize);
         let mut seen = self.seen.subscribe();
-        let reached = tokio::time::timeout(wait, seen.wait_for(|seen| seen.done > last))
-            .await
-            .is_ok();
+        let reached = tokio::time::timeout(wait, seen.wait_for(|seen| seen.done > last)).await.is_ok();
         if command.is_some() && !reached {
-            return Err(ApiError {
-                status: 408,
-                message: "Timeout".to_owned(),
-                problem: None,
-            });
+            return Err(ApiError { status: 408, message: "Timeout".to_owned(), problem: None });
         }
         let log = self.log();
-        let results = log
-            .commands
-            .iter()
-            .enumerate()
-            .take(last.saturating_add(1))
-            .map_while(|(index, done)| {
+        let results =
+            log.commands.iter().enumerate().take(last.saturating_add(1)).map_while(|(index, done)| {
                 let (code, message, at) = done.ended.as_ref()?;
                 let with_output = command.is_none() || index == last;
                 Some(CommandResult {
@@ -265,31 +216,16 @@ impl Batch {
             Kind::Told(kind) => kind,
             Kind::Started => {
                 let command = self.script.get(event.index as usize);
-                RuntimeEventKind::Started {
-                    command: serde_json::to_value(command).unwrap_or_default(),
-                }
+                RuntimeEventKind::Started { command: serde_json::to_value(command).unwrap_or_default() }
             }
         };
-        RuntimeEvent {
-            batch_id: self.id.clone(),
-            index: event.index,
-            timestamp: event.timestamp,
-            kind,
-        }
+        RuntimeEvent { batch_id: self.id.clone(), index: event.index, timestamp: event.timestamp, kind }
     }
 
     fn tell(&self, mut log: MutexGuard<'_, Log>, events: impl IntoIterator<Item = Event>) {
         log.events.extend(events);
-        let done = log
-            .commands
-            .iter()
-            .filter(|command| command.ended.is_some())
-            .count();
-        let seen = Seen {
-            done,
-            told: log.events.len(),
-            finished: log.finished,
-        };
+        let done = log.commands.iter().filter(|command| command.ended.is_some()).count();
+        let seen = Seen { done, told: log.events.len(), finished: log.finished };
         drop(log);
         self.seen.send_replace(seen);
     }

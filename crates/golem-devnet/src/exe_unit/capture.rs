@@ -2,17 +2,15 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use yagna_api::activity::{CaptureFormat, CaptureMode, Output};
 
-/// One stream of one command, kept as asked for. Pieces are kept as they came, so that nothing is copied.
+/// One stream of one command, kept as asked for.
 #[derive(Debug)]
 pub(super) struct Captured {
-    head: VecDeque<Bytes>,
+    head: Vec<u8>,
     head_left: u64,
-    tail: VecDeque<Bytes>,
+    tail: VecDeque<u8>,
     tail_limit: u64,
-    tail_size: u64,
     format: CaptureFormat,
     streamed: bool,
     /// The beginning of a character whose end hasn't come yet, when text is streamed.
@@ -25,12 +23,7 @@ impl Captured {
         let (head, tail, format, streamed) = match mode {
             None => (0, 0, None, false),
             Some(CaptureMode::Stream { limit, format }) => (limit.unwrap_or(u64::MAX), 0, *format, true),
-            Some(CaptureMode::AtEnd {
-                head,
-                tail,
-                head_tail,
-                format,
-            }) => {
+            Some(CaptureMode::AtEnd { head, tail, head_tail, format }) => {
                 let (head, tail) = match (head, tail, head_tail) {
                     (Some(head), _, _) => (*head, 0),
                     (None, Some(tail), _) => (0, *tail),
@@ -41,11 +34,10 @@ impl Captured {
             }
         };
         Self {
-            head: VecDeque::new(),
+            head: Vec::new(),
             head_left: head,
             tail: VecDeque::new(),
             tail_limit: tail,
-            tail_size: 0,
             format: format.unwrap_or(CaptureFormat::Str),
             streamed,
             unfinished: Vec::new(),
@@ -53,48 +45,43 @@ impl Captured {
     }
 
     /// Keeps what is to be kept of a piece, and gives what is to be told at once.
-    pub(super) fn push(&mut self, mut piece: Bytes) -> Option<Output> {
+    pub(super) fn push(&mut self, piece: &[u8]) -> Option<Output> {
         let fits = usize::try_from(self.head_left).map_or(piece.len(), |left| left.min(piece.len()));
-        let kept = piece.split_to(fits);
+        let (kept, rest) = piece.split_at(fits);
         self.head_left -= fits as u64;
-        if !piece.is_empty() {
-            self.push_tail(piece);
-        }
-        if kept.is_empty() {
-            return None;
-        }
-        self.head.push_back(kept.clone());
-        if !self.streamed {
+        self.head.extend_from_slice(kept);
+        self.push_tail(rest);
+        if kept.is_empty() || !self.streamed {
             return None;
         }
         match self.format {
             CaptureFormat::Bin => Some(Output::Bytes(kept.to_vec())),
-            CaptureFormat::Str => self.whole_characters(&kept),
+            CaptureFormat::Str => self.whole_characters(kept),
         }
     }
 
     /// What is still to be told when the stream has ended.
     pub(super) fn end(&mut self) -> Option<Output> {
+        self.head.shrink_to_fit();
+        self.tail.shrink_to_fit();
         let rest = std::mem::take(&mut self.unfinished);
         (!rest.is_empty()).then(|| Output::Text(String::from_utf8_lossy(&rest).into_owned()))
     }
 
     /// How much is kept.
     pub(super) fn size(&self) -> u64 {
-        self.head.iter().map(|piece| piece.len() as u64).sum::<u64>() + self.tail_size
+        (self.head.len() + self.tail.len()) as u64
     }
 
     /// What is kept, as results show it: nothing is `None`; bytes that are no UTF-8 become the characters of the same
     /// numbers, as in Golem's own exe-unit.
     pub(super) fn output(&self) -> Option<Output> {
-        let size = usize::try_from(self.size()).unwrap_or(0);
-        if size == 0 {
+        if self.size() == 0 {
             return None;
         }
-        let mut bytes = Vec::with_capacity(size);
-        for piece in self.head.iter().chain(&self.tail) {
-            bytes.extend_from_slice(piece);
-        }
+        let mut bytes = Vec::with_capacity(self.head.len() + self.tail.len());
+        bytes.extend_from_slice(&self.head);
+        bytes.extend(&self.tail);
         Some(match self.format {
             CaptureFormat::Bin => Output::Bytes(bytes),
             CaptureFormat::Str => Output::Text(
@@ -104,22 +91,12 @@ impl Captured {
         })
     }
 
-    fn push_tail(&mut self, piece: Bytes) {
-        if self.tail_limit == 0 {
-            return;
-        }
-        self.tail_size += piece.len() as u64;
-        self.tail.push_back(piece);
-        while self.tail_size > self.tail_limit
-            && let Some(mut first) = self.tail.pop_front()
-        {
-            let over = self.tail_size - self.tail_limit;
-            let cut = usize::try_from(over).map_or(first.len(), |over| over.min(first.len()));
-            self.tail_size -= cut as u64;
-            if cut < first.len() {
-                self.tail.push_front(first.split_off(cut));
-            }
-        }
+    fn push_tail(&mut self, piece: &[u8]) {
+        let limit = usize::try_from(self.tail_limit).unwrap_or(usize::MAX);
+        let piece = &piece[piece.len().saturating_sub(limit)..];
+        let over = (self.tail.len() + piece.len()).saturating_sub(limit);
+        self.tail.drain(..over);
+        self.tail.extend(piece);
     }
 
     fn whole_characters(&mut self, piece: &[u8]) -> Option<Output> {
@@ -155,12 +132,7 @@ mod tests {
         head_tail: Option<u64>,
         format: CaptureFormat,
     ) -> CaptureMode {
-        CaptureMode::AtEnd {
-            head,
-            tail,
-            head_tail,
-            format: Some(format),
-        }
+        CaptureMode::AtEnd { head, tail, head_tail, format: Some(format) }
     }
 
     fn text(text: &str) -> Output {
@@ -180,18 +152,12 @@ mod tests {
             (Some(at_end(None, None, Some(10), str)), Some(text("abcdefghij"))),
             (Some(at_end(Some(0), None, None, str)), None),
             (Some(at_end(None, Some(0), None, str)), None),
-            (
-                Some(CaptureMode::Stream {
-                    limit: Some(3),
-                    format: None,
-                }),
-                Some(text("abc")),
-            ),
+            (Some(CaptureMode::Stream { limit: Some(3), format: None }), Some(text("abc"))),
         ] {
             for size in [1, 3, 4, 10] {
                 let mut captured = Captured::new(mode.as_ref());
                 for piece in b"abcdefghij".chunks(size) {
-                    captured.push(Bytes::copy_from_slice(piece));
+                    captured.push(piece);
                 }
                 assert_eq!(captured.output(), kept, "{mode:?} in pieces of {size}");
             }
@@ -201,23 +167,17 @@ mod tests {
     #[test]
     fn no_utf8_is_latin_1_in_results_and_bytes_where_asked() {
         let mut captured = Captured::new(Some(&at_end(None, None, None, CaptureFormat::Str)));
-        captured.push(Bytes::from_static(b"\xffa\xe9"));
+        captured.push(b"\xffa\xe9");
         assert_eq!(captured.output(), Some(text("\u{ff}a\u{e9}")));
         let mut captured = Captured::new(Some(&at_end(None, None, None, CaptureFormat::Bin)));
-        captured.push(Bytes::from_static(b"\xffa"));
+        captured.push(b"\xffa");
         assert_eq!(captured.output(), Some(Output::Bytes(vec![255, 97])));
-        assert_eq!(
-            Captured::new(Some(&at_end(None, None, None, CaptureFormat::Bin))).output(),
-            None
-        );
+        assert_eq!(Captured::new(Some(&at_end(None, None, None, CaptureFormat::Bin))).output(), None);
     }
 
     #[test]
     fn a_streamed_character_isnt_cut() {
-        let mode = CaptureMode::Stream {
-            limit: None,
-            format: Some(CaptureFormat::Str),
-        };
+        let mode = CaptureMode::Stream { limit: None, format: Some(CaptureFormat::Str) };
         for sample in ["é", "aé", "€uro", "𝄞", "x𝄞y", "日本語"] {
             let mut captured = Captured::new(Some(&mode));
             let mut told = String::new();
@@ -227,27 +187,21 @@ mod tests {
                 }
             };
             for byte in sample.bytes() {
-                take(captured.push(Bytes::copy_from_slice(&[byte])));
+                take(captured.push(&[byte]));
             }
             take(captured.end());
             assert_eq!(told, sample);
         }
         let mut captured = Captured::new(Some(&mode));
-        assert_eq!(
-            captured.push(Bytes::from_static(b"a\xff\xe2")),
-            Some(text("a\u{fffd}"))
-        );
+        assert_eq!(captured.push(b"a\xff\xe2"), Some(text("a\u{fffd}")));
         assert_eq!(captured.end(), Some(text("\u{fffd}")));
     }
 
     #[test]
     fn streams_tell_each_piece_up_to_the_limit() {
-        let mut captured = Captured::new(Some(&CaptureMode::Stream {
-            limit: Some(4),
-            format: None,
-        }));
-        assert_eq!(captured.push(Bytes::from_static(b"abc")), Some(text("abc")));
-        assert_eq!(captured.push(Bytes::from_static(b"def")), Some(text("d")));
-        assert_eq!(captured.push(Bytes::from_static(b"g")), None);
+        let mut captured = Captured::new(Some(&CaptureMode::Stream { limit: Some(4), format: None }));
+        assert_eq!(captured.push(b"abc"), Some(text("abc")));
+        assert_eq!(captured.push(b"def"), Some(text("d")));
+        assert_eq!(captured.push(b"g"), None);
     }
 }

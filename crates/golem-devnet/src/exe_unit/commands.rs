@@ -97,9 +97,7 @@ async fn one(
 ) -> Result<(), CommandError> {
     match command {
         Command::Sign(_) => {
-            return Err(CommandError::Other(
-                "sign is possible only inside an enclave".to_owned(),
-            ));
+            return Err(CommandError::Other("sign is possible only inside an enclave".to_owned()));
         }
         Command::Terminate(_) => {
             let terminated = batch.interrupt.run_until_cancelled(terminate(unit, batch)).await;
@@ -139,13 +137,8 @@ async fn one(
 
 /// Ends all other batches and all that runs, and goes back to the beginning.
 async fn terminate(unit: &Unit, this: &Arc<Batch>) {
-    let others: Vec<Arc<Batch>> = unit
-        .state()
-        .batches
-        .values()
-        .filter(|batch| !Arc::ptr_eq(batch, this))
-        .cloned()
-        .collect();
+    let others: Vec<Arc<Batch>> =
+        unit.state().batches.values().filter(|batch| !Arc::ptr_eq(batch, this)).cloned().collect();
     for batch in others {
         batch.interrupt.cancel();
         batch.wait_finished().await;
@@ -164,7 +157,7 @@ async fn run_program(unit: &Unit, batch: &Batch, index: u32, run: &Run) -> Resul
                 Output::Stdout(piece) => (Side::Out, piece),
                 Output::Stderr(piece) => (Side::Err, piece),
             };
-            if batch.wrote(index, side, piece, unit.clock.now()) > limit {
+            if batch.wrote(index, side, &piece, unit.clock.now()) > limit {
                 return Err(CommandError::Other(format!(
                     "the command wrote more than {limit} bytes to be captured: capture only head or tail, or write \
                      into a file"
@@ -175,11 +168,7 @@ async fn run_program(unit: &Unit, batch: &Batch, index: u32, run: &Run) -> Resul
     };
     // The first error ends the other side too: too much output kills the program.
     let (code, ()) = tokio::try_join!(program, collect)?;
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(CommandError::ExitCode(code))
-    }
+    if code == 0 { Ok(()) } else { Err(CommandError::ExitCode(code)) }
 }
 
 impl Unit {
@@ -215,10 +204,7 @@ fn deployment(deploy: &Deploy) -> Deployment {
         Some(Volumes::Paths(paths)) => paths.clone(),
         Some(Volumes::Mounts(mounts)) => mounts.keys().cloned().collect(),
     };
-    Deployment {
-        volumes,
-        env: deploy.env.clone(),
-    }
+    Deployment { volumes, env: deploy.env.clone() }
 }
 
 fn interrupted() -> CommandError {

@@ -21,9 +21,7 @@ pub(super) struct Meter<'a> {
 impl<'a> Meter<'a> {
     /// Reports to `tell`, if the command asks for it.
     pub(super) fn new(args: Option<&ProgressArgs>, tell: &'a (dyn Fn(Progress) + Send + Sync)) -> Self {
-        let interval = args
-            .and_then(|args| args.update_interval.as_deref())
-            .and_then(duration);
+        let interval = args.and_then(|args| args.update_interval.as_deref()).and_then(duration);
         let step = args.and_then(|args| args.update_step).filter(|step| *step > 0);
         Self {
             tell: args.is_some().then_some(tell),
@@ -108,10 +106,7 @@ mod tests {
     async fn reports_come_by_step_or_by_time_and_at_the_end() {
         let told = Mutex::new(Vec::new());
         let tell = |progress: Progress| told.lock().unwrap().push((progress.step.0, progress.progress));
-        let args = ProgressArgs {
-            update_interval: None,
-            update_step: Some(100),
-        };
+        let args = ProgressArgs { update_interval: None, update_step: Some(100) };
         let mut meter = Meter::new(Some(&args), &tell);
         meter.set_total(Some(250));
         for _ in 0..5 {
@@ -120,11 +115,7 @@ mod tests {
         meter.end();
         assert_eq!(
             *told.lock().unwrap(),
-            [
-                (0, (100, Some(250))),
-                (0, (200, Some(250))),
-                (1, (250, Some(250)))
-            ]
+            [(0, (100, Some(250))), (0, (200, Some(250))), (1, (250, Some(250)))]
         );
 
         told.lock().unwrap().clear();

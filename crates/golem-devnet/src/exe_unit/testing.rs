@@ -78,10 +78,7 @@ impl Received {
             assert_eq!(*offset, content.len() as u64, "no gaps");
             content.extend_from_slice(chunk);
         }
-        assert_eq!(
-            self.hash.as_deref(),
-            Some(hex::encode(Sha3_256::digest(&content)).as_str())
-        );
+        assert_eq!(self.hash.as_deref(), Some(hex::encode(Sha3_256::digest(&content)).as_str()));
         content
     }
 }
@@ -89,39 +86,25 @@ impl Received {
 impl FakePort {
     /// Every state that was reported.
     pub(super) fn pairs(&self) -> Vec<StatePair> {
-        self.states
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|state| state.state)
-            .collect()
+        self.states.lock().unwrap().iter().map(|state| state.state).collect()
     }
 
     fn answer(&self, address: &str, component: &str, payload: &BusValue) -> Result<BusValue, BusError> {
-        let id = address
-            .strip_prefix("/public/gftp/")
-            .ok_or_else(|| BusError::NoEndpoint(address.to_owned()))?;
+        let id =
+            address.strip_prefix("/public/gftp/").ok_or_else(|| BusError::NoEndpoint(address.to_owned()))?;
         let offered = self.offered.lock().unwrap();
         let mut received = self.received.lock().unwrap();
         let number = |value: &BusValue, name: &str| value.field(name).and_then(BusValue::as_u64).unwrap();
         let size = |bytes: &Vec<u8>| bytes.len() as u64;
         match component {
             "GetMetadata" => {
-                let file = offered
-                    .get(id)
-                    .ok_or_else(|| BusError::NoEndpoint(address.to_owned()))?;
-                Ok(BusValue::Map(vec![(
-                    "fileSize".to_owned(),
-                    BusValue::UInt(size(file)),
-                )]))
+                let file = offered.get(id).ok_or_else(|| BusError::NoEndpoint(address.to_owned()))?;
+                Ok(BusValue::Map(vec![("fileSize".to_owned(), BusValue::UInt(size(file)))]))
             }
             "GetChunk" => {
                 let (offset, wanted) = (number(payload, "offset"), number(payload, "size"));
                 let file = &offered[id];
-                assert!(
-                    wanted <= 40 * 1024 && offset + wanted <= size(file),
-                    "asked beyond the end"
-                );
+                assert!(wanted <= 40 * 1024 && offset + wanted <= size(file), "asked beyond the end");
                 let range = usize::try_from(offset).unwrap()..usize::try_from(offset + wanted).unwrap();
                 Ok(BusValue::Map(vec![
                     ("offset".to_owned(), BusValue::UInt(offset)),
@@ -156,13 +139,7 @@ impl FakePort {
 }
 
 fn no<'a, T: Send + 'a>() -> BoxFuture<'a, PortResult<T>> {
-    Box::pin(async {
-        Err(ApiError {
-            status: 501,
-            message: "not in this test".to_owned(),
-            problem: None,
-        })
-    })
+    Box::pin(async { Err(ApiError { status: 501, message: "not in this test".to_owned(), problem: None }) })
 }
 
 impl Port for FakePort {
@@ -337,32 +314,18 @@ impl Stand {
         let port = Arc::new(FakePort::default());
         let clock = Arc::new(TestClock::default());
         let activity = ActivityId::new("a1");
-        let unit = ExeUnit::start(
-            activity,
-            Arc::clone(&port) as Arc<dyn Port>,
-            clock,
-            runtime,
-            config,
-        )
-        .await
-        .unwrap();
+        let unit = ExeUnit::start(activity, Arc::clone(&port) as Arc<dyn Port>, clock, runtime, config)
+            .await
+            .unwrap();
         let service = port.bound.lock().unwrap().clone().expect("it is bound");
-        Self {
-            port,
-            unit,
-            service,
-            batches: AtomicU32::new(0),
-        }
+        Self { port, unit, service, batches: AtomicU32::new(0) }
     }
 
     /// One that is deployed and started.
     pub(super) async fn ready(runtime: &dyn Runtime) -> Self {
         let stand = Self::new(runtime).await;
         let results = stand.run(vec![deploy(), start()]).await;
-        assert!(
-            results.iter().all(|result| result.message.is_none()),
-            "{results:?}"
-        );
+        assert!(results.iter().all(|result| result.message.is_none()), "{results:?}");
         stand
     }
 
@@ -388,9 +351,7 @@ impl Stand {
     /// All events of a batch: their stream ends with it.
     pub(super) async fn events(&self, batch: &BatchId) -> Vec<RuntimeEvent> {
         let events = self.service.events(batch).collect();
-        tokio::time::timeout(Duration::from_secs(100_000), events)
-            .await
-            .expect("the batch ends")
+        tokio::time::timeout(Duration::from_secs(100_000), events).await.expect("the batch ends")
     }
 }
 

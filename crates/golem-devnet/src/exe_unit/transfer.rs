@@ -46,19 +46,11 @@ pub(super) enum TransferError {
     #[error("the activity's file broke off: {0}")]
     Io(std::io::Error),
     #[error("{component} of {url} failed: {source}")]
-    Bus {
-        component: &'static str,
-        url: String,
-        source: BusError,
-    },
+    Bus { component: &'static str, url: String, source: BusError },
     #[error("{component} of {url} didn't answer in {CALL_TIMEOUT:?}")]
     Silent { component: &'static str, url: String },
     #[error("{component} of {url} gave a wrong answer: {problem}")]
-    Answer {
-        component: &'static str,
-        url: String,
-        problem: &'static str,
-    },
+    Answer { component: &'static str, url: String, problem: &'static str },
     #[error("{}", chain(.0))]
     Http(reqwest::Error),
     #[error("the web is out of reach: {0}")]
@@ -91,10 +83,7 @@ pub(super) async fn transfer(
     transfer: &Transfer,
     meter: &mut Meter<'_>,
 ) -> Result<(), TransferError> {
-    for (name, given) in [
-        ("format", transfer.format.is_some()),
-        ("fileset", transfer.fileset.is_some()),
-    ] {
+    for (name, given) in [("format", transfer.format.is_some()), ("fileset", transfer.fileset.is_some())] {
         if given {
             return Err(TransferError::Archive(name));
         }
@@ -120,31 +109,19 @@ fn place<'a>(url: &'a str, port: &'a dyn Port) -> Result<Place<'a>, TransferErro
     match scheme {
         "container" => {
             // Also with an empty host, as some clients write it.
-            let path = rest
-                .strip_prefix("//")
-                .map_or(rest, |path| if path.starts_with('/') { path } else { rest });
-            if path.starts_with('/') {
-                Ok(Place::Container(path))
-            } else {
-                Err(wrong())
-            }
+            let path =
+                rest.strip_prefix("//").map_or(rest, |path| if path.starts_with('/') { path } else { rest });
+            if path.starts_with('/') { Ok(Place::Container(path)) } else { Err(wrong()) }
         }
         "http" | "https" => Ok(Place::Http(url)),
         "gftp" | "gsb" => {
-            let (node, id) = rest
-                .strip_prefix("//")
-                .and_then(|rest| rest.split_once('/'))
-                .ok_or_else(wrong)?;
+            let (node, id) =
+                rest.strip_prefix("//").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
             let node = node.parse().map_err(|_| wrong())?;
             if id.is_empty() {
                 return Err(wrong());
             }
-            Ok(Place::Gftp(Gftp {
-                port,
-                node,
-                address: format!("/public/gftp/{id}"),
-                url,
-            }))
+            Ok(Place::Gftp(Gftp { port, node, address: format!("/public/gftp/{id}"), url }))
         }
         _ => Err(wrong()),
     }
@@ -173,10 +150,7 @@ async fn open<'a>(
                     "the page of a failed request becomes the file"
                 );
             }
-            Ok((
-                answer.content_length(),
-                answer.bytes_stream().map_err(TransferError::Http).boxed(),
-            ))
+            Ok((answer.content_length(), answer.bytes_stream().map_err(TransferError::Http).boxed()))
         }
     }
 }
@@ -206,16 +180,10 @@ async fn put(
     let file = instance.open(path).map_err(TransferError::File)?;
     let size = file.metadata().map_err(TransferError::Io)?.len();
     let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(tokio::fs::File::from_std(file), READ));
-    let request = client()?
-        .put(url)
-        .header(reqwest::header::CONTENT_LENGTH, size)
-        .body(body);
+    let request = client()?.put(url).header(reqwest::header::CONTENT_LENGTH, size).body(body);
     let answer = request.send().await.map_err(TransferError::Http)?;
     if !answer.status().is_success() {
-        return Err(TransferError::Upload {
-            url: url.to_owned(),
-            status: answer.status().as_u16(),
-        });
+        return Err(TransferError::Upload { url: url.to_owned(), status: answer.status().as_u16() });
     }
     meter.add(usize::try_from(size).unwrap_or(usize::MAX));
     Ok(())
@@ -242,10 +210,7 @@ impl<'a> Gftp<'a> {
             ("size".to_owned(), BusValue::UInt(size)),
         ]);
         let answer = self.call("GetChunk", wanted).await?;
-        if field(&answer, "offset")
-            .and_then(|offset| whole(&offset))
-            .is_some_and(|at| at != offset)
-        {
+        if field(&answer, "offset").and_then(|offset| whole(&offset)).is_some_and(|at| at != offset) {
             return Err(self.wrong("GetChunk", "another offset"));
         }
         let content = field(&answer, "content").and_then(bytes);
@@ -292,9 +257,7 @@ impl<'a> Gftp<'a> {
             meter.add(sent);
         }
         let hash = BusValue::Text(hex::encode(hash.finalize()));
-        self.call("UploadFinished", BusValue::Map(vec![("hash".to_owned(), hash)]))
-            .await
-            .map(drop)
+        self.call("UploadFinished", BusValue::Map(vec![("hash".to_owned(), hash)])).await.map(drop)
     }
 
     async fn send(&self, offset: u64, chunk: Bytes) -> Result<usize, TransferError> {
@@ -303,32 +266,22 @@ impl<'a> Gftp<'a> {
             ("offset".to_owned(), BusValue::UInt(offset)),
             ("content".to_owned(), BusValue::Bytes(chunk.into())),
         ]);
-        self.call("UploadChunk", BusValue::Map(vec![("chunk".to_owned(), chunk)]))
-            .await?;
+        self.call("UploadChunk", BusValue::Map(vec![("chunk".to_owned(), chunk)])).await?;
         Ok(length)
     }
 
     async fn call(&self, component: &'static str, payload: BusValue) -> Result<BusValue, TransferError> {
         let call = self.port.call_bus(&self.node, &self.address, component, payload);
         match tokio::time::timeout(CALL_TIMEOUT, call).await {
-            Ok(answer) => answer.map_err(|source| TransferError::Bus {
-                component,
-                url: self.url.to_owned(),
-                source,
-            }),
-            Err(_) => Err(TransferError::Silent {
-                component,
-                url: self.url.to_owned(),
-            }),
+            Ok(answer) => {
+                answer.map_err(|source| TransferError::Bus { component, url: self.url.to_owned(), source })
+            }
+            Err(_) => Err(TransferError::Silent { component, url: self.url.to_owned() }),
         }
     }
 
     fn wrong(&self, component: &'static str, problem: &'static str) -> TransferError {
-        TransferError::Answer {
-            component,
-            url: self.url.to_owned(),
-            problem,
-        }
+        TransferError::Answer { component, url: self.url.to_owned(), problem }
     }
 }
 
@@ -406,15 +359,11 @@ fn client() -> Result<&'static reqwest::Client, TransferError> {
     let client = CLIENT.get_or_init(|| {
         // Somebody else may have installed one already, which serves as well.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE)
-            .build();
+        let client =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENCE).build();
         client.map_err(|error| chain(&error))
     });
-    client
-        .as_ref()
-        .map_err(|error| TransferError::Client(error.clone()))
+    client.as_ref().map_err(|error| TransferError::Client(error.clone()))
 }
 
 #[cfg(test)]

@@ -177,6 +177,10 @@ impl Shared {
             .kill_on_drop(true)
             .output()
             .await;
+        let writable = sandbox.writable();
+        if !writable.is_empty() {
+            tracing::warn!(folders = ?writable, "commands of activities can change these folders of this machine");
+        }
         sandbox.stop().await;
         match answer {
             Ok(answer) if answer.status.success() => Ok(tools),

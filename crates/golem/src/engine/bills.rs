@@ -6,7 +6,7 @@ use yagna_api::payment::{AcceptDebitNote, AcceptInvoice, Acceptance, RejectInvoi
 use yagna_api::{Glm, InvoiceId};
 
 use super::Outside;
-use super::follow::chain;
+use crate::text::chain;
 
 impl Outside {
     /// Promises to pay a bill. Repeated sendings do no harm: the daemon accepts a bill once.

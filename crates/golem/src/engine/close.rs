@@ -7,7 +7,7 @@ use yagna_api::market::{Reason, TerminateAgreement};
 use yagna_api::{ActivityId, AgreementId};
 
 use super::Outside;
-use super::follow::chain;
+use crate::text::chain;
 
 impl Outside {
     pub(super) async fn close(

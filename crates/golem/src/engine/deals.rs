@@ -14,9 +14,9 @@ use yagna_api::time::after;
 use yagna_api::{AgreementId, DemandId, ProposalId};
 
 use super::Outside;
-use super::follow::chain;
 use crate::context::WorkContext;
 use crate::script::Script;
+use crate::text::chain;
 use crate::worker::{Tasks, WorkerError};
 
 impl Outside {

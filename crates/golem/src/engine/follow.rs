@@ -8,6 +8,7 @@ use yagna_api::{DemandId, Endpoint, Timestamp};
 use yagna_client::{ClientError, Polled};
 
 use super::{Engine, Outside};
+use crate::text::chain;
 
 impl Engine {
     /// Begins to follow agreements and bills of this run's session, from the session's beginning.
@@ -173,16 +174,4 @@ impl Outside {
             }
         }
     }
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

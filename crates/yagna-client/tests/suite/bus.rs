@@ -1,4 +1,4 @@
-//! Services on the bus: round trips, broken WebSockets, a daemon that forgets.
+//! Services on the bus: round trips, a WebSocket that breaks, a daemon that forgets.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -371,19 +371,22 @@ async fn a_daemon_that_has_lost_the_services_gets_them_again() {
     let before = bus.service(session.services().as_str());
     bus.services.lock().unwrap().clear();
     before.cut.notify_one();
-    let (request, asked) = tokio::join!(session.next(), async {
+    let provider = async {
         let bound = async {
             while bus.services.lock().unwrap().is_empty() {
                 tokio::task::yield_now().await;
             }
         };
         within(bound).await;
-        bus.service("_public_x")
-            .ask("after", "GetMetadata", BusValue::Null)
-    });
-    assert_eq!(request.unwrap().id, "after");
-    assert!(session.reply("after", Ok(BusValue::Null)).await);
-    within(asked).await.unwrap();
+        let service = bus.service("_public_x");
+        within(service.ask("after", "GetMetadata", BusValue::Null)).await
+    };
+    let requestor = async {
+        assert_eq!(within(session.next()).await.unwrap().id, "after");
+        assert!(session.reply("after", Ok(BusValue::Null)).await);
+    };
+    let ((), answer) = tokio::join!(requestor, provider);
+    answer.unwrap();
     assert_eq!(bus.bound.lock().unwrap().len(), 2);
     // Closing a session that the daemon doesn't know any more is no error.
     bus.services.lock().unwrap().clear();

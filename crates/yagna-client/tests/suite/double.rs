@@ -55,7 +55,7 @@ impl Scripted {
 }
 
 impl Transport for Scripted {
-    fn address(&self) -> &str {
+    fn address(&self) -> &'static str {
         "http://scripted"
     }
 

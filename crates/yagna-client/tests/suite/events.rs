@@ -98,7 +98,7 @@ struct Rough {
 }
 
 impl Transport for Rough {
-    fn address(&self) -> &str {
+    fn address(&self) -> &'static str {
         "http://rough"
     }
 
@@ -240,7 +240,7 @@ async fn a_stream_outlives_a_restarted_daemon() {
         matches!(&trouble, Some(Polled::Trouble { error, .. }) if error.disposition() == yagna_client::Disposition::Retry),
         "{trouble:?}"
     );
-    let _served = Served::start_again(address, keeper.router()).await;
+    let _served = Served::start_again(address, keeper.router());
     loop {
         match within(stream.next()).await.unwrap() {
             Polled::Trouble { .. } => {}

@@ -1,5 +1,7 @@
 //! The client against daemons made for each test: scripted ones, routers in process, routers behind a port.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps in vain has failed")]
+
 mod batches;
 mod bus;
 mod calls;

@@ -55,7 +55,7 @@ impl Served {
     }
 
     /// Opens a port that was closed.
-    pub(crate) async fn start_again(address: SocketAddr, router: Router) -> Self {
+    pub(crate) fn start_again(address: SocketAddr, router: Router) -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).unwrap();

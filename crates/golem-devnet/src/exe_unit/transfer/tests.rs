@@ -16,16 +16,8 @@ use super::*;
 use crate::runtime::{Deployment, ProcessRuntime, Runtime as _, ScriptedRuntime};
 
 /// Empty, the edges of a chunk, of a read, and one of many chunks.
-const SIZES: [usize; 8] = [
-    0,
-    1,
-    40 * 1024 - 1,
-    40 * 1024,
-    40 * 1024 + 1,
-    64 * 1024 + 1,
-    9 * 40 * 1024,
-    20_000_003,
-];
+const SIZES: [usize; 8] =
+    [0, 1, 40 * 1024 - 1, 40 * 1024, 40 * 1024 + 1, 64 * 1024 + 1, 9 * 40 * 1024, 20_000_003];
 
 fn content(size: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(size as u64);
@@ -41,11 +33,7 @@ async fn instance() -> Arc<dyn Instance> {
 }
 
 async fn moved(instance: &Arc<dyn Instance>, port: &FakePort, from: &str, to: &str) -> Result<(), String> {
-    let command = Transfer {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        ..Transfer::default()
-    };
+    let command = Transfer { from: from.to_owned(), to: to.to_owned(), ..Transfer::default() };
     let tell = |_: Progress| {};
     let done = transfer(&**instance, port, &command, &mut Meter::new(None, &tell)).await;
     done.map_err(|error| error.to_string())
@@ -62,41 +50,18 @@ async fn files_of_every_size_come_and_go_over_the_bus() {
     let (instance, port) = (instance().await, FakePort::default());
     for size in SIZES {
         let original = content(size);
-        port.offered
-            .lock()
-            .unwrap()
-            .insert("down".to_owned(), original.clone());
+        port.offered.lock().unwrap().insert("down".to_owned(), original.clone());
         port.received.lock().unwrap().clear();
-        moved(
-            &instance,
-            &port,
-            &format!("gftp://{REQUESTOR}/down"),
-            "container:/golem/resource/f",
-        )
-        .await
-        .unwrap();
-        assert!(
-            stored(&instance, "/golem/resource/f") == original,
-            "{size} bytes arrive"
-        );
-        moved(
-            &instance,
-            &port,
-            "container:/golem/resource/f",
-            &format!("gftp://{REQUESTOR}/up"),
-        )
-        .await
-        .unwrap();
-        assert!(
-            port.received.lock().unwrap()["up"].content() == original,
-            "{size} bytes are sent"
-        );
+        moved(&instance, &port, &format!("gftp://{REQUESTOR}/down"), "container:/golem/resource/f")
+            .await
+            .unwrap();
+        assert!(stored(&instance, "/golem/resource/f") == original, "{size} bytes arrive");
+        moved(&instance, &port, "container:/golem/resource/f", &format!("gftp://{REQUESTOR}/up"))
+            .await
+            .unwrap();
+        assert!(port.received.lock().unwrap()["up"].content() == original, "{size} bytes are sent");
     }
-    assert_eq!(
-        *port.flight.most.lock().unwrap(),
-        IN_FLIGHT,
-        "many at once, but not too many"
-    );
+    assert_eq!(*port.flight.most.lock().unwrap(), IN_FLIGHT, "many at once, but not too many");
 }
 
 #[tokio::test]
@@ -104,24 +69,10 @@ async fn a_shorter_file_replaces_a_longer_one() {
     let (instance, port) = (instance().await, FakePort::default());
     for size in [100_000, 10] {
         port.offered.lock().unwrap().insert("f".to_owned(), content(size));
-        moved(
-            &instance,
-            &port,
-            &format!("gftp://{REQUESTOR}/f"),
-            "container:///golem/f",
-        )
-        .await
-        .unwrap();
+        moved(&instance, &port, &format!("gftp://{REQUESTOR}/f"), "container:///golem/f").await.unwrap();
         assert_eq!(stored(&instance, "/golem/f").len(), size);
     }
-    moved(
-        &instance,
-        &port,
-        "container:/golem/f",
-        "container:/golem/work/copy",
-    )
-    .await
-    .unwrap();
+    moved(&instance, &port, "container:/golem/f", "container:/golem/work/copy").await.unwrap();
     assert_eq!(stored(&instance, "/golem/work/copy"), content(10));
 }
 
@@ -131,39 +82,15 @@ async fn what_cannot_be_moved_says_why() {
     instance.create("/golem/f").unwrap().write_all(b"x").unwrap();
     let up = &format!("gftp://{REQUESTOR}/up");
     for (from, to, words) in [
-        (
-            "container:/golem/none",
-            up.as_str(),
-            "`/golem/none` doesn't exist in the activity",
-        ),
+        ("container:/golem/none", up.as_str(), "`/golem/none` doesn't exist in the activity"),
         ("container:/golem", up, "no regular file"),
         ("container:golem/f", up, "expected container:/path"),
-        (
-            "ftp://host/f",
-            "container:/golem/g",
-            "`ftp://host/f` is no place for a file",
-        ),
+        ("ftp://host/f", "container:/golem/g", "`ftp://host/f` is no place for a file"),
         ("gftp://nobody/f", "container:/golem/g", "is no place for a file"),
-        (
-            &format!("gftp://{REQUESTOR}/"),
-            "container:/golem/g",
-            "is no place for a file",
-        ),
-        (
-            &format!("gftp://{REQUESTOR}/none"),
-            "container:/golem/g",
-            "endpoint address not found",
-        ),
-        (
-            "container:/golem/f",
-            &format!("gftp://{REQUESTOR}/refusing"),
-            "IntegrityError: wrong hash",
-        ),
-        (
-            "http://127.0.0.1:1/f",
-            "container:/golem/g",
-            "error sending request",
-        ),
+        (&format!("gftp://{REQUESTOR}/"), "container:/golem/g", "is no place for a file"),
+        (&format!("gftp://{REQUESTOR}/none"), "container:/golem/g", "endpoint address not found"),
+        ("container:/golem/f", &format!("gftp://{REQUESTOR}/refusing"), "IntegrityError: wrong hash"),
+        ("http://127.0.0.1:1/f", "container:/golem/g", "error sending request"),
     ] {
         let error = moved(&instance, &port, from, to).await.unwrap_err();
         assert!(error.contains(words), "{from} -> {to}: {error}");
@@ -175,13 +102,8 @@ async fn what_cannot_be_moved_says_why() {
         ..Transfer::default()
     };
     let tell = |_: Progress| {};
-    let error = transfer(&*instance, &port, &packed, &mut Meter::new(None, &tell))
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("archives are not supported"),
-        "{error}"
-    );
+    let error = transfer(&*instance, &port, &packed, &mut Meter::new(None, &tell)).await.unwrap_err();
+    assert!(error.to_string().contains("archives are not supported"), "{error}");
 }
 
 /// A server that has `/file`, takes `/put`, refuses `/refused`, and says 404 for the rest.
@@ -196,10 +118,7 @@ async fn web(file: Vec<u8>) -> (String, Arc<Mutex<Vec<u8>>>, AbortOnDropHandle<(
                 *store.lock().unwrap() = body.to_vec();
             }),
         )
-        .route(
-            "/refused",
-            axum::routing::put(|_: axum::body::Bytes| async { http::StatusCode::FORBIDDEN }),
-        )
+        .route("/refused", axum::routing::put(|_: axum::body::Bytes| async { http::StatusCode::FORBIDDEN }))
         .fallback(|| async { (http::StatusCode::NOT_FOUND, "no such page") })
         .layer(axum::extract::DefaultBodyLimit::disable());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -216,22 +135,14 @@ async fn files_come_from_the_web_and_go_there() {
     let (instance, port) = (instance().await, FakePort::default());
     let original = content(3_000_001);
     let (url, taken, _server) = web(original.clone()).await;
-    moved(&instance, &port, &format!("{url}/file"), "container:/golem/f")
-        .await
-        .unwrap();
+    moved(&instance, &port, &format!("{url}/file"), "container:/golem/f").await.unwrap();
     assert!(stored(&instance, "/golem/f") == original);
-    moved(&instance, &port, "container:/golem/f", &format!("{url}/put"))
-        .await
-        .unwrap();
+    moved(&instance, &port, "container:/golem/f", &format!("{url}/put")).await.unwrap();
     assert!(*taken.lock().unwrap() == original);
-    let refused = moved(&instance, &port, "container:/golem/f", &format!("{url}/refused"))
-        .await
-        .unwrap_err();
+    let refused = moved(&instance, &port, "container:/golem/f", &format!("{url}/refused")).await.unwrap_err();
     assert!(refused.contains("refused the file: status 403"), "{refused}");
     // The real exe-unit calls this a success, and so do we.
-    moved(&instance, &port, &format!("{url}/none"), "container:/golem/g")
-        .await
-        .unwrap();
+    moved(&instance, &port, &format!("{url}/none"), "container:/golem/g").await.unwrap();
     assert_eq!(stored(&instance, "/golem/g"), b"no such page");
 }
 
@@ -239,20 +150,12 @@ async fn files_come_from_the_web_and_go_there() {
 async fn a_script_moves_files_past_its_programs_and_tells_how_far_it_is() {
     let stand = Stand::ready(&ProcessRuntime::default()).await;
     let original = content(100_000);
-    stand
-        .port
-        .offered
-        .lock()
-        .unwrap()
-        .insert("in".to_owned(), original.clone());
+    stand.port.offered.lock().unwrap().insert("in".to_owned(), original.clone());
     let command = |from: &str, to: &str| {
         Command::Transfer(Transfer {
             from: from.to_owned(),
             to: to.to_owned(),
-            progress: Some(ProgressArgs {
-                update_interval: None,
-                update_step: Some(50_000),
-            }),
+            progress: Some(ProgressArgs { update_interval: None, update_step: Some(50_000) }),
             ..Transfer::default()
         })
     };
@@ -266,11 +169,7 @@ async fn a_script_moves_files_past_its_programs_and_tells_how_far_it_is() {
         .await;
     let results = stand.all(&batch).await;
     let outcomes: Vec<Outcome> = results.iter().map(|result| result.result).collect();
-    assert_eq!(
-        outcomes,
-        [Outcome::Ok, Outcome::Ok, Outcome::Ok, Outcome::Error],
-        "{results:?}"
-    );
+    assert_eq!(outcomes, [Outcome::Ok, Outcome::Ok, Outcome::Ok, Outcome::Error], "{results:?}");
     let message = results[3].message.as_deref().unwrap();
     assert_eq!(
         message,
@@ -287,10 +186,7 @@ async fn a_script_moves_files_past_its_programs_and_tells_how_far_it_is() {
             _ => None,
         })
         .collect();
-    assert_eq!(
-        progress,
-        [(0, (81_920, Some(100_000))), (1, (100_000, Some(100_000)))]
-    );
+    assert_eq!(progress, [(0, (81_920, Some(100_000))), (1, (100_000, Some(100_000)))]);
     stand.unit.stop(None).await;
 }
 
@@ -316,10 +212,7 @@ fn chunks_are_full_however_pieces_come() {
 fn answers_are_read_whichever_way_they_are_written() {
     let json = BusValue::Json(serde_json::json!({"fileSize": 7, "content": [1, 2, 255], "bad": [256]}));
     assert_eq!(field(&json, "fileSize").and_then(|size| whole(&size)), Some(7));
-    assert_eq!(
-        field(&json, "content").and_then(bytes),
-        Some(Bytes::from_static(&[1, 2, 255]))
-    );
+    assert_eq!(field(&json, "content").and_then(bytes), Some(Bytes::from_static(&[1, 2, 255])));
     assert_eq!(field(&json, "bad").and_then(bytes), None);
     assert_eq!(field(&json, "none"), None);
     assert_eq!(bytes(BusValue::Bytes(vec![1])), Some(Bytes::from_static(&[1])));

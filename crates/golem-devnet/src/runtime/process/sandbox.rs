@@ -178,6 +178,11 @@ impl Sandbox {
         !ended(&self.init_fd, Duration::ZERO)
     }
 
+    /// Folders of the host that commands can change, against the plan: some kernels don't let a mount be made read-only.
+    pub(super) fn writable(&self) -> Vec<PathBuf> {
+        mounts::writable(self.init.as_raw_nonzero().get())
+    }
+
     /// A command that runs the program inside, in its working folder.
     pub(super) fn enter(&self, program: &str, args: &[String]) -> Command {
         let mut command = Command::new(&self.tools.nsenter);

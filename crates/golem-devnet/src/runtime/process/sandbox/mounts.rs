@@ -1,6 +1,7 @@
 //! What the root of an activity is put together from: folders, links, and a table of mounts in the form of fstab(5),
 //! which one call of `mount` carries out.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
@@ -71,6 +72,22 @@ pub(super) fn prepare(folder: &mut Folder, deployment: &Deployment) -> Result<Pa
     let fstab = folder.outer().join("fstab");
     fs::write(&fstab, table).map_err(RuntimeError::Folder)?;
     Ok(fstab)
+}
+
+/// Mounts of a sandbox, seen by its first process, that are neither read-only nor its own.
+pub(super) fn writable(init: i32) -> Vec<PathBuf> {
+    writable_in(&fs::read(format!("/proc/{init}/mountinfo")).unwrap_or_default())
+}
+
+fn writable_in(table: &[u8]) -> Vec<PathBuf> {
+    // Of several on one spot the last covers the others.
+    let mounts = table.split(|byte| *byte == b'\n').filter_map(Mount::parse);
+    let visible: BTreeMap<PathBuf, String> = mounts.map(|mount| (mount.path, mount.flags)).collect();
+    let foreign = visible.into_iter().filter(|(path, flags)| {
+        let own = top(path).is_none_or(|name| OWN.iter().any(|own| name == *own));
+        !own && path != Path::new("/var/tmp") && !flags.contains(",ro")
+    });
+    foreign.map(|(path, _)| path).collect()
 }
 
 /// `/tmp`, `/var/tmp`, `/dev`, `/sys` and `/proc`.
@@ -297,6 +314,14 @@ mod tests {
         assert_eq!(mount.flags, ",nosuid,nodev,relatime");
         assert!(Mount::parse(b"").is_none());
         assert!(Mount::parse(b"28 27 0:25 / /net rw,relatime shared:1 - autofs auto rw").is_none());
+    }
+
+    #[test]
+    fn what_stays_writable_is_found() {
+        let table = b"1 0 8:1 /a / rw - ext4 d rw\n2 1 8:1 /usr /usr ro,relatime - ext4 d rw\n\
+            3 1 8:1 /srv /srv rw,nosuid - ext4 d rw\n4 1 0:5 /null /dev/null rw - devtmpfs d rw\n\
+            7 1 8:1 /c /opt rw - ext4 d rw\n8 1 8:1 /c /opt ro - ext4 d rw\n5 1 8:1 /t /var/tmp rw - ext4 d rw\n6 1 8:1 /v /var/disk rw - ext4 d rw\n";
+        assert_eq!(writable_in(table), [Path::new("/srv"), Path::new("/var/disk")]);
     }
 
     #[test]

@@ -1,0 +1,578 @@
+//! A market in miniature: answers a run's effects, late, in another order, or wrongly, as a seeded die says.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+use yagna_api::market::{
+    Agreement, AgreementDemand, AgreementOffer, AgreementState, NewDemand, Proposal, ProposalState, Reason,
+    Terminator,
+};
+use yagna_api::payment::{BillStatus, DebitNote, Decoration, Invoice};
+use yagna_api::properties::name;
+use yagna_api::time::{after, between};
+use yagna_api::{
+    ActivityId, AgreementId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId, OfferId, Properties, ProposalId,
+    Timestamp,
+};
+
+use crate::caps::PriceCaps;
+use crate::event::{
+    AttemptFailure, Bill, Event, EventKind, FailureKind, RentalId, RunEnd, StopReason, TaskOutput,
+};
+use crate::payload::Payload;
+use crate::pricing::Pricing;
+use crate::run::{Effect, Input, Run, RunConfig};
+use crate::terms::TermsPolicy;
+
+/// How often each thing goes wrong, from 0 (never) to 1 (always).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Faults {
+    pub(super) dear: f64,
+    pub(super) absent: f64,
+    pub(super) malformed: f64,
+    pub(super) refuses: f64,
+    pub(super) never_approves: f64,
+    pub(super) vanishes: f64,
+    pub(super) fails: f64,
+    pub(super) terminates: f64,
+    pub(super) overbills: f64,
+    pub(super) never_invoices: f64,
+    pub(super) daemon: f64,
+    pub(super) repeats: f64,
+    pub(super) poisoned: Option<u64>,
+}
+
+impl Faults {
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn any() -> impl Strategy<Value = Self> {
+        let chance = || prop_oneof![3 => Just(0.0), 2 => 0.0..0.5, 1 => 0.5..1.0];
+        prop::collection::vec(chance(), 12).prop_map(|p| Self {
+            dear: p[0],
+            absent: p[1],
+            malformed: p[2],
+            refuses: p[3],
+            never_approves: p[4],
+            vanishes: p[5] * 0.3,
+            fails: p[6],
+            terminates: p[7] * 0.3,
+            overbills: p[8],
+            never_invoices: p[9],
+            daemon: p[10] * 0.5,
+            repeats: p[11],
+            poisoned: None,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Deal {
+    provider: NodeId,
+    agreement: AgreementId,
+    activity: Option<ActivityId>,
+    opened: Option<Timestamp>,
+    running: bool,
+    n_notes: u32,
+}
+
+pub(super) struct World {
+    run: Run,
+    now: Timestamp,
+    chance: fastrand::Rng,
+    faults: Faults,
+    budget: Glm,
+    to_load: usize,
+    n_loaded: u64,
+    coming: BTreeMap<(Timestamp, u64), Input>,
+    next: u64,
+    deals: HashMap<RentalId, Deal>,
+    demand: Option<DemandId>,
+    offers: HashMap<ProposalId, NodeId>,
+    owed: HashMap<Bill, Glm>,
+    accepting: HashMap<Bill, Glm>,
+    pub(super) accepted_bills: Vec<(Glm, Glm)>,
+    pub(super) events: Vec<Event>,
+    ended_tasks: HashSet<u64>,
+    idle: HashMap<RentalId, bool>,
+}
+
+impl World {
+    pub(super) const RETRIES: u32 = 2;
+    const PROVIDERS: u8 = 6;
+    const WORKERS: u32 = 3;
+    const PLATFORM: &'static str = "erc20-hoodi-tglm";
+
+    pub(super) fn new(seed: u64, tasks: usize, faults: Faults) -> Self {
+        Self::build(seed, tasks, faults, "1".parse().unwrap())
+    }
+
+    pub(super) fn with_budget(self, budget: &str) -> Self {
+        Self::build(self.chance.get_seed(), self.to_load, self.faults, budget.parse().unwrap())
+    }
+
+    fn build(seed: u64, tasks: usize, faults: Faults, budget: Glm) -> Self {
+        let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
+        let config = RunConfig {
+            payload: Payload::default(),
+            subnet: Some("public".into()),
+            node_name: None,
+            terms: TermsPolicy::new(Self::PLATFORM),
+            accept_timeout: Duration::from_secs(120),
+            caps: PriceCaps { start: None, per_hour: Some("2".parse().unwrap()) },
+            workers: Self::WORKERS,
+            retries: Self::RETRIES,
+            budget,
+            expiration: Duration::from_secs(3600),
+            expected_use: Duration::from_secs(600),
+            selection_window: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(600),
+            idle_grace: Duration::from_secs(5),
+            stop_grace: Duration::from_secs(5),
+            settle_timeout: Duration::from_secs(60),
+            stop_horizon: Duration::from_secs(30),
+            explain_every: Duration::from_secs(30),
+        };
+        let decoration = Decoration {
+            properties: Properties::new().with(name::platform_address(Self::PLATFORM), "0x1"),
+            constraints: vec![format!("({}=*)", name::platform_address(Self::PLATFORM))],
+        };
+        let mut world = Self {
+            run: Run::new(config, decoration, now),
+            now,
+            chance: fastrand::Rng::with_seed(seed),
+            faults,
+            budget,
+            to_load: tasks,
+            n_loaded: 0,
+            coming: BTreeMap::new(),
+            next: 0,
+            deals: HashMap::new(),
+            demand: None,
+            offers: HashMap::new(),
+            owed: HashMap::new(),
+            accepting: HashMap::new(),
+            accepted_bills: Vec::new(),
+            events: Vec::new(),
+            ended_tasks: HashSet::new(),
+            idle: HashMap::new(),
+        };
+        world.give(Input::Tick);
+        world
+    }
+
+    pub(super) fn n_events(&self, is: impl Fn(&EventKind) -> bool) -> usize {
+        self.events.iter().filter(|event| is(&event.kind)).count()
+    }
+
+    pub(super) fn n_known(&self) -> u64 {
+        self.n_loaded
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.give(Input::Stop { why: StopReason::Cancelled });
+    }
+
+    pub(super) fn run_for(&mut self, time: Duration) {
+        let until = after(self.now, time);
+        while self.now < until && self.run.end().is_none() {
+            self.advance();
+        }
+    }
+
+    pub(super) fn run_to_end(&mut self) -> RunEnd {
+        for _ in 0..2_000_000 {
+            if let Some(end) = self.run.end() {
+                return end.clone();
+            }
+            self.advance();
+        }
+        panic!("the run doesn't end: {:?}", self.run);
+    }
+
+    /// Nothing runs that nobody would stop, and everything owed and asked for rightly was accepted.
+    pub(super) fn assert_nothing_left(&self) {
+        for (rental, deal) in &self.deals {
+            assert!(!deal.running, "{rental:?} still runs");
+        }
+        assert!(self.accepting.is_empty(), "bills were left half accepted");
+    }
+
+    fn roll(&mut self, chance: f64) -> bool {
+        chance > 0.0 && self.chance.f64() < chance
+    }
+
+    fn later(&mut self, seconds: f64, input: Input) {
+        let at = after(self.now, Duration::from_secs_f64(seconds));
+        self.next += 1;
+        self.coming.insert((at, self.next), input);
+    }
+
+    fn soon(&mut self, input: Input) {
+        let seconds = self.chance.f64() * 2.0;
+        self.later(seconds, input);
+    }
+
+    fn advance(&mut self) {
+        let tick = after(self.now, Duration::from_secs(1));
+        match self.coming.first_key_value() {
+            Some((&(at, place), _)) if at <= tick => {
+                self.now = self.now.max(at);
+                let input = self.coming.remove(&(at, place)).unwrap();
+                if self.chance.f64() < self.faults.repeats && !matches!(input, Input::Tasks { .. }) {
+                    self.give(input.clone());
+                }
+                self.give(input);
+            }
+            _ => {
+                self.now = tick;
+                self.send_notes();
+                self.give(Input::Tick);
+            }
+        }
+    }
+
+    fn give(&mut self, input: Input) {
+        let step = self.run.on(self.now, input);
+        for event in &step.events {
+            match &event.kind {
+                EventKind::TaskDone { attempt, .. } | EventKind::TaskFailed { attempt, .. } => {
+                    assert!(self.ended_tasks.insert(attempt.task.0), "{attempt:?} ended twice");
+                }
+                EventKind::BillAccepted { bill, amount, .. } => {
+                    self.accepted_bills.push((*amount, self.owed[bill]));
+                }
+                _ => {}
+            }
+        }
+        self.events.extend(step.events);
+        for effect in step.effects {
+            self.answer(effect);
+        }
+        self.check();
+    }
+
+    /// The invariants of a run, true after every step.
+    fn check(&self) {
+        assert!(self.run.promised() <= self.budget, "more is promised than the budget");
+        let exposed = self.run.exposed_within(self.now, Duration::ZERO);
+        assert!(exposed <= self.budget, "{exposed} GLM may be billed already");
+        assert!(self.run.n_live() <= Self::WORKERS as usize, "more deals than workers");
+    }
+
+    fn answer(&mut self, effect: Effect) {
+        match effect {
+            Effect::LoadTasks { most } => {
+                let n = self.to_load.min(most);
+                self.to_load -= n;
+                let from = self.n_loaded;
+                self.n_loaded += n as u64;
+                let data = (from..self.n_loaded).map(|n| json!(n)).collect();
+                self.later(0.0, Input::Tasks { data, exhausted: self.to_load == 0 });
+            }
+            Effect::Publish { expires, .. } => self.publish(expires),
+            Effect::Withdraw { demand } => {
+                if self.demand.as_ref() == Some(&demand) {
+                    self.demand = None;
+                }
+            }
+            Effect::Counter { demand, proposal, terms } => self.negotiate(&demand, &proposal, &terms),
+            Effect::RefuseProposal { .. } | Effect::RejectInvoice { .. } => {}
+            Effect::Sign { rental, proposal } => self.sign(rental, &proposal),
+            Effect::OpenActivity { rental, agreement } => self.open(rental, &agreement),
+            Effect::Assign { rental, tasks } => {
+                self.idle.insert(rental, false);
+                let lost = self.roll(self.faults.vanishes);
+                let mut time = 0.0;
+                for task in tasks {
+                    time += 1.0 + self.chance.f64() * 10.0;
+                    if lost {
+                        continue;
+                    }
+                    let fails = self.roll(self.faults.fails) || self.faults.poisoned == task.data.as_u64();
+                    let input = if fails {
+                        let failure = AttemptFailure {
+                            kind: FailureKind::CommandFailed,
+                            message: "no".into(),
+                            stderr: "no".into(),
+                        };
+                        Input::AttemptFailed { rental, attempt: task.attempt, failure }
+                    } else {
+                        let took = Duration::from_secs(1);
+                        Input::AttemptDone {
+                            rental,
+                            attempt: task.attempt,
+                            output: TaskOutput::default(),
+                            took,
+                        }
+                    };
+                    self.later(time, input);
+                }
+                let after_it = if lost {
+                    Input::WorkerEnded { rental, failure: Some("the activity is lost".into()) }
+                } else {
+                    Input::WorkerReady { rental, room: 1 + self.chance.usize(0..3) }
+                };
+                self.later(time + 0.1, after_it);
+            }
+            Effect::Close { rental, .. } => self.close(rental),
+            Effect::AcceptBill { bill, amount } => {
+                self.accepting.insert(bill.clone(), amount);
+                let failed = self.roll(self.faults.daemon);
+                self.accepting.remove(&bill);
+                let input = if failed {
+                    Input::BillFailed { bill, problem: "500".into() }
+                } else {
+                    Input::BillAccepted { bill }
+                };
+                self.soon(input);
+            }
+        }
+    }
+
+    fn node(n: u8) -> NodeId {
+        format!("0x{n:040x}").parse().unwrap()
+    }
+
+    fn offer(n: u8, dear: bool, malformed: bool) -> Properties {
+        let hour = if dear { 100.0 } else { 0.1 * f64::from(n + 1) };
+        let coefficients =
+            if malformed { json!(["free", null]) } else { json!([hour / 3600.0, 0.0, 0.001 * f64::from(n)]) };
+        Properties::new()
+            .with(name::NODE_NAME, format!("provider-{n}"))
+            .with(name::PRICING_MODEL, "linear")
+            .with(name::PRICING_COEFFICIENTS, coefficients)
+            .with(name::USAGE_VECTOR, json!([name::USAGE_DURATION, name::USAGE_CPU]))
+            .with(name::PAYMENT_SCHEME, "payu")
+            .with(name::CPU_THREADS, 1)
+            .with(name::ACCEPT_TIMEOUT, 240)
+            .with(name::platform_address(Self::PLATFORM), "0x2")
+    }
+
+    fn publish(&mut self, expires: Timestamp) {
+        if self.roll(self.faults.daemon) {
+            return self.soon(Input::PublishFailed { problem: "500".into() });
+        }
+        self.next += 1;
+        let demand = DemandId::new(format!("d{}", self.next));
+        self.demand = Some(demand.clone());
+        self.later(0.01, Input::Published { demand: demand.clone(), expires });
+        for n in 0..Self::PROVIDERS {
+            self.show(&demand, n);
+        }
+        if self.roll(self.faults.daemon * 0.5) {
+            self.later(30.0, Input::DemandLost { demand });
+        }
+    }
+
+    fn show(&mut self, demand: &DemandId, n: u8) {
+        if self.roll(self.faults.absent) {
+            return;
+        }
+        let (dear, malformed) = (self.roll(self.faults.dear), self.roll(self.faults.malformed));
+        let proposal = self.proposal(n, ProposalState::Initial, Self::offer(n, dear, malformed), None);
+        let time = 0.02 + self.chance.f64();
+        self.later(time, Input::Proposal { demand: demand.clone(), proposal: Box::new(proposal) });
+    }
+
+    fn proposal(
+        &mut self,
+        n: u8,
+        state: ProposalState,
+        properties: Properties,
+        answers: Option<ProposalId>,
+    ) -> Proposal {
+        self.next += 1;
+        let proposal_id = ProposalId::new(format!("R-{}", self.next));
+        self.offers.insert(proposal_id.clone(), Self::node(n));
+        Proposal {
+            proposal_id,
+            issuer_id: Self::node(n),
+            state,
+            properties,
+            constraints: "()".into(),
+            timestamp: self.now,
+            prev_proposal_id: answers,
+        }
+    }
+
+    fn negotiate(&mut self, demand: &DemandId, proposal: &ProposalId, terms: &NewDemand) {
+        assert_eq!(terms.properties.text(name::CHOSEN_PLATFORM), Some(Self::PLATFORM));
+        if self.roll(self.faults.daemon) {
+            return self.soon(Input::CounterFailed { proposal: proposal.clone(), problem: "500".into() });
+        }
+        self.next += 1;
+        let ours = ProposalId::new(format!("R-ours-{}", self.next));
+        self.soon(Input::Countered { proposal: proposal.clone(), ours: ours.clone() });
+        let node = self.offers[proposal].clone();
+        if self.roll(self.faults.refuses) {
+            let reason = Some(Reason::new("No capacity available"));
+            return self.soon(Input::Rejected { ours, reason });
+        }
+        let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == node).unwrap();
+        let draft = self.proposal(n, ProposalState::Draft, Self::offer(n, false, false), Some(ours));
+        self.soon(Input::Proposal { demand: demand.clone(), proposal: Box::new(draft) });
+    }
+
+    fn sign(&mut self, rental: RentalId, proposal: &ProposalId) {
+        let provider = self.offers[proposal].clone();
+        let agreement = AgreementId::new(format!("a{}", rental.0));
+        if self.roll(self.faults.daemon) {
+            return self.soon(Input::NotApproved { rental, reason: "500".into() });
+        }
+        self.later(0.1, Input::AgreementCreated { rental, agreement: agreement.clone() });
+        if self.roll(self.faults.never_approves) {
+            return self.later(60.0, Input::NotApproved { rental, reason: "no answer within 60 s".into() });
+        }
+        let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
+        let approved = Agreement {
+            agreement_id: agreement.clone(),
+            demand: AgreementDemand {
+                properties: Properties::new().with(name::ACCEPT_TIMEOUT, 120),
+                constraints: "()".into(),
+                demand_id: DemandId::new("d"),
+                requestor_id: Self::node(99),
+                timestamp: self.now,
+            },
+            offer: AgreementOffer {
+                properties: Self::offer(n, false, false),
+                constraints: "()".into(),
+                offer_id: OfferId::new("o"),
+                provider_id: provider.clone(),
+                timestamp: self.now,
+            },
+            valid_to: after(self.now, Duration::from_secs(120)),
+            approved_date: Some(self.now),
+            state: AgreementState::Approved,
+            timestamp: self.now,
+            app_session_id: None,
+            proposed_signature: None,
+            approved_signature: None,
+            committed_signature: None,
+        };
+        let deal = Deal { provider, agreement, activity: None, opened: None, running: true, n_notes: 0 };
+        self.deals.insert(rental, deal);
+        self.later(0.2, Input::Approved { rental, agreement: Box::new(approved) });
+    }
+
+    fn open(&mut self, rental: RentalId, agreement: &Agreement) {
+        let activity = ActivityId::new(format!("act{}", rental.0));
+        let terminates = self.roll(self.faults.terminates);
+        if self.roll(self.faults.vanishes) {
+            let failure = Some("no activity within 60 s".to_owned());
+            return self.later(60.0, Input::WorkerEnded { rental, failure });
+        }
+        let now = self.now;
+        let deal = self.deals.get_mut(&rental).unwrap();
+        deal.activity = Some(activity.clone());
+        deal.opened = Some(now);
+        self.later(1.0, Input::ActivityCreated { rental, activity });
+        self.later(3.0, Input::WorkerReady { rental, room: 1 });
+        if terminates {
+            let time = 2.0 + self.chance.f64() * 60.0;
+            let agreement = agreement.agreement_id.clone();
+            let reason = Some(Reason::new("shutting down"));
+            self.later(time, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
+        }
+    }
+
+    /// What the deal's provider may rightly ask for by now.
+    fn due(&self, deal: &Deal) -> (Vec<f64>, Glm) {
+        let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == deal.provider).unwrap();
+        let pricing = Pricing::read(&Self::offer(n, false, false)).unwrap();
+        let age = deal.opened.map_or(0.0, |opened| between(opened, self.now).as_secs_f64());
+        let usage = vec![age, age * 0.5];
+        let due = Glm::from_decimal_rounding_down(pricing.cost(&usage).unwrap()).unwrap();
+        (usage, due)
+    }
+
+    /// Every provider sends a debit note each 30 seconds.
+    fn send_notes(&mut self) {
+        let mut rentals: Vec<_> = self.deals.keys().copied().collect();
+        rentals.sort_unstable();
+        for rental in rentals {
+            let deal = &self.deals[&rental];
+            let Some(opened) = deal.opened else { continue };
+            if !deal.running || between(opened, self.now).as_secs() / 30 <= u64::from(deal.n_notes) {
+                continue;
+            }
+            let (usage, due) = self.due(deal);
+            let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
+            let Some(activity_id) = deal.activity.clone() else {
+                continue;
+            };
+            self.deals.get_mut(&rental).unwrap().n_notes += 1;
+            let asked = self.asked(due);
+            self.next += 1;
+            let note = DebitNote {
+                debit_note_id: DebitNoteId::new(format!("n{}", self.next)),
+                issuer_id,
+                recipient_id: Self::node(99),
+                payee_addr: "0x2".into(),
+                payer_addr: "0x1".into(),
+                payment_platform: Self::PLATFORM.into(),
+                previous_debit_note_id: None,
+                timestamp: self.now,
+                agreement_id,
+                activity_id,
+                total_amount_due: asked,
+                usage_counter_vector: Some(json!(usage)),
+                payment_due_date: None,
+                status: BillStatus::Received,
+            };
+            self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
+            self.soon(Input::DebitNote(Box::new(note)));
+        }
+    }
+
+    fn asked(&mut self, due: Glm) -> Glm {
+        if self.roll(self.faults.overbills) {
+            due.checked_add(due).unwrap().checked_add("0.5".parse().unwrap()).unwrap()
+        } else {
+            due
+        }
+    }
+
+    fn close(&mut self, rental: RentalId) {
+        let Some(deal) = self.deals.get_mut(&rental) else {
+            return;
+        };
+        deal.running = false;
+        let deal = &self.deals[&rental];
+        let (usage, due) = self.due(deal);
+        let had_activity = deal.activity.is_some();
+        let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
+        let activity_ids: Vec<_> = deal.activity.iter().cloned().collect();
+        self.later(1.0, Input::Closed { rental, usage: had_activity.then_some(usage), failure: None });
+        if !had_activity || self.roll(self.faults.never_invoices) {
+            return;
+        }
+        let amount = self.asked(due);
+        self.next += 1;
+        let invoice = Invoice {
+            invoice_id: InvoiceId::new(format!("i{}", self.next)),
+            issuer_id,
+            recipient_id: Self::node(99),
+            payee_addr: "0x2".into(),
+            payer_addr: "0x1".into(),
+            payment_platform: Self::PLATFORM.into(),
+            timestamp: self.now,
+            agreement_id,
+            activity_ids,
+            amount,
+            payment_due_date: after(self.now, Duration::from_secs(86_400)),
+            status: BillStatus::Received,
+        };
+        self.owed.insert(Bill::Invoice(invoice.invoice_id.clone()), due);
+        let time = 1.1 + self.chance.f64() * 5.0;
+        self.later(time, Input::Invoice(Box::new(invoice)));
+        if let Some(demand) = self.demand.clone() {
+            let provider = self.deals[&rental].provider.clone();
+            let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
+            self.show(&demand, n);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Activities: the handshake with the provider, and what it reports of them.
+//!
+//! What an exe-unit does is the provider's business; here calls are passed to it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use yagna_api::activity::{
+    ActivityState, ActivityUsage, CommandResult, Script, State as ActivityStage, StatePair,
+};
+use yagna_api::market::AgreementState;
+use yagna_api::{ActivityId, AgreementId, BatchId, NodeId, Timestamp};
+
+use super::negotiation::{Side, is_hex};
+use super::refusal::Refusal;
+use super::world::{State, World};
+use crate::port::{ActivityEvent, ActivityEventKind, ExeUnitService};
+
+/// What the REST call itself waits longer than it lets the provider.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// All activities.
+#[derive(Debug, Default)]
+pub(crate) struct Activities(pub(crate) HashMap<ActivityId, ActivityRecord>);
+
+#[derive(Debug)]
+pub(crate) struct ActivityRecord {
+    pub(crate) agreement: AgreementId,
+    pub(crate) requestor: NodeId,
+    pub(crate) provider: NodeId,
+    pub(crate) state: ActivityState,
+    pub(crate) usage: Option<ActivityUsage>,
+    pub(crate) created: Timestamp,
+    pub(crate) unit: Option<Arc<dyn ExeUnitService>>,
+    /// Destruction has been asked for.
+    destroying: bool,
+    wake: Arc<Notify>,
+}
+
+impl ActivityRecord {
+    fn is_over(&self) -> bool {
+        self.state.state.0 == ActivityStage::Terminated
+    }
+}
+
+impl World {
+    /// Creates an activity and waits for its provider to say that it is there.
+    pub(crate) async fn create_activity(
+        &self,
+        caller: &NodeId,
+        agreement: &AgreementId,
+        wait: Duration,
+    ) -> Result<ActivityId, Refusal> {
+        let (id, wake) = self.with(|state| state.begin_activity(caller, agreement))?;
+        let look = |state: &mut State| {
+            let record = &state.activities.0[&id];
+            let state = &record.state;
+            match state.state.0 {
+                ActivityStage::New => None,
+                ActivityStage::Terminated => Some(Err(Refusal::new(
+                    500,
+                    format!(
+                        "Service error: Activity {id} was abruptly terminated. Reason: {}, message: {}",
+                        state.reason.as_deref().unwrap_or("None"),
+                        state.error_message.as_deref().unwrap_or("None"),
+                    ),
+                ))),
+                _ => Some(Ok(id.clone())),
+            }
+        };
+        let deadline = Instant::now() + wait;
+        if let Some(answer) = self
+            .wait(&wake, deadline, self.0.delays.activity_poll, look)
+            .await
+        {
+            answer
+        } else {
+            self.with(|state| state.ask_destruction(&id));
+            Err(Refusal::timeout())
+        }
+    }
+
+    /// Ends an activity and waits for its provider to say that it has ended.
+    pub(crate) async fn destroy_activity(
+        &self,
+        caller: &NodeId,
+        id: &ActivityId,
+        wait: Duration,
+    ) -> Result<(), Refusal> {
+        let wake = self.with(|state| {
+            let record = state.own_activity(caller, id)?;
+            let wake = Arc::clone(&record.wake);
+            state.ask_destruction(id);
+            Ok::<_, Refusal>(wake)
+        })?;
+        let look = |state: &mut State| state.activities.0[id].is_over().then_some(());
+        let deadline = Instant::now() + wait;
+        self.wait(&wake, deadline, self.0.delays.activity_poll, look)
+            .await
+            .ok_or_else(Refusal::timeout)
+    }
+
+    /// Sends a script to the exe-unit.
+    pub(crate) async fn exec(
+        &self,
+        caller: &NodeId,
+        id: &ActivityId,
+        script: Script,
+        wait: Duration,
+    ) -> Result<BatchId, Refusal> {
+        let (unit, batch) = self.with(|state| {
+            let unit = state.unit(caller, id, "Exec")?;
+            Ok::<_, Refusal>((unit, BatchId::new(state.hex(32))))
+        })?;
+        let Some(unit) = unit else {
+            return Err(silence(wait).await);
+        };
+        match tokio::time::timeout(wait + MARGIN, unit.exec(batch.clone(), script)).await {
+            Ok(answer) => answer.map(|()| batch).map_err(Refusal::from),
+            Err(_) => Err(Refusal::timeout()),
+        }
+    }
+
+    /// A batch's results so far, once it or the command named is done, or the time is over.
+    pub(crate) async fn results(
+        &self,
+        caller: &NodeId,
+        id: &ActivityId,
+        batch: &BatchId,
+        wait: Duration,
+        command: Option<u32>,
+    ) -> Result<Vec<CommandResult>, Refusal> {
+        let unit = self.with(|state| state.unit(caller, id, "GetExecBatchResults"))?;
+        let Some(unit) = unit else {
+            return Err(silence(wait).await);
+        };
+        match tokio::time::timeout(wait + MARGIN, unit.results(batch, wait, command)).await {
+            Ok(answer) => answer.map_err(Refusal::from),
+            Err(_) => Err(Refusal::timeout()),
+        }
+    }
+}
+
+/// What a daemon answers when the other one is frozen: nothing, until its own patience ends.
+async fn silence(wait: Duration) -> Refusal {
+    tokio::time::sleep(wait + MARGIN).await;
+    Refusal::timeout()
+}
+
+impl State {
+    /// An activity of the caller's as requestor.
+    pub(crate) fn own_activity(&self, caller: &NodeId, id: &ActivityId) -> Result<&ActivityRecord, Refusal> {
+        let record = self.activities.0.get(id).ok_or_else(|| {
+            Refusal::new(
+                500,
+                format!("DAO error: Not found: agreement id for activity: {id}"),
+            )
+        })?;
+        if record.requestor == *caller {
+            Ok(record)
+        } else {
+            Err(Refusal::new(
+                403,
+                format!(
+                    "Forbidden: caller: {caller} is not authorized: {}",
+                    record.requestor
+                ),
+            ))
+        }
+    }
+
+    /// The exe-unit of an activity; `None` when its node is frozen.
+    pub(crate) fn unit(
+        &self,
+        caller: &NodeId,
+        id: &ActivityId,
+        message: &str,
+    ) -> Result<Option<Arc<dyn ExeUnitService>>, Refusal> {
+        let record = self.own_activity(caller, id)?;
+        if self.is_frozen(&record.provider) {
+            return Ok(None);
+        }
+        record.unit.clone().map(Some).ok_or_else(|| {
+            Refusal::new(
+                500,
+                format!(
+                    "GSB error: Remote service at `/net/{}/exeunit/{id}/{message}` error: GSB failure: Bad request: \
+                     endpoint address not found",
+                    record.provider
+                ),
+            )
+        })
+    }
+
+    /// The provider reports a state.
+    pub(crate) fn set_activity_state(
+        &mut self,
+        provider: &NodeId,
+        id: &ActivityId,
+        state: ActivityState,
+    ) -> Result<(), Refusal> {
+        let record = self.provided_activity(provider, id)?;
+        // What has ended stays so: a late report of a running exe-unit changes nothing.
+        if !record.is_over() {
+            record.state = state;
+        }
+        record.wake.notify_waiters();
+        Ok(())
+    }
+
+    /// The provider reports usage.
+    pub(crate) fn set_activity_usage(
+        &mut self,
+        provider: &NodeId,
+        id: &ActivityId,
+        usage: ActivityUsage,
+    ) -> Result<(), Refusal> {
+        self.provided_activity(provider, id)?.usage = Some(usage);
+        Ok(())
+    }
+
+    /// An activity that this node provides.
+    pub(crate) fn provided_activity(
+        &mut self,
+        provider: &NodeId,
+        id: &ActivityId,
+    ) -> Result<&mut ActivityRecord, Refusal> {
+        self.activities
+            .0
+            .get_mut(id)
+            .filter(|record| record.provider == *provider)
+            .ok_or_else(|| Refusal::new(404, format!("Not found: agreement id for activity: {id}")))
+    }
+
+    fn begin_activity(
+        &mut self,
+        caller: &NodeId,
+        agreement: &AgreementId,
+    ) -> Result<(ActivityId, Arc<Notify>), Refusal> {
+        if !is_hex(agreement.as_str(), 64) {
+            let problem = if agreement.as_str().bytes().all(|b| b.is_ascii_hexdigit()) {
+                "has invalid length"
+            } else {
+                "contains non hexadecimal characters"
+            };
+            return Err(Refusal::new(
+                500,
+                format!("Service error: Id [{agreement}] {problem}."),
+            ));
+        }
+        let record = self
+            .agreements
+            .0
+            .get(agreement)
+            .filter(|record| record.side(caller) == Some(Side::Requestor));
+        let record =
+            record.ok_or_else(|| Refusal::new(404, format!("Not found: Agreement id: {agreement}")))?;
+        let stage = record.state(self.now);
+        if stage != AgreementState::Approved {
+            return Err(Refusal::new(
+                400,
+                format!("Bad request: Agreement {agreement} is not Approved. Current state: {stage:?}"),
+            ));
+        }
+        let provider = record.provider.clone();
+        let id = ActivityId::new(self.hex(32));
+        let wake = Arc::<Notify>::default();
+        let record = ActivityRecord {
+            agreement: agreement.clone(),
+            requestor: caller.clone(),
+            provider,
+            state: ActivityState {
+                state: StatePair(ActivityStage::New, None),
+                reason: None,
+                error_message: None,
+            },
+            usage: None,
+            created: self.now,
+            unit: None,
+            destroying: false,
+            wake: Arc::clone(&wake),
+        };
+        self.activities.0.insert(id.clone(), record);
+        if let Some(agreement) = self.agreements.0.get_mut(agreement) {
+            agreement.activities.push(id.clone());
+        }
+        self.tell_activity(&id, ActivityEventKind::Create);
+        Ok((id, wake))
+    }
+
+    fn ask_destruction(&mut self, id: &ActivityId) {
+        let Some(record) = self.activities.0.get_mut(id) else {
+            return;
+        };
+        if !record.is_over() && !std::mem::replace(&mut record.destroying, true) {
+            self.tell_activity(id, ActivityEventKind::Destroy);
+        }
+    }
+
+    fn tell_activity(&mut self, id: &ActivityId, kind: ActivityEventKind) {
+        let at = self.stamp();
+        let record = &self.activities.0[id];
+        let (provider, agreement) = (record.provider.clone(), record.agreement.clone());
+        let node = self.node(&provider);
+        node.activity_log.push(
+            at,
+            ActivityEvent {
+                event_date: at,
+                activity: id.clone(),
+                agreement,
+                kind,
+            },
+        );
+        node.activity_wake.notify_waiters();
+    }
+}

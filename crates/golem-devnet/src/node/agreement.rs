@@ -1,0 +1,396 @@
+//! Agreements: all states, who may move them, and the events that tell of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use yagna_api::market::{
+    Agreement, AgreementDemand, AgreementEventKind, AgreementOffer, AgreementState, ProposalState, Reason,
+    Terminated, Terminator,
+};
+use yagna_api::{ActivityId, AgreementId, AppSessionId, DemandId, NodeId, OfferId, Timestamp};
+
+use super::market::OfferItem;
+use super::matching::Sheet;
+use super::negotiation::Side;
+use super::refusal::Refusal;
+use super::world::State;
+
+/// All agreements.
+#[derive(Debug, Default)]
+pub(crate) struct Agreements(pub(crate) HashMap<AgreementId, AgreementRecord>);
+
+#[derive(Debug)]
+pub(crate) struct AgreementRecord {
+    pub(crate) requestor: NodeId,
+    pub(crate) provider: NodeId,
+    pub(crate) demand: DemandId,
+    pub(crate) offer: OfferId,
+    pub(crate) demand_sheet: Arc<Sheet>,
+    pub(crate) offer_sheet: Arc<Sheet>,
+    pub(crate) created: Timestamp,
+    pub(crate) valid_to: Timestamp,
+    pub(crate) approved: Option<Timestamp>,
+    /// As last moved; see [`AgreementRecord::state`] for expiry.
+    pub(crate) moved_to: AgreementState,
+    pub(crate) requestor_session: Option<AppSessionId>,
+    pub(crate) provider_session: Option<AppSessionId>,
+    pub(crate) ended: Option<(Timestamp, Terminated)>,
+    pub(crate) activities: Vec<ActivityId>,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// An agreement's event in one node's log.
+#[derive(Debug, Clone)]
+pub(crate) struct AgreementEntry {
+    pub(crate) agreement: AgreementId,
+    pub(crate) session: Option<AppSessionId>,
+    pub(crate) kind: AgreementEventKind,
+}
+
+impl AgreementRecord {
+    /// Where it stands: what isn't approved in time has expired.
+    pub(crate) fn state(&self, now: Timestamp) -> AgreementState {
+        match self.moved_to {
+            AgreementState::Proposal | AgreementState::Pending if self.valid_to < now => {
+                AgreementState::Expired
+            }
+            state => state,
+        }
+    }
+
+    /// Has it been sent to its provider?
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.moved_to != AgreementState::Proposal
+    }
+
+    /// The caller's side, if it has one.
+    pub(crate) fn side(&self, caller: &NodeId) -> Option<Side> {
+        if self.requestor == *caller {
+            Some(Side::Requestor)
+        } else if self.provider == *caller {
+            Some(Side::Provider)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn session(&self, side: Side) -> Option<&AppSessionId> {
+        match side {
+            Side::Requestor => self.requestor_session.as_ref(),
+            Side::Provider => self.provider_session.as_ref(),
+        }
+    }
+
+    /// The document as one side sees it.
+    pub(crate) fn document(&self, id: &AgreementId, side: Side, now: Timestamp) -> Agreement {
+        let signed = |yes: bool| yes.then(|| "NoSignature".to_owned());
+        Agreement {
+            agreement_id: id.clone(),
+            demand: AgreementDemand {
+                properties: self.demand_sheet.properties.clone(),
+                constraints: self.demand_sheet.constraints.clone(),
+                demand_id: self.demand.clone(),
+                requestor_id: self.requestor.clone(),
+                timestamp: self.created,
+            },
+            offer: AgreementOffer {
+                properties: self.offer_sheet.properties.clone(),
+                constraints: self.offer_sheet.constraints.clone(),
+                offer_id: self.offer.clone(),
+                provider_id: self.provider.clone(),
+                timestamp: self.created,
+            },
+            valid_to: self.valid_to,
+            approved_date: self.approved,
+            state: self.state(now),
+            timestamp: self.created,
+            app_session_id: self.session(side).cloned(),
+            proposed_signature: signed(self.is_confirmed()),
+            approved_signature: signed(self.approved.is_some()),
+            committed_signature: signed(self.approved.is_some()),
+        }
+    }
+}
+
+/// What a wait for approval finds.
+pub(crate) type Decision = Result<(), Refusal>;
+
+impl State {
+    /// An agreement of the caller's, and the caller's side of it.
+    pub(crate) fn own_agreement(
+        &self,
+        caller: &NodeId,
+        id: &AgreementId,
+    ) -> Result<(&AgreementRecord, Side), Refusal> {
+        self.agreements
+            .0
+            .get(id)
+            .and_then(|record| Some((record, record.side(caller)?)))
+            .ok_or_else(|| not_found(id))
+    }
+
+    /// Turns a provider's draft into an agreement.
+    pub(crate) fn create_agreement(
+        &mut self,
+        caller: &NodeId,
+        hash: &str,
+        valid_to: Timestamp,
+    ) -> Result<AgreementId, Refusal> {
+        let id = Side::Requestor.id(hash);
+        let Some(offer) = self
+            .market
+            .proposals
+            .get(hash)
+            .filter(|record| record.requestor == *caller)
+        else {
+            return Err(Refusal::new(
+                400,
+                format!("Can't create Agreement for Proposal [{id}]. Proposal [{id}] not found."),
+            ));
+        };
+        if offer.issuer == Side::Requestor {
+            return Err(Refusal::new(
+                400,
+                format!(
+                    "Can't create Agreement for an own Proposal [{id}]. You can promote only provider's Proposals to \
+                     Agreement."
+                ),
+            ));
+        }
+        let none = format!(
+            "Can't create Agreement for Proposal [{id}]. No negotiation with Provider took place. (You should counter \
+             Proposal at least one time)"
+        );
+        if offer.state == ProposalState::Initial {
+            return Err(Refusal::new(400, none));
+        }
+        if offer.agreement.is_some() {
+            return Err(Refusal::new(
+                409,
+                format!("Can't create second Agreement for Proposal [{id}]."),
+            ));
+        }
+        if offer.state == ProposalState::Rejected {
+            return Err(Refusal::new(
+                400,
+                format!("Can't create Agreement for rejected Proposal [{id}]."),
+            ));
+        }
+        if offer.countered {
+            return Err(Refusal::new(
+                400,
+                format!("Can't create Agreement for already countered Proposal [{id}]."),
+            ));
+        }
+        let demand = offer
+            .prev
+            .as_ref()
+            .and_then(|prev| self.market.proposals.get(prev));
+        let demand = demand.ok_or_else(|| Refusal::new(400, none))?;
+        let record = AgreementRecord {
+            requestor: offer.requestor.clone(),
+            provider: offer.provider.clone(),
+            demand: offer.demand.clone(),
+            offer: offer.offer.clone(),
+            demand_sheet: Arc::clone(&demand.sheet),
+            offer_sheet: Arc::clone(&offer.sheet),
+            created: self.now,
+            valid_to,
+            approved: None,
+            moved_to: AgreementState::Proposal,
+            requestor_session: None,
+            provider_session: None,
+            ended: None,
+            activities: Vec::new(),
+            wake: Arc::default(),
+        };
+        let agreement = AgreementId::new(self.hex(64));
+        if let Some(offer) = self.market.proposals.get_mut(hash) {
+            offer.state = ProposalState::Accepted;
+            offer.agreement = Some(agreement.clone());
+        }
+        self.node(caller).agreements.push(agreement.clone());
+        self.agreements.0.insert(agreement.clone(), record);
+        Ok(agreement)
+    }
+
+    /// Sends an agreement to its provider.
+    pub(crate) fn confirm_agreement(
+        &mut self,
+        caller: &NodeId,
+        id: &AgreementId,
+        session: Option<AppSessionId>,
+    ) -> Result<(), Refusal> {
+        let record = self.move_agreement(caller, id, Side::Requestor, AgreementState::Pending)?;
+        record.requestor_session = session;
+        let (offer, provider) = (record.offer.clone(), record.provider.clone());
+        self.node(&provider).agreements.push(id.clone());
+        self.queue_for_offer(&offer, OfferItem::Agreement(id.clone()));
+        Ok(())
+    }
+
+    /// The provider's decision, once there is one.
+    pub(crate) fn decision(&self, caller: &NodeId, id: &AgreementId) -> Option<Decision> {
+        let record = match self.own_agreement(caller, id) {
+            Ok((record, _)) => record,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        let shown = Side::Requestor.id(id.as_str());
+        Some(match record.state(self.now) {
+            AgreementState::Pending => return None,
+            AgreementState::Approved => Ok(()),
+            AgreementState::Rejected => Err(Refusal::new(410, "Rejected")),
+            AgreementState::Cancelled => Err(Refusal::new(410, "Cancelled")),
+            AgreementState::Expired => Err(Refusal::new(410, format!("Agreement [{shown}] expired."))),
+            AgreementState::Proposal => Err(Refusal::new(
+                400,
+                format!("Agreement [{shown}] should be confirmed, before waiting for approval."),
+            )),
+            AgreementState::Terminated => Err(Refusal::new(400, format!("Agreement [{shown}] terminated."))),
+        })
+    }
+
+    /// The provider agrees.
+    pub(crate) fn approve_agreement(
+        &mut self,
+        caller: &NodeId,
+        id: &AgreementId,
+        session: Option<AppSessionId>,
+    ) -> Result<(), Refusal> {
+        if self.own_agreement(caller, id)?.0.moved_to == AgreementState::Cancelled {
+            return Err(Refusal::new(410, "Cancelled"));
+        }
+        let now = self.now;
+        let record = self.move_agreement(caller, id, Side::Provider, AgreementState::Approved)?;
+        record.approved = Some(now);
+        record.provider_session = session;
+        self.tell_agreement(id, &AgreementEventKind::Approved);
+        Ok(())
+    }
+
+    /// The provider refuses.
+    pub(crate) fn reject_agreement(
+        &mut self,
+        caller: &NodeId,
+        id: &AgreementId,
+        reason: Option<Reason>,
+    ) -> Result<(), Refusal> {
+        self.move_agreement(caller, id, Side::Provider, AgreementState::Rejected)?;
+        self.tell_agreement(id, &AgreementEventKind::Rejected { reason });
+        Ok(())
+    }
+
+    /// The requestor takes back what it proposed.
+    pub(crate) fn cancel_agreement(
+        &mut self,
+        caller: &NodeId,
+        id: &AgreementId,
+        reason: Option<Reason>,
+    ) -> Result<(), Refusal> {
+        if self.own_agreement(caller, id)?.0.state(self.now) == AgreementState::Proposal {
+            let shown = Side::Requestor.id(id.as_str());
+            return Err(Refusal::new(
+                500,
+                format!("Protocol error: Agreement [{shown}] remote error: Agreement [{shown}] not found."),
+            ));
+        }
+        self.move_agreement(caller, id, Side::Requestor, AgreementState::Cancelled)?;
+        self.tell_agreement(id, &AgreementEventKind::Cancelled { reason });
+        Ok(())
+    }
+
+    /// Either side ends it. The offer is proposed anew to the demand it came from, while both live.
+    pub(crate) fn terminate_agreement(
+        &mut self,
+        caller: &NodeId,
+        id: &AgreementId,
+        reason: Option<Reason>,
+    ) -> Result<(), Refusal> {
+        let side = self.own_agreement(caller, id)?.1;
+        let record = self.move_agreement(caller, id, side, AgreementState::Terminated)?;
+        let (demand, offer) = (record.demand.clone(), record.offer.clone());
+        let terminator = match side {
+            Side::Requestor => Terminator::Requestor,
+            Side::Provider => Terminator::Provider,
+        };
+        let end = Terminated {
+            terminator,
+            signature: String::new(),
+            reason,
+        };
+        let at = self.tell_agreement(id, &AgreementEventKind::Terminated(end.clone()));
+        if let Some(record) = self.agreements.0.get_mut(id) {
+            record.ended = Some((at, end));
+        }
+        self.propose_initially(&demand, &offer);
+        Ok(())
+    }
+
+    fn move_agreement(
+        &mut self,
+        caller: &NodeId,
+        id: &AgreementId,
+        side: Side,
+        to: AgreementState,
+    ) -> Result<&mut AgreementRecord, Refusal> {
+        let now = self.now;
+        let record = self
+            .agreements
+            .0
+            .get_mut(id)
+            .filter(|record| record.side(caller) == Some(side));
+        let record = record.ok_or_else(|| not_found(id))?;
+        let from = record.state(now);
+        let allowed = match to {
+            AgreementState::Pending => from == AgreementState::Proposal,
+            AgreementState::Approved | AgreementState::Rejected | AgreementState::Cancelled => {
+                from == AgreementState::Pending
+            }
+            AgreementState::Terminated => from == AgreementState::Approved,
+            AgreementState::Proposal | AgreementState::Expired => false,
+        };
+        if !allowed {
+            let status = if from == AgreementState::Proposal {
+                409
+            } else {
+                410
+            };
+            let shown = side.id(id.as_str());
+            return Err(Refusal::new(
+                status,
+                format!("Agreement [{shown}]. Error: Can't update Agreement state from {from:?} to {to:?}."),
+            ));
+        }
+        record.moved_to = to;
+        record.wake.notify_waiters();
+        Ok(record)
+    }
+
+    /// Puts an event into both sides' logs, under one time.
+    fn tell_agreement(&mut self, id: &AgreementId, kind: &AgreementEventKind) -> Timestamp {
+        let at = self.stamp();
+        let record = &self.agreements.0[id];
+        let sides = [
+            (record.requestor.clone(), record.requestor_session.clone()),
+            (record.provider.clone(), record.provider_session.clone()),
+        ];
+        for (node, session) in sides {
+            let node = self.node(&node);
+            node.agreement_log.push(
+                at,
+                AgreementEntry {
+                    agreement: id.clone(),
+                    session,
+                    kind: kind.clone(),
+                },
+            );
+            node.agreement_wake.notify_waiters();
+        }
+        at
+    }
+}
+
+fn not_found(id: &AgreementId) -> Refusal {
+    Refusal::new(404, format!("Agreement [{id}] not found."))
+}

@@ -1,0 +1,226 @@
+//! What the network knows, copied out for tests and for people: nothing left running, everything paid?
+
+use yagna_api::activity::ActivityState;
+use yagna_api::activity::State as Stage;
+use yagna_api::market::{AgreementState, Reason, Terminator};
+use yagna_api::payment::{Allocation, BillStatus, Payment};
+use yagna_api::{ActivityId, AgreementId, AllocationId, AppSessionId, Glm, NodeId, Timestamp};
+
+use super::payment::{BillKind, Paper};
+use super::world::State;
+
+/// A read-only copy of a network's books. Lists are in the order of their making.
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    /// All nodes by name.
+    pub nodes: Vec<(String, NodeId)>,
+    /// How many demands live.
+    pub demands: usize,
+    /// How many offers live.
+    pub offers: usize,
+    /// All agreements.
+    pub agreements: Vec<AgreementRow>,
+    /// All activities.
+    pub activities: Vec<ActivityRow>,
+    /// All debit notes.
+    pub debit_notes: Vec<BillRow>,
+    /// All invoices.
+    pub invoices: Vec<BillRow>,
+    /// All allocations.
+    pub allocations: Vec<AllocationRow>,
+    /// All payments.
+    pub payments: Vec<Payment>,
+}
+
+/// An agreement.
+#[derive(Debug, Clone)]
+pub struct AgreementRow {
+    /// Its id.
+    pub id: AgreementId,
+    /// Where it stands.
+    pub state: AgreementState,
+    /// Who buys.
+    pub requestor: NodeId,
+    /// Who sells.
+    pub provider: NodeId,
+    /// The requestor's session.
+    pub session: Option<AppSessionId>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who ended it, if it was ended.
+    pub terminator: Option<Terminator>,
+    /// Why, if they said.
+    pub reason: Option<Reason>,
+}
+
+/// An activity.
+#[derive(Debug, Clone)]
+pub struct ActivityRow {
+    /// Its id.
+    pub id: ActivityId,
+    /// Its agreement.
+    pub agreement: AgreementId,
+    /// What the provider says of it.
+    pub state: ActivityState,
+    /// The usage counters, as last reported.
+    pub usage: Vec<f64>,
+    /// When it was asked for.
+    pub created: Timestamp,
+}
+
+/// A debit note or an invoice.
+#[derive(Debug, Clone)]
+pub struct BillRow {
+    /// Its id.
+    pub id: String,
+    /// Its agreement.
+    pub agreement: AgreementId,
+    /// Its activity, when it is a debit note.
+    pub activity: Option<ActivityId>,
+    /// All it asks for.
+    pub amount: Glm,
+    /// Where it stands.
+    pub status: BillStatus,
+}
+
+/// An allocation.
+#[derive(Debug, Clone)]
+pub struct AllocationRow {
+    /// Its id.
+    pub id: AllocationId,
+    /// Whose it is.
+    pub owner: NodeId,
+    /// How much was set aside.
+    pub total: Glm,
+    /// How much is promised to accepted bills.
+    pub spent: Glm,
+    /// Is it given back?
+    pub released: bool,
+}
+
+impl Books {
+    pub(crate) fn of(state: &State) -> Self {
+        let mut books = Self {
+            nodes: state
+                .nodes
+                .iter()
+                .map(|(id, node)| (node.name.clone(), id.clone()))
+                .collect(),
+            demands: state.live_demands().count(),
+            offers: state.live_offers().count(),
+            agreements: state
+                .agreements
+                .0
+                .iter()
+                .map(|(id, record)| agreement_row(state, id, record))
+                .collect(),
+            activities: state
+                .activities
+                .0
+                .iter()
+                .map(|(id, record)| ActivityRow {
+                    id: id.clone(),
+                    agreement: record.agreement.clone(),
+                    state: record.state.clone(),
+                    usage: record
+                        .usage
+                        .as_ref()
+                        .and_then(|usage| usage.current_usage.clone())
+                        .unwrap_or_default(),
+                    created: record.created,
+                })
+                .collect(),
+            debit_notes: bill_rows(state, Paper::DebitNote),
+            invoices: bill_rows(state, Paper::Invoice),
+            allocations: state
+                .all_allocations()
+                .map(|document| allocation_row(state, document))
+                .collect(),
+            payments: state
+                .bills
+                .payments
+                .iter()
+                .map(|payment| payment.document.clone())
+                .collect(),
+        };
+        books.nodes.sort();
+        books
+            .agreements
+            .sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        books
+            .activities
+            .sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        books
+    }
+
+    /// Agreements that are in force or may still come into it.
+    pub fn open_agreements(&self) -> impl Iterator<Item = &AgreementRow> {
+        let open = [AgreementState::Pending, AgreementState::Approved];
+        self.agreements
+            .iter()
+            .filter(move |row| open.contains(&row.state))
+    }
+
+    /// Activities that haven't ended.
+    pub fn running_activities(&self) -> impl Iterator<Item = &ActivityRow> {
+        self.activities
+            .iter()
+            .filter(|row| row.state.state.0 != Stage::Terminated)
+    }
+
+    /// Invoices that were sent and neither accepted, refused nor taken back.
+    pub fn unanswered_invoices(&self) -> impl Iterator<Item = &BillRow> {
+        self.invoices
+            .iter()
+            .filter(|row| row.status == BillStatus::Received)
+    }
+}
+
+fn agreement_row(
+    state: &State,
+    id: &AgreementId,
+    record: &super::agreement::AgreementRecord,
+) -> AgreementRow {
+    let end = record.ended.as_ref().map(|(_, end)| end);
+    AgreementRow {
+        id: id.clone(),
+        state: record.state(state.now),
+        requestor: record.requestor.clone(),
+        provider: record.provider.clone(),
+        session: record.requestor_session.clone(),
+        created: record.created,
+        terminator: end.map(|end| end.terminator),
+        reason: end.and_then(|end| end.reason.clone()),
+    }
+}
+
+fn bill_rows(state: &State, paper: Paper) -> Vec<BillRow> {
+    state
+        .bills
+        .order
+        .iter()
+        .map(|id| &state.bills.records[id])
+        .filter(|bill| bill.paper() == paper)
+        .map(|bill| BillRow {
+            id: bill.id.to_string(),
+            agreement: bill.agreement.clone(),
+            activity: match &bill.kind {
+                BillKind::DebitNote { activity, .. } => Some(activity.clone()),
+                BillKind::Invoice { .. } => None,
+            },
+            amount: bill.amount,
+            status: bill.status,
+        })
+        .collect()
+}
+
+fn allocation_row(state: &State, document: &Allocation) -> AllocationRow {
+    let record = &state.allocations.records[&document.allocation_id];
+    AllocationRow {
+        id: document.allocation_id.clone(),
+        owner: record.owner.clone(),
+        total: document.total_amount,
+        spent: document.spent_amount,
+        released: record.is_released(state.now),
+    }
+}

@@ -1,0 +1,441 @@
+//! `/market-api/v1`: demands, proposals, agreements, scans, as a requestor uses them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State as Ext};
+use axum::routing::{get, post};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use yagna_api::market::{AgreementState, Reason, ScanKind};
+use yagna_api::{AgreementId, DemandId, NodeId, Properties, Timestamp};
+
+use super::extract::{Answer, Params, Payload, json as json_answer, ok, status, wants_stream};
+use super::streams;
+use super::wire::{AgreementEventView, AgreementView, Half, When};
+use crate::node::market::Listing;
+use crate::node::negotiation::{Side, hash_of, is_hex};
+use crate::node::refusal::Refusal;
+use crate::node::world::{Caller, State, World};
+
+/// How long a frozen daemon lets its partner's one wait for a message's receipt.
+const MESSAGE_PATIENCE: Duration = Duration::from_secs(120);
+
+pub(super) fn routes() -> Router<World> {
+    Router::new()
+        .route("/demands", get(list_demands).post(subscribe))
+        .route("/demands/{demand}", axum::routing::delete(unsubscribe))
+        .route("/demands/{demand}/events", get(demand_events))
+        .route(
+            "/demands/{demand}/proposals/{proposal}",
+            get(get_proposal).post(counter),
+        )
+        .route("/demands/{demand}/proposals/{proposal}/reject", post(reject))
+        .route("/agreements", get(list_agreements).post(create_agreement))
+        .route("/agreements/{agreement}", get(get_agreement))
+        .route("/agreements/{agreement}/confirm", post(confirm))
+        .route("/agreements/{agreement}/wait", post(wait))
+        .route("/agreements/{agreement}/cancel", post(cancel))
+        .route("/agreements/{agreement}/terminate", post(terminate))
+        .route(
+            "/agreements/{agreement}/terminate/reason",
+            get(termination_reason),
+        )
+        .route("/agreementEvents", get(agreement_events))
+        .route("/scan", post(start_scan))
+        .route("/scan/{scan}", axum::routing::delete(end_scan))
+        .route("/scan/{scan}/events", get(scan_events))
+}
+
+#[derive(Deserialize)]
+struct TermsBody {
+    properties: Value,
+    constraints: String,
+}
+
+async fn subscribe(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
+    let body: TermsBody = body.market()?;
+    let properties = Properties::from_value(body.properties);
+    let id = world.with(|state| state.subscribe_demand(&caller.node, properties, body.constraints));
+    json_answer(StatusCode::CREATED, &id)
+}
+
+async fn list_demands(Ext(world): Ext<World>, caller: Caller) -> Answer {
+    let list = world.with(|state| state.list_demands(&caller.node));
+    ok(&list.iter().map(Half::demand).collect::<Vec<_>>())
+}
+
+async fn unsubscribe(Ext(world): Ext<World>, caller: Caller, Path(demand): Path<String>) -> Answer {
+    let demand = demand_id(&demand)?;
+    world.with(|state| state.unsubscribe_demand(&caller.node, &demand))?;
+    status(StatusCode::NO_CONTENT)
+}
+
+async fn demand_events(Ext(world): Ext<World>, Path(demand): Path<String>, params: Params) -> Answer {
+    let demand = demand_id(&demand)?;
+    let deadline = Instant::now() + params.timeout(5.0)?;
+    let max = params.max_events()?;
+    let (first, wake) = world.with(|state| {
+        let first = state.take_demand_events(&demand, max)?;
+        let wake = state
+            .market
+            .demands
+            .get(&demand)
+            .map(|record| Arc::clone(&record.wake));
+        Ok::<_, Refusal>((first, wake))
+    })?;
+    let Some(wake) = wake.filter(|_| first.is_empty()) else {
+        return ok(&first);
+    };
+    let look = |state: &mut State| match state.take_demand_events(&demand, max) {
+        Ok(items) => (!items.is_empty()).then_some(Ok(items)),
+        Err(refusal) if !state.market.demands.contains_key(&demand) => Some(Err(refusal)),
+        // It expired while we waited: the wait goes on to its end all the same.
+        Err(_) => None,
+    };
+    match world.wait(&wake, deadline, Duration::ZERO, look).await {
+        Some(found) => ok(&found?),
+        None => ok(&json!([])),
+    }
+}
+
+async fn get_proposal(Ext(world): Ext<World>, Path((demand, proposal)): Path<(String, String)>) -> Answer {
+    let (demand, hash) = (demand_id(&demand)?, proposal_hash(&proposal)?);
+    ok(&world.with(|state| state.proposal_view(&demand, hash))?)
+}
+
+async fn counter(
+    Ext(world): Ext<World>,
+    caller: Caller,
+    Path((demand, proposal)): Path<(String, String)>,
+    body: Payload,
+) -> Answer {
+    let (demand, hash) = (demand_id(&demand)?, proposal_hash(&proposal)?);
+    let body: TermsBody = body.market()?;
+    let properties = Properties::from_value(body.properties);
+    world.message().await;
+    let id = world.with(|state| {
+        state.counter_as_requestor(&caller.node, &demand, hash, properties, body.constraints)
+    })?;
+    ok(&id)
+}
+
+async fn reject(
+    Ext(world): Ext<World>,
+    caller: Caller,
+    Path((demand, proposal)): Path<(String, String)>,
+    body: Payload,
+) -> Answer {
+    let (demand, hash) = (demand_id(&demand)?, proposal_hash(&proposal)?);
+    let reason = reason(&body)?;
+    world.message().await;
+    world.with(|state| state.reject_as_requestor(&caller.node, &demand, hash, reason))?;
+    status(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewAgreementBody {
+    proposal_id: String,
+    valid_to: Timestamp,
+}
+
+async fn create_agreement(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
+    let body: NewAgreementBody = body.market()?;
+    let hash = hash_of(&body.proposal_id).ok_or_else(|| bad_agreement_id(400, &body.proposal_id))?;
+    ok(&world.with(|state| state.create_agreement(&caller.node, hash, body.valid_to))?)
+}
+
+async fn get_agreement(Ext(world): Ext<World>, caller: Caller, Path(agreement): Path<String>) -> Answer {
+    let id = agreement_id(&agreement, 400)?;
+    world.with(|state| {
+        let (record, side) = state.own_agreement(&caller.node, &id)?;
+        ok(&AgreementView {
+            id: &id,
+            record,
+            side,
+            now: state.now,
+        })
+    })
+}
+
+async fn list_agreements(Ext(world): Ext<World>, caller: Caller, params: Params) -> Answer {
+    let wanted = match params.text("state")? {
+        Some(text) => Some(state_named(&text).ok_or_else(|| {
+            let problem = format!("unknown variant `{text}`, expected one of {STATES}");
+            Refusal::query(&problem)
+        })?),
+        None => None,
+    };
+    let (before, after) = (params.time("beforeDate")?, params.time("afterDate")?);
+    let session = params.session()?;
+    let list: Vec<_> = world.with(|state| {
+        let now = state.now;
+        let ids = state
+            .nodes
+            .get(&caller.node)
+            .map(|node| node.agreements.as_slice())
+            .unwrap_or_default();
+        ids.iter()
+            .filter_map(|id| {
+                let record = state.agreements.0.get(id)?;
+                let side = record.side(&caller.node)?;
+                let fits = wanted.is_none_or(|wanted| record.state(now) == wanted)
+                    && before.is_none_or(|before| record.created < before)
+                    && after.is_none_or(|after| record.created > after)
+                    && (session.is_none() || record.session(side) == session.as_ref());
+                let role = if side == Side::Requestor {
+                    "Requestor"
+                } else {
+                    "Provider"
+                };
+                fits.then(|| {
+                    json!({
+                        "id": id,
+                        "timestamp": When(record.created),
+                        "approvedDate": record.approved.map(When),
+                        "role": role,
+                    })
+                })
+            })
+            .collect()
+    });
+    ok(&list)
+}
+
+async fn confirm(
+    Ext(world): Ext<World>,
+    caller: Caller,
+    Path(agreement): Path<String>,
+    params: Params,
+) -> Answer {
+    let (id, session) = (agreement_id(&agreement, 400)?, params.session()?);
+    reach_provider(&world, &id).await?;
+    world.with(|state| state.confirm_agreement(&caller.node, &id, session))?;
+    status(StatusCode::NO_CONTENT)
+}
+
+async fn wait(
+    Ext(world): Ext<World>,
+    caller: Caller,
+    Path(agreement): Path<String>,
+    params: Params,
+) -> Answer {
+    let id = agreement_id(&agreement, 400)?;
+    let deadline = Instant::now() + params.timeout(5.0)?;
+    let wake = world.with(|state| {
+        let (record, _) = state.own_agreement(&caller.node, &id)?;
+        Ok::<_, Refusal>(Arc::clone(&record.wake))
+    })?;
+    let look = |state: &mut State| state.decision(&caller.node, &id);
+    if let Some(decision) = world.wait(&wake, deadline, Duration::ZERO, look).await {
+        decision.and_then(|()| status(StatusCode::NO_CONTENT))
+    } else {
+        let shown = Side::Requestor.id(id.as_str());
+        Err(Refusal::new(
+            408,
+            format!("Timeout while waiting for Agreement [{shown}] approval."),
+        ))
+    }
+}
+
+async fn cancel(
+    Ext(world): Ext<World>,
+    caller: Caller,
+    Path(agreement): Path<String>,
+    body: Payload,
+) -> Answer {
+    let id = agreement_id(&agreement, 400)?;
+    let reason = reason(&body)?;
+    reach_provider(&world, &id).await?;
+    world.with(|state| state.cancel_agreement(&caller.node, &id, reason))?;
+    status(StatusCode::OK)
+}
+
+async fn terminate(
+    Ext(world): Ext<World>,
+    caller: Caller,
+    Path(agreement): Path<String>,
+    body: Payload,
+) -> Answer {
+    let reason = reason(&body)?;
+    let id = agreement_id(&agreement, 500)?;
+    reach_provider(&world, &id).await?;
+    world.with(|state| state.terminate_agreement(&caller.node, &id, reason))?;
+    status(StatusCode::OK)
+}
+
+async fn termination_reason(Ext(world): Ext<World>, caller: Caller, Path(agreement): Path<String>) -> Answer {
+    let id = agreement_id(&agreement, 400)?;
+    let view = world.with(|state| {
+        let (record, side) = state.own_agreement(&caller.node, &id)?;
+        let (at, end) = record.ended.clone().ok_or_else(|| {
+            Refusal::new(
+                400,
+                format!("Agreement [{}] not terminated yet.", side.id(id.as_str())),
+            )
+        })?;
+        Ok::<_, Refusal>(AgreementEventView::ended(at, &id, end))
+    })?;
+    ok(&view)
+}
+
+async fn agreement_events(Ext(world): Ext<World>, caller: Caller, params: Params) -> Answer {
+    let deadline = Instant::now() + params.timeout(5.0)?;
+    let max = params.max_events()?;
+    let (after, session) = (params.time("afterTimestamp")?, params.session()?);
+    let wake = world.with(|state| Arc::clone(&state.node(&caller.node).agreement_wake));
+    let look = |state: &mut State| {
+        let log = &state.node(&caller.node).agreement_log;
+        let found: Vec<_> = log
+            .after(after)
+            .filter(|(_, entry)| session.is_none() || entry.session == session)
+            .take(max)
+            .map(|(at, entry)| AgreementEventView::new(*at, entry))
+            .collect();
+        (!found.is_empty()).then_some(found)
+    };
+    ok(&world
+        .wait(&wake, deadline, Duration::ZERO, look)
+        .await
+        .unwrap_or_default())
+}
+
+#[derive(Deserialize)]
+struct ScanBody {
+    #[serde(rename = "type")]
+    kind: ScanKind,
+    timeout: Option<u64>,
+    constraints: Option<String>,
+}
+
+async fn start_scan(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
+    let body: ScanBody = body.market()?;
+    let idle = Duration::from_secs(body.timeout.unwrap_or(300));
+    let id =
+        world.with(|state| state.start_scan(&caller.node, body.kind, idle, body.constraints.as_deref()))?;
+    json_answer(StatusCode::CREATED, &id.to_string())
+}
+
+async fn scan_events(
+    Ext(world): Ext<World>,
+    caller: Caller,
+    Path(scan): Path<String>,
+    params: Params,
+    headers: HeaderMap,
+) -> Answer {
+    let deadline = Instant::now() + params.timeout(5.0)?;
+    let max = params.number("maxEvents")?.unwrap_or(500);
+    let peer = match params.text("peerId")? {
+        Some(peer) => Some(
+            peer.parse::<NodeId>()
+                .map_err(|error| Refusal::query(&error.to_string()))?,
+        ),
+        None => None,
+    };
+    if wants_stream(&headers) {
+        // An unknown scan is told before the stream begins.
+        let first = world.with(|state| state.scan_more(&caller.node, &scan, max, peer.as_ref()))?;
+        return Ok(streams::scan(&world, caller.node, scan, peer, first));
+    }
+    let found = more_of_scan(&world, &caller.node, &scan, max, peer.as_ref(), deadline).await?;
+    ok(&found.iter().map(Half::offer).collect::<Vec<_>>())
+}
+
+async fn end_scan(Ext(world): Ext<World>, caller: Caller, Path(scan): Path<String>) -> Answer {
+    world.with(|state| state.end_scan(&caller.node, &scan))?;
+    status(StatusCode::NO_CONTENT)
+}
+
+/// Waits for something that a scan hasn't shown yet.
+pub(super) async fn more_of_scan(
+    world: &World,
+    caller: &NodeId,
+    scan: &str,
+    max: usize,
+    peer: Option<&NodeId>,
+    deadline: Instant,
+) -> Result<Vec<Listing>, Refusal> {
+    let wake = world.with(|state| Arc::clone(&state.scans.wake));
+    let look = |state: &mut State| match state.scan_more(caller, scan, max, peer) {
+        Ok(found) if found.is_empty() => None,
+        other => Some(other),
+    };
+    world
+        .wait(&wake, deadline, Duration::ZERO, look)
+        .await
+        .unwrap_or_else(|| Ok(Vec::new()))
+}
+
+/// Lets a message to an agreement's provider take its time; to a frozen one it never gets through.
+async fn reach_provider(world: &World, id: &AgreementId) -> Result<(), Refusal> {
+    let frozen = world.with(|state| {
+        state
+            .agreements
+            .0
+            .get(id)
+            .is_some_and(|record| state.is_frozen(&record.provider))
+    });
+    if !frozen {
+        world.message().await;
+        return Ok(());
+    }
+    tokio::time::sleep(MESSAGE_PATIENCE).await;
+    let shown = Side::Requestor.id(id.as_str());
+    Err(Refusal::new(
+        500,
+        format!("Protocol error: Agreement [{shown}] GSB error: Timeout."),
+    ))
+}
+
+/// A reason or `null`; a body there must be.
+fn reason(body: &Payload) -> Result<Option<Reason>, Refusal> {
+    #[derive(Deserialize)]
+    struct Strict {
+        message: String,
+        #[serde(flatten)]
+        extra: serde_json::Map<String, Value>,
+    }
+    let strict: Option<Strict> = body.market()?;
+    Ok(strict.map(|reason| Reason {
+        message: reason.message,
+        extra: reason.extra,
+    }))
+}
+
+fn demand_id(text: &str) -> Result<DemandId, Refusal> {
+    match text.split_once('-') {
+        Some((id, hash)) if is_hex(id, 32) && is_hex(hash, 64) => Ok(DemandId::new(text)),
+        _ => Err(Refusal::path(&format!(
+            "Subscription id [{text}] has invalid format."
+        ))),
+    }
+}
+
+fn proposal_hash(text: &str) -> Result<&str, Refusal> {
+    hash_of(text).ok_or_else(|| Refusal::path(&format!("Id [{text}] has invalid format.")))
+}
+
+fn agreement_id(text: &str, status: u16) -> Result<AgreementId, Refusal> {
+    if is_hex(text, 64) {
+        Ok(AgreementId::new(text))
+    } else {
+        Err(bad_agreement_id(status, text))
+    }
+}
+
+fn bad_agreement_id(status: u16, text: &str) -> Refusal {
+    Refusal::new(
+        status,
+        format!("Invalid Agreement id. Id [{text}] has invalid format."),
+    )
+}
+
+const STATES: &str = "`Proposal`, `Pending`, `Cancelled`, `Rejected`, `Approved`, `Expired`, `Terminated`";
+
+fn state_named(text: &str) -> Option<AgreementState> {
+    serde_json::from_value(text.into()).ok()
+}

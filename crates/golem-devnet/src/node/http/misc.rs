@@ -1,0 +1,120 @@
+//! What belongs to no API of its own: identity, version, health, metrics, and the bridge to the bus.
+
+use std::fmt::Write as _;
+
+use axum::Router;
+use axum::extract::{Path, State as Ext};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use yagna_api::ActivityId;
+use yagna_api::activity::{ActivityState, ActivityUsage};
+
+use super::extract::{Answer, Payload, ok, status};
+use crate::node::refusal::Refusal;
+use crate::node::world::{Caller, World};
+
+pub(super) fn routes() -> Router<World> {
+    Router::new()
+        .route("/me", get(me))
+        .route("/version/get", get(version))
+        .route("/healthcheck", get(healthcheck))
+        .route("/metrics-api/v1/expose", get(metrics))
+        .route("/metrics-api/v1/sorted", get(metrics))
+        .route("/net-api/v2/net/status", get(net_status))
+        .route("/_gsb/{*address}", post(bridge))
+}
+
+async fn me(caller: Caller) -> Answer {
+    ok(&json!({"identity": caller.node, "name": &*caller.key_name, "role": "manager"}))
+}
+
+async fn version() -> Answer {
+    ok(&json!({
+        "current": {
+            "version": "0.17.6",
+            "name": "(a98d28015 2026-03-13)",
+            "seen": true,
+            "releaseTs": "2015-10-13T15:43:00",
+            "insertionTs": "2026-03-13T00:00:00",
+            "updateTs": null,
+        },
+        "pending": null,
+    }))
+}
+
+async fn healthcheck() -> Answer {
+    status(StatusCode::OK)
+}
+
+async fn metrics(Ext(world): Ext<World>) -> Answer {
+    let books = world.books();
+    let mut text = String::new();
+    let lines = [
+        ("devnet_requests", world.0.faults.request_count()),
+        (
+            "market_agreements_requestor_created",
+            books.agreements.len() as u64,
+        ),
+        ("market_demands_subscribed", books.demands as u64),
+        ("market_offers_subscribed", books.offers as u64),
+        ("activity_requestor_created", books.activities.len() as u64),
+        (
+            "payment_debit_notes_requestor_received",
+            books.debit_notes.len() as u64,
+        ),
+        ("payment_invoices_requestor_received", books.invoices.len() as u64),
+    ];
+    for (name, value) in lines {
+        writeln!(text, "{name} {value}").expect("writing to a string never fails");
+    }
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+async fn net_status(caller: Caller) -> Answer {
+    ok(&json!({"nodeId": caller.node, "listenIp": null, "publicIp": null, "sessions": 1}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SetState {
+    activity_id: ActivityId,
+    state: ActivityState,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SetUsage {
+    activity_id: ActivityId,
+    usage: ActivityUsage,
+}
+
+/// Sends a message on the node's own bus. Only what a provider reports of its activities is bound there.
+async fn bridge(
+    Ext(world): Ext<World>,
+    caller: Caller,
+    Path(address): Path<String>,
+    body: Payload,
+) -> Answer {
+    let done = match address.as_str() {
+        "local/activity/SetActivityState" => {
+            let message: SetState = body.plain()?;
+            world.with(|state| state.set_activity_state(&caller.node, &message.activity_id, message.state))
+        }
+        "local/activity/SetActivityUsage" => {
+            let message: SetUsage = body.plain()?;
+            world.with(|state| state.set_activity_usage(&caller.node, &message.activity_id, message.usage))
+        }
+        _ => return Err(Refusal::text(500, "Bad request: endpoint address not found")),
+    };
+    match done {
+        Ok(()) => ok(&json!({"Ok": null})),
+        Err(refusal) => {
+            let error = yagna_api::ApiError::from(refusal);
+            ok(&json!({"Err": {"notFound": Value::String(error.message)}}))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Server-sent events: a batch's output, and scans.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream, Stream};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use tokio::time::Instant;
+use yagna_api::NodeId;
+use yagna_api::activity::RuntimeEvent;
+
+use super::market::more_of_scan;
+use super::wire::Half;
+use crate::node::market::Listing;
+use crate::node::world::World;
+
+/// How often a silent stream shows that it lives.
+const PING: Duration = Duration::from_secs(15);
+
+/// A batch's events; when they are over the stream goes on with pings. It never ends by itself.
+pub(super) fn results(world: &World, events: Option<BoxStream<'static, RuntimeEvent>>) -> Response {
+    let events = events.unwrap_or_else(|| stream::pending().boxed());
+    let events = events.enumerate().map(|(id, event)| {
+        let data = serde_json::to_string(&event).expect("runtime events have text keys and plain values");
+        format!("event: runtime\ndata: {data}\nid: {id}\n\n")
+    });
+    let first = stream::iter([":ping\n\n".to_owned()]);
+    let pings = first.chain(stream::unfold((), |()| async {
+        tokio::time::sleep(PING).await;
+        Some((":ping\n\n".to_owned(), ()))
+    }));
+    answer(world, stream::select(events.chain(stream::pending()), pings))
+}
+
+/// What a scan finds, endless.
+pub(super) fn scan(
+    world: &World,
+    caller: NodeId,
+    scan: String,
+    peer: Option<NodeId>,
+    first: Vec<Listing>,
+) -> Response {
+    let queue: VecDeque<_> = first.into();
+    let source = world.clone();
+    let offers = stream::unfold(queue, move |mut queue| {
+        let (world, caller, scan, peer) = (source.clone(), caller.clone(), scan.clone(), peer.clone());
+        async move {
+            while queue.is_empty() {
+                let deadline = Instant::now() + PING;
+                let more = more_of_scan(&world, &caller, &scan, 500, peer.as_ref(), deadline).await;
+                match more {
+                    Ok(found) if found.is_empty() => return Some((":ping\n\n".to_owned(), queue)),
+                    Ok(found) => queue.extend(found),
+                    // The scan has been ended.
+                    Err(_) => return None,
+                }
+            }
+            let listing = queue.pop_front()?;
+            let data = serde_json::to_string(&Half::offer(&listing))
+                .expect("offers have text keys and plain values");
+            Some((format!("event: offer\ndata: {data}\n\n"), queue))
+        }
+    });
+    answer(world, offers)
+}
+
+/// The stream as a body that breaks off when the daemon is started again.
+fn answer(world: &World, pieces: impl Stream<Item = String> + Send + 'static) -> Response {
+    let cut = Box::pin(world.0.faults.watch_cut());
+    let body = stream::unfold(Some((Box::pin(pieces), cut)), |state| async {
+        let (mut pieces, mut cut) = state?;
+        tokio::select! {
+            biased;
+            () = &mut cut => Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None)),
+            piece = pieces.next() => Some((Ok(Bytes::from(piece?)), Some((pieces, cut)))),
+        }
+    });
+    let mut answer = Response::new(Body::from_stream(body));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    answer
+}

@@ -1,0 +1,295 @@
+//! Offers and demands: publishing, matching, and the queues of what happened to them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+use yagna_api::market::Reason;
+use yagna_api::time::after;
+use yagna_api::{AgreementId, DemandId, NodeId, OfferId, Properties, Timestamp};
+
+use super::events::to_millis;
+use super::matching::Sheet;
+use super::negotiation::{ProposalRecord, ProposalView};
+use super::refusal::Refusal;
+use super::world::State;
+
+/// How long a subscription lives.
+pub(crate) const SUBSCRIPTION_TTL: Duration = Duration::from_secs(3600);
+
+/// All subscriptions and the proposals between them.
+#[derive(Debug, Default)]
+pub(crate) struct Market {
+    pub(crate) demands: HashMap<DemandId, DemandRecord>,
+    demand_order: Vec<DemandId>,
+    pub(crate) offers: HashMap<OfferId, OfferRecord>,
+    pub(crate) offer_order: Vec<OfferId>,
+    /// By hash, the part of the id that both sides share.
+    pub(crate) proposals: HashMap<Arc<str>, ProposalRecord>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DemandRecord {
+    pub(crate) owner: NodeId,
+    pub(crate) sheet: Arc<Sheet>,
+    pub(crate) created: Timestamp,
+    pub(crate) expires: Timestamp,
+    pub(crate) queue: VecDeque<DemandItem>,
+    pub(crate) wake: Arc<Notify>,
+}
+
+#[derive(Debug)]
+pub(crate) struct OfferRecord {
+    pub(crate) owner: NodeId,
+    pub(crate) sheet: Arc<Sheet>,
+    pub(crate) created: Timestamp,
+    pub(crate) expires: Timestamp,
+    pub(crate) queue: VecDeque<OfferItem>,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// What waits in a demand's queue.
+#[derive(Debug)]
+pub(crate) enum DemandItem {
+    /// A proposal of a provider, as it was when it came.
+    Proposal(Timestamp, Box<ProposalView>),
+    /// Our proposal was refused.
+    Rejected(Timestamp, Arc<str>, Option<Reason>),
+    /// Whatever a test put there.
+    Raw(Value),
+}
+
+/// What waits in an offer's queue.
+#[derive(Debug)]
+pub(crate) enum OfferItem {
+    Proposal(Box<ProposalView>),
+    Rejected(Arc<str>, Option<Reason>),
+    Agreement(AgreementId),
+}
+
+/// An offer or a demand as lists show it.
+#[derive(Debug, Clone)]
+pub(crate) struct Listing {
+    pub(crate) id: Arc<str>,
+    pub(crate) owner: NodeId,
+    pub(crate) sheet: Arc<Sheet>,
+    pub(crate) created: Timestamp,
+}
+
+impl State {
+    /// Publishes a demand and shows it every offer that suits it.
+    pub(crate) fn subscribe_demand(
+        &mut self,
+        owner: &NodeId,
+        properties: Properties,
+        constraints: String,
+    ) -> DemandId {
+        let id = DemandId::new(self.subscription_id());
+        let record = DemandRecord {
+            owner: owner.clone(),
+            sheet: Arc::new(Sheet::new(properties, constraints)),
+            created: self.now,
+            expires: after(self.now, SUBSCRIPTION_TTL),
+            queue: VecDeque::new(),
+            wake: Arc::default(),
+        };
+        self.market.demands.insert(id.clone(), record);
+        self.market.demand_order.push(id.clone());
+        for offer in self.market.offer_order.clone() {
+            self.propose_initially(&id, &offer);
+        }
+        id
+    }
+
+    /// Publishes an offer and shows it to every demand that suits it.
+    pub(crate) fn subscribe_offer(
+        &mut self,
+        owner: &NodeId,
+        properties: Properties,
+        constraints: String,
+    ) -> OfferId {
+        let id = OfferId::new(self.subscription_id());
+        let record = OfferRecord {
+            owner: owner.clone(),
+            sheet: Arc::new(Sheet::new(properties, constraints)),
+            created: self.now,
+            expires: after(self.now, SUBSCRIPTION_TTL),
+            queue: VecDeque::new(),
+            wake: Arc::default(),
+        };
+        self.market.offers.insert(id.clone(), record);
+        self.market.offer_order.push(id.clone());
+        self.scans.wake.notify_waiters();
+        for demand in self.market.demand_order.clone() {
+            self.propose_initially(&demand, &id);
+        }
+        id
+    }
+
+    /// Puts an Initial proposal on the demand if both are alive, of different nodes, and suit each other.
+    pub(crate) fn propose_initially(&mut self, demand_id: &DemandId, offer_id: &OfferId) {
+        let (Some(demand), Some(offer)) = (
+            self.market.demands.get(demand_id),
+            self.market.offers.get(offer_id),
+        ) else {
+            return;
+        };
+        let alive = demand.expires > self.now && offer.expires > self.now;
+        if !alive || demand.owner == offer.owner || !demand.sheet.suits(&offer.sheet) {
+            return;
+        }
+        if self.is_frozen(&offer.owner) {
+            return;
+        }
+        let sheet = Arc::clone(&offer.sheet);
+        let proposal = self.initial_proposal(demand_id, offer_id, sheet);
+        let item = DemandItem::Proposal(to_millis(self.now), Box::new(proposal));
+        self.queue_for_demand(demand_id, item);
+    }
+
+    /// Puts something on a demand's queue; it is lost when the demand is gone, as on the real network.
+    pub(crate) fn queue_for_demand(&mut self, demand: &DemandId, item: DemandItem) {
+        if let Some(demand) = self.market.demands.get_mut(demand) {
+            demand.queue.push_back(item);
+            demand.wake.notify_waiters();
+        }
+    }
+
+    pub(crate) fn queue_for_offer(&mut self, offer: &OfferId, item: OfferItem) {
+        if let Some(offer) = self.market.offers.get_mut(offer) {
+            offer.queue.push_back(item);
+            offer.wake.notify_waiters();
+        }
+    }
+
+    /// Takes events of a demand; anybody's key may, as the daemon doesn't check.
+    pub(crate) fn take_demand_events(
+        &mut self,
+        id: &DemandId,
+        max: usize,
+    ) -> Result<Vec<DemandItem>, Refusal> {
+        let now = self.now;
+        let demand = self
+            .market
+            .demands
+            .get_mut(id)
+            .ok_or_else(|| not_found_for_events(id))?;
+        if demand.expires <= now {
+            return Err(Refusal::new(404, format!("Subscription [{id}] expired.")));
+        }
+        let count = demand.queue.len().min(max);
+        Ok(demand.queue.drain(..count).collect())
+    }
+
+    /// Takes events of one's own offer. An offer that is gone has none.
+    pub(crate) fn take_offer_events(&mut self, id: &OfferId) -> Vec<OfferItem> {
+        self.market
+            .offers
+            .get_mut(id)
+            .map(|offer| offer.queue.drain(..).collect())
+            .unwrap_or_default()
+    }
+
+    /// One's own demands that live, oldest first.
+    pub(crate) fn list_demands(&self, owner: &NodeId) -> Vec<Listing> {
+        self.live_demands()
+            .filter(|listing| listing.owner == *owner)
+            .collect()
+    }
+
+    /// All demands that live.
+    pub(crate) fn live_demands(&self) -> impl Iterator<Item = Listing> {
+        self.market.demand_order.iter().filter_map(|id| {
+            let demand = self
+                .market
+                .demands
+                .get(id)
+                .filter(|demand| demand.expires > self.now)?;
+            Some(Listing {
+                id: id.as_str().into(),
+                owner: demand.owner.clone(),
+                sheet: Arc::clone(&demand.sheet),
+                created: demand.created,
+            })
+        })
+    }
+
+    /// All offers that live.
+    pub(crate) fn live_offers(&self) -> impl Iterator<Item = Listing> {
+        self.market.offer_order.iter().filter_map(|id| {
+            let offer = self
+                .market
+                .offers
+                .get(id)
+                .filter(|offer| offer.expires > self.now)?;
+            Some(Listing {
+                id: id.as_str().into(),
+                owner: offer.owner.clone(),
+                sheet: Arc::clone(&offer.sheet),
+                created: offer.created,
+            })
+        })
+    }
+
+    /// Takes a demand off the market.
+    pub(crate) fn unsubscribe_demand(&mut self, owner: &NodeId, id: &DemandId) -> Result<(), Refusal> {
+        let now = self.now;
+        let own = self
+            .market
+            .demands
+            .get(id)
+            .is_some_and(|demand| demand.owner == *owner && demand.expires > now);
+        if !own {
+            return Err(Refusal::new(404, format!("Demand [{id}] not found.")));
+        }
+        self.remove_demand(id);
+        Ok(())
+    }
+
+    /// Takes an offer off the market.
+    pub(crate) fn unsubscribe_offer(&mut self, owner: &NodeId, id: &OfferId) -> Result<(), Refusal> {
+        match self.market.offers.get(id) {
+            Some(offer) if offer.owner != *owner => {
+                Err(Refusal::new(404, format!("Offer [{id}] not found.")))
+            }
+            None => Err(Refusal::new(410, format!("Offer [{id}] already unsubscribed."))),
+            Some(offer) if offer.expires <= self.now => {
+                Err(Refusal::new(410, format!("Offer [{id}] expired.")))
+            }
+            Some(_) => {
+                if let Some(offer) = self.market.offers.remove(id) {
+                    offer.wake.notify_waiters();
+                }
+                self.market.offer_order.retain(|other| other != id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets all demands, as a daemon does that is started again.
+    pub(crate) fn forget_demands(&mut self) {
+        for id in std::mem::take(&mut self.market.demand_order) {
+            self.remove_demand(&id);
+        }
+    }
+
+    fn remove_demand(&mut self, id: &DemandId) {
+        if let Some(demand) = self.market.demands.remove(id) {
+            demand.wake.notify_waiters();
+        }
+        self.market.demand_order.retain(|other| other != id);
+    }
+
+    fn subscription_id(&mut self) -> String {
+        format!("{}-{}", self.hex(32), self.hex(64))
+    }
+}
+
+fn not_found_for_events(id: &DemandId) -> Refusal {
+    Refusal::new(
+        404,
+        format!("Subscription [{id}] not found. Could be unsubscribed."),
+    )
+}

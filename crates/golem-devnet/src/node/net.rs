@@ -1,0 +1,208 @@
+//! Virtual networks: addresses and nodes, and TCP connections into them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use yagna_api::net::NewNetwork;
+use yagna_api::{NetworkId, NodeId};
+
+use super::refusal::Refusal;
+use super::world::{State, World};
+
+/// All networks, and what listens on the nodes in them.
+#[derive(Debug, Default)]
+pub(crate) struct Nets {
+    records: BTreeMap<NetworkId, NetRecord>,
+    /// Where connections to a node's port really go.
+    listeners: HashMap<(NodeId, u16), SocketAddr>,
+}
+
+/// What is at an address and port of a network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    /// No node has that address.
+    Nobody,
+    /// A node, but nothing listens there.
+    Closed,
+    /// Something that listens, really there.
+    Open(SocketAddr),
+}
+
+/// A network of one node.
+#[derive(Debug, Clone)]
+pub(crate) struct NetRecord {
+    owner: NodeId,
+    pub(crate) network: Ipv4Addr,
+    pub(crate) prefix: u8,
+    pub(crate) gateway: Ipv4Addr,
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    pub(crate) nodes: BTreeMap<Ipv4Addr, String>,
+}
+
+impl NetRecord {
+    /// The mask as an address.
+    pub(crate) fn mask(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(mask_bits(self.prefix))
+    }
+
+    fn contains(&self, address: Ipv4Addr) -> bool {
+        address.to_bits() & mask_bits(self.prefix) == self.network.to_bits()
+    }
+}
+
+impl World {
+    /// Lets connections to a node's port in any virtual network go to a real address.
+    pub fn expose_tcp(&self, node: &NodeId, port: u16, to: SocketAddr) {
+        self.with(|state| state.nets.listeners.insert((node.clone(), port), to));
+    }
+}
+
+impl State {
+    /// Makes a network.
+    pub(crate) fn create_network(
+        &mut self,
+        owner: &NodeId,
+        new: &NewNetwork,
+    ) -> Result<(NetworkId, NetRecord), Refusal> {
+        let (text, given) = match new.ip.split_once('/') {
+            Some((ip, prefix)) => (ip, Some(prefix)),
+            None => (new.ip.as_str(), None),
+        };
+        let ip: Ipv4Addr = text
+            .parse()
+            .map_err(|_| Refusal::new(400, format!("Invalid IP address: {}", new.ip)))?;
+        let prefix = match (given, &new.mask) {
+            (Some(prefix), _) => prefix.parse().ok().filter(|prefix| *prefix <= 32),
+            (None, Some(mask)) => mask.parse().ok().and_then(|mask: Ipv4Addr| {
+                let bits = mask.to_bits();
+                let prefix = u8::try_from(bits.leading_ones()).ok()?;
+                (mask_bits(prefix) == bits).then_some(prefix)
+            }),
+            (None, None) => Some(24),
+        };
+        let prefix =
+            prefix.ok_or_else(|| Refusal::new(400, format!("Invalid network mask of {}", new.ip)))?;
+        let network = Ipv4Addr::from_bits(ip.to_bits() & mask_bits(prefix));
+        let gateway = match new.gateway.as_deref().filter(|gateway| !gateway.is_empty()) {
+            Some(gateway) => gateway
+                .parse()
+                .map_err(|_| Refusal::new(400, format!("Invalid IP address: {gateway}")))?,
+            None => Ipv4Addr::from_bits(network.to_bits().saturating_add(1)),
+        };
+        let id = NetworkId::new(self.hex(32));
+        let record = NetRecord {
+            owner: owner.clone(),
+            network,
+            prefix,
+            gateway,
+            addresses: vec![gateway],
+            nodes: BTreeMap::new(),
+        };
+        self.nets.records.insert(id.clone(), record.clone());
+        Ok((id, record))
+    }
+
+    /// The caller's networks.
+    pub(crate) fn networks(&self, owner: &NodeId) -> Vec<(NetworkId, NetRecord)> {
+        let own = |(_, record): &(&NetworkId, &NetRecord)| record.owner == *owner;
+        self.nets
+            .records
+            .iter()
+            .filter(own)
+            .map(|(id, record)| (id.clone(), record.clone()))
+            .collect()
+    }
+
+    /// A network of the caller's; all else is forbidden, whether it exists or not.
+    pub(crate) fn network(&mut self, owner: &NodeId, id: &NetworkId) -> Result<&mut NetRecord, Refusal> {
+        self.nets
+            .records
+            .get_mut(id)
+            .filter(|record| record.owner == *owner)
+            .ok_or_else(|| Refusal::empty(403))
+    }
+
+    /// Removes a network.
+    pub(crate) fn remove_network(&mut self, owner: &NodeId, id: &NetworkId) -> Result<(), Refusal> {
+        self.network(owner, id)?;
+        self.nets.records.remove(id);
+        Ok(())
+    }
+
+    /// Gives the requestor an address.
+    pub(crate) fn add_address(&mut self, owner: &NodeId, id: &NetworkId, ip: &str) -> Result<(), Refusal> {
+        let record = self.network(owner, id)?;
+        let ip = address_in(record, ip)?;
+        if !record.addresses.contains(&ip) {
+            record.addresses.push(ip);
+        }
+        Ok(())
+    }
+
+    /// Adds a node, or moves an address to it.
+    pub(crate) fn add_net_node(
+        &mut self,
+        owner: &NodeId,
+        id: &NetworkId,
+        node: &str,
+        ip: &str,
+    ) -> Result<(), Refusal> {
+        let record = self.network(owner, id)?;
+        let ip = address_in(record, ip)?;
+        record.nodes.insert(ip, node.to_owned());
+        Ok(())
+    }
+
+    /// Removes a node with all its addresses.
+    pub(crate) fn remove_net_node(
+        &mut self,
+        owner: &NodeId,
+        id: &NetworkId,
+        node: &str,
+    ) -> Result<(), Refusal> {
+        self.network(owner, id)?.nodes.retain(|_, other| other != node);
+        Ok(())
+    }
+
+    /// Where a connection into a network goes.
+    pub(crate) fn tcp_target(
+        &mut self,
+        owner: &NodeId,
+        id: &NetworkId,
+        ip: &str,
+        port: u16,
+    ) -> Result<Target, Refusal> {
+        let record = self.network(owner, id)?;
+        let node = ip
+            .parse()
+            .ok()
+            .and_then(|ip: Ipv4Addr| record.nodes.get(&ip)?.parse::<NodeId>().ok());
+        Ok(match node {
+            None => Target::Nobody,
+            Some(node) => self
+                .nets
+                .listeners
+                .get(&(node, port))
+                .map_or(Target::Closed, |to| Target::Open(*to)),
+        })
+    }
+}
+
+fn mask_bits(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+}
+
+fn address_in(record: &NetRecord, ip: &str) -> Result<Ipv4Addr, Refusal> {
+    let text = ip.split_once('/').map_or(ip, |(ip, _)| ip);
+    let address: Ipv4Addr = text
+        .parse()
+        .map_err(|_| Refusal::new(400, format!("Invalid IP address: {ip}")))?;
+    if record.contains(address) {
+        Ok(address)
+    } else {
+        Err(Refusal::new(
+            400,
+            format!("Network not found for IP address: {address}"),
+        ))
+    }
+}

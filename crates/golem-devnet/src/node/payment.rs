@@ -1,0 +1,463 @@
+//! Debit notes and invoices: issuing, accepting, refusing, and what is told of it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use yagna_api::payment::{BillEventKind, BillStatus, Rejection};
+use yagna_api::{ActivityId, AgreementId, AllocationId, AppSessionId, Glm, NodeId, Timestamp};
+
+use super::agreement::AgreementRecord;
+use super::events::to_millis;
+use super::negotiation::Side;
+use super::refusal::Refusal;
+use super::settlement::PaymentRecord;
+use super::world::{Due, State};
+use crate::port::{NewDebitNote, NewInvoice};
+
+/// All bills and what was accepted of them.
+#[derive(Debug, Default)]
+pub(crate) struct Bills {
+    pub(crate) records: HashMap<Arc<str>, Bill>,
+    pub(crate) order: Vec<Arc<str>>,
+    pub(crate) payments: Vec<PaymentRecord>,
+    last_note: HashMap<ActivityId, Arc<str>>,
+    accepted_for_activity: HashMap<ActivityId, Glm>,
+    accepted_for_agreement: HashMap<AgreementId, Glm>,
+    /// Agreements whose invoice has been accepted: their debit notes matter no more.
+    closed: HashSet<AgreementId>,
+}
+
+/// A debit note or an invoice.
+#[derive(Debug, Clone)]
+pub(crate) struct Bill {
+    pub(crate) id: Arc<str>,
+    pub(crate) kind: BillKind,
+    pub(crate) agreement: AgreementId,
+    pub(crate) issuer: NodeId,
+    pub(crate) recipient: NodeId,
+    pub(crate) payee_addr: String,
+    pub(crate) payer_addr: String,
+    pub(crate) platform: String,
+    pub(crate) issued: Timestamp,
+    pub(crate) amount: Glm,
+    pub(crate) due: Option<Timestamp>,
+    pub(crate) status: BillStatus,
+    /// What it is paid from, once accepted.
+    pub(crate) allocation: Option<AllocationId>,
+}
+
+/// What a bill is for.
+#[derive(Debug, Clone)]
+pub(crate) enum BillKind {
+    /// One activity, so far.
+    DebitNote {
+        activity: ActivityId,
+        usage: Vec<f64>,
+        previous: Option<Arc<str>>,
+    },
+    /// The whole agreement.
+    Invoice { activities: Vec<ActivityId> },
+}
+
+/// Which of the two kinds a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paper {
+    DebitNote,
+    Invoice,
+}
+
+impl Bill {
+    pub(crate) fn paper(&self) -> Paper {
+        match self.kind {
+            BillKind::DebitNote { .. } => Paper::DebitNote,
+            BillKind::Invoice { .. } => Paper::Invoice,
+        }
+    }
+
+    /// Is it this node's to see? A recipient doesn't know of what hasn't been sent.
+    fn is_seen_by(&self, node: &NodeId) -> bool {
+        self.issuer == *node || (self.recipient == *node && self.status != BillStatus::Issued)
+    }
+}
+
+/// A bill's event in one node's log.
+#[derive(Debug, Clone)]
+pub(crate) struct BillEntry {
+    pub(crate) bill: Arc<str>,
+    pub(crate) role: Side,
+    pub(crate) session: Option<AppSessionId>,
+    pub(crate) kind: BillEventKind,
+}
+
+impl State {
+    /// A bill of this kind that the caller may see.
+    pub(crate) fn bill(&self, caller: &NodeId, paper: Paper, id: &str) -> Result<&Bill, Refusal> {
+        self.bills
+            .records
+            .get(id)
+            .filter(|bill| bill.paper() == paper && bill.is_seen_by(caller))
+            .ok_or_else(|| Refusal::null(404))
+    }
+
+    /// All bills of this kind that the caller may see, in whichever role, oldest first.
+    pub(crate) fn list_bills(
+        &self,
+        caller: &NodeId,
+        paper: Paper,
+        after: Option<Timestamp>,
+        max: usize,
+    ) -> Vec<Bill> {
+        self.bills
+            .order
+            .iter()
+            .map(|id| &self.bills.records[id])
+            .filter(|bill| bill.paper() == paper && bill.is_seen_by(caller))
+            .filter(|bill| after.is_none_or(|after| bill.issued > after))
+            .take(max)
+            .cloned()
+            .collect()
+    }
+
+    /// Makes a debit note.
+    pub(crate) fn issue_debit_note(&mut self, issuer: &NodeId, new: NewDebitNote) -> Result<Bill, Refusal> {
+        let agreement = self.provided_activity(issuer, &new.activity)?.agreement.clone();
+        let previous = self.bills.last_note.get(&new.activity).cloned();
+        let so_far = previous
+            .as_ref()
+            .map_or(Glm::ZERO, |id| self.bills.records[id].amount);
+        if new.total_amount_due < so_far {
+            return Err(Refusal::new(
+                400,
+                "Requested amount for activity cannot be lowered.",
+            ));
+        }
+        let activity = new.activity.clone();
+        let kind = BillKind::DebitNote {
+            activity: new.activity,
+            usage: new.usage,
+            previous,
+        };
+        let bill = self.issue(
+            issuer,
+            &agreement,
+            kind,
+            new.total_amount_due,
+            new.payment_due_date,
+        )?;
+        self.bills.last_note.insert(activity, Arc::clone(&bill.id));
+        Ok(bill)
+    }
+
+    /// Makes an invoice.
+    pub(crate) fn issue_invoice(&mut self, issuer: &NodeId, new: NewInvoice) -> Result<Bill, Refusal> {
+        let own = self
+            .own_agreement(issuer, &new.agreement)
+            .is_ok_and(|(_, side)| side == Side::Provider);
+        if !own {
+            return Err(Refusal::new(
+                400,
+                format!("Agreement not found: {}", new.agreement),
+            ));
+        }
+        let notes: Glm = self.agreements.0[&new.agreement]
+            .activities
+            .iter()
+            .filter_map(|activity| self.bills.last_note.get(activity))
+            .map(|note| self.bills.records[note].amount)
+            .sum();
+        if new.amount < notes {
+            return Err(Refusal::new(
+                400,
+                format!(
+                    "Requested amount for agreement cannot be lowered. Amount requested so far: {notes} Amount to be \
+                     requested: {}",
+                    new.amount
+                ),
+            ));
+        }
+        let kind = BillKind::Invoice {
+            activities: new.activities,
+        };
+        self.issue(
+            issuer,
+            &new.agreement,
+            kind,
+            new.amount,
+            Some(new.payment_due_date),
+        )
+    }
+
+    /// Sends a bill to its recipient. Doing so twice is fine.
+    pub(crate) fn send_bill(&mut self, issuer: &NodeId, paper: Paper, id: &str) -> Result<(), Refusal> {
+        let bill = self.bill(issuer, paper, id)?;
+        if bill.issuer != *issuer {
+            return Err(Refusal::null(404));
+        }
+        if bill.status == BillStatus::Issued {
+            let id = Arc::clone(&bill.id);
+            self.set_status(&id, BillStatus::Received);
+            self.tell_bill(&id, &BillEventKind::Received, &[Side::Requestor]);
+        }
+        Ok(())
+    }
+
+    /// Promises to pay a bill. Doing so twice is fine.
+    pub(crate) fn accept_bill(
+        &mut self,
+        caller: &NodeId,
+        paper: Paper,
+        id: &str,
+        amount: Glm,
+        allocation: &AllocationId,
+        settlement: Option<Duration>,
+    ) -> Result<(), Refusal> {
+        let bill = self.bill(caller, paper, id)?;
+        if bill.recipient != *caller {
+            return Err(Refusal::null(404));
+        }
+        if amount != bill.amount {
+            return Err(Refusal::new(400, "Invalid amount accepted"));
+        }
+        match bill.status {
+            BillStatus::Accepted | BillStatus::Settled => return Ok(()),
+            BillStatus::Cancelled => {
+                let name = if paper == Paper::Invoice {
+                    "Invoice"
+                } else {
+                    "Debit note"
+                };
+                return Err(Refusal::new(400, format!("{name} cancelled")));
+            }
+            BillStatus::Issued => return Err(Refusal::new(500, "Illegal status: issued")),
+            BillStatus::Received | BillStatus::Rejected | BillStatus::Failed => {}
+        }
+        let bill = bill.clone();
+        if paper == Paper::DebitNote && self.bills.closed.contains(&bill.agreement) {
+            return Ok(());
+        }
+        let increase = self.charge(&bill, allocation)?;
+        if let Some(record) = self.bills.records.get_mut(&bill.id) {
+            record.allocation = Some(allocation.clone());
+        }
+        self.set_status(&bill.id, BillStatus::Accepted);
+        self.tell_bill(
+            &bill.id,
+            &BillEventKind::Accepted,
+            &[Side::Requestor, Side::Provider],
+        );
+        if bill.amount == Glm::ZERO {
+            self.set_status(&bill.id, BillStatus::Settled);
+            self.tell_bill(
+                &bill.id,
+                &BillEventKind::Settled,
+                &[Side::Requestor, Side::Provider],
+            );
+        } else if let Some(wait) = settlement {
+            // Without a date a debit note is only paid with its invoice.
+            if paper == Paper::Invoice || (bill.due.is_some() && increase > Glm::ZERO) {
+                self.schedule(wait, Due::Settle(bill.id.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an invoice. Doing so twice is fine.
+    pub(crate) fn reject_invoice(
+        &mut self,
+        caller: &NodeId,
+        id: &str,
+        rejection: Rejection,
+    ) -> Result<(), Refusal> {
+        let bill = self.bill(caller, Paper::Invoice, id)?;
+        if bill.recipient != *caller {
+            return Err(Refusal::null(404));
+        }
+        let id = Arc::clone(&bill.id);
+        match bill.status {
+            BillStatus::Accepted => Err(Refusal::new(400, "Invoice accepted")),
+            BillStatus::Settled => Err(Refusal::new(400, "Invoice settled")),
+            BillStatus::Cancelled => Err(Refusal::new(400, "Invoice cancelled")),
+            BillStatus::Issued => Err(Refusal::new(500, "Illegal status: issued")),
+            BillStatus::Rejected => Ok(()),
+            BillStatus::Received | BillStatus::Failed => {
+                self.set_status(&id, BillStatus::Rejected);
+                let kind = BillEventKind::Rejected {
+                    rejection: Some(rejection),
+                };
+                self.tell_bill(&id, &kind, &[Side::Requestor, Side::Provider]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Events of one kind of bill after a cursor. The limit is applied before `wanted`, as the daemon does it.
+    pub(crate) fn bill_events(
+        &self,
+        node: &NodeId,
+        paper: Paper,
+        after: Option<Timestamp>,
+        max: usize,
+        session: Option<&AppSessionId>,
+        wanted: impl Fn(&BillEntry) -> bool,
+    ) -> Vec<(Timestamp, BillEntry)> {
+        let Some(node) = self.nodes.get(node) else {
+            return Vec::new();
+        };
+        let log = match paper {
+            Paper::DebitNote => &node.debit_note_log,
+            Paper::Invoice => &node.invoice_log,
+        };
+        log.after(after)
+            .filter(|(_, entry)| session.is_none() || entry.session.as_ref() == session)
+            .take(max)
+            .filter(|(_, entry)| wanted(entry))
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn set_status(&mut self, id: &str, status: BillStatus) {
+        if let Some(bill) = self.bills.records.get_mut(id) {
+            bill.status = status;
+        }
+    }
+
+    pub(crate) fn tell_bill(&mut self, id: &Arc<str>, kind: &BillEventKind, sides: &[Side]) {
+        let at = self.stamp();
+        let bill = &self.bills.records[id];
+        let paper = bill.paper();
+        let agreement = &self.agreements.0[&bill.agreement];
+        let entries: Vec<_> = sides
+            .iter()
+            .map(|side| {
+                let node = match side {
+                    Side::Requestor => bill.recipient.clone(),
+                    Side::Provider => bill.issuer.clone(),
+                };
+                (node, *side, agreement.session(*side).cloned())
+            })
+            .collect();
+        for (node, role, session) in entries {
+            let node = self.node(&node);
+            let entry = BillEntry {
+                bill: Arc::clone(id),
+                role,
+                session,
+                kind: kind.clone(),
+            };
+            match paper {
+                Paper::DebitNote => node.debit_note_log.push(at, entry),
+                Paper::Invoice => node.invoice_log.push(at, entry),
+            }
+            node.bill_wake.notify_waiters();
+        }
+    }
+
+    /// Takes a bill's increase over what was accepted before out of the allocation.
+    fn charge(&mut self, bill: &Bill, allocation: &AllocationId) -> Result<Glm, Refusal> {
+        let for_agreement = self
+            .bills
+            .accepted_for_agreement
+            .get(&bill.agreement)
+            .copied()
+            .unwrap_or_default();
+        let activity = match &bill.kind {
+            BillKind::DebitNote { activity, .. } => Some(activity),
+            BillKind::Invoice { .. } => None,
+        };
+        let before = match activity {
+            Some(activity) => self
+                .bills
+                .accepted_for_activity
+                .get(activity)
+                .copied()
+                .unwrap_or_default(),
+            None => for_agreement,
+        };
+        if activity.is_none() && bill.amount < before {
+            return Err(Refusal::new(
+                400,
+                format!(
+                    "Invoice is smaller than agreement.total_amount_accepted. invoice_id={}, invoice_amount={}, \
+                     total_amount_accepted={before}",
+                    bill.id, bill.amount
+                ),
+            ));
+        }
+        let increase = bill
+            .amount
+            .checked_sub(before)
+            .filter(|rest| *rest > Glm::ZERO)
+            .unwrap_or(Glm::ZERO);
+        self.spend(&bill.recipient, allocation, increase, &bill.agreement, activity)?;
+        let total = for_agreement.checked_add(increase).unwrap_or(for_agreement);
+        self.bills
+            .accepted_for_agreement
+            .insert(bill.agreement.clone(), total);
+        match activity {
+            Some(activity) => {
+                self.bills
+                    .accepted_for_activity
+                    .insert(activity.clone(), bill.amount.max(before));
+            }
+            None => {
+                self.bills.closed.insert(bill.agreement.clone());
+            }
+        }
+        Ok(increase)
+    }
+
+    fn issue(
+        &mut self,
+        issuer: &NodeId,
+        agreement: &AgreementId,
+        kind: BillKind,
+        amount: Glm,
+        due: Option<Timestamp>,
+    ) -> Result<Bill, Refusal> {
+        let id: Arc<str> = self.uuid().into();
+        let record = &self.agreements.0[agreement];
+        let (platform, payer_addr, payee_addr) = addresses(record)?;
+        let bill = Bill {
+            id: Arc::clone(&id),
+            kind,
+            agreement: agreement.clone(),
+            issuer: issuer.clone(),
+            recipient: record.requestor.clone(),
+            payee_addr,
+            payer_addr,
+            platform,
+            issued: to_millis(self.now),
+            amount,
+            due,
+            status: BillStatus::Issued,
+            allocation: None,
+        };
+        self.bills.records.insert(Arc::clone(&id), bill.clone());
+        self.bills.order.push(id);
+        Ok(bill)
+    }
+}
+
+/// The payment platform that was agreed on, and both addresses on it.
+fn addresses(record: &AgreementRecord) -> Result<(String, String, String), Refusal> {
+    let missing = |name: &str| Refusal::new(400, format!("Missing {name}"));
+    let chosen = "golem.com.payment.chosen-platform";
+    let platform = record
+        .demand_sheet
+        .properties
+        .text(chosen)
+        .ok_or_else(|| missing(chosen))?;
+    let name = format!("golem.com.payment.platform.{platform}.address");
+    let payer = record
+        .demand_sheet
+        .properties
+        .text(&name)
+        .ok_or_else(|| missing(&name))?;
+    let payee = record
+        .offer_sheet
+        .properties
+        .text(&name)
+        .ok_or_else(|| missing(&name))?;
+    Ok((platform.to_owned(), payer.to_owned(), payee.to_owned()))
+}
