@@ -16,17 +16,11 @@ pub struct DevnetClock {
 impl DevnetClock {
     /// Starts now, at the given hour.
     pub fn starting_at(epoch: Timestamp) -> Self {
-        Self {
-            epoch,
-            started: Instant::now(),
-        }
+        Self { epoch, started: Instant::now() }
     }
 
     /// Starts now, at the system's hour.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where the devnet learns the real hour"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the devnet learns the real hour")]
     pub fn real() -> Self {
         Self::starting_at(Timestamp::now())
     }

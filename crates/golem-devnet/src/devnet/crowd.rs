@@ -6,12 +6,12 @@ use yagna_api::Glm;
 use crate::provider::{Hardware, Prices, ProviderConfig};
 
 const FIRST: [&str; 16] = [
-    "amber", "brave", "calm", "copper", "eager", "frosty", "gentle", "hazel", "ivory", "jolly", "lunar", "mellow",
-    "nimble", "quiet", "rusty", "sunny",
+    "amber", "brave", "calm", "copper", "eager", "frosty", "gentle", "hazel", "ivory", "jolly", "lunar",
+    "mellow", "nimble", "quiet", "rusty", "sunny",
 ];
 const SECOND: [&str; 16] = [
-    "badger", "beaver", "crane", "dormouse", "falcon", "gecko", "heron", "ibex", "jackdaw", "lynx", "marmot", "newt",
-    "otter", "puffin", "raven", "stoat",
+    "badger", "beaver", "crane", "dormouse", "falcon", "gecko", "heron", "ibex", "jackdaw", "lynx", "marmot",
+    "newt", "otter", "puffin", "raven", "stoat",
 ];
 
 /// Makes up providers whose names differ from each other and from those `taken`.

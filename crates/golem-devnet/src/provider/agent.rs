@@ -56,11 +56,8 @@ impl Provider {
         runtime: Arc<dyn Runtime>,
     ) -> Self {
         let manners = Manners::new(config.behaviour.clone());
-        let handle = ProviderHandle {
-            name: config.name.as_str().into(),
-            node: port.node(),
-            manners: manners.clone(),
-        };
+        let handle =
+            ProviderHandle { name: config.name.as_str().into(), node: port.node(), manners: manners.clone() };
         let runtime = Saboteur::new(config.runtime.clone().unwrap_or(runtime), manners.clone());
         let shared = Arc::new(Shared::new(config, port, clock, manners, runtime));
         let cancel = CancellationToken::new();
@@ -172,11 +169,7 @@ async fn business(shared: &Arc<Shared>, cancel: &CancellationToken) {
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let mut tasks = JoinSet::new();
     // What happened before is none of this life's business.
-    let since = shared
-        .clock
-        .now()
-        .checked_sub(Duration::from_secs(1))
-        .unwrap_or(Timestamp::MIN);
+    let since = shared.clock.now().checked_sub(Duration::from_secs(1)).unwrap_or(Timestamp::MIN);
     let (ours, to) = (Arc::clone(shared), sender.clone());
     tasks.spawn(async move { follow_agreements(&ours, since, to).await });
     let (ours, to) = (Arc::clone(shared), sender.clone());

@@ -60,10 +60,7 @@ pub(crate) fn cost(coefficients: &[f64], usage: &[f64]) -> Glm {
     for (price, used) in prices.iter().zip(usage) {
         let price = decimal_from_f64(*price).unwrap_or_default();
         let used = decimal_from_f64(*used).unwrap_or_default();
-        sum = price
-            .checked_mul(used)
-            .and_then(|part| sum.checked_add(part))
-            .unwrap_or(Decimal::MAX);
+        sum = price.checked_mul(used).and_then(|part| sum.checked_add(part)).unwrap_or(Decimal::MAX);
     }
     Glm::from_decimal_rounding_down(sum).unwrap_or_default()
 }
@@ -79,10 +76,7 @@ pub(crate) fn inflated(amount: Glm, factor: f64) -> Glm {
 /// Usage as bills report it: whole microseconds, so that prices times usage is exact.
 pub(crate) fn reported(usage: &[f64]) -> Vec<f64> {
     const MICROS: f64 = 1e6;
-    usage
-        .iter()
-        .map(|counter| (counter * MICROS).floor() / MICROS)
-        .collect()
+    usage.iter().map(|counter| (counter * MICROS).floor() / MICROS).collect()
 }
 
 /// How long from `now` to the next whole interval after `since`.
@@ -109,18 +103,10 @@ mod tests {
             ([0.1, 0.2, 0.0], [0.1, 0.2], "0.05"),
             ([0.002, 0.008, 0.0], [44.094_619, 0.0], "0.088189238"),
             // 21 places, of which three can't be paid.
-            (
-                [0.000_002_777_777_778, 0.0, 0.0],
-                [0.999_999, 0.0],
-                "0.000002777775000222",
-            ),
+            ([0.000_002_777_777_778, 0.0, 0.0], [0.999_999, 0.0], "0.000002777775000222"),
             ([0.0, 0.0, 0.0], [1e6, 1e6], "0"),
         ] {
-            assert_eq!(
-                cost(&coefficients, &usage).to_string(),
-                amount,
-                "{coefficients:?} {usage:?}"
-            );
+            assert_eq!(cost(&coefficients, &usage).to_string(), amount, "{coefficients:?} {usage:?}");
         }
         assert_eq!(cost(&[], &[1.0]), Glm::ZERO);
         assert_eq!(cost(&[0.1, 0.2, 1.0], &[]), Glm::ONE);
@@ -128,10 +114,7 @@ mod tests {
 
     #[test]
     fn usage_is_reported_in_microseconds_and_never_more_than_it_was() {
-        assert_eq!(
-            reported(&[1.234_567_89, 0.0, 0.999_999_9]),
-            [1.234_567, 0.0, 0.999_999]
-        );
+        assert_eq!(reported(&[1.234_567_89, 0.0, 0.999_999_9]), [1.234_567, 0.0, 0.999_999]);
     }
 
     #[test]

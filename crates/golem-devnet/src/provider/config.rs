@@ -57,9 +57,7 @@ impl ProviderConfig {
             hardware: Hardware::default(),
             runtime_name: "vm".into(),
             runtime_version: "0.5.3".into(),
-            capabilities: ["inet", "vpn", "manifest-support", "start-entrypoint"]
-                .map(String::from)
-                .into(),
+            capabilities: ["inet", "vpn", "manifest-support", "start-entrypoint"].map(String::from).into(),
             subnet: None,
             prices: Prices::default(),
             platforms: Vec::new(),
@@ -97,12 +95,7 @@ pub struct Hardware {
 
 impl Default for Hardware {
     fn default() -> Self {
-        Self {
-            cores: 2,
-            threads: 4,
-            memory_gib: 8.0,
-            storage_gib: 40.0,
-        }
+        Self { cores: 2, threads: 4, memory_gib: 8.0, storage_gib: 40.0 }
     }
 }
 
@@ -120,11 +113,7 @@ pub struct Prices {
 impl Prices {
     /// Prices as their owners write them: start, per CPU hour, per hour.
     pub fn per_hour(start: &str, cpu: &str, env: &str) -> Result<Self, yagna_api::money::GlmError> {
-        Ok(Self {
-            start: start.parse()?,
-            per_cpu_hour: cpu.parse()?,
-            per_env_hour: env.parse()?,
-        })
+        Ok(Self { start: start.parse()?, per_cpu_hour: cpu.parse()?, per_env_hour: env.parse()? })
     }
 
     /// The offer's coefficients: per second of duration, per second of CPU, start price.
@@ -134,11 +123,7 @@ impl Prices {
     pub fn coefficients(&self) -> [f64; 3] {
         let hour = Decimal::from(3600);
         let per_second = |price: Glm| short(price.to_decimal() / hour);
-        [
-            per_second(self.per_env_hour),
-            per_second(self.per_cpu_hour),
-            short(self.start.to_decimal()),
-        ]
+        [per_second(self.per_env_hour), per_second(self.per_cpu_hour), short(self.start.to_decimal())]
     }
 }
 
@@ -148,11 +133,7 @@ impl Default for Prices {
             let value = Decimal::from_u64(milli).unwrap_or_default() / Decimal::ONE_THOUSAND;
             Glm::from_decimal_rounding_down(value).unwrap_or_default()
         };
-        Self {
-            start: Glm::ZERO,
-            per_cpu_hour: price(60),
-            per_env_hour: price(20),
-        }
+        Self { start: Glm::ZERO, per_cpu_hour: price(60), per_env_hour: price(20) }
     }
 }
 
@@ -228,14 +209,8 @@ mod tests {
             let coefficients = Prices::per_hour(start, cpu, env).unwrap().coefficients();
             for coefficient in coefficients {
                 let exact = decimal_from_f64(coefficient).unwrap();
-                assert!(
-                    exact.normalize().scale() <= 15,
-                    "{coefficient} of {start} {cpu} {env}"
-                );
-                assert_eq!(
-                    exact.to_string().parse::<f64>().unwrap().to_bits(),
-                    coefficient.to_bits()
-                );
+                assert!(exact.normalize().scale() <= 15, "{coefficient} of {start} {cpu} {env}");
+                assert_eq!(exact.to_string().parse::<f64>().unwrap().to_bits(), coefficient.to_bits());
             }
         }
         let [env, cpu, start] = Prices::per_hour("0.5", "0.36", "0.036").unwrap().coefficients();

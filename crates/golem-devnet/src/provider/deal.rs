@@ -91,9 +91,7 @@ impl Deal {
             id: agreement.agreement_id.clone(),
             usage_vector: usage_vector(agreement),
             expires: expiration(demand).unwrap_or(Timestamp::MAX),
-            multi_activity: demand
-                .get(name::MULTI_ACTIVITY)
-                .and_then(serde_json::Value::as_bool)
+            multi_activity: demand.get(name::MULTI_ACTIVITY).and_then(serde_json::Value::as_bool)
                 == Some(true),
             began: now,
             notes: Notes::new(terms.accept_timeout, terms.payment_timeout, now),
@@ -153,9 +151,8 @@ impl Deal {
             BillEventKind::Accepted => self.notes.accepted(&note),
             BillEventKind::Settled => self.notes.paid(&note),
             BillEventKind::Rejected { rejection } if self.notes.knows(&note) => {
-                let why = rejection.map_or_else(String::new, |rejection| {
-                    format!("{:?}", rejection.rejection_reason)
-                });
+                let why = rejection
+                    .map_or_else(String::new, |rejection| format!("{:?}", rejection.rejection_reason));
                 return Some(Ending::DebitNoteRejected(why));
             }
             _ => {}
@@ -166,36 +163,22 @@ impl Deal {
     async fn create(&mut self, activity: ActivityId) {
         if self.running.is_some() {
             let message = "Can't create 2 simultaneous Activities.";
-            return self
-                .refuse(&activity, "Only single Activity allowed", message)
-                .await;
+            return self.refuse(&activity, "Only single Activity allowed", message).await;
         }
         let shared = &self.shared;
-        let config = ExeUnitConfig {
-            usage_vector: self.usage_vector.clone(),
-            ..ExeUnitConfig::default()
-        };
+        let config = ExeUnitConfig { usage_vector: self.usage_vector.clone(), ..ExeUnitConfig::default() };
         let (port, clock) = (Arc::clone(&shared.port), Arc::clone(&shared.clock));
         match ExeUnit::start(activity.clone(), port, clock, &shared.runtime, config).await {
             Ok(unit) => {
                 let unit = Arc::new(unit);
                 shared.keep_unit(Arc::clone(&unit));
                 let next_note = Instant::now() + self.until_next_note();
-                let bill = Bill {
-                    activity,
-                    amount: Glm::ZERO,
-                    first_usage: None,
-                };
-                self.running = Some(Running {
-                    unit,
-                    next_note,
-                    bill,
-                });
+                let bill = Bill { activity, amount: Glm::ZERO, first_usage: None };
+                self.running = Some(Running { unit, next_note, bill });
             }
             Err(error) => {
                 warn!(%activity, error = &error as &dyn std::error::Error, "no exe-unit");
-                self.refuse(&activity, "initialization error", &error.to_string())
-                    .await;
+                self.refuse(&activity, "initialization error", &error.to_string()).await;
             }
         }
     }
@@ -212,11 +195,7 @@ impl Deal {
     }
 
     async fn destroy(&mut self, activity: &ActivityId) -> Option<Ending> {
-        if self
-            .running
-            .as_ref()
-            .is_none_or(|running| running.unit.activity() != activity)
-        {
+        if self.running.as_ref().is_none_or(|running| running.unit.activity() != activity) {
             debug!(%activity, "the activity has ended before");
             return None;
         }
@@ -239,10 +218,7 @@ impl Deal {
         let usage = running.unit.usage();
         self.shared.stop_unit(&running.bill.activity, reason).await;
         self.idle_since = Instant::now();
-        Some(Stopped {
-            usage,
-            bill: running.bill,
-        })
+        Some(Stopped { usage, bill: running.bill })
     }
 
     /// Sends the last debit note of an activity that is over, however long it takes.
@@ -259,19 +235,13 @@ impl Deal {
         let due = self.notes.due(true, Instant::now());
         let issued = persist("issue the last debit note", || {
             let due = due.map(|due| after(shared.clock.now(), due));
-            shared.port.issue_debit_note(NewDebitNote {
-                payment_due_date: due,
-                ..note.clone()
-            })
+            shared.port.issue_debit_note(NewDebitNote { payment_due_date: due, ..note.clone() })
         })
         .await;
         if let Ok(issued) = issued {
             let id = issued.debit_note_id;
             self.notes.sending(id.clone(), due, Instant::now());
-            if persist("send the last debit note", || shared.port.send_debit_note(&id))
-                .await
-                .is_ok()
-            {
+            if persist("send the last debit note", || shared.port.send_debit_note(&id)).await.is_ok() {
                 self.notes.sent(due.is_some(), Instant::now());
             } else {
                 // The agreement's own deadlines decide what follows from that.
@@ -324,12 +294,7 @@ impl Deal {
         let port = Arc::clone(&self.shared.port);
         let due = self.notes.due(false, Instant::now());
         let payment_due_date = due.map(|due| after(self.shared.clock.now(), due));
-        let note = NewDebitNote {
-            activity,
-            total_amount_due,
-            usage,
-            payment_due_date,
-        };
+        let note = NewDebitNote { activity, total_amount_due, usage, payment_due_date };
         let note = match port.issue_debit_note(note).await {
             Ok(note) => note.debit_note_id,
             Err(error) => {
@@ -366,9 +331,7 @@ impl Deal {
         let reason = ending.reason();
         info!(agreement = %self.id, ?ending, "an agreement has ended");
         let words = reason.as_ref().map(|reason| reason.message.clone());
-        let stopped = self
-            .stop_activity(words.or_else(|| Some("Agreement terminated".into())))
-            .await;
+        let stopped = self.stop_activity(words.or_else(|| Some("Agreement terminated".into()))).await;
         if let Some(reason) = reason {
             let shared = Arc::clone(&self.shared);
             let id = &self.id;
@@ -410,11 +373,7 @@ impl Deal {
         let issued = persist("issue an invoice", || {
             port.issue_invoice(NewInvoice {
                 agreement: self.id.clone(),
-                activities: self
-                    .finished
-                    .iter()
-                    .map(|(activity, _)| activity.clone())
-                    .collect(),
+                activities: self.finished.iter().map(|(activity, _)| activity.clone()).collect(),
                 amount,
                 payment_due_date: after(self.shared.clock.now(), due),
             })
@@ -422,10 +381,7 @@ impl Deal {
         .await;
         if let Ok(invoice) = issued {
             let id = invoice.invoice_id;
-            if persist("send an invoice", || port.send_invoice(&id))
-                .await
-                .is_ok()
-            {
+            if persist("send an invoice", || port.send_invoice(&id)).await.is_ok() {
                 info!(agreement = %self.id, invoice = %id, %amount, "the invoice is sent");
             }
         }
@@ -438,16 +394,8 @@ impl Deal {
             Some(running) => running.next_note,
             None => self.idle_since + self.shared.config.limits.idle,
         };
-        let whim = self
-            .shared
-            .manners
-            .behaviour()
-            .terminates
-            .map(|(time, _)| self.began + time);
-        [Some(work), whim, self.notes.deadline()]
-            .into_iter()
-            .flatten()
-            .fold(expires, Instant::min)
+        let whim = self.shared.manners.behaviour().terminates.map(|(time, _)| self.began + time);
+        [Some(work), whim, self.notes.deadline()].into_iter().flatten().fold(expires, Instant::min)
     }
 
     fn until_next_note(&self) -> Duration {
@@ -460,16 +408,9 @@ impl Deal {
 
 /// The agreement's usage counters, or those of every devnet provider.
 fn usage_vector(agreement: &Agreement) -> Vec<String> {
-    let agreed = agreement
-        .offer
-        .properties
-        .get(name::USAGE_VECTOR)
-        .and_then(|list| {
-            list.as_array()?
-                .iter()
-                .map(|counter| counter.as_str().map(String::from))
-                .collect::<Option<Vec<_>>>()
-        });
+    let agreed = agreement.offer.properties.get(name::USAGE_VECTOR).and_then(|list| {
+        list.as_array()?.iter().map(|counter| counter.as_str().map(String::from)).collect::<Option<Vec<_>>>()
+    });
     agreed.unwrap_or_else(|| super::offer::USAGE_VECTOR.map(String::from).into())
 }
 

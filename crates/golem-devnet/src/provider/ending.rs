@@ -40,27 +40,19 @@ impl Ending {
             Self::Expired(at) => (format!("Agreement expired @ {at}"), "Expired"),
             Self::NoActivity(idle) => (format!("No activity created within {idle:?}"), "NoActivity"),
             Self::DebitNotesDeadline(timeout) => (
-                format!(
-                    "Requestor isn't accepting DebitNotes in time ({})",
-                    spoken(*timeout)
-                ),
+                format!("Requestor isn't accepting DebitNotes in time ({})", spoken(*timeout)),
                 "DebitNotesDeadline",
             ),
             Self::DebitNoteNotPaid(timeout) => (
-                format!(
-                    "Requestor didn't pay for DebitNote in time ({})",
-                    spoken(*timeout)
-                ),
+                format!("Requestor didn't pay for DebitNote in time ({})", spoken(*timeout)),
                 "DebitNoteNotPaid",
             ),
-            Self::DebitNoteRejected(why) => (
-                format!("Requestor rejected the debit note: {why}"),
-                "DebitNoteRejected",
-            ),
-            Self::RequestorUnreachable(timeout) => (
-                format!("Requestor is unreachable more than {}", spoken(*timeout)),
-                "RequestorUnreachable",
-            ),
+            Self::DebitNoteRejected(why) => {
+                (format!("Requestor rejected the debit note: {why}"), "DebitNoteRejected")
+            }
+            Self::RequestorUnreachable(timeout) => {
+                (format!("Requestor is unreachable more than {}", spoken(*timeout)), "RequestorUnreachable")
+            }
         };
         Some(Reason::new(message).with("golem.provider.code", code))
     }
@@ -75,11 +67,7 @@ mod tests {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
         for (ending, code, message) in [
             (Ending::SingleActivity, "Success", "Finished with success."),
-            (
-                Ending::NoActivity(Duration::from_secs(90)),
-                "NoActivity",
-                "No activity created within 90s",
-            ),
+            (Ending::NoActivity(Duration::from_secs(90)), "NoActivity", "No activity created within 90s"),
             (
                 Ending::DebitNotesDeadline(minutes(4)),
                 "DebitNotesDeadline",
@@ -97,10 +85,7 @@ mod tests {
             ),
         ] {
             let reason = ending.reason().unwrap();
-            assert_eq!(
-                (reason.provider_code(), reason.message.as_str()),
-                (Some(code), message)
-            );
+            assert_eq!((reason.provider_code(), reason.message.as_str()), (Some(code), message));
         }
         assert_eq!(Ending::ByRequestor.reason(), None);
     }

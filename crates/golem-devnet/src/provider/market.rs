@@ -86,9 +86,12 @@ impl Market {
                 info!(provider = %shared.config.name, offer = %id, "an offer is on the market");
                 let (inbox, offer) = (self.inbox.clone(), id.clone());
                 let task_shared = Arc::clone(&shared);
-                let poll = self
-                    .tasks
-                    .spawn(async move { follow_offer(&task_shared, offer, inbox).await });
+                let poll = self.tasks.spawn(async move { follow_offer(&task_shared, offer, inbox).await });
+                if let Some(old) = shared.replace_offer(Some(id.clone()))
+                    && let Err(error) = port.unsubscribe_offer(&old).await
+                {
+                    debug!(offer = %old, %error, "the last offer was gone before");
+                }
                 if let Some(old) = self.published.replace(Published { id, terms, poll }) {
                     old.poll.abort();
                 }
@@ -102,6 +105,7 @@ impl Market {
     pub(crate) async fn withdraw(&mut self) {
         if let Some(published) = self.published.take() {
             published.poll.abort();
+            drop(self.shared.replace_offer(None));
             if let Err(error) = self.shared.port.unsubscribe_offer(&published.id).await {
                 debug!(%error, "the offer was gone before");
             }
@@ -112,20 +116,12 @@ impl Market {
     pub(crate) async fn on(&mut self, input: Input) {
         match input {
             Input::Offer(offer, event) => {
-                if self
-                    .published
-                    .as_ref()
-                    .is_some_and(|published| published.id == offer)
-                {
+                if self.published.as_ref().is_some_and(|published| published.id == offer) {
                     self.on_offer(event).await;
                 }
             }
             Input::OfferLost(offer) => {
-                if self
-                    .published
-                    .as_ref()
-                    .is_some_and(|published| published.id == offer)
-                {
+                if self.published.as_ref().is_some_and(|published| published.id == offer) {
                     info!(provider = %self.shared.config.name, "the offer has run out");
                     self.publish().await;
                 }
@@ -192,29 +188,15 @@ impl Market {
             return Verdict::Ignore("no offer on the market");
         };
         let last = proposal.prev_proposal_id.as_ref();
-        let ours = self
-            .drafts
-            .iter()
-            .find(|(id, _)| Some(id) == last)
-            .map_or(&published.terms, |(_, terms)| terms);
+        let ours =
+            self.drafts.iter().find(|(id, _)| Some(id) == last).map_or(&published.terms, |(_, terms)| terms);
         let limits = &self.shared.config.limits;
-        negotiate(
-            &proposal.properties,
-            ours,
-            limits,
-            self.active.len(),
-            self.shared.clock.now(),
-        )
+        negotiate(&proposal.properties, ours, limits, self.active.len(), self.shared.clock.now())
     }
 
     async fn counter(&mut self, proposal: &Proposal, terms: Terms) {
         let Some(published) = &self.published else { return };
-        match self
-            .shared
-            .port
-            .counter_proposal(&published.id, &proposal.proposal_id, terms.clone())
-            .await
-        {
+        match self.shared.port.counter_proposal(&published.id, &proposal.proposal_id, terms.clone()).await {
             Ok(draft) => {
                 if self.drafts.len() == DRAFTS {
                     self.drafts.pop_front();
@@ -256,8 +238,7 @@ impl Market {
             }
             ApprovalManner::Never => debug!(agreement = %agreement.agreement_id, "never answered"),
             ApprovalManner::Rejects => {
-                self.reject(&agreement.agreement_id, "I'd rather not.", false)
-                    .await;
+                self.reject(&agreement.agreement_id, "I'd rather not.", false).await;
             }
         }
     }
@@ -270,13 +251,7 @@ impl Market {
         };
         let limits = &self.shared.config.limits;
         let now = self.shared.clock.now();
-        match negotiate(
-            &agreement.demand.properties,
-            &ours,
-            limits,
-            self.active.len(),
-            now,
-        ) {
+        match negotiate(&agreement.demand.properties, &ours, limits, self.active.len(), now) {
             Verdict::Agreed(_) => self.approve(agreement).await,
             Verdict::Counter(_) => self.reject(id, "Negotiations aren't finished.", false).await,
             Verdict::Reject { message, is_final } => self.reject(id, &message, is_final).await,

@@ -81,11 +81,7 @@ pub(crate) fn spoken(time: Duration) -> String {
             rest %= length;
         }
     }
-    if words.is_empty() {
-        "0s".into()
-    } else {
-        words.join(" ")
-    }
+    if words.is_empty() { "0s".into() } else { words.join(" ") }
 }
 
 struct Negotiation<'a> {
@@ -98,13 +94,7 @@ struct Negotiation<'a> {
 
 impl<'a> Negotiation<'a> {
     fn new(demand: &'a Properties, ours: &Terms, limits: &'a Limits, now: Timestamp) -> Self {
-        Self {
-            demand,
-            terms: ours.clone(),
-            limits,
-            now,
-            changed: false,
-        }
+        Self { demand, terms: ours.clone(), limits, now, changed: false }
     }
 
     fn judge(mut self, running: usize) -> Result<Verdict, Verdict> {
@@ -113,21 +103,14 @@ impl<'a> Negotiation<'a> {
         }
         if running >= self.limits.agreements {
             let limit = self.limits.agreements;
-            return refuse(
-                format!("No capacity available. Reached Agreements limit: {limit}"),
-                false,
-            );
+            return refuse(format!("No capacity available. Reached Agreements limit: {limit}"), false);
         }
         let expires = expiration(self.demand).ok_or(Verdict::Ignore("no expiration"))?;
         self.expiration(expires)?;
         self.acceptance()?;
         self.interval()?;
         self.payments(expires)?;
-        Ok(if self.changed {
-            Verdict::Counter(self.terms)
-        } else {
-            Verdict::Agreed(self.terms)
-        })
+        Ok(if self.changed { Verdict::Counter(self.terms) } else { Verdict::Agreed(self.terms) })
     }
 
     fn expiration(&self, expires: Timestamp) -> Result<(), Verdict> {
@@ -150,18 +133,12 @@ impl<'a> Negotiation<'a> {
     }
 
     fn acceptance(&mut self) -> Result<(), Verdict> {
-        match (
-            self.asked(name::ACCEPT_TIMEOUT)?,
-            self.offered(name::ACCEPT_TIMEOUT)?,
-        ) {
+        match (self.asked(name::ACCEPT_TIMEOUT)?, self.offered(name::ACCEPT_TIMEOUT)?) {
             (Some(asked), Some(offered)) => match asked.cmp(&offered) {
                 Ordering::Greater => {
                     let most = spoken(self.limits.accept_timeout);
-                    refuse(
-                        format!("DebitNote acceptance deadline should be less than {most}."),
-                        true,
-                    )
-                    .map(drop)
+                    refuse(format!("DebitNote acceptance deadline should be less than {most}."), true)
+                        .map(drop)
                 }
                 Ordering::Less if asked < LEAST_ACCEPT_TIMEOUT => {
                     refuse(format!("To low DebitNotes timeout: {}", spoken(asked)), true).map(drop)
@@ -249,10 +226,7 @@ impl<'a> Negotiation<'a> {
 }
 
 fn refuse(message: impl Into<String>, is_final: bool) -> Result<Verdict, Verdict> {
-    Err(Verdict::Reject {
-        message: message.into(),
-        is_final,
-    })
+    Err(Verdict::Reject { message: message.into(), is_final })
 }
 
 #[cfg(test)]
@@ -284,13 +258,7 @@ mod tests {
     }
 
     fn judge(demand: &Properties, running: usize) -> Verdict {
-        negotiate(
-            demand,
-            &ours(),
-            &Limits::default(),
-            running,
-            Timestamp::from_millisecond(NOW).unwrap(),
-        )
+        negotiate(demand, &ours(), &Limits::default(), running, Timestamp::from_millisecond(NOW).unwrap())
     }
 
     fn refusal(verdict: &Verdict) -> (&str, bool) {
@@ -306,42 +274,12 @@ mod tests {
         drop(unpayable.remove(name::CHOSEN_PLATFORM));
         let accept = |seconds: u32| (name::ACCEPT_TIMEOUT, json!(seconds));
         for (demand, running, words, is_final) in [
-            (
-                unpayable,
-                0,
-                "Missing fields: /golem/com/payment/chosen-platform",
-                false,
-            ),
-            (
-                demand(20, &[]),
-                1,
-                "No capacity available. Reached Agreements limit: 1",
-                false,
-            ),
-            (
-                demand(4, &[]),
-                0,
-                "which is less than 5m or more than 30m from now",
-                true,
-            ),
-            (
-                demand(4, &[accept(240)]),
-                0,
-                "which is less than 5m or more than 36525days from now",
-                true,
-            ),
-            (
-                demand(31, &[]),
-                0,
-                "which is less than 5m or more than 30m from now",
-                false,
-            ),
-            (
-                demand(31, &[accept(241)]),
-                0,
-                "DebitNote acceptance deadline should be less than 4m.",
-                true,
-            ),
+            (unpayable, 0, "Missing fields: /golem/com/payment/chosen-platform", false),
+            (demand(20, &[]), 1, "No capacity available. Reached Agreements limit: 1", false),
+            (demand(4, &[]), 0, "which is less than 5m or more than 30m from now", true),
+            (demand(4, &[accept(240)]), 0, "which is less than 5m or more than 36525days from now", true),
+            (demand(31, &[]), 0, "which is less than 5m or more than 30m from now", false),
+            (demand(31, &[accept(241)]), 0, "DebitNote acceptance deadline should be less than 4m.", true),
             (demand(31, &[accept(4)]), 0, "To low DebitNotes timeout: 4s", true),
             (
                 demand(20, &[(name::DEBIT_NOTE_INTERVAL, json!(0))]),
@@ -371,9 +309,7 @@ mod tests {
 
     #[test]
     fn terms_that_the_demand_lacks_are_dropped() {
-        let Verdict::Counter(terms) = judge(&demand(20, &[]), 0) else {
-            panic!("a counter-proposal")
-        };
+        let Verdict::Counter(terms) = judge(&demand(20, &[]), 0) else { panic!("a counter-proposal") };
         assert_eq!(Value::from(terms.properties), json!({"a": 1}));
         assert_eq!(terms.constraints, "()");
     }
@@ -397,24 +333,15 @@ mod tests {
                 (name::PAYMENT_TIMEOUT, json!(18_000)),
             ],
         );
-        let Verdict::Counter(terms) = judge(&other, 0) else {
-            panic!("a counter-proposal")
-        };
+        let Verdict::Counter(terms) = judge(&other, 0) else { panic!("a counter-proposal") };
         let said = Value::from(terms.properties.clone());
         assert_eq!(
-            (
-                &said[name::ACCEPT_TIMEOUT],
-                &said[name::DEBIT_NOTE_INTERVAL],
-                &said[name::PAYMENT_TIMEOUT]
-            ),
+            (&said[name::ACCEPT_TIMEOUT], &said[name::DEBIT_NOTE_INTERVAL], &said[name::PAYMENT_TIMEOUT]),
             (&json!(30), &json!(600), &json!(18_000))
         );
         // The next round, with the draft as our last word, agrees.
         let now = Timestamp::from_millisecond(NOW).unwrap();
-        assert_eq!(
-            negotiate(&other, &terms, &Limits::default(), 0, now),
-            Verdict::Agreed(terms)
-        );
+        assert_eq!(negotiate(&other, &terms, &Limits::default(), 0, now), Verdict::Agreed(terms));
     }
 
     #[test]
@@ -430,13 +357,9 @@ mod tests {
 
     #[test]
     fn times_are_spoken_in_units() {
-        for (seconds, words) in [
-            (0, "0s"),
-            (5, "5s"),
-            (240, "4m"),
-            (5400, "1h 30m"),
-            (90_061, "1days 1h 1m 1s"),
-        ] {
+        for (seconds, words) in
+            [(0, "0s"), (5, "5s"), (240, "4m"), (5400, "1h 30m"), (90_061, "1days 1h 1m 1s")]
+        {
             assert_eq!(spoken(Duration::from_secs(seconds)), words);
         }
     }

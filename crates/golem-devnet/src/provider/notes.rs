@@ -31,13 +31,7 @@ impl Notes {
         payment_timeout: Option<Duration>,
         now: Instant,
     ) -> Self {
-        Self {
-            accept_timeout,
-            payment_timeout,
-            open: HashMap::new(),
-            last_sent: now,
-            last_payable: now,
-        }
+        Self { accept_timeout, payment_timeout, open: HashMap::new(), last_sent: now, last_payable: now }
     }
 
     /// How long from now a note sent now may wait for its payment; `None` when it isn't payable by itself.
@@ -89,11 +83,7 @@ impl Notes {
 
     /// The next moment at which something may be overdue.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.open
-            .values()
-            .flat_map(|open| [open.accept_by, open.pay_by])
-            .flatten()
-            .min()
+        self.open.values().flat_map(|open| [open.accept_by, open.pay_by]).flatten().min()
     }
 
     /// What is overdue.
@@ -133,15 +123,9 @@ mod tests {
         notes.sending(id.clone(), None, start + 10 * SECOND);
         assert_eq!(notes.deadline(), Some(start + 40 * SECOND));
         assert_eq!(notes.overdue(start + 39 * SECOND), None);
-        assert_eq!(
-            notes.overdue(start + 40 * SECOND),
-            Some(Ending::DebitNotesDeadline(30 * SECOND))
-        );
+        assert_eq!(notes.overdue(start + 40 * SECOND), Some(Ending::DebitNotesDeadline(30 * SECOND)));
         notes.accepted(&id);
-        assert_eq!(
-            (notes.overdue(start + 99 * SECOND), notes.deadline()),
-            (None, None)
-        );
+        assert_eq!((notes.overdue(start + 99 * SECOND), notes.deadline()), (None, None));
     }
 
     #[tokio::test(start_paused = true)]
@@ -157,10 +141,7 @@ mod tests {
         assert_eq!(notes.due(false, start + 150 * SECOND), None);
         assert_eq!(notes.due(true, start + 150 * SECOND), Some(100 * SECOND));
         notes.accepted(&id);
-        assert_eq!(
-            notes.overdue(start + 200 * SECOND),
-            Some(Ending::DebitNoteNotPaid(100 * SECOND))
-        );
+        assert_eq!(notes.overdue(start + 200 * SECOND), Some(Ending::DebitNoteNotPaid(100 * SECOND)));
         notes.paid(&id);
         assert_eq!(notes.overdue(start + 300 * SECOND), None);
     }
@@ -176,9 +157,6 @@ mod tests {
         );
         notes.sent(false, start + 31 * SECOND);
         assert_eq!(notes.not_sent(None, start + 60 * SECOND), None);
-        assert_eq!(
-            Notes::new(None, None, start).not_sent(None, start + 999 * SECOND),
-            None
-        );
+        assert_eq!(Notes::new(None, None, start).not_sent(None, start + 999 * SECOND), None);
     }
 }

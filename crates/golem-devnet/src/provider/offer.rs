@@ -34,19 +34,13 @@ pub(crate) fn offer(
         .with(name::RUNTIME_NAME, config.runtime_name.as_str())
         .with(name::RUNTIME_VERSION, config.runtime_version.as_str())
         .with(name::RUNTIME_CAPABILITIES, config.capabilities.clone())
-        .with(
-            "golem.activity.caps.transfer.protocol",
-            vec!["http", "https", "gftp"],
-        )
+        .with("golem.activity.caps.transfer.protocol", vec!["http", "https", "gftp"])
         .with("golem.activity.caps.transfer.report-progress", true)
         .with("golem.activity.caps.deploy.report-progress", true)
         .with(name::MULTI_ACTIVITY, true)
         .with(
             "golem.srv.caps.payload-manifest",
-            config
-                .capabilities
-                .iter()
-                .any(|capability| capability == "manifest-support"),
+            config.capabilities.iter().any(|capability| capability == "manifest-support"),
         )
         .with(name::PAYMENT_SCHEME, "payu")
         .with(name::PAYMENT_PROTOCOL, 3)
@@ -59,11 +53,7 @@ pub(crate) fn offer(
     for platform in &config.platforms {
         properties.set(name::platform_address(platform), node.as_str());
     }
-    let mut asked = vec![Constraints::compare(
-        name::EXPIRATION,
-        Operator::Greater,
-        now.as_millisecond(),
-    )];
+    let mut asked = vec![Constraints::compare(name::EXPIRATION, Operator::Greater, now.as_millisecond())];
     if let Some(subnet) = &config.subnet {
         properties.set(name::SUBNET, subnet.as_str());
         asked.push(Constraints::equals(name::SUBNET, subnet));
@@ -71,10 +61,7 @@ pub(crate) fn offer(
     if let Some(flaw) = flaw {
         spoil(&mut properties, flaw);
     }
-    Terms {
-        properties,
-        constraints: Constraints::all(asked).to_string(),
-    }
+    Terms { properties, constraints: Constraints::all(asked).to_string() }
 }
 
 fn spoil(properties: &mut Properties, flaw: OfferFlaw) {
@@ -137,23 +124,14 @@ mod tests {
         let said = Value::from(offer.properties);
         for (name, value) in [
             ("golem.com.pricing.model", json!("linear")),
-            (
-                "golem.com.pricing.model.linear.coeffs",
-                json!([0.00001, 0.0001, 0.5]),
-            ),
-            (
-                "golem.com.usage.vector",
-                json!(["golem.usage.duration_sec", "golem.usage.cpu_sec"]),
-            ),
+            ("golem.com.pricing.model.linear.coeffs", json!([0.00001, 0.0001, 0.5])),
+            ("golem.com.usage.vector", json!(["golem.usage.duration_sec", "golem.usage.cpu_sec"])),
             ("golem.com.scheme", json!("payu")),
             ("golem.com.payment.protocol.version", json!(3)),
             ("golem.com.payment.debit-notes.accept-timeout?", json!(240)),
             ("golem.com.scheme.payu.debit-note.interval-sec?", json!(120)),
             ("golem.com.scheme.payu.payment-timeout-sec?", json!(120)),
-            (
-                "golem.com.payment.platform.erc20-hoodi-tglm.address",
-                json!(node().as_str()),
-            ),
+            ("golem.com.payment.platform.erc20-hoodi-tglm.address", json!(node().as_str())),
             ("golem.inf.mem.gib", json!(8.0)),
             ("golem.inf.cpu.threads", json!(4)),
             ("golem.runtime.name", json!("vm")),
@@ -174,26 +152,10 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let good = offer(&config(), &node(), now, None);
         for (flaw, name, value) in [
-            (
-                PricesAsText,
-                name::PRICING_COEFFICIENTS,
-                Some(json!(["0.00001", "0.0001", "0.5"])),
-            ),
-            (
-                PriceNotANumber,
-                name::PRICING_COEFFICIENTS,
-                Some(json!(["NaN", 0.0001, 0.5])),
-            ),
-            (
-                PriceNull,
-                name::PRICING_COEFFICIENTS,
-                Some(json!([null, 0.0001, 0.5])),
-            ),
-            (
-                PriceNegative,
-                name::PRICING_COEFFICIENTS,
-                Some(json!([-1.0, 0.0001, 0.5])),
-            ),
+            (PricesAsText, name::PRICING_COEFFICIENTS, Some(json!(["0.00001", "0.0001", "0.5"]))),
+            (PriceNotANumber, name::PRICING_COEFFICIENTS, Some(json!(["NaN", 0.0001, 0.5]))),
+            (PriceNull, name::PRICING_COEFFICIENTS, Some(json!([null, 0.0001, 0.5]))),
+            (PriceNegative, name::PRICING_COEFFICIENTS, Some(json!([-1.0, 0.0001, 0.5]))),
             (TooFewPrices, name::PRICING_COEFFICIENTS, Some(json!([0.0]))),
             (NoPrices, name::PRICING_COEFFICIENTS, None),
             (WholePrices, name::PRICING_COEFFICIENTS, Some(json!([0, 0, 1]))),

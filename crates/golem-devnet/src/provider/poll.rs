@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 use yagna_api::market::{Agreement, AgreementEvent};
 use yagna_api::payment::{DebitNoteEvent, InvoiceEvent};
@@ -41,7 +41,10 @@ pub(crate) enum Input {
 /// Follows an offer until it is no longer on the market.
 pub(crate) async fn follow_offer(shared: &Shared, offer: OfferId, inbox: mpsc::Sender<Input>) {
     loop {
+        let began = Instant::now();
         match shared.port.offer_events(&offer, WAIT).await {
+            // A daemon doesn't wait for an offer that isn't there any more.
+            Ok(events) if events.is_empty() && began.elapsed() < WAIT / 2 => break,
             Ok(events) => {
                 for event in events {
                     if inbox.send(Input::Offer(offer.clone(), event)).await.is_err() {
@@ -49,14 +52,14 @@ pub(crate) async fn follow_offer(shared: &Shared, offer: OfferId, inbox: mpsc::S
                     }
                 }
             }
-            Err(error) if error.is_not_found() || error.is_gone() => {
-                // The agent is gone too when it doesn't listen.
-                drop(inbox.send(Input::OfferLost(offer)).await);
-                return;
-            }
+            Err(error) if error.is_not_found() || error.is_gone() => break,
             Err(error) => rest("offers", &error).await,
         }
     }
+    // Not at once: a daemon that takes no offers shall not be asked without end.
+    sleep(REST).await;
+    // The agent is gone too when it doesn't listen.
+    drop(inbox.send(Input::OfferLost(offer)).await);
 }
 
 /// Follows agreement events from `after` on.

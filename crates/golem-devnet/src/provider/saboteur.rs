@@ -30,10 +30,7 @@ impl Saboteur {
 impl Runtime for Saboteur {
     fn create(&self, activity: &ActivityId) -> Result<Arc<dyn Instance>, RuntimeError> {
         let instance = self.runtime.create(activity)?;
-        Ok(Arc::new(Sabotaged {
-            instance,
-            manners: self.manners.clone(),
-        }))
+        Ok(Arc::new(Sabotaged { instance, manners: self.manners.clone() }))
     }
 }
 
@@ -112,9 +109,7 @@ mod tests {
         let manners = Manners::new(behaviour);
         let takes = ScriptedAnswer::ok().taking(Duration::from_secs(10));
         let runtime = Arc::new(ScriptedRuntime::new().on("/bin/work", &[], takes));
-        let instance = Saboteur::new(runtime, manners.clone())
-            .create(&ActivityId::new("a"))
-            .unwrap();
+        let instance = Saboteur::new(runtime, manners.clone()).create(&ActivityId::new("a")).unwrap();
         (instance, manners)
     }
 
@@ -125,11 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_provider_takes_its_factor_of_the_time() {
-        let (instance, manners) = machine(Behaviour {
-            slowdown: 3.0,
-            ..Behaviour::default()
-        })
-        .await;
+        let (instance, manners) = machine(Behaviour { slowdown: 3.0, ..Behaviour::default() }).await;
         instance.deploy(&Deployment::default()).await.unwrap();
         instance.start(&[]).await.unwrap();
         let began = Instant::now();
@@ -142,15 +133,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failing_and_vanishing_take_effect_at_once() {
-        let (instance, manners) = machine(Behaviour {
-            fails_deploy: true,
-            ..Behaviour::default()
-        })
-        .await;
-        assert!(matches!(
-            instance.deploy(&Deployment::default()).await,
-            Err(RuntimeError::Failed(_))
-        ));
+        let (instance, manners) = machine(Behaviour { fails_deploy: true, ..Behaviour::default() }).await;
+        assert!(matches!(instance.deploy(&Deployment::default()).await, Err(RuntimeError::Failed(_))));
         manners.change(|behaviour| *behaviour = Behaviour::default());
         instance.deploy(&Deployment::default()).await.unwrap();
         instance.start(&[]).await.unwrap();

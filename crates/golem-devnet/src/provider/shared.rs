@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use tracing::warn;
-use yagna_api::{ActivityId, Clock};
+use yagna_api::{ActivityId, Clock, OfferId};
 
 use super::config::ProviderConfig;
 use super::manners::Manners;
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) manners: Manners,
     pub(crate) runtime: Saboteur,
     units: Mutex<HashMap<ActivityId, Arc<ExeUnit>>>,
+    /// The offer that was published last, in whichever life.
+    last_offer: Mutex<Option<OfferId>>,
 }
 
 impl Shared {
@@ -37,14 +39,12 @@ impl Shared {
         manners: Manners,
         runtime: Saboteur,
     ) -> Self {
-        Self {
-            config,
-            port,
-            clock,
-            manners,
-            runtime,
-            units: Mutex::default(),
-        }
+        Self { config, port, clock, manners, runtime, units: Mutex::default(), last_offer: Mutex::default() }
+    }
+
+    /// Remembers the offer that is on the market, and gives the one before it.
+    pub(crate) fn replace_offer(&self, offer: Option<OfferId>) -> Option<OfferId> {
+        std::mem::replace(&mut *self.last_offer.lock().unwrap_or_else(PoisonError::into_inner), offer)
     }
 
     /// Keeps an exe-unit until its activity is over or the provider is.
@@ -65,12 +65,7 @@ impl Shared {
     /// Ends all exe-units in good order.
     pub(crate) async fn stop_units(&self, reason: &str) {
         let activities: Vec<_> = self.units().keys().cloned().collect();
-        join_all(
-            activities
-                .iter()
-                .map(|activity| self.stop_unit(activity, Some(reason.to_owned()))),
-        )
-        .await;
+        join_all(activities.iter().map(|activity| self.stop_unit(activity, Some(reason.to_owned())))).await;
     }
 
     /// Ends all exe-units as a power cut does: nobody is told anything.

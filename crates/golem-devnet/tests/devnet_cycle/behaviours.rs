@@ -33,18 +33,11 @@ async fn proposed(buyer: &Buyer) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_never_approves() {
-    let (devnet, buyer) = bad(Behaviour {
-        approval: ApprovalManner::Never,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { approval: ApprovalManner::Never, ..Behaviour::default() }).await;
     let agreement = proposed(&buyer).await;
     assert_eq!(buyer.decision(&agreement, 300).await.status, 408);
     let cancel = format!("/market-api/v1/agreements/{agreement}/cancel");
-    assert_eq!(
-        buyer.post(&cancel, json!({"message": "too slow"})).await.status,
-        200
-    );
+    assert_eq!(buyer.post(&cancel, json!({"message": "too slow"})).await.status, 200);
     assert_eq!(buyer.agreement(&agreement).await["state"], "Cancelled");
     devnet.stop().await;
 }
@@ -52,11 +45,7 @@ async fn one_that_never_approves() {
 #[tokio::test(start_paused = true)]
 async fn one_that_approves_late() {
     let approval = ApprovalManner::After(30 * SECOND);
-    let (devnet, buyer) = bad(Behaviour {
-        approval,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { approval, ..Behaviour::default() }).await;
     let agreement = proposed(&buyer).await;
     assert_eq!(buyer.decision(&agreement, 25).await.status, 408);
     assert_eq!(buyer.decision(&agreement, 25).await.status, 204);
@@ -65,35 +54,21 @@ async fn one_that_approves_late() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_rejects_agreements() {
-    let (devnet, buyer) = bad(Behaviour {
-        approval: ApprovalManner::Rejects,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { approval: ApprovalManner::Rejects, ..Behaviour::default() }).await;
     let agreement = proposed(&buyer).await;
     let decision = buyer.decision(&agreement, 30).await;
-    assert_eq!(
-        (decision.status, &decision.body["message"]),
-        (410, &json!("Rejected"))
-    );
+    assert_eq!((decision.status, &decision.body["message"]), (410, &json!("Rejected")));
     devnet.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_vanishes_after_two_commands() {
     let vanishes = Some(Vanishing::AfterCommands(2));
-    let (devnet, buyer) = bad(Behaviour {
-        vanishes,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { vanishes, ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     let activity = buyer.ready(&agreement).await;
     for _ in 0..2 {
-        assert_eq!(
-            buyer.run(&activity, json!([run("/bin/work", &[])])).await[0]["result"],
-            "Ok"
-        );
+        assert_eq!(buyer.run(&activity, json!([run("/bin/work", &[])])).await[0]["result"], "Ok");
     }
     let batch = buyer.send_script(&activity, json!([run("/bin/work", &[])])).await;
     let began = Instant::now();
@@ -102,15 +77,9 @@ async fn one_that_vanishes_after_two_commands() {
         if answer.status >= 500 {
             break answer;
         }
-        assert!(
-            began.elapsed() < MINUTE,
-            "its exe-unit is still there: {answer:?}"
-        );
+        assert!(began.elapsed() < MINUTE, "its exe-unit is still there: {answer:?}");
     };
-    assert!(
-        text(&lost.body["message"]).contains("endpoint address not found"),
-        "{lost:?}"
-    );
+    assert!(text(&lost.body["message"]).contains("endpoint address not found"), "{lost:?}");
     // It neither ends the agreement nor sends bills.
     sleep(10 * MINUTE).await;
     assert_eq!(buyer.agreement(&agreement).await["state"], "Approved");
@@ -124,11 +93,7 @@ async fn one_that_vanishes_after_two_commands() {
 #[tokio::test(start_paused = true)]
 async fn one_that_vanishes_after_a_time_and_comes_back() {
     let vanishes = Some(Vanishing::After(3 * MINUTE));
-    let (devnet, buyer) = bad(Behaviour {
-        vanishes,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { vanishes, ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     buyer.ready(&agreement).await;
     sleep(2 * MINUTE).await;
@@ -136,12 +101,7 @@ async fn one_that_vanishes_after_a_time_and_comes_back() {
     assert!(!ada.is_gone());
     sleep(MINUTE + SECOND).await;
     assert!(ada.is_gone());
-    let create = buyer
-        .post(
-            "/activity-api/v1/activity?timeout=5",
-            json!({"agreementId": agreement}),
-        )
-        .await;
+    let create = buyer.post("/activity-api/v1/activity?timeout=5", json!({"agreementId": agreement})).await;
     assert_eq!(create.status, 408);
     ada.change(|behaviour| behaviour.vanishes = None);
     ada.restart();
@@ -152,16 +112,10 @@ async fn one_that_vanishes_after_a_time_and_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_fails_every_command() {
-    let (devnet, buyer) = bad(Behaviour {
-        fails_commands: Some(3),
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { fails_commands: Some(3), ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     let activity = buyer.ready(&agreement).await;
-    let results = buyer
-        .run(&activity, json!([run("/bin/work", &[]), run("/bin/work", &[])]))
-        .await;
+    let results = buyer.run(&activity, json!([run("/bin/work", &[]), run("/bin/work", &[])])).await;
     assert_eq!(results.len(), 1);
     assert_eq!(
         (&results[0]["result"], &results[0]["message"]),
@@ -172,31 +126,18 @@ async fn one_that_fails_every_command() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_cant_deploy() {
-    let (devnet, buyer) = bad(Behaviour {
-        fails_deploy: true,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { fails_deploy: true, ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     let activity = buyer.activity(&agreement).await;
-    let results = buyer
-        .run(&activity, json!([{"deploy": {}}, {"start": {"args": []}}]))
-        .await;
+    let results = buyer.run(&activity, json!([{"deploy": {}}, {"start": {"args": []}}])).await;
     assert_eq!((results.len(), &results[0]["result"]), (1, &json!("Error")));
-    assert!(
-        text(&results[0]["message"]).contains("no space left"),
-        "{results:?}"
-    );
+    assert!(text(&results[0]["message"]).contains("no space left"), "{results:?}");
     devnet.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_slow() {
-    let (devnet, buyer) = bad(Behaviour {
-        slowdown: 6.0,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { slowdown: 6.0, ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     let activity = buyer.ready(&agreement).await;
     let began = Instant::now();
@@ -207,11 +148,7 @@ async fn one_that_is_slow() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_bills_too_much() {
-    let (devnet, buyer) = bad(Behaviour {
-        bill_factor: 1.5,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { bill_factor: 1.5, ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     let activity = buyer.ready(&agreement).await;
     buyer.run(&activity, json!([run("/bin/work", &[])])).await;
@@ -219,20 +156,13 @@ async fn one_that_bills_too_much() {
     buyer.terminate(&agreement).await;
     let invoices = buyer.wait_bills("invoices", &agreement, 1).await;
     assert_eq!(invoices[0]["amount"], "0.75165");
-    assert_eq!(
-        buyer.bills("debitNotes", &agreement).await[0]["usageCounterVector"],
-        json!([10.0, 10.0])
-    );
+    assert_eq!(buyer.bills("debitNotes", &agreement).await[0]["usageCounterVector"], json!([10.0, 10.0]));
     devnet.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_whose_bills_grow_without_its_usage() {
-    let (devnet, buyer) = bad(Behaviour {
-        frozen_usage: true,
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { frozen_usage: true, ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&with_notes(&buyer, 60 * MINUTE, 30)).await;
     buyer.ready(&agreement).await;
     let notes = buyer.wait_bills("debitNotes", &agreement, 3).await;
@@ -243,32 +173,18 @@ async fn one_whose_bills_grow_without_its_usage() {
 
 #[tokio::test(start_paused = true)]
 async fn ones_that_send_no_invoice_or_two_or_a_late_one() {
-    for (invoicing, soon, later) in [
-        (InvoiceManner::Never, 0, 0),
-        (InvoiceManner::Twice, 2, 2),
-        (InvoiceManner::After(5 * MINUTE), 0, 1),
-    ] {
-        let (devnet, buyer) = bad(Behaviour {
-            invoicing,
-            ..Behaviour::default()
-        })
-        .await;
+    for (invoicing, soon, later) in
+        [(InvoiceManner::Never, 0, 0), (InvoiceManner::Twice, 2, 2), (InvoiceManner::After(5 * MINUTE), 0, 1)]
+    {
+        let (devnet, buyer) = bad(Behaviour { invoicing, ..Behaviour::default() }).await;
         let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
         let activity = buyer.ready(&agreement).await;
         buyer.destroy(&activity).await;
         buyer.terminate(&agreement).await;
         sleep(4 * MINUTE).await;
-        assert_eq!(
-            buyer.bills("invoices", &agreement).await.len(),
-            soon,
-            "{invoicing:?}"
-        );
+        assert_eq!(buyer.bills("invoices", &agreement).await.len(), soon, "{invoicing:?}");
         sleep(10 * MINUTE).await;
-        assert_eq!(
-            buyer.bills("invoices", &agreement).await.len(),
-            later,
-            "{invoicing:?}"
-        );
+        assert_eq!(buyer.bills("invoices", &agreement).await.len(), later, "{invoicing:?}");
         devnet.stop().await;
     }
 }
@@ -276,10 +192,7 @@ async fn ones_that_send_no_invoice_or_two_or_a_late_one() {
 #[tokio::test(start_paused = true)]
 async fn malformed_offers_stand_among_good_ones() {
     let flawed = |name: &str, flaw| {
-        let behaviour = Behaviour {
-            offer_flaw: Some(flaw),
-            ..Behaviour::default()
-        };
+        let behaviour = Behaviour { offer_flaw: Some(flaw), ..Behaviour::default() };
         ProviderConfig::new(name).behaving(behaviour)
     };
     let devnet = one(ada())
@@ -293,9 +206,7 @@ async fn malformed_offers_stand_among_good_ones() {
     let demand = buyer.demand(&buyer.properties(20 * MINUTE)).await;
     let mut prices = serde_json::Map::new();
     for _ in 0..4 {
-        let event = buyer
-            .event(&demand, |event| event["proposal"]["state"] == "Initial")
-            .await;
+        let event = buyer.event(&demand, |event| event["proposal"]["state"] == "Initial").await;
         let said = &event["proposal"]["properties"];
         let coefficients = &said["golem.com.pricing.model.linear.coeffs"];
         prices.insert(text(&said["golem.node.id.name"]), coefficients[0].clone());
@@ -310,24 +221,14 @@ async fn malformed_offers_stand_among_good_ones() {
 #[tokio::test(start_paused = true)]
 async fn one_that_ends_agreements_on_a_whim() {
     let reason = Reason::new("My holidays begin").with("golem.provider.code", "Shutdown");
-    let (devnet, buyer) = bad(Behaviour {
-        terminates: Some((40 * SECOND, reason)),
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) =
+        bad(Behaviour { terminates: Some((40 * SECOND, reason)), ..Behaviour::default() }).await;
     let began = Instant::now();
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     let activity = buyer.ready(&agreement).await;
     let end = buyer.end(&agreement).await;
-    assert_eq!(
-        end["reason"],
-        json!({"message": "My holidays begin", "golem.provider.code": "Shutdown"})
-    );
-    assert!(
-        (40 * SECOND..42 * SECOND).contains(&began.elapsed()),
-        "{:?}",
-        began.elapsed()
-    );
+    assert_eq!(end["reason"], json!({"message": "My holidays begin", "golem.provider.code": "Shutdown"}));
+    assert!((40 * SECOND..42 * SECOND).contains(&began.elapsed()), "{:?}", began.elapsed());
     assert_eq!(buyer.state(&activity).await["state"], json!(["Terminated", null]));
     buyer.wait_bills("invoices", &agreement, 1).await;
     devnet.stop().await;
@@ -335,11 +236,7 @@ async fn one_that_ends_agreements_on_a_whim() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_sends_too_many_debit_notes() {
-    let (devnet, buyer) = bad(Behaviour {
-        debit_notes_every: Some(SECOND),
-        ..Behaviour::default()
-    })
-    .await;
+    let (devnet, buyer) = bad(Behaviour { debit_notes_every: Some(SECOND), ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&with_notes(&buyer, 60 * MINUTE, 120)).await;
     buyer.ready(&agreement).await;
     sleep(20 * SECOND).await;
@@ -357,10 +254,7 @@ async fn manners_change_while_an_activity_runs() {
     ada.change(|behaviour| behaviour.debit_notes_every = Some(5 * SECOND));
     buyer.wait_bills("debitNotes", &agreement, 2).await;
     ada.change(|behaviour| behaviour.fails_commands = Some(9));
-    assert_eq!(
-        buyer.run(&activity, json!([run("/bin/work", &[])])).await[0]["result"],
-        "Error"
-    );
+    assert_eq!(buyer.run(&activity, json!([run("/bin/work", &[])])).await[0]["result"], "Error");
     assert_eq!(ada.behaviour().fails_commands, Some(9));
     devnet.stop().await;
 }
@@ -373,10 +267,7 @@ async fn a_frozen_provider_hears_everything_later() {
     let demand = buyer.demand(&buyer.properties(20 * MINUTE)).await;
     let initial = buyer.proposal(&demand, "Initial").await;
     buyer.counter(&demand, &initial).await;
-    let path = format!(
-        "/market-api/v1/demands/{}/events?timeout=60&maxEvents=5",
-        demand.id
-    );
+    let path = format!("/market-api/v1/demands/{}/events?timeout=60&maxEvents=5", demand.id);
     assert_eq!(buyer.get(&path).await.ok(), json!([]));
     ada.thaw();
     let draft = buyer.proposal(&demand, "Draft").await;
@@ -409,16 +300,9 @@ async fn an_agreement_without_activity_is_broken_after_90_seconds() {
         end["reason"],
         json!({"message": "No activity created within 90s", "golem.provider.code": "NoActivity"})
     );
-    assert!(
-        (90 * SECOND..91 * SECOND).contains(&began.elapsed()),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!((90 * SECOND..91 * SECOND).contains(&began.elapsed()), "{:?}", began.elapsed());
     let invoices = buyer.wait_bills("invoices", &agreement, 1).await;
-    assert_eq!(
-        (&invoices[0]["amount"], &invoices[0]["activityIds"]),
-        (&json!("0"), &json!([]))
-    );
+    assert_eq!((&invoices[0]["amount"], &invoices[0]["activityIds"]), (&json!("0"), &json!([])));
     devnet.stop().await;
 }
 
@@ -432,10 +316,7 @@ async fn idle_time_counts_anew_after_each_activity() {
         buyer.destroy(&activity).await;
     }
     assert_eq!(buyer.agreement(&agreement).await["state"], "Approved");
-    assert_eq!(
-        buyer.end(&agreement).await["reason"]["golem.provider.code"],
-        "NoActivity"
-    );
+    assert_eq!(buyer.end(&agreement).await["reason"]["golem.provider.code"], "NoActivity");
     devnet.stop().await;
 }
 
@@ -446,10 +327,7 @@ async fn an_agreement_ends_when_its_demand_runs_out() {
     buyer.ready(&agreement).await;
     let end = buyer.end(&agreement).await;
     assert_eq!(end["reason"]["golem.provider.code"], "Expired");
-    assert_eq!(
-        end["reason"]["message"],
-        "Agreement expired @ 2026-01-01T00:06:00Z"
-    );
+    assert_eq!(end["reason"]["message"], "Agreement expired @ 2026-01-01T00:06:00Z");
     devnet.stop().await;
 }
 
@@ -462,10 +340,7 @@ async fn a_demand_for_one_activity_gets_no_second() {
     let activity = buyer.ready(&agreement).await;
     buyer.destroy(&activity).await;
     let end = buyer.end(&agreement).await;
-    assert_eq!(
-        end["reason"],
-        json!({"message": "Finished with success.", "golem.provider.code": "Success"})
-    );
+    assert_eq!(end["reason"], json!({"message": "Finished with success.", "golem.provider.code": "Success"}));
     devnet.stop().await;
 }
 
@@ -474,22 +349,11 @@ async fn two_activities_at_a_time_are_one_too_many() {
     let (devnet, buyer) = bad(Behaviour::default()).await;
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     let first = buyer.ready(&agreement).await;
-    let second = buyer
-        .post(
-            "/activity-api/v1/activity?timeout=30",
-            json!({"agreementId": agreement}),
-        )
-        .await;
+    let second = buyer.post("/activity-api/v1/activity?timeout=30", json!({"agreementId": agreement})).await;
     assert_eq!(second.status, 500);
     let message = text(&second.body["message"]);
-    assert!(
-        message.contains("Can't create 2 simultaneous Activities."),
-        "{message}"
-    );
-    assert_eq!(
-        buyer.run(&first, json!([run("/bin/work", &[])])).await[0]["result"],
-        "Ok"
-    );
+    assert!(message.contains("Can't create 2 simultaneous Activities."), "{message}");
+    assert_eq!(buyer.run(&first, json!([run("/bin/work", &[])])).await[0]["result"], "Ok");
     devnet.stop().await;
 }
 
@@ -500,9 +364,7 @@ async fn an_agreement_outlives_a_dead_exe_unit() {
     let buyer = Buyer::of(&devnet);
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
     let activity = buyer.ready(&agreement).await;
-    let batch = buyer
-        .send_script(&activity, json!([run("/bin/crash", &[])]))
-        .await;
+    let batch = buyer.send_script(&activity, json!([run("/bin/crash", &[])])).await;
     let began = Instant::now();
     while buyer.results(&activity, &batch, 5).await.status != 500 {
         assert!(began.elapsed() < MINUTE, "its exe-unit is still there");

@@ -48,13 +48,8 @@ async fn pay(buyer: &Buyer, agreement: &str, allocation: &str) -> (Vec<Value>, V
         for event in buyer.get(&path).await.ok().as_array().unwrap() {
             assert_eq!(event["eventType"], "DebitNoteReceivedEvent");
             cursor = text(&event["eventDate"]);
-            let note = buyer
-                .get(&format!(
-                    "/payment-api/v1/debitNotes/{}",
-                    text(&event["debitNoteId"])
-                ))
-                .await
-                .ok();
+            let note =
+                buyer.get(&format!("/payment-api/v1/debitNotes/{}", text(&event["debitNoteId"]))).await.ok();
             assert_eq!(buyer.accept("debitNotes", &note, allocation).await.status, 200);
             notes.push(note);
         }
@@ -83,9 +78,7 @@ async fn an_hour_of_debit_notes_is_accepted_to_the_eighteenth_place() {
     let (_, agreement) = buyer.agree(&with_notes(&buyer, 70 * MINUTE, 120)).await;
     let work = async {
         let activity = buyer.ready(&agreement).await;
-        let batch = buyer
-            .send_script(&activity, json!([run("/bin/render", &[])]))
-            .await;
+        let batch = buyer.send_script(&activity, json!([run("/bin/render", &[])])).await;
         tokio::time::sleep(59 * MINUTE + MINUTE / 2).await;
         let results = buyer.results(&activity, &batch, 5).await.ok();
         assert_eq!(results[0]["isBatchFinished"], true);
@@ -111,21 +104,12 @@ async fn an_hour_of_debit_notes_is_accepted_to_the_eighteenth_place() {
     let last = notes.last().unwrap();
     assert_eq!(invoice["amount"], last["totalAmountDue"]);
     let usage = last["usageCounterVector"].as_array().unwrap();
-    assert!(
-        (3570.0..3600.0).contains(&usage[0].as_f64().unwrap()),
-        "{usage:?}"
-    );
+    assert!((3570.0..3600.0).contains(&usage[0].as_f64().unwrap()), "{usage:?}");
     assert_eq!(usage[1].as_f64(), Some(3000.0));
-    let spent = buyer
-        .get(&format!("/payment-api/v1/allocations/{allocation}"))
-        .await
-        .ok();
+    let spent = buyer.get(&format!("/payment-api/v1/allocations/{allocation}")).await.ok();
     assert_eq!(decimal(&spent["spentAmount"]), decimal(&invoice["amount"]));
     let books = devnet.books();
-    assert_eq!(
-        books.unanswered_invoices().count() + books.running_activities().count(),
-        0
-    );
+    assert_eq!(books.unanswered_invoices().count() + books.running_activities().count(), 0);
     devnet.stop().await;
 }
 
@@ -140,10 +124,7 @@ async fn a_note_that_nobody_accepts_ends_the_agreement() {
         (&end["terminator"], &end["reason"]["golem.provider.code"]),
         (&json!("Provider"), &json!("DebitNotesDeadline"))
     );
-    assert_eq!(
-        end["reason"]["message"],
-        "Requestor isn't accepting DebitNotes in time (4m)"
-    );
+    assert_eq!(end["reason"]["message"], "Requestor isn't accepting DebitNotes in time (4m)");
     assert_eq!(buyer.state(&activity).await["state"], json!(["Terminated", null]));
     // It gets its invoice all the same.
     buyer.wait_bills("invoices", &agreement, 1).await;
@@ -162,15 +143,8 @@ async fn notes_are_payable_only_where_that_was_agreed_and_must_then_be_paid() {
     let paying = pay(&buyer, &agreement, &allocation);
     let (end, (notes, _)) = tokio::join!(buyer.end(&agreement), paying);
     assert_eq!(end["reason"]["golem.provider.code"], "DebitNoteNotPaid");
-    let payable: Vec<_> = notes
-        .iter()
-        .map(|note| note.get("paymentDueDate").is_some())
-        .collect();
-    assert_eq!(
-        payable[..6],
-        [false, false, false, true, false, false],
-        "{payable:?}"
-    );
+    let payable: Vec<_> = notes.iter().map(|note| note.get("paymentDueDate").is_some()).collect();
+    assert_eq!(payable[..6], [false, false, false, true, false, false], "{payable:?}");
     devnet.stop().await;
 }
 

@@ -16,12 +16,7 @@ use crate::{MINUTE, ada};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn real() -> (Devnet, Buyer) {
-    let devnet = Devnet::builder()
-        .runtime(ProcessRuntime::default())
-        .provider(ada())
-        .start()
-        .await
-        .unwrap();
+    let devnet = Devnet::builder().runtime(ProcessRuntime::default()).provider(ada()).start().await.unwrap();
     let buyer = Buyer::of(&devnet);
     (devnet, buyer)
 }
@@ -37,10 +32,7 @@ async fn a_real_command_answers() {
     ]);
     let results = buyer.run(&activity, script).await;
     assert_eq!(results[0]["stdout"], "42");
-    assert_eq!(
-        (&results[1]["stderr"], &results[1]["result"]),
-        (&json!("oops\n"), &json!("Error"))
-    );
+    assert_eq!((&results[1]["stderr"], &results[1]["result"]), (&json!("oops\n"), &json!("Error")));
     assert_eq!(results[1]["message"], "ExeScript command exited with code 5");
     buyer.destroy(&activity).await;
     buyer.terminate(&agreement).await;
@@ -56,9 +48,7 @@ async fn no_process_survives_the_end_of_the_devnet() {
         let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
         let activity = buyer.ready(&agreement).await;
         let tree = format!("sleep {seconds} & sleep {seconds} & wait");
-        buyer
-            .send_script(&activity, json!([run("/bin/sh", &["-c", &tree])]))
-            .await;
+        buyer.send_script(&activity, json!([run("/bin/sh", &["-c", &tree])])).await;
         wait_for_processes(seconds, |count| count >= 2).await;
         if orderly {
             devnet.stop().await;
@@ -73,22 +63,13 @@ async fn no_process_survives_the_end_of_the_devnet() {
 #[tokio::test]
 async fn it_listens_on_a_free_port_until_it_is_stopped() {
     let (devnet, _) = real().await;
-    let address = devnet
-        .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .await
-        .unwrap();
+    let address = devnet.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     assert_ne!(address.port(), 0);
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(b"GET /version/get HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /version/get HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    assert!(
-        answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"0.17.6\""),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"0.17.6\""), "{answer}");
     devnet.stop().await;
     let refused = TcpStream::connect(address).await;
     assert!(refused.is_err(), "nobody listens any more");
@@ -110,11 +91,7 @@ fn processes(seconds: &str) -> usize {
 async fn wait_for_processes(seconds: &str, enough: impl Fn(usize) -> bool) {
     let began = Instant::now();
     while !enough(processes(seconds)) {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "{} processes are there",
-            processes(seconds)
-        );
+        assert!(began.elapsed() < PATIENCE, "{} processes are there", processes(seconds));
         sleep(Duration::from_millis(20)).await;
     }
 }

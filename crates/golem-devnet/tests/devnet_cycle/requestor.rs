@@ -18,31 +18,31 @@ const DEADLINE: Duration = Duration::from_secs(600);
 
 /// A requestor with its key.
 #[derive(Debug, Clone)]
-pub struct Buyer {
+pub(crate) struct Buyer {
     router: Router,
     key: String,
     clock: DevnetClock,
-    pub node: String,
+    pub(crate) node: String,
 }
 
 /// What the daemon answered.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The body of a success.
     #[track_caller]
-    pub fn ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert!((200..300).contains(&self.status), "the daemon answered {self:?}");
         self.body
     }
 }
 
 impl Buyer {
-    pub fn of(devnet: &Devnet) -> Self {
+    pub(crate) fn of(devnet: &Devnet) -> Self {
         let requestor = devnet.requestor();
         Self {
             router: devnet.router(),
@@ -52,15 +52,15 @@ impl Buyer {
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.send("POST", path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, None).await
     }
 
@@ -71,29 +71,21 @@ impl Buyer {
             .header("authorization", format!("Bearer {}", self.key))
             .header("content-type", "application/json");
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let response = self
-            .router
-            .clone()
-            .oneshot(request.body(body).unwrap())
-            .await
-            .unwrap();
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let status: StatusCode = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Answer {
-            status: status.as_u16(),
-            body,
-        }
+        Answer { status: status.as_u16(), body }
     }
 
     /// The hour, this much later, as a timestamp.
-    pub fn in_time(&self, time: Duration) -> String {
+    pub(crate) fn in_time(&self, time: Duration) -> String {
         after(self.clock.now(), time).to_string()
     }
 
     /// Sets money aside.
-    pub async fn allocate(&self, total: &str) -> String {
+    pub(crate) async fn allocate(&self, total: &str) -> String {
         let allocation = self
             .post(
                 "/payment-api/v1/allocations",
@@ -107,7 +99,7 @@ impl Buyer {
     }
 
     /// A demand's properties, as a client without debit notes' terms sends them.
-    pub fn properties(&self, lasts: Duration) -> Value {
+    pub(crate) fn properties(&self, lasts: Duration) -> Value {
         let expires = after(self.clock.now(), lasts).as_millisecond();
         json!({
             "golem.srv.comp.expiration": expires,
@@ -121,35 +113,25 @@ impl Buyer {
     }
 
     /// Publishes a demand.
-    pub async fn demand(&self, properties: &Value) -> Demand {
+    pub(crate) async fn demand(&self, properties: &Value) -> Demand {
         let constraints = "(&(golem.node.debug.subnet=public)\n\t(golem.com.payment.platform.erc20-hoodi-tglm.address=*)\n\t\
              (golem.com.payment.protocol.version>1)\n\t(golem.com.pricing.model=linear)\n\t\
              (&(golem.inf.mem.gib>=0.5)\n\t(golem.inf.storage.gib>=2.0)\n\t(golem.inf.cpu.threads>=1)\n\t\
              (golem.runtime.name=vm)))";
         let answer = self
-            .post(
-                "/market-api/v1/demands",
-                json!({"properties": properties, "constraints": constraints}),
-            )
+            .post("/market-api/v1/demands", json!({"properties": properties, "constraints": constraints}))
             .await;
         assert_eq!(answer.status, 201);
         let mut agreed = properties.clone();
         agreed["golem.com.payment.chosen-platform"] = json!("erc20-hoodi-tglm");
-        Demand {
-            id: text(&answer.body),
-            properties: agreed,
-            constraints: constraints.into(),
-        }
+        Demand { id: text(&answer.body), properties: agreed, constraints: constraints.into() }
     }
 
     /// Waits for the next event of a demand that is of interest, and takes all before it.
-    pub async fn event(&self, demand: &Demand, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn event(&self, demand: &Demand, wanted: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         while began.elapsed() < DEADLINE {
-            let path = format!(
-                "/market-api/v1/demands/{}/events?timeout=5&maxEvents=1",
-                demand.id
-            );
+            let path = format!("/market-api/v1/demands/{}/events?timeout=5&maxEvents=1", demand.id);
             let events = self.get(&path).await.ok();
             if let Some(event) = events.as_array().unwrap().first()
                 && wanted(event)
@@ -161,22 +143,20 @@ impl Buyer {
     }
 
     /// Waits for a proposal in this state, and gives its id.
-    pub async fn proposal(&self, demand: &Demand, state: &str) -> String {
-        let event = self
-            .event(demand, |event| event["proposal"]["state"] == state)
-            .await;
+    pub(crate) async fn proposal(&self, demand: &Demand, state: &str) -> String {
+        let event = self.event(demand, |event| event["proposal"]["state"] == state).await;
         text(&event["proposal"]["proposalId"])
     }
 
     /// Answers a proposal; gives our own proposal's id.
-    pub async fn counter(&self, demand: &Demand, proposal: &str) -> String {
+    pub(crate) async fn counter(&self, demand: &Demand, proposal: &str) -> String {
         let path = format!("/market-api/v1/demands/{}/proposals/{proposal}", demand.id);
         let terms = json!({"properties": demand.properties, "constraints": demand.constraints});
         text(&self.post(&path, terms).await.ok())
     }
 
     /// Proposes an agreement out of a draft.
-    pub async fn propose(&self, draft: &str) -> String {
+    pub(crate) async fn propose(&self, draft: &str) -> String {
         let body = json!({"proposalId": draft, "validTo": self.in_time(Duration::from_secs(3600))});
         let agreement = text(&self.post("/market-api/v1/agreements", body).await.ok());
         let confirm = format!("/market-api/v1/agreements/{agreement}/confirm?appSessionId=run-1");
@@ -185,16 +165,12 @@ impl Buyer {
     }
 
     /// Waits for the provider's decision.
-    pub async fn decision(&self, agreement: &str, seconds: u32) -> Answer {
-        self.post(
-            &format!("/market-api/v1/agreements/{agreement}/wait?timeout={seconds}"),
-            Value::Null,
-        )
-        .await
+    pub(crate) async fn decision(&self, agreement: &str, seconds: u32) -> Answer {
+        self.post(&format!("/market-api/v1/agreements/{agreement}/wait?timeout={seconds}"), Value::Null).await
     }
 
     /// The whole way from a demand to an agreement in force.
-    pub async fn agree(&self, properties: &Value) -> (Demand, String) {
+    pub(crate) async fn agree(&self, properties: &Value) -> (Demand, String) {
         let demand = self.demand(properties).await;
         let initial = self.proposal(&demand, "Initial").await;
         self.counter(&demand, &initial).await;
@@ -205,21 +181,19 @@ impl Buyer {
         (demand, agreement)
     }
 
-    pub async fn agreement(&self, agreement: &str) -> Value {
-        self.get(&format!("/market-api/v1/agreements/{agreement}"))
-            .await
-            .ok()
+    pub(crate) async fn agreement(&self, agreement: &str) -> Value {
+        self.get(&format!("/market-api/v1/agreements/{agreement}")).await.ok()
     }
 
     /// Creates an activity as golem-js does.
-    pub async fn activity(&self, agreement: &str) -> String {
+    pub(crate) async fn activity(&self, agreement: &str) -> String {
         let body = json!({"agreementId": agreement});
         let created = self.post("/activity-api/v1/activity?timeout=30", body).await;
         text(&created.ok()["activityId"])
     }
 
     /// Sends a script, waits for its end and gives its results.
-    pub async fn run(&self, activity: &str, script: Value) -> Vec<Value> {
+    pub(crate) async fn run(&self, activity: &str, script: Value) -> Vec<Value> {
         let batch = self.send_script(activity, script).await;
         let began = Instant::now();
         while began.elapsed() < DEADLINE {
@@ -232,59 +206,45 @@ impl Buyer {
         panic!("the batch doesn't end in {DEADLINE:?}");
     }
 
-    pub async fn send_script(&self, activity: &str, script: Value) -> String {
+    pub(crate) async fn send_script(&self, activity: &str, script: Value) -> String {
         let path = format!("/activity-api/v1/activity/{activity}/exec?timeout=5");
         text(&self.post(&path, json!({"text": script.to_string()})).await.ok())
     }
 
-    pub async fn results(&self, activity: &str, batch: &str, seconds: u32) -> Answer {
-        self.get(&format!(
-            "/activity-api/v1/activity/{activity}/exec/{batch}?timeout={seconds}"
-        ))
-        .await
+    pub(crate) async fn results(&self, activity: &str, batch: &str, seconds: u32) -> Answer {
+        self.get(&format!("/activity-api/v1/activity/{activity}/exec/{batch}?timeout={seconds}")).await
     }
 
     /// An activity that is ready for commands.
-    pub async fn ready(&self, agreement: &str) -> String {
+    pub(crate) async fn ready(&self, agreement: &str) -> String {
         let activity = self.activity(agreement).await;
-        let results = self
-            .run(&activity, json!([{"deploy": {}}, {"start": {"args": []}}]))
-            .await;
-        assert!(
-            results.iter().all(|result| result["result"] == "Ok"),
-            "{results:?}"
-        );
+        let results = self.run(&activity, json!([{"deploy": {}}, {"start": {"args": []}}])).await;
+        assert!(results.iter().all(|result| result["result"] == "Ok"), "{results:?}");
         activity
     }
 
-    pub async fn state(&self, activity: &str) -> Value {
-        self.get(&format!("/activity-api/v1/activity/{activity}/state"))
-            .await
-            .ok()
+    pub(crate) async fn state(&self, activity: &str) -> Value {
+        self.get(&format!("/activity-api/v1/activity/{activity}/state")).await.ok()
     }
 
-    pub async fn destroy(&self, activity: &str) {
+    pub(crate) async fn destroy(&self, activity: &str) {
         assert_eq!(
-            self.delete(&format!("/activity-api/v1/activity/{activity}?timeout=30"))
-                .await
-                .status,
+            self.delete(&format!("/activity-api/v1/activity/{activity}?timeout=30")).await.status,
             200
         );
     }
 
-    pub async fn terminate(&self, agreement: &str) {
+    pub(crate) async fn terminate(&self, agreement: &str) {
         let path = format!("/market-api/v1/agreements/{agreement}/terminate");
         let reason = json!({"message": "Successfully finished all work", "golem.requestor.code": "Success"});
         assert_eq!(self.post(&path, reason).await.status, 200);
     }
 
     /// Waits for the end of an agreement and gives the event of it.
-    pub async fn end(&self, agreement: &str) -> Value {
+    pub(crate) async fn end(&self, agreement: &str) -> Value {
         let began = Instant::now();
         while began.elapsed() < DEADLINE {
-            let reason = self
-                .get(&format!("/market-api/v1/agreements/{agreement}/terminate/reason"))
-                .await;
+            let reason = self.get(&format!("/market-api/v1/agreements/{agreement}/terminate/reason")).await;
             if reason.status == 200 {
                 return reason.body;
             }
@@ -294,20 +254,15 @@ impl Buyer {
     }
 
     /// Bills of one kind that were received: `debitNotes` or `invoices`, of one agreement, oldest first.
-    pub async fn bills(&self, kind: &str, agreement: &str) -> Vec<Value> {
-        let mut bills: Vec<_> = self
-            .get(&format!("/payment-api/v1/{kind}"))
-            .await
-            .ok()
-            .as_array()
-            .unwrap()
-            .clone();
+    pub(crate) async fn bills(&self, kind: &str, agreement: &str) -> Vec<Value> {
+        let mut bills: Vec<_> =
+            self.get(&format!("/payment-api/v1/{kind}")).await.ok().as_array().unwrap().clone();
         bills.retain(|bill| bill["agreementId"] == agreement);
         bills
     }
 
     /// Waits until there are so many bills of a kind, and gives them.
-    pub async fn wait_bills(&self, kind: &str, agreement: &str, count: usize) -> Vec<Value> {
+    pub(crate) async fn wait_bills(&self, kind: &str, agreement: &str, count: usize) -> Vec<Value> {
         let began = Instant::now();
         while began.elapsed() < DEADLINE {
             let bills = self.bills(kind, agreement).await;
@@ -319,39 +274,32 @@ impl Buyer {
         panic!("no {count} {kind} in {DEADLINE:?}");
     }
 
-    pub async fn accept(&self, kind: &str, bill: &Value, allocation: &str) -> Answer {
+    pub(crate) async fn accept(&self, kind: &str, bill: &Value, allocation: &str) -> Answer {
         let (id, amount) = match kind {
             "invoices" => (&bill["invoiceId"], &bill["amount"]),
             _ => (&bill["debitNoteId"], &bill["totalAmountDue"]),
         };
         let path = format!("/payment-api/v1/{kind}/{}/accept?timeout=5", id.as_str().unwrap());
-        self.post(
-            &path,
-            json!({"totalAmountAccepted": amount, "allocationId": allocation}),
-        )
-        .await
+        self.post(&path, json!({"totalAmountAccepted": amount, "allocationId": allocation})).await
     }
 }
 
 /// A demand on the market, with what our counter-proposals say.
 #[derive(Debug, Clone)]
-pub struct Demand {
-    pub id: String,
-    pub properties: Value,
-    pub constraints: String,
+pub(crate) struct Demand {
+    pub(crate) id: String,
+    pub(crate) properties: Value,
+    pub(crate) constraints: String,
 }
 
 /// The string in a value.
 #[track_caller]
-pub fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("no string: {value}"))
-        .into()
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no string: {value}")).into()
 }
 
 /// A `run` command that keeps its output.
-pub fn run(program: &str, args: &[&str]) -> Value {
+pub(crate) fn run(program: &str, args: &[&str]) -> Value {
     json!({"run": {"entry_point": program, "args": args,
         "capture": {"stdout": {"atEnd": {"format": "string"}}, "stderr": {"atEnd": {"format": "string"}}}}})
 }
