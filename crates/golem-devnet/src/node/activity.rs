@@ -72,10 +72,7 @@ impl World {
             }
         };
         let deadline = Instant::now() + wait;
-        if let Some(answer) = self
-            .wait(&wake, deadline, self.0.delays.activity_poll, look)
-            .await
-        {
+        if let Some(answer) = self.wait(&wake, deadline, self.0.delays.activity_poll, look).await {
             answer
         } else {
             self.with(|state| state.ask_destruction(&id));
@@ -98,9 +95,7 @@ impl World {
         })?;
         let look = |state: &mut State| state.activities.0[id].is_over().then_some(());
         let deadline = Instant::now() + wait;
-        self.wait(&wake, deadline, self.0.delays.activity_poll, look)
-            .await
-            .ok_or_else(Refusal::timeout)
+        self.wait(&wake, deadline, self.0.delays.activity_poll, look).await.ok_or_else(Refusal::timeout)
     }
 
     /// Sends a script to the exe-unit.
@@ -154,20 +149,14 @@ impl State {
     /// An activity of the caller's as requestor.
     pub(crate) fn own_activity(&self, caller: &NodeId, id: &ActivityId) -> Result<&ActivityRecord, Refusal> {
         let record = self.activities.0.get(id).ok_or_else(|| {
-            Refusal::new(
-                500,
-                format!("DAO error: Not found: agreement id for activity: {id}"),
-            )
+            Refusal::new(500, format!("DAO error: Not found: agreement id for activity: {id}"))
         })?;
         if record.requestor == *caller {
             Ok(record)
         } else {
             Err(Refusal::new(
                 403,
-                format!(
-                    "Forbidden: caller: {caller} is not authorized: {}",
-                    record.requestor
-                ),
+                format!("Forbidden: caller: {caller} is not authorized: {}", record.requestor),
             ))
         }
     }
@@ -246,16 +235,10 @@ impl State {
             } else {
                 "contains non hexadecimal characters"
             };
-            return Err(Refusal::new(
-                500,
-                format!("Service error: Id [{agreement}] {problem}."),
-            ));
+            return Err(Refusal::new(500, format!("Service error: Id [{agreement}] {problem}.")));
         }
-        let record = self
-            .agreements
-            .0
-            .get(agreement)
-            .filter(|record| record.side(caller) == Some(Side::Requestor));
+        let record =
+            self.agreements.0.get(agreement).filter(|record| record.side(caller) == Some(Side::Requestor));
         let record =
             record.ok_or_else(|| Refusal::new(404, format!("Not found: Agreement id: {agreement}")))?;
         let stage = record.state(self.now);
@@ -305,15 +288,7 @@ impl State {
         let record = &self.activities.0[id];
         let (provider, agreement) = (record.provider.clone(), record.agreement.clone());
         let node = self.node(&provider);
-        node.activity_log.push(
-            at,
-            ActivityEvent {
-                event_date: at,
-                activity: id.clone(),
-                agreement,
-                kind,
-            },
-        );
+        node.activity_log.push(at, ActivityEvent { event_date: at, activity: id.clone(), agreement, kind });
         node.activity_wake.notify_waiters();
     }
 }

@@ -138,12 +138,7 @@ impl State {
         valid_to: Timestamp,
     ) -> Result<AgreementId, Refusal> {
         let id = Side::Requestor.id(hash);
-        let Some(offer) = self
-            .market
-            .proposals
-            .get(hash)
-            .filter(|record| record.requestor == *caller)
-        else {
+        let Some(offer) = self.market.proposals.get(hash).filter(|record| record.requestor == *caller) else {
             return Err(Refusal::new(
                 400,
                 format!("Can't create Agreement for Proposal [{id}]. Proposal [{id}] not found."),
@@ -166,16 +161,10 @@ impl State {
             return Err(Refusal::new(400, none));
         }
         if offer.agreement.is_some() {
-            return Err(Refusal::new(
-                409,
-                format!("Can't create second Agreement for Proposal [{id}]."),
-            ));
+            return Err(Refusal::new(409, format!("Can't create second Agreement for Proposal [{id}].")));
         }
         if offer.state == ProposalState::Rejected {
-            return Err(Refusal::new(
-                400,
-                format!("Can't create Agreement for rejected Proposal [{id}]."),
-            ));
+            return Err(Refusal::new(400, format!("Can't create Agreement for rejected Proposal [{id}].")));
         }
         if offer.countered {
             return Err(Refusal::new(
@@ -183,10 +172,7 @@ impl State {
                 format!("Can't create Agreement for already countered Proposal [{id}]."),
             ));
         }
-        let demand = offer
-            .prev
-            .as_ref()
-            .and_then(|prev| self.market.proposals.get(prev));
+        let demand = offer.prev.as_ref().and_then(|prev| self.market.proposals.get(prev));
         let demand = demand.ok_or_else(|| Refusal::new(400, none))?;
         let record = AgreementRecord {
             requestor: offer.requestor.clone(),
@@ -314,11 +300,7 @@ impl State {
             Side::Requestor => Terminator::Requestor,
             Side::Provider => Terminator::Provider,
         };
-        let end = Terminated {
-            terminator,
-            signature: String::new(),
-            reason,
-        };
+        let end = Terminated { terminator, signature: String::new(), reason };
         let at = self.tell_agreement(id, &AgreementEventKind::Terminated(end.clone()));
         if let Some(record) = self.agreements.0.get_mut(id) {
             record.ended = Some((at, end));
@@ -335,11 +317,7 @@ impl State {
         to: AgreementState,
     ) -> Result<&mut AgreementRecord, Refusal> {
         let now = self.now;
-        let record = self
-            .agreements
-            .0
-            .get_mut(id)
-            .filter(|record| record.side(caller) == Some(side));
+        let record = self.agreements.0.get_mut(id).filter(|record| record.side(caller) == Some(side));
         let record = record.ok_or_else(|| not_found(id))?;
         let from = record.state(now);
         let allowed = match to {
@@ -351,11 +329,7 @@ impl State {
             AgreementState::Proposal | AgreementState::Expired => false,
         };
         if !allowed {
-            let status = if from == AgreementState::Proposal {
-                409
-            } else {
-                410
-            };
+            let status = if from == AgreementState::Proposal { 409 } else { 410 };
             let shown = side.id(id.as_str());
             return Err(Refusal::new(
                 status,
@@ -377,14 +351,8 @@ impl State {
         ];
         for (node, session) in sides {
             let node = self.node(&node);
-            node.agreement_log.push(
-                at,
-                AgreementEntry {
-                    agreement: id.clone(),
-                    session,
-                    kind: kind.clone(),
-                },
-            );
+            node.agreement_log
+                .push(at, AgreementEntry { agreement: id.clone(), session, kind: kind.clone() });
             node.agreement_wake.notify_waiters();
         }
         at

@@ -62,11 +62,7 @@ pub(crate) fn platform_parts(platform: &str) -> (String, String, String) {
     let mut parts = platform.splitn(3, '-').map(str::to_owned);
     let mut next = || parts.next().unwrap_or_default();
     let (driver, network, token) = (next(), next(), next());
-    let token = if token == "tglm" {
-        "tGLM".to_owned()
-    } else {
-        token.to_uppercase()
-    };
+    let token = if token == "tglm" { "tGLM".to_owned() } else { token.to_uppercase() };
     (driver, network, token)
 }
 
@@ -79,10 +75,7 @@ impl State {
         request: &Value,
     ) -> Result<Allocation, Refusal> {
         let platform = read_platform(new.payment_platform.as_ref(), request)?;
-        let address = new
-            .address
-            .filter(|address| !address.is_empty())
-            .unwrap_or_else(|| owner.to_string());
+        let address = new.address.filter(|address| !address.is_empty()).unwrap_or_else(|| owner.to_string());
         if !address.eq_ignore_ascii_case(owner.as_str()) {
             return Err(problem(
                 500,
@@ -138,10 +131,7 @@ impl State {
 
     /// All allocations ever made, oldest first.
     pub(crate) fn all_allocations(&self) -> impl Iterator<Item = &Allocation> {
-        self.allocations
-            .order
-            .iter()
-            .map(|id| &self.allocations.records[id].document)
+        self.allocations.order.iter().map(|id| &self.allocations.records[id].document)
     }
 
     /// The caller's own allocation, unless it is released.
@@ -227,12 +217,7 @@ impl State {
     /// Gives back what isn't spent.
     pub(crate) fn release_allocation(&mut self, owner: &NodeId, id: &AllocationId) -> Result<(), Refusal> {
         let now = self.now;
-        match self
-            .allocations
-            .records
-            .get_mut(id)
-            .filter(|record| record.owner == *owner)
-        {
+        match self.allocations.records.get_mut(id).filter(|record| record.owner == *owner) {
             None => Err(Refusal::null(404)),
             Some(record) if record.is_released(now) => Err(already_released(id)),
             Some(record) => {
@@ -252,37 +237,24 @@ impl State {
         activity: Option<&ActivityId>,
     ) -> Result<(), Refusal> {
         let now = self.now;
-        let record = self
-            .allocations
-            .records
-            .get_mut(id)
-            .filter(|record| record.owner == *owner);
+        let record = self.allocations.records.get_mut(id).filter(|record| record.owner == *owner);
         let record = record.ok_or_else(|| Refusal::new(400, format!("Allocation {id} not found")))?;
         if record.is_released(now) {
             return Err(already_released(id));
         }
         let document = &mut record.document;
-        let rest = document
-            .remaining_amount
-            .checked_sub(amount)
-            .filter(|rest| *rest >= Glm::ZERO);
+        let rest = document.remaining_amount.checked_sub(amount).filter(|rest| *rest >= Glm::ZERO);
         let (Some(rest), Some(spent)) = (rest, document.spent_amount.checked_add(amount)) else {
             return Err(Refusal::new(
                 400,
-                format!(
-                    "Not enough funds. Allocated: {} Needed: {amount}",
-                    document.remaining_amount
-                ),
+                format!("Not enough funds. Allocated: {} Needed: {amount}", document.remaining_amount),
             ));
         };
         if amount > Glm::ZERO {
             document.remaining_amount = rest;
             document.spent_amount = spent;
             document.updated_ts = Some(now);
-            let sum = record
-                .spent_for
-                .entry((agreement.clone(), activity.cloned()))
-                .or_default();
+            let sum = record.spent_for.entry((agreement.clone(), activity.cloned())).or_default();
             *sum = sum.checked_add(amount).unwrap_or(*sum);
         }
         Ok(())
@@ -381,10 +353,7 @@ fn already_released(id: &AllocationId) -> Refusal {
 }
 
 fn problem(status: u16, document: Value) -> Refusal {
-    Refusal {
-        status,
-        form: Form::Problem(document),
-    }
+    Refusal { status, form: Form::Problem(document) }
 }
 
 fn read_platform(given: Option<&Value>, request: &Value) -> Result<String, Refusal> {
@@ -400,12 +369,8 @@ fn read_platform(given: Option<&Value>, request: &Value) -> Result<String, Refus
             }),
         )
     };
-    let token_of = |network: &str| {
-        NETWORKS
-            .iter()
-            .find(|(name, _)| *name == network)
-            .map(|(_, token)| *token)
-    };
+    let token_of =
+        |network: &str| NETWORKS.iter().find(|(name, _)| *name == network).map(|(_, token)| *token);
     match given {
         None | Some(Value::Null) => Ok(DEFAULT_PLATFORM.to_owned()),
         Some(Value::String(text)) if text.is_empty() => Ok(DEFAULT_PLATFORM.to_owned()),
@@ -428,11 +393,7 @@ fn read_platform(given: Option<&Value>, request: &Value) -> Result<String, Refus
             let driver = field("driver").unwrap_or_else(|| "erc20".to_owned());
             let token = field("token");
             let network = field("network").unwrap_or_else(|| {
-                if token.as_deref() == Some("glm") {
-                    "polygon".to_owned()
-                } else {
-                    "holesky".to_owned()
-                }
+                if token.as_deref() == Some("glm") { "polygon".to_owned() } else { "holesky".to_owned() }
             });
             let known = token_of(&network).ok_or_else(|| bad(format!("Network {network} not found")))?;
             if driver != "erc20" {

@@ -101,11 +101,7 @@ pub struct AllocationRow {
 impl Books {
     pub(crate) fn of(state: &State) -> Self {
         let mut books = Self {
-            nodes: state
-                .nodes
-                .iter()
-                .map(|(id, node)| (node.name.clone(), id.clone()))
-                .collect(),
+            nodes: state.nodes.iter().map(|(id, node)| (node.name.clone(), id.clone())).collect(),
             demands: state.live_demands().count(),
             offers: state.live_offers().count(),
             agreements: state
@@ -132,47 +128,29 @@ impl Books {
                 .collect(),
             debit_notes: bill_rows(state, Paper::DebitNote),
             invoices: bill_rows(state, Paper::Invoice),
-            allocations: state
-                .all_allocations()
-                .map(|document| allocation_row(state, document))
-                .collect(),
-            payments: state
-                .bills
-                .payments
-                .iter()
-                .map(|payment| payment.document.clone())
-                .collect(),
+            allocations: state.all_allocations().map(|document| allocation_row(state, document)).collect(),
+            payments: state.bills.payments.iter().map(|payment| payment.document.clone()).collect(),
         };
         books.nodes.sort();
-        books
-            .agreements
-            .sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-        books
-            .activities
-            .sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        books.agreements.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        books.activities.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         books
     }
 
     /// Agreements that are in force or may still come into it.
     pub fn open_agreements(&self) -> impl Iterator<Item = &AgreementRow> {
         let open = [AgreementState::Pending, AgreementState::Approved];
-        self.agreements
-            .iter()
-            .filter(move |row| open.contains(&row.state))
+        self.agreements.iter().filter(move |row| open.contains(&row.state))
     }
 
     /// Activities that haven't ended.
     pub fn running_activities(&self) -> impl Iterator<Item = &ActivityRow> {
-        self.activities
-            .iter()
-            .filter(|row| row.state.state.0 != Stage::Terminated)
+        self.activities.iter().filter(|row| row.state.state.0 != Stage::Terminated)
     }
 
     /// Invoices that were sent and neither accepted, refused nor taken back.
     pub fn unanswered_invoices(&self) -> impl Iterator<Item = &BillRow> {
-        self.invoices
-            .iter()
-            .filter(|row| row.status == BillStatus::Received)
+        self.invoices.iter().filter(|row| row.status == BillStatus::Received)
     }
 }
 

@@ -79,21 +79,12 @@ impl World {
         let (session, wake) = self.with(|state| {
             state.bus.sessions += 1;
             let session = state.bus.sessions;
-            let service = state
-                .bus
-                .services
-                .get_mut(&id)
-                .ok_or_else(|| no_service(services))?;
+            let service = state.bus.services.get_mut(&id).ok_or_else(|| no_service(services))?;
             service.session = Some(session);
             service.wake.notify_waiters();
             Ok::<_, Refusal>((session, Arc::clone(&service.wake)))
         })?;
-        Ok(BusSocket {
-            world: self.clone(),
-            id,
-            session,
-            wake,
-        })
+        Ok(BusSocket { world: self.clone(), id, session, wake })
     }
 }
 
@@ -118,9 +109,7 @@ pub struct BusSocket {
 
 impl fmt::Debug for BusSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BusSocket")
-            .field("services", &self.id.1)
-            .finish_non_exhaustive()
+        f.debug_struct("BusSocket").field("services", &self.id.1).finish_non_exhaustive()
     }
 }
 
@@ -155,11 +144,7 @@ impl BusSocket {
             (_, None) => Ok(BusValue::Null),
         };
         self.world.with(|state| {
-            let pending = state
-                .bus
-                .services
-                .get_mut(&self.id)
-                .and_then(|service| service.pending.remove(id));
+            let pending = state.bus.services.get_mut(&self.id).and_then(|service| service.pending.remove(id));
             if let Some(pending) = pending {
                 // A caller that has given up needs no answer.
                 drop(pending.reply.send(reply));
@@ -187,9 +172,7 @@ impl Drop for BusSocket {
         self.world.with(|state| {
             if let Some(service) = state.bus.services.get_mut(&self.id) {
                 // What this socket took and didn't answer, nobody will: its callers learn that now.
-                service
-                    .pending
-                    .retain(|_, pending| pending.taken_by != Some(self.session));
+                service.pending.retain(|_, pending| pending.taken_by != Some(self.session));
                 if service.session == Some(self.session) {
                     service.session = None;
                 }
@@ -207,10 +190,7 @@ impl State {
         let id = ServicesId::new(URL_SAFE_NO_PAD.encode(&listen.on));
         let key = (owner.clone(), id.clone());
         if self.bus.services.contains_key(&key) {
-            return Err(Refusal::new(
-                400,
-                format!("Duplicated service address prefix: {}", listen.on),
-            ));
+            return Err(Refusal::new(400, format!("Duplicated service address prefix: {}", listen.on)));
         }
         let service = Service {
             on: listen.on.clone(),
@@ -227,11 +207,7 @@ impl State {
     /// Unbinds an address: its callers get no answers any more.
     pub(crate) fn unbind_services(&mut self, owner: &NodeId, id: &ServicesId) -> Result<(), Refusal> {
         check_services_id(id)?;
-        let service = self
-            .bus
-            .services
-            .remove(&(owner.clone(), id.clone()))
-            .ok_or_else(|| no_service(id))?;
+        let service = self.bus.services.remove(&(owner.clone(), id.clone())).ok_or_else(|| no_service(id))?;
         service.wake.notify_waiters();
         Ok(())
     }
@@ -264,13 +240,7 @@ impl State {
             return Err(BusError::Cancelled);
         }
         let frame = flex::encode_request(&id, component, payload);
-        service.pending.insert(
-            id.clone(),
-            Pending {
-                reply,
-                taken_by: None,
-            },
-        );
+        service.pending.insert(id.clone(), Pending { reply, taken_by: None });
         service.outbox.push_back((id, frame));
         service.wake.notify_waiters();
         Ok(())

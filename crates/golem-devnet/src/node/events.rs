@@ -17,10 +17,7 @@ impl<E> Default for EventLog<E> {
 impl<E> EventLog<E> {
     /// Adds one; its time must be later than all before it.
     pub(crate) fn push(&mut self, at: Timestamp, event: E) {
-        debug_assert!(
-            self.entries.last().is_none_or(|(last, _)| *last < at),
-            "event times only grow"
-        );
+        debug_assert!(self.entries.last().is_none_or(|(last, _)| *last < at), "event times only grow");
         self.entries.push((at, event));
     }
 

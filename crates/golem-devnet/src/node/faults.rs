@@ -55,9 +55,7 @@ struct Rule {
 
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Faults")
-            .field("rules", &self.shared.rules)
-            .finish_non_exhaustive()
+        f.debug_struct("Faults").field("rules", &self.shared.rules).finish_non_exhaustive()
     }
 }
 
@@ -70,10 +68,7 @@ impl Faults {
             cuts: watch::Sender::new(0),
             requests: AtomicU64::new(0),
         };
-        Self {
-            shared: Arc::new(shared),
-            world: None,
-        }
+        Self { shared: Arc::new(shared), world: None }
     }
 
     pub(crate) fn of(mut self, world: &World) -> Self {
@@ -84,32 +79,17 @@ impl Faults {
     /// Hits the next `count` requests whose method, path and query, such as `POST /activity-api/v1/activity`,
     /// contain the text; the empty text is in all of them.
     pub fn next(&self, count: u64, text: &str, fault: Fault) {
-        self.add(Rule {
-            text: text.to_owned(),
-            fault,
-            left: Some(count),
-            until: None,
-        });
+        self.add(Rule { text: text.to_owned(), fault, left: Some(count), until: None });
     }
 
     /// Hits every such request for a while.
     pub fn for_a_while(&self, period: Duration, text: &str, fault: Fault) {
-        self.add(Rule {
-            text: text.to_owned(),
-            fault,
-            left: None,
-            until: Some(Instant::now() + period),
-        });
+        self.add(Rule { text: text.to_owned(), fault, left: None, until: Some(Instant::now() + period) });
     }
 
     /// Hits every such request until [`Faults::clear`].
     pub fn always(&self, text: &str, fault: Fault) {
-        self.add(Rule {
-            text: text.to_owned(),
-            fault,
-            left: None,
-            until: None,
-        });
+        self.add(Rule { text: text.to_owned(), fault, left: None, until: None });
     }
 
     /// Nothing goes wrong any more; frozen nodes thaw. Requests that hang are cut.
@@ -181,15 +161,12 @@ impl Faults {
         let now = Instant::now();
         let mut rules = self.rules();
         rules.retain(|rule| rule.until.is_none_or(|until| now < until) && rule.left != Some(0));
-        let found = rules
-            .iter_mut()
-            .find(|rule| line.contains(&rule.text))
-            .map(|rule| {
-                if let Some(left) = &mut rule.left {
-                    *left -= 1;
-                }
-                rule.fault
-            });
+        let found = rules.iter_mut().find(|rule| line.contains(&rule.text)).map(|rule| {
+            if let Some(left) = &mut rule.left {
+                *left -= 1;
+            }
+            rule.fault
+        });
         rules.retain(|rule| rule.left != Some(0));
         self.shared.active.store(rules.len(), Ordering::Release);
         found

@@ -73,16 +73,10 @@ fn read(reader: &Reader<&[u8]>, depth: u32) -> BusValue {
         FlexBufferType::Map => {
             let map = reader.as_map();
             let keys = map.iter_keys().map(str::to_owned);
-            BusValue::Map(
-                keys.zip(map.iter_values().map(|value| read(&value, depth + 1)))
-                    .collect(),
-            )
+            BusValue::Map(keys.zip(map.iter_values().map(|value| read(&value, depth + 1))).collect())
         }
         _ => {
-            let items = reader
-                .as_vector()
-                .iter()
-                .map(|item| to_json(read(&item, depth + 1)));
+            let items = reader.as_vector().iter().map(|item| to_json(read(&item, depth + 1)));
             BusValue::Json(Value::Array(items.collect()))
         }
     }
@@ -95,10 +89,7 @@ fn to_json(value: BusValue) -> Value {
         BusValue::UInt(number) => number.into(),
         BusValue::Text(text) => text.into(),
         BusValue::Bytes(bytes) => bytes.into(),
-        BusValue::Map(fields) => fields
-            .into_iter()
-            .map(|(key, value)| (key, to_json(value)))
-            .collect(),
+        BusValue::Map(fields) => fields.into_iter().map(|(key, value)| (key, to_json(value))).collect(),
         BusValue::Json(value) => value,
     }
 }
@@ -126,10 +117,7 @@ mod tests {
     fn an_empty_payload_is_an_empty_map() {
         let request = decode(&encode_request("1", "GetMetadata", &BusValue::Null)).unwrap();
         assert_eq!(request.field("payload"), Some(&BusValue::Map(Vec::new())));
-        assert_eq!(
-            request.field("component"),
-            Some(&BusValue::Text("GetMetadata".to_owned()))
-        );
+        assert_eq!(request.field("component"), Some(&BusValue::Text("GetMetadata".to_owned())));
     }
 
     #[test]

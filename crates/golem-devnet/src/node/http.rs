@@ -94,9 +94,7 @@ async fn serve_connection(socket: TcpStream, router: Router) {
             }
         }
     });
-    let connection = http1::Builder::new()
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection to the devnet ended early");
     }
@@ -104,10 +102,7 @@ async fn serve_connection(socket: TcpStream, router: Router) {
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Lets a request in: faults first, then the key.
@@ -138,11 +133,7 @@ async fn gate(State(world): State<World>, mut request: Request, next: Next) -> R
         () = cut => dropped(),
         answer = next.run(request) => answer,
     };
-    if fault == Some(Fault::LoseAnswer) {
-        dropped()
-    } else {
-        answer
-    }
+    if fault == Some(Fault::LoseAnswer) { dropped() } else { answer }
 }
 
 async fn nothing_here() -> StatusCode {

@@ -130,10 +130,9 @@ impl State {
 
     /// Puts an Initial proposal on the demand if both are alive, of different nodes, and suit each other.
     pub(crate) fn propose_initially(&mut self, demand_id: &DemandId, offer_id: &OfferId) {
-        let (Some(demand), Some(offer)) = (
-            self.market.demands.get(demand_id),
-            self.market.offers.get(offer_id),
-        ) else {
+        let (Some(demand), Some(offer)) =
+            (self.market.demands.get(demand_id), self.market.offers.get(offer_id))
+        else {
             return;
         };
         let alive = demand.expires > self.now && offer.expires > self.now;
@@ -171,11 +170,7 @@ impl State {
         max: usize,
     ) -> Result<Vec<DemandItem>, Refusal> {
         let now = self.now;
-        let demand = self
-            .market
-            .demands
-            .get_mut(id)
-            .ok_or_else(|| not_found_for_events(id))?;
+        let demand = self.market.demands.get_mut(id).ok_or_else(|| not_found_for_events(id))?;
         if demand.expires <= now {
             return Err(Refusal::new(404, format!("Subscription [{id}] expired.")));
         }
@@ -185,28 +180,18 @@ impl State {
 
     /// Takes events of one's own offer. An offer that is gone has none.
     pub(crate) fn take_offer_events(&mut self, id: &OfferId) -> Vec<OfferItem> {
-        self.market
-            .offers
-            .get_mut(id)
-            .map(|offer| offer.queue.drain(..).collect())
-            .unwrap_or_default()
+        self.market.offers.get_mut(id).map(|offer| offer.queue.drain(..).collect()).unwrap_or_default()
     }
 
     /// One's own demands that live, oldest first.
     pub(crate) fn list_demands(&self, owner: &NodeId) -> Vec<Listing> {
-        self.live_demands()
-            .filter(|listing| listing.owner == *owner)
-            .collect()
+        self.live_demands().filter(|listing| listing.owner == *owner).collect()
     }
 
     /// All demands that live.
     pub(crate) fn live_demands(&self) -> impl Iterator<Item = Listing> {
         self.market.demand_order.iter().filter_map(|id| {
-            let demand = self
-                .market
-                .demands
-                .get(id)
-                .filter(|demand| demand.expires > self.now)?;
+            let demand = self.market.demands.get(id).filter(|demand| demand.expires > self.now)?;
             Some(Listing {
                 id: id.as_str().into(),
                 owner: demand.owner.clone(),
@@ -219,11 +204,7 @@ impl State {
     /// All offers that live.
     pub(crate) fn live_offers(&self) -> impl Iterator<Item = Listing> {
         self.market.offer_order.iter().filter_map(|id| {
-            let offer = self
-                .market
-                .offers
-                .get(id)
-                .filter(|offer| offer.expires > self.now)?;
+            let offer = self.market.offers.get(id).filter(|offer| offer.expires > self.now)?;
             Some(Listing {
                 id: id.as_str().into(),
                 owner: offer.owner.clone(),
@@ -236,11 +217,8 @@ impl State {
     /// Takes a demand off the market.
     pub(crate) fn unsubscribe_demand(&mut self, owner: &NodeId, id: &DemandId) -> Result<(), Refusal> {
         let now = self.now;
-        let own = self
-            .market
-            .demands
-            .get(id)
-            .is_some_and(|demand| demand.owner == *owner && demand.expires > now);
+        let own =
+            self.market.demands.get(id).is_some_and(|demand| demand.owner == *owner && demand.expires > now);
         if !own {
             return Err(Refusal::new(404, format!("Demand [{id}] not found.")));
         }
@@ -288,8 +266,5 @@ impl State {
 }
 
 fn not_found_for_events(id: &DemandId) -> Refusal {
-    Refusal::new(
-        404,
-        format!("Subscription [{id}] not found. Could be unsubscribed."),
-    )
+    Refusal::new(404, format!("Subscription [{id}] not found. Could be unsubscribed."))
 }

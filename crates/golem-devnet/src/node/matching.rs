@@ -46,11 +46,7 @@ impl Sheet {
     /// Reads both parts. Constraints that can't be read are kept: they suit nothing.
     pub(crate) fn new(properties: Properties, constraints: String) -> Self {
         let filter = Filter::read(&constraints);
-        Self {
-            properties,
-            constraints,
-            filter,
-        }
+        Self { properties, constraints, filter }
     }
 
     /// What is wrong with the constraints, if anything.
@@ -60,9 +56,7 @@ impl Sheet {
 
     /// What our constraints say of the other side's properties.
     pub(crate) fn judge(&self, other: &Self) -> Verdict {
-        self.filter
-            .as_ref()
-            .map_or(Verdict::Undefined, |filter| filter.judge(&other.properties))
+        self.filter.as_ref().map_or(Verdict::Undefined, |filter| filter.judge(&other.properties))
     }
 
     /// Do both sides suit each other?
@@ -123,12 +117,7 @@ impl Comparison {
 impl Filter {
     /// Reads a filter; what follows it is ignored, as the daemon does.
     pub(crate) fn read(text: &str) -> Result<Self, SyntaxError> {
-        Reader {
-            text,
-            at: 0,
-            depth: 0,
-        }
-        .filter()
+        Reader { text, at: 0, depth: 0 }.filter()
     }
 
     pub(crate) fn judge(&self, properties: &Properties) -> Verdict {
@@ -177,17 +166,11 @@ impl Reference {
             .find_map(|(suffix, kind)| Some((text.strip_suffix(suffix)?, kind)))
             .unwrap_or((text, Kind::Any));
         let aspect = name.ends_with(']').then(|| name.split_once('[')).flatten();
-        Self {
-            name: aspect.map_or(name, |(name, _)| name).to_owned(),
-            kind,
-            aspect: aspect.is_some(),
-        }
+        Self { name: aspect.map_or(name, |(name, _)| name).to_owned(), kind, aspect: aspect.is_some() }
     }
 
     fn judge(&self, properties: &Properties, comparison: Comparison, text: &str) -> Verdict {
-        let Some(value) = properties
-            .get(&self.name)
-            .filter(|value| !self.aspect && is_readable(value))
+        let Some(value) = properties.get(&self.name).filter(|value| !self.aspect && is_readable(value))
         else {
             return Verdict::Undefined;
         };
@@ -197,8 +180,7 @@ impl Reference {
                 let Ok(value) = value.parse::<Decimal>() else {
                     return Verdict::Undefined;
                 };
-                text.parse::<Decimal>()
-                    .is_ok_and(|text| comparison.holds(value.cmp(&text)))
+                text.parse::<Decimal>().is_ok_and(|text| comparison.holds(value.cmp(&text)))
             }
             (Kind::Version, Value::String(value)) => {
                 let Some(value) = Version::read(value) else {
@@ -210,8 +192,7 @@ impl Reference {
                 let Ok(value) = value.parse::<Timestamp>() else {
                     return Verdict::Undefined;
                 };
-                text.parse::<Timestamp>()
-                    .is_ok_and(|text| comparison.holds(value.cmp(&text)))
+                text.parse::<Timestamp>().is_ok_and(|text| comparison.holds(value.cmp(&text)))
             }
             _ => return Verdict::Undefined,
         };
@@ -233,9 +214,7 @@ fn compare(value: &Value, comparison: Comparison, text: &str) -> bool {
         Value::String(value) if comparison == Comparison::Equal => like(text, value),
         Value::String(value) => comparison.holds(value.as_str().cmp(text)),
         Value::Number(value) => match (value.as_f64(), text.parse::<f64>()) {
-            (Some(value), Ok(text)) => value
-                .partial_cmp(&text)
-                .is_some_and(|order| comparison.holds(order)),
+            (Some(value), Ok(text)) => value.partial_cmp(&text).is_some_and(|order| comparison.holds(order)),
             _ => false,
         },
         Value::Bool(value) => comparison == Comparison::Equal && text.parse() == Ok(*value),
@@ -305,11 +284,7 @@ impl Version {
         let (numbers, before) = text.split_once('-').map_or((text, None), |(n, b)| (n, Some(b)));
         let mut parts = numbers.split('.').map(|part| {
             let plain = part == "0" || !part.starts_with('0');
-            part.bytes()
-                .all(|b| b.is_ascii_digit())
-                .then(|| part.parse().ok())
-                .flatten()
-                .filter(|_| plain)
+            part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten().filter(|_| plain)
         });
         let numbers = [parts.next()??, parts.next()??, parts.next()??];
         if parts.next().is_some() || before.is_some_and(str::is_empty) {
@@ -318,16 +293,9 @@ impl Version {
         let before = before
             .into_iter()
             .flat_map(|before| before.split('.'))
-            .map(|part| {
-                part.parse()
-                    .map_or_else(|_| Part::Text(part.to_owned()), Part::Number)
-            })
+            .map(|part| part.parse().map_or_else(|_| Part::Text(part.to_owned()), Part::Number))
             .collect::<Vec<_>>();
-        Some(Self {
-            numbers,
-            released: before.is_empty(),
-            before,
-        })
+        Some(Self { numbers, released: before.is_empty(), before })
     }
 }
 
@@ -398,21 +366,14 @@ impl Reader<'_> {
         self.at += 1;
         self.skip_space();
         let mut parts = Vec::new();
-        while self
-            .rest()
-            .trim_start_matches([' ', '\t', '\r', '\n'])
-            .starts_with('(')
-        {
+        while self.rest().trim_start_matches([' ', '\t', '\r', '\n']).starts_with('(') {
             parts.push(self.filter()?);
         }
         Ok(parts)
     }
 
     fn comparison(&mut self) -> Result<Filter, SyntaxError> {
-        let end = self
-            .rest()
-            .find(['=', '<', '>', '~'])
-            .ok_or(SyntaxError::Incomplete)?;
+        let end = self.rest().find(['=', '<', '>', '~']).ok_or(SyntaxError::Incomplete)?;
         let reference = Reference::new(&self.rest()[..end]);
         self.at += end;
         if self.rest().starts_with("=*") {
@@ -534,25 +495,15 @@ mod tests {
             assert_eq!(judge(filter, json!({"n": 10})), Err(error), "{filter}");
             let bad = Sheet::new(Properties::new(), filter.to_owned());
             let open = Sheet::new(Properties::new(), "()".to_owned());
-            assert!(
-                !bad.suits(&open) && !open.suits(&bad) && open.suits(&open),
-                "{filter}"
-            );
+            assert!(!bad.suits(&open) && !open.suits(&bad) && open.suits(&open), "{filter}");
         }
         assert!(Filter::read(&"(&".repeat(10_000)).is_err());
     }
 
     #[test]
     fn versions_order_by_their_rules() {
-        let order = [
-            "1.0.0-alpha",
-            "1.0.0-alpha.1",
-            "1.0.0-beta",
-            "1.0.0-beta.2",
-            "1.0.0-beta.11",
-            "1.0.0",
-            "1.2.0",
-        ];
+        let order =
+            ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0", "1.2.0"];
         for pair in order.windows(2) {
             assert!(Version::read(pair[0]) < Version::read(pair[1]), "{pair:?}");
         }

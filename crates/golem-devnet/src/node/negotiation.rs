@@ -34,9 +34,7 @@ impl Side {
 
 /// The hash in a proposal's id; `None` when the text is no such id.
 pub(crate) fn hash_of(id: &str) -> Option<&str> {
-    id.strip_prefix("R-")
-        .or_else(|| id.strip_prefix("P-"))
-        .filter(|hash| is_hex(hash, 64))
+    id.strip_prefix("R-").or_else(|| id.strip_prefix("P-")).filter(|hash| is_hex(hash, 64))
 }
 
 /// Exactly so many hex digits?
@@ -149,11 +147,7 @@ impl State {
         let sheet = self.check_counter(caller, Side::Requestor, hash, properties, constraints)?;
         let prev = &self.market.proposals[hash];
         let offer = prev.offer.clone();
-        if self
-            .market
-            .offers
-            .get(&offer)
-            .is_none_or(|record| record.expires <= self.now)
+        if self.market.offers.get(&offer).is_none_or(|record| record.expires <= self.now)
             || self.is_frozen(&prev.provider)
         {
             let id = Side::Requestor.id(hash);
@@ -187,12 +181,7 @@ impl State {
         };
         let demand = prev.demand.clone();
         let sheet = self.check_counter(caller, Side::Provider, hash, properties, constraints)?;
-        if self
-            .market
-            .demands
-            .get(&demand)
-            .is_none_or(|record| record.expires <= self.now)
-        {
+        if self.market.demands.get(&demand).is_none_or(|record| record.expires <= self.now) {
             let id = Side::Provider.id(hash);
             return Err(Refusal::new(
                 500,
@@ -220,11 +209,7 @@ impl State {
         self.check_demand(demand)?;
         self.proposal_view(demand, hash)?;
         self.check_foreign(caller, Side::Requestor, hash)?;
-        let record = self
-            .market
-            .proposals
-            .get_mut(hash)
-            .expect("it was found just above");
+        let record = self.market.proposals.get_mut(hash).expect("it was found just above");
         // A provider doesn't know of Initial proposals.
         let tell = record.state == ProposalState::Draft;
         record.state = ProposalState::Rejected;
@@ -244,20 +229,11 @@ impl State {
         reason: Option<Reason>,
     ) -> Result<(), Refusal> {
         self.check_offer(offer)?;
-        if self
-            .market
-            .proposals
-            .get(hash)
-            .is_none_or(|record| record.offer != *offer)
-        {
+        if self.market.proposals.get(hash).is_none_or(|record| record.offer != *offer) {
             return Err(not_found(Side::Provider, hash, offer.as_str()));
         }
         self.check_foreign(caller, Side::Provider, hash)?;
-        let record = self
-            .market
-            .proposals
-            .get_mut(hash)
-            .expect("it was found just above");
+        let record = self.market.proposals.get_mut(hash).expect("it was found just above");
         let first = record.state != ProposalState::Rejected;
         record.state = ProposalState::Rejected;
         let demand = record.demand.clone();
@@ -280,10 +256,7 @@ impl State {
 
     fn check_offer(&self, id: &OfferId) -> Result<(), Refusal> {
         match self.market.offers.get(id) {
-            None => Err(Refusal::new(
-                400,
-                format!("Subscription [{id}] was already unsubscribed."),
-            )),
+            None => Err(Refusal::new(400, format!("Subscription [{id}] was already unsubscribed."))),
             Some(offer) if offer.expires <= self.now => {
                 Err(Refusal::new(410, format!("Subscription [{id}] expired.")))
             }
@@ -336,14 +309,10 @@ impl State {
         if verdicts == (Verdict::True, Verdict::True) {
             return Ok(Arc::new(sheet));
         }
-        let syntax = offer
-            .syntax_error()
-            .map(|error| format!("Error parsing Offer constraints: {error}"))
-            .or_else(|| {
-                demand
-                    .syntax_error()
-                    .map(|error| format!("Error parsing Demand constraints: {error}"))
-            });
+        let syntax =
+            offer.syntax_error().map(|error| format!("Error parsing Offer constraints: {error}")).or_else(
+                || demand.syntax_error().map(|error| format!("Error parsing Demand constraints: {error}")),
+            );
         let (offer_text, demand_text) = (offer.constraints.clone(), demand.constraints.clone());
         let new = side.id(&self.hex(64));
         Err(Refusal::new(
@@ -355,16 +324,8 @@ impl State {
                 None => format!(
                     "Proposal properties [{new}] doesn't match previous Proposal [{id}]. Mismatched constraints - \
                      Offer: [{}], Demand: [{}]",
-                    if verdicts.0 == Verdict::True {
-                        ""
-                    } else {
-                        &offer_text
-                    },
-                    if verdicts.1 == Verdict::True {
-                        ""
-                    } else {
-                        &demand_text
-                    },
+                    if verdicts.0 == Verdict::True { "" } else { &offer_text },
+                    if verdicts.1 == Verdict::True { "" } else { &demand_text },
                 ),
             },
         ))
@@ -373,11 +334,8 @@ impl State {
     fn add_counter(&mut self, side: Side, prev_hash: &str, sheet: Arc<Sheet>) -> Arc<str> {
         let hash: Arc<str> = self.hex(64).into();
         let now = self.now;
-        let prev = self
-            .market
-            .proposals
-            .get_mut(prev_hash)
-            .expect("only proposals that were found are countered");
+        let prev =
+            self.market.proposals.get_mut(prev_hash).expect("only proposals that were found are countered");
         prev.countered = true;
         let record = ProposalRecord {
             demand: prev.demand.clone(),
@@ -398,10 +356,7 @@ impl State {
 }
 
 fn not_found(side: Side, hash: &str, subscription: &str) -> Refusal {
-    let (id, subscription) = (
-        side.id(hash),
-        subscription.split_once('-').unwrap_or((subscription, "")),
-    );
+    let (id, subscription) = (side.id(hash), subscription.split_once('-').unwrap_or((subscription, "")));
     Refusal::new(
         404,
         format!(

@@ -68,9 +68,8 @@ impl State {
             Some((ip, prefix)) => (ip, Some(prefix)),
             None => (new.ip.as_str(), None),
         };
-        let ip: Ipv4Addr = text
-            .parse()
-            .map_err(|_| Refusal::new(400, format!("Invalid IP address: {}", new.ip)))?;
+        let ip: Ipv4Addr =
+            text.parse().map_err(|_| Refusal::new(400, format!("Invalid IP address: {}", new.ip)))?;
         let prefix = match (given, &new.mask) {
             (Some(prefix), _) => prefix.parse().ok().filter(|prefix| *prefix <= 32),
             (None, Some(mask)) => mask.parse().ok().and_then(|mask: Ipv4Addr| {
@@ -84,9 +83,9 @@ impl State {
             prefix.ok_or_else(|| Refusal::new(400, format!("Invalid network mask of {}", new.ip)))?;
         let network = Ipv4Addr::from_bits(ip.to_bits() & mask_bits(prefix));
         let gateway = match new.gateway.as_deref().filter(|gateway| !gateway.is_empty()) {
-            Some(gateway) => gateway
-                .parse()
-                .map_err(|_| Refusal::new(400, format!("Invalid IP address: {gateway}")))?,
+            Some(gateway) => {
+                gateway.parse().map_err(|_| Refusal::new(400, format!("Invalid IP address: {gateway}")))?
+            }
             None => Ipv4Addr::from_bits(network.to_bits().saturating_add(1)),
         };
         let id = NetworkId::new(self.hex(32));
@@ -105,12 +104,7 @@ impl State {
     /// The caller's networks.
     pub(crate) fn networks(&self, owner: &NodeId) -> Vec<(NetworkId, NetRecord)> {
         let own = |(_, record): &(&NetworkId, &NetRecord)| record.owner == *owner;
-        self.nets
-            .records
-            .iter()
-            .filter(own)
-            .map(|(id, record)| (id.clone(), record.clone()))
-            .collect()
+        self.nets.records.iter().filter(own).map(|(id, record)| (id.clone(), record.clone())).collect()
     }
 
     /// A network of the caller's; all else is forbidden, whether it exists or not.
@@ -173,17 +167,12 @@ impl State {
         port: u16,
     ) -> Result<Target, Refusal> {
         let record = self.network(owner, id)?;
-        let node = ip
-            .parse()
-            .ok()
-            .and_then(|ip: Ipv4Addr| record.nodes.get(&ip)?.parse::<NodeId>().ok());
+        let node = ip.parse().ok().and_then(|ip: Ipv4Addr| record.nodes.get(&ip)?.parse::<NodeId>().ok());
         Ok(match node {
             None => Target::Nobody,
-            Some(node) => self
-                .nets
-                .listeners
-                .get(&(node, port))
-                .map_or(Target::Closed, |to| Target::Open(*to)),
+            Some(node) => {
+                self.nets.listeners.get(&(node, port)).map_or(Target::Closed, |to| Target::Open(*to))
+            }
         })
     }
 }
@@ -194,15 +183,11 @@ fn mask_bits(prefix: u8) -> u32 {
 
 fn address_in(record: &NetRecord, ip: &str) -> Result<Ipv4Addr, Refusal> {
     let text = ip.split_once('/').map_or(ip, |(ip, _)| ip);
-    let address: Ipv4Addr = text
-        .parse()
-        .map_err(|_| Refusal::new(400, format!("Invalid IP address: {ip}")))?;
+    let address: Ipv4Addr =
+        text.parse().map_err(|_| Refusal::new(400, format!("Invalid IP address: {ip}")))?;
     if record.contains(address) {
         Ok(address)
     } else {
-        Err(Refusal::new(
-            400,
-            format!("Network not found for IP address: {address}"),
-        ))
+        Err(Refusal::new(400, format!("Network not found for IP address: {address}")))
     }
 }

@@ -51,11 +51,7 @@ pub(crate) struct Bill {
 #[derive(Debug, Clone)]
 pub(crate) enum BillKind {
     /// One activity, so far.
-    DebitNote {
-        activity: ActivityId,
-        usage: Vec<f64>,
-        previous: Option<Arc<str>>,
-    },
+    DebitNote { activity: ActivityId, usage: Vec<f64>, previous: Option<Arc<str>> },
     /// The whole agreement.
     Invoice { activities: Vec<ActivityId> },
 }
@@ -123,42 +119,22 @@ impl State {
     pub(crate) fn issue_debit_note(&mut self, issuer: &NodeId, new: NewDebitNote) -> Result<Bill, Refusal> {
         let agreement = self.provided_activity(issuer, &new.activity)?.agreement.clone();
         let previous = self.bills.last_note.get(&new.activity).cloned();
-        let so_far = previous
-            .as_ref()
-            .map_or(Glm::ZERO, |id| self.bills.records[id].amount);
+        let so_far = previous.as_ref().map_or(Glm::ZERO, |id| self.bills.records[id].amount);
         if new.total_amount_due < so_far {
-            return Err(Refusal::new(
-                400,
-                "Requested amount for activity cannot be lowered.",
-            ));
+            return Err(Refusal::new(400, "Requested amount for activity cannot be lowered."));
         }
         let activity = new.activity.clone();
-        let kind = BillKind::DebitNote {
-            activity: new.activity,
-            usage: new.usage,
-            previous,
-        };
-        let bill = self.issue(
-            issuer,
-            &agreement,
-            kind,
-            new.total_amount_due,
-            new.payment_due_date,
-        )?;
+        let kind = BillKind::DebitNote { activity: new.activity, usage: new.usage, previous };
+        let bill = self.issue(issuer, &agreement, kind, new.total_amount_due, new.payment_due_date)?;
         self.bills.last_note.insert(activity, Arc::clone(&bill.id));
         Ok(bill)
     }
 
     /// Makes an invoice.
     pub(crate) fn issue_invoice(&mut self, issuer: &NodeId, new: NewInvoice) -> Result<Bill, Refusal> {
-        let own = self
-            .own_agreement(issuer, &new.agreement)
-            .is_ok_and(|(_, side)| side == Side::Provider);
+        let own = self.own_agreement(issuer, &new.agreement).is_ok_and(|(_, side)| side == Side::Provider);
         if !own {
-            return Err(Refusal::new(
-                400,
-                format!("Agreement not found: {}", new.agreement),
-            ));
+            return Err(Refusal::new(400, format!("Agreement not found: {}", new.agreement)));
         }
         let notes: Glm = self.agreements.0[&new.agreement]
             .activities
@@ -176,16 +152,8 @@ impl State {
                 ),
             ));
         }
-        let kind = BillKind::Invoice {
-            activities: new.activities,
-        };
-        self.issue(
-            issuer,
-            &new.agreement,
-            kind,
-            new.amount,
-            Some(new.payment_due_date),
-        )
+        let kind = BillKind::Invoice { activities: new.activities };
+        self.issue(issuer, &new.agreement, kind, new.amount, Some(new.payment_due_date))
     }
 
     /// Sends a bill to its recipient. Doing so twice is fine.
@@ -222,11 +190,7 @@ impl State {
         match bill.status {
             BillStatus::Accepted | BillStatus::Settled => return Ok(()),
             BillStatus::Cancelled => {
-                let name = if paper == Paper::Invoice {
-                    "Invoice"
-                } else {
-                    "Debit note"
-                };
+                let name = if paper == Paper::Invoice { "Invoice" } else { "Debit note" };
                 return Err(Refusal::new(400, format!("{name} cancelled")));
             }
             BillStatus::Issued => return Err(Refusal::new(500, "Illegal status: issued")),
@@ -241,18 +205,10 @@ impl State {
             record.allocation = Some(allocation.clone());
         }
         self.set_status(&bill.id, BillStatus::Accepted);
-        self.tell_bill(
-            &bill.id,
-            &BillEventKind::Accepted,
-            &[Side::Requestor, Side::Provider],
-        );
+        self.tell_bill(&bill.id, &BillEventKind::Accepted, &[Side::Requestor, Side::Provider]);
         if bill.amount == Glm::ZERO {
             self.set_status(&bill.id, BillStatus::Settled);
-            self.tell_bill(
-                &bill.id,
-                &BillEventKind::Settled,
-                &[Side::Requestor, Side::Provider],
-            );
+            self.tell_bill(&bill.id, &BillEventKind::Settled, &[Side::Requestor, Side::Provider]);
         } else if let Some(wait) = settlement {
             // Without a date a debit note is only paid with its invoice.
             if paper == Paper::Invoice || (bill.due.is_some() && increase > Glm::ZERO) {
@@ -282,9 +238,7 @@ impl State {
             BillStatus::Rejected => Ok(()),
             BillStatus::Received | BillStatus::Failed => {
                 self.set_status(&id, BillStatus::Rejected);
-                let kind = BillEventKind::Rejected {
-                    rejection: Some(rejection),
-                };
+                let kind = BillEventKind::Rejected { rejection: Some(rejection) };
                 self.tell_bill(&id, &kind, &[Side::Requestor, Side::Provider]);
                 Ok(())
             }
@@ -339,12 +293,7 @@ impl State {
             .collect();
         for (node, role, session) in entries {
             let node = self.node(&node);
-            let entry = BillEntry {
-                bill: Arc::clone(id),
-                role,
-                session,
-                kind: kind.clone(),
-            };
+            let entry = BillEntry { bill: Arc::clone(id), role, session, kind: kind.clone() };
             match paper {
                 Paper::DebitNote => node.debit_note_log.push(at, entry),
                 Paper::Invoice => node.invoice_log.push(at, entry),
@@ -355,23 +304,14 @@ impl State {
 
     /// Takes a bill's increase over what was accepted before out of the allocation.
     fn charge(&mut self, bill: &Bill, allocation: &AllocationId) -> Result<Glm, Refusal> {
-        let for_agreement = self
-            .bills
-            .accepted_for_agreement
-            .get(&bill.agreement)
-            .copied()
-            .unwrap_or_default();
+        let for_agreement =
+            self.bills.accepted_for_agreement.get(&bill.agreement).copied().unwrap_or_default();
         let activity = match &bill.kind {
             BillKind::DebitNote { activity, .. } => Some(activity),
             BillKind::Invoice { .. } => None,
         };
         let before = match activity {
-            Some(activity) => self
-                .bills
-                .accepted_for_activity
-                .get(activity)
-                .copied()
-                .unwrap_or_default(),
+            Some(activity) => self.bills.accepted_for_activity.get(activity).copied().unwrap_or_default(),
             None => for_agreement,
         };
         if activity.is_none() && bill.amount < before {
@@ -384,21 +324,13 @@ impl State {
                 ),
             ));
         }
-        let increase = bill
-            .amount
-            .checked_sub(before)
-            .filter(|rest| *rest > Glm::ZERO)
-            .unwrap_or(Glm::ZERO);
+        let increase = bill.amount.checked_sub(before).filter(|rest| *rest > Glm::ZERO).unwrap_or(Glm::ZERO);
         self.spend(&bill.recipient, allocation, increase, &bill.agreement, activity)?;
         let total = for_agreement.checked_add(increase).unwrap_or(for_agreement);
-        self.bills
-            .accepted_for_agreement
-            .insert(bill.agreement.clone(), total);
+        self.bills.accepted_for_agreement.insert(bill.agreement.clone(), total);
         match activity {
             Some(activity) => {
-                self.bills
-                    .accepted_for_activity
-                    .insert(activity.clone(), bill.amount.max(before));
+                self.bills.accepted_for_activity.insert(activity.clone(), bill.amount.max(before));
             }
             None => {
                 self.bills.closed.insert(bill.agreement.clone());
@@ -443,21 +375,9 @@ impl State {
 fn addresses(record: &AgreementRecord) -> Result<(String, String, String), Refusal> {
     let missing = |name: &str| Refusal::new(400, format!("Missing {name}"));
     let chosen = "golem.com.payment.chosen-platform";
-    let platform = record
-        .demand_sheet
-        .properties
-        .text(chosen)
-        .ok_or_else(|| missing(chosen))?;
+    let platform = record.demand_sheet.properties.text(chosen).ok_or_else(|| missing(chosen))?;
     let name = format!("golem.com.payment.platform.{platform}.address");
-    let payer = record
-        .demand_sheet
-        .properties
-        .text(&name)
-        .ok_or_else(|| missing(&name))?;
-    let payee = record
-        .offer_sheet
-        .properties
-        .text(&name)
-        .ok_or_else(|| missing(&name))?;
+    let payer = record.demand_sheet.properties.text(&name).ok_or_else(|| missing(&name))?;
+    let payee = record.offer_sheet.properties.text(&name).ok_or_else(|| missing(&name))?;
     Ok((platform.to_owned(), payer.to_owned(), payee.to_owned()))
 }

@@ -58,19 +58,14 @@ impl LocalPort {
         wait: Duration,
     ) -> Vec<(Timestamp, BillEntry)> {
         self.thawed().await;
-        let wake = self
-            .world
-            .with(|state| Arc::clone(&state.node(&self.node).bill_wake));
+        let wake = self.world.with(|state| Arc::clone(&state.node(&self.node).bill_wake));
         let look = |state: &mut State| {
             let as_provider = |entry: &BillEntry| entry.role == Side::Provider;
             let found = state.bill_events(&self.node, paper, Some(after), MAX_EVENTS, None, as_provider);
             (!found.is_empty()).then_some(found)
         };
         let step = self.world.0.delays.payment_poll;
-        self.world
-            .wait(&wake, Instant::now() + wait, step, look)
-            .await
-            .unwrap_or_default()
+        self.world.wait(&wake, Instant::now() + wait, step, look).await.unwrap_or_default()
     }
 }
 
@@ -85,8 +80,7 @@ impl Port for LocalPort {
     }
 
     fn unsubscribe_offer<'a>(&'a self, offer: &'a OfferId) -> BoxFuture<'a, PortResult<()>> {
-        self.act(move |state| state.unsubscribe_offer(&self.node, offer))
-            .boxed()
+        self.act(move |state| state.unsubscribe_offer(&self.node, offer)).boxed()
     }
 
     fn offer_events<'a>(
@@ -96,9 +90,7 @@ impl Port for LocalPort {
     ) -> BoxFuture<'a, PortResult<Vec<OfferEvent>>> {
         async move {
             self.thawed().await;
-            let Some(wake) = self
-                .world
-                .with(|state| Some(Arc::clone(&state.market.offers.get(offer)?.wake)))
+            let Some(wake) = self.world.with(|state| Some(Arc::clone(&state.market.offers.get(offer)?.wake)))
             else {
                 return Ok(Vec::new());
             };
@@ -112,10 +104,7 @@ impl Port for LocalPort {
                 let items = state.take_offer_events(offer);
                 (!items.is_empty()).then(|| items.into_iter().filter_map(|item| show(state, item)).collect())
             };
-            let found = self
-                .world
-                .wait(&wake, Instant::now() + wait, Duration::ZERO, look)
-                .await;
+            let found = self.world.wait(&wake, Instant::now() + wait, Duration::ZERO, look).await;
             Ok(found.unwrap_or_default())
         }
         .boxed()
@@ -159,8 +148,7 @@ impl Port for LocalPort {
     ) -> BoxFuture<'a, PortResult<()>> {
         async move {
             self.world.message().await;
-            self.act(|state| state.approve_agreement(&self.node, agreement, session))
-                .await
+            self.act(|state| state.approve_agreement(&self.node, agreement, session)).await
         }
         .boxed()
     }
@@ -172,8 +160,7 @@ impl Port for LocalPort {
     ) -> BoxFuture<'a, PortResult<()>> {
         async move {
             self.world.message().await;
-            self.act(|state| state.reject_agreement(&self.node, agreement, reason))
-                .await
+            self.act(|state| state.reject_agreement(&self.node, agreement, reason)).await
         }
         .boxed()
     }
@@ -185,8 +172,7 @@ impl Port for LocalPort {
     ) -> BoxFuture<'a, PortResult<()>> {
         async move {
             self.world.message().await;
-            self.act(|state| state.terminate_agreement(&self.node, agreement, reason))
-                .await
+            self.act(|state| state.terminate_agreement(&self.node, agreement, reason)).await
         }
         .boxed()
     }
@@ -198,9 +184,7 @@ impl Port for LocalPort {
     ) -> BoxFuture<'_, PortResult<Vec<AgreementEvent>>> {
         async move {
             self.thawed().await;
-            let wake = self
-                .world
-                .with(|state| Arc::clone(&state.node(&self.node).agreement_wake));
+            let wake = self.world.with(|state| Arc::clone(&state.node(&self.node).agreement_wake));
             let look = |state: &mut State| {
                 let log = &state.node(&self.node).agreement_log;
                 let found: Vec<_> = log
@@ -214,10 +198,7 @@ impl Port for LocalPort {
                     .collect();
                 (!found.is_empty()).then_some(found)
             };
-            let found = self
-                .world
-                .wait(&wake, Instant::now() + wait, Duration::ZERO, look)
-                .await;
+            let found = self.world.wait(&wake, Instant::now() + wait, Duration::ZERO, look).await;
             Ok(found.unwrap_or_default())
         }
         .boxed()
@@ -230,16 +211,11 @@ impl Port for LocalPort {
     ) -> BoxFuture<'_, PortResult<Vec<ActivityEvent>>> {
         async move {
             self.thawed().await;
-            let wake = self
-                .world
-                .with(|state| Arc::clone(&state.node(&self.node).activity_wake));
+            let wake = self.world.with(|state| Arc::clone(&state.node(&self.node).activity_wake));
             let look = |state: &mut State| {
                 let log = &state.node(&self.node).activity_log;
-                let found: Vec<_> = log
-                    .after(Some(after))
-                    .take(MAX_EVENTS)
-                    .map(|(_, event)| event.clone())
-                    .collect();
+                let found: Vec<_> =
+                    log.after(Some(after)).take(MAX_EVENTS).map(|(_, event)| event.clone()).collect();
                 (!found.is_empty()).then_some(found)
             };
             let step = self.world.0.delays.activity_poll;
@@ -254,8 +230,7 @@ impl Port for LocalPort {
         activity: &'a ActivityId,
         state: ActivityState,
     ) -> BoxFuture<'a, PortResult<()>> {
-        self.act(move |world| world.set_activity_state(&self.node, activity, state))
-            .boxed()
+        self.act(move |world| world.set_activity_state(&self.node, activity, state)).boxed()
     }
 
     fn set_activity_usage<'a>(
@@ -263,8 +238,7 @@ impl Port for LocalPort {
         activity: &'a ActivityId,
         usage: ActivityUsage,
     ) -> BoxFuture<'a, PortResult<()>> {
-        self.act(move |world| world.set_activity_usage(&self.node, activity, usage))
-            .boxed()
+        self.act(move |world| world.set_activity_usage(&self.node, activity, usage)).boxed()
     }
 
     fn bind_exe_unit<'a>(
@@ -283,10 +257,7 @@ impl Port for LocalPort {
         async move {
             // Dropped outside the lock: an exe-unit's end is its own affair.
             let unit = self.world.with(|state| {
-                state
-                    .provided_activity(&self.node, activity)
-                    .ok()
-                    .and_then(|record| record.unit.take())
+                state.provided_activity(&self.node, activity).ok().and_then(|record| record.unit.take())
             });
             drop(unit);
         }
@@ -304,31 +275,20 @@ impl Port for LocalPort {
     }
 
     fn issue_debit_note(&self, note: NewDebitNote) -> BoxFuture<'_, PortResult<DebitNote>> {
-        self.act(move |state| {
-            state
-                .issue_debit_note(&self.node, note)
-                .map(|bill| debit_note(&bill))
-        })
-        .boxed()
+        self.act(move |state| state.issue_debit_note(&self.node, note).map(|bill| debit_note(&bill))).boxed()
     }
 
     fn send_debit_note<'a>(&'a self, note: &'a DebitNoteId) -> BoxFuture<'a, PortResult<()>> {
-        self.act(move |state| state.send_bill(&self.node, Paper::DebitNote, note.as_str()))
-            .boxed()
+        self.act(move |state| state.send_bill(&self.node, Paper::DebitNote, note.as_str())).boxed()
     }
 
     fn issue_invoice(&self, invoice: NewInvoice) -> BoxFuture<'_, PortResult<Invoice>> {
-        self.act(move |state| {
-            state
-                .issue_invoice(&self.node, invoice)
-                .map(|bill| self::invoice(&bill))
-        })
-        .boxed()
+        self.act(move |state| state.issue_invoice(&self.node, invoice).map(|bill| self::invoice(&bill)))
+            .boxed()
     }
 
     fn send_invoice<'a>(&'a self, invoice: &'a InvoiceId) -> BoxFuture<'a, PortResult<()>> {
-        self.act(move |state| state.send_bill(&self.node, Paper::Invoice, invoice.as_str()))
-            .boxed()
+        self.act(move |state| state.send_bill(&self.node, Paper::Invoice, invoice.as_str())).boxed()
     }
 
     fn debit_note_events(
@@ -377,10 +337,9 @@ fn proposal_hash(id: &ProposalId) -> Result<&str, Refusal> {
 fn show(state: &State, item: OfferItem) -> Option<OfferEvent> {
     Some(match item {
         OfferItem::Proposal(view) => OfferEvent::Proposal((*view).into()),
-        OfferItem::Rejected(hash, reason) => OfferEvent::Rejected {
-            proposal: Side::Provider.id(&hash),
-            reason,
-        },
+        OfferItem::Rejected(hash, reason) => {
+            OfferEvent::Rejected { proposal: Side::Provider.id(&hash), reason }
+        }
         OfferItem::Agreement(id) => {
             let record = state.agreements.0.get(&id)?;
             OfferEvent::Agreement(Box::new(record.document(&id, Side::Provider, state.now)))
@@ -389,12 +348,7 @@ fn show(state: &State, item: OfferItem) -> Option<OfferEvent> {
 }
 
 fn debit_note(bill: &Bill) -> DebitNote {
-    let BillKind::DebitNote {
-        activity,
-        usage,
-        previous,
-    } = &bill.kind
-    else {
+    let BillKind::DebitNote { activity, usage, previous } = &bill.kind else {
         unreachable!("only debit notes are issued as debit notes")
     };
     DebitNote {

@@ -28,26 +28,17 @@ pub(crate) enum Form {
 impl Refusal {
     /// `{"message": ".."}` under this status.
     pub(crate) fn new(status: u16, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            form: Form::Message(message.into()),
-        }
+        Self { status, form: Form::Message(message.into()) }
     }
 
     /// Plain text under this status.
     pub(crate) fn text(status: u16, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            form: Form::Text(text.into()),
-        }
+        Self { status, form: Form::Text(text.into()) }
     }
 
     /// A part of the path that can't be an id: JSON that is labelled as text.
     pub(crate) fn path(problem: &str) -> Self {
-        Self::text(
-            400,
-            json!({"message": format!("Path deserialize error: {problem}")}).to_string(),
-        )
+        Self::text(400, json!({"message": format!("Path deserialize error: {problem}")}).to_string())
     }
 
     /// A query that can't be read.
@@ -57,18 +48,12 @@ impl Refusal {
 
     /// A status alone.
     pub(crate) fn empty(status: u16) -> Self {
-        Self {
-            status,
-            form: Form::Empty,
-        }
+        Self { status, form: Form::Empty }
     }
 
     /// The payment API's 404 and 501.
     pub(crate) fn null(status: u16) -> Self {
-        Self {
-            status,
-            form: Form::NullMessage,
-        }
+        Self { status, form: Form::NullMessage }
     }
 
     /// What nobody answered in time.
@@ -79,10 +64,9 @@ impl Refusal {
     /// The body's bytes and their content type.
     pub(crate) fn body(&self) -> (Option<&'static str>, Vec<u8>) {
         match &self.form {
-            Form::Message(message) => (
-                Some("application/json"),
-                json!({"message": message}).to_string().into_bytes(),
-            ),
+            Form::Message(message) => {
+                (Some("application/json"), json!({"message": message}).to_string().into_bytes())
+            }
             Form::NullMessage => (Some("application/json"), br#"{"message":null}"#.to_vec()),
             Form::Text(text) => (Some("text/plain; charset=utf-8"), text.clone().into_bytes()),
             Form::Empty => (None, Vec::new()),

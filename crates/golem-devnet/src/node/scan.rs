@@ -49,17 +49,7 @@ impl State {
         self.scans.next += 1;
         let dies = after(self.now, idle);
         let shown = HashSet::new();
-        self.scans.records.insert(
-            id,
-            ScanRecord {
-                owner: owner.clone(),
-                kind,
-                filter,
-                idle,
-                dies,
-                shown,
-            },
-        );
+        self.scans.records.insert(id, ScanRecord { owner: owner.clone(), kind, filter, idle, dies, shown });
         Ok(id)
     }
 
@@ -75,10 +65,7 @@ impl State {
         let mut record = self.scans.records.remove(&number).ok_or_else(|| not_found(id))?;
         record.dies = after(self.now, record.idle);
         let suits = |properties: &Properties| {
-            record
-                .filter
-                .as_ref()
-                .is_none_or(|filter| filter.judge(properties) == Verdict::True)
+            record.filter.as_ref().is_none_or(|filter| filter.judge(properties) == Verdict::True)
         };
         let fresh = |listing: &Listing| {
             !record.shown.contains(&listing.id)
@@ -89,9 +76,7 @@ impl State {
             ScanKind::Offer => self.live_offers().filter(fresh).take(max).collect(),
             ScanKind::Demand => self.live_demands().filter(fresh).take(max).collect(),
         };
-        record
-            .shown
-            .extend(found.iter().map(|listing| Arc::clone(&listing.id)));
+        record.shown.extend(found.iter().map(|listing| Arc::clone(&listing.id)));
         self.scans.records.insert(number, record);
         Ok(found)
     }

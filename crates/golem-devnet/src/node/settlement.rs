@@ -21,12 +21,8 @@ pub(crate) struct PaymentRecord {
 impl State {
     /// Pays a bill: what is due beyond earlier payments. What a paid invoice covers is settled with it.
     pub(crate) fn settle_bill(&mut self, id: &str) {
-        let Some(bill) = self
-            .bills
-            .records
-            .get(id)
-            .filter(|bill| bill.status == BillStatus::Accepted)
-            .cloned()
+        let Some(bill) =
+            self.bills.records.get(id).filter(|bill| bill.status == BillStatus::Accepted).cloned()
         else {
             return;
         };
@@ -64,9 +60,8 @@ impl State {
         session: Option<&AppSessionId>,
         wanted: impl Fn(&Payment) -> bool,
     ) -> Vec<PaymentRecord> {
-        let from = after.map_or(0, |after| {
-            self.bills.payments.partition_point(|payment| payment.at <= after)
-        });
+        let from =
+            after.map_or(0, |after| self.bills.payments.partition_point(|payment| payment.at <= after));
         self.bills.payments[from..]
             .iter()
             .filter(|payment| payment.is_of(node) && wanted(&payment.document))
@@ -78,11 +73,7 @@ impl State {
 
     /// One payment in which the node has a part.
     pub(crate) fn payment(&self, node: &NodeId, id: &str) -> Option<PaymentRecord> {
-        let found = self
-            .bills
-            .payments
-            .iter()
-            .find(|payment| payment.document.payment_id.as_str() == id)?;
+        let found = self.bills.payments.iter().find(|payment| payment.document.payment_id.as_str() == id)?;
         found.is_of(node).then(|| found.clone())
     }
 
@@ -138,11 +129,7 @@ impl State {
             activity_payments,
             details: self.hex(64),
         };
-        self.bills.payments.push(PaymentRecord {
-            at,
-            document,
-            bill: Arc::clone(&bill.id),
-        });
+        self.bills.payments.push(PaymentRecord { at, document, bill: Arc::clone(&bill.id) });
     }
 }
 

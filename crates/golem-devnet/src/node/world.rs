@@ -87,9 +87,7 @@ pub(crate) struct Inner {
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World")
-            .field("delays", &self.0.delays)
-            .finish_non_exhaustive()
+        f.debug_struct("World").field("delays", &self.0.delays).finish_non_exhaustive()
     }
 }
 
@@ -98,12 +96,7 @@ impl World {
     pub fn new(clock: DevnetClock, seed: u64, delays: Delays) -> Self {
         let faults = Faults::new();
         let state = State::new(clock.now(), seed);
-        Self(Arc::new(Inner {
-            state: Mutex::new(state),
-            clock,
-            delays,
-            faults,
-        }))
+        Self(Arc::new(Inner { state: Mutex::new(state), clock, delays, faults }))
     }
 
     /// Adds a node that sells, with its own identity.
@@ -122,13 +115,7 @@ impl World {
     pub fn add_key(&self, node: &NodeId, name: &str) -> AppKey {
         self.with(|state| {
             let key = AppKey::new(state.hex(32));
-            state.keys.insert(
-                key.expose().to_owned(),
-                Caller {
-                    node: node.clone(),
-                    key_name: name.into(),
-                },
-            );
+            state.keys.insert(key.expose().to_owned(), Caller { node: node.clone(), key_name: name.into() });
             key
         })
     }
@@ -204,9 +191,8 @@ impl World {
 
     fn add_node(&self, name: &str) -> (NodeId, AppKey) {
         let node = self.with(|state| {
-            let id: NodeId = format!("0x{}", state.hex(40))
-                .parse()
-                .expect("0x and 40 hex digits are a node id");
+            let id: NodeId =
+                format!("0x{}", state.hex(40)).parse().expect("0x and 40 hex digits are a node id");
             state.nodes.insert(id.clone(), Node::new(name));
             id
         });
@@ -307,16 +293,12 @@ impl State {
 
     /// Random lowercase hex digits.
     pub(crate) fn hex(&mut self, digits: usize) -> String {
-        (0..digits)
-            .map(|_| char::from(b"0123456789abcdef"[self.random.usize(..16)]))
-            .collect()
+        (0..digits).map(|_| char::from(b"0123456789abcdef"[self.random.usize(..16)])).collect()
     }
 
     /// A random UUID.
     pub(crate) fn uuid(&mut self) -> String {
-        uuid::Builder::from_random_bytes(self.random.u128(..).to_be_bytes())
-            .into_uuid()
-            .to_string()
+        uuid::Builder::from_random_bytes(self.random.u128(..).to_be_bytes()).into_uuid().to_string()
     }
 
     /// A time for an event: now, but later than every event before it, in whole microseconds.
@@ -341,11 +323,7 @@ impl State {
     }
 
     fn apply_due(&mut self) {
-        while let Some(entry) = self
-            .schedule
-            .first_entry()
-            .filter(|entry| *entry.key() <= self.now)
-        {
+        while let Some(entry) = self.schedule.first_entry().filter(|entry| *entry.key() <= self.now) {
             match entry.remove() {
                 Due::Settle(bill) => self.settle_bill(&bill),
             }
@@ -354,9 +332,7 @@ impl State {
 
     /// A node that is known to exist: ids are only ever made by this world.
     pub(crate) fn node(&mut self, id: &NodeId) -> &mut Node {
-        self.nodes
-            .get_mut(id)
-            .expect("every identity in the books was made by this world")
+        self.nodes.get_mut(id).expect("every identity in the books was made by this world")
     }
 
     pub(crate) fn is_frozen(&self, id: &NodeId) -> bool {

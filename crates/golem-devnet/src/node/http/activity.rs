@@ -44,34 +44,20 @@ async fn create(Ext(world): Ext<World>, caller: Caller, params: Params, body: Pa
     let body: CreateBody = body.plain()?;
     let (agreement, key, bare) = match body {
         CreateBody::Agreement(id) => (id, None, true),
-        CreateBody::Request {
-            agreement_id,
-            requestor_pub_key,
-        } => (agreement_id, requestor_pub_key, false),
+        CreateBody::Request { agreement_id, requestor_pub_key } => (agreement_id, requestor_pub_key, false),
     };
     if let Some(Err(error)) = key.map(hex::decode) {
-        return Err(Refusal::new(
-            400,
-            format!("Bad request: Invalid requestor pub key: {error}"),
-        ));
+        return Err(Refusal::new(400, format!("Bad request: Invalid requestor pub key: {error}")));
     }
-    let activity = world
-        .create_activity(&caller.node, &AgreementId::new(agreement), wait)
-        .await?;
-    if bare {
-        ok(&activity)
-    } else {
-        ok(&json!({"activityId": activity}))
-    }
+    let activity = world.create_activity(&caller.node, &AgreementId::new(agreement), wait).await?;
+    if bare { ok(&activity) } else { ok(&json!({"activityId": activity})) }
 }
 
 async fn list(Ext(world): Ext<World>, caller: Caller, params: Params) -> Answer {
     let agreement = AgreementId::new(params.required("agreementId")?);
     let list = world.with(|state| {
         let record = state.own_agreement(&caller.node, &agreement);
-        record
-            .map(|(record, _)| record.activities.clone())
-            .unwrap_or_default()
+        record.map(|(record, _)| record.activities.clone()).unwrap_or_default()
     });
     ok(&list)
 }
@@ -83,9 +69,7 @@ async fn destroy(
     params: Params,
 ) -> Answer {
     let wait = params.timeout(5.0)?;
-    world
-        .destroy_activity(&caller.node, &ActivityId::new(activity), wait)
-        .await?;
+    world.destroy_activity(&caller.node, &ActivityId::new(activity), wait).await?;
     null()
 }
 
@@ -136,11 +120,7 @@ async fn state(
 ) -> Answer {
     params.timeout(5.0)?;
     let id = ActivityId::new(activity);
-    ok(&world.with(|state| {
-        state
-            .own_activity(&caller.node, &id)
-            .map(|record| record.state.clone())
-    })?)
+    ok(&world.with(|state| state.own_activity(&caller.node, &id).map(|record| record.state.clone()))?)
 }
 
 async fn usage(
@@ -163,11 +143,7 @@ async fn usage(
 
 async fn agreement(Ext(world): Ext<World>, caller: Caller, Path(activity): Path<String>) -> Answer {
     let id = ActivityId::new(activity);
-    ok(&world.with(|state| {
-        state
-            .own_activity(&caller.node, &id)
-            .map(|record| record.agreement.clone())
-    })?)
+    ok(&world.with(|state| state.own_activity(&caller.node, &id).map(|record| record.agreement.clone()))?)
 }
 
 /// The daemon asks an address that nothing binds.
@@ -193,11 +169,7 @@ async fn proxy(
 
 fn unserved(world: &World, caller: &Caller, activity: &str, service: &str, message: &str) -> Answer {
     let id = ActivityId::new(activity);
-    let provider = world.with(|state| {
-        state
-            .own_activity(&caller.node, &id)
-            .map(|it| it.provider.clone())
-    })?;
+    let provider = world.with(|state| state.own_activity(&caller.node, &id).map(|it| it.provider.clone()))?;
     Err(Refusal::new(
         500,
         format!(

@@ -25,9 +25,7 @@ const POLICY: u16 = 1008;
 const UNSUPPORTED: u16 = 1003;
 
 pub(super) fn routes() -> Router<World> {
-    Router::new()
-        .route("/services", post(bind))
-        .route("/services/{id}", get(connect).delete(unbind))
+    Router::new().route("/services", post(bind)).route("/services/{id}", get(connect).delete(unbind))
 }
 
 #[derive(Deserialize)]
@@ -38,10 +36,7 @@ struct BindBody {
 async fn bind(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
     let body: BindBody = body.plain()?;
     let id = world.with(|state| state.bind_services(&caller.node, &body.listen))?;
-    let mut answer = json_answer(
-        StatusCode::CREATED,
-        &json!({"listen": body.listen, "servicesId": id}),
-    )?;
+    let mut answer = json_answer(StatusCode::CREATED, &json!({"listen": body.listen, "servicesId": id}))?;
     if let Ok(location) = HeaderValue::from_str(&format!("/{id}")) {
         answer.headers_mut().insert(LOCATION, location);
     }
@@ -67,14 +62,12 @@ async fn connect(
     let upgrade = upgrade.map_err(|_| Refusal::new(500, "WebSocket upgrade is expected"))?;
     let service = world.connect_bus(&caller.node, &id)?;
     let cut = world.0.faults.watch_cut();
-    let answer = upgrade
-        .protocols([SUBPROTOCOL])
-        .on_upgrade(move |socket| async move {
-            tokio::select! {
-                () = serve(socket, service) => {}
-                () = cut => {}
-            }
-        });
+    let answer = upgrade.protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
+        tokio::select! {
+            () = serve(socket, service) => {}
+            () = cut => {}
+        }
+    });
     Ok(answer.into_response())
 }
 
@@ -106,12 +99,5 @@ async fn serve(mut socket: WebSocket, service: BusSocket) {
 
 async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
     // The other end may be gone already, and then needs no farewell.
-    drop(
-        socket
-            .send(Message::Close(Some(CloseFrame {
-                code,
-                reason: reason.into(),
-            })))
-            .await,
-    );
+    drop(socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await);
 }

@@ -30,16 +30,13 @@ const MAX_WAIT: f64 = 1e9;
 
 /// Finds out whose key it is.
 pub(crate) fn authorise(world: &World, request: &Request) -> Result<Caller, Refusal> {
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .map(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let key = match header {
         Some(Some(key)) => Some(String::from_utf8_lossy(key)),
         Some(None) => None,
-        None => pairs(request.uri().query())
-            .find(|(name, _)| name == "authToken")
-            .map(|(_, value)| decode(value)),
+        None => {
+            pairs(request.uri().query()).find(|(name, _)| name == "authToken").map(|(_, value)| decode(value))
+        }
     };
     let key = key.ok_or_else(|| Refusal::text(401, "Missing application key"))?;
     world
@@ -51,11 +48,7 @@ impl FromRequestParts<World> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _world: &World) -> Result<Self, Refusal> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Refusal::text(401, "Missing application key"))
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Refusal::text(401, "Missing application key"))
     }
 }
 
@@ -74,9 +67,7 @@ impl FromRequestParts<World> for Params {
 impl Params {
     /// A parameter as it was sent.
     pub(crate) fn raw(&self, name: &str) -> Result<Option<&str>, Refusal> {
-        let mut found = pairs(self.0.as_deref())
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value);
+        let mut found = pairs(self.0.as_deref()).filter(|(key, _)| key == name).map(|(_, value)| value);
         let first = found.next();
         match found.next() {
             Some(_) => Err(Refusal::query(&format!("duplicate field `{name}`"))),
@@ -91,16 +82,13 @@ impl Params {
 
     /// A parameter that must be there.
     pub(crate) fn required(&self, name: &str) -> Result<Cow<'_, str>, Refusal> {
-        self.text(name)?
-            .ok_or_else(|| Refusal::query(&format!("missing field `{name}`")))
+        self.text(name)?.ok_or_else(|| Refusal::query(&format!("missing field `{name}`")))
     }
 
     /// `timeout`: seconds, zero when negative.
     pub(crate) fn timeout(&self, default: f64) -> Result<Duration, Refusal> {
         let seconds = match self.text("timeout")? {
-            Some(text) => text
-                .parse()
-                .map_err(|error| Refusal::query(&format!("{error}")))?,
+            Some(text) => text.parse().map_err(|error| Refusal::query(&format!("{error}")))?,
             None => default,
         };
         Ok(Duration::try_from_secs_f64(seconds.min(MAX_WAIT)).unwrap_or_default())
@@ -109,8 +97,7 @@ impl Params {
     /// A whole number.
     pub(crate) fn number<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Refusal> {
         let text = self.text(name)?;
-        text.map(|text| text.parse().map_err(|error| Refusal::query(&format!("{error}"))))
-            .transpose()
+        text.map(|text| text.parse().map_err(|error| Refusal::query(&format!("{error}")))).transpose()
     }
 
     /// A time with its zone.
@@ -130,10 +117,7 @@ impl Params {
         let max: i32 = self.number("maxEvents")?.unwrap_or(20);
         match usize::try_from(max) {
             Ok(max @ 1..=100) => Ok(max),
-            _ => Err(Refusal::new(
-                400,
-                format!("Invalid maxEvents '{max}', should be between 1 and 100."),
-            )),
+            _ => Err(Refusal::new(400, format!("Invalid maxEvents '{max}', should be between 1 and 100."))),
         }
     }
 }
@@ -148,14 +132,10 @@ fn time_problem(text: &str) -> &'static str {
 }
 
 fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
-    query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), value)
-        })
+    query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), value)
+    })
 }
 
 /// Undoes percent-encoding; a `+` is a space.
@@ -195,16 +175,12 @@ impl FromRequest<World> for Payload {
 
     async fn from_request(request: Request, _world: &World) -> Result<Self, Infallible> {
         let is_json = is_json(request.headers());
-        let length = request
-            .headers()
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let length =
+            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let too_large = length.unwrap_or(BODY_LIMIT as u64 + 1);
         let bytes = match length {
             Some(length) if length > BODY_LIMIT as u64 => Err(length),
-            _ => axum::body::to_bytes(request.into_body(), BODY_LIMIT)
-                .await
-                .map_err(|_| too_large),
+            _ => axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|_| too_large),
         };
         Ok(Self { is_json, bytes })
     }
@@ -244,20 +220,13 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return false;
     };
-    let essence = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
 }
 
 /// Asks for a stream of server-sent events? Only the exact value does.
 pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(http::header::ACCEPT)
-        .is_some_and(|value| value == "text/event-stream")
+    headers.get(http::header::ACCEPT).is_some_and(|value| value == "text/event-stream")
 }
 
 /// An answer in JSON.
@@ -266,9 +235,7 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Answ
     let body = serde_json::to_vec(value).expect("answers have text keys and plain values");
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(answer)
 }
 
@@ -294,9 +261,7 @@ impl IntoResponse for Refusal {
         let mut answer = Response::new(Body::from(body));
         *answer.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if let Some(content_type) = content_type {
-            answer
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         answer
     }

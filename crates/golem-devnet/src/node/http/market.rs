@@ -29,10 +29,7 @@ pub(super) fn routes() -> Router<World> {
         .route("/demands", get(list_demands).post(subscribe))
         .route("/demands/{demand}", axum::routing::delete(unsubscribe))
         .route("/demands/{demand}/events", get(demand_events))
-        .route(
-            "/demands/{demand}/proposals/{proposal}",
-            get(get_proposal).post(counter),
-        )
+        .route("/demands/{demand}/proposals/{proposal}", get(get_proposal).post(counter))
         .route("/demands/{demand}/proposals/{proposal}/reject", post(reject))
         .route("/agreements", get(list_agreements).post(create_agreement))
         .route("/agreements/{agreement}", get(get_agreement))
@@ -40,10 +37,7 @@ pub(super) fn routes() -> Router<World> {
         .route("/agreements/{agreement}/wait", post(wait))
         .route("/agreements/{agreement}/cancel", post(cancel))
         .route("/agreements/{agreement}/terminate", post(terminate))
-        .route(
-            "/agreements/{agreement}/terminate/reason",
-            get(termination_reason),
-        )
+        .route("/agreements/{agreement}/terminate/reason", get(termination_reason))
         .route("/agreementEvents", get(agreement_events))
         .route("/scan", post(start_scan))
         .route("/scan/{scan}", axum::routing::delete(end_scan))
@@ -80,11 +74,7 @@ async fn demand_events(Ext(world): Ext<World>, Path(demand): Path<String>, param
     let max = params.max_events()?;
     let (first, wake) = world.with(|state| {
         let first = state.take_demand_events(&demand, max)?;
-        let wake = state
-            .market
-            .demands
-            .get(&demand)
-            .map(|record| Arc::clone(&record.wake));
+        let wake = state.market.demands.get(&demand).map(|record| Arc::clone(&record.wake));
         Ok::<_, Refusal>((first, wake))
     })?;
     let Some(wake) = wake.filter(|_| first.is_empty()) else {
@@ -153,12 +143,7 @@ async fn get_agreement(Ext(world): Ext<World>, caller: Caller, Path(agreement): 
     let id = agreement_id(&agreement, 400)?;
     world.with(|state| {
         let (record, side) = state.own_agreement(&caller.node, &id)?;
-        ok(&AgreementView {
-            id: &id,
-            record,
-            side,
-            now: state.now,
-        })
+        ok(&AgreementView { id: &id, record, side, now: state.now })
     })
 }
 
@@ -174,11 +159,7 @@ async fn list_agreements(Ext(world): Ext<World>, caller: Caller, params: Params)
     let session = params.session()?;
     let list: Vec<_> = world.with(|state| {
         let now = state.now;
-        let ids = state
-            .nodes
-            .get(&caller.node)
-            .map(|node| node.agreements.as_slice())
-            .unwrap_or_default();
+        let ids = state.nodes.get(&caller.node).map(|node| node.agreements.as_slice()).unwrap_or_default();
         ids.iter()
             .filter_map(|id| {
                 let record = state.agreements.0.get(id)?;
@@ -187,11 +168,7 @@ async fn list_agreements(Ext(world): Ext<World>, caller: Caller, params: Params)
                     && before.is_none_or(|before| record.created < before)
                     && after.is_none_or(|after| record.created > after)
                     && (session.is_none() || record.session(side) == session.as_ref());
-                let role = if side == Side::Requestor {
-                    "Requestor"
-                } else {
-                    "Provider"
-                };
+                let role = if side == Side::Requestor { "Requestor" } else { "Provider" };
                 fits.then(|| {
                     json!({
                         "id": id,
@@ -235,10 +212,7 @@ async fn wait(
         decision.and_then(|()| status(StatusCode::NO_CONTENT))
     } else {
         let shown = Side::Requestor.id(id.as_str());
-        Err(Refusal::new(
-            408,
-            format!("Timeout while waiting for Agreement [{shown}] approval."),
-        ))
+        Err(Refusal::new(408, format!("Timeout while waiting for Agreement [{shown}] approval.")))
     }
 }
 
@@ -273,10 +247,7 @@ async fn termination_reason(Ext(world): Ext<World>, caller: Caller, Path(agreeme
     let view = world.with(|state| {
         let (record, side) = state.own_agreement(&caller.node, &id)?;
         let (at, end) = record.ended.clone().ok_or_else(|| {
-            Refusal::new(
-                400,
-                format!("Agreement [{}] not terminated yet.", side.id(id.as_str())),
-            )
+            Refusal::new(400, format!("Agreement [{}] not terminated yet.", side.id(id.as_str())))
         })?;
         Ok::<_, Refusal>(AgreementEventView::ended(at, &id, end))
     })?;
@@ -298,10 +269,7 @@ async fn agreement_events(Ext(world): Ext<World>, caller: Caller, params: Params
             .collect();
         (!found.is_empty()).then_some(found)
     };
-    ok(&world
-        .wait(&wake, deadline, Duration::ZERO, look)
-        .await
-        .unwrap_or_default())
+    ok(&world.wait(&wake, deadline, Duration::ZERO, look).await.unwrap_or_default())
 }
 
 #[derive(Deserialize)]
@@ -330,10 +298,7 @@ async fn scan_events(
     let deadline = Instant::now() + params.timeout(5.0)?;
     let max = params.number("maxEvents")?.unwrap_or(500);
     let peer = match params.text("peerId")? {
-        Some(peer) => Some(
-            peer.parse::<NodeId>()
-                .map_err(|error| Refusal::query(&error.to_string()))?,
-        ),
+        Some(peer) => Some(peer.parse::<NodeId>().map_err(|error| Refusal::query(&error.to_string()))?),
         None => None,
     };
     if wants_stream(&headers) {
@@ -364,31 +329,20 @@ pub(super) async fn more_of_scan(
         Ok(found) if found.is_empty() => None,
         other => Some(other),
     };
-    world
-        .wait(&wake, deadline, Duration::ZERO, look)
-        .await
-        .unwrap_or_else(|| Ok(Vec::new()))
+    world.wait(&wake, deadline, Duration::ZERO, look).await.unwrap_or_else(|| Ok(Vec::new()))
 }
 
 /// Lets a message to an agreement's provider take its time; to a frozen one it never gets through.
 async fn reach_provider(world: &World, id: &AgreementId) -> Result<(), Refusal> {
-    let frozen = world.with(|state| {
-        state
-            .agreements
-            .0
-            .get(id)
-            .is_some_and(|record| state.is_frozen(&record.provider))
-    });
+    let frozen = world
+        .with(|state| state.agreements.0.get(id).is_some_and(|record| state.is_frozen(&record.provider)));
     if !frozen {
         world.message().await;
         return Ok(());
     }
     tokio::time::sleep(MESSAGE_PATIENCE).await;
     let shown = Side::Requestor.id(id.as_str());
-    Err(Refusal::new(
-        500,
-        format!("Protocol error: Agreement [{shown}] GSB error: Timeout."),
-    ))
+    Err(Refusal::new(500, format!("Protocol error: Agreement [{shown}] GSB error: Timeout.")))
 }
 
 /// A reason or `null`; a body there must be.
@@ -400,18 +354,13 @@ fn reason(body: &Payload) -> Result<Option<Reason>, Refusal> {
         extra: serde_json::Map<String, Value>,
     }
     let strict: Option<Strict> = body.market()?;
-    Ok(strict.map(|reason| Reason {
-        message: reason.message,
-        extra: reason.extra,
-    }))
+    Ok(strict.map(|reason| Reason { message: reason.message, extra: reason.extra }))
 }
 
 fn demand_id(text: &str) -> Result<DemandId, Refusal> {
     match text.split_once('-') {
         Some((id, hash)) if is_hex(id, 32) && is_hex(hash, 64) => Ok(DemandId::new(text)),
-        _ => Err(Refusal::path(&format!(
-            "Subscription id [{text}] has invalid format."
-        ))),
+        _ => Err(Refusal::path(&format!("Subscription id [{text}] has invalid format."))),
     }
 }
 
@@ -420,18 +369,11 @@ fn proposal_hash(text: &str) -> Result<&str, Refusal> {
 }
 
 fn agreement_id(text: &str, status: u16) -> Result<AgreementId, Refusal> {
-    if is_hex(text, 64) {
-        Ok(AgreementId::new(text))
-    } else {
-        Err(bad_agreement_id(status, text))
-    }
+    if is_hex(text, 64) { Ok(AgreementId::new(text)) } else { Err(bad_agreement_id(status, text)) }
 }
 
 fn bad_agreement_id(status: u16, text: &str) -> Refusal {
-    Refusal::new(
-        status,
-        format!("Invalid Agreement id. Id [{text}] has invalid format."),
-    )
+    Refusal::new(status, format!("Invalid Agreement id. Id [{text}] has invalid format."))
 }
 
 const STATES: &str = "`Proposal`, `Pending`, `Cancelled`, `Rejected`, `Approved`, `Expired`, `Terminated`";

@@ -55,17 +55,11 @@ async fn metrics(Ext(world): Ext<World>) -> Answer {
     let mut text = String::new();
     let lines = [
         ("devnet_requests", world.0.faults.request_count()),
-        (
-            "market_agreements_requestor_created",
-            books.agreements.len() as u64,
-        ),
+        ("market_agreements_requestor_created", books.agreements.len() as u64),
         ("market_demands_subscribed", books.demands as u64),
         ("market_offers_subscribed", books.offers as u64),
         ("activity_requestor_created", books.activities.len() as u64),
-        (
-            "payment_debit_notes_requestor_received",
-            books.debit_notes.len() as u64,
-        ),
+        ("payment_debit_notes_requestor_received", books.debit_notes.len() as u64),
         ("payment_invoices_requestor_received", books.invoices.len() as u64),
     ];
     for (name, value) in lines {

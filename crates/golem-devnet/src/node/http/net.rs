@@ -41,10 +41,7 @@ pub(super) fn routes() -> Router<World> {
 
 async fn list(Ext(world): Ext<World>, caller: Caller) -> Answer {
     let list = world.with(|state| state.networks(&caller.node));
-    ok(&list
-        .iter()
-        .map(|(id, record)| document(id, record))
-        .collect::<Vec<_>>())
+    ok(&list.iter().map(|(id, record)| document(id, record)).collect::<Vec<_>>())
 }
 
 async fn create(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
@@ -66,10 +63,7 @@ async fn remove(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) 
 async fn addresses(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) -> Answer {
     world.with(|state| {
         let record = state.network(&caller.node, &NetworkId::new(id))?;
-        let shown = record
-            .addresses
-            .iter()
-            .map(|ip| json!({"ip": format!("{ip}/{}", record.prefix)}));
+        let shown = record.addresses.iter().map(|ip| json!({"ip": format!("{ip}/{}", record.prefix)}));
         ok(&shown.collect::<Vec<_>>())
     })
 }
@@ -93,11 +87,7 @@ async fn add_address(
 async fn nodes(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) -> Answer {
     world.with(|state| {
         let record = state.network(&caller.node, &NetworkId::new(id))?;
-        ok(&record
-            .nodes
-            .iter()
-            .map(|(ip, node)| json!({"id": node, "ip": ip}))
-            .collect::<Vec<_>>())
+        ok(&record.nodes.iter().map(|(ip, node)| json!({"id": node, "ip": ip})).collect::<Vec<_>>())
     })
 }
 

@@ -29,12 +29,7 @@ pub(super) fn routes() -> Router<World> {
         .route("/requestorAccounts", get(requestor_accounts))
         .route("/providerAccounts", get(provider_accounts))
         .route("/allocations", get(list_allocations).post(create_allocation))
-        .route(
-            "/allocations/{id}",
-            get(get_allocation)
-                .put(amend_allocation)
-                .delete(release_allocation),
-        )
+        .route("/allocations/{id}", get(get_allocation).put(amend_allocation).delete(release_allocation))
         .route("/allocations/{id}/expenditures", get(expenditures))
         .route("/allocations/{id}/orders", get(expenditures))
         .route("/demandDecorations", get(decorations))
@@ -61,34 +56,18 @@ pub(super) fn routes() -> Router<World> {
 
 async fn requestor_accounts(Ext(world): Ext<World>, caller: Caller) -> Answer {
     let platforms: BTreeSet<String> = world.with(|state| {
-        let own = state
-            .allocations
-            .senders
-            .iter()
-            .filter(|(node, _)| *node == caller.node);
+        let own = state.allocations.senders.iter().filter(|(node, _)| *node == caller.node);
         own.map(|(_, platform)| platform.clone()).collect()
     });
-    let list: Vec<_> = platforms
-        .iter()
-        .map(|platform| account(platform, caller.node.as_str(), true))
-        .collect();
+    let list: Vec<_> =
+        platforms.iter().map(|platform| account(platform, caller.node.as_str(), true)).collect();
     ok(&list)
 }
 
 async fn provider_accounts(Ext(world): Ext<World>) -> Answer {
-    let sellers: BTreeSet<_> = world.with(|state| {
-        state
-            .market
-            .offers
-            .values()
-            .map(|offer| offer.owner.clone())
-            .collect()
-    });
-    let of_one = |node| {
-        PROVIDER_PLATFORMS
-            .iter()
-            .map(move |platform| account(platform, node, false))
-    };
+    let sellers: BTreeSet<_> =
+        world.with(|state| state.market.offers.values().map(|offer| offer.owner.clone()).collect());
+    let of_one = |node| PROVIDER_PLATFORMS.iter().map(move |platform| account(platform, node, false));
     let list: Vec<_> = sellers.iter().flat_map(|node| of_one(node.as_str())).collect();
     ok(&list)
 }
@@ -110,21 +89,15 @@ async fn create_allocation(Ext(world): Ext<World>, caller: Caller, body: Payload
 }
 
 async fn list_allocations(Ext(world): Ext<World>, caller: Caller, params: Params) -> Answer {
-    let (after, max) = (
-        params.time("afterTimestamp")?,
-        params.number("maxItems")?.unwrap_or(usize::MAX),
-    );
+    let (after, max) = (params.time("afterTimestamp")?, params.number("maxItems")?.unwrap_or(usize::MAX));
     let list = world.with(|state| state.list_allocations(&caller.node, after, max));
     ok(&list.iter().map(AllocationView).collect::<Vec<_>>())
 }
 
 async fn get_allocation(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) -> Answer {
     let id = AllocationId::new(id);
-    let document = world.with(|state| {
-        state
-            .allocation(&caller.node, &id)
-            .map(|record| record.document.clone())
-    })?;
+    let document =
+        world.with(|state| state.allocation(&caller.node, &id).map(|record| record.document.clone()))?;
     ok(&AllocationView(&document))
 }
 
@@ -154,9 +127,7 @@ async fn decorations(Ext(world): Ext<World>, caller: Caller, params: Params) -> 
     let raw = params.raw("allocationIds")?.unwrap_or_default();
     if raw.contains(['%', '+']) {
         let text = params.required("allocationIds")?;
-        return Err(Refusal::query(&format!(
-            "invalid type: string {text:?}, expected a borrowed string"
-        )));
+        return Err(Refusal::query(&format!("invalid type: string {text:?}, expected a borrowed string")));
     }
     let ids: Vec<_> = raw.split(',').collect();
     ok(&world.with(|state| state.decorations(&caller.node, &ids))?)
@@ -171,10 +142,7 @@ async fn list_invoices(world: Ext<World>, caller: Caller, params: Params) -> Ans
 }
 
 fn list_bills(world: &World, caller: &Caller, params: &Params, paper: Paper) -> Answer {
-    let (after, max) = (
-        params.time("afterTimestamp")?,
-        params.number("maxItems")?.unwrap_or(usize::MAX),
-    );
+    let (after, max) = (params.time("afterTimestamp")?, params.number("maxItems")?.unwrap_or(usize::MAX));
     ok(&world.with(|state| state.list_bills(&caller.node, paper, after, max)))
 }
 
@@ -245,22 +213,12 @@ async fn bill_events(
 ) -> Answer {
     let deadline = Instant::now() + params.timeout(5.0)?;
     let (after, session) = (params.time("afterTimestamp")?, params.session()?);
-    let max = params
-        .number::<u32>("maxEvents")?
-        .map_or(usize::MAX, |max| max as usize);
+    let max = params.number::<u32>("maxEvents")?.map_or(usize::MAX, |max| max as usize);
     let as_requestor = wanted(headers, "x-requestor-events", "RECEIVED,CANCELLED");
-    let as_provider = wanted(
-        headers,
-        "x-provider-events",
-        "ACCEPTED,REJECTED,SETTLED,CANCELLED",
-    );
+    let as_provider = wanted(headers, "x-provider-events", "ACCEPTED,REJECTED,SETTLED,CANCELLED");
     let fits = |entry: &BillEntry| {
         let (name, _) = bill_event_names(&entry.kind);
-        let names = if entry.role == Side::Requestor {
-            &as_requestor
-        } else {
-            &as_provider
-        };
+        let names = if entry.role == Side::Requestor { &as_requestor } else { &as_provider };
         names.split(',').any(|wanted| wanted == name)
     };
     if max == 0 {
@@ -273,14 +231,7 @@ async fn bill_events(
     };
     let step = world.0.delays.payment_poll;
     let found = world.wait(&wake, deadline, step, look).await.unwrap_or_default();
-    let views: Vec<_> = found
-        .iter()
-        .map(|(at, entry)| BillEventView {
-            paper,
-            at: *at,
-            entry,
-        })
-        .collect();
+    let views: Vec<_> = found.iter().map(|(at, entry)| BillEventView { paper, at: *at, entry }).collect();
     ok(&views)
 }
 
@@ -302,9 +253,7 @@ async fn invoice_payments(Ext(world): Ext<World>, caller: Caller, Path(id): Path
 async fn payments(Ext(world): Ext<World>, caller: Caller, params: Params) -> Answer {
     let deadline = Instant::now() + params.timeout(5.0)?;
     let (after, session) = (params.time("afterTimestamp")?, params.session()?);
-    let max = params
-        .number::<u32>("maxEvents")?
-        .map_or(usize::MAX, |max| max as usize);
+    let max = params.number::<u32>("maxEvents")?.map_or(usize::MAX, |max| max as usize);
     let (network, driver) = (params.text("network")?, params.text("driver")?);
     if network.as_deref().is_some_and(|network| !is_network(network)) {
         return Err(Refusal::new(500, "Matching variant not found"));
@@ -333,11 +282,7 @@ async fn payment_status(params: Params) -> Answer {
     let (network, driver) = (params.text("network")?, params.text("driver")?);
     let unknown = network.is_some_and(|network| !is_network(&network))
         || driver.is_some_and(|driver| driver != "erc20");
-    if unknown {
-        Err(Refusal::null(404))
-    } else {
-        ok(&json!([]))
-    }
+    if unknown { Err(Refusal::null(404)) } else { ok(&json!([])) }
 }
 
 /// Lists that the devnet keeps no more than empty: nothing in a run depends on them.

@@ -80,8 +80,6 @@ fn answer(world: &World, pieces: impl Stream<Item = String> + Send + 'static) ->
         }
     });
     let mut answer = Response::new(Body::from_stream(body));
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     answer
 }

@@ -50,8 +50,7 @@ impl<M: SerializeMap> Fields<M> {
     }
 
     fn sheet(&mut self, sheet: &Sheet) -> Result<&mut Self, M::Error> {
-        self.put("properties", &sheet.properties)?
-            .put("constraints", &sheet.constraints)
+        self.put("properties", &sheet.properties)?.put("constraints", &sheet.constraints)
     }
 }
 
@@ -107,10 +106,7 @@ pub(crate) struct Half<'a> {
 
 impl<'a> Half<'a> {
     pub(crate) fn demand(listing: &'a Listing) -> Self {
-        Self {
-            is_demand: true,
-            ..Self::offer(listing)
-        }
+        Self { is_demand: true, ..Self::offer(listing) }
     }
 
     pub(crate) fn offer(listing: &'a Listing) -> Self {
@@ -126,11 +122,8 @@ impl<'a> Half<'a> {
 
 impl Serialize for Half<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (id, owner) = if self.is_demand {
-            ("demandId", "requestorId")
-        } else {
-            ("offerId", "providerId")
-        };
+        let (id, owner) =
+            if self.is_demand { ("demandId", "requestorId") } else { ("offerId", "providerId") };
         let mut map = fields(serializer)?;
         map.sheet(self.sheet)?
             .put(id, self.id)?
@@ -154,21 +147,9 @@ impl Serialize for AgreementView<'_> {
         let record = self.record;
         let half = |is_demand| Half {
             is_demand,
-            id: if is_demand {
-                record.demand.as_str()
-            } else {
-                record.offer.as_str()
-            },
-            owner: if is_demand {
-                &record.requestor
-            } else {
-                &record.provider
-            },
-            sheet: if is_demand {
-                &record.demand_sheet
-            } else {
-                &record.offer_sheet
-            },
+            id: if is_demand { record.demand.as_str() } else { record.offer.as_str() },
+            owner: if is_demand { &record.requestor } else { &record.provider },
+            sheet: if is_demand { &record.demand_sheet } else { &record.offer_sheet },
             created: record.created,
         };
         let signed = |yes: bool| yes.then_some("NoSignature");
@@ -201,21 +182,13 @@ pub(crate) struct AgreementEventView {
 
 impl AgreementEventView {
     pub(crate) fn new(at: Timestamp, entry: &AgreementEntry) -> Self {
-        Self {
-            event_date: When(at),
-            agreement_id: entry.agreement.clone(),
-            kind: entry.kind.clone(),
-        }
+        Self { event_date: When(at), agreement_id: entry.agreement.clone(), kind: entry.kind.clone() }
     }
 
     /// The end of an agreement.
     pub(crate) fn ended(at: Timestamp, agreement: &AgreementId, end: Terminated) -> Self {
         let kind = AgreementEventKind::Terminated(end);
-        Self {
-            event_date: When(at),
-            agreement_id: agreement.clone(),
-            kind,
-        }
+        Self { event_date: When(at), agreement_id: agreement.clone(), kind }
     }
 }
 
@@ -257,11 +230,7 @@ impl Serialize for Bill {
             .put("timestamp", &When(self.issued))?
             .put("agreementId", &self.agreement)?;
         match &self.kind {
-            BillKind::DebitNote {
-                activity,
-                usage,
-                previous,
-            } => map
+            BillKind::DebitNote { activity, usage, previous } => map
                 .put_opt("previousDebitNoteId", previous.as_deref().as_ref())?
                 .put("activityId", activity)?
                 .put("totalAmountDue", &self.amount)?
@@ -325,8 +294,7 @@ pub(crate) fn bill_event_names(kind: &BillEventKind) -> (&'static str, &'static 
 impl Serialize for PaymentRecord {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = fields(serializer)?;
-        map.put("payload", &PaymentView(&self.document))?
-            .put("signature", &Value::Null)?;
+        map.put("payload", &PaymentView(&self.document))?.put("signature", &Value::Null)?;
         map.0.end()
     }
 }
