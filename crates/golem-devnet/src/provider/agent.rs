@@ -1,5 +1,6 @@
 //! The life of one provider: it comes, does its business, is frozen, goes and comes again.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::behaviour::Vanishing;
 use super::config::ProviderConfig;
 use super::manners::{Manners, Presence};
 use super::market::{Market, WITHDRAWAL};
-use super::poll::{follow_activities, follow_agreements, follow_debit_notes, follow_invoices};
+use super::poll::{Input, follow_activities, follow_agreements, follow_debit_notes, follow_invoices};
 use super::saboteur::Saboteur;
 use super::shared::Shared;
 use crate::port::Port;
@@ -186,23 +187,27 @@ async fn business(shared: &Arc<Shared>, cancel: &CancellationToken) {
     tasks.spawn(async move { follow_invoices(&ours, since, to).await });
     tasks.spawn(vanish_in_time(shared.manners.clone()));
     let mut market = Market::new(Arc::clone(shared), sender, tasks);
+    tokio::select! {
+        never = trade(shared, &mut market, &mut inbox) => match never {},
+        () = cancel.cancelled() => {}
+    }
+    if timeout(WITHDRAWAL, market.withdraw()).await.is_err() {
+        info!(provider = %shared.config.name, "the offer couldn't be withdrawn in time");
+    }
+}
+
+async fn trade(shared: &Shared, market: &mut Market, inbox: &mut mpsc::Receiver<Input>) -> Infallible {
     market.publish().await;
     loop {
         let input = tokio::select! {
             input = inbox.recv() => input,
             () = market.reap() => continue,
-            () = cancel.cancelled() => break,
         };
-        // A frozen provider hears it later, if it isn't stopped before.
-        if cancel.run_until_cancelled(shared.manners.here()).await.is_none() {
-            break;
-        }
+        // A frozen provider hears it later.
+        shared.manners.here().await;
         if let Some(input) = input {
             market.on(input).await;
         }
-    }
-    if timeout(WITHDRAWAL, market.withdraw()).await.is_err() {
-        info!(provider = %shared.config.name, "the offer couldn't be withdrawn in time");
     }
 }
 
