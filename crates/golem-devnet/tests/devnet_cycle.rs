@@ -1,5 +1,7 @@
 //! The full cycle on a devnet, driven by a requestor that shares no code with ours.
 
+#![expect(clippy::unwrap_used, reason = "what a helper can't unwrap has failed its test")]
+
 #[path = "devnet_cycle/behaviours.rs"]
 mod behaviours;
 #[path = "devnet_cycle/billing.rs"]

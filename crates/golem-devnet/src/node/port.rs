@@ -95,17 +95,21 @@ impl Port for LocalPort {
                 return Ok(Vec::new());
             };
             let look = |state: &mut State| {
-                if !state.market.offers.contains_key(offer) {
-                    return Some(Vec::new());
+                let Some(record) = state.market.offers.get(offer) else {
+                    return Some(Ok(Vec::new()));
+                };
+                if record.expires <= state.now {
+                    return Some(Err(Refusal::new(404, format!("Subscription [{offer}] expired."))));
                 }
                 if state.is_frozen(&self.node) {
                     return None;
                 }
                 let items = state.take_offer_events(offer);
-                (!items.is_empty()).then(|| items.into_iter().filter_map(|item| show(state, item)).collect())
+                (!items.is_empty())
+                    .then(|| Ok(items.into_iter().filter_map(|item| show(state, item)).collect()))
             };
             let found = self.world.wait(&wake, Instant::now() + wait, Duration::ZERO, look).await;
-            Ok(found.unwrap_or_default())
+            found.unwrap_or_else(|| Ok(Vec::new())).map_err(Refusal::into)
         }
         .boxed()
     }

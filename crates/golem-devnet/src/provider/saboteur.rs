@@ -105,7 +105,7 @@ mod tests {
     use crate::provider::Behaviour;
     use crate::runtime::{ScriptedAnswer, ScriptedRuntime};
 
-    async fn machine(behaviour: Behaviour) -> (Arc<dyn Instance>, Manners) {
+    fn machine(behaviour: Behaviour) -> (Arc<dyn Instance>, Manners) {
         let manners = Manners::new(behaviour);
         let takes = ScriptedAnswer::ok().taking(Duration::from_secs(10));
         let runtime = Arc::new(ScriptedRuntime::new().on("/bin/work", &[], takes));
@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_provider_takes_its_factor_of_the_time() {
-        let (instance, manners) = machine(Behaviour { slowdown: 3.0, ..Behaviour::default() }).await;
+        let (instance, manners) = machine(Behaviour { slowdown: 3.0, ..Behaviour::default() });
         instance.deploy(&Deployment::default()).await.unwrap();
         instance.start(&[]).await.unwrap();
         let began = Instant::now();
@@ -133,7 +133,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failing_and_vanishing_take_effect_at_once() {
-        let (instance, manners) = machine(Behaviour { fails_deploy: true, ..Behaviour::default() }).await;
+        let (instance, manners) = machine(Behaviour { fails_deploy: true, ..Behaviour::default() });
         assert!(matches!(instance.deploy(&Deployment::default()).await, Err(RuntimeError::Failed(_))));
         manners.change(|behaviour| *behaviour = Behaviour::default());
         instance.deploy(&Deployment::default()).await.unwrap();
