@@ -165,3 +165,12 @@ impl Devnet {
         }
     }
 }
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        self.closing.cancel();
+        self.providers.clear();
+        // A router may live on; what runs for it must not.
+        self.world.drop_exe_units();
+    }
+}

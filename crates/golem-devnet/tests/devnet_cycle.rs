@@ -6,6 +6,8 @@
 mod behaviours;
 #[path = "devnet_cycle/billing.rs"]
 mod billing;
+#[path = "devnet_cycle/crowds.rs"]
+mod crowds;
 #[path = "devnet_cycle/processes.rs"]
 mod processes;
 #[path = "devnet_cycle/requestor.rs"]

@@ -139,6 +139,14 @@ impl World {
         self.with(|state| Books::of(state))
     }
 
+    /// Takes every exe-unit off the bus.
+    pub(crate) fn drop_exe_units(&self) {
+        let units: Vec<_> =
+            self.with(|state| state.activities.0.values_mut().filter_map(|record| record.unit.take()).collect());
+        // Not under the lock: the end of a unit may take a while.
+        drop(units);
+    }
+
     /// The network's clock.
     pub fn clock(&self) -> DevnetClock {
         self.0.clock.clone()

@@ -194,7 +194,12 @@ async fn trade(shared: &Shared, market: &mut Market, inbox: &mut mpsc::Receiver<
     loop {
         let input = tokio::select! {
             input = inbox.recv() => input,
-            () = market.reap() => continue,
+            freed = market.reap() => {
+                if freed {
+                    market.renegotiate().await;
+                }
+                continue;
+            }
         };
         // A frozen provider hears it later.
         shared.manners.here().await;

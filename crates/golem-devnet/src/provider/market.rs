@@ -63,8 +63,10 @@ impl Market {
         }
     }
 
-    /// Waits for the end of a task; none of them ends well but those of agreements and of lost offers.
-    pub(crate) async fn reap(&mut self) {
+    /// Waits for the end of a task, and frees the slot of an agreement that has ended by a panic.
+    ///
+    /// True when it did. Cancel safe.
+    pub(crate) async fn reap(&mut self) -> bool {
         match self.tasks.join_next().await {
             Some(Err(failure)) if failure.is_panic() => {
                 error!(provider = %self.shared.config.name, %failure, "a provider's task has panicked");
@@ -72,7 +74,15 @@ impl Market {
             Some(_) => {}
             None => std::future::pending().await,
         }
-        self.deals.retain(|_, deal| !deal.is_closed());
+        let over: Vec<_> =
+            self.deals.iter().filter(|(_, deal)| deal.is_closed()).map(|(id, _)| id.clone()).collect();
+        let mut freed = false;
+        for agreement in over {
+            self.deals.remove(&agreement);
+            // One that ended as it should has freed its slot before.
+            freed |= self.active.remove(&agreement);
+        }
+        freed
     }
 
     /// Puts the offer on the market, in place of the last one.
@@ -215,7 +225,7 @@ impl Market {
     }
 
     /// A slot is free: whoever was refused, but not for good, gets a draft if the rules allow it now.
-    async fn renegotiate(&mut self) {
+    pub(crate) async fn renegotiate(&mut self) {
         for proposal in std::mem::take(&mut self.postponed) {
             match self.judge(&proposal) {
                 Verdict::Agreed(terms) | Verdict::Counter(terms) => self.counter(&proposal, terms).await,

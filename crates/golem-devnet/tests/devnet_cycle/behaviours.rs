@@ -53,6 +53,19 @@ async fn one_that_approves_late() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_approval_that_comes_too_late_takes_no_slot() {
+    let approval = ApprovalManner::After(30 * SECOND);
+    let (devnet, buyer) = bad(Behaviour { approval, ..Behaviour::default() }).await;
+    let agreement = proposed(&buyer).await;
+    let cancel = format!("/market-api/v1/agreements/{agreement}/cancel");
+    assert_eq!(buyer.post(&cancel, Value::Null).await.status, 200);
+    sleep(MINUTE).await;
+    let next = proposed(&buyer).await;
+    assert_eq!(buyer.decision(&next, 60).await.status, 204);
+    devnet.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_rejects_agreements() {
     let (devnet, buyer) = bad(Behaviour { approval: ApprovalManner::Rejects, ..Behaviour::default() }).await;
     let agreement = proposed(&buyer).await;

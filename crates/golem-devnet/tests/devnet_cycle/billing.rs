@@ -40,7 +40,7 @@ fn owed(coefficients: &Value, usage: &Value) -> Decimal {
 }
 
 /// Accepts every debit note that comes until the invoice has come, and accepts that; gives all bills.
-async fn pay(buyer: &Buyer, agreement: &str, allocation: &str) -> (Vec<Value>, Value) {
+pub(crate) async fn pay(buyer: &Buyer, agreement: &str, allocation: &str) -> (Vec<Value>, Value) {
     let (mut notes, mut cursor) = (Vec::new(), "2026-01-01T00:00:00Z".to_owned());
     loop {
         let path =

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use golem_devnet::devnet::Devnet;
+use golem_devnet::devnet::{Devnet, DevnetError};
 use golem_devnet::runtime::ProcessRuntime;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -43,19 +43,37 @@ async fn a_real_command_answers() {
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn no_process_survives_the_end_of_the_devnet() {
-    for (orderly, seconds) in [(true, "86423.5"), (false, "86424.5")] {
+    for (end, seconds) in
+        [("stop", "86423.5"), ("drop", "86424.5"), ("kill", "86425.5"), ("destroy", "86426.5")]
+    {
         let (devnet, buyer) = real().await;
         let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
         let activity = buyer.ready(&agreement).await;
+        // One is left behind by a command that has ended, two run under one that hasn't.
+        let left = format!("sleep {seconds} >/dev/null 2>&1 &");
+        buyer.run(&activity, json!([run("/bin/sh", &["-c", &left])])).await;
         let tree = format!("sleep {seconds} & sleep {seconds} & wait");
         buyer.send_script(&activity, json!([run("/bin/sh", &["-c", &tree])])).await;
-        wait_for_processes(seconds, |count| count >= 2).await;
-        if orderly {
-            devnet.stop().await;
-            assert_eq!(processes(seconds), 0, "stop returns when all have ended");
-        } else {
-            drop((devnet, buyer));
-            wait_for_processes(seconds, |count| count == 0).await;
+        wait_for_processes(seconds, |count| count >= 3).await;
+        match end {
+            "stop" => {
+                devnet.stop().await;
+                assert_eq!(processes(seconds), 0, "stop returns when all have ended");
+            }
+            "destroy" => {
+                buyer.destroy(&activity).await;
+                assert_eq!(processes(seconds), 0, "the activity is over when all have ended");
+            }
+            "kill" => {
+                devnet.provider("ada").unwrap().kill();
+                wait_for_processes(seconds, |count| count == 0).await;
+            }
+            _ => {
+                // Even if its router lives on.
+                drop(devnet);
+                wait_for_processes(seconds, |count| count == 0).await;
+                assert_eq!(buyer.get("/me").await.status, 200);
+            }
         }
     }
 }
@@ -65,6 +83,8 @@ async fn it_listens_on_a_free_port_until_it_is_stopped() {
     let (devnet, _) = real().await;
     let address = devnet.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     assert_ne!(address.port(), 0);
+    let taken = devnet.listen(address).await;
+    assert!(matches!(taken, Err(DevnetError::Listen { address: at, .. }) if at == address));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /version/get HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();

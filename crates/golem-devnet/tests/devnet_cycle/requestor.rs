@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::Devnet;
+use golem_devnet::node::Requestor;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -42,8 +43,12 @@ impl Answer {
 }
 
 impl Buyer {
+    /// The requestor that every devnet has.
     pub(crate) fn of(devnet: &Devnet) -> Self {
-        let requestor = devnet.requestor();
+        Self::new(devnet, devnet.requestor())
+    }
+
+    pub(crate) fn new(devnet: &Devnet, requestor: &Requestor) -> Self {
         Self {
             router: devnet.router(),
             key: requestor.key.expose().into(),
