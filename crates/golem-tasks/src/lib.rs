@@ -1,5 +1,9 @@
 //! The product: job files, durable runs, the command line and its views.
 
+pub mod cli;
+pub mod exit;
 pub mod job;
+pub mod run;
 pub mod store;
 pub mod view;
+pub mod work;

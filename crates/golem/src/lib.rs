@@ -13,11 +13,14 @@
 //! | [`context`] | a worker's view of its activity: scripts in, results out |
 //! | [`script`] | the commands of a script, files included |
 //! | [`journal`] | where events become durable |
+//! | [`image`] | finds images by hash or tag |
 //!
 //! Decisions are made in `golem-core`, which does no I/O; talking to the daemon is `yagna-client`'s business.
 
+pub mod clock;
 pub mod context;
 mod engine;
+pub mod image;
 pub mod journal;
 pub mod run;
 pub mod script;
@@ -27,6 +30,7 @@ pub mod worker;
 
 pub use golem_core as core;
 
+pub use crate::clock::SystemClock;
 pub use crate::context::{Execution, ExecutionEnd, ScriptError, WorkContext};
 pub use crate::journal::{Journal, JournalError, MemoryJournal};
 pub use crate::run::{Run, RunError, RunOptions, TaskSource, Timing};

@@ -54,10 +54,7 @@ pub struct BusFault {
 impl BusFault {
     /// A refusal of a kind, in words.
     pub fn new(kind: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            kind: kind.into(),
-            message: message.into(),
-        }
+        Self { kind: kind.into(), message: message.into() }
     }
 }
 
@@ -247,11 +244,7 @@ impl BusSession {
                 Ok(())
             }
             // An answer was lost, and the address is ours already: nobody else knows it.
-            Err(error)
-                if error
-                    .api()
-                    .is_some_and(|error| error.message.contains("Duplicated service")) =>
-            {
+            Err(error) if error.api().is_some_and(|error| error.message.contains("Duplicated service")) => {
                 Ok(())
             }
             Err(error) => Err(error),
@@ -274,24 +267,13 @@ enum Reason {
 }
 
 fn read(frame: &Bytes) -> Result<BusRequest, Misread> {
-    let value = BusValue::decode(frame).map_err(|error| Misread {
-        id: None,
-        reason: error.into(),
-    })?;
+    let value = BusValue::decode(frame).map_err(|error| Misread { id: None, reason: error.into() })?;
     let id = value.get("id").and_then(BusValue::as_text).map(str::to_owned);
-    let component = value
-        .get("component")
-        .and_then(BusValue::as_text)
-        .map(str::to_owned);
+    let component = value.get("component").and_then(BusValue::as_text).map(str::to_owned);
     match (id, component, value) {
-        (Some(id), Some(component), BusValue::Map(mut entries)) => Ok(BusRequest {
-            id,
-            component,
-            payload: entries.remove("payload").unwrap_or_default(),
-        }),
-        (id, _, _) => Err(Misread {
-            id,
-            reason: Reason::Head,
-        }),
+        (Some(id), Some(component), BusValue::Map(mut entries)) => {
+            Ok(BusRequest { id, component, payload: entries.remove("payload").unwrap_or_default() })
+        }
+        (id, _, _) => Err(Misread { id, reason: Reason::Head }),
     }
 }

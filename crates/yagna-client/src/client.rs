@@ -27,11 +27,7 @@ pub struct Client {
 impl Client {
     /// A client over a transport, with the default [`RetryPolicy`].
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self {
-            transport,
-            retry: RetryPolicy::default(),
-            chance: Chance::new(fastrand::Rng::new()),
-        }
+        Self { transport, retry: RetryPolicy::default(), chance: Chance::new(fastrand::Rng::new()) }
     }
 
     /// Sets how failed calls are made again.

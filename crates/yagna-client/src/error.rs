@@ -55,10 +55,7 @@ impl ClientError {
     }
 
     pub(crate) fn answer(operation: &'static str, source: impl Into<AnswerError>) -> Self {
-        Self::Answer {
-            operation,
-            source: Box::new(source.into()),
-        }
+        Self::Answer { operation, source: Box::new(source.into()) }
     }
 
     /// The operation that failed, in a few words: "create an agreement".
@@ -95,13 +92,7 @@ impl ClientError {
 
     /// Is there no daemon at all? The source then says where it was looked for.
     pub fn is_unreachable(&self) -> bool {
-        matches!(
-            self,
-            Self::Transport {
-                source: TransportError::Unreachable { .. },
-                ..
-            }
-        )
+        matches!(self, Self::Transport { source: TransportError::Unreachable { .. }, .. })
     }
 
     /// What to do about it.
@@ -110,10 +101,7 @@ impl ClientError {
     /// [`is_unreachable`](Self::is_unreachable) first.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Transport {
-                source: TransportError::Unsendable { .. },
-                ..
-            } => Disposition::Bug,
+            Self::Transport { source: TransportError::Unsendable { .. }, .. } => Disposition::Bug,
             Self::Transport { .. } | Self::TimedOut { .. } => Disposition::Retry,
             Self::Answer { source, .. } => match source.as_ref() {
                 AnswerError::Api(error) => of_refusal(error),
@@ -145,12 +133,8 @@ impl std::fmt::Display for Brief<'_> {
 }
 
 /// Words of the daemon's request readers, for requests that it couldn't even take apart.
-const MISREAD: [&str; 4] = [
-    "Json deserialize error",
-    "Content type error",
-    "Query deserialize error",
-    "Path deserialize error",
-];
+const MISREAD: [&str; 4] =
+    ["Json deserialize error", "Content type error", "Query deserialize error", "Path deserialize error"];
 
 fn of_refusal(error: &ApiError) -> Disposition {
     if error.is_unauthorised() || error.problem.is_some() {

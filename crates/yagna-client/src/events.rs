@@ -105,13 +105,11 @@ impl Client {
         after: Option<Timestamp>,
         session: Option<AppSessionId>,
     ) -> EventStream<AgreementEvent> {
-        self.follow(Cursor::paged(after, MARKET_PAGE.into()), move |after| {
-            PollAgreementEvents {
-                after,
-                session: session.clone(),
-                wait: POLL_WAIT,
-                max: MARKET_PAGE,
-            }
+        self.follow(Cursor::paged(after, MARKET_PAGE.into()), move |after| PollAgreementEvents {
+            after,
+            session: session.clone(),
+            wait: POLL_WAIT,
+            max: MARKET_PAGE,
         })
     }
 
@@ -120,9 +118,7 @@ impl Client {
     /// As [`agreement_events`](Self::agreement_events); `filter.wait` and `filter.max` are the stream's own
     /// business and not looked at.
     pub fn debit_note_events(&self, filter: EventFilter) -> EventStream<DebitNoteEvent> {
-        self.follow(Cursor::new(filter.after), move |after| {
-            PollDebitNoteEvents(unlimited(&filter, after))
-        })
+        self.follow(Cursor::new(filter.after), move |after| PollDebitNoteEvents(unlimited(&filter, after)))
     }
 
     /// The events of invoices strictly after `filter.after`, oldest first.
@@ -130,9 +126,7 @@ impl Client {
     /// As [`agreement_events`](Self::agreement_events); `filter.wait` and `filter.max` are the stream's own
     /// business and not looked at.
     pub fn invoice_events(&self, filter: EventFilter) -> EventStream<InvoiceEvent> {
-        self.follow(Cursor::new(filter.after), move |after| {
-            PollInvoiceEvents(unlimited(&filter, after))
-        })
+        self.follow(Cursor::new(filter.after), move |after| PollInvoiceEvents(unlimited(&filter, after)))
     }
 
     /// Reads a list of events that the daemon keeps, by a cursor over their dates.
@@ -180,22 +174,16 @@ impl Client {
 /// A time-out, as some proxies and older daemons answer a poll, means that nothing has happened.
 fn page<T>(answer: Result<Listed<T>, ClientError>) -> Result<Listed<T>, ClientError> {
     match answer {
-        Err(error) if error.api().is_some_and(ApiError::is_timeout) => Ok(Listed {
-            items: Vec::new(),
-            unreadable: Vec::new(),
-        }),
+        Err(error) if error.api().is_some_and(ApiError::is_timeout) => {
+            Ok(Listed { items: Vec::new(), unreadable: Vec::new() })
+        }
         other => other,
     }
 }
 
 /// The daemon applies its limit before its filters: a page full of others' events would hide ours for ever.
 fn unlimited(filter: &EventFilter, after: Option<Timestamp>) -> EventFilter {
-    EventFilter {
-        after,
-        wait: POLL_WAIT,
-        max: None,
-        ..filter.clone()
-    }
+    EventFilter { after, wait: POLL_WAIT, max: None, ..filter.clone() }
 }
 
 /// When a stream polls next.
@@ -209,12 +197,7 @@ struct Pace {
 
 impl Pace {
     fn new(client: Client) -> Self {
-        Self {
-            client,
-            begun: Instant::now(),
-            failures: 0,
-            hasty: 0,
-        }
+        Self { client, begun: Instant::now(), failures: 0, hasty: 0 }
     }
 
     fn begin(&mut self) {

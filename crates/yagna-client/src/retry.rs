@@ -34,11 +34,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// One attempt and no more.
-    pub const NEVER: Self = Self {
-        first: Duration::ZERO,
-        most: Duration::ZERO,
-        total: Duration::ZERO,
-    };
+    pub const NEVER: Self = Self { first: Duration::ZERO, most: Duration::ZERO, total: Duration::ZERO };
 
     /// The longest delay after so many failures in a row, the first being 1.
     fn cap(&self, failures: u32) -> Duration {

@@ -88,17 +88,11 @@ impl Client {
     async fn open_batch(&self, stream: StreamResults) -> Result<StreamAnswer, ClientError> {
         let answer = timeout(OPENING, self.transport().open_stream(stream.request()))
             .await
-            .map_err(|_| ClientError::TimedOut {
-                operation: OPERATION,
-                waited: OPENING,
-            })?
+            .map_err(|_| ClientError::TimedOut { operation: OPERATION, waited: OPENING })?
             .map_err(|source| ClientError::transport(OPERATION, source))?;
         if answer.status != 200 {
             let body = refusal(answer.body).await;
-            return Err(ClientError::answer(
-                OPERATION,
-                ApiError::read(answer.status, &body),
-            ));
+            return Err(ClientError::answer(OPERATION, ApiError::read(answer.status, &body)));
         }
         let kind = answer.headers.get(http::header::CONTENT_TYPE);
         if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {

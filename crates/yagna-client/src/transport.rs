@@ -115,16 +115,12 @@ pub enum TransportError {
 impl TransportError {
     /// A broken connection.
     pub fn lost(source: impl Into<BoxError>) -> Self {
-        Self::Lost {
-            source: source.into(),
-        }
+        Self::Lost { source: source.into() }
     }
 
     /// A request that HTTP has no form for.
     pub fn unsendable(source: impl Into<BoxError>) -> Self {
-        Self::Unsendable {
-            source: source.into(),
-        }
+        Self::Unsendable { source: source.into() }
     }
 
     /// Did the daemon surely never see the request?

@@ -42,11 +42,7 @@ pub(super) fn decode(frame: &Bytes) -> Result<BusValue> {
     };
     let width = Width::of_bytes(width)?;
     let slot = (frame.len() - 2).checked_sub(width.0).ok_or(OutOfBounds)?;
-    let mut reader = Reader {
-        frame,
-        values_left: frame.len(),
-        text_left: frame.len().saturating_mul(4),
-    };
+    let mut reader = Reader { frame, values_left: frame.len(), text_left: frame.len().saturating_mul(4) };
     reader.value(slot, width, packed, 0)
 }
 
@@ -275,9 +271,7 @@ mod tests {
         for length in 0..300_u64 {
             for list in [
                 (0..length).map(BusValue::UInt).collect::<Vec<_>>(),
-                (0..length)
-                    .map(|n| BusValue::Int(-1000 * i64::try_from(n).unwrap()))
-                    .collect(),
+                (0..length).map(|n| BusValue::Int(-1000 * i64::try_from(n).unwrap())).collect(),
                 (0..length).map(|n| BusValue::Bool(n % 3 == 0)).collect(),
                 (0..length).map(|_| BusValue::Float(0.5)).collect(),
             ] {
@@ -301,13 +295,7 @@ mod tests {
         }
         for length in [0, 1, 2, 3, 4, 5, 300, 40_960] {
             let content: Vec<_> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
-            let upload = Upload {
-                chunk: Chunk {
-                    offset: 1 << 40,
-                    content: content.clone(),
-                },
-                hash: None,
-            };
+            let upload = Upload { chunk: Chunk { offset: 1 << 40, content: content.clone() }, hash: None };
             let frame = Bytes::from(flexbuffers::to_vec(&upload).unwrap());
             let value = BusValue::decode(&frame).unwrap();
             let chunk = value.get("chunk").unwrap();
@@ -320,12 +308,7 @@ mod tests {
     #[test]
     fn bytes_are_not_copied() {
         let frame = BusValue::map([("content", vec![7_u8; 40_960].into())]).encode();
-        let content = BusValue::decode(&frame)
-            .unwrap()
-            .get("content")
-            .unwrap()
-            .to_bytes()
-            .unwrap();
+        let content = BusValue::decode(&frame).unwrap().get("content").unwrap().to_bytes().unwrap();
         let (frame, content) = (frame.as_ptr_range(), content.as_ptr_range());
         assert!(frame.start <= content.start && content.end <= frame.end);
     }
@@ -335,14 +318,8 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(5);
         let honest = BusValue::map([
             ("id", BusValue::from("8d0c")),
-            (
-                "payload",
-                BusValue::map([("chunk", vec![1_u8, 2, 3].into()), ("n", 70_000_u64.into())]),
-            ),
-            (
-                "list",
-                BusValue::List(vec![BusValue::from("a"), BusValue::Null, 1.5.into()]),
-            ),
+            ("payload", BusValue::map([("chunk", vec![1_u8, 2, 3].into()), ("n", 70_000_u64.into())])),
+            ("list", BusValue::List(vec![BusValue::from("a"), BusValue::Null, 1.5.into()])),
         ])
         .encode();
         for _ in 0..200_000 {

@@ -34,12 +34,7 @@ pub enum BusValue {
 impl BusValue {
     /// A map of the given entries.
     pub fn map<K: Into<String>>(entries: impl IntoIterator<Item = (K, Self)>) -> Self {
-        Self::Map(
-            entries
-                .into_iter()
-                .map(|(name, value)| (name.into(), value))
-                .collect(),
-        )
+        Self::Map(entries.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 
     /// An entry of a map.
@@ -71,10 +66,7 @@ impl BusValue {
     pub fn to_bytes(&self) -> Option<Bytes> {
         match self {
             Self::Bytes(bytes) => Some(bytes.clone()),
-            Self::List(numbers) => numbers
-                .iter()
-                .map(|number| u8::try_from(number.as_u64()?).ok())
-                .collect(),
+            Self::List(numbers) => numbers.iter().map(|number| u8::try_from(number.as_u64()?).ok()).collect(),
             _ => None,
         }
     }
@@ -121,10 +113,8 @@ fn push_all(mut list: VectorBuilder<'_>, values: &[BusValue]) {
 
 fn push_entries(mut map: MapBuilder<'_>, entries: &BTreeMap<String, BusValue>) {
     // Two names may become one by their NULs; the format allows a name once only.
-    let entries: BTreeMap<_, _> = entries
-        .iter()
-        .map(|(name, value)| (name.replace('\0', "\u{fffd}"), value))
-        .collect();
+    let entries: BTreeMap<_, _> =
+        entries.iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), value)).collect();
     for (name, value) in &entries {
         match value {
             BusValue::Null => map.push(name, ()),

@@ -100,10 +100,7 @@ impl Cursor {
 
     /// A cursor over pages of at most `page` events.
     pub(super) fn paged(after: Option<Timestamp>, page: usize) -> Self {
-        Self {
-            page: Some(page),
-            ..Self::new(after)
-        }
+        Self { page: Some(page), ..Self::new(after) }
     }
 
     /// What to ask for: events strictly after this.
@@ -122,10 +119,7 @@ impl Cursor {
     /// Moves past an answer and keeps what is new of it.
     pub(super) fn take<T: CursorEvent>(&mut self, listed: Listed<T>) -> Listed<T> {
         let count = listed.items.len() + listed.unreadable.len();
-        let mut fresh = Listed {
-            items: Vec::with_capacity(listed.items.len()),
-            unreadable: Vec::new(),
-        };
+        let mut fresh = Listed { items: Vec::with_capacity(listed.items.len()), unreadable: Vec::new() };
         for event in listed.items {
             if self.is_new(Some(event.date()), event.key()) {
                 fresh.items.push(event);
@@ -231,11 +225,7 @@ mod tests {
                 }
                 dates.push(date);
             }
-            let kept: Vec<_> = dates
-                .iter()
-                .enumerate()
-                .map(|(id, date)| event(id, *date))
-                .collect();
+            let kept: Vec<_> = dates.iter().enumerate().map(|(id, date)| event(id, *date)).collect();
             let mut cursor = Cursor::paged(None, page);
             let mut got = Vec::new();
             let mut there = 0;
@@ -248,10 +238,7 @@ mod tests {
                 let before = (there, cursor.after());
                 got.extend(ids(cursor.take(answer(&kept[..there], cursor.after(), page))));
                 let stuck = before == (kept.len(), cursor.after()) && !cursor.looks_back();
-                assert!(
-                    !stuck || got.len() == kept.len(),
-                    "round {round}: lost, got {got:?} of {dates:?}"
-                );
+                assert!(!stuck || got.len() == kept.len(), "round {round}: lost, got {got:?} of {dates:?}");
             }
             got.sort_by_key(|id| id[1..].parse::<usize>().unwrap());
             let expected: Vec<_> = (0..kept.len()).map(|id| format!("i{id}")).collect();
@@ -263,10 +250,7 @@ mod tests {
     fn an_event_stored_after_a_younger_one_is_still_seen() {
         let mut cursor = Cursor::new(Some(at(0)));
         let (old, late, young) = (event(0, 0), event(1, 10), event(2, 500_000));
-        assert_eq!(
-            ids(cursor.take(answer(&[old.clone(), young.clone()], cursor.after(), 99))),
-            ["i2"]
-        );
+        assert_eq!(ids(cursor.take(answer(&[old.clone(), young.clone()], cursor.after(), 99))), ["i2"]);
         let all = [old, late, young];
         assert_eq!(ids(cursor.take(answer(&all, cursor.after(), 99))), ["i1"]);
         assert!(ids(cursor.take(answer(&all, cursor.after(), 99))).is_empty());

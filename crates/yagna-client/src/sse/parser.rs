@@ -102,11 +102,7 @@ impl Parser {
     fn end_event(&mut self) {
         let name = std::mem::take(&mut self.name);
         if let Some(data) = self.data.take() {
-            let name = if name.is_empty() {
-                "message".to_owned()
-            } else {
-                name
-            };
+            let name = if name.is_empty() { "message".to_owned() } else { name };
             self.ready.push_back(SseEvent { name, data });
         }
     }
@@ -121,9 +117,7 @@ mod tests {
         for piece in pieces {
             parser.push(piece).unwrap();
         }
-        std::iter::from_fn(|| parser.next())
-            .map(|event| (event.name, event.data))
-            .collect()
+        std::iter::from_fn(|| parser.next()).map(|event| (event.name, event.data)).collect()
     }
 
     #[test]
@@ -131,10 +125,7 @@ mod tests {
         let table: [(&str, &[(&str, &str)]); 14] = [
             ("event: runtime\ndata: {}\nid: 0\n\n", &[("runtime", "{}")]),
             ("event:runtime\r\ndata:{}\r\n\r\n", &[("runtime", "{}")]),
-            (
-                "event: a\rdata: 1\r\rdata: 2\r\r",
-                &[("a", "1"), ("message", "2")],
-            ),
+            ("event: a\rdata: 1\r\rdata: 2\r\r", &[("a", "1"), ("message", "2")]),
             ("data: one\ndata: two\n\n", &[("message", "one\ntwo")]),
             (":ping\n:ping\ndata: x\n:ping\n\n", &[("message", "x")]),
             ("data:  two spaces\n\n", &[("message", " two spaces")]),
@@ -149,10 +140,7 @@ mod tests {
         ];
         for (text, expected) in table {
             let got = parse([text.as_bytes()]);
-            let got: Vec<_> = got
-                .iter()
-                .map(|(name, data)| (name.as_str(), data.as_str()))
-                .collect();
+            let got: Vec<_> = got.iter().map(|(name, data)| (name.as_str(), data.as_str())).collect();
             assert_eq!(got, expected, "{text:?}");
         }
     }

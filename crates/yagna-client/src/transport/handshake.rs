@@ -30,10 +30,7 @@ pub(super) fn headers(request: &Request, bearer: &HeaderValue) -> Result<HeaderM
     }
     for (name, value) in &request.headers {
         let name = HeaderName::try_from(*name).map_err(TransportError::unsendable)?;
-        headers.insert(
-            name,
-            HeaderValue::try_from(value).map_err(TransportError::unsendable)?,
-        );
+        headers.insert(name, HeaderValue::try_from(value).map_err(TransportError::unsendable)?);
     }
     Ok(headers)
 }
@@ -59,10 +56,7 @@ impl Handshake {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(VERSION, HeaderValue::from_static("13"));
-        headers.insert(
-            KEY,
-            HeaderValue::try_from(&self.key).map_err(TransportError::unsendable)?,
-        );
+        headers.insert(KEY, HeaderValue::try_from(&self.key).map_err(TransportError::unsendable)?);
         if let Some(subprotocol) = subprotocol {
             headers.insert(PROTOCOL, HeaderValue::from_static(subprotocol));
         }
@@ -76,9 +70,37 @@ impl Handshake {
         let expected = derive_accept_key(self.key.as_bytes());
         match headers.get(ACCEPTED) {
             Some(accepted) if accepted.as_bytes() == expected.as_bytes() => Ok(()),
-            _ => Err(TransportError::lost(
-                "the answer to the WebSocket's handshake isn't for this request",
-            )),
+            _ => Err(TransportError::lost("the answer to the WebSocket's handshake isn't for this request")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_with_the_key_in_them_print_without_it() {
+        let bearer = bearer(&AppKey::new("s3cr3t")).unwrap();
+        assert_eq!(bearer.as_bytes(), b"Bearer s3cr3t");
+        let plain = headers(&Request::get("/me"), &bearer).unwrap();
+        let socket = Handshake::new().headers(&bearer, Some("x")).unwrap();
+        for headers in [plain, socket] {
+            assert_eq!(headers[AUTHORIZATION], "Bearer s3cr3t");
+            let shown = format!("{headers:?}");
+            assert!(!shown.contains("s3cr3t"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn only_the_answer_to_this_very_request_is_taken() {
+        let handshake = Handshake::new();
+        let mut headers = HeaderMap::new();
+        assert!(handshake.check(&headers).is_err());
+        headers.insert(ACCEPTED, HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert!(handshake.check(&headers).is_err());
+        // The example of RFC 6455, section 1.3.
+        let example = Handshake { key: "dGhlIHNhbXBsZSBub25jZQ==".to_owned() };
+        assert!(example.check(&headers).is_ok());
     }
 }

@@ -57,9 +57,7 @@ impl HttpTransport {
             _ => return Err(SetupError::Address(base.to_string())),
         };
         Ok(Self {
-            client: builder.build().map_err(|source| SetupError::Client {
-                source: source.into(),
-            })?,
+            client: builder.build().map_err(|source| SetupError::Client { source: source.into() })?,
             bearer: bearer(key)?,
             base: base.as_str().trim_end_matches('/').to_owned(),
         })
@@ -102,10 +100,7 @@ impl HttpTransport {
     fn problem(&self, error: reqwest::Error) -> TransportError {
         let error = error.without_url();
         if error.is_connect() {
-            TransportError::Unreachable {
-                address: self.base.clone(),
-                source: error.into(),
-            }
+            TransportError::Unreachable { address: self.base.clone(), source: error.into() }
         } else if error.is_builder() {
             TransportError::unsendable(error)
         } else {
@@ -116,9 +111,7 @@ impl HttpTransport {
 
 impl fmt::Debug for HttpTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpTransport")
-            .field("base", &self.base)
-            .finish_non_exhaustive()
+        f.debug_struct("HttpTransport").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
@@ -142,9 +135,7 @@ impl Transport for HttpTransport {
                 status: response.status().as_u16(),
                 headers: response.headers().clone(),
                 body: Box::pin(
-                    response
-                        .bytes_stream()
-                        .map_err(|error| TransportError::lost(error.without_url())),
+                    response.bytes_stream().map_err(|error| TransportError::lost(error.without_url())),
                 ),
             })
         }
@@ -166,9 +157,7 @@ impl Transport for HttpTransport {
             }
             handshake.check(response.headers())?;
             let io = response.upgrade().await.map_err(|error| self.problem(error))?;
-            Ok(SocketAnswer::Open(
-                Socket::over(Box::new(io), JoinSet::new()).await,
-            ))
+            Ok(SocketAnswer::Open(Socket::over(Box::new(io), JoinSet::new()).await))
         }
         .boxed()
     }

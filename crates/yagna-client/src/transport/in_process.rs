@@ -71,10 +71,7 @@ impl InProcessTransport {
                 answer.map(|body| body.map_err(InProcessError::new).boxed_unsync())
             })
             .map_err(InProcessError::new);
-        Ok(Self {
-            service: BoxCloneSyncService::new(service),
-            bearer: bearer(key)?,
-        })
+        Ok(Self { service: BoxCloneSyncService::new(service), bearer: bearer(key)? })
     }
 
     async fn exchange(&self, request: Request) -> Result<http::Response<InProcessBody>, TransportError> {
@@ -88,11 +85,7 @@ impl InProcessTransport {
         *asked.method_mut() = method;
         *asked.uri_mut() = request.path.parse().map_err(TransportError::unsendable)?;
         *asked.headers_mut() = headers;
-        self.service
-            .clone()
-            .oneshot(asked)
-            .await
-            .map_err(TransportError::lost)
+        self.service.clone().oneshot(asked).await.map_err(TransportError::lost)
     }
 
     /// Serves one connection of its own to the service, and asks for a WebSocket on it.
@@ -104,9 +97,7 @@ impl InProcessTransport {
         let mut request = http::Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = path.parse().map_err(TransportError::unsendable)?;
         *request.headers_mut() = headers;
-        request
-            .headers_mut()
-            .insert(HOST, HeaderValue::from_static("in-process"));
+        request.headers_mut().insert(HOST, HeaderValue::from_static("in-process"));
         let service = self.service.clone();
         let serve = service_fn(move |request: http::Request<Incoming>| {
             let request = request.map(|body| body.map_err(InProcessError::new).boxed_unsync());
@@ -116,9 +107,8 @@ impl InProcessTransport {
         let server = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(theirs), serve)
             .with_upgrades();
-        let (mut sender, client) = hyper::client::conn::http1::handshake(TokioIo::new(ours))
-            .await
-            .map_err(TransportError::lost)?;
+        let (mut sender, client) =
+            hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.map_err(TransportError::lost)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(until_end("server", server));
         tasks.spawn(until_end("client", client.with_upgrades()));
@@ -169,9 +159,7 @@ impl Transport for InProcessTransport {
             }
             handshake.check(response.headers())?;
             let io = hyper::upgrade::on(response).await.map_err(TransportError::lost)?;
-            Ok(SocketAnswer::Open(
-                Socket::over(Box::new(TokioIo::new(io)), tasks).await,
-            ))
+            Ok(SocketAnswer::Open(Socket::over(Box::new(TokioIo::new(io)), tasks).await))
         }
         .boxed()
     }

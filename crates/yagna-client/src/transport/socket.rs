@@ -47,9 +47,7 @@ impl Socket {
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket")
-            .field("closed", &self.closed)
-            .finish_non_exhaustive()
+        f.debug_struct("Socket").field("closed", &self.closed).finish_non_exhaustive()
     }
 }
 
@@ -82,9 +80,7 @@ impl Sink<Bytes> for Socket {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Bytes) -> Result<(), Self::Error> {
-        self.frames
-            .start_send_unpin(Message::Binary(frame))
-            .map_err(TransportError::lost)
+        self.frames.start_send_unpin(Message::Binary(frame)).map_err(TransportError::lost)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

@@ -56,50 +56,28 @@ async fn events_come_as_they_are_sent_and_a_cut_ends_them() {
         sender.send(Ok(STARTED)).await.unwrap();
         sender.send(Ok("\nid: 0\n\n")).await.unwrap();
         let event = within(events.next()).await.unwrap().unwrap();
-        assert_eq!(
-            event.timestamp,
-            "2026-11-21T21:17:19.3558Z".parse().unwrap(),
-            "{name}"
-        );
+        assert_eq!(event.timestamp, "2026-11-21T21:17:19.3558Z".parse().unwrap(), "{name}");
         assert!(matches!(event.kind, RuntimeEventKind::Started { .. }));
         // What isn't known is left out.
         sender
             .send(Ok("event: runtime\ndata: {\"batch_id\":\"b\",\"index\":0,\"timestamp\":\"2026-11-21T21:17:19\",\"kind\":{\"new\":1}}\n\n"))
             .await
             .unwrap();
-        sender
-            .send(Ok(
-                "event: other\ndata: {}\n\nevent: runtime\ndata: no json\n\n:ping\n",
-            ))
-            .await
-            .unwrap();
+        sender.send(Ok("event: other\ndata: {}\n\nevent: runtime\ndata: no json\n\n:ping\n")).await.unwrap();
         sender
             .send(Ok("event: runtime\ndata: {\"batch_id\":\"b\",\"index\":0,\"timestamp\":\"2026-11-21T21:17:20\",\"kind\":{\"stdout\":\"hi\"}}\n\n"))
             .await
             .unwrap();
         let event = within(events.next()).await.unwrap().unwrap();
-        assert_eq!(
-            event.kind,
-            RuntimeEventKind::StdOut(Output::Text("hi".into())),
-            "{name}"
-        );
+        assert_eq!(event.kind, RuntimeEventKind::StdOut(Output::Text("hi".into())), "{name}");
         if over == 0 {
-            sender
-                .send(Err(std::io::Error::other("the exe-unit died")))
-                .await
-                .unwrap();
+            sender.send(Err(std::io::Error::other("the exe-unit died"))).await.unwrap();
         } else {
             drop(sender);
         }
         let error = within(events.next()).await.unwrap().unwrap_err();
         assert!(
-            matches!(
-                &error,
-                ClientError::Transport {
-                    source: TransportError::Lost { .. },
-                    ..
-                }
-            ),
+            matches!(&error, ClientError::Transport { source: TransportError::Lost { .. }, .. }),
             "{name}: {error:?}"
         );
         assert!(within(events.next()).await.is_none(), "{name}");
@@ -107,9 +85,7 @@ async fn events_come_as_they_are_sent_and_a_cut_ends_them() {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), future)
-        .await
-        .expect("it comes in time")
+    timeout(Duration::from_secs(30), future).await.expect("it comes in time")
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,21 +112,12 @@ async fn a_silent_stream_is_given_up_and_pings_keep_it() {
 async fn what_is_no_stream_is_an_error_with_the_daemons_words() {
     let answers: [(Response, Option<u16>); 3] = [
         (
-            (
-                StatusCode::NOT_FOUND,
-                json!({"message": "Not found: batch_id = b"}).to_string(),
-            )
+            (StatusCode::NOT_FOUND, json!({"message": "Not found: batch_id = b"}).to_string())
                 .into_response(),
             Some(404),
         ),
-        (
-            (StatusCode::UNAUTHORIZED, "Invalid application key").into_response(),
-            Some(401),
-        ),
-        (
-            ([("content-type", "application/json")], "[]").into_response(),
-            None,
-        ),
+        ((StatusCode::UNAUTHORIZED, "Invalid application key").into_response(), Some(401)),
+        (([("content-type", "application/json")], "[]").into_response(), None),
     ];
     for (answer, status) in answers {
         let answer = Arc::new(Mutex::new(Some(answer)));

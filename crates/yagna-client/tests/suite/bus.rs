@@ -57,20 +57,13 @@ impl Bus {
 impl Service {
     /// What a provider does: it sends a request and waits for the answer.
     fn ask(&self, id: &str, component: &str, payload: BusValue) -> oneshot::Receiver<BusValue> {
-        let frame = BusValue::map([
-            ("id", id.into()),
-            ("component", component.into()),
-            ("payload", payload),
-        ]);
+        let frame = BusValue::map([("id", id.into()), ("component", component.into()), ("payload", payload)]);
         self.ask_raw(id, frame.encode())
     }
 
     fn ask_raw(&self, id: &str, frame: Bytes) -> oneshot::Receiver<BusValue> {
         let (sender, receiver) = oneshot::channel();
-        self.queue
-            .lock()
-            .unwrap()
-            .push_back((frame, id.to_owned(), sender));
+        self.queue.lock().unwrap().push_back((frame, id.to_owned(), sender));
         self.asked.notify_one();
         receiver
     }
@@ -86,11 +79,7 @@ async fn bind(State(bus): State<Arc<Bus>>, Json(body): Json<Value>) -> Response 
     }
     services.insert(id.clone(), Arc::default());
     bus.bound.lock().unwrap().push(body["listen"].clone());
-    (
-        StatusCode::CREATED,
-        Json(json!({"listen": body["listen"], "servicesId": id})),
-    )
-        .into_response()
+    (StatusCode::CREATED, Json(json!({"listen": body["listen"], "servicesId": id}))).into_response()
 }
 
 async fn unbind(State(bus): State<Arc<Bus>>, Path(id): Path<String>) -> Response {
@@ -106,9 +95,7 @@ async fn connect(State(bus): State<Arc<Bus>>, Path(id): Path<String>, upgrade: W
         return StatusCode::NOT_FOUND.into_response();
     };
     let upgrade = upgrade.protocols(["gsb+flexbuffers"]);
-    let chosen = upgrade
-        .selected_protocol()
-        .map(|chosen| chosen.to_str().unwrap().to_owned());
+    let chosen = upgrade.selected_protocol().map(|chosen| chosen.to_str().unwrap().to_owned());
     bus.subprotocols.lock().unwrap().push(chosen);
     upgrade.on_upgrade(|socket| serve(service, socket))
 }
@@ -150,10 +137,7 @@ async fn serve(service: Arc<Service>, mut socket: WebSocket) {
 }
 
 fn listen(on: &str) -> Listen {
-    Listen {
-        on: on.to_owned(),
-        components: vec!["GetMetadata".into(), "GetChunk".into()],
-    }
+    Listen { on: on.to_owned(), components: vec!["GetMetadata".into(), "GetChunk".into()] }
 }
 
 fn patient(client: &Client) -> Client {
@@ -165,9 +149,7 @@ fn patient(client: &Client) -> Client {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), future)
-        .await
-        .expect("it comes in time")
+    timeout(Duration::from_secs(30), future).await.expect("it comes in time")
 }
 
 /// Serves a file until dropped, as a requestor does.
@@ -184,10 +166,7 @@ async fn serve_file(session: &mut BusSession, file: &Bytes) {
                     Err(BusFault::new("ReadError", "past the end"))
                 } else {
                     let content = BusValue::from(file.slice(offset..end));
-                    Ok(BusValue::map([
-                        ("offset", (offset as u64).into()),
-                        ("content", content),
-                    ]))
+                    Ok(BusValue::map([("offset", (offset as u64).into()), ("content", content)]))
                 }
             }
             other => Err(BusFault::new("InternalError", other)),
@@ -206,25 +185,12 @@ async fn files_go_through_whole_over_both_transports() {
         let on = format!("/public/gftp/{n}");
         let mut session = client.serve_bus(listen(&on)).await.unwrap();
         assert_eq!(session.address(), on);
-        assert_eq!(
-            bus.bound.lock().unwrap()[n]["components"],
-            json!(["GetMetadata", "GetChunk"])
-        );
-        assert_eq!(
-            bus.subprotocols.lock().unwrap()[n].as_deref(),
-            Some("gsb+flexbuffers"),
-            "{name}"
-        );
+        assert_eq!(bus.bound.lock().unwrap()[n]["components"], json!(["GetMetadata", "GetChunk"]));
+        assert_eq!(bus.subprotocols.lock().unwrap()[n].as_deref(), Some("gsb+flexbuffers"), "{name}");
         let service = bus.service(session.services().as_str());
         let provider = async {
-            let size = service
-                .ask("m", "GetMetadata", BusValue::map::<&str>([]))
-                .await
-                .unwrap();
-            assert_eq!(
-                size.get("payload").unwrap().get("fileSize").unwrap().as_u64(),
-                Some(3_000_000)
-            );
+            let size = service.ask("m", "GetMetadata", BusValue::map::<&str>([])).await.unwrap();
+            assert_eq!(size.get("payload").unwrap().get("fileSize").unwrap().as_u64(), Some(3_000_000));
             // All chunks are asked for at once, and one of them is big.
             let mut asked = Vec::new();
             let (mut at, mut sizes) = (0, vec![1_048_576_u64]);
@@ -245,10 +211,7 @@ async fn files_go_through_whole_over_both_transports() {
             assert!(got == file, "{name}: the file differs");
             let chunk = BusValue::map([("offset", 9_000_000_u64.into()), ("size", 1_u64.into())]);
             let answer = service.ask("past", "GetChunk", chunk).await.unwrap();
-            assert_eq!(
-                answer.get("error"),
-                Some(&BusValue::map([("ReadError", "past the end".into())]))
-            );
+            assert_eq!(answer.get("error"), Some(&BusValue::map([("ReadError", "past the end".into())])));
             assert_eq!(answer.get("payload"), None);
         };
         tokio::select! {
@@ -278,21 +241,13 @@ async fn uploads_may_come_as_bytes_or_as_numbers() {
         payload: Payload,
     }
     let bus = Arc::new(Bus::default());
-    let mut session = in_process(bus.router())
-        .serve_bus(listen("/public/up"))
-        .await
-        .unwrap();
+    let mut session = in_process(bus.router()).serve_bus(listen("/public/up")).await.unwrap();
     let service = bus.service(session.services().as_str());
     let content: Vec<u8> = (0..40_960_u32).map(|n| (n % 253).to_le_bytes()[0]).collect();
     let numbers = Frame {
         id: "n",
         component: "UploadChunk",
-        payload: Payload {
-            chunk: Chunk {
-                offset: 7,
-                content: content.clone(),
-            },
-        },
+        payload: Payload { chunk: Chunk { offset: 7, content: content.clone() } },
     };
     let first = service.ask_raw("n", flexbuffers::to_vec(&numbers).unwrap().into());
     let chunk = BusValue::map([("offset", 7_u64.into()), ("content", content.clone().into())]);
@@ -304,24 +259,15 @@ async fn uploads_may_come_as_bytes_or_as_numbers() {
         assert_eq!(chunk.get("content").unwrap().to_bytes().unwrap(), content);
         assert!(session.reply(&request.id, Ok(BusValue::Null)).await);
         // The daemon wants a payload even when there is nothing to say.
-        assert_eq!(
-            within(answer).await.unwrap().get("payload"),
-            Some(&BusValue::Null)
-        );
-        assert!(
-            !session.reply(&request.id, Ok(BusValue::Null)).await,
-            "a request is answered once"
-        );
+        assert_eq!(within(answer).await.unwrap().get("payload"), Some(&BusValue::Null));
+        assert!(!session.reply(&request.id, Ok(BusValue::Null)).await, "a request is answered once");
     }
 }
 
 #[tokio::test]
 async fn a_malformed_request_fails_only_itself() {
     let bus = Arc::new(Bus::default());
-    let mut session = in_process(bus.router())
-        .serve_bus(listen("/public/x"))
-        .await
-        .unwrap();
+    let mut session = in_process(bus.router()).serve_bus(listen("/public/x")).await.unwrap();
     let service = bus.service(session.services().as_str());
     let _garbage = service.ask_raw("g", Bytes::from_static(b"\x01\x02\xff\xff"));
     let headless = service.ask_raw("h", BusValue::map([("id", BusValue::from("h"))]).encode());
@@ -336,10 +282,7 @@ async fn a_broken_socket_is_opened_again_and_late_answers_are_dropped() {
     let bus = Arc::new(Bus::default());
     let (_served, clients) = both(bus.router()).await;
     for (n, (name, client)) in clients.into_iter().enumerate() {
-        let mut session = patient(&client)
-            .serve_bus(listen(&format!("/public/{n}")))
-            .await
-            .unwrap();
+        let mut session = patient(&client).serve_bus(listen(&format!("/public/{n}"))).await.unwrap();
         let service = bus.service(session.services().as_str());
         let lost = service.ask("lost", "GetMetadata", BusValue::Null);
         let request = within(session.next()).await.unwrap();
@@ -348,16 +291,9 @@ async fn a_broken_socket_is_opened_again_and_late_answers_are_dropped() {
         // Asked while no WebSocket is there.
         let kept = service.ask("kept", "GetMetadata", BusValue::Null);
         assert_eq!(within(session.next()).await.unwrap().id, "kept", "{name}");
-        assert!(
-            !session.reply(&request.id, Ok(BusValue::Null)).await,
-            "{name}: nobody waits for it"
-        );
+        assert!(!session.reply(&request.id, Ok(BusValue::Null)).await, "{name}: nobody waits for it");
         assert!(session.reply("kept", Ok(BusValue::UInt(1))).await, "{name}");
-        assert_eq!(
-            within(kept).await.unwrap().get("payload"),
-            Some(&BusValue::UInt(1)),
-            "{name}"
-        );
+        assert_eq!(within(kept).await.unwrap().get("payload"), Some(&BusValue::UInt(1)), "{name}");
         assert_eq!(*service.sockets.lock().unwrap(), 2, "{name}");
         session.close().await.unwrap();
     }
@@ -396,10 +332,7 @@ async fn a_daemon_that_has_lost_the_services_gets_them_again() {
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_never_holds_is_given_up_after_the_policys_time() {
     let bus = Arc::new(Bus::default());
-    let mut session = in_process(bus.router())
-        .serve_bus(listen("/public/x"))
-        .await
-        .unwrap();
+    let mut session = in_process(bus.router()).serve_bus(listen("/public/x")).await.unwrap();
     let service = bus.service(session.services().as_str());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
@@ -411,11 +344,7 @@ async fn a_socket_that_never_holds_is_given_up_after_the_policys_time() {
     let begun = tokio::time::Instant::now();
     let error = session.next().await.unwrap_err();
     assert_eq!(error.disposition(), yagna_client::Disposition::Retry, "{error:?}");
-    assert!(
-        begun.elapsed() <= Duration::from_secs(31),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() <= Duration::from_secs(31), "{:?}", begun.elapsed());
     assert!((8..200).contains(&bus.subprotocols.lock().unwrap().len()));
     // After the error it may be tried once more, and works when the trouble is over.
     tasks.shutdown().await;
@@ -452,32 +381,24 @@ async fn many_sessions_serve_at_the_same_time() {
 #[tokio::test]
 async fn a_plain_socket_carries_frames_both_ways_and_tells_why_it_was_closed() {
     async fn echo(mut socket: WebSocket) {
-        socket
-            .send(Message::Ping(Bytes::from_static(b"p")))
-            .await
-            .unwrap();
+        socket.send(Message::Ping(Bytes::from_static(b"p"))).await.unwrap();
         while let Some(Ok(message)) = socket.recv().await {
             match message {
                 Message::Binary(frame) if frame.is_empty() => {
-                    let frame = CloseFrame {
-                        code: 1008,
-                        reason: "enough".into(),
-                    };
+                    let frame = CloseFrame { code: 1008, reason: "enough".into() };
                     socket.send(Message::Close(Some(frame))).await.unwrap();
                 }
-                Message::Binary(frame) => socket
-                    .send(Message::Text(format!("{frame:?}").into()))
-                    .await
-                    .unwrap(),
+                Message::Binary(frame) => {
+                    let text = format!("{frame:?}");
+                    socket.send(Message::Text(text.into())).await.unwrap();
+                }
                 Message::Pong(pong) => socket.send(Message::Binary(pong)).await.unwrap(),
                 _ => {}
             }
         }
     }
-    let router = Router::new().route(
-        "/tcp",
-        get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
-    );
+    let router =
+        Router::new().route("/tcp", get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }));
     let (_served, clients) = both(router).await;
     for (name, client) in clients {
         let mut socket = client.socket("open a socket", "/tcp", None).await.unwrap();
@@ -488,10 +409,7 @@ async fn a_plain_socket_carries_frames_both_ways_and_tells_why_it_was_closed() {
         socket.send(Bytes::new()).await.unwrap();
         assert!(within(socket.next()).await.is_none(), "{name}");
         assert_eq!(socket.close_reason(), Some((1008, "enough")), "{name}");
-        let error = client
-            .socket("open a socket", "/nowhere", None)
-            .await
-            .unwrap_err();
+        let error = client.socket("open a socket", "/nowhere", None).await.unwrap_err();
         assert!(error.is_not_found(), "{name}");
     }
 }

@@ -34,10 +34,7 @@ async fn record(State(seen): State<Seen>, uri: Uri, headers: HeaderMap, body: By
 async fn requests_arrive_the_same_over_both_transports() {
     let seen = Seen::default();
     let (_served, clients) = both(Router::new().fallback(record).with_state(seen.clone())).await;
-    let demand = NewDemand {
-        properties: Properties::default(),
-        constraints: "()".into(),
-    };
+    let demand = NewDemand { properties: Properties::default(), constraints: "()".into() };
     for (name, client) in clients {
         let id = client.call(&Subscribe(demand.clone())).await.unwrap();
         assert_eq!(id, DemandId::new("d1"), "{name}");
@@ -74,10 +71,7 @@ async fn a_path_in_the_address_goes_before_every_request() {
     }
     for bad in ["ftp://127.0.0.1/", "unix:/run/yagna.sock"] {
         let problem = yagna_client::HttpTransport::new(&bad.parse().unwrap(), &crate::served::key());
-        assert!(
-            matches!(problem, Err(yagna_client::SetupError::Address(_))),
-            "{bad}"
-        );
+        assert!(matches!(problem, Err(yagna_client::SetupError::Address(_))), "{bad}");
     }
 }
 
@@ -122,11 +116,7 @@ async fn repeating_ends_after_the_policys_time_with_the_last_error() {
     let begun = Instant::now();
     let error = daemon.client().call(&Harmless).await.unwrap_err();
     assert_eq!(error.api().unwrap().status, 503);
-    assert!(
-        begun.elapsed() <= Duration::from_secs(30),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() <= Duration::from_secs(30), "{:?}", begun.elapsed());
     assert!((8..100).contains(&daemon.sent()), "{}", daemon.sent());
     // The same seed waits the same times.
     let again = Scripted::new([Fate::Lost, Fate::Lost, Fate::Status(503)]);
@@ -135,18 +125,9 @@ async fn repeating_ends_after_the_policys_time_with_the_last_error() {
     assert_eq!((again.sent(), begun.elapsed()), (daemon.sent(), first));
     // A client that never repeats, and one that does for ever.
     let daemon = Scripted::new([Fate::Lost]);
-    drop(
-        daemon
-            .client()
-            .with_retry(RetryPolicy::NEVER)
-            .call(&Harmless)
-            .await,
-    );
+    drop(daemon.client().with_retry(RetryPolicy::NEVER).call(&Harmless).await);
     assert_eq!(daemon.sent(), 1);
-    let stubborn = RetryPolicy {
-        total: Duration::MAX,
-        ..RetryPolicy::default()
-    };
+    let stubborn = RetryPolicy { total: Duration::MAX, ..RetryPolicy::default() };
     let daemon = Scripted::new(std::iter::repeat_n(Fate::Unreachable, 5000).chain([Fate::Status(200)]));
     daemon.client().with_retry(stubborn).call(&Twice).await.unwrap();
 }
@@ -157,29 +138,57 @@ async fn a_frozen_daemon_is_not_waited_for() {
     let begun = Instant::now();
     let error = daemon.client().call(&Harmless).await.unwrap_err();
     let waited = Duration::from_secs(15);
-    assert!(
-        matches!(error, ClientError::TimedOut { waited: told, .. } if told == waited),
-        "{error:?}"
-    );
+    assert!(matches!(error, ClientError::TimedOut { waited: told, .. } if told == waited), "{error:?}");
     assert_eq!((begun.elapsed(), daemon.sent()), (waited, 1));
-    assert_eq!(
-        error.to_string(),
-        "could not probe the daemon: no answer within 15s"
-    );
+    assert_eq!(error.to_string(), "could not probe the daemon: no answer within 15s");
     // A deadline of the caller's holds for all attempts together.
     let daemon = Scripted::new([Fate::Lost, Fate::Lost, Fate::Never]);
     let begun = Instant::now();
     let deadline = Duration::from_secs(2);
-    let error = daemon
-        .client()
-        .call_within(&Harmless, deadline)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ClientError::TimedOut { waited, .. } if waited == deadline),
-        "{error:?}"
-    );
+    let error = daemon.client().call_within(&Harmless, deadline).await.unwrap_err();
+    assert!(matches!(error, ClientError::TimedOut { waited, .. } if waited == deadline), "{error:?}");
     assert_eq!((begun.elapsed(), daemon.sent()), (deadline, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_begins_after_the_callers_deadline() {
+    let daemon = Scripted::new([Fate::Lost]);
+    let begun = Instant::now();
+    let deadline = Duration::from_secs(2);
+    let error = daemon.client().call_within(&Harmless, deadline).await.unwrap_err();
+    // The last error says more than that the time is up.
+    assert!(matches!(error, ClientError::Transport { .. }), "{error:?}");
+    assert!(begun.elapsed() <= deadline && daemon.sent() > 2);
+}
+
+#[tokio::test]
+async fn connections_are_kept_and_used_again() {
+    let ports = Arc::new(Mutex::new(std::collections::HashSet::new()));
+    let seen = ports.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = over_http(&format!("http://{}", listener.local_addr().unwrap()));
+    let router = Router::new().fallback(
+        move |axum::extract::ConnectInfo(peer): axum::extract::ConnectInfo<std::net::SocketAddr>| async move {
+            seen.lock().unwrap().insert(peer.port());
+        },
+    );
+    let mut tasks = JoinSet::new();
+    let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+    tasks.spawn(async move { axum::serve(listener, service).await.unwrap() });
+    for _ in 0..50 {
+        client.call(&Twice).await.unwrap();
+    }
+    assert_eq!(ports.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn tls_is_tried_where_the_address_asks_for_it() {
+    let served = Served::start(Router::new().fallback(|| async {})).await;
+    let client = over_http(&format!("https://{}", served.address)).with_retry(RetryPolicy::NEVER);
+    let error = client.call(&Harmless).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+    let error = client.socket("open a socket", "/x", None).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
 }
 
 #[tokio::test]
@@ -195,10 +204,7 @@ async fn a_connection_that_breaks_is_told_from_one_that_was_never_made() {
             count.fetch_add(1, Ordering::SeqCst);
             // Takes the request, and answers half of it.
             assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
         }
     });
     let hasty = RetryPolicy {
@@ -209,66 +215,34 @@ async fn a_connection_that_breaks_is_told_from_one_that_was_never_made() {
     let client = over_http(&url).with_retry(hasty);
     let error = client.call(&Twice).await.unwrap_err();
     assert!(
-        matches!(
-            &error,
-            ClientError::Transport {
-                source: TransportError::Lost { .. },
-                ..
-            }
-        ),
+        matches!(&error, ClientError::Transport { source: TransportError::Lost { .. }, .. }),
         "{error:?}"
     );
     assert!(!error.is_unreachable());
-    assert_eq!(
-        accepted.load(Ordering::SeqCst),
-        1,
-        "a request with effects isn't repeated"
-    );
+    assert_eq!(accepted.load(Ordering::SeqCst), 1, "a request with effects isn't repeated");
     assert!(client.call(&Harmless).await.is_err());
     assert!(accepted.load(Ordering::SeqCst) > 2, "a harmless one is");
     tasks.shutdown().await;
     let error = client.call(&Twice).await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
     assert_eq!(error.disposition(), Disposition::Retry);
-    assert_eq!(
-        chain(&error)[..2],
-        [
-            "could not probe the daemon".to_owned(),
-            format!("no daemon at {url}")
-        ]
-    );
+    assert_eq!(chain(&error)[..2], ["could not probe the daemon".to_owned(), format!("no daemon at {url}")]);
 }
 
 #[tokio::test]
 async fn errors_know_what_they_are_and_say_everything_once() {
     let table: [(u16, &str, Disposition); 12] = [
         (401, "Invalid application key", Disposition::UserMustAct),
-        (
-            400,
-            r#"{"type":"/x/validation-error","detail":"no funds"}"#,
-            Disposition::UserMustAct,
-        ),
-        (
-            400,
-            r#"{"message":"Json deserialize error: x"}"#,
-            Disposition::Bug,
-        ),
+        (400, r#"{"type":"/x/validation-error","detail":"no funds"}"#, Disposition::UserMustAct),
+        (400, r#"{"message":"Json deserialize error: x"}"#, Disposition::Bug),
         (413, "too large", Disposition::Bug),
-        (
-            400,
-            r#"{"message":"Can't react to own Proposal"}"#,
-            Disposition::GiveUpOnThis,
-        ),
+        (400, r#"{"message":"Can't react to own Proposal"}"#, Disposition::GiveUpOnThis),
         (404, r#"{"message":null}"#, Disposition::GiveUpOnThis),
         (409, "", Disposition::GiveUpOnThis),
         (410, "", Disposition::GiveUpOnThis),
         (408, r#"{"message":"Timeout"}"#, Disposition::Retry),
         (503, "", Disposition::Retry),
-        (
-            500,
-            r#"{"message":"GSB error: endpoint address not found"}"#,
-            Disposition::GiveUpOnThis,
-        ),
+        (500, r#"{"message":"GSB error: endpoint address not found"}"#, Disposition::GiveUpOnThis),
         (200, "not json", Disposition::Bug),
     ];
     for (status, body, disposition) in table {
@@ -282,10 +256,7 @@ async fn errors_know_what_they_are_and_say_everything_once() {
         assert_eq!(error.is_gone(), status == 410);
         let chain = chain(&error);
         for (at, words) in chain.iter().enumerate() {
-            assert!(
-                !chain[at + 1..].iter().any(|source| words.contains(source)),
-                "{chain:?}"
-            );
+            assert!(!chain[at + 1..].iter().any(|source| words.contains(source)), "{chain:?}");
         }
     }
 }
@@ -308,7 +279,7 @@ async fn a_call_that_is_dropped_drops_its_handler() {
             self.0.try_send("dropped").unwrap();
         }
     }
-    let (events, mut told) = mpsc::channel(2);
+    let (events, mut told) = mpsc::channel(4);
     let router = Router::new().fallback(move || {
         let events = events.clone();
         async move {
@@ -321,14 +292,20 @@ async fn a_call_that_is_dropped_drops_its_handler() {
     for (name, client) in clients {
         {
             let call = client.call(&Harmless);
-            tokio::pin!(call);
-            tokio::select! {
-                answer = &mut call => panic!("{name}: {answer:?}"),
-                begun = told.recv() => assert_eq!(begun, Some("begun"), "{name}"),
+            let socket = client.socket("open a socket", "/socket", None);
+            tokio::pin!(call, socket);
+            for _ in 0..2 {
+                tokio::select! {
+                    answer = &mut call => panic!("{name}: {answer:?}"),
+                    answer = &mut socket => panic!("{name}: {answer:?}"),
+                    begun = told.recv() => assert_eq!(begun, Some("begun"), "{name}"),
+                }
             }
         }
-        let dropped = timeout(Duration::from_secs(10), told.recv()).await;
-        assert_eq!(dropped, Ok(Some("dropped")), "{name}");
+        for _ in 0..2 {
+            let dropped = timeout(Duration::from_secs(10), told.recv()).await;
+            assert_eq!(dropped, Ok(Some("dropped")), "{name}");
+        }
     }
 }
 

@@ -29,10 +29,7 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     pub(crate) fn new(fates: impl IntoIterator<Item = Fate>) -> Arc<Self> {
-        Arc::new(Self {
-            fates: Mutex::new(fates.into_iter().collect()),
-            sent: AtomicUsize::new(0),
-        })
+        Arc::new(Self { fates: Mutex::new(fates.into_iter().collect()), sent: AtomicUsize::new(0) })
     }
 
     pub(crate) fn client(self: &Arc<Self>) -> Client {
@@ -46,11 +43,7 @@ impl Scripted {
     fn next(&self) -> Fate {
         self.sent.fetch_add(1, Ordering::SeqCst);
         let mut fates = self.fates.lock().unwrap();
-        if fates.len() > 1 {
-            fates.pop_front().unwrap()
-        } else {
-            fates[0]
-        }
+        if fates.len() > 1 { fates.pop_front().unwrap() } else { fates[0] }
     }
 }
 
@@ -68,11 +61,9 @@ impl Transport for Scripted {
                 }),
                 Fate::Lost => Err(TransportError::lost("cut")),
                 Fate::Never => std::future::pending().await,
-                Fate::Status(status) => Ok(Response {
-                    status,
-                    headers: http::HeaderMap::new(),
-                    body: bytes::Bytes::new(),
-                }),
+                Fate::Status(status) => {
+                    Ok(Response { status, headers: http::HeaderMap::new(), body: bytes::Bytes::new() })
+                }
             }
         }
         .boxed()

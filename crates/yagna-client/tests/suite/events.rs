@@ -64,9 +64,7 @@ async fn poll(
 ) -> Json<Vec<Value>> {
     let wait = Duration::from_secs_f64(query["timeout"].parse().unwrap());
     let after = query.get("afterTimestamp").map(|after| after.parse().unwrap());
-    let max = query
-        .get("maxEvents")
-        .map_or(usize::MAX, |max| max.parse().unwrap());
+    let max = query.get("maxEvents").map_or(usize::MAX, |max| max.parse().unwrap());
     keeper.queries.lock().unwrap().push((query, headers));
     let end = Instant::now() + wait;
     loop {
@@ -112,11 +110,9 @@ impl Transport for Rough {
                 }),
                 1 => Err(TransportError::lost("cut before")),
                 2 => std::future::pending().await,
-                3 => Ok(Response {
-                    status: 500,
-                    headers: HeaderMap::new(),
-                    body: "database is locked".into(),
-                }),
+                3 => {
+                    Ok(Response { status: 500, headers: HeaderMap::new(), body: "database is locked".into() })
+                }
                 4 => {
                     self.smooth.send(request).await?;
                     Err(TransportError::lost("cut after"))
@@ -183,11 +179,7 @@ async fn every_event_comes_once_and_in_order_over_a_rough_connection() {
             }
         }
         let readable = (0..EVENTS).filter(|id| id % 20 <= 17);
-        let expected: Vec<_> = readable
-            .clone()
-            .filter(|id| id % 2 == 0)
-            .map(|id| format!("i{id}"))
-            .collect();
+        let expected: Vec<_> = readable.clone().filter(|id| id % 2 == 0).map(|id| format!("i{id}")).collect();
         assert_eq!(seen_invoices, expected, "seed {seed}");
         assert!(troubles > 0, "seed {seed}");
         let (mut seen_agreements, mut odd) = (Vec::new(), 0);
@@ -198,10 +190,7 @@ async fn every_event_comes_once_and_in_order_over_a_rough_connection() {
                 _ => {}
             }
         }
-        let expected: Vec<_> = readable
-            .filter(|id| id % 2 == 1)
-            .map(|id| format!("a{id}"))
-            .collect();
+        let expected: Vec<_> = readable.filter(|id| id % 2 == 1).map(|id| format!("a{id}")).collect();
         assert_eq!(seen_agreements, expected, "seed {seed}");
         // And nothing comes after the last.
         for quiet in [
@@ -253,9 +242,7 @@ async fn a_stream_outlives_a_restarted_daemon() {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), future)
-        .await
-        .expect("it comes in time")
+    timeout(Duration::from_secs(30), future).await.expect("it comes in time")
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,10 +272,7 @@ async fn polls_ask_for_what_the_daemon_needs_to_hear() {
     let other = next_event(&mut client.agreement_events(None, Some(AppSessionId::new("s")))).await;
     assert!(matches!(other, Polled::Unreadable(_)));
     let (query, _) = keeper.queries.lock().unwrap().pop().unwrap();
-    assert_eq!(
-        (query["maxEvents"].as_str(), query["appSessionId"].as_str()),
-        ("100", "s")
-    );
+    assert_eq!((query["maxEvents"].as_str(), query["appSessionId"].as_str()), ("100", "s"));
     assert!(!query.contains_key("afterTimestamp"));
 }
 
@@ -308,10 +292,7 @@ fn demands(answers: impl IntoIterator<Item = (u16, Value)>) -> (Router, Arc<Atom
             }
         }
     };
-    (
-        Router::new().route("/market-api/v1/demands/{d}/events", get(answer)),
-        polls,
-    )
+    (Router::new().route("/market-api/v1/demands/{d}/events", get(answer)), polls)
 }
 
 fn rejected(id: &str) -> Value {
@@ -333,10 +314,9 @@ async fn a_demand_that_is_gone_ends_its_stream_and_trouble_does_not() {
     let mut stream = in_process(router).demand_events(DemandId::new("d"));
     while let Some(polled) = stream.next().await {
         seen.push(match polled {
-            Polled::Event(event) => serde_json::to_value(&event).unwrap()["proposalId"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
+            Polled::Event(event) => {
+                serde_json::to_value(&event).unwrap()["proposalId"].as_str().unwrap().to_owned()
+            }
             Polled::Unreadable(item) => item.value["eventType"].as_str().unwrap().to_owned(),
             Polled::Trouble { error, .. } => format!("trouble {}", error.api().unwrap().status),
             Polled::Recovered => "recovered".to_owned(),

@@ -49,17 +49,11 @@ async fn the_app_key_is_in_no_log_and_no_error() {
     let dead = Served::start(Router::new()).await.stop().await;
     let dead = over_http(&format!("http://{dead}"));
     let mut shown = vec![
-        format!(
-            "{:?}",
-            HttpTransport::new(&served.url().parse().unwrap(), &key()).unwrap()
-        ),
+        format!("{:?}", HttpTransport::new(&served.url().parse().unwrap(), &key()).unwrap()),
         format!("{:?}", InProcessTransport::new(Router::new(), &key()).unwrap()),
         format!(
             "{:?}",
-            HttpTransport::new(
-                &served.url().parse().unwrap(),
-                &AppKey::new(format!("{KEY}\u{1}x"))
-            )
+            HttpTransport::new(&served.url().parse().unwrap(), &AppKey::new(format!("{KEY}\u{1}x")))
         ),
     ];
     let unusable = HttpTransport::new(&served.url().parse().unwrap(), &AppKey::new(format!("{KEY}\nx")));
@@ -68,14 +62,8 @@ async fn the_app_key_is_in_no_log_and_no_error() {
     for client in clients.into_iter().map(|(_, client)| client).chain([dead]) {
         let client = client.with_retry(hasty);
         shown.push(format!("{client:?}"));
-        let listen = Listen {
-            on: "/public/x".into(),
-            components: Vec::new(),
-        };
-        let batch = client
-            .batch_events(ActivityId::new("a"), BatchId::new("b"))
-            .next()
-            .await;
+        let listen = Listen { on: "/public/x".into(), components: Vec::new() };
+        let batch = client.batch_events(ActivityId::new("a"), BatchId::new("b")).next().await;
         for error in [
             client.call(&Harmless).await.unwrap_err(),
             client.serve_bus(listen).await.unwrap_err(),
@@ -91,8 +79,5 @@ async fn the_app_key_is_in_no_log_and_no_error() {
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(!log.contains(KEY), "{log}");
-    assert!(
-        log.contains("probe the daemon") && log.contains("trying again"),
-        "{log}"
-    );
+    assert!(log.contains("probe the daemon") && log.contains("trying again"), "{log}");
 }

@@ -1,0 +1,247 @@
+//! The `run` command: a job file becomes a run on a daemon, recorded, shown, and stopped by Ctrl+C.
+//!
+//! The devnet and a real daemon take the same way: `--devnet` only decides where the address and the key come from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use golem::core::caps::PriceCaps;
+use golem::core::event::RunEnd;
+use golem::core::payload::{Image as CoreImage, Payload};
+use golem::core::run::RunConfig;
+use golem::core::terms::TermsPolicy;
+use golem::image::{self, ImageName};
+use golem::run::Events;
+use golem::{Run, SystemClock, TaskSource, Timing};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use yagna_api::{AppKey, AppSessionId, Clock, Properties};
+use yagna_client::{Client, HttpTransport, Url};
+
+use crate::cli::{DaemonChoice, RunOptions};
+use crate::exit::{Exit, Failure};
+use crate::job::{Image, Job};
+use crate::store::{NewRun, RunStore, Store};
+use crate::view::{Facts, Terminal, View, view};
+use crate::work::JobWorker;
+
+#[cfg(feature = "devnet")]
+mod devnet;
+
+/// How long a provider may keep a debit note waiting for our acceptance.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long offers are collected before the first agreement is signed.
+const SELECTION_WINDOW: Duration = Duration::from_secs(1);
+/// Offers are compared by what this much use would cost.
+const EXPECTED_USE: Duration = Duration::from_secs(10 * 60);
+/// An idle provider is kept so long while a task elsewhere may still fail and come back.
+const IDLE_GRACE: Duration = Duration::from_secs(5);
+/// Running tasks get so long to finish after the first Ctrl+C.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Stopping a provider may take so long when its daemon or ours is slow.
+const STOP_HORIZON: Duration = Duration::from_secs(120);
+/// Why nothing runs is told so often.
+const EXPLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// Where to send requests, and with which key.
+struct Daemon {
+    url: String,
+    app_key: AppKey,
+    #[cfg(feature = "devnet")]
+    devnet: Option<golem_devnet::devnet::Devnet>,
+}
+
+impl Daemon {
+    async fn open(options: &RunOptions) -> Result<Self, Failure> {
+        match &options.daemon {
+            DaemonChoice::Yagna { url, app_key } => Ok(Self {
+                url: url.clone(),
+                app_key: app_key.clone(),
+                #[cfg(feature = "devnet")]
+                devnet: None,
+            }),
+            #[cfg(feature = "devnet")]
+            DaemonChoice::Devnet { providers, seed } => devnet::open(options, *providers, *seed).await,
+            #[cfg(not(feature = "devnet"))]
+            DaemonChoice::Devnet { .. } => {
+                Err(Failure::new(Exit::Usage, "this golem-tasks was built without the devnet"))
+            }
+        }
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        let url: Url = self.url.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
+        let transport =
+            HttpTransport::new(&url, &self.app_key).map_err(|error| Failure::new(Exit::Daemon, error))?;
+        Ok(Client::new(Arc::new(transport)))
+    }
+
+    async fn close(self) {
+        #[cfg(feature = "devnet")]
+        if let Some(devnet) = self.devnet {
+            devnet.stop().await;
+        }
+    }
+}
+
+/// Runs a job until it ends or is stopped.
+///
+/// The first Ctrl+C stops it in an orderly way; the second leaves at once, with everything that happened recorded.
+pub async fn run(options: RunOptions, terminal: Terminal) -> Result<RunEnd, Failure> {
+    let store = Store::open(&options.dsn).await?;
+    let ended = run_in(&store, options, terminal).await;
+    store.close().await;
+    ended
+}
+
+async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Result<RunEnd, Failure> {
+    let payload = payload(&options).await?;
+    let tasks = tasks(&options.job)?;
+    let daemon = Daemon::open(&options).await?;
+    let clock = SystemClock;
+    let session = AppSessionId::new(format!("golem-tasks-{}", options.run_id));
+    let new = NewRun {
+        run_id: options.run_id.clone(),
+        created: clock.now(),
+        app_session: session.clone(),
+        job: options.describe(),
+    };
+    let recorded = store.create_run(&new).await?;
+    let facts = Facts {
+        run_id: options.run_id.clone(),
+        started: new.created,
+        total: options.job.tasks.len_hint(),
+        place: store.place().to_owned(),
+    };
+    let mut view = view(options.style, facts, &terminal);
+    let run = Run::new(
+        daemon.client()?,
+        Arc::new(clock),
+        Arc::<RunStore>::new(recorded),
+        Arc::new(JobWorker::new(Arc::new(options.job.clone()))),
+        tasks,
+        golem::RunOptions {
+            config: config(&options, payload),
+            driver: options.driver.clone(),
+            network: options.network.clone(),
+            session,
+            timing: Timing::default(),
+        },
+    );
+    let ended = watch(run, view.as_mut()).await;
+    daemon.close().await;
+    view.finish(&store.run_summary(&options.run_id).await?);
+    ended
+}
+
+/// Lets the run go on in a task of its own, so that a slow terminal can't hold it up, and shows it here.
+async fn watch(mut run: Run, view: &mut dyn View) -> Result<RunEnd, Failure> {
+    let mut events: Events = run.events();
+    let stopper = run.stopper();
+    let mut running = JoinSet::new();
+    running.spawn(run.run());
+    let second = Duration::from_secs(1);
+    let mut tick = interval_at(Instant::now() + second, second);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            biased;
+            happened = events.next() => match happened {
+                Some(happened) => view.on(&happened),
+                None => break,
+            },
+            interrupted = tokio::signal::ctrl_c() => {
+                if interrupted.is_err() || stopper.is_cancelled() {
+                    let left = "left at once: agreements end by themselves, their bills stay unsettled";
+                    return Err(Failure::new(Exit::Cancelled, left));
+                }
+                stopper.cancel();
+            }
+            _ = tick.tick() => view.tick(SystemClock.now()),
+        }
+    }
+    let missed = events.missed();
+    if missed > 0 {
+        tracing::warn!(missed, "the display couldn't keep up: the run's record has everything");
+    }
+    match running.join_next().await {
+        Some(Ok(ended)) => ended.map_err(Failure::from),
+        Some(Err(error)) => Err(Failure::new(Exit::Bug, error)),
+        None => Err(Failure::new(Exit::Bug, "the run vanished")),
+    }
+}
+
+fn tasks(job: &Job) -> Result<TaskSource, Failure> {
+    let tasks = job.tasks.open().map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok(Box::new(tasks.map(|task| match task {
+        Ok(task) => Ok(task.value),
+        Err(error) => Err(golem::text::chain(&error)),
+    })))
+}
+
+async fn payload(options: &RunOptions) -> Result<Payload, Failure> {
+    let wanted = &options.job.payload;
+    let image = match &wanted.image {
+        None => None,
+        Some(Image::Url { url, hash }) => Some(CoreImage { hash: hash.clone(), url: url.clone() }),
+        Some(image) => Some(find_image(options, image).await?),
+    };
+    let payload = Payload {
+        runtime: wanted.runtime.clone(),
+        image,
+        min_mem_gib: wanted.min_mem_gib,
+        min_storage_gib: wanted.min_storage_gib,
+        min_cpu_threads: wanted.min_cpu_threads,
+        min_cpu_cores: None,
+        capabilities: wanted.capabilities.clone(),
+        properties: Properties::new(),
+        constraints: Vec::new(),
+    };
+    payload.check().map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok(payload)
+}
+
+async fn find_image(options: &RunOptions, image: &Image) -> Result<CoreImage, Failure> {
+    if matches!(options.daemon, DaemonChoice::Devnet { .. }) {
+        // The devnet's providers run programs of this machine: there is nothing to fetch, and nobody to ask.
+        let hash = match image {
+            Image::Hash(hash) | Image::Url { hash, .. } => hash.clone(),
+            Image::Tag(_) => "0".repeat(56),
+        };
+        return Ok(CoreImage { hash, url: "http://registry.devnet.invalid/image".to_owned() });
+    }
+    let name = match image {
+        Image::Hash(hash) | Image::Url { hash, .. } => ImageName::Hash(hash.clone()),
+        Image::Tag(tag) => ImageName::Tag(tag.clone()),
+    };
+    let registry = std::env::var("GOLEM_REGISTRY_URL").ok().filter(|url| !url.trim().is_empty());
+    let registry = registry.as_deref().unwrap_or(image::REGISTRY);
+    image::find(registry, &name).await.map_err(|error| {
+        Failure::new(Exit::Usage, error)
+            .advise("name the image by `image_url` and `image_hash` to do without the registry")
+    })
+}
+
+fn config(options: &RunOptions, payload: Payload) -> RunConfig {
+    let limits = &options.job.limits;
+    RunConfig {
+        payload,
+        subnet: Some(options.subnet.clone()),
+        node_name: Some("golem-tasks".to_owned()),
+        terms: TermsPolicy::new(golem::run::platform(&options.driver, &options.network)),
+        accept_timeout: ACCEPT_TIMEOUT,
+        caps: PriceCaps { start: limits.max_start_price, per_hour: limits.max_price_per_hour },
+        workers: limits.workers,
+        retries: limits.retries,
+        budget: limits.budget,
+        expiration: limits.expiration,
+        expected_use: EXPECTED_USE,
+        selection_window: SELECTION_WINDOW,
+        idle_timeout: limits.idle_timeout,
+        idle_grace: IDLE_GRACE,
+        stop_grace: STOP_GRACE,
+        settle_timeout: options.settle_timeout,
+        stop_horizon: STOP_HORIZON,
+        explain_every: EXPLAIN_EVERY,
+    }
+}

@@ -1,0 +1,31 @@
+//! Starts the devnet that `--devnet` asks for, on a free port of this machine's loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use golem_devnet::devnet::Devnet;
+use golem_devnet::node::Delays;
+
+use super::Daemon;
+use crate::cli::RunOptions;
+use crate::exit::{Exit, Failure};
+
+pub(super) async fn open(options: &RunOptions, providers: u32, seed: Option<u64>) -> Result<Daemon, Failure> {
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    tracing::info!(providers, seed, "starting a devnet");
+    let failed = |error| Failure::new(Exit::Daemon, error);
+    let devnet = Devnet::builder()
+        .providers(providers as usize)
+        .seed(seed)
+        .delays(Delays::real())
+        .payment_platform(golem::run::platform(&options.driver, &options.network))
+        .subnet(options.subnet.as_str())
+        .start()
+        .await
+        .map_err(failed)?;
+    let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(failed)?;
+    Ok(Daemon {
+        url: format!("http://{address}"),
+        app_key: devnet.requestor().key.clone(),
+        devnet: Some(devnet),
+    })
+}
