@@ -142,6 +142,11 @@ impl Devnet {
         self.world.books()
     }
 
+    /// The network behind it: more keys for a node, limits to a requestor's funds.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
     /// Makes its daemon fail.
     pub fn faults(&self) -> Faults {
         self.world.faults()

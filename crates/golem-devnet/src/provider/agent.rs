@@ -40,7 +40,7 @@ pub struct Provider {
 /// Changes one provider while it runs. Clones are of the same provider.
 #[derive(Debug, Clone)]
 pub struct ProviderHandle {
-    name: Arc<str>,
+    config: Arc<ProviderConfig>,
     node: NodeId,
     manners: Manners,
 }
@@ -56,8 +56,9 @@ impl Provider {
         runtime: Arc<dyn Runtime>,
     ) -> Self {
         let manners = Manners::new(config.behaviour.clone());
+        let config = Arc::new(config);
         let handle =
-            ProviderHandle { name: config.name.as_str().into(), node: port.node(), manners: manners.clone() };
+            ProviderHandle { config: Arc::clone(&config), node: port.node(), manners: manners.clone() };
         let runtime = Saboteur::new(config.runtime.clone().unwrap_or(runtime), manners.clone());
         let shared = Arc::new(Shared::new(config, port, clock, manners, runtime));
         let cancel = CancellationToken::new();
@@ -76,7 +77,7 @@ impl Provider {
     /// Returns when all of its tasks and processes have ended, after half a minute at most.
     pub async fn stop(mut self) {
         self.cancel.cancel();
-        let name = &self.handle.name;
+        let name = self.handle.name().to_owned();
         match timeout(STOP_PATIENCE, self.life.join_next()).await {
             Ok(Some(Err(failure))) if failure.is_panic() => {
                 error!(provider = %name, %failure, "it has panicked");
@@ -91,7 +92,12 @@ impl Provider {
 impl ProviderHandle {
     /// Its display name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.config.name
+    }
+
+    /// How it was set up; its behaviour may have changed since.
+    pub fn config(&self) -> &ProviderConfig {
+        &self.config
     }
 
     /// Its node.

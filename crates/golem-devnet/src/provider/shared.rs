@@ -21,7 +21,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// One provider, as its tasks see it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) config: ProviderConfig,
+    pub(crate) config: Arc<ProviderConfig>,
     pub(crate) port: Arc<dyn Port>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) manners: Manners,
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        config: ProviderConfig,
+        config: Arc<ProviderConfig>,
         port: Arc<dyn Port>,
         clock: Arc<dyn Clock>,
         manners: Manners,

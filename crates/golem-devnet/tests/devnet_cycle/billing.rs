@@ -149,6 +149,30 @@ async fn notes_are_payable_only_where_that_was_agreed_and_must_then_be_paid() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agreement_whose_notes_are_paid_in_time_lives_on() {
+    let delays = Delays { settlement: Some(Duration::from_secs(30)), ..Delays::none() };
+    let devnet = one(ada()).delays(delays).start().await.unwrap();
+    let buyer = Buyer::of(&devnet);
+    let allocation = buyer.allocate("10").await;
+    let mut properties = with_notes(&buyer, 700 * MINUTE, 60);
+    properties["golem.com.scheme.payu.payment-timeout-sec?"] = json!(100);
+    let (_, agreement) = buyer.agree(&properties).await;
+    let work = async {
+        let activity = buyer.ready(&agreement).await;
+        tokio::time::sleep(30 * MINUTE).await;
+        assert_eq!(buyer.agreement(&agreement).await["state"], "Approved");
+        buyer.destroy(&activity).await;
+        buyer.terminate(&agreement).await;
+    };
+    let ((notes, invoice), ()) = tokio::join!(pay(&buyer, &agreement, &allocation), work);
+    assert!(notes.iter().filter(|note| note.get("paymentDueDate").is_some()).count() > 10);
+    tokio::time::sleep(MINUTE).await;
+    let paid = buyer.get(&format!("/payment-api/v1/invoices/{}", text(&invoice["invoiceId"]))).await.ok();
+    assert_eq!(paid["status"], "SETTLED");
+    devnet.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_activities_of_one_agreement_are_billed_one_by_one_and_together() {
     let devnet = one(ada()).start().await.unwrap();
     let buyer = Buyer::of(&devnet);
