@@ -86,27 +86,21 @@ impl SummaryFold {
             EventKind::AttemptCancelled { attempt, .. } => {
                 self.ended(*attempt, event.at, None);
             }
-            EventKind::TaskFailed {
-                attempt,
-                rental,
-                failure,
-            } => self.task_failed(*attempt, *rental, failure, event.at),
+            EventKind::TaskFailed { attempt, rental, failure } => {
+                self.task_failed(*attempt, *rental, failure, event.at);
+            }
             EventKind::OfferRefused { reason, .. } => count(&mut self.counts.offers_refused, reason),
             EventKind::RefusedByProvider { reason, .. } => {
                 let reason = reason.as_ref().map_or("", |reason| reason.message.as_str());
                 count(&mut self.counts.refused_by_providers, reason);
             }
             EventKind::AgreementFailed { reason, .. } => count(&mut self.counts.deals_failed, reason),
-            EventKind::ActivityEnded {
-                failure: Some(failure),
-                ..
-            } => count(&mut self.counts.deals_failed, failure),
+            EventKind::ActivityEnded { failure: Some(failure), .. } => {
+                count(&mut self.counts.deals_failed, failure);
+            }
             EventKind::Waiting { explanation } => self.counts.waiting = Some(explanation.clone()),
             EventKind::RunEnded { end } => {
-                self.counts.ended = Some(ExplainedEnd {
-                    at: whole_micros(event.at),
-                    end: end.clone(),
-                });
+                self.counts.ended = Some(ExplainedEnd { at: whole_micros(event.at), end: end.clone() });
             }
             _ => self.deal(event),
         }
@@ -115,12 +109,8 @@ impl SummaryFold {
     /// What the run came to so far.
     pub fn summary(&self) -> RunSummary {
         let mut summary = self.counts.clone();
-        summary.providers = self
-            .providers
-            .values()
-            .filter(|provider| provider.took_part())
-            .cloned()
-            .collect();
+        summary.providers =
+            self.providers.values().filter(|provider| provider.took_part()).cloned().collect();
         summary.unsettled = summary.providers.iter().map(|provider| provider.unsettled).sum();
         summary.refused_bills = self.refused.iter().map(|(.., bill)| bill.clone()).collect();
         summary.sort_providers();
@@ -144,33 +134,23 @@ impl SummaryFold {
 
     /// How many deals are under way: approved, and not yet ended.
     pub(super) fn deals(&self) -> usize {
-        self.rentals
-            .values()
-            .filter(|rental| rental.approved && !rental.ended)
-            .count()
+        self.rentals.values().filter(|rental| rental.approved && !rental.ended).count()
     }
 
     fn started(&mut self, attempt: Attempt, rental: RentalId, at: Timestamp) {
-        let Some(open) = self
-            .open
-            .get_mut(&attempt.task)
-            .filter(|open| open.attempt < attempt.number)
-        else {
+        let Some(open) = self.open.get_mut(&attempt.task).filter(|open| open.attempt < attempt.number) else {
             return;
         };
         open.attempt = attempt.number;
         let lost = open.running.replace((rental, at));
-        match lost {
+        if let Some((rental, since)) = lost {
             // The store counts the time of a lost try too.
-            Some((rental, since)) => {
-                if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
-                    provider.busy += micros_between(since, at);
-                }
+            if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
+                provider.busy += micros_between(since, at);
             }
-            None => {
-                self.counts.tasks.waiting -= 1;
-                self.counts.tasks.running += 1;
-            }
+        } else {
+            self.counts.tasks.waiting -= 1;
+            self.counts.tasks.running += 1;
         }
     }
 
@@ -181,10 +161,7 @@ impl SummaryFold {
         at: Timestamp,
         took: Option<Duration>,
     ) -> Option<&mut ProviderSummary> {
-        let open = self
-            .open
-            .get_mut(&attempt.task)
-            .filter(|open| open.attempt == attempt.number)?;
+        let open = self.open.get_mut(&attempt.task).filter(|open| open.attempt == attempt.number)?;
         let (rental, since) = open.running.take()?;
         self.counts.tasks.running -= 1;
         self.counts.tasks.waiting += 1;
@@ -203,11 +180,7 @@ impl SummaryFold {
         failure: &AttemptFailure,
         at: Timestamp,
     ) {
-        if self
-            .open
-            .get(&attempt.task)
-            .is_none_or(|open| open.attempt > attempt.number)
-        {
+        if self.open.get(&attempt.task).is_none_or(|open| open.attempt > attempt.number) {
             return;
         }
         if rental.is_some()
@@ -216,8 +189,12 @@ impl SummaryFold {
             provider.failed_attempts += 1;
         }
         let open = self.open.remove(&attempt.task).unwrap_or_default();
-        if open.running.is_some() {
+        if let Some((rental, since)) = open.running {
+            // A try that ran on when its task was given up is lost.
             self.counts.tasks.running -= 1;
+            if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
+                provider.busy += micros_between(since, at);
+            }
         } else {
             self.counts.tasks.waiting -= 1;
         }
@@ -245,13 +222,7 @@ impl SummaryFold {
     /// What concerns agreements and bills.
     fn deal(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::AgreementIntended {
-                rental,
-                provider,
-                per_hour,
-                start,
-                ..
-            } => {
+            EventKind::AgreementIntended { rental, provider, per_hour, start, .. } => {
                 let Provider { id, name } = provider.clone();
                 let known = self
                     .providers
@@ -280,9 +251,7 @@ impl SummaryFold {
             EventKind::AgreementEnded { rental, .. } => {
                 self.with_rental(*rental, |rental, _| rental.ended = true);
             }
-            EventKind::BillAccepted {
-                rental, bill, total, ..
-            } => {
+            EventKind::BillAccepted { rental, bill, total, .. } => {
                 let mut cost = self.counts.cost;
                 self.with_rental(*rental, |rental, provider| {
                     provider.cost = replaced(provider.cost, rental.cost, *total);
@@ -292,12 +261,7 @@ impl SummaryFold {
                 });
                 self.counts.cost = cost;
             }
-            EventKind::BillRefused {
-                rental,
-                bill,
-                amount,
-                reason,
-            } => {
+            EventKind::BillRefused { rental, bill, amount, reason } => {
                 if let Some(rental) = rental {
                     self.with_rental(*rental, |rental, provider| settle(rental, provider, bill));
                 }
@@ -317,18 +281,11 @@ impl SummaryFold {
     ) {
         self.counts.bills_refused += 1;
         let key = (at.as_microsecond(), bill_id(bill).to_owned());
-        let place = self
-            .refused
-            .partition_point(|(at, id, _)| (*at, id) < (key.0, &key.1));
+        let place = self.refused.partition_point(|(at, id, _)| (*at, id) < (key.0, &key.1));
         if place < LISTED {
-            let provider = rental
-                .and_then(|rental| self.provider(rental))
-                .map(|provider| provider.name.clone());
-            let bill = RefusedBill {
-                provider,
-                amount,
-                reason: reason.to_owned(),
-            };
+            let provider =
+                rental.and_then(|rental| self.provider(rental)).map(|provider| provider.name.clone());
+            let bill = RefusedBill { provider, amount, reason: reason.to_owned() };
             self.refused.insert(place, (key.0, key.1, bill));
             self.refused.truncate(LISTED);
         }
