@@ -41,16 +41,6 @@ pub trait View: Send {
     /// Time passes; called about once a second, so that nobody waits in silence.
     fn tick(&mut self, _now: Timestamp) {}
 
-    /// So many events were not passed on, because the view, or whoever reads its output, was too slow for them.
-    ///
-    /// The store has them all: its summary is right, where what was shown on the way may not be.
-    fn missed(&mut self, events: u64) {
-        tracing::warn!(
-            events,
-            "the output is read too slowly: some of it is left out, results too; the store has all"
-        );
-    }
-
     /// The run is over or given up: the last words. `summary` is the store's.
     fn finish(&mut self, summary: &RunSummary);
 }

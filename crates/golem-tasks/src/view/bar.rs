@@ -90,11 +90,10 @@ impl Bar {
         if counts.tasks.failed > 0 {
             message = format!(", {} failed", counts.tasks.failed);
         }
-        let deals = u64::try_from(self.fold.deals()).unwrap_or(u64::MAX);
         message = format!(
             "{message}, {} running on {}, {} GLM",
             counts.tasks.running,
-            text::plural(deals, "provider"),
+            text::plural(self.fold.deals(), "provider"),
             text::one_amount(counts.cost)
         );
         self.bar.set_message(message);

@@ -130,10 +130,7 @@ impl Lines {
         let counts = self.fold.counts();
         let mut line = text::progress(counts.tasks, self.facts.total);
         if self.fold.deals() > 0 {
-            line = format!(
-                "{line}, {} rented",
-                text::plural(u64::try_from(self.fold.deals()).unwrap_or(u64::MAX), "provider")
-            );
+            line = format!("{line}, {} rented", text::plural(self.fold.deals(), "provider"));
         }
         if !counts.cost.is_zero() {
             line = format!("{line}, {} GLM accepted", text::one_amount(counts.cost));

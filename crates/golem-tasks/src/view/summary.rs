@@ -23,6 +23,8 @@ pub struct SummaryFold {
     open: HashMap<TaskId, OpenTask>,
     rentals: HashMap<RentalId, Rental>,
     providers: HashMap<NodeId, ProviderSummary>,
+    /// Deals that were approved and haven't ended.
+    deals: u64,
     /// Bills refused, with the two things they are sorted by.
     refused: Vec<(i64, String, RefusedBill)>,
 }
@@ -54,6 +56,7 @@ impl SummaryFold {
             open: HashMap::new(),
             rentals: HashMap::new(),
             providers: HashMap::new(),
+            deals: 0,
             refused: Vec::new(),
         }
     }
@@ -133,8 +136,8 @@ impl SummaryFold {
     }
 
     /// How many deals are under way: approved, and not yet ended.
-    pub(super) fn deals(&self) -> usize {
-        self.rentals.values().filter(|rental| rental.approved && !rental.ended).count()
+    pub(super) fn deals(&self) -> u64 {
+        self.deals
     }
 
     fn started(&mut self, attempt: Attempt, rental: RentalId, at: Timestamp) {
@@ -241,29 +244,36 @@ impl SummaryFold {
                     },
                 );
             }
-            EventKind::AgreementApproved { rental, .. } => self.with_rental(*rental, |rental, provider| {
-                if !rental.approved {
+            EventKind::AgreementApproved { rental, .. } => {
+                if let Some((rental, provider)) = self.rental(*rental)
+                    && !rental.approved
+                {
                     rental.approved = true;
                     provider.agreements += 1;
                     provider.unsettled += u64::from(!rental.settled);
+                    self.deals += 1;
                 }
-            }),
+            }
             EventKind::AgreementEnded { rental, .. } => {
-                self.with_rental(*rental, |rental, _| rental.ended = true);
+                if let Some((rental, _)) = self.rental(*rental)
+                    && rental.approved
+                    && !rental.ended
+                {
+                    rental.ended = true;
+                    self.deals -= 1;
+                }
             }
             EventKind::BillAccepted { rental, bill, total, .. } => {
-                let mut cost = self.counts.cost;
-                self.with_rental(*rental, |rental, provider| {
-                    provider.cost = replaced(provider.cost, rental.cost, *total);
-                    cost = replaced(cost, rental.cost, *total);
-                    rental.cost = *total;
+                if let Some((rental, provider)) = self.rental(*rental) {
+                    let before = std::mem::replace(&mut rental.cost, *total);
+                    provider.cost = replaced(provider.cost, before, *total);
                     settle(rental, provider, bill);
-                });
-                self.counts.cost = cost;
+                    self.counts.cost = replaced(self.counts.cost, before, *total);
+                }
             }
             EventKind::BillRefused { rental, bill, amount, reason } => {
-                if let Some(rental) = rental {
-                    self.with_rental(*rental, |rental, provider| settle(rental, provider, bill));
+                if let Some((rental, provider)) = rental.and_then(|rental| self.rental(rental)) {
+                    settle(rental, provider, bill);
                 }
                 self.bill_refused(event.at, bill, *rental, *amount, reason);
             }
@@ -291,12 +301,10 @@ impl SummaryFold {
         }
     }
 
-    fn with_rental(&mut self, rental: RentalId, change: impl FnOnce(&mut Rental, &mut ProviderSummary)) {
-        if let Some(rental) = self.rentals.get_mut(&rental)
-            && let Some(provider) = self.providers.get_mut(&rental.provider)
-        {
-            change(rental, provider);
-        }
+    fn rental(&mut self, rental: RentalId) -> Option<(&mut Rental, &mut ProviderSummary)> {
+        let rental = self.rentals.get_mut(&rental)?;
+        let provider = self.providers.get_mut(&rental.provider)?;
+        Some((rental, provider))
     }
 }
 
