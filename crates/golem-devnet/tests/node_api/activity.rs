@@ -245,3 +245,16 @@ async fn a_stream_gives_the_events_then_pings_and_never_ends() {
     net.world.faults().restart(Duration::ZERO);
     assert!(body.frame().await.unwrap().is_err(), "a restarted daemon cuts it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_activity_whose_requestor_went_away_is_given_up_in_time() {
+    let net = Net::new();
+    let agreement = net.deal().await;
+    let create = format!("{BASE}?timeout=20");
+    let gone = tokio::time::timeout(Duration::from_secs(1), net.post(&create, json!(agreement))).await;
+    assert!(gone.is_err());
+    let began = Instant::now();
+    let created = net.port.activity_events(Timestamp::MIN, Duration::ZERO).await.unwrap();
+    let events = net.port.activity_events(created[0].event_date, Duration::from_secs(60)).await.unwrap();
+    assert_eq!((events[0].kind, began.elapsed()), (ActivityEventKind::Destroy, Duration::from_secs(19)));
+}

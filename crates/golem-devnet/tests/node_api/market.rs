@@ -1,9 +1,12 @@
 //! Demands, offers, proposals, scans.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use golem_devnet::port::{OfferEvent, Port as _, Terms};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use yagna_api::Properties;
 use yagna_api::market::{ProposalState, Reason};
@@ -311,4 +314,49 @@ async fn scans_show_each_offer_once() {
     let scan = net.post("/market-api/v1/scan", json!({"type": "demand"})).await.expect(201).id();
     net.delete(&format!("/market-api/v1/scan/{scan}")).await.expect(204);
     net.delete(&format!("/market-api/v1/scan/{scan}")).await.expect(404);
+}
+
+/// Many polls at once on several threads, some of them dropped: each event goes to exactly one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn polls_at_the_same_time_share_the_events_without_loss() {
+    const OFFERS: usize = 200;
+    let net = Arc::new(Net::new());
+    let demand: Arc<str> = net.demand().await.into();
+    let mut polls = JoinSet::new();
+    for poller in 0..8_u64 {
+        let (net, demand) = (Arc::clone(&net), Arc::clone(&demand));
+        polls.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(poller);
+            let mut seen = Vec::new();
+            loop {
+                let path = format!("/market-api/v1/demands/{demand}/events?timeout=0.2&maxEvents=3");
+                let patience = Duration::from_micros(random.u64(50..300_000));
+                // The answer of a poll that is done is never thrown away: the time-out looks at it first.
+                let Ok(reply) = tokio::time::timeout(patience, net.get(&path)).await else { continue };
+                if reply.status == 404 {
+                    return seen;
+                }
+                let events = reply.expect(200).json();
+                let id =
+                    |event: &serde_json::Value| event["proposal"]["proposalId"].as_str().unwrap().to_owned();
+                seen.extend(events.as_array().unwrap().iter().map(id));
+            }
+        });
+    }
+    for _ in 0..OFFERS {
+        net.offer().await;
+        tokio::task::yield_now().await;
+    }
+    let mut left = 0;
+    loop {
+        let events = net.events(&demand, "0").await;
+        if events.is_empty() {
+            break;
+        }
+        left += events.len();
+    }
+    net.delete(&format!("/market-api/v1/demands/{demand}")).await.expect(204);
+    let seen: Vec<String> = polls.join_all().await.into_iter().flatten().collect();
+    let unique: BTreeSet<_> = seen.iter().collect();
+    assert_eq!((unique.len(), seen.len() + left), (seen.len(), OFFERS));
 }
