@@ -93,10 +93,7 @@ impl Store {
             .max_lifetime(None)
             .connect_with(options)
             .await
-            .map_err(|source| StoreError::Open {
-                place: place.clone(),
-                source,
-            })?;
+            .map_err(|source| StoreError::Open { place: place.clone(), source })?;
         let store = Self { pool, place };
         if let Err(error) = store.migrate().await {
             store.close().await;
@@ -120,15 +117,8 @@ impl Store {
         .await
         .map_err(|source| self.failed("record the run", source))?;
         match inserted {
-            Some(row) => Ok(RunStore::new(
-                self.clone(),
-                run.run_id.clone(),
-                read::get(&row, "run_no")?,
-            )),
-            None => Err(StoreError::RunExists {
-                run_id: run.run_id.clone(),
-                place: self.place.clone(),
-            }),
+            Some(row) => Ok(RunStore::new(self.clone(), run.run_id.clone(), read::get(&row, "run_no")?)),
+            None => Err(StoreError::RunExists { run_id: run.run_id.clone(), place: self.place.clone() }),
         }
     }
 
@@ -143,11 +133,7 @@ impl Store {
     }
 
     fn failed(&self, doing: &'static str, source: sqlx::Error) -> StoreError {
-        StoreError::Query {
-            doing,
-            place: self.place.clone(),
-            source,
-        }
+        StoreError::Query { doing, place: self.place.clone(), source }
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
@@ -156,27 +142,23 @@ impl Store {
         let failed = |source| self.failed("bring the schema up to date", source);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         self.check_whose(&mut transaction).await?;
-        match MIGRATIONS.run(&mut *transaction).await {
+        // `run` does the same by way of a trait that keeps this future from being `Send`.
+        match MIGRATIONS.run_direct(None, &mut *transaction, false).await {
             Ok(()) => transaction.commit().await.map_err(failed),
             Err(MigrateError::VersionMissing(version)) => Err(StoreError::Newer {
                 place: self.place.clone(),
                 found: version,
                 known: MIGRATIONS.iter().map(|step| step.version).max().unwrap_or(0),
             }),
-            Err(source) => Err(StoreError::Migrate {
-                place: self.place.clone(),
-                source,
-            }),
+            Err(source) => Err(StoreError::Migrate { place: self.place.clone(), source }),
         }
     }
 
     /// Refuses a database that holds somebody else's tables.
     async fn check_whose(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let failed = |source| self.failed("look into the database", source);
-        let application: i64 = sqlx::query_scalar("PRAGMA application_id")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
+        let application: i64 =
+            sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(failed)?;
         let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
             .fetch_one(&mut *connection)
             .await
@@ -184,9 +166,7 @@ impl Store {
         if application == APPLICATION_ID || (application == 0 && tables == 0) {
             Ok(())
         } else {
-            Err(StoreError::NotOurs {
-                place: self.place.clone(),
-            })
+            Err(StoreError::NotOurs { place: self.place.clone() })
         }
     }
 }
@@ -212,8 +192,5 @@ fn create_folder(path: &Path) -> Result<(), StoreError> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
     };
-    std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder {
-        folder: folder.to_owned(),
-        source,
-    })
+    std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { folder: folder.to_owned(), source })
 }

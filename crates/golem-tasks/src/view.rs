@@ -41,8 +41,8 @@ pub trait View: Send {
     /// Time passes; called about once a second, so that nobody waits in silence.
     fn tick(&mut self, _now: Timestamp) {}
 
-    /// The run is over or given up: the last words. What it came to is returned for whoever wants to go on with it.
-    fn finish(&mut self) -> RunSummary;
+    /// The run is over or given up: the last words. `summary` is the store's.
+    fn finish(&mut self, summary: &RunSummary);
 }
 
 /// How a run is to be shown.
@@ -74,7 +74,7 @@ pub struct Facts {
 pub fn view(style: Style, facts: Facts, terminal: &Terminal) -> Box<dyn View> {
     match style {
         Style::Json => Box::new(Json::new(facts, Output::stdout(), Output::stderr())),
-        Style::Quiet => Box::new(Quiet::new(facts, Output::stdout())),
+        Style::Quiet => Box::new(Quiet::new(Output::stdout())),
         Style::Text if terminal.is_attended() => Box::new(Bar::new(facts, Output::stdout(), terminal)),
         Style::Text => Box::new(Plain::new(facts, Output::stdout(), Output::stderr())),
     }

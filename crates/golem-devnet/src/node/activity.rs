@@ -16,7 +16,7 @@ use yagna_api::{ActivityId, AgreementId, BatchId, NodeId, Timestamp};
 
 use super::negotiation::{Side, is_hex};
 use super::refusal::Refusal;
-use super::world::{State, World};
+use super::world::{Due, State, World};
 use crate::port::{ActivityEvent, ActivityEventKind, ExeUnitService};
 
 /// What the REST call itself waits longer than it lets the provider.
@@ -54,7 +54,7 @@ impl World {
         agreement: &AgreementId,
         wait: Duration,
     ) -> Result<ActivityId, Refusal> {
-        let (id, wake) = self.with(|state| state.begin_activity(caller, agreement))?;
+        let (id, wake) = self.with(|state| state.begin_activity(caller, agreement, wait))?;
         let look = |state: &mut State| {
             let record = &state.activities.0[&id];
             let state = &record.state;
@@ -228,6 +228,7 @@ impl State {
         &mut self,
         caller: &NodeId,
         agreement: &AgreementId,
+        wait: Duration,
     ) -> Result<(ActivityId, Arc<Notify>), Refusal> {
         if !is_hex(agreement.as_str(), 64) {
             let problem = if agreement.as_str().bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -271,7 +272,15 @@ impl State {
             agreement.activities.push(id.clone());
         }
         self.tell_activity(&id, ActivityEventKind::Create);
+        self.schedule(wait, Due::GiveUp(id.clone()));
         Ok((id, wake))
+    }
+
+    /// What hasn't come up in its time is no longer wanted.
+    pub(crate) fn give_up_activity(&mut self, id: &ActivityId) {
+        if self.activities.0.get(id).is_some_and(|record| record.state.state.0 == ActivityStage::New) {
+            self.ask_destruction(id);
+        }
     }
 
     fn ask_destruction(&mut self, id: &ActivityId) {

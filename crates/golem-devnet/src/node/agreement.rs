@@ -2,19 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use yagna_api::market::{
     Agreement, AgreementDemand, AgreementEventKind, AgreementOffer, AgreementState, ProposalState, Reason,
     Terminated, Terminator,
 };
+use yagna_api::time::between;
 use yagna_api::{ActivityId, AgreementId, AppSessionId, DemandId, NodeId, OfferId, Timestamp};
 
 use super::market::OfferItem;
 use super::matching::Sheet;
 use super::negotiation::Side;
 use super::refusal::Refusal;
-use super::world::State;
+use super::world::{Due, State};
 
 /// All agreements.
 #[derive(Debug, Default)]
@@ -210,7 +212,10 @@ impl State {
     ) -> Result<(), Refusal> {
         let record = self.move_agreement(caller, id, Side::Requestor, AgreementState::Pending)?;
         record.requestor_session = session;
-        let (offer, provider) = (record.offer.clone(), record.provider.clone());
+        let (offer, provider, valid_to) = (record.offer.clone(), record.provider.clone(), record.valid_to);
+        // It expires just after `validTo`.
+        let life = between(self.now, valid_to) + Duration::from_nanos(1);
+        self.schedule(life, Due::Expire(id.clone()));
         self.node(&provider).agreements.push(id.clone());
         self.queue_for_offer(&offer, OfferItem::Agreement(id.clone()));
         Ok(())
@@ -307,6 +312,13 @@ impl State {
         }
         self.propose_initially(&demand, &offer);
         Ok(())
+    }
+
+    /// Lets whoever waits for a decision look again.
+    pub(crate) fn wake_agreement(&self, id: &AgreementId) {
+        if let Some(record) = self.agreements.0.get(id) {
+            record.wake.notify_waiters();
+        }
     }
 
     fn move_agreement(

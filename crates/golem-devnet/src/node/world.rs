@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use yagna_api::time::{Clock, after, between};
-use yagna_api::{AgreementId, AppKey, Glm, NodeId, Timestamp};
+use yagna_api::{ActivityId, AgreementId, AppKey, Glm, NodeId, Timestamp};
 
 use super::activity::Activities;
 use super::agreement::{AgreementEntry, Agreements};
@@ -257,6 +257,10 @@ impl Node {
 pub(crate) enum Due {
     /// A bill is paid.
     Settle(String),
+    /// An agreement that isn't approved runs out: whoever waits for it shall look again.
+    Expire(AgreementId),
+    /// A requestor's patience with a new activity is over, even if it went away itself.
+    GiveUp(ActivityId),
 }
 
 /// Everything the network knows.
@@ -334,6 +338,8 @@ impl State {
         while let Some(entry) = self.schedule.first_entry().filter(|entry| *entry.key() <= self.now) {
             match entry.remove() {
                 Due::Settle(bill) => self.settle_bill(&bill),
+                Due::Expire(agreement) => self.wake_agreement(&agreement),
+                Due::GiveUp(activity) => self.give_up_activity(&activity),
             }
         }
     }

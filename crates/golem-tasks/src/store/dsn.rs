@@ -55,9 +55,7 @@ impl Dsn {
         if is_postgres(text) {
             return Err(DsnError::NotYet);
         }
-        let extension = Path::new(text)
-            .extension()
-            .and_then(|extension| extension.to_str());
+        let extension = Path::new(text).extension().and_then(|extension| extension.to_str());
         if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) && !text.contains("://") {
             return Ok(Self::Sqlite(PathBuf::from(text)));
         }
@@ -90,14 +88,10 @@ impl fmt::Display for Dsn {
 
 /// A URL, or libpq's `key=value` pairs.
 fn is_postgres(text: &str) -> bool {
-    const KEYS: [&str; 7] = [
-        "dbname", "host", "hostaddr", "password", "port", "service", "user",
-    ];
+    const KEYS: [&str; 7] = ["dbname", "host", "hostaddr", "password", "port", "service", "user"];
     text.starts_with("postgres:")
         || text.starts_with("postgresql:")
-        || text
-            .split_once('=')
-            .is_some_and(|(key, _)| KEYS.contains(&key.trim()))
+        || text.split_once('=').is_some_and(|(key, _)| KEYS.contains(&key.trim()))
 }
 
 #[cfg(test)]
@@ -133,11 +127,7 @@ mod tests {
         }
         assert_eq!(Dsn::parse("sqlite:"), Err(DsnError::NoPath));
         for text in ["", "runs", "mysql://x/y.db", "job.toml"] {
-            assert_eq!(
-                Dsn::parse(text),
-                Err(DsnError::Unknown(text.to_owned())),
-                "{text}"
-            );
+            assert_eq!(Dsn::parse(text), Err(DsnError::Unknown(text.to_owned())), "{text}");
         }
     }
 
@@ -146,9 +136,6 @@ mod tests {
         let Ok(Dsn::Sqlite(path)) = Dsn::user_default() else {
             return; // a user without a home folder: the error says what to do
         };
-        assert!(
-            path.is_absolute() && path.ends_with("golem-tasks/runs.db"),
-            "{path:?}"
-        );
+        assert!(path.is_absolute() && path.ends_with("golem-tasks/runs.db"), "{path:?}");
     }
 }

@@ -93,11 +93,7 @@ impl Store {
             let at = timestamp(&run, "ended_at")?;
             summary.ended = Some(ExplainedEnd { at, end });
         }
-        let mut reader = Reader {
-            store: self,
-            connection: &mut transaction,
-            run_no,
-        };
+        let mut reader = Reader { store: self, connection: &mut transaction, run_no };
         summary.tasks = reader.task_counts().await?;
         summary.providers = reader.providers().await?;
         summary.cost = summary.providers.iter().map(|provider| provider.cost).sum();
@@ -158,16 +154,11 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(|source| self.failed("read the tasks", source))?;
-        rows.iter()
-            .map(|row| Ok((get(row, "task_no")?, task_row(row)?)))
-            .collect()
+        rows.iter().map(|row| Ok((get(row, "task_no")?, task_row(row)?))).collect()
     }
 
     fn no_such_run(&self, run_id: &str) -> StoreError {
-        StoreError::NoSuchRun {
-            run_id: run_id.to_owned(),
-            place: self.place.clone(),
-        }
+        StoreError::NoSuchRun { run_id: run_id.to_owned(), place: self.place.clone() }
     }
 }
 
@@ -189,9 +180,8 @@ impl Reader<'_, '_> {
 
     async fn task_counts(&mut self) -> Result<TaskCounts, StoreError> {
         let mut counts = TaskCounts::default();
-        let rows = self
-            .rows("SELECT status, count(*) AS n FROM task WHERE run_no = ? GROUP BY status")
-            .await?;
+        let rows =
+            self.rows("SELECT status, count(*) AS n FROM task WHERE run_no = ? GROUP BY status").await?;
         for row in rows {
             let n = unsigned(&row, "n")?;
             match status(&row)? {
@@ -217,9 +207,8 @@ impl Reader<'_, '_> {
             let id: NodeId = parsed(&row, "provider_id")?;
             let name: String = get(&row, "provider_name")?;
             by_rental.insert(get(&row, "rental_no")?, id.clone());
-            let provider = providers
-                .entry(id.clone())
-                .or_insert_with(|| ProviderSummary::new(id, String::new()));
+            let provider =
+                providers.entry(id.clone()).or_insert_with(|| ProviderSummary::new(id, String::new()));
             provider.name = name;
             let cost: Glm = parsed(&row, "cost")?;
             provider.cost = [provider.cost, cost].into_iter().sum();
@@ -248,10 +237,7 @@ impl Reader<'_, '_> {
             provider.busy += micros(&row, "took_us")?.unwrap_or_default();
         }
         // An agreement that was never approved, with no work done, is no provider of this run.
-        Ok(providers
-            .into_values()
-            .filter(ProviderSummary::took_part)
-            .collect())
+        Ok(providers.into_values().filter(ProviderSummary::took_part).collect())
     }
 
     async fn failures(&mut self) -> Result<Vec<FailedTask>, StoreError> {
@@ -285,11 +271,7 @@ impl Reader<'_, '_> {
                  WHERE b.run_no = ? AND b.status = 'refused' ORDER BY b.decided_at, b.bill_id LIMIT 10",
             )
             .await?;
-        let n = rows
-            .first()
-            .map(|row| unsigned(row, "n"))
-            .transpose()?
-            .unwrap_or(0);
+        let n = rows.first().map(|row| unsigned(row, "n")).transpose()?.unwrap_or(0);
         let bills = rows
             .iter()
             .map(|row| {
@@ -331,18 +313,15 @@ impl Reader<'_, '_> {
 const _: () = assert!(LISTED == 10);
 
 fn reason_counts(rows: &[SqliteRow]) -> Result<BTreeMap<String, u64>, StoreError> {
-    rows.iter()
-        .map(|row| Ok((get(row, "reason")?, unsigned(row, "n")?)))
-        .collect()
+    rows.iter().map(|row| Ok((get(row, "reason")?, unsigned(row, "n")?))).collect()
 }
 
 fn task_row(row: &SqliteRow) -> Result<TaskRow, StoreError> {
     let status = status(row)?;
     let failure = match status {
-        TaskStatus::Failed => Some(TaskFailureRow {
-            kind: failure_kind(row)?,
-            message: get(row, "failure")?,
-        }),
+        TaskStatus::Failed => {
+            Some(TaskFailureRow { kind: failure_kind(row)?, message: get(row, "failure")? })
+        }
         _ => None,
     };
     Ok(TaskRow {
@@ -404,18 +383,14 @@ fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &'static str) -> Result
 where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
-    get::<String>(row, column)?
-        .parse()
-        .map_err(|error: T::Err| damaged(column, error))
+    get::<String>(row, column)?.parse().map_err(|error: T::Err| damaged(column, error))
 }
 
 fn optional_json<T: DeserializeOwned>(
     row: &SqliteRow,
     column: &'static str,
 ) -> Result<Option<T>, StoreError> {
-    get::<Option<String>>(row, column)?
-        .map(|text| json(&text, column))
-        .transpose()
+    get::<Option<String>>(row, column)?.map(|text| json(&text, column)).transpose()
 }
 
 fn json<T: DeserializeOwned>(text: &str, column: &'static str) -> Result<T, StoreError> {
@@ -423,8 +398,5 @@ fn json<T: DeserializeOwned>(text: &str, column: &'static str) -> Result<T, Stor
 }
 
 fn damaged(column: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    StoreError::Damaged {
-        column,
-        source: source.into(),
-    }
+    StoreError::Damaged { column, source: source.into() }
 }

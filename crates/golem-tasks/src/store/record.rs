@@ -24,11 +24,7 @@ pub struct RunStore {
 
 impl RunStore {
     pub(super) fn new(store: Store, run_id: String, run_no: i64) -> Self {
-        Self {
-            store,
-            run_id: Arc::from(run_id),
-            run_no,
-        }
+        Self { store, run_id: Arc::from(run_id), run_no }
     }
 
     /// The run's id.
@@ -49,9 +45,7 @@ impl RunStore {
         if events.is_empty() {
             return Ok(());
         }
-        self.try_apply(events)
-            .await
-            .map_err(|source| self.store.failed("write down what happened", source))
+        self.try_apply(events).await.map_err(|source| self.store.failed("write down what happened", source))
     }
 
     async fn try_apply(&self, events: &[Event]) -> Result<(), sqlx::Error> {
@@ -74,10 +68,9 @@ impl RunStore {
 impl Journal for RunStore {
     fn commit<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
-            self.apply(events).await.map_err(|source| JournalError {
-                place: self.store.place.clone(),
-                source: Box::new(source),
-            })
+            self.apply(events)
+                .await
+                .map_err(|source| JournalError { place: self.store.place.clone(), source: Box::new(source) })
         })
     }
 }
@@ -102,7 +95,7 @@ impl<'e> Batch<'_, 'e> {
             if !self.tasks.takes(&change) {
                 self.tasks.write(self.connection, self.run_no).await?;
             }
-            self.tasks.add(change);
+            self.tasks.add(&change);
             return Ok(());
         }
         if deals::write(self.connection, self.run_no, event).await? {

@@ -150,18 +150,13 @@ impl RunSummary {
 
     /// From the start to the end; none while it goes on.
     pub fn wall_time(&self) -> Option<Duration> {
-        self.ended
-            .as_ref()
-            .map(|ended| yagna_api::time::between(self.started, ended.at))
+        self.ended.as_ref().map(|ended| yagna_api::time::between(self.started, ended.at))
     }
 
     /// Puts the providers in their order.
     pub(crate) fn sort_providers(&mut self) {
         self.providers.sort_by(|a, b| {
-            b.tasks_done
-                .cmp(&a.tasks_done)
-                .then_with(|| a.name.cmp(&b.name))
-                .then_with(|| a.id.cmp(&b.id))
+            b.tasks_done.cmp(&a.tasks_done).then_with(|| a.name.cmp(&b.name)).then_with(|| a.id.cmp(&b.id))
         });
     }
 }

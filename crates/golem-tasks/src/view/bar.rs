@@ -14,9 +14,9 @@ use super::{Facts, SummaryFold, View, text};
 use crate::store::RunSummary;
 
 /// With the number of tasks known.
-const BOUNDED: &str = "{spinner} {prefix} [{elapsed}] [{bar:30}] {pos}/{len}{msg}";
+const BOUNDED: &str = "{spinner} {elapsed} [{bar:20}] {pos}/{len}{msg}";
 /// Tasks without a known end.
-const ENDLESS: &str = "{spinner} {prefix} [{elapsed}] {pos} tasks{msg}";
+const ENDLESS: &str = "{spinner} {elapsed} {pos} tasks{msg}";
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(120);
 /// Failures shown one by one; more would hide the results.
@@ -37,11 +37,12 @@ pub struct Bar {
 impl Bar {
     /// Of a run that begins.
     pub fn new(facts: Facts, out: Output, terminal: &Terminal) -> Self {
+        Output::stderr().write(&format!("run {}, kept in {}\n", facts.run_id, facts.place));
         let bar = match facts.total {
             Some(total) => ProgressBar::new(total).with_style(style(BOUNDED)),
             None => ProgressBar::no_length().with_style(style(ENDLESS)),
         };
-        let bar = terminal.bars().add(bar.with_prefix(facts.run_id.clone()));
+        let bar = terminal.bars().add(bar);
         let note = ProgressBar::no_length().with_style(style("  {wide_msg}"));
         let note = terminal.bars().add(note.with_message("looking for providers"));
         bar.enable_steady_tick(TURN);
@@ -54,6 +55,11 @@ impl Bar {
             note,
             failures: 0,
         }
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+        self.note.finish_and_clear();
     }
 
     /// What deserves a line of its own above the bar.
@@ -84,11 +90,10 @@ impl Bar {
         if counts.tasks.failed > 0 {
             message = format!(", {} failed", counts.tasks.failed);
         }
-        let deals = u64::try_from(self.fold.deals()).unwrap_or(u64::MAX);
         message = format!(
             "{message}, {} running on {}, {} GLM",
             counts.tasks.running,
-            text::plural(deals, "provider"),
+            text::plural(self.fold.deals(), "provider"),
             text::one_amount(counts.cost)
         );
         self.bar.set_message(message);
@@ -126,25 +131,25 @@ impl View for Bar {
         self.repaint();
     }
 
-    fn finish(&mut self) -> RunSummary {
-        self.bar.finish_and_clear();
-        self.note.finish_and_clear();
-        let summary = self.fold.summary();
-        Output::stderr().write(&write_summary(&summary, self.facts.total, &self.facts.place));
-        summary
+    fn finish(&mut self, summary: &RunSummary) {
+        self.clear();
+        Output::stderr().write(&write_summary(summary, self.facts.total, &self.facts.place));
+    }
+}
+
+impl Drop for Bar {
+    /// Whatever is written next, an error perhaps, begins on a clean line.
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
 impl fmt::Debug for Bar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bar")
-            .field("facts", &self.facts)
-            .finish_non_exhaustive()
+        f.debug_struct("Bar").field("facts", &self.facts).finish_non_exhaustive()
     }
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .expect("the templates above are well-formed")
-        .progress_chars("=> ")
+    ProgressStyle::with_template(template).expect("the templates above are well-formed").progress_chars("=> ")
 }

@@ -26,12 +26,7 @@ pub struct Json {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Line<'a> {
-    Run {
-        version: u32,
-        run: &'a str,
-        started: Timestamp,
-        tasks: Option<u64>,
-    },
+    Run { version: u32, run: &'a str, started: Timestamp, tasks: Option<u64> },
     Result(TaskResult<'a>),
     Summary(Summary<'a>),
 }
@@ -125,35 +120,21 @@ struct BillLine<'a> {
 impl Json {
     /// Of a run that begins.
     pub fn new(facts: Facts, mut out: Output, err: Output) -> Self {
-        let run = Line::Run {
-            version: VERSION,
-            run: &facts.run_id,
-            started: facts.started,
-            tasks: facts.total,
-        };
-        out.write(&line(&run));
-        Self {
-            lines: Lines::new(facts, err),
-            out,
-        }
+        let (run, tasks) = (facts.run_id.clone(), facts.total);
+        let lines = Lines::new(facts, err);
+        let started = lines.fold.counts().started;
+        out.write(&line(&Line::Run { version: VERSION, run: &run, started, tasks }));
+        Self { lines, out }
     }
 
     fn provider(&self, rental: Option<RentalId>) -> Option<Provider<'_>> {
         let provider = self.lines.fold.provider(rental?)?;
-        Some(Provider {
-            id: &provider.id,
-            name: &provider.name,
-        })
+        Some(Provider { id: &provider.id, name: &provider.name })
     }
 
     fn result<'a>(&'a self, event: &'a Event) -> Option<TaskResult<'a>> {
         match &event.kind {
-            EventKind::TaskDone {
-                attempt,
-                rental,
-                output,
-                took,
-            } => Some(TaskResult {
+            EventKind::TaskDone { attempt, rental, output, took } => Some(TaskResult {
                 task: attempt.task.0,
                 status: "done",
                 attempt: attempt.number,
@@ -164,26 +145,19 @@ impl Json {
                 stderr: &output.stderr,
                 failure: None,
             }),
-            EventKind::TaskFailed {
-                attempt,
-                rental,
-                failure:
-                    AttemptFailure {
-                        kind,
-                        message,
-                        stderr,
-                    },
-            } => Some(TaskResult {
-                task: attempt.task.0,
-                status: "failed",
-                attempt: attempt.number,
-                provider: self.provider(*rental),
-                took_seconds: None,
-                result: None,
-                stdout: None,
-                stderr,
-                failure: Some(Failure { kind: *kind, message }),
-            }),
+            EventKind::TaskFailed { attempt, rental, failure: AttemptFailure { kind, message, stderr } } => {
+                Some(TaskResult {
+                    task: attempt.task.0,
+                    status: "failed",
+                    attempt: attempt.number,
+                    provider: self.provider(*rental),
+                    took_seconds: None,
+                    result: None,
+                    stdout: None,
+                    stderr,
+                    failure: Some(Failure { kind: *kind, message }),
+                })
+            }
             _ => None,
         }
     }
@@ -205,10 +179,9 @@ impl View for Json {
         self.lines.tick(now);
     }
 
-    fn finish(&mut self) -> RunSummary {
-        let summary = self.lines.finish();
-        self.out.write(&line(&Line::Summary(Summary::of(&summary))));
-        summary
+    fn finish(&mut self, summary: &RunSummary) {
+        self.lines.finish(summary);
+        self.out.write(&line(&Line::Summary(Summary::of(summary))));
     }
 }
 
@@ -225,7 +198,7 @@ impl<'a> Summary<'a> {
             tasks: Tasks {
                 done: summary.tasks.done,
                 failed: summary.tasks.failed,
-                unfinished: ended.map_or(summary.tasks.unfinished(), |ended| ended.end.unfinished),
+                unfinished: ended.map_or_else(|| summary.tasks.unfinished(), |ended| ended.end.unfinished),
             },
             providers: summary
                 .providers
@@ -268,11 +241,7 @@ impl<'a> FailureLine<'a> {
 
 impl<'a> BillLine<'a> {
     fn of(bill: &'a RefusedBill) -> Self {
-        Self {
-            provider: bill.provider.as_deref(),
-            amount: bill.amount,
-            reason: &bill.reason,
-        }
+        Self { provider: bill.provider.as_deref(), amount: bill.amount, reason: &bill.reason }
     }
 }
 

@@ -12,26 +12,17 @@ pub struct Output {
 impl Output {
     /// Standard output: results.
     pub fn stdout() -> Self {
-        Self {
-            to: Some(Box::new(io::stdout())),
-            terminal: io::stdout().is_terminal(),
-        }
+        Self { to: Some(Box::new(io::stdout())), terminal: io::stdout().is_terminal() }
     }
 
     /// Standard error: everything else.
     pub fn stderr() -> Self {
-        Self {
-            to: Some(Box::new(io::stderr())),
-            terminal: io::stderr().is_terminal(),
-        }
+        Self { to: Some(Box::new(io::stderr())), terminal: io::stderr().is_terminal() }
     }
 
     /// Any other place; it counts as no terminal.
     pub fn new(to: impl Write + Send + 'static) -> Self {
-        Self {
-            to: Some(Box::new(to)),
-            terminal: false,
-        }
+        Self { to: Some(Box::new(to)), terminal: false }
     }
 
     /// Does a person read this as it is written?
@@ -59,10 +50,7 @@ impl Output {
 
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Output")
-            .field("open", &self.to.is_some())
-            .field("terminal", &self.terminal)
-            .finish()
+        f.debug_struct("Output").field("open", &self.to.is_some()).field("terminal", &self.terminal).finish()
     }
 }
 

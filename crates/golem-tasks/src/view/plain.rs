@@ -47,10 +47,7 @@ pub(super) struct Lines {
 impl Plain {
     /// Of a run that begins.
     pub fn new(facts: Facts, out: Output, err: Output) -> Self {
-        Self {
-            lines: Lines::new(facts, err),
-            out,
-        }
+        Self { lines: Lines::new(facts, err), out }
     }
 }
 
@@ -64,8 +61,8 @@ impl View for Plain {
         self.lines.tick(now);
     }
 
-    fn finish(&mut self) -> RunSummary {
-        self.lines.finish()
+    fn finish(&mut self, summary: &RunSummary) {
+        self.lines.finish(summary);
     }
 }
 
@@ -117,11 +114,9 @@ impl Lines {
         }
     }
 
-    pub(super) fn finish(&mut self) -> RunSummary {
-        let summary = self.fold.summary();
-        self.err
-            .write(&write_summary(&summary, self.facts.total, &self.facts.place));
-        summary
+    pub(super) fn finish(&mut self, summary: &RunSummary) {
+        let text = write_summary(summary, self.facts.total, &self.facts.place);
+        self.err.write(&text);
     }
 
     /// Writes how far the tasks are, if that changed or must be said anyway.
@@ -135,10 +130,7 @@ impl Lines {
         let counts = self.fold.counts();
         let mut line = text::progress(counts.tasks, self.facts.total);
         if self.fold.deals() > 0 {
-            line = format!(
-                "{line}, {} rented",
-                text::plural(u64::try_from(self.fold.deals()).unwrap_or(u64::MAX), "provider")
-            );
+            line = format!("{line}, {} rented", text::plural(self.fold.deals(), "provider"));
         }
         if !counts.cost.is_zero() {
             line = format!("{line}, {} GLM accepted", text::one_amount(counts.cost));

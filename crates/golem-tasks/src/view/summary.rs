@@ -23,6 +23,8 @@ pub struct SummaryFold {
     open: HashMap<TaskId, OpenTask>,
     rentals: HashMap<RentalId, Rental>,
     providers: HashMap<NodeId, ProviderSummary>,
+    /// Deals that were approved and haven't ended.
+    deals: u64,
     /// Bills refused, with the two things they are sorted by.
     refused: Vec<(i64, String, RefusedBill)>,
 }
@@ -54,6 +56,7 @@ impl SummaryFold {
             open: HashMap::new(),
             rentals: HashMap::new(),
             providers: HashMap::new(),
+            deals: 0,
             refused: Vec::new(),
         }
     }
@@ -86,27 +89,21 @@ impl SummaryFold {
             EventKind::AttemptCancelled { attempt, .. } => {
                 self.ended(*attempt, event.at, None);
             }
-            EventKind::TaskFailed {
-                attempt,
-                rental,
-                failure,
-            } => self.task_failed(*attempt, *rental, failure, event.at),
+            EventKind::TaskFailed { attempt, rental, failure } => {
+                self.task_failed(*attempt, *rental, failure, event.at);
+            }
             EventKind::OfferRefused { reason, .. } => count(&mut self.counts.offers_refused, reason),
             EventKind::RefusedByProvider { reason, .. } => {
                 let reason = reason.as_ref().map_or("", |reason| reason.message.as_str());
                 count(&mut self.counts.refused_by_providers, reason);
             }
             EventKind::AgreementFailed { reason, .. } => count(&mut self.counts.deals_failed, reason),
-            EventKind::ActivityEnded {
-                failure: Some(failure),
-                ..
-            } => count(&mut self.counts.deals_failed, failure),
+            EventKind::ActivityEnded { failure: Some(failure), .. } => {
+                count(&mut self.counts.deals_failed, failure);
+            }
             EventKind::Waiting { explanation } => self.counts.waiting = Some(explanation.clone()),
             EventKind::RunEnded { end } => {
-                self.counts.ended = Some(ExplainedEnd {
-                    at: whole_micros(event.at),
-                    end: end.clone(),
-                });
+                self.counts.ended = Some(ExplainedEnd { at: whole_micros(event.at), end: end.clone() });
             }
             _ => self.deal(event),
         }
@@ -115,12 +112,8 @@ impl SummaryFold {
     /// What the run came to so far.
     pub fn summary(&self) -> RunSummary {
         let mut summary = self.counts.clone();
-        summary.providers = self
-            .providers
-            .values()
-            .filter(|provider| provider.took_part())
-            .cloned()
-            .collect();
+        summary.providers =
+            self.providers.values().filter(|provider| provider.took_part()).cloned().collect();
         summary.unsettled = summary.providers.iter().map(|provider| provider.unsettled).sum();
         summary.refused_bills = self.refused.iter().map(|(.., bill)| bill.clone()).collect();
         summary.sort_providers();
@@ -143,34 +136,24 @@ impl SummaryFold {
     }
 
     /// How many deals are under way: approved, and not yet ended.
-    pub(super) fn deals(&self) -> usize {
-        self.rentals
-            .values()
-            .filter(|rental| rental.approved && !rental.ended)
-            .count()
+    pub(super) fn deals(&self) -> u64 {
+        self.deals
     }
 
     fn started(&mut self, attempt: Attempt, rental: RentalId, at: Timestamp) {
-        let Some(open) = self
-            .open
-            .get_mut(&attempt.task)
-            .filter(|open| open.attempt < attempt.number)
-        else {
+        let Some(open) = self.open.get_mut(&attempt.task).filter(|open| open.attempt < attempt.number) else {
             return;
         };
         open.attempt = attempt.number;
         let lost = open.running.replace((rental, at));
-        match lost {
+        if let Some((rental, since)) = lost {
             // The store counts the time of a lost try too.
-            Some((rental, since)) => {
-                if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
-                    provider.busy += micros_between(since, at);
-                }
+            if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
+                provider.busy += micros_between(since, at);
             }
-            None => {
-                self.counts.tasks.waiting -= 1;
-                self.counts.tasks.running += 1;
-            }
+        } else {
+            self.counts.tasks.waiting -= 1;
+            self.counts.tasks.running += 1;
         }
     }
 
@@ -181,10 +164,7 @@ impl SummaryFold {
         at: Timestamp,
         took: Option<Duration>,
     ) -> Option<&mut ProviderSummary> {
-        let open = self
-            .open
-            .get_mut(&attempt.task)
-            .filter(|open| open.attempt == attempt.number)?;
+        let open = self.open.get_mut(&attempt.task).filter(|open| open.attempt == attempt.number)?;
         let (rental, since) = open.running.take()?;
         self.counts.tasks.running -= 1;
         self.counts.tasks.waiting += 1;
@@ -203,11 +183,7 @@ impl SummaryFold {
         failure: &AttemptFailure,
         at: Timestamp,
     ) {
-        if self
-            .open
-            .get(&attempt.task)
-            .is_none_or(|open| open.attempt > attempt.number)
-        {
+        if self.open.get(&attempt.task).is_none_or(|open| open.attempt > attempt.number) {
             return;
         }
         if rental.is_some()
@@ -216,8 +192,12 @@ impl SummaryFold {
             provider.failed_attempts += 1;
         }
         let open = self.open.remove(&attempt.task).unwrap_or_default();
-        if open.running.is_some() {
+        if let Some((rental, since)) = open.running {
+            // A try that ran on when its task was given up is lost.
             self.counts.tasks.running -= 1;
+            if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
+                provider.busy += micros_between(since, at);
+            }
         } else {
             self.counts.tasks.waiting -= 1;
         }
@@ -245,13 +225,7 @@ impl SummaryFold {
     /// What concerns agreements and bills.
     fn deal(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::AgreementIntended {
-                rental,
-                provider,
-                per_hour,
-                start,
-                ..
-            } => {
+            EventKind::AgreementIntended { rental, provider, per_hour, start, .. } => {
                 let Provider { id, name } = provider.clone();
                 let known = self
                     .providers
@@ -270,36 +244,36 @@ impl SummaryFold {
                     },
                 );
             }
-            EventKind::AgreementApproved { rental, .. } => self.with_rental(*rental, |rental, provider| {
-                if !rental.approved {
+            EventKind::AgreementApproved { rental, .. } => {
+                if let Some((rental, provider)) = self.rental(*rental)
+                    && !rental.approved
+                {
                     rental.approved = true;
                     provider.agreements += 1;
                     provider.unsettled += u64::from(!rental.settled);
+                    self.deals += 1;
                 }
-            }),
+            }
             EventKind::AgreementEnded { rental, .. } => {
-                self.with_rental(*rental, |rental, _| rental.ended = true);
+                if let Some((rental, _)) = self.rental(*rental)
+                    && rental.approved
+                    && !rental.ended
+                {
+                    rental.ended = true;
+                    self.deals -= 1;
+                }
             }
-            EventKind::BillAccepted {
-                rental, bill, total, ..
-            } => {
-                let mut cost = self.counts.cost;
-                self.with_rental(*rental, |rental, provider| {
-                    provider.cost = replaced(provider.cost, rental.cost, *total);
-                    cost = replaced(cost, rental.cost, *total);
-                    rental.cost = *total;
+            EventKind::BillAccepted { rental, bill, total, .. } => {
+                if let Some((rental, provider)) = self.rental(*rental) {
+                    let before = std::mem::replace(&mut rental.cost, *total);
+                    provider.cost = replaced(provider.cost, before, *total);
                     settle(rental, provider, bill);
-                });
-                self.counts.cost = cost;
+                    self.counts.cost = replaced(self.counts.cost, before, *total);
+                }
             }
-            EventKind::BillRefused {
-                rental,
-                bill,
-                amount,
-                reason,
-            } => {
-                if let Some(rental) = rental {
-                    self.with_rental(*rental, |rental, provider| settle(rental, provider, bill));
+            EventKind::BillRefused { rental, bill, amount, reason } => {
+                if let Some((rental, provider)) = rental.and_then(|rental| self.rental(rental)) {
+                    settle(rental, provider, bill);
                 }
                 self.bill_refused(event.at, bill, *rental, *amount, reason);
             }
@@ -317,29 +291,20 @@ impl SummaryFold {
     ) {
         self.counts.bills_refused += 1;
         let key = (at.as_microsecond(), bill_id(bill).to_owned());
-        let place = self
-            .refused
-            .partition_point(|(at, id, _)| (*at, id) < (key.0, &key.1));
+        let place = self.refused.partition_point(|(at, id, _)| (*at, id) < (key.0, &key.1));
         if place < LISTED {
-            let provider = rental
-                .and_then(|rental| self.provider(rental))
-                .map(|provider| provider.name.clone());
-            let bill = RefusedBill {
-                provider,
-                amount,
-                reason: reason.to_owned(),
-            };
+            let provider =
+                rental.and_then(|rental| self.provider(rental)).map(|provider| provider.name.clone());
+            let bill = RefusedBill { provider, amount, reason: reason.to_owned() };
             self.refused.insert(place, (key.0, key.1, bill));
             self.refused.truncate(LISTED);
         }
     }
 
-    fn with_rental(&mut self, rental: RentalId, change: impl FnOnce(&mut Rental, &mut ProviderSummary)) {
-        if let Some(rental) = self.rentals.get_mut(&rental)
-            && let Some(provider) = self.providers.get_mut(&rental.provider)
-        {
-            change(rental, provider);
-        }
+    fn rental(&mut self, rental: RentalId) -> Option<(&mut Rental, &mut ProviderSummary)> {
+        let rental = self.rentals.get_mut(&rental)?;
+        let provider = self.providers.get_mut(&rental.provider)?;
+        Some((rental, provider))
     }
 }
 

@@ -20,15 +20,8 @@ impl Terminal {
     /// The process's standard error.
     pub fn stderr() -> Self {
         let attended = io::stderr().is_terminal();
-        let target = if attended {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        Self {
-            bars: MultiProgress::with_draw_target(target),
-            attended,
-        }
+        let target = if attended { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { bars: MultiProgress::with_draw_target(target), attended }
     }
 
     /// Does a person look at it?

@@ -12,18 +12,20 @@ use crate::store::TaskCounts;
 
 /// What happened in one line for people; none for what is only counted.
 pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
-    let name = |rental: &RentalId| {
-        fold.provider(*rental)
-            .map_or("a provider", |provider| provider.name.as_str())
-    };
+    let name =
+        |rental: &RentalId| fold.provider(*rental).map_or("a provider", |provider| provider.name.as_str());
     let text = match &event.kind {
-        EventKind::AllocationCreated { amount, .. } => format!("{amount} GLM set aside for the run"),
+        EventKind::AllocationCreated { amount, .. } => {
+            format!("{} GLM set aside for the run", one_amount(*amount))
+        }
         EventKind::DemandPublished { .. } => "demand published, looking for providers".to_owned(),
         EventKind::Trouble { doing, problem } => format!("couldn't {doing}, trying again: {problem}"),
         EventKind::AgreementApproved { rental, .. } => match fold.prices(*rental) {
             Some((per_hour, start)) => format!(
-                "agreement with {} approved ({per_hour} GLM an hour, {start} GLM for the start)",
-                name(rental)
+                "agreement with {} approved ({} GLM an hour, {} GLM for the start)",
+                name(rental),
+                one_amount(per_hour),
+                one_amount(start)
             ),
             None => format!("agreement with {} approved", name(rental)),
         },
@@ -31,68 +33,41 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
             format!("no agreement with {}: {reason}", name(rental))
         }
         EventKind::ActivityReady { rental } => format!("{} is ready to work", name(rental)),
-        EventKind::ActivityEnded {
-            rental,
-            failure: Some(failure),
-            ..
-        } => format!("the activity on {} failed: {failure}", name(rental)),
-        EventKind::AgreementEnded {
-            rental, by, reason, ..
-        } => {
+        EventKind::ActivityEnded { rental, failure: Some(failure), .. } => {
+            format!("the activity on {} failed: {failure}", name(rental))
+        }
+        EventKind::AgreementEnded { rental, by, reason, .. } => {
             let by = match by {
                 Terminator::Requestor => "us",
                 Terminator::Provider => "the provider",
             };
-            format!(
-                "agreement with {} ended by {by}: {}",
-                name(rental),
-                reason.message
-            )
+            format!("agreement with {} ended by {by}: {}", name(rental), reason.message)
         }
-        EventKind::AttemptFailed {
-            attempt,
-            rental,
-            failure,
-        } => format!(
+        EventKind::AttemptFailed { attempt, rental, failure } => format!(
             "task {}, try {}, failed on {}, it will be tried again: {}",
             attempt.task.0,
             attempt.number,
             name(rental),
             failure.message
         ),
-        EventKind::TaskFailed { attempt, failure, .. } => format!(
-            "task {} failed for good at try {}: {}",
-            attempt.task.0, attempt.number, failure.message
-        ),
-        EventKind::BillAccepted {
-            rental,
-            bill: Bill::Invoice(_),
-            amount,
-            ..
-        } => format!("invoice of {} accepted: {amount} GLM", name(rental)),
-        EventKind::BillRefused {
-            rental,
-            bill,
-            amount,
-            reason,
-        } => {
+        EventKind::TaskFailed { attempt, failure, .. } => {
+            format!("task {} failed for good at try {}: {}", attempt.task.0, attempt.number, failure.message)
+        }
+        EventKind::BillAccepted { rental, bill: Bill::Invoice(_), amount, .. } => {
+            format!("invoice of {} accepted: {} GLM", name(rental), one_amount(*amount))
+        }
+        EventKind::BillRefused { rental, bill, amount, reason } => {
             let kind = match bill {
                 Bill::DebitNote(_) => "debit note",
                 Bill::Invoice(_) => "invoice",
             };
-            let of = rental
-                .as_ref()
-                .map_or("somebody else's deal", |rental| name(rental));
-            format!("{kind} of {of} over {amount} GLM refused: {reason}")
+            let of = rental.as_ref().map_or("a stranger", |rental| name(rental));
+            format!("{kind} of {of} over {} GLM refused: {reason}", one_amount(*amount))
         }
         EventKind::BillMissing { rental, .. } => {
             format!("the final bill of {} hasn't come in time", name(rental))
         }
-        EventKind::ProviderSetBack {
-            provider,
-            until,
-            reason,
-        } => {
+        EventKind::ProviderSetBack { provider, until, reason } => {
             let rest = yagna_api::time::between(event.at, *until);
             format!("{} is left alone for {}: {reason}", provider.name, duration(rest))
         }
@@ -129,11 +104,7 @@ pub(super) fn progress(tasks: TaskCounts, total: Option<u64>) -> String {
 
 /// `1 task`, `2 tasks`.
 pub(super) fn plural(n: u64, what: &str) -> String {
-    if n == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{n} {what}s")
-    }
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// A duration at the precision people care for.
@@ -151,12 +122,7 @@ pub(super) fn duration(time: Duration) -> String {
 
 /// How many decimal places these amounts need so that each shows its first three digits.
 pub(super) fn money_places(amounts: impl IntoIterator<Item = Glm>) -> u32 {
-    amounts
-        .into_iter()
-        .map(places_of)
-        .max()
-        .unwrap_or(4)
-        .clamp(4, Glm::PLACES)
+    amounts.into_iter().map(places_of).max().unwrap_or(4).clamp(4, Glm::PLACES)
 }
 
 /// An amount with exactly so many decimal places, rounded.
@@ -179,15 +145,7 @@ pub(super) fn since(start: Timestamp, at: Timestamp) -> String {
 
 /// Text from strangers without what could steer a terminal; line breaks and tabs stay.
 pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
 /// Decimal places up to the third digit that isn't a leading zero.

@@ -54,13 +54,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
                 .bind(run_no)
                 .bind(demand.as_str())
         }
-        EventKind::AgreementIntended {
-            rental,
-            provider,
-            proposal,
-            per_hour,
-            start,
-        } => sqlx::query(
+        EventKind::AgreementIntended { rental, provider, proposal, per_hour, start } => sqlx::query(
             "INSERT INTO rental (run_no, rental_no, provider_id, provider_name, proposal_id, per_hour, \
              start_price, status, intended_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'intended', ?)",
         )
@@ -91,9 +85,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
             run_no,
             *rental,
         )?,
-        EventKind::AgreementEnded {
-            rental, by, reason, ..
-        } => {
+        EventKind::AgreementEnded { rental, by, reason, .. } => {
             let by = match by {
                 Terminator::Requestor => "requestor",
                 Terminator::Provider => "provider",
@@ -131,11 +123,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
             run_no,
             *rental,
         )?,
-        EventKind::ActivityEnded {
-            rental,
-            usage,
-            failure,
-        } => {
+        EventKind::ActivityEnded { rental, usage, failure } => {
             let usage = usage.as_ref().map(json).transpose()?;
             rental_statement(
                 "UPDATE activity SET status = 'ended', usage = ?1, failure = ?2, ended_at = ?3 \
@@ -183,11 +171,7 @@ async fn write_allocation(
                 .execute(connection)
                 .await?;
         }
-        EventKind::AllocationCreated {
-            allocation,
-            amount,
-            expires,
-        } => {
+        EventKind::AllocationCreated { allocation, amount, expires } => {
             let intended = sqlx::query(
                 "UPDATE allocation SET status = 'created', allocation_id = ?1, amount = ?2, created_at = ?3, \
                  expires_at = ?4 WHERE run_no = ?5 AND allocation_no = (SELECT max(allocation_no) FROM allocation \
@@ -244,15 +228,12 @@ async fn write_bill(
     let (rental, bill, amount, status, reason) = match &event.kind {
         EventKind::BillReceived { rental, bill, amount } => (*rental, bill, amount, "received", None),
         EventKind::BillAccepting { rental, bill, amount } => (Some(*rental), bill, amount, "accepting", None),
-        EventKind::BillAccepted {
-            rental, bill, amount, ..
-        } => (Some(*rental), bill, amount, "accepted", None),
-        EventKind::BillRefused {
-            rental,
-            bill,
-            amount,
-            reason,
-        } => (*rental, bill, amount, "refused", Some(reason.as_str())),
+        EventKind::BillAccepted { rental, bill, amount, .. } => {
+            (Some(*rental), bill, amount, "accepted", None)
+        }
+        EventKind::BillRefused { rental, bill, amount, reason } => {
+            (*rental, bill, amount, "refused", Some(reason.as_str()))
+        }
         EventKind::BillMissing { rental, .. } => {
             let missing = "UPDATE rental SET bill_missing_at = ? WHERE run_no = ? AND rental_no = ?";
             rental_statement(missing, |statement| statement.bind(at), run_no, *rental)?

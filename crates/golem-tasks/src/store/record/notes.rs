@@ -32,12 +32,7 @@ impl<'e> Note<'e> {
             EventKind::Stopping { .. } => ("stopping", None, ""),
             _ => return None,
         };
-        Some(Self {
-            event,
-            kind,
-            provider,
-            text,
-        })
+        Some(Self { event, kind, provider, text })
     }
 }
 

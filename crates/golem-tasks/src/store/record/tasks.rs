@@ -29,15 +29,9 @@ enum ChangeKind<'e> {
 
 #[derive(Clone, Copy)]
 enum Outcome<'e> {
-    Done {
-        output: &'e TaskOutput,
-        took_us: i64,
-    },
+    Done { output: &'e TaskOutput, took_us: i64 },
     FailedOnce(&'e AttemptFailure),
-    FailedForGood {
-        failure: &'e AttemptFailure,
-        began: bool,
-    },
+    FailedForGood { failure: &'e AttemptFailure, began: bool },
     Cancelled,
 }
 
@@ -66,41 +60,24 @@ impl<'e> Change<'e> {
             EventKind::TaskStarted { attempt, rental } => {
                 (attempt.task, ChangeKind::Started(*attempt, *rental))
             }
-            EventKind::TaskDone {
-                attempt,
-                output,
-                took,
-                ..
-            } => {
+            EventKind::TaskDone { attempt, output, took, .. } => {
                 let took_us = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
-                (
-                    attempt.task,
-                    ChangeKind::Ended(*attempt, Outcome::Done { output, took_us }),
-                )
+                (attempt.task, ChangeKind::Ended(*attempt, Outcome::Done { output, took_us }))
             }
-            EventKind::AttemptFailed { attempt, failure, .. } => (
-                attempt.task,
-                ChangeKind::Ended(*attempt, Outcome::FailedOnce(failure)),
-            ),
+            EventKind::AttemptFailed { attempt, failure, .. } => {
+                (attempt.task, ChangeKind::Ended(*attempt, Outcome::FailedOnce(failure)))
+            }
             EventKind::AttemptCancelled { attempt, .. } => {
                 (attempt.task, ChangeKind::Ended(*attempt, Outcome::Cancelled))
             }
-            EventKind::TaskFailed {
-                attempt,
-                rental,
-                failure,
-            } => {
+            EventKind::TaskFailed { attempt, rental, failure } => {
                 let began = rental.is_some();
                 let outcome = Outcome::FailedForGood { failure, began };
                 (attempt.task, ChangeKind::Ended(*attempt, outcome))
             }
             _ => return None,
         };
-        Some(Self {
-            task,
-            at: micros(event.at),
-            kind,
-        })
+        Some(Self { task, at: micros(event.at), kind })
     }
 
     fn phase(&self) -> Phase {
@@ -115,12 +92,10 @@ impl<'e> Change<'e> {
 impl<'e> Pending<'e> {
     /// May this change be written together with the pending ones?
     pub(super) fn takes(&self, change: &Change<'e>) -> bool {
-        self.newest
-            .get(&change.task)
-            .is_none_or(|newest| *newest < change.phase())
+        self.newest.get(&change.task).is_none_or(|newest| *newest < change.phase())
     }
 
-    pub(super) fn add(&mut self, change: Change<'e>) {
+    pub(super) fn add(&mut self, change: &Change<'e>) {
         self.newest.insert(change.task, change.phase());
         match change.kind {
             ChangeKind::Added(data) => self.added.push((change.task, change.at, data)),
@@ -180,20 +155,11 @@ async fn write_started(
     let rows = started
         .iter()
         .map(|(attempt, at, rental)| {
-            Ok((
-                count(attempt.task.0)?,
-                i64::from(attempt.number),
-                *at,
-                count(rental.0)?,
-            ))
+            Ok((count(attempt.task.0)?, i64::from(attempt.number), *at, count(rental.0)?))
         })
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
     // An earlier try of which nothing was heard is lost from now on.
-    let again: Vec<_> = rows
-        .iter()
-        .filter(|(_, number, ..)| *number > 1)
-        .copied()
-        .collect();
+    let again: Vec<_> = rows.iter().filter(|(_, number, ..)| *number > 1).copied().collect();
     bulk(
         connection,
         "UPDATE attempt SET outcome = 'lost', ended_at = v.column4, took_us = v.column4 - attempt.started_at \
@@ -344,6 +310,22 @@ async fn write_ended(
         },
         ") AS v WHERE task.run_no = v.column1 AND task.task_no = v.column2 AND task.attempt <= v.column3 \
          AND task.status IN ('waiting', 'running')",
+    )
+    .await?;
+    // Tries that still ran when their task was given up have no outcome any more.
+    bulk(
+        connection,
+        "UPDATE attempt SET outcome = 'lost', ended_at = v.column4, took_us = v.column4 - attempt.started_at \
+         FROM (",
+        &failed,
+        |(task, number, at, _), columns| {
+            columns.push_bind(run_no);
+            columns.push_bind(*task);
+            columns.push_bind(*number);
+            columns.push_bind(*at);
+        },
+        ") AS v WHERE attempt.run_no = v.column1 AND attempt.task_no = v.column2 AND attempt.number <= v.column3 \
+         AND attempt.outcome IS NULL",
     )
     .await?;
     Ok(())

@@ -28,12 +28,15 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, total: Option<u64>, p
 }
 
 fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
-    let tasks = TaskCounts {
-        running: 0,
-        waiting: summary.tasks.unfinished(),
-        ..summary.tasks
-    };
-    let _ = write!(text, "{}", progress(tasks, total));
+    // What still ran when it was given up is as unfinished as what never began.
+    let tasks = TaskCounts { running: 0, waiting: summary.tasks.unfinished(), ..summary.tasks };
+    text.push_str(&progress(tasks, total));
+    if tasks.waiting > 0 {
+        let _ = write!(text, ", {} unfinished", tasks.waiting);
+    }
+    if tasks.failed > 0 || tasks.waiting > 0 {
+        text.push(',');
+    }
     if let Some(time) = summary.wall_time() {
         let _ = write!(text, " in {}", duration(time));
     }
@@ -51,13 +54,7 @@ fn providers(text: &mut String, summary: &RunSummary) {
     if summary.providers.is_empty() {
         return;
     }
-    let places = money_places(
-        summary
-            .providers
-            .iter()
-            .map(|provider| provider.cost)
-            .chain([summary.cost]),
-    );
+    let places = money_places(summary.providers.iter().map(|provider| provider.cost).chain([summary.cost]));
     let mut rows = vec![["provider", "tasks", "failed tries", "time", "GLM", ""].map(str::to_owned)];
     for provider in &summary.providers {
         let note = match provider.unsettled {
@@ -75,18 +72,8 @@ fn providers(text: &mut String, summary: &RunSummary) {
     }
     rows.push([
         "total".to_owned(),
-        summary
-            .providers
-            .iter()
-            .map(|provider| provider.tasks_done)
-            .sum::<u64>()
-            .to_string(),
-        summary
-            .providers
-            .iter()
-            .map(|provider| provider.failed_attempts)
-            .sum::<u64>()
-            .to_string(),
+        summary.providers.iter().map(|provider| provider.tasks_done).sum::<u64>().to_string(),
+        summary.providers.iter().map(|provider| provider.failed_attempts).sum::<u64>().to_string(),
         duration(summary.providers.iter().map(|provider| provider.busy).sum()),
         money(summary.cost, places),
         String::new(),
@@ -153,11 +140,7 @@ fn obstacles(text: &mut String, summary: &RunSummary) {
     }
     reasons(text, "Offers refused by us:", &summary.offers_refused);
     reasons(text, "Refused by providers:", &summary.refused_by_providers);
-    reasons(
-        text,
-        "Agreements and activities that failed:",
-        &summary.deals_failed,
-    );
+    reasons(text, "Agreements and activities that failed:", &summary.deals_failed);
 }
 
 fn reasons(text: &mut String, title: &str, reasons: &BTreeMap<String, u64>) {
@@ -167,27 +150,14 @@ fn reasons(text: &mut String, title: &str, reasons: &BTreeMap<String, u64>) {
     let _ = writeln!(text, "\n{title}");
     let mut sorted: Vec<_> = reasons.iter().collect();
     sorted.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
-    let width = sorted
-        .iter()
-        .take(REASONS)
-        .map(|(_, n)| n.to_string().len())
-        .max()
-        .unwrap_or(1);
+    let width = sorted.iter().take(REASONS).map(|(_, n)| n.to_string().len()).max().unwrap_or(1);
     for (reason, n) in sorted.iter().take(REASONS) {
-        let reason = if reason.is_empty() {
-            "no reason given"
-        } else {
-            reason.as_str()
-        };
+        let reason = if reason.is_empty() { "no reason given" } else { reason.as_str() };
         let _ = writeln!(text, "  {n:>width$}× {}", clean(reason).replace('\n', " "));
     }
     let others = sorted.len().saturating_sub(REASONS);
     if others > 0 {
-        let _ = writeln!(
-            text,
-            "  … and {}",
-            plural(u64::try_from(others).unwrap_or(0), "other reason")
-        );
+        let _ = writeln!(text, "  … and {}", plural(u64::try_from(others).unwrap_or(0), "other reason"));
     }
 }
 

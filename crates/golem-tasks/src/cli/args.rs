@@ -1,0 +1,209 @@
+//! The flags as they are typed. What they mean together is decided in `options`.
+
+#![expect(clippy::doc_markdown, reason = "these comments are the text of --help")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
+use yagna_api::Glm;
+
+const EXAMPLES: &str = "\
+Examples:
+  golem-tasks run examples/hello_world/job.toml --devnet
+      A first run on an emulated network inside this program: no daemon, no key, no money.
+  golem-tasks check job.toml
+      Is the job file right, and what would it do?
+  golem-tasks run job.toml --budget 2 --workers 10 > results.tsv
+      On the Golem Network, through the yagna daemon on this machine.
+
+Results go to standard output, everything else to standard error.
+
+Exit codes:
+  0  all done                      5  the yagna daemon can't be used
+  1  some tasks failed             6  the database of runs can't be used
+  2  wrong command or job file     7  the run broke off
+  3  nothing could run            70  a bug in golem-tasks
+  4  the budget is reached       130  cancelled by Ctrl+C";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  golem-tasks run job.toml --devnet
+      Try a job without a daemon and without money.
+  golem-tasks run job.toml --budget 2 --workers 10 --max-price-per-hour 0.2
+      Flags override [limits] in the job file.
+  golem-tasks run job.toml --json | jq 'select(.type == \"result\")'
+      One JSON object a line.
+  YAGNA_PAYMENT_NETWORK=polygon YAGNA_SUBNET=public golem-tasks run job.toml
+      With real money.
+
+A run on the network needs a yagna daemon and a key of it:
+  yagna service run
+  export YAGNA_APPKEY=$(yagna app-key create golem-tasks)
+
+The first Ctrl+C takes on no more work and settles what was begun; the second one leaves at once.
+What is done is kept either way.";
+
+/// Run a pile of work on the Golem Network.
+#[derive(Debug, Parser)]
+#[command(name = "golem-tasks", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) logging: Logging,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the tasks of a job file.
+    Run(Box<RunFlags>),
+    /// Check a job file and show what it would do; nothing is bought.
+    Check(CheckFlags),
+}
+
+/// How much is told about what happens inside.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(super) struct Logging {
+    /// Log more to standard error: -v lifecycle, -vv decisions, -vvv requests.
+    ///
+    /// RUST_LOG, when it is set, says instead what is logged.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(super) verbose: u8,
+    /// Log decisions and above to this file too; it is appended to.
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    pub(super) log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(super) struct CheckFlags {
+    /// The job file.
+    #[arg(value_name = "JOB.toml", value_hint = ValueHint::FilePath)]
+    pub(super) job: PathBuf,
+}
+
+#[derive(Debug, Clone, Parser)]
+#[command(after_help = RUN_EXAMPLES)]
+pub(super) struct RunFlags {
+    /// The job file.
+    #[arg(value_name = "JOB.toml", value_hint = ValueHint::FilePath)]
+    pub(super) job: PathBuf,
+
+    /// Run on an emulated network inside this program.
+    #[arg(long, help_heading = "Where")]
+    pub(super) devnet: bool,
+    /// Providers on the emulated network [default: 3]
+    #[arg(long, value_name = "N", requires = "devnet", help_heading = "Where",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) devnet_providers: Option<u32>,
+    /// Make the emulated network behave the same again [default: random]
+    #[arg(long, value_name = "SEED", requires = "devnet", help_heading = "Where")]
+    pub(super) devnet_seed: Option<u64>,
+    /// The yagna daemon's address [env: YAGNA_API_URL] [default: http://127.0.0.1:7465]
+    #[arg(long, value_name = "URL", conflicts_with = "devnet", help_heading = "Where")]
+    pub(super) api_url: Option<String>,
+    /// A key of the daemon [env: YAGNA_APPKEY]
+    ///
+    /// Better put it into the environment: other users of this machine can see flags.
+    #[arg(long, value_name = "KEY", conflicts_with = "devnet", help_heading = "Where")]
+    pub(super) app_key: Option<String>,
+    /// The part of the market to buy on [env: YAGNA_SUBNET] [default: public]
+    #[arg(long, value_name = "NAME", help_heading = "Where")]
+    pub(super) subnet: Option<String>,
+    /// How to pay [env: YAGNA_PAYMENT_DRIVER] [default: erc20]
+    #[arg(long, value_name = "NAME", help_heading = "Where")]
+    pub(super) driver: Option<String>,
+    /// The chain to pay on [env: YAGNA_PAYMENT_NETWORK, PAYMENT_NETWORK] [default: hoodi]
+    ///
+    /// hoodi is a test network, where GLM costs nothing; polygon and mainnet are real money.
+    #[arg(long, value_name = "NAME", help_heading = "Where")]
+    pub(super) network: Option<String>,
+
+    /// Providers that work at the same time, at most.
+    #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) workers: Option<u32>,
+    /// What the whole run may cost.
+    #[arg(long, value_name = "GLM", value_parser = budget, help_heading = "Limits, instead of those in the job file")]
+    pub(super) budget: Option<Glm>,
+    /// How often a failed task is tried again.
+    #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file")]
+    pub(super) retries: Option<u32>,
+    /// The longest one try of one task may take, such as 90s or 1h30m.
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
+    pub(super) task_timeout: Option<Duration>,
+    /// What one result may cost on average.
+    #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
+    pub(super) max_price: Option<Glm>,
+    /// What an hour of one provider at full use may cost.
+    #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
+    pub(super) max_price_per_hour: Option<Glm>,
+    /// What a provider may charge for starting.
+    #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
+    pub(super) max_start_price: Option<Glm>,
+    /// How long the run may take.
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
+    pub(super) expiration: Option<Duration>,
+    /// How long to wait with nothing running before giving up.
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
+    pub(super) idle_timeout: Option<Duration>,
+    /// How long to wait for the last bills at the end [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = time_or_none, help_heading = "Limits, instead of those in the job file")]
+    pub(super) settle_timeout: Option<Duration>,
+
+    /// What to call the run; each id can be used once [default: a random one]
+    #[arg(long, value_name = "ID", value_parser = run_id, help_heading = "Keeping and showing")]
+    pub(super) run_id: Option<String>,
+    /// The database of runs, such as sqlite:runs.db [env: GOLEM_TASKS_DSN] [default: a file in your data folder]
+    #[arg(long, value_name = "DSN", help_heading = "Keeping and showing")]
+    pub(super) dsn: Option<String>,
+    /// Write one JSON object a line to standard output; docs/json-output.md explains them.
+    #[arg(long, conflicts_with = "quiet", help_heading = "Keeping and showing")]
+    pub(super) json: bool,
+    /// Show results only.
+    #[arg(short, long, help_heading = "Keeping and showing")]
+    pub(super) quiet: bool,
+}
+
+fn amount(text: &str) -> Result<Glm, String> {
+    let amount: Glm = text.parse().map_err(|error: yagna_api::money::GlmError| error.to_string())?;
+    if amount.is_negative() {
+        return Err("it can't be negative".to_owned());
+    }
+    Ok(amount)
+}
+
+fn budget(text: &str) -> Result<Glm, String> {
+    if let Some((whole, _)) = text.split_once('/') {
+        return Err(format!(
+            "budgets per hour or day aren't supported yet; `--budget {whole}` is for the whole run"
+        ));
+    }
+    let budget = amount(text)?;
+    if budget.is_zero() {
+        return Err("nothing can be bought with a budget of 0 GLM".to_owned());
+    }
+    Ok(budget)
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = time_or_none(text)?;
+    if time.is_zero() {
+        return Err("it must be longer than no time".to_owned());
+    }
+    Ok(time)
+}
+
+fn time_or_none(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a time such as 90s, 5m or 1h30m; write a day as 24h";
+    let time: jiff::SignedDuration = text.trim().parse().map_err(|_| EXPECTED.to_owned())?;
+    Duration::try_from(time).map_err(|_| EXPECTED.to_owned())
+}
+
+fn run_id(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
+        return Err("expected at most 64 letters, digits, `-`, `_` and `.`".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,166 @@
+//! `golem-tasks check`: is a job file right, and what would it do?
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::args::CheckFlags;
+use crate::exit::{Exit, Failure};
+use crate::job::{Image, Job, Payload, RenderedAction, RenderedStep, TaskSource};
+use crate::view::Output;
+
+/// Characters shown of a command or a task.
+const SHOWN: usize = 100;
+
+/// Reads the job file and tells what a run of it would do, up to its first task rendered.
+pub(super) fn check(flags: &CheckFlags, output: &mut Output) -> Result<Exit, Failure> {
+    let job = Job::load(&flags.job)?;
+    output.write(&describe(&job)?);
+    Ok(Exit::Done)
+}
+
+fn describe(job: &Job) -> Result<String, Failure> {
+    let wrong = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::Usage, error);
+    let first = job
+        .tasks
+        .open()
+        .map_err(|error| wrong(error.into()))?
+        .next()
+        .transpose()
+        .map_err(|error| wrong(error.into()))?;
+    let mut text = format!("{} is right.\n\n", job.path.display());
+    let _ = writeln!(text, "machine  {}", machine(&job.payload));
+    let _ = writeln!(text, "tasks    {}", tasks(job));
+    let limits = &job.limits;
+    let _ = writeln!(
+        text,
+        "limits   {} GLM, {} providers at once, {} for a try, {} more tries after a failure, {} in all",
+        limits.budget,
+        limits.workers,
+        time(limits.task_timeout),
+        limits.retries,
+        time(limits.expiration)
+    );
+    for (what, limit) in [
+        ("a result on average", limits.max_price),
+        ("an hour", limits.max_price_per_hour),
+        ("the start", limits.max_start_price),
+    ] {
+        if let Some(limit) = limit {
+            let _ = writeln!(text, "         at most {limit} GLM for {what}");
+        }
+    }
+    if !job.setup.is_empty() {
+        text.push_str("\nOnce on every provider:\n");
+        for step in &job.setup {
+            let _ = writeln!(text, "  {}", action(step));
+        }
+    }
+    if let Some(first) = first {
+        let _ = writeln!(text, "\nFor the first task, {}:", short(&first.value.to_string()));
+        for step in &job.steps {
+            let step = step.render(&first).map_err(|error| wrong(error.into()))?;
+            let _ = writeln!(text, "  {}", action(&step));
+        }
+    }
+    Ok(text)
+}
+
+fn machine(payload: &Payload) -> String {
+    let mut text = payload.runtime.clone();
+    let _ = match &payload.image {
+        Some(Image::Tag(tag)) => write!(text, ", image {tag}"),
+        Some(Image::Hash(hash)) => write!(text, ", image {}…", hash.chars().take(16).collect::<String>()),
+        Some(Image::Url { url, .. }) => write!(text, ", image {url}"),
+        None => Ok(()),
+    };
+    let _ = write!(
+        text,
+        ", at least {} GiB memory, {} GiB storage, CPU threads: {}",
+        payload.min_mem_gib, payload.min_storage_gib, payload.min_cpu_threads
+    );
+    if !payload.capabilities.is_empty() {
+        let _ = write!(text, ", with {}", payload.capabilities.join(", "));
+    }
+    text
+}
+
+fn tasks(job: &Job) -> String {
+    let source = match job.tasks.source() {
+        TaskSource::Values(_) => "from the job file".to_owned(),
+        TaskSource::Range { start, end, step } => match end {
+            Some(end) => format!("numbers from {start} to before {end}, {step} apart"),
+            None => format!("numbers from {start} on, {step} apart, without end"),
+        },
+        TaskSource::Lines(path) => format!("the lines of {}", path.display()),
+        TaskSource::Csv(path) => format!("the records of {}", path.display()),
+        TaskSource::Jsonl(path) => format!("the values in {}", path.display()),
+        TaskSource::Glob(pattern) => format!("files that match {pattern}"),
+    };
+    match job.tasks.len_hint() {
+        Some(count) => format!("{count}: {source}"),
+        None => source,
+    }
+}
+
+fn action(step: &RenderedStep) -> String {
+    let mut text = match &step.action {
+        RenderedAction::Run { program, args } => match (program.as_str(), args.as_slice()) {
+            ("/bin/sh", [flag, line]) if flag == "-c" => format!("run            {}", short(line)),
+            _ => format!("run            {}", short(&format!("{program} {}", args.join(" ")))),
+        },
+        RenderedAction::Upload { from, to } => format!("upload         {} to {to}", from.display()),
+        RenderedAction::UploadJson { data, to } => {
+            format!("upload_json    {} to {to}", short(&data.to_string()))
+        }
+        RenderedAction::UploadText { text, to } => format!("upload_text    {} bytes to {to}", text.len()),
+        RenderedAction::Download { from, to } => format!("download       {from} to {}", to.display()),
+        RenderedAction::DownloadJson { from, to: Some(to) } => {
+            format!("download_json  {from}, also to {}", to.display())
+        }
+        RenderedAction::DownloadJson { from, to: None } => format!("download_json  {from}"),
+    };
+    if let Some(timeout) = step.timeout {
+        let _ = write!(text, "  (at most {})", time(timeout));
+    }
+    text
+}
+
+/// A time as job files write it.
+fn time(time: Duration) -> String {
+    jiff::SignedDuration::try_from(time).map_or_else(|_| "any time".to_owned(), |time| format!("{time:#}"))
+}
+
+fn short(text: &str) -> String {
+    let line = text.replace('\n', "⏎");
+    if line.chars().count() <= SHOWN {
+        return line;
+    }
+    line.chars().take(SHOWN).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_job_is_told_with_its_first_task() {
+        let text = r#"
+            [payload]
+            image_tag = "golem/alpine:latest"
+            [tasks]
+            range = { start = 3, end = 10, step = 2 }
+            [[setup]]
+            run = "mkdir -p /golem/work"
+            [[steps]]
+            run = ["factor", "{{ task }}"]
+            timeout = "5s"
+            [[steps]]
+            run = "echo {{ task }}"
+            [limits]
+            max_price_per_hour = "0.2"
+        "#;
+        let job = Job::parse(text, Path::new("job.toml")).unwrap();
+        insta::assert_snapshot!(describe(&job).unwrap());
+    }
+}

@@ -1,0 +1,236 @@
+//! From flags, environment and job file to what a run is to do: decided here once, and checked.
+//!
+//! A flag wins over the environment, the environment over the default; in `[limits]`, a flag wins over the job
+//! file. An empty variable counts as none.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use yagna_api::{AppKey, Glm};
+
+use super::args::RunFlags;
+use crate::exit::{Exit, Failure};
+use crate::job::{Image, Job, Limits};
+use crate::store::{Dsn, random_run_id};
+use crate::view::Style;
+
+const API_URL: &str = "http://127.0.0.1:7465";
+const SUBNET: &str = "public";
+const DRIVER: &str = "erc20";
+const NETWORK: &str = "hoodi";
+const DEVNET_PROVIDERS: u32 = 3;
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A run as it was asked for, complete and checked.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// The job, with the limits that hold for this run.
+    pub job: Job,
+    /// What the run is called.
+    pub run_id: String,
+    /// Where it is kept.
+    pub dsn: Dsn,
+    /// Whom to talk to.
+    pub daemon: DaemonChoice,
+    /// The part of the market to buy on.
+    pub subnet: String,
+    /// The payment driver, such as `erc20`.
+    pub driver: String,
+    /// The chain to pay on, such as `hoodi`.
+    pub network: String,
+    /// How long to wait for the last bills.
+    pub settle_timeout: Duration,
+    /// How to show it.
+    pub style: Style,
+}
+
+/// The daemon a run goes through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DaemonChoice {
+    /// An emulated network inside this process.
+    Devnet {
+        /// How many providers it has.
+        providers: u32,
+        /// What makes it behave the same again; random unless given.
+        seed: Option<u64>,
+    },
+    /// A yagna daemon over HTTP.
+    Yagna {
+        /// Its address, without a slash at the end.
+        url: String,
+        /// The key it is to accept.
+        app_key: AppKey,
+    },
+}
+
+/// What is wrong with the flags together, or with the environment.
+#[derive(Debug, thiserror::Error)]
+enum OptionError {
+    #[error("YAGNA_APPKEY isn't set: a run on the Golem Network needs a key of your yagna daemon")]
+    NoAppKey,
+    #[error("`{0}` is no address of a daemon: expected something like {API_URL}")]
+    ApiUrl(String),
+    #[error("the app key has characters in it that no key has")]
+    AppKey,
+    #[error("`{0}` must not be empty")]
+    Empty(&'static str),
+    #[error("a task may take {task:?} (--task-timeout), which is longer than the whole run's {run:?}")]
+    TaskLongerThanRun { task: Duration, run: Duration },
+    #[error("this golem-tasks was built without the devnet")]
+    NoDevnet,
+}
+
+impl RunOptions {
+    /// What is run and under which limits, to be kept with the run. No secrets.
+    pub fn describe(&self) -> Value {
+        let Job { path, payload, limits, .. } = &self.job;
+        let image = payload.image.as_ref().map(|image| match image {
+            Image::Hash(hash) => json!({ "hash": hash }),
+            Image::Tag(tag) => json!({ "tag": tag }),
+            Image::Url { url, hash } => json!({ "url": url, "hash": hash }),
+        });
+        let daemon = match &self.daemon {
+            DaemonChoice::Devnet { providers, seed } => {
+                json!({ "devnet": { "providers": providers, "seed": seed } })
+            }
+            DaemonChoice::Yagna { url, .. } => json!({ "url": url }),
+        };
+        json!({
+            "job": path.display().to_string(),
+            "payload": {
+                "runtime": payload.runtime,
+                "image": image,
+                "min_mem_gib": payload.min_mem_gib,
+                "min_storage_gib": payload.min_storage_gib,
+                "min_cpu_threads": payload.min_cpu_threads,
+                "capabilities": payload.capabilities,
+            },
+            "limits": {
+                "task_timeout_seconds": limits.task_timeout.as_secs_f64(),
+                "retries": limits.retries,
+                "workers": limits.workers,
+                "budget": limits.budget,
+                "max_price": limits.max_price,
+                "max_price_per_hour": limits.max_price_per_hour,
+                "max_start_price": limits.max_start_price,
+                "expiration_seconds": limits.expiration.as_secs_f64(),
+                "idle_timeout_seconds": limits.idle_timeout.as_secs_f64(),
+            },
+            "daemon": daemon,
+            "subnet": self.subnet,
+            "driver": self.driver,
+            "network": self.network,
+        })
+    }
+}
+
+/// Decides everything that a run leaves open. Reads the job file; touches nothing else.
+pub(super) fn resolve(
+    flags: &RunFlags,
+    environment: &dyn Fn(&str) -> Option<String>,
+    chance: &mut fastrand::Rng,
+) -> Result<RunOptions, Failure> {
+    let environment =
+        |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let choose = |flag: &Option<String>, name: &'static str, variables: &[&str], default: &str| {
+        let chosen = flag.clone().or_else(|| variables.iter().find_map(|variable| environment(variable)));
+        match chosen {
+            Some(text) if text.trim().is_empty() => Err(usage(OptionError::Empty(name))),
+            Some(text) => Ok(text.trim().to_owned()),
+            None => Ok(default.to_owned()),
+        }
+    };
+    let subnet = choose(&flags.subnet, "--subnet", &["YAGNA_SUBNET"], SUBNET)?;
+    let driver = choose(&flags.driver, "--driver", &["YAGNA_PAYMENT_DRIVER"], DRIVER)?;
+    let networks = ["YAGNA_PAYMENT_NETWORK", "PAYMENT_NETWORK"];
+    let network = choose(&flags.network, "--network", &networks, NETWORK)?;
+    let dsn = match flags.dsn.clone().or_else(|| environment("GOLEM_TASKS_DSN")) {
+        Some(text) => Dsn::parse(&text)?,
+        None => Dsn::user_default()?,
+    };
+    // The job file before the daemon: who has neither right mends the file first, and needs no daemon for that.
+    let mut job = Job::load(&flags.job)?;
+    job.limits = limits(&job.limits, flags)?;
+    let daemon = if flags.devnet {
+        if !cfg!(feature = "devnet") {
+            return Err(usage(OptionError::NoDevnet));
+        }
+        DaemonChoice::Devnet {
+            providers: flags.devnet_providers.unwrap_or(DEVNET_PROVIDERS),
+            seed: flags.devnet_seed,
+        }
+    } else {
+        DaemonChoice::Yagna {
+            url: api_url(&choose(&flags.api_url, "--api-url", &["YAGNA_API_URL"], API_URL)?)?,
+            app_key: app_key(flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY")))?,
+        }
+    };
+    let style = match (flags.json, flags.quiet) {
+        (true, _) => Style::Json,
+        (_, true) => Style::Quiet,
+        _ => Style::Text,
+    };
+    Ok(RunOptions {
+        job,
+        run_id: flags.run_id.clone().unwrap_or_else(|| random_run_id(chance)),
+        dsn,
+        daemon,
+        subnet,
+        driver,
+        network,
+        settle_timeout: flags.settle_timeout.unwrap_or(SETTLE_TIMEOUT),
+        style,
+    })
+}
+
+fn limits(file: &Limits, flags: &RunFlags) -> Result<Limits, Failure> {
+    let expiration = flags.expiration.unwrap_or(file.expiration);
+    if let Some(task) = flags.task_timeout.filter(|task| *task > expiration) {
+        return Err(usage(OptionError::TaskLongerThanRun { task, run: expiration })
+            .advise("raise --expiration or lower --task-timeout"));
+    }
+    let or = |flag: Option<Glm>, file: Option<Glm>| flag.or(file);
+    Ok(Limits {
+        task_timeout: flags.task_timeout.unwrap_or(file.task_timeout).min(expiration),
+        retries: flags.retries.unwrap_or(file.retries),
+        workers: flags.workers.unwrap_or(file.workers),
+        budget: flags.budget.unwrap_or(file.budget),
+        max_price: or(flags.max_price, file.max_price),
+        max_price_per_hour: or(flags.max_price_per_hour, file.max_price_per_hour),
+        max_start_price: or(flags.max_start_price, file.max_start_price),
+        expiration,
+        idle_timeout: flags.idle_timeout.unwrap_or(file.idle_timeout),
+    })
+}
+
+fn api_url(text: &str) -> Result<String, Failure> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace) => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(usage(OptionError::ApiUrl(text.to_owned()))),
+    }
+}
+
+fn app_key(key: Option<String>) -> Result<AppKey, Failure> {
+    let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()).ok_or_else(|| {
+        usage(OptionError::NoAppKey).advise(
+            "start the daemon with `yagna service run`, make a key with `yagna app-key create golem-tasks`, \
+             then `export YAGNA_APPKEY=<the key>`;\n       or try the job without any of that: add --devnet",
+        )
+    })?;
+    // It goes into an HTTP header.
+    if key.chars().any(|c| !c.is_ascii_graphic()) {
+        return Err(usage(OptionError::AppKey).advise("`yagna app-key list` shows the daemon's keys"));
+    }
+    Ok(AppKey::new(key))
+}
+
+fn usage(error: OptionError) -> Failure {
+    Failure::new(Exit::Usage, error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Parser;
+use tempfile::TempDir;
+
+use super::*;
+use crate::cli::args::{Args, Command};
+use crate::cli::report;
+
+const JOB: &str = r#"
+[payload]
+image_tag = "golem/alpine:latest"
+[tasks]
+values = [1]
+[[steps]]
+run = "echo {{ task }}"
+[limits]
+workers = 7
+retries = 1
+budget = "3"
+task_timeout = "50s"
+expiration = "10m"
+"#;
+
+struct Scene {
+    _folder: TempDir,
+    job: PathBuf,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let job = folder.path().join("job.toml");
+        fs::write(&job, JOB).unwrap();
+        Self { _folder: folder, job }
+    }
+
+    fn resolve(&self, flags: &[&str], variables: &[(&str, &str)]) -> Result<RunOptions, Failure> {
+        let line = ["golem-tasks", "run"]
+            .into_iter()
+            .chain([self.job.to_str().unwrap()])
+            .chain(flags.iter().copied());
+        let args = Args::try_parse_from(line).map_err(|error| Failure::new(Exit::Usage, error))?;
+        let Command::Run(flags) = args.command else {
+            panic!("the command is run");
+        };
+        let environment = |name: &str| {
+            variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+        };
+        resolve(&flags, &environment, &mut fastrand::Rng::with_seed(1))
+    }
+
+    fn refused(&self, flags: &[&str], variables: &[(&str, &str)]) -> String {
+        let failure = self.resolve(flags, variables).expect_err("these options make no sense");
+        assert_eq!(failure.exit(), Exit::Usage);
+        report(&failure)
+    }
+}
+
+#[test]
+fn what_is_left_open_has_defaults() {
+    let options = Scene::new().resolve(&["--devnet"], &[]).unwrap();
+    let Limits { workers, retries, task_timeout, .. } = options.job.limits;
+    assert_eq!((workers, retries, task_timeout), (7, 1, Duration::from_secs(50)));
+    assert_eq!(options.daemon, DaemonChoice::Devnet { providers: 3, seed: None });
+    assert_eq!(
+        (options.subnet.as_str(), options.driver.as_str(), options.network.as_str()),
+        ("public", "erc20", "hoodi")
+    );
+    assert_eq!(options.style, Style::Text);
+    assert_eq!(options.dsn, Dsn::user_default().unwrap());
+    assert!(!options.run_id.is_empty());
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
+    let scene = Scene::new();
+    let variables = [
+        ("YAGNA_APPKEY", "key-of-env\n"),
+        ("YAGNA_API_URL", "http://10.0.0.1:7465/"),
+        ("YAGNA_SUBNET", "env-net"),
+        ("YAGNA_PAYMENT_DRIVER", "env-driver"),
+        ("PAYMENT_NETWORK", "second"),
+        ("GOLEM_TASKS_DSN", "sqlite:env.db"),
+    ];
+    let options = scene.resolve(&[], &variables).unwrap();
+    assert_eq!(
+        options.daemon,
+        DaemonChoice::Yagna { url: "http://10.0.0.1:7465".to_owned(), app_key: AppKey::new("key-of-env") }
+    );
+    assert_eq!(
+        (options.subnet.as_str(), options.driver.as_str(), options.network.as_str()),
+        ("env-net", "env-driver", "second")
+    );
+    assert_eq!(options.dsn, Dsn::Sqlite("env.db".into()));
+
+    let both = [variables.as_slice(), &[("YAGNA_PAYMENT_NETWORK", "first")]].concat();
+    assert_eq!(scene.resolve(&[], &both).unwrap().network, "first");
+
+    let flags = [
+        "--app-key",
+        "k",
+        "--api-url",
+        "https://d",
+        "--subnet",
+        "s",
+        "--driver",
+        "d",
+        "--network",
+        "n",
+        "--dsn",
+        "memory",
+    ];
+    let options = scene.resolve(&flags, &both).unwrap();
+    let expected = DaemonChoice::Yagna { url: "https://d".to_owned(), app_key: AppKey::new("k") };
+    assert_eq!(options.daemon, expected);
+    assert_eq!((options.subnet, options.driver, options.network), ("s".into(), "d".into(), "n".into()));
+    assert_eq!(options.dsn, Dsn::Memory);
+}
+
+#[test]
+fn an_empty_variable_counts_as_none() {
+    let scene = Scene::new();
+    let variables = [("YAGNA_APPKEY", "k"), ("YAGNA_SUBNET", " "), ("YAGNA_PAYMENT_NETWORK", "")];
+    let options = scene.resolve(&[], &variables).unwrap();
+    assert_eq!((options.subnet.as_str(), options.network.as_str()), ("public", "hoodi"));
+    assert!(scene.refused(&[], &[("YAGNA_APPKEY", "")]).contains("YAGNA_APPKEY isn't set"));
+}
+
+#[test]
+fn flags_override_the_limits_of_the_job_file() {
+    let flags = [
+        "--devnet",
+        "--devnet-providers",
+        "9",
+        "--devnet-seed",
+        "42",
+        "--workers",
+        "2",
+        "--budget",
+        "0.5",
+        "--retries",
+        "0",
+        "--task-timeout",
+        "1m30s",
+        "--max-price",
+        "0.01",
+        "--max-price-per-hour",
+        "0.2",
+        "--max-start-price",
+        "0",
+        "--expiration",
+        "2m",
+        "--idle-timeout",
+        "9s",
+        "--settle-timeout",
+        "0s",
+        "--run-id",
+        "mine",
+        "--json",
+    ];
+    let options = Scene::new().resolve(&flags, &[]).unwrap();
+    let glm = |text: &str| text.parse::<Glm>().unwrap();
+    assert_eq!(
+        options.job.limits,
+        Limits {
+            task_timeout: Duration::from_secs(90),
+            retries: 0,
+            workers: 2,
+            budget: glm("0.5"),
+            max_price: Some(glm("0.01")),
+            max_price_per_hour: Some(glm("0.2")),
+            max_start_price: Some(Glm::ZERO),
+            expiration: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(9),
+        }
+    );
+    let devnet = DaemonChoice::Devnet { providers: 9, seed: Some(42) };
+    assert_eq!(options.daemon, devnet);
+    assert_eq!((options.run_id.as_str(), options.style), ("mine", Style::Json));
+    assert_eq!(options.settle_timeout, Duration::ZERO);
+    assert_eq!(options.describe()["limits"]["budget"], "0.5");
+}
+
+#[test]
+fn a_shorter_run_shortens_its_tasks() {
+    let options = Scene::new().resolve(&["--devnet", "--expiration", "20s"], &[]).unwrap();
+    assert_eq!(options.job.limits.task_timeout, Duration::from_secs(20));
+}
+
+#[test]
+fn without_a_key_one_message_says_how_to_get_one() {
+    insta::assert_snapshot!(Scene::new().refused(&[], &[]));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let scene = Scene::new();
+    let key = [("YAGNA_APPKEY", "k")];
+    for (flags, message) in [
+        (&["--devnet", "--task-timeout", "11m"][..], "longer than the whole run"),
+        (&["--api-url", "localhost:7465"], "no address of a daemon"),
+        (&["--subnet", ""], "`--subnet` must not be empty"),
+        (&["--app-key", "a b"], "characters in it that no key has"),
+        (&["--dsn", "runs"], "names no database"),
+        (&["--dsn", "postgres://x"], "PostgreSQL isn't supported yet"),
+        (&["--devnet", "--budget", "0"], "nothing can be bought"),
+        (&["--devnet", "--budget", "3/h"], "aren't supported yet; `--budget 3`"),
+        (&["--devnet", "--budget=-1"], "it can't be negative"),
+        (&["--devnet", "--task-timeout", "5"], "expected a time such as"),
+        (&["--devnet", "--workers", "0"], "0 is not in"),
+        (&["--devnet", "--run-id", "a b"], "letters, digits"),
+        (&["--devnet", "--api-url", "http://x"], "cannot be used with"),
+        (&["--devnet-seed", "1"], "required arguments were not provided"),
+        (&["--devnet", "--json", "--quiet"], "cannot be used with"),
+    ] {
+        let told = scene.refused(flags, &key);
+        assert!(told.contains(message), "{flags:?}: {told}");
+    }
+}
+
+#[test]
+fn the_app_key_is_told_to_nobody() {
+    let options = Scene::new().resolve(&["--app-key", "s3cret"], &[]).unwrap();
+    assert!(!format!("{options:?}").contains("s3cret"));
+    assert!(!options.describe().to_string().contains("s3cret"));
+}

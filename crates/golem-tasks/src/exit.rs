@@ -1,0 +1,203 @@
+//! How the program ends: its exit codes, and the errors that lead to them. `docs/exit-codes.md` explains each.
+
+use std::error::Error;
+use std::fmt;
+use std::process::{ExitCode, Termination};
+
+use golem::run::RunError;
+use golem_core::event::{RunEnd, StopReason};
+
+use crate::job::JobError;
+use crate::store::{DsnError, StoreError};
+
+/// What the program's exit code says. The numbers don't change from version to version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything asked for is done; of a run: every task has its result.
+    Done = 0,
+    /// The run is over and some tasks failed.
+    TasksFailed = 1,
+    /// The command line or the job file is wrong; nothing was begun.
+    Usage = 2,
+    /// Nothing could run for too long, and the run gave up.
+    NothingRan = 3,
+    /// The budget was reached before all tasks were done.
+    BudgetReached = 4,
+    /// The yagna daemon can't be reached, or it refused what a run can't do without.
+    Daemon = 5,
+    /// The database of runs can't be used.
+    Store = 6,
+    /// The run broke off in the middle.
+    BrokeOff = 7,
+    /// A bug in golem-tasks.
+    Bug = 70,
+    /// Cancelled by Ctrl+C.
+    Cancelled = 130,
+}
+
+/// Why a command failed, how the program is to end for it, and what the user can do.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
+    advice: Option<String>,
+}
+
+impl Exit {
+    /// How a run's end is told to whoever started it.
+    pub fn of(end: &RunEnd) -> Self {
+        match end.why {
+            StopReason::AllDone if end.failed == 0 && end.unfinished == 0 => Self::Done,
+            StopReason::AllDone => Self::TasksFailed,
+            StopReason::Cancelled => Self::Cancelled,
+            StopReason::BudgetReached => Self::BudgetReached,
+            StopReason::NothingRuns => Self::NothingRan,
+            StopReason::Broken => Self::BrokeOff,
+        }
+    }
+
+    /// The number the shell sees.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+}
+
+impl Failure {
+    /// A failure of which the user is told the error with all its sources.
+    pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit, error: error.into(), advice: None }
+    }
+
+    /// With what the user can do about it.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    /// How the program is to end.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What went wrong.
+    pub fn error(&self) -> &(dyn Error + 'static) {
+        self.error.as_ref()
+    }
+
+    /// What the user can do about it, if anything is known to help.
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
+impl From<DsnError> for Failure {
+    fn from(error: DsnError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let advice = error.advice();
+        let exit = match error {
+            StoreError::RunExists { .. } | StoreError::NoSuchRun { .. } => Exit::Usage,
+            _ => Exit::Store,
+        };
+        Self { advice, ..Self::new(exit, error) }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let (exit, advice) = match &error {
+            RunError::Unreachable { .. } => (
+                Exit::Daemon,
+                "start the daemon with `yagna service run`, or say where it is with --api-url; \
+                 without any daemon there is --devnet",
+            ),
+            RunError::Unauthorised { .. } => {
+                (Exit::Daemon, "`yagna app-key list` shows the daemon's keys; put one into YAGNA_APPKEY")
+            }
+            RunError::Allocation { .. } => (
+                Exit::Daemon,
+                "`yagna payment status` shows what there is; `yagna payment fund` gets test GLM; \
+                 --budget, --driver and --network choose how much is asked for and where",
+            ),
+            RunError::Journal(_) => (Exit::Store, ""),
+            RunError::Broken(_) => (
+                Exit::Bug,
+                "this is a bug in golem-tasks: please report it with the output of the same command and -vv",
+            ),
+            _ => (Exit::Daemon, ""),
+        };
+        let failure = Self::new(exit, error);
+        if advice.is_empty() { failure } else { failure.advise(advice) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yagna_api::Glm;
+
+    #[test]
+    fn every_end_of_a_run_has_its_code() {
+        let end = |why, failed, unfinished| RunEnd {
+            why,
+            done: 3,
+            failed,
+            unfinished,
+            cost: Glm::ZERO,
+            unsettled: 0,
+        };
+        for (end, code) in [
+            (end(StopReason::AllDone, 0, 0), 0),
+            (end(StopReason::AllDone, 1, 0), 1),
+            (end(StopReason::NothingRuns, 1, 2), 3),
+            (end(StopReason::BudgetReached, 0, 2), 4),
+            (end(StopReason::Broken, 0, 2), 7),
+            (end(StopReason::Cancelled, 0, 0), 130),
+        ] {
+            assert_eq!(Exit::of(&end).code(), code, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_code() {
+        let text = include_str!("../../../docs/exit-codes.md");
+        for exit in [
+            Exit::Done,
+            Exit::TasksFailed,
+            Exit::Usage,
+            Exit::NothingRan,
+            Exit::BudgetReached,
+            Exit::Daemon,
+            Exit::Store,
+            Exit::BrokeOff,
+            Exit::Bug,
+            Exit::Cancelled,
+        ] {
+            assert!(text.contains(&format!("| {} |", exit.code())), "{exit:?}");
+        }
+    }
+}

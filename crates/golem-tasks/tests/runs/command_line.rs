@@ -1,0 +1,96 @@
+//! The command line as its users meet it.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use golem_tasks::cli;
+use tempfile::TempDir;
+
+fn golem_tasks(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_golem-tasks"))
+        .args(args)
+        .env_remove("YAGNA_APPKEY")
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn the_help_teaches() {
+    insta::assert_snapshot!(cli::help(None).unwrap());
+}
+
+#[test]
+fn the_help_of_run_teaches() {
+    insta::assert_snapshot!(cli::help(Some("run")).unwrap());
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    for args in [&["--help"][..], &["run", "--help"], &["--version"]] {
+        let output = golem_tasks(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_refused_on_stderr() {
+    for args in [&["run"][..], &["run", "job.toml", "--nonsense"], &["walk"]] {
+        let output = golem_tasks(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_job_file_that_is_missing_or_wrong_is_told_once() {
+    let folder = TempDir::new().unwrap();
+    let job = folder.path().join("job.toml");
+    let job = job.to_str().unwrap();
+    for command in [&["check", job][..], &["run", job, "--devnet"]] {
+        let output = golem_tasks(command);
+        assert_eq!(output.status.code(), Some(2));
+        let told = text(&output.stderr);
+        assert!(told.starts_with("error: can't read the job file"), "{told}");
+        assert!(told.contains("\n  because: No such file"), "{told}");
+    }
+    fs::write(job, "[payload]\nimage_tag = 7\n").unwrap();
+    let output = golem_tasks(&["check", job]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.contains("job.toml:2:") && told.matches("error:").count() == 1, "{told}");
+}
+
+#[test]
+fn the_example_is_right() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hello_world/job.toml");
+    let output = golem_tasks(&["check", example]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    assert!(told.contains("tasks    24: numbers from 0 to before 24"), "{told}");
+    assert!(told.contains("echo -n $(( 0 * 7 ))"), "{told}");
+}
+
+#[test]
+fn without_a_daemon_key_nothing_is_begun() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hello_world/job.toml");
+    let output = golem_tasks(&["run", example]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let told = text(&output.stderr);
+    assert!(told.contains("YAGNA_APPKEY isn't set") && told.contains("--devnet"), "{told}");
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_told() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("no/such/folder/log");
+    let output = golem_tasks(&["check", "job.toml", "--log-file", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("can't write the log"));
+}
