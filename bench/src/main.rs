@@ -1,2 +1,147 @@
-//! Benchmarks.
-fn main() {}
+//! How fast a run is, the devnet included: tasks a second from a file on disk to results in SQLite.
+//!
+//! `cargo run --release --package golem-bench -- [tasks] [providers]`
+//!
+//! The tasks are empty, the providers scripted: nothing is measured but the way of a task through the job file's
+//! source, the engine, loopback HTTP, the emulated daemon, an exe-unit and back into the database. Everything runs in
+//! this one process. Figures go to stdout, one `name value unit` a line.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use golem::core::caps::PriceCaps;
+use golem::core::event::{RunEnd, StopReason};
+use golem::core::payload::Payload;
+use golem::core::run::RunConfig;
+use golem::core::terms::TermsPolicy;
+use golem::{Run, RunOptions, SystemClock, Timing};
+use golem_devnet::devnet::Devnet;
+use golem_devnet::runtime::ScriptedRuntime;
+use golem_tasks::job::Job;
+use golem_tasks::store::{Dsn, NewRun, Store};
+use golem_tasks::work::JobWorker;
+use tokio::time::Instant;
+use yagna_api::{AppSessionId, Clock};
+use yagna_client::{Client, HttpTransport, Url};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+const JOB: &str = r#"
+[payload]
+runtime = "scripted"
+
+[tasks]
+lines = "tasks.txt"
+
+[[steps]]
+run = "task {{ task }}"
+
+[limits]
+workers = 1000
+"#;
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+async fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
+    let tasks = number(10_000)?;
+    let providers = number(10)?;
+
+    let folder = tempfile::tempdir()?;
+    let mut lines = String::new();
+    for n in 0..tasks {
+        writeln!(lines, "{n}")?;
+    }
+    fs::write(folder.path().join("tasks.txt"), lines)?;
+    let job = folder.path().join("job.toml");
+    fs::write(&job, JOB)?;
+    let before = peak_memory();
+
+    let (end, took, stored) = measure(&Job::load(&job)?, folder.path(), providers).await?;
+    if end.why != StopReason::AllDone || end.done != tasks as u64 || stored != end.done {
+        return Err(format!("the run ended otherwise: {end:?}, {stored} results stored").into());
+    }
+    let per_second = f64::from(u32::try_from(tasks)?) / took.as_secs_f64();
+    println!("tasks {tasks} tasks");
+    println!("providers {providers} providers");
+    println!("wall_time {:.3} s", took.as_secs_f64());
+    println!("throughput {per_second:.0} tasks/s");
+    if let (Some(before), Some(peak)) = (before, peak_memory()) {
+        println!("peak_memory {:.1} MiB", peak / 1024.0);
+        println!("of_it_before_the_run {:.1} MiB", before / 1024.0);
+    }
+    Ok(())
+}
+
+/// The run from its first request to its end; settling the bills belongs to it.
+async fn measure(job: &Job, folder: &std::path::Path, providers: usize) -> Result<(RunEnd, Duration, u64), Failure> {
+    let runtime = ScriptedRuntime::new();
+    let devnet = Devnet::builder().providers(providers).seed(1).runtime(runtime).start().await?;
+    let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let url: Url = format!("http://{address}").parse()?;
+    let client = Client::new(Arc::new(HttpTransport::new(&url, &devnet.requestor().key)?));
+
+    let store = Store::open(&Dsn::Sqlite(folder.join("runs.db"))).await?;
+    let session = AppSessionId::new("bench");
+    let recorded = store
+        .create_run(&NewRun {
+            run_id: "bench".to_owned(),
+            created: SystemClock.now(),
+            app_session: session.clone(),
+            job: serde_json::Value::Null,
+        })
+        .await?;
+    let options = RunOptions {
+        config: config(job, u32::try_from(providers)?)?,
+        driver: "erc20".to_owned(),
+        network: "hoodi".to_owned(),
+        session,
+        timing: Timing::default(),
+    };
+    let tasks = job.tasks.open()?.map(|task| task.map(|task| task.value).map_err(|error| error.to_string()));
+    let worker = Arc::new(JobWorker::new(Arc::new(job.clone())));
+    let run = Run::new(client, Arc::new(SystemClock), Arc::new(recorded), worker, Box::new(tasks), options);
+    let started = Instant::now();
+    let end = run.run().await?;
+    let took = started.elapsed();
+    let stored = store.run_summary("bench").await?.tasks.done;
+    store.close().await;
+    devnet.stop().await;
+    Ok((end, took, stored))
+}
+
+fn config(job: &Job, workers: u32) -> Result<RunConfig, Failure> {
+    Ok(RunConfig {
+        // The devnet's providers offer `vm`; what they really run by is the devnet's business.
+        payload: Payload { min_mem_gib: 0.1, min_storage_gib: 0.1, ..Payload::default() },
+        subnet: Some("public".to_owned()),
+        node_name: None,
+        terms: TermsPolicy::new("erc20-hoodi-tglm"),
+        accept_timeout: Duration::from_secs(120),
+        caps: PriceCaps::default(),
+        workers,
+        retries: job.limits.retries,
+        budget: "100".parse()?,
+        expiration: job.limits.expiration,
+        expected_use: Duration::from_secs(600),
+        selection_window: Duration::from_millis(100),
+        idle_timeout: Duration::from_secs(60),
+        idle_grace: Duration::from_secs(5),
+        stop_grace: Duration::from_secs(5),
+        settle_timeout: Duration::from_secs(60),
+        stop_horizon: Duration::from_secs(30),
+        explain_every: Duration::from_secs(30),
+    })
+}
+
+/// The most memory this process ever had, in KiB, where the system tells.
+fn peak_memory() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
-use yagna_api::Glm;
+use yagna_api::{AppKey, Glm};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -105,8 +105,8 @@ pub(super) struct RunFlags {
     /// A key of the daemon [env: YAGNA_APPKEY]
     ///
     /// Better put it into the environment: other users of this machine can see flags.
-    #[arg(long, value_name = "KEY", conflicts_with = "devnet", help_heading = "Where")]
-    pub(super) app_key: Option<String>,
+    #[arg(long, value_name = "KEY", value_parser = app_key, conflicts_with = "devnet", help_heading = "Where")]
+    pub(super) app_key: Option<AppKey>,
     /// The part of the market to buy on [env: YAGNA_SUBNET] [default: public]
     #[arg(long, value_name = "NAME", help_heading = "Where")]
     pub(super) subnet: Option<String>,
@@ -160,9 +160,15 @@ pub(super) struct RunFlags {
     /// Write one JSON object a line to standard output; docs/json-output.md explains them.
     #[arg(long, conflicts_with = "quiet", help_heading = "Keeping and showing")]
     pub(super) json: bool,
-    /// Show results only.
+    /// Show results only, and the summary if something went wrong.
     #[arg(short, long, help_heading = "Keeping and showing")]
     pub(super) quiet: bool,
+}
+
+/// Of a type that never prints, from the first moment on.
+#[expect(clippy::unnecessary_wraps, reason = "the parser of a flag may fail")]
+fn app_key(text: &str) -> Result<AppKey, String> {
+    Ok(AppKey::new(text))
 }
 
 fn amount(text: &str) -> Result<Glm, String> {

@@ -163,7 +163,7 @@ pub(super) fn resolve(
     } else {
         DaemonChoice::Yagna {
             url: api_url(&choose(&flags.api_url, "--api-url", &["YAGNA_API_URL"], API_URL)?)?,
-            app_key: app_key(flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY")))?,
+            app_key: app_key(flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY").map(AppKey::new)))?,
         }
     };
     let style = match (flags.json, flags.quiet) {
@@ -214,18 +214,18 @@ fn api_url(text: &str) -> Result<String, Failure> {
     }
 }
 
-fn app_key(key: Option<String>) -> Result<AppKey, Failure> {
-    let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()).ok_or_else(|| {
+fn app_key(key: Option<AppKey>) -> Result<AppKey, Failure> {
+    let key = key.filter(|key| !key.expose().is_empty()).ok_or_else(|| {
         usage(OptionError::NoAppKey).advise(
             "start the daemon with `yagna service run`, make a key with `yagna app-key create golem-tasks`, \
              then `export YAGNA_APPKEY=<the key>`;\n       or try the job without any of that: add --devnet",
         )
     })?;
     // It goes into an HTTP header.
-    if key.chars().any(|c| !c.is_ascii_graphic()) {
+    if key.expose().chars().any(|c| !c.is_ascii_graphic()) {
         return Err(usage(OptionError::AppKey).advise("`yagna app-key list` shows the daemon's keys"));
     }
-    Ok(AppKey::new(key))
+    Ok(key)
 }
 
 fn usage(error: OptionError) -> Failure {

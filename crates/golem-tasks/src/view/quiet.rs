@@ -1,22 +1,25 @@
-//! Results and nothing else.
+//! Results, and nothing else while all goes well.
 
-use golem_core::event::Event;
+use golem_core::event::{Event, StopReason};
 
-use super::View;
 use super::output::Output;
 use super::results::write_results;
+use super::summary::write_summary;
+use super::{Facts, View};
 use crate::store::RunSummary;
 
-/// Results as lines on stdout; how the run ended is left to the exit code.
+/// Results as lines on stdout; on stderr the summary, if not every task has its result in the end.
 #[derive(Debug)]
 pub struct Quiet {
+    facts: Facts,
     out: Output,
+    err: Output,
 }
 
 impl Quiet {
     /// Of a run that begins.
-    pub fn new(out: Output) -> Self {
-        Self { out }
+    pub fn new(facts: Facts, out: Output, err: Output) -> Self {
+        Self { facts, out, err }
     }
 }
 
@@ -25,5 +28,10 @@ impl View for Quiet {
         write_results(events, &mut self.out);
     }
 
-    fn finish(&mut self, _: &RunSummary) {}
+    fn finish(&mut self, summary: &RunSummary) {
+        let why = summary.ended.as_ref().map(|ended| ended.end.why);
+        if why != Some(StopReason::AllDone) || summary.tasks.failed > 0 {
+            self.err.write(&write_summary(summary, self.facts.total, &self.facts.place));
+        }
+    }
 }

@@ -10,6 +10,9 @@ use yagna_api::{Glm, Timestamp};
 use super::summary::SummaryFold;
 use crate::store::TaskCounts;
 
+/// Characters of a line about an event.
+const LINE: usize = 500;
+
 /// What happened in one line for people; none for what is only counted.
 pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
     let name =
@@ -75,7 +78,7 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         EventKind::Stopping { why } => format!("no more work is begun: {}", stop_words(*why)),
         _ => return None,
     };
-    Some(clean(&text).replace('\n', " "))
+    Some(one_line(&text))
 }
 
 /// Why a run stops, after "because" or a colon.
@@ -146,6 +149,16 @@ pub(super) fn since(start: Timestamp, at: Timestamp) -> String {
 /// Text from strangers without what could steer a terminal; line breaks and tabs stay.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Text from strangers in one line of bounded length.
+fn one_line(text: &str) -> String {
+    let mut line = clean(text).replace('\n', " ");
+    if let Some((end, _)) = line.char_indices().nth(LINE) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 /// Decimal places up to the third digit that isn't a leading zero.

@@ -288,6 +288,10 @@ pub(crate) fn eventful() -> Vec<Event> {
                 waited: Duration::from_secs(30),
                 tasks_waiting: 1,
                 published: true,
+                offers: 5,
+                refused_by_us: [("0.5 GLM an hour is above the cap of 0.2".to_owned(), 3)].into(),
+                refused_by_them: (1..8).map(|n| (format!("reason {n}"), n)).collect(),
+                failures: [("the provider vanished".to_owned(), 1)].into(),
                 ..Explanation::default()
             },
         })

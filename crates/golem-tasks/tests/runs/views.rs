@@ -127,9 +127,9 @@ fn every_field_for_machines_is_documented() {
 }
 
 #[test]
-fn results_and_nothing_else() {
-    let out = Paper::default();
-    let mut view = Quiet::new(out.output());
+fn a_quiet_view_shows_results_only_while_all_goes_well() {
+    let (out, err) = (Paper::default(), Paper::default());
+    let mut view = Quiet::new(facts(None), out.output(), err.output());
     let mut events = eventful();
     for event in &mut events {
         if let EventKind::TaskDone { output, .. } = &mut event.kind
@@ -139,8 +139,16 @@ fn results_and_nothing_else() {
         }
     }
     view.on(&events);
+    assert_eq!(err.text(), "");
     view.finish(&summary(&events));
     assert_eq!(out.text(), "0\t0\n1\tseven\neight\n4\t{\"answer\":42}\n");
+    // This run went wrong, and a quiet view doesn't hide that; one that went well it doesn't praise.
+    assert!(err.text().contains("The run ended early: nothing could run"), "{}", err.text());
+    let err = Paper::default();
+    let mut view = Quiet::new(facts(None), out.output(), err.output());
+    view.on(&good_run());
+    view.finish(&summary(&good_run()));
+    assert_eq!(err.text(), "");
 }
 
 #[test]

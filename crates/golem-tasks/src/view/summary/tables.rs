@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use golem_core::event::StopReason;
+use golem_core::explain::Explanation;
 
 use crate::store::{FailedTask, RunSummary, TaskCounts};
 use crate::view::text::{clean, duration, money, money_places, one_amount, plural, progress, stop_words};
@@ -133,14 +134,24 @@ fn obstacles(text: &mut String, summary: &RunSummary) {
     if summary.tasks.unfinished() == 0 && why == Some(StopReason::AllDone) {
         return;
     }
-    if why == Some(StopReason::NothingRuns)
-        && let Some(explanation) = &summary.waiting
-    {
-        let _ = writeln!(text, "\nWhy nothing ran:\n  {}", clean(&explanation.to_string()));
-    }
-    reasons(text, "Offers refused by us:", &summary.offers_refused);
-    reasons(text, "Refused by providers:", &summary.refused_by_providers);
-    reasons(text, "Agreements and activities that failed:", &summary.deals_failed);
+    let explanation = summary.waiting.as_ref().filter(|_| why == Some(StopReason::NothingRuns));
+    let (by_us, by_them, failed) = match explanation {
+        Some(explanation) => {
+            // Its reasons follow as lists, which are bounded.
+            let counts = Explanation {
+                refused_by_us: BTreeMap::new(),
+                refused_by_them: BTreeMap::new(),
+                failures: BTreeMap::new(),
+                ..explanation.clone()
+            };
+            let _ = writeln!(text, "\nWhy nothing ran:\n  {}", clean(&counts.to_string()));
+            (&explanation.refused_by_us, &explanation.refused_by_them, &explanation.failures)
+        }
+        None => (&summary.offers_refused, &summary.refused_by_providers, &summary.deals_failed),
+    };
+    reasons(text, "Offers refused by us:", by_us);
+    reasons(text, "Refused by providers:", by_them);
+    reasons(text, "Agreements and activities that failed:", failed);
 }
 
 fn reasons(text: &mut String, title: &str, reasons: &BTreeMap<String, u64>) {

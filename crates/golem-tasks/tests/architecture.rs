@@ -1,0 +1,120 @@
+//! The house's rules that the compiler doesn't know: which crate may depend on which, how large a file may grow,
+//! and which licences the tree may hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Every arrow that is allowed, from the crate that depends to those it may depend on.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("yagna-api", &[]),
+    ("yagna-client", &["yagna-api"]),
+    ("golem-core", &["yagna-api"]),
+    ("golem", &["yagna-api", "yagna-client", "golem-core"]),
+    ("golem-devnet", &["yagna-api"]),
+    ("golem-tasks", &["yagna-api", "yagna-client", "golem-core", "golem", "golem-devnet"]),
+    ("golem-bench", &["yagna-api", "yagna-client", "golem-core", "golem", "golem-devnet", "golem-tasks"]),
+];
+
+/// Licences that a program under MIT or Apache-2.0 may be linked with.
+const LICENCES: [&str; 14] = [
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-1-Clause",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unlicense",
+    "Unicode-3.0",
+    "CDLA-Permissive-2.0",
+    "BSL-1.0",
+];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().current_dir(env!("CARGO_MANIFEST_DIR")).other_options(vec!["--locked".into()]).exec().unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+#[test]
+fn crates_depend_only_along_the_allowed_arrows() {
+    let metadata = metadata();
+    let allowed: BTreeMap<_, BTreeSet<_>> =
+        ARROWS.iter().map(|(from, to)| (*from, to.iter().copied().collect())).collect();
+    let ours: BTreeSet<_> = metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
+    assert_eq!(ours, allowed.keys().map(|name| (*name).to_owned()).collect(), "a crate without its line in ARROWS");
+    for package in metadata.workspace_packages() {
+        for dependency in &package.dependencies {
+            // Tests may look at everything: they check that both sides of a contract agree.
+            if dependency.kind == DependencyKind::Development || !ours.contains(&dependency.name) {
+                continue;
+            }
+            assert!(
+                allowed[package.name.as_str()].contains(dependency.name.as_str()),
+                "{} must not depend on {}: if it has to, change ARROWS and docs/ARCHITECTURE.md by an ADR",
+                package.name,
+                dependency.name
+            );
+        }
+    }
+}
+
+#[test]
+fn the_devnet_is_tested_without_our_own_client() {
+    // A test that drives the devnet by our client would prove only that both share their misunderstandings.
+    let metadata = metadata();
+    let devnet = metadata.workspace_packages().into_iter().find(|package| package.name == "golem-devnet").unwrap();
+    for dependency in &devnet.dependencies {
+        assert!(
+            !["yagna-client", "golem-core", "golem"].contains(&dependency.name.as_str()),
+            "golem-devnet must not see {}, not even in tests",
+            dependency.name
+        );
+    }
+}
+
+#[test]
+fn everything_linked_is_freely_licensed() {
+    let metadata = metadata();
+    for package in &metadata.packages {
+        let Some(licence) = &package.license else {
+            panic!("{} names no licence", package.name);
+        };
+        // "A OR B" is fine when one of them is; "A AND B" when both are. Older crates write "/" for "OR".
+        let fine = |part: &str| {
+            let part = part.trim().trim_matches(['(', ')']).trim();
+            LICENCES.contains(&part)
+        };
+        let licence = licence.replace('/', " OR ");
+        let ok = licence.split(" AND ").all(|all| all.split(" OR ").any(fine)) || licence.split(" OR ").any(fine);
+        assert!(ok, "{} is licensed {licence}", package.name);
+    }
+}
+
+#[test]
+fn no_source_file_grows_past_800_lines() {
+    let mut long = Vec::new();
+    let mut folders = vec![root().join("crates"), root().join("bench")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let lines = fs::read_to_string(&path).unwrap().lines().count();
+                if lines > 800 {
+                    long.push(format!("{}: {lines}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(long.is_empty(), "files that want to be several: {long:#?}");
+}
