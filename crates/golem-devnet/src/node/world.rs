@@ -141,8 +141,8 @@ impl World {
 
     /// Takes every exe-unit off the bus.
     pub(crate) fn drop_exe_units(&self) {
-        let units: Vec<_> =
-            self.with(|state| state.activities.0.values_mut().filter_map(|record| record.unit.take()).collect());
+        let units: Vec<_> = self
+            .with(|state| state.activities.0.values_mut().filter_map(|record| record.unit.take()).collect());
         // Not under the lock: the end of a unit may take a while.
         drop(units);
     }
