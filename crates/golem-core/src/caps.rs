@@ -92,6 +92,25 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// In words that all refusals for the same cause share, for telling how many there were.
+    pub fn group(&self) -> String {
+        match self {
+            Self::TooDear { cap, .. } => format!("above the cap of {cap} GLM an hour"),
+            Self::StartTooDear { cap, .. } => format!("above the cap of {cap} GLM for the start"),
+            _ => self.kind().to_owned(),
+        }
+    }
+
+    /// GLM an hour of the offer, if that was the cause.
+    pub fn price_per_hour(&self) -> Option<Glm> {
+        match self {
+            Self::TooDear { price, .. } => Some(*price),
+            _ => None,
+        }
+    }
+}
+
 impl PriceCaps {
     /// Why this offer is too dear, if it is. A price that equals its cap is not.
     ///

@@ -22,6 +22,9 @@ pub struct Explanation {
     pub offers: u64,
     /// Providers that we refused, by reason.
     pub refused_by_us: BTreeMap<String, u64>,
+    /// GLM an hour of the cheapest offer that we refused for its price.
+    #[serde(default)]
+    pub cheapest_refused: Option<Glm>,
     /// Providers that refused us, by their reason.
     pub refused_by_them: BTreeMap<String, u64>,
     /// Providers that haven't answered our terms yet.
@@ -34,6 +37,9 @@ pub struct Explanation {
     pub set_back: u64,
     /// Deals that are being made just now.
     pub in_progress: u64,
+    /// Providers at hand that none of the waiting tasks can be given to yet.
+    #[serde(default)]
+    pub idle: u64,
     /// GLM that may still be promised.
     pub budget_left: Option<Glm>,
     /// Does the budget forbid another agreement?
@@ -63,6 +69,9 @@ impl fmt::Display for Explanation {
         }
         write!(f, "{} seen", count(self.offers, "offer"))?;
         reasons(f, "refused by us", &self.refused_by_us)?;
+        if let Some(cheapest) = self.cheapest_refused {
+            write!(f, ", the cheapest asks {cheapest} GLM an hour")?;
+        }
         reasons(f, "refused by the provider", &self.refused_by_them)?;
         if self.unanswered > 0 {
             write!(f, "; {} not answered by its provider", self.unanswered)?;
@@ -81,6 +90,9 @@ impl fmt::Display for Explanation {
         }
         if self.agreed > 0 {
             write!(f, "; {} ready to sign", count(self.agreed, "provider"))?;
+        }
+        if self.idle > 0 {
+            write!(f, "; {} idle, for the tasks have failed there", count(self.idle, "provider"))?;
         }
         if self.in_progress > 0 {
             write!(f, "; {} being made", count(self.in_progress, "agreement"))?;
@@ -124,13 +136,15 @@ mod tests {
             offers: 5,
             ..Explanation::default()
         };
-        explanation.refused_by_us.insert("0.5 GLM an hour is above the cap of 0.2".into(), 3);
+        explanation.refused_by_us.insert("above the cap of 0.2 GLM an hour".into(), 3);
+        explanation.cheapest_refused = "0.5".parse().ok();
         explanation.refused_by_them.insert("No capacity available".into(), 1);
         explanation.unanswered = 1;
         assert_eq!(
             explanation.to_string(),
-            "24 tasks waiting and nothing runs since 30 s: 5 offers seen; 3 refused by us (3× 0.5 GLM an hour is above \
-             the cap of 0.2); 1 refused by the provider (No capacity available); 1 not answered by its provider"
+            "24 tasks waiting and nothing runs since 30 s: 5 offers seen; 3 refused by us (3× above the cap of 0.2 GLM \
+             an hour), the cheapest asks 0.5 GLM an hour; 1 refused by the provider (No capacity available); 1 not \
+             answered by its provider"
         );
         let nobody = Explanation { tasks_waiting: 1, published: true, ..Explanation::default() };
         assert!(nobody.to_string().contains("no offer fits the demand"));

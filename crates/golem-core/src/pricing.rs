@@ -15,7 +15,7 @@ use crate::offer::{OfferProblem, plain};
 /// The total supply of GLM: what no price and no bill can exceed.
 const SUPPLY: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 /// Digits that a price an hour keeps.
-const PRICE_DIGITS: u32 = 12;
+const PRICE_DIGITS: u32 = 9;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Linear prices: GLM per unit of each usage counter, in the counters' order, and a start price per activity.
@@ -98,7 +98,7 @@ impl Pricing {
 
     /// GLM an hour at full use, without the start price.
     ///
-    /// Rounded to 12 digits: a price of 0.1 an hour, that travels as a float of so much a second, is 0.1 again.
+    /// Rounded to 9 digits: a price of 0.1 an hour, that travels as a float of so much a second, is 0.1 again.
     pub fn per_hour(&self, threads: u32) -> Glm {
         self.usage_at_full_use(HOUR, threads, Decimal::ZERO)
             .and_then(|cost| cost.round_sf(PRICE_DIGITS))
@@ -284,7 +284,7 @@ mod tests {
         for (hour, cpu, threads, expected) in [
             (0.1, 0.0, 1, "0.1"),
             (0.1, 0.3, 8, "2.5"),
-            (1.0 / 3.0, 0.0, 1, "0.333333333333"),
+            (1.0 / 3.0, 0.0, 1, "0.333333333"),
             (0.0, 0.0, 64, "0"),
         ] {
             let pricing = usual(&json!([hour / 3600.0, cpu / 3600.0, 5])).unwrap();

@@ -14,16 +14,18 @@ mod plan;
 mod rental;
 mod rentals;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use yagna_api::market::NewDemand;
 use yagna_api::payment::Decoration;
-use yagna_api::{AgreementId, DemandId, Glm, Timestamp};
+use yagna_api::time::between;
+use yagna_api::{AgreementId, DemandId, Glm, NodeId, Timestamp};
 
 pub use self::config::RunConfig;
 pub use self::input::{Effect, Input, Step};
 use self::market::Market;
-use self::rental::Rental;
+use self::rental::{InvoiceState, Rental, Stage};
 use crate::event::{Bill, Event, EventKind, RentalId, RunEnd, StopReason};
 use crate::standing::Standings;
 use crate::tasks::TaskQueue;
@@ -37,11 +39,17 @@ pub struct Run {
     market: Market,
     standings: Standings,
     rentals: BTreeMap<RentalId, Rental>,
-    /// Rentals by agreement, those that are over included: their bills may come late.
+    /// Rentals by agreement, for as long as the rentals are kept: bills may come late.
     by_agreement: HashMap<AgreementId, RentalId>,
     next_rental: u64,
-    /// Every bill that has been dealt with: a bill that comes twice is paid once.
-    seen_bills: HashSet<Bill>,
+    /// Whose bills are being accepted.
+    accepting: HashMap<Bill, RentalId>,
+    /// Bills that couldn't be accepted, and when to try again.
+    bills_again: BTreeSet<(Timestamp, Bill)>,
+    /// What the bills of forgotten rentals promise.
+    settled: Glm,
+    /// Providers that have done a task.
+    proven: HashSet<NodeId>,
     /// What accepted bills promise in all.
     accepted: Glm,
     stopping: Option<Stopping>,
@@ -65,6 +73,13 @@ struct Stopping {
 }
 
 impl Run {
+    /// A deal is remembered this long after it ended and was paid: a second bill for it is refused.
+    const KEEP_PAID: Duration = Duration::from_secs(10 * 60);
+    /// The same where nothing was paid: a right bill may follow a wrong one.
+    const KEEP_UNPAID: Duration = Duration::from_secs(3600);
+    /// Different reasons of failures that are counted apart.
+    const MOST_REASONS: usize = 32;
+
     /// A run that has its allocation and knows how demands speak of it.
     pub fn new(config: RunConfig, decoration: Decoration, now: Timestamp) -> Self {
         Self {
@@ -76,7 +91,10 @@ impl Run {
             rentals: BTreeMap::new(),
             by_agreement: HashMap::new(),
             next_rental: 1,
-            seen_bills: HashSet::new(),
+            accepting: HashMap::new(),
+            bills_again: BTreeSet::new(),
+            settled: Glm::ZERO,
+            proven: HashSet::new(),
             accepted: Glm::ZERO,
             stopping: None,
             loading: false,
@@ -110,9 +128,14 @@ impl Run {
         self.accepted
     }
 
+    /// Is any agreement being made, in use or being ended?
+    pub fn has_open_deals(&self) -> bool {
+        self.rentals.values().any(|rental| rental.stage != Stage::Closed)
+    }
+
     fn take(&mut self, now: Timestamp, input: Input, step: &mut Step) {
         match input {
-            Input::Tick => {}
+            Input::Tick => self.forget_settled(now),
             Input::Tasks { data, exhausted } => {
                 self.loading = false;
                 for data in data {
@@ -155,7 +178,9 @@ impl Run {
                 self.on_agreement_created(now, rental, agreement, step);
             }
             Input::Approved { rental, agreement } => self.on_approved(now, rental, &agreement, step),
-            Input::NotApproved { rental, reason } => self.on_not_approved(now, rental, &reason, step),
+            Input::NotApproved { rental, reason, open } => {
+                self.on_not_approved(now, rental, reason, open, step);
+            }
             Input::ActivityCreated { rental, activity } => {
                 self.on_activity_created(now, rental, activity, step);
             }
@@ -183,7 +208,9 @@ impl Run {
             Input::DebitNote(note) => self.on_debit_note(now, &note, step),
             Input::Invoice(invoice) => self.on_invoice(now, &invoice, step),
             Input::BillAccepted { bill } => self.on_bill_accepted(now, bill, step),
-            Input::BillFailed { bill, problem } => self.on_bill_failed(now, bill, &problem, step),
+            Input::BillFailed { bill, problem, passing } => {
+                self.on_bill_failed(now, bill, &problem, passing, step);
+            }
         }
     }
 
@@ -202,6 +229,35 @@ impl Run {
     fn withdraw(now: Timestamp, demand: DemandId, why: &str, step: &mut Step) {
         step.event(now, EventKind::DemandEnded { demand: demand.clone(), why: why.to_owned() });
         step.effects.push(Effect::Withdraw { demand });
+    }
+
+    /// Forgets rentals that are over and paid: a long run must not grow with every deal it ever made.
+    ///
+    /// A bill that comes later still is one for an agreement nobody knows, and isn't paid.
+    fn forget_settled(&mut self, now: Timestamp) {
+        let over = self.rentals.extract_if(.., |_, rental| {
+            let keep =
+                if rental.invoice == InvoiceState::Accepted { Self::KEEP_PAID } else { Self::KEEP_UNPAID };
+            rental.stage == Stage::Closed
+                && !rental.awaits_invoice()
+                && rental.accepting.is_empty()
+                && between(rental.since, now) >= keep
+        });
+        for (_, rental) in over {
+            self.settled = self.settled.checked_add(rental.accepted).unwrap_or(Glm::MAX);
+            if let Some(agreement) = &rental.agreement {
+                self.by_agreement.remove(agreement);
+            }
+        }
+    }
+
+    /// Counts a failure by its reason. Reasons are others' words: there is a bound to how many are kept apart.
+    fn count_failure(&mut self, reason: String) {
+        if self.failures.len() < Self::MOST_REASONS || self.failures.contains_key(&reason) {
+            *self.failures.entry(reason).or_default() += 1;
+        } else {
+            *self.failures.entry("other reasons".to_owned()).or_default() += 1;
+        }
     }
 
     /// The demand as it would be published now.

@@ -106,15 +106,21 @@ impl TaskQueue {
 
     /// Takes up to `room` tasks for a provider, retries first.
     ///
-    /// A task isn't given to a provider it has failed on, unless `alone` says that there is no other, or the task
-    /// has waited [`Self::PATIENCE`] for one.
-    pub fn take(&mut self, provider: &NodeId, room: usize, alone: bool, now: Timestamp) -> Vec<AssignedTask> {
+    /// A task isn't given to a provider it has failed on while there is one `elsewhere` that it hasn't, unless it
+    /// has waited [`Self::PATIENCE`] for that one.
+    pub fn take(
+        &mut self,
+        provider: &NodeId,
+        room: usize,
+        elsewhere: &[NodeId],
+        now: Timestamp,
+    ) -> Vec<AssignedTask> {
         let mut taken = Vec::new();
         let mut place = 0;
         while taken.len() < room && place < self.again.len() {
             let waiting = &self.again[place];
-            let fits = alone
-                || !waiting.failed_on.contains(provider)
+            let fits = !waiting.failed_on.contains(provider)
+                || elsewhere.iter().all(|other| waiting.failed_on.contains(other))
                 || between(waiting.since, now) >= Self::PATIENCE;
             if !fits {
                 place += 1;
@@ -244,10 +250,10 @@ mod tests {
         let mut queue = TaskQueue::new(2);
         queue.add("a".into(), at(0));
         queue.close();
-        let first = queue.take(&node(1), 5, false, at(0)).remove(0).attempt;
+        let first = queue.take(&node(1), 5, &[node(2)], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(first, FailureKind::CommandFailed, at(1)), Verdict::Retry);
-        assert!(queue.take(&node(1), 5, false, at(1)).is_empty());
-        let second = queue.take(&node(2), 5, false, at(1)).remove(0).attempt;
+        assert!(queue.take(&node(1), 5, &[node(2)], at(1)).is_empty());
+        let second = queue.take(&node(2), 5, &[node(1)], at(1)).remove(0).attempt;
         assert_eq!(second.number, 2);
         assert!(!queue.done(first), "the outcome of an old try is dropped");
         assert!(queue.done(second));
@@ -258,14 +264,26 @@ mod tests {
     fn a_task_with_nowhere_else_to_go_is_tried_again_where_it_failed() {
         let mut queue = TaskQueue::new(2);
         queue.add("a".into(), at(0));
-        let first = queue.take(&node(1), 1, false, at(0)).remove(0).attempt;
+        let first = queue.take(&node(1), 1, &[node(2)], at(0)).remove(0).attempt;
         queue.failed(first, FailureKind::CommandFailed, at(0));
-        assert_eq!(queue.take(&node(1), 1, true, at(1)).len(), 1, "no other provider");
+        assert_eq!(queue.take(&node(1), 1, &[], at(1)).len(), 1, "no other provider");
         let mut queue = TaskQueue::new(2);
         queue.add("a".into(), at(0));
-        let first = queue.take(&node(1), 1, false, at(0)).remove(0).attempt;
+        let first = queue.take(&node(1), 1, &[node(2)], at(0)).remove(0).attempt;
         queue.failed(first, FailureKind::CommandFailed, at(0));
-        assert_eq!(queue.take(&node(1), 1, false, at(20)).len(), 1, "waited long enough");
+        assert_eq!(queue.take(&node(1), 1, &[node(2)], at(20)).len(), 1, "waited long enough");
+    }
+
+    #[test]
+    fn a_task_that_has_failed_everywhere_doesnt_wait_for_elsewhere() {
+        let mut queue = TaskQueue::new(5);
+        queue.add("a".into(), at(0));
+        for n in [1, 2] {
+            let attempt = queue.take(&node(n), 1, &[], at(0)).remove(0).attempt;
+            queue.failed(attempt, FailureKind::CommandFailed, at(0));
+        }
+        assert!(queue.take(&node(1), 1, &[node(2), node(3)], at(0)).is_empty(), "there is a third one");
+        assert_eq!(queue.take(&node(1), 1, &[node(2)], at(0)).len(), 1, "nobody is left who hasn't tried");
     }
 
     #[test]
@@ -273,13 +291,13 @@ mod tests {
         let mut queue = TaskQueue::new(1);
         queue.add("a".into(), at(0));
         for round in 1..=5 {
-            let attempt = queue.take(&node(1), 1, true, at(0)).remove(0).attempt;
+            let attempt = queue.take(&node(1), 1, &[], at(0)).remove(0).attempt;
             assert_eq!(attempt.number, round);
             assert!(queue.cancelled(attempt));
         }
-        let attempt = queue.take(&node(1), 1, true, at(0)).remove(0).attempt;
+        let attempt = queue.take(&node(1), 1, &[], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(attempt, FailureKind::Lost, at(0)), Verdict::Retry);
-        let attempt = queue.take(&node(1), 1, true, at(0)).remove(0).attempt;
+        let attempt = queue.take(&node(1), 1, &[], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(attempt, FailureKind::Lost, at(0)), Verdict::Final);
         assert_eq!((queue.n_failed(), queue.n_waiting()), (1, 0));
     }
@@ -288,7 +306,7 @@ mod tests {
     fn what_can_succeed_nowhere_fails_at_once() {
         let mut queue = TaskQueue::new(9);
         queue.add("a".into(), at(0));
-        let attempt = queue.take(&node(1), 1, true, at(0)).remove(0).attempt;
+        let attempt = queue.take(&node(1), 1, &[], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(attempt, FailureKind::Invalid, at(0)), Verdict::Final);
     }
 
@@ -307,7 +325,7 @@ mod tests {
             let mut ended = std::collections::HashSet::new();
             let mut old = Vec::new();
             for (provider, what, repeat) in steps {
-                open.extend(queue.take(&node(provider), 1, true, at(0)).into_iter().map(|task| task.attempt));
+                open.extend(queue.take(&node(provider), 1, &[], at(0)).into_iter().map(|task| task.attempt));
                 if repeat && let Some(&attempt) = old.last() {
                     prop_assert!(!queue.done(attempt));
                     prop_assert_eq!(queue.failed(attempt, FailureKind::Lost, at(0)), Verdict::Old);

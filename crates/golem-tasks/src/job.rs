@@ -86,17 +86,11 @@ impl Job {
     /// The sources of tasks and the files to upload must exist: a job that can't start is refused here, before
     /// anything is bought.
     pub fn load(path: &Path) -> Result<Self, JobError> {
-        let bytes = std::fs::read(path).map_err(|source| JobError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = std::fs::read(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = String::from_utf8_lossy(valid).matches('\n').count() + 1;
-            JobError::NotUtf8 {
-                path: path.to_owned(),
-                line,
-            }
+            JobError::NotUtf8 { path: path.to_owned(), line }
         })?;
         Self::parse(&text, path)
     }

@@ -40,10 +40,7 @@ impl JobWorker {
     /// A worker for this job.
     pub fn new(job: Arc<Job>) -> Self {
         // A step with a time-out of its own needs a script of its own, and a transfer takes long enough anyway.
-        let packs = job
-            .steps
-            .iter()
-            .all(|step| step.kind() == "run" && step.timeout().is_none());
+        let packs = job.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none());
         Self { job, packs }
     }
 }
@@ -96,9 +93,7 @@ impl JobWorker {
                     let failure = failure(&steps[done + index], &execution.results[index]);
                     let stderr = failure.stderr.lines().next_back().unwrap_or_default();
                     let message = format!("step {}: {} {stderr}", done + index + 1, failure.message);
-                    return Err(WorkerError::Setup {
-                        message: message.trim_end().to_owned(),
-                    });
+                    return Err(WorkerError::Setup { message: message.trim_end().to_owned() });
                 }
             }
         }
@@ -108,21 +103,11 @@ impl JobWorker {
     async fn do_pack(&self, ctx: &WorkContext, pack: Vec<Task>) -> Result<(), WorkerError> {
         let mut planned = Vec::with_capacity(pack.len());
         for task in pack {
-            let data = TaskData {
-                index: task.index(),
-                value: task.data().clone(),
-            };
-            match self
-                .job
-                .steps
-                .iter()
-                .map(|step| step.render(&data))
-                .collect::<Result<Vec<_>, _>>()
-            {
+            let data = TaskData { index: task.index(), value: task.data().clone() };
+            match self.job.steps.iter().map(|step| step.render(&data)).collect::<Result<Vec<_>, _>>() {
                 Ok(steps) => planned.push(Planned { task, steps }),
                 Err(error) => {
-                    task.failed(problem(FailureKind::Invalid, error.to_string()))
-                        .await;
+                    task.failed(problem(FailureKind::Invalid, error.to_string())).await;
                 }
             }
         }
@@ -142,9 +127,7 @@ impl JobWorker {
         let mut gathered = Gathered::default();
         let mut done = 0;
         for segment in segments(steps, self.job.limits.task_timeout) {
-            let limit = segment
-                .limit
-                .min(deadline.saturating_duration_since(Instant::now()));
+            let limit = segment.limit.min(deadline.saturating_duration_since(Instant::now()));
             let execution = match ctx.execute(script(segment.steps), limit).await {
                 Ok(execution) => execution,
                 Err(error) => return give_up(vec![task], error).await,
@@ -157,15 +140,12 @@ impl JobWorker {
             match end {
                 ExecutionEnd::Done => done += segment.steps.len(),
                 ExecutionEnd::Failed { index } => {
-                    task.failed(failure(&steps[done + index], &execution.results[index]))
-                        .await;
+                    task.failed(failure(&steps[done + index], &execution.results[index])).await;
                     return Ok(());
                 }
                 ExecutionEnd::Expired => {
-                    let message = format!(
-                        "step {} took longer than {limit:?}",
-                        done + execution.results.len() + 1
-                    );
+                    let message =
+                        format!("step {} took longer than {limit:?}", done + execution.results.len() + 1);
                     task.failed(problem(FailureKind::Expired, message.clone())).await;
                     // The provider is still at it: nothing else can be run there.
                     return Err(WorkerError::Other(message));
@@ -180,9 +160,7 @@ impl JobWorker {
     async fn do_several(&self, ctx: &WorkContext, planned: Vec<Planned>) -> Result<(), WorkerError> {
         let n = u32::try_from(planned.len()).unwrap_or(u32::MAX);
         let limit = self.job.limits.task_timeout.saturating_mul(n);
-        let all = planned
-            .iter()
-            .fold(Script::new(), |all, planned| all.then(script(&planned.steps)));
+        let all = planned.iter().fold(Script::new(), |all, planned| all.then(script(&planned.steps)));
         let started = Instant::now();
         let execution = match ctx.execute(all, limit).await {
             Ok(execution) => execution,
@@ -213,9 +191,9 @@ impl JobWorker {
             }
         }
         match over {
-            Some(ExecutionEnd::Expired) => Err(WorkerError::Other(format!(
-                "{n} tasks took longer than {limit:?}"
-            ))),
+            Some(ExecutionEnd::Expired) => {
+                Err(WorkerError::Other(format!("{n} tasks took longer than {limit:?}")))
+            }
             _ => Ok(()),
         }
     }
@@ -234,10 +212,7 @@ fn segments(steps: &[RenderedStep], limit: Duration) -> Vec<Segment<'_>> {
     while !rest.is_empty() {
         let (n, limit) = match rest[0].timeout {
             Some(timeout) => (1, timeout),
-            None => (
-                rest.iter().take_while(|step| step.timeout.is_none()).count(),
-                limit,
-            ),
+            None => (rest.iter().take_while(|step| step.timeout.is_none()).count(), limit),
         };
         let (steps, after) = rest.split_at(n);
         segments.push(Segment { steps, limit });
@@ -247,18 +222,16 @@ fn segments(steps: &[RenderedStep], limit: Duration) -> Vec<Segment<'_>> {
 }
 
 fn script(steps: &[RenderedStep]) -> Script {
-    steps
-        .iter()
-        .fold(Script::new(), |script, step| match &step.action {
-            RenderedAction::Run { program, args } => script.run(program, args),
-            RenderedAction::Upload { from, to } => script.upload(Source::File(from.clone()), to),
-            RenderedAction::UploadJson { data, to } => script.upload_json(data, to),
-            RenderedAction::UploadText { text, to } => script.upload_text(text, to),
-            RenderedAction::Download { from, to } => script.download(from, Target::File(to.clone())),
-            RenderedAction::DownloadJson { from, .. } => {
-                script.download(from, Target::Memory { limit: MOST_JSON })
-            }
-        })
+    steps.iter().fold(Script::new(), |script, step| match &step.action {
+        RenderedAction::Run { program, args } => script.run(program, args),
+        RenderedAction::Upload { from, to } => script.upload(Source::File(from.clone()), to),
+        RenderedAction::UploadJson { data, to } => script.upload_json(data, to),
+        RenderedAction::UploadText { text, to } => script.upload_text(text, to),
+        RenderedAction::Download { from, to } => script.download(from, Target::File(to.clone())),
+        RenderedAction::DownloadJson { from, .. } => {
+            script.download(from, Target::Memory { limit: MOST_JSON })
+        }
+    })
 }
 
 /// What the steps of a task have brought so far.
@@ -280,10 +253,7 @@ impl Gathered {
                 continue;
             };
             let document = serde_json::from_slice(bytes).map_err(|error| {
-                problem(
-                    FailureKind::Rejected,
-                    format!("{from} is no JSON document: {error}"),
-                )
+                problem(FailureKind::Rejected, format!("{from} is no JSON document: {error}"))
             })?;
             if let Some(to) = to {
                 keep(to, bytes).await.map_err(|error| {
@@ -300,10 +270,7 @@ impl Gathered {
 
     fn outputs(&mut self, results: &[CommandResult]) {
         for result in results {
-            for (all, own) in [
-                (&mut self.stdout, &result.stdout),
-                (&mut self.stderr, &result.stderr),
-            ] {
+            for (all, own) in [(&mut self.stdout, &result.stdout), (&mut self.stderr, &result.stderr)] {
                 if let Some(own) = own {
                     all.push_str(&own.to_text());
                 }
@@ -318,11 +285,7 @@ impl Gathered {
             1 => self.documents.remove(0),
             _ => Value::Array(self.documents),
         };
-        TaskOutput {
-            result,
-            stdout: self.stdout,
-            stderr: self.stderr,
-        }
+        TaskOutput { result, stdout: self.stdout, stderr: self.stderr }
     }
 }
 
@@ -351,25 +314,15 @@ async fn give_up(tasks: Vec<Task>, error: ScriptError) -> Result<(), WorkerError
 }
 
 fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
-    let stderr = result
-        .stderr
-        .as_ref()
-        .map(|stderr| stderr.to_text().into_owned())
-        .unwrap_or_default();
-    let said = result
-        .message
-        .clone()
-        .unwrap_or_else(|| "no reason given".to_owned());
+    let stderr = result.stderr.as_ref().map(|stderr| stderr.to_text().into_owned()).unwrap_or_default();
+    let said = result.message.clone().unwrap_or_else(|| "no reason given".to_owned());
     let (kind, message) = match &step.action {
         RenderedAction::Run { program, args } => {
             let line = match (program.as_str(), args.as_slice()) {
                 ("/bin/sh", [flag, line]) if flag == "-c" => line.clone(),
                 _ => format!("{program} {}", args.join(" ")),
             };
-            (
-                FailureKind::CommandFailed,
-                format!("`{}`: {said}", line.trim_end()),
-            )
+            (FailureKind::CommandFailed, format!("`{}`: {said}", line.trim_end()))
         }
         RenderedAction::Upload { to, .. }
         | RenderedAction::UploadJson { to, .. }
@@ -380,26 +333,16 @@ fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
             (FailureKind::TransferFailed, format!("download of {from}: {said}"))
         }
     };
-    AttemptFailure {
-        kind,
-        message,
-        stderr: tail(&stderr).to_owned(),
-    }
+    AttemptFailure { kind, message, stderr: tail(&stderr).to_owned() }
 }
 
 fn problem(kind: FailureKind, message: String) -> AttemptFailure {
-    AttemptFailure {
-        kind,
-        message,
-        stderr: String::new(),
-    }
+    AttemptFailure { kind, message, stderr: String::new() }
 }
 
 /// The last part of a text, cut at a character.
 fn tail(text: &str) -> &str {
     let from = text.len().saturating_sub(STDERR_KEPT);
-    let from = (from..text.len())
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(text.len());
+    let from = (from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
     &text[from..]
 }

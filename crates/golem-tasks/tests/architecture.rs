@@ -1,6 +1,8 @@
 //! The house's rules that the compiler doesn't know: which crate may depend on which, how large a file may grow,
 //! and which licences the tree may hold.
 
+#![expect(clippy::unwrap_used, reason = "what can't be read here is a failed test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,11 @@ const LICENCES: [&str; 14] = [
 ];
 
 fn metadata() -> Metadata {
-    MetadataCommand::new().current_dir(env!("CARGO_MANIFEST_DIR")).other_options(vec!["--locked".into()]).exec().unwrap()
+    MetadataCommand::new()
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .other_options(vec!["--locked".into()])
+        .exec()
+        .unwrap()
 }
 
 fn root() -> PathBuf {
@@ -49,8 +55,13 @@ fn crates_depend_only_along_the_allowed_arrows() {
     let metadata = metadata();
     let allowed: BTreeMap<_, BTreeSet<_>> =
         ARROWS.iter().map(|(from, to)| (*from, to.iter().copied().collect())).collect();
-    let ours: BTreeSet<_> = metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
-    assert_eq!(ours, allowed.keys().map(|name| (*name).to_owned()).collect(), "a crate without its line in ARROWS");
+    let ours: BTreeSet<_> =
+        metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
+    assert_eq!(
+        ours,
+        allowed.keys().map(|name| (*name).to_owned()).collect(),
+        "a crate without its line in ARROWS"
+    );
     for package in metadata.workspace_packages() {
         for dependency in &package.dependencies {
             // Tests may look at everything: they check that both sides of a contract agree.
@@ -71,7 +82,8 @@ fn crates_depend_only_along_the_allowed_arrows() {
 fn the_devnet_is_tested_without_our_own_client() {
     // A test that drives the devnet by our client would prove only that both share their misunderstandings.
     let metadata = metadata();
-    let devnet = metadata.workspace_packages().into_iter().find(|package| package.name == "golem-devnet").unwrap();
+    let devnet =
+        metadata.workspace_packages().into_iter().find(|package| package.name == "golem-devnet").unwrap();
     for dependency in &devnet.dependencies {
         assert!(
             !["yagna-client", "golem-core", "golem"].contains(&dependency.name.as_str()),
@@ -94,7 +106,8 @@ fn everything_linked_is_freely_licensed() {
             LICENCES.contains(&part)
         };
         let licence = licence.replace('/', " OR ");
-        let ok = licence.split(" AND ").all(|all| all.split(" OR ").any(fine)) || licence.split(" OR ").any(fine);
+        let ok =
+            licence.split(" AND ").all(|all| all.split(" OR ").any(fine)) || licence.split(" OR ").any(fine);
         assert!(ok, "{} is licensed {licence}", package.name);
     }
 }

@@ -22,9 +22,7 @@ fn parse(text: &str) -> Result<Job, JobError> {
 
 /// The message for a job file that is refused.
 fn refused(text: &str) -> String {
-    parse(text)
-        .expect_err("the job file should be refused")
-        .to_string()
+    parse(text).expect_err("the job file should be refused").to_string()
 }
 
 /// A whole job with these steps.
@@ -57,36 +55,21 @@ fn parse_in(folder: &TempDir, text: &str) -> Result<Job, JobError> {
 
 /// The message with the temporary folder's name taken out.
 fn refused_in(folder: &TempDir, text: &str) -> String {
-    let message = parse_in(folder, text)
-        .expect_err("the job file should be refused")
-        .to_string();
+    let message = parse_in(folder, text).expect_err("the job file should be refused").to_string();
     message.replace(&format!("{}/", folder.path().display()), "")
 }
 
 fn values(job: &Job) -> Vec<Value> {
-    job.tasks
-        .open()
-        .unwrap()
-        .map(|task| task.unwrap().value)
-        .collect()
+    job.tasks.open().unwrap().map(|task| task.unwrap().value).collect()
 }
 
 fn render(job: &Job, task: Value) -> Vec<RenderedAction> {
-    let task = TaskData {
-        index: 0,
-        value: task,
-    };
-    job.steps
-        .iter()
-        .map(|step| step.render(&task).unwrap().action)
-        .collect()
+    let task = TaskData { index: 0, value: task };
+    job.steps.iter().map(|step| step.render(&task).unwrap().action).collect()
 }
 
 fn shell(line: &str) -> RenderedAction {
-    RenderedAction::Run {
-        program: "/bin/sh".to_owned(),
-        args: vec!["-c".to_owned(), line.to_owned()],
-    }
+    RenderedAction::Run { program: "/bin/sh".to_owned(), args: vec!["-c".to_owned(), line.to_owned()] }
 }
 
 // What is read.
@@ -95,10 +78,7 @@ fn shell(line: &str) -> RenderedAction {
 fn a_job_file_of_few_lines_has_sensible_defaults() {
     let job = parse(&format!("{PAYLOAD}{TASKS}{STEPS}")).unwrap();
     assert_eq!(job.payload.runtime, "vm");
-    assert_eq!(
-        job.payload.image,
-        Some(Image::Tag("golem/alpine:latest".to_owned()))
-    );
+    assert_eq!(job.payload.image, Some(Image::Tag("golem/alpine:latest".to_owned())));
     assert_eq!((job.payload.min_mem_gib, job.payload.min_storage_gib), (0.5, 2.0));
     assert_eq!(job.payload.min_cpu_threads, 1);
     assert!(job.payload.capabilities.is_empty());
@@ -162,26 +142,13 @@ fn every_key_of_a_job_file_is_read() {
         ),
     )
     .unwrap();
-    let image = Image::Url {
-        url: "https://example.com/image.gvmi".to_owned(),
-        hash: hash.to_lowercase(),
-    };
+    let image = Image::Url { url: "https://example.com/image.gvmi".to_owned(), hash: hash.to_lowercase() };
     assert_eq!(job.payload.image, Some(image));
     assert_eq!(job.payload.runtime, "vm-nvidia");
-    assert_eq!(
-        (job.payload.min_mem_gib, job.payload.min_storage_gib),
-        (4.0, 10.5)
-    );
+    assert_eq!((job.payload.min_mem_gib, job.payload.min_storage_gib), (4.0, 10.5));
     assert_eq!(job.payload.min_cpu_threads, 2);
     assert_eq!(job.payload.capabilities, ["vpn", "inet"]);
-    assert_eq!(
-        job.tasks.source(),
-        &TaskSource::Range {
-            start: 10,
-            end: Some(0),
-            step: -5
-        }
-    );
+    assert_eq!(job.tasks.source(), &TaskSource::Range { start: 10, end: Some(0), step: -5 });
     assert_eq!(values(&job), [json!(10), json!(5)]);
     assert_eq!(
         job.setup,
@@ -214,10 +181,7 @@ fn every_key_of_a_job_file_is_read() {
                 from: "/golem/output/out.png".to_owned(),
                 to: folder.path().join("out/5.png")
             },
-            RenderedAction::DownloadJson {
-                from: "/golem/output/stats.json".to_owned(),
-                to: None
-            },
+            RenderedAction::DownloadJson { from: "/golem/output/stats.json".to_owned(), to: None },
         ]
     );
     assert_eq!(job.steps[1].timeout(), Some(Duration::from_secs(5400)));
@@ -271,26 +235,15 @@ fn the_examples_are_good_job_files() {
     }
     let job = Job::load(&examples.join("hello_world/job.toml")).unwrap();
     assert_eq!(job.tasks.len_hint(), Some(24));
-    assert_eq!(
-        render(&job, json!(3)),
-        [shell("sleep 0.2"), shell("echo -n $(( 3 * 7 ))")]
-    );
+    assert_eq!(render(&job, json!(3)), [shell("sleep 0.2"), shell("echo -n $(( 3 * 7 ))")]);
 }
 
 #[test]
 fn the_guide_shows_good_job_files() {
     let guide = include_str!("../../../docs/job-file.md");
-    let folder = folder_with(&[
-        ("scene.blend", "x"),
-        ("frames/0001.png", "x"),
-        ("words.txt", "x\n"),
-    ]);
+    let folder = folder_with(&[("scene.blend", "x"), ("frames/0001.png", "x"), ("words.txt", "x\n")]);
     let mut shown = 0;
-    for block in guide
-        .split("```toml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-    {
+    for block in guide.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
         // Parts of a job file are completed by what they leave out.
         let mut text = block.to_owned();
         for (section, missing) in [("[payload]", PAYLOAD), ("[tasks]", TASKS), ("[[steps]]", STEPS)] {
@@ -334,13 +287,7 @@ fn a_range_without_end_never_ends() {
     let job = parse(&with_tasks("[tasks]\nrange = { start = 5 }\n")).unwrap();
     assert_eq!(job.tasks.len_hint(), None);
     let last = job.tasks.open().unwrap().nth(1000).unwrap().unwrap();
-    assert_eq!(
-        last,
-        TaskData {
-            index: 1000,
-            value: json!(1005)
-        }
-    );
+    assert_eq!(last, TaskData { index: 1000, value: json!(1005) });
 }
 
 #[test]
@@ -359,10 +306,7 @@ fn files_are_read_beside_the_job_file() {
     assert_eq!(read("lines = \"in/words.txt\""), ["one", "two"]);
     assert_eq!(
         read("csv = \"in/table.csv\""),
-        [
-            json!({"name": "x", "size": "1"}),
-            json!({"name": "y", "size": "2"})
-        ]
+        [json!({"name": "x", "size": "1"}), json!({"name": "y", "size": "2"})]
     );
     assert_eq!(read("jsonl = \"in/data.jsonl\""), [json!({"n": 1}), json!([2])]);
     let absolute = folder.path().join("in/words.txt");
@@ -385,22 +329,16 @@ fn glob_finds_files_in_order_and_names_them_relative_to_the_job_file() {
         values(&job)
     };
     assert_eq!(read("frames/*.png"), ["frames/10.png", "frames/9.png"]);
-    assert_eq!(
-        read("frames/**/*.png"),
-        ["frames/10.png", "frames/9.png", "frames/b/10.png"]
-    );
+    assert_eq!(read("frames/**/*.png"), ["frames/10.png", "frames/9.png", "frames/b/10.png"]);
     let absolute = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     assert_eq!(read(&absolute("frames/9*")), [absolute("frames/9.png")]);
 }
 
 #[test]
 fn glob_works_however_the_job_file_is_named() {
-    for origin in [
-        "tests/job.toml",
-        "./tests/job.toml",
-        "../golem-tasks/./tests/job.toml",
-        "src/../tests/job.toml",
-    ] {
+    for origin in
+        ["tests/job.toml", "./tests/job.toml", "../golem-tasks/./tests/job.toml", "src/../tests/job.toml"]
+    {
         for (pattern, found) in [
             ("job_*.rs", "job_file.rs"),
             ("./job_*.rs", "job_file.rs"),
@@ -430,21 +368,12 @@ fn a_long_file_is_neither_loaded_nor_slow_to_start() {
     let folder = folder_with(&[]);
     fs::write(folder.path().join("long.txt"), &bytes).unwrap();
     let job = parse_in(&folder, &with_tasks("[tasks]\nlines = \"long.txt\"\n")).unwrap();
-    let taken: Vec<_> = job
-        .tasks
-        .open()
-        .unwrap()
-        .take(3)
-        .map(|task| task.unwrap().index)
-        .collect();
+    let taken: Vec<_> = job.tasks.open().unwrap().take(3).map(|task| task.unwrap().index).collect();
     assert_eq!(taken, [0, 1, 2]);
     assert_eq!(job.tasks.len_hint(), Some(100_001));
     let mut all = job.tasks.open().unwrap();
     assert_eq!(all.by_ref().take(100_000).flatten().count(), 100_000);
-    assert!(matches!(
-        all.next(),
-        Some(Err(SourceError::Malformed { line: 100_001, .. }))
-    ));
+    assert!(matches!(all.next(), Some(Err(SourceError::Malformed { line: 100_001, .. }))));
     assert!(all.next().is_none());
 }
 
@@ -454,54 +383,32 @@ fn a_long_file_is_neither_loaded_nor_slow_to_start() {
 fn templates_change_nothing_but_what_is_theirs() {
     for (template, task, rendered) in [
         ("echo -n $(( {{ task }} * 7 ))", json!(3), "echo -n $(( 3 * 7 ))"),
-        (
-            "echo ${#HOME} ${x%%.*} # {no} }}",
-            json!(1),
-            "echo ${#HOME} ${x%%.*} # {no} }}",
-        ),
+        ("echo ${#HOME} ${x%%.*} # {no} }}", json!(1), "echo ${#HOME} ${x%%.*} # {no} }}"),
         ("n={{ task }} ${#x}", json!(1), "n=1 ${#x}"),
         ("{{ task }}", json!(2.5), "2.5"),
         ("{{ task }}", json!(true), "true"),
         ("{{ task }}", json!("<a & 'b'>"), "<a & 'b'>"),
-        (
-            "{{ task }}",
-            json!({"b": 1, "a": [null]}),
-            r#"{"a":[null],"b":1}"#,
-        ),
-        (
-            "cat {{ task | shell }}",
-            json!("my file's"),
-            r"cat 'my file'\''s'",
-        ),
+        ("{{ task }}", json!({"b": 1, "a": [null]}), r#"{"a":[null],"b":1}"#),
+        ("cat {{ task | shell }}", json!("my file's"), r"cat 'my file'\''s'"),
         (
             "{{ task | basename }} {{ task | stem }} {{ task | extension }}",
             json!("a/b.tar.gz"),
             "b.tar.gz b.tar gz",
         ),
-        (
-            "echo {{ task | json | shell }}",
-            json!("a \"b\""),
-            r#"echo '"a \"b\""'"#,
-        ),
+        ("echo {{ task | json | shell }}", json!("a \"b\""), r#"echo '"a \"b\""'"#),
         ("{{ task.x }}-{{ task['y z'] }}", json!({"x": 1, "y z": 2}), "1-2"),
         ("{{ '%04d' | format(task) }}", json!(7), "0007"),
         ("{% if task > 1 %}big{% else %}small{% endif %}", json!(2), "big"),
         ("{{ task.size | default(1) }}", json!({"x": 2}), "1"),
         ("{% if task.y is defined %}y{% endif %}x", json!({"x": 2}), "x"),
-        (
-            "{% for n in task %}{{ n }}{% if not loop.last %},{% endif %}{% endfor %}",
-            json!([1, 2]),
-            "1,2",
-        ),
+        ("{% for n in task %}{{ n }}{% if not loop.last %},{% endif %}{% endfor %}", json!([1, 2]), "1,2"),
         ("{% set n = task * 2 %}{{ n }}", json!(2), "4"),
         ("{{ index + 1 }}", json!(0), "1"),
         ("{% raw %}{{ kept }}{% endraw %}", json!(0), "{{ kept }}"),
     ] {
         let folder = folder_with(&[("task.jsonl", &task.to_string())]);
-        let text = format!(
-            "{PAYLOAD}[tasks]\njsonl = \"task.jsonl\"\n[[steps]]\nrun = {}\n",
-            toml_string(template)
-        );
+        let text =
+            format!("{PAYLOAD}[tasks]\njsonl = \"task.jsonl\"\n[[steps]]\nrun = {}\n", toml_string(template));
         let job = parse_in(&folder, &text).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(render(&job, task), [shell(rendered)], "{template}");
     }
@@ -513,9 +420,7 @@ fn texts_are_kept_to_the_byte() {
         "[[steps]]\nupload_text = { text = \"\"\"\n  {{ task }}\n\n\"\"\", to = \"/golem/input/a\" }\n",
     ))
     .unwrap();
-    let RenderedAction::UploadText { text, .. } = &render(&job, json!("x"))[0] else {
-        panic!()
-    };
+    let RenderedAction::UploadText { text, .. } = &render(&job, json!("x"))[0] else { panic!() };
     assert_eq!(text, "  x\n\n");
 }
 
@@ -535,9 +440,7 @@ fn json_keeps_types_where_a_string_is_one_template() {
         "#,
     ))
     .unwrap();
-    let RenderedAction::UploadJson { data, to } = &render(&job, json!(4))[0] else {
-        panic!()
-    };
+    let RenderedAction::UploadJson { data, to } = &render(&job, json!(4))[0] else { panic!() };
     assert_eq!(
         data,
         &json!({"whole": 4, "sum": 1, "text": "task 4", "forced": "4", "list": [4, 1.5, true, {"deep": [4, 0]}]})
@@ -547,18 +450,10 @@ fn json_keeps_types_where_a_string_is_one_template() {
 
 #[test]
 fn each_word_of_a_program_is_a_template_of_its_own() {
-    let job = parse(&with_steps(
-        "[[steps]]\nrun = [\"/bin/{{ task }}\", \"a b\", \"{{ index }}\", \"\"]\n",
-    ))
-    .unwrap();
+    let job = parse(&with_steps("[[steps]]\nrun = [\"/bin/{{ task }}\", \"a b\", \"{{ index }}\", \"\"]\n"))
+        .unwrap();
     let args = ["a b", "0", ""].map(str::to_owned).to_vec();
-    assert_eq!(
-        render(&job, json!("tool")),
-        [RenderedAction::Run {
-            program: "/bin/tool".to_owned(),
-            args
-        }]
-    );
+    assert_eq!(render(&job, json!("tool")), [RenderedAction::Run { program: "/bin/tool".to_owned(), args }]);
 }
 
 #[test]
@@ -567,15 +462,9 @@ fn what_a_later_task_lacks_is_told_when_it_is_rendered() {
         "{PAYLOAD}[tasks]\nvalues = [{{ a = 1 }}, {{ b = 2 }}]\n\n[[steps]]\nrun = \"x\"\n[[steps]]\nrun = \"{{{{ task.a }}}}\"\n"
     );
     let job = parse(&text).unwrap();
-    let task = TaskData {
-        index: 1,
-        value: json!({"b": 2}),
-    };
+    let task = TaskData { index: 1, value: json!({"b": 2}) };
     let error = job.steps[1].render(&task).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "line 9, step 2 `run`, task 1: the task has no column `a`"
-    );
+    assert_eq!(error.to_string(), "line 9, step 2 `run`, task 1: the task has no column `a`");
     assert_eq!((error.line, error.task), (9, Some(1)));
 }
 
@@ -676,48 +565,24 @@ fn a_lone_task_may_have_a_fixed_target() {
     let steps = "[[steps]]\ndownload = { from = \"/golem/output/a\", to = \"result.txt\" }\n";
     let job = parse(&format!("{PAYLOAD}[tasks]\nvalues = [7]\n{steps}")).unwrap();
     let to = PathBuf::from("result.txt");
-    assert_eq!(
-        render(&job, json!(7)),
-        [RenderedAction::Download {
-            from: "/golem/output/a".to_owned(),
-            to
-        }]
-    );
+    assert_eq!(render(&job, json!(7)), [RenderedAction::Download { from: "/golem/output/a".to_owned(), to }]);
 }
 
 #[test]
 fn line_ends_of_windows_change_nothing() {
     let text = with_steps("[[steps]]\nrun = \"\"\"\necho hello\necho {{ task.x }}\n\"\"\"\n");
     let message = refused(&text);
-    assert!(
-        message.starts_with("job.toml:8:9: the task is no table"),
-        "{message}"
-    );
+    assert!(message.starts_with("job.toml:8:9: the task is no table"), "{message}");
     assert_eq!(refused(&text.replace('\n', "\r\n")), message);
     assert_eq!(refused(&format!("\u{feff}{text}")), message);
 }
 
 #[test]
 fn problems_can_be_read_one_by_one() {
-    let Err(JobError::Invalid(problems)) = parse(&with_limits("worker = 3\nretries = -1")) else {
-        panic!()
-    };
-    let places: Vec<_> = problems
-        .list()
-        .iter()
-        .map(|found| found.place.as_ref().unwrap())
-        .collect();
-    assert_eq!(
-        places
-            .iter()
-            .map(|place| (place.line, place.column))
-            .collect::<Vec<_>>(),
-        [(8, 1), (9, 11)]
-    );
-    assert_eq!(
-        problems.list()[0].help.as_deref(),
-        Some("did you mean `workers`?")
-    );
+    let Err(JobError::Invalid(problems)) = parse(&with_limits("worker = 3\nretries = -1")) else { panic!() };
+    let places: Vec<_> = problems.list().iter().map(|found| found.place.as_ref().unwrap()).collect();
+    assert_eq!(places.iter().map(|place| (place.line, place.column)).collect::<Vec<_>>(), [(8, 1), (9, 11)]);
+    assert_eq!(problems.list()[0].help.as_deref(), Some("did you mean `workers`?"));
 }
 
 #[test]
@@ -729,11 +594,8 @@ fn a_job_file_cut_anywhere_is_read_or_refused_but_never_trips() {
     );
     parse(&whole).unwrap();
     for (at, _) in whole.char_indices() {
-        let without: String = whole
-            .char_indices()
-            .filter(|(other, _)| *other != at)
-            .map(|(_, c)| c)
-            .collect();
+        let without: String =
+            whole.char_indices().filter(|(other, _)| *other != at).map(|(_, c)| c).collect();
         for text in [&whole[..at], &without] {
             if let Err(error) = parse(text) {
                 assert!(error.to_string().starts_with("job.toml"), "{text}");
@@ -746,10 +608,7 @@ fn a_job_file_cut_anywhere_is_read_or_refused_but_never_trips() {
 fn a_file_that_is_not_there_is_said_so() {
     let folder = folder_with(&[]);
     let error = Job::load(&job_path(&folder)).unwrap_err();
-    assert!(
-        error.to_string().starts_with("can't read the job file `"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("can't read the job file `"), "{error}");
     let source = std::error::Error::source(&error).unwrap();
     assert!(source.to_string().contains("No such file"), "{source}");
 }
@@ -759,10 +618,7 @@ fn a_file_that_is_no_text_is_said_so() {
     let folder = folder_with(&[]);
     fs::write(job_path(&folder), b"[payload]\n# caf\xe9\n").unwrap();
     let message = Job::load(&job_path(&folder)).unwrap_err().to_string();
-    assert!(
-        message.ends_with("job.toml:2: the job file is not UTF-8 text: save it as UTF-8"),
-        "{message}"
-    );
+    assert!(message.ends_with("job.toml:2: the job file is not UTF-8 text: save it as UTF-8"), "{message}");
 }
 
 #[test]

@@ -1,15 +1,21 @@
 //! Bills: each is checked, then accepted in time or refused with its reason.
 
+use std::time::Duration;
+
 use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionReason};
+use yagna_api::time::after;
 use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
-use super::rental::{InvoiceState, Stage};
+use super::rental::{Accepting, InvoiceState, Rental, Stage};
 use super::rentals::Ending;
 use super::{Effect, Run, Step};
 use crate::bill::{check_debit_note, check_invoice};
 use crate::event::{Bill, EventKind, RentalId, StopReason};
 
 impl Run {
+    /// The first pause before a bill is accepted again; doubled up to eight times as long.
+    const BILL_PAUSE: Duration = Duration::from_secs(2);
+
     pub(super) fn on_debit_note(&mut self, now: Timestamp, note: &DebitNote, step: &mut Step) {
         let bill = Bill::DebitNote(note.debit_note_id.clone());
         let amount = note.total_amount_due;
@@ -21,6 +27,7 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
+        rental.adopt(&note.activity_id);
         let foreign = rental.activity.as_ref().is_some_and(|activity| *activity != note.activity_id);
         let problem = match &rental.meter {
             _ if foreign => Some(("it is for an activity that isn't ours".to_owned(), false)),
@@ -55,6 +62,9 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
+        if let [activity] = invoice.activity_ids.as_slice() {
+            rental.adopt(activity);
+        }
         let refusal = if matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted) {
             let words = "there is an invoice for this agreement already".to_owned();
             Some((RejectionReason::UnsolicitedService, Glm::ZERO, words))
@@ -98,10 +108,12 @@ impl Run {
         status: BillStatus,
         step: &mut Step,
     ) -> Option<RentalId> {
-        if !self.seen_bills.insert(bill.clone()) {
+        let rental = self.by_agreement.get(agreement).copied();
+        if let Some(rental) = rental.and_then(|id| self.rentals.get_mut(&id))
+            && !rental.seen_bills.insert(bill.clone())
+        {
             return None;
         }
-        let rental = self.by_agreement.get(agreement).copied();
         step.event(now, EventKind::BillReceived { rental, bill: bill.clone(), amount });
         let stranger = match rental.and_then(|id| self.rentals.get(&id)) {
             None => Some("its agreement is none of this run's"),
@@ -133,23 +145,26 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        rental.accepting.insert(bill.clone(), amount);
+        rental.accepting.insert(bill.clone(), Accepting { amount, failures: 0 });
+        self.accepting.insert(bill.clone(), id);
         step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount });
         step.effects.push(Effect::AcceptBill { bill, amount });
     }
 
     /// GLM of bills that were accepted or are being accepted.
     pub(super) fn promised(&self) -> Glm {
-        self.rentals.values().map(super::rental::Rental::promised).sum()
+        let add = |sum: Glm, amount| sum.checked_add(amount).unwrap_or(Glm::MAX);
+        self.rentals.values().map(Rental::promised).fold(self.settled, add)
     }
 
     pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
-        let Some((&id, rental)) =
-            self.rentals.iter_mut().find(|(_, rental)| rental.accepting.contains_key(&bill))
-        else {
+        let Some(id) = self.accepting.remove(&bill) else {
             return;
         };
-        let Some(amount) = rental.accepting.remove(&bill) else {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        let Some(Accepting { amount, .. }) = rental.accepting.remove(&bill) else {
             return;
         };
         let before = rental.accepted;
@@ -166,23 +181,54 @@ impl Run {
         step.event(now, EventKind::BillAccepted { rental: id, bill, amount, total });
     }
 
-    pub(super) fn on_bill_failed(&mut self, now: Timestamp, bill: Bill, problem: &str, step: &mut Step) {
-        let Some((&id, rental)) =
-            self.rentals.iter_mut().find(|(_, rental)| rental.accepting.contains_key(&bill))
-        else {
+    /// A bill is told of once: what fails for now is tried again for as long as the run lasts.
+    pub(super) fn on_bill_failed(
+        &mut self,
+        now: Timestamp,
+        bill: Bill,
+        problem: &str,
+        passing: bool,
+        step: &mut Step,
+    ) {
+        let Some(&id) = self.accepting.get(&bill) else {
             return;
         };
-        let Some(amount) = rental.accepting.remove(&bill) else {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if passing && let Some(accepting) = rental.accepting.get_mut(&bill) {
+            let pause = Self::BILL_PAUSE.saturating_mul(1 << accepting.failures.min(3));
+            if accepting.failures == 0 {
+                let (doing, problem) = ("accept a bill".to_owned(), problem.to_owned());
+                step.event(now, EventKind::Trouble { doing, problem });
+            }
+            accepting.failures += 1;
+            self.bills_again.insert((after(now, pause), bill));
+            return;
+        }
+        self.accepting.remove(&bill);
+        let Some(Accepting { amount, .. }) = rental.accepting.remove(&bill) else {
             return;
         };
         if matches!(bill, Bill::Invoice(_)) {
-            // It stays unsettled: the provider may send it again, or it is settled later.
             rental.invoice = InvoiceState::Awaited;
         }
-        // The next time it comes it is looked at again.
-        self.seen_bills.remove(&bill);
+        // Should its provider send it again, it is looked at again.
+        rental.seen_bills.remove(&bill);
         let reason = format!("couldn't be accepted: {problem}");
         step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
+    }
+
+    /// Tries again to accept what couldn't be accepted. The intent was stored the first time.
+    pub(super) fn plan_bills(&mut self, now: Timestamp, step: &mut Step) {
+        while self.bills_again.first().is_some_and(|(time, _)| *time <= now)
+            && let Some((_, bill)) = self.bills_again.pop_first()
+        {
+            let rental = self.accepting.get(&bill).and_then(|id| self.rentals.get(id));
+            if let Some(Accepting { amount, .. }) = rental.and_then(|rental| rental.accepting.get(&bill)) {
+                step.effects.push(Effect::AcceptBill { bill, amount: *amount });
+            }
+        }
     }
 
     /// Deals whose final bill hasn't been accepted.

@@ -113,6 +113,8 @@ pub enum Input {
         rental: RentalId,
         /// Why.
         reason: String,
+        /// It may have come about, or may yet: it must be ended before it can be forgotten.
+        open: bool,
     },
     /// An activity was created.
     ActivityCreated {
@@ -203,6 +205,8 @@ pub enum Input {
         bill: Bill,
         /// Why.
         problem: String,
+        /// The same may succeed later.
+        passing: bool,
     },
 }
 

@@ -8,10 +8,21 @@ use yagna_api::time::between;
 use yagna_api::{DemandId, Glm, NodeId, ProposalId, Timestamp};
 
 use super::{Effect, Run, Step};
-use crate::caps::expected_cost;
+use crate::caps::{Refusal, expected_cost};
 use crate::event::{EventKind, Provider};
 use crate::offer::OfferTerms;
 use crate::terms::counter_terms;
+
+/// Why a provider was refused.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    /// In full.
+    reason: String,
+    /// In words that many providers share.
+    group: String,
+    /// Its price, if that was the reason.
+    per_hour: Option<Glm>,
+}
 
 /// A provider's consent to our terms: an agreement can be made of it.
 #[derive(Debug, Clone)]
@@ -45,7 +56,7 @@ pub(super) struct Market {
     /// When the first draft of all came.
     pub(super) first_draft: Option<Timestamp>,
     pub(super) seen: HashSet<NodeId>,
-    refused_by_us: HashMap<NodeId, String>,
+    refused_by_us: HashMap<NodeId, Refused>,
     unreadable: u64,
     refused_by_them: HashMap<NodeId, String>,
 }
@@ -71,6 +82,10 @@ impl Market {
 
     pub(super) fn is_published(&self) -> bool {
         self.demand.is_some()
+    }
+
+    pub(super) fn is_publishing(&self) -> bool {
+        self.publishing
     }
 
     pub(super) fn expires(&self) -> Option<Timestamp> {
@@ -113,12 +128,23 @@ impl Market {
         (self.sending.len() + self.sent.len()) as u64
     }
 
+    /// Providers that agreed to our terms or are being asked.
+    pub(super) fn in_sight(&self) -> impl Iterator<Item = &NodeId> {
+        let asked = self.sending.values().chain(self.sent.values()).map(|counter| &counter.provider.id);
+        self.drafts.keys().chain(asked)
+    }
+
+    /// GLM an hour of the cheapest offer that was refused for its price.
+    pub(super) fn cheapest_refused(&self) -> Option<Glm> {
+        self.refused_by_us.values().filter_map(|refused| refused.per_hour).min()
+    }
+
     pub(super) fn n_seen(&self) -> u64 {
         self.seen.len() as u64 + self.unreadable
     }
 
     pub(super) fn refusals_by_us(&self) -> BTreeMap<String, u64> {
-        let mut counts = count(self.refused_by_us.values());
+        let mut counts = count(self.refused_by_us.values().map(|refused| &refused.group));
         if self.unreadable > 0 {
             counts.insert("malformed offer".to_owned(), self.unreadable);
         }
@@ -127,6 +153,13 @@ impl Market {
 
     pub(super) fn refusals_by_them(&self) -> BTreeMap<String, u64> {
         count(self.refused_by_them.values())
+    }
+
+    /// With no question on its way, refusals that fit none are of no use.
+    fn forget_early(&mut self) {
+        if self.sending.is_empty() {
+            self.early.clear();
+        }
     }
 
     /// Stops counting on providers that haven't answered in time.
@@ -206,11 +239,11 @@ impl Run {
         let terms = match OfferTerms::read(issuer, &proposal.properties) {
             Ok(terms) => terms,
             Err(problem) => {
-                return self.refuse(now, demand, proposal, "malformed offer", problem.to_string(), step);
+                return self.refuse(now, demand, proposal, &problem.into(), step);
             }
         };
         if let Some(refusal) = self.config.caps.refuse(&terms) {
-            return self.refuse(now, demand, proposal, refusal.kind(), refusal.to_string(), step);
+            return self.refuse(now, demand, proposal, &refusal, step);
         }
         self.market.refused_by_them.remove(issuer);
         self.market.refused_by_us.remove(issuer);
@@ -230,14 +263,16 @@ impl Run {
         now: Timestamp,
         demand: &DemandId,
         proposal: &Proposal,
-        kind: &str,
-        reason: String,
+        refusal: &Refusal,
         step: &mut Step,
     ) {
         let issuer = proposal.issuer_id.clone();
+        let reason = refusal.to_string();
+        let refused =
+            Refused { reason: reason.clone(), group: refusal.group(), per_hour: refusal.price_per_hour() };
         // The same refusal of the same provider is told once, however often its offer comes again.
-        let told = self.market.refused_by_us.insert(issuer.clone(), reason.clone());
-        if told.as_ref() != Some(&reason) {
+        let told = self.market.refused_by_us.insert(issuer.clone(), refused);
+        if told.is_none_or(|told| told.reason != reason) {
             let name = proposal.properties.text(yagna_api::properties::name::NODE_NAME).unwrap_or_default();
             let provider = Provider { id: issuer, name: name.to_owned() };
             step.event(now, EventKind::OfferRefused { provider, reason: reason.clone() });
@@ -245,7 +280,7 @@ impl Run {
         step.effects.push(Effect::RefuseProposal {
             demand: demand.clone(),
             proposal: proposal.proposal_id.clone(),
-            reason: Reason::new(reason).with("golem.requestor.code", kind),
+            reason: Reason::new(reason).with("golem.requestor.code", refusal.kind()),
         });
     }
 
@@ -259,11 +294,12 @@ impl Run {
         let Some(counter) = self.market.sending.remove(proposal) else {
             return;
         };
+        let early = self.market.early.remove(ours);
+        self.market.forget_early();
         if self.market.drafts.contains_key(&counter.provider.id) {
             // Its answer was faster than the news that our question was sent.
             return;
         }
-        let early = self.market.early.remove(ours);
         self.market.sent.insert(ours.clone(), counter);
         if let Some(reason) = early {
             self.on_rejected(now, ours, reason, step);
@@ -301,6 +337,7 @@ impl Run {
         let Some(counter) = self.market.sending.remove(proposal) else {
             return;
         };
+        self.market.forget_early();
         self.market.refused_by_them.insert(counter.provider.id.clone(), "can't be reached".to_owned());
         let reason = Some(Reason::new(format!("can't be reached: {problem}")));
         step.event(now, EventKind::RefusedByProvider { provider: counter.provider, reason });
@@ -346,11 +383,11 @@ impl Run {
         let terms = match OfferTerms::read(&proposal.issuer_id, &proposal.properties) {
             Ok(terms) => terms,
             Err(problem) => {
-                return self.refuse(now, demand, proposal, "malformed offer", problem.to_string(), step);
+                return self.refuse(now, demand, proposal, &problem.into(), step);
             }
         };
         if let Some(refusal) = self.config.caps.refuse(&terms) {
-            return self.refuse(now, demand, proposal, refusal.kind(), refusal.to_string(), step);
+            return self.refuse(now, demand, proposal, &refusal, step);
         }
         let Some(expires) = self.market.expires() else {
             return;
@@ -358,7 +395,7 @@ impl Run {
         let ours = match counter_terms(&self.demand(expires), &terms, &self.config.terms, now) {
             Ok(ours) => ours,
             Err(refusal) => {
-                return self.refuse(now, demand, proposal, refusal.kind(), refusal.to_string(), step);
+                return self.refuse(now, demand, proposal, &refusal, step);
             }
         };
         self.market.refused_by_us.remove(&proposal.issuer_id);

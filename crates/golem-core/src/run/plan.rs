@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use yagna_api::time::{after, between};
-use yagna_api::{Glm, Timestamp};
+use yagna_api::{Glm, NodeId, Timestamp};
 
 use super::rental::{Rental, Stage};
 use super::rentals::Ending;
@@ -19,6 +19,7 @@ impl Run {
     const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
     pub(super) fn plan(&mut self, now: Timestamp, step: &mut Step) {
+        self.plan_bills(now, step);
         if self.stopping.is_some() {
             return self.plan_stop(now, step);
         }
@@ -107,17 +108,18 @@ impl Run {
         let n_live = self.n_live().max(1);
         for id in free {
             let share = self.queue.n_waiting().div_ceil(n_live);
-            let alone = self.is_alone(id);
+            let elsewhere = self.elsewhere(id);
             let Some(rental) = self.rentals.get_mut(&id) else {
                 continue;
             };
             let Some(room) = rental.room else { continue };
-            let tasks = self.queue.take(&rental.provider.id, room.min(share), alone, now);
+            let tasks = self.queue.take(&rental.provider.id, room.min(share), &elsewhere, now);
             if tasks.is_empty() {
                 continue;
             }
             rental.room = None;
             rental.idle_since = None;
+            rental.was_given = true;
             for task in &tasks {
                 rental.running.insert(task.attempt, now);
                 step.event(now, EventKind::TaskStarted { attempt: task.attempt, rental: id });
@@ -127,12 +129,11 @@ impl Run {
         }
     }
 
-    /// Is this the only provider that could take a task, now or soon?
-    fn is_alone(&self, id: RentalId) -> bool {
+    /// The other providers that could take a task, now or soon.
+    fn elsewhere(&self, id: RentalId) -> Vec<NodeId> {
         let provider = &self.rentals[&id].provider.id;
-        !self.rentals.values().any(|rental| rental.is_live() && rental.provider.id != *provider)
-            && self.market.n_drafts() == 0
-            && self.market.n_unanswered() == 0
+        let live = self.rentals.values().filter(|rental| rental.is_live()).map(|rental| &rental.provider.id);
+        live.chain(self.market.in_sight()).filter(|other| *other != provider).cloned().collect()
     }
 
     /// Lets go of providers that nothing can be given to.
@@ -168,9 +169,8 @@ impl Run {
         }
         self.budget_blocks = false;
         while self.n_wanted() > self.n_live() {
-            let welcome = |provider: &yagna_api::NodeId| {
-                self.standings.is_welcome(provider, now) && !self.deals_with(provider)
-            };
+            let welcome =
+                |provider: &NodeId| self.standings.is_welcome(provider, now) && !self.deals_with(provider);
             let Some(draft) = self.market.best_draft(welcome).cloned() else {
                 return;
             };
@@ -212,7 +212,7 @@ impl Run {
             self.stop(now, StopReason::BudgetReached, step);
             return self.plan_stop(now, step);
         }
-        if waited < Self::FIRST_EXPLANATION || self.queue.n_waiting() == 0 {
+        if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.queue.n_waiting() == 0 {
             return;
         }
         let due = self
@@ -231,6 +231,8 @@ impl Run {
 
     /// Why nothing runs, as far as the run knows.
     pub fn explain(&self, now: Timestamp) -> Explanation {
+        let count =
+            |is: &dyn Fn(&Rental) -> bool| self.rentals.values().filter(|rental| is(rental)).count() as u64;
         Explanation {
             waited: between(self.last_alive, now),
             tasks_waiting: self.queue.n_waiting() as u64,
@@ -242,7 +244,9 @@ impl Run {
             agreed: self.market.n_drafts(),
             failures: self.failures.clone(),
             set_back: self.standings.n_set_back(now),
-            in_progress: self.rentals.values().filter(|rental| rental.is_live()).count() as u64,
+            in_progress: count(&|rental| matches!(rental.stage, Stage::Signing | Stage::Opening)),
+            idle: count(&|rental| rental.stage == Stage::Working && rental.running.is_empty()),
+            cheapest_refused: self.market.cheapest_refused(),
             budget_left: self.config.budget.checked_sub(self.promised()),
             budget_blocks: self.budget_blocks,
             daemon_trouble: self.trouble.clone(),
@@ -277,6 +281,10 @@ impl Run {
         }
         let settling_since = stopping.settling_since.unwrap_or(now);
         self.stopping = Some(super::Stopping { settling_since: Some(settling_since), ..stopping });
+        if self.market.is_publishing() && now < after(stopping.since, self.config.settle_timeout) {
+            // A demand that comes on the market now must be taken off again.
+            return;
+        }
         let paying = self.rentals.values().any(|rental| !rental.accepting.is_empty());
         let awaited = self.unsettled().next().is_some();
         if (paying || awaited) && now < after(settling_since, self.config.settle_timeout) {

@@ -1,8 +1,9 @@
 //! One deal with one provider: where it stands, what it does, what it may still cost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use yagna_api::market::Reason;
 use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
 
@@ -45,15 +46,28 @@ pub(super) struct Rental {
     /// How many tasks the worker waits for; `None` while it is busy.
     pub(super) room: Option<usize>,
     pub(super) idle_since: Option<Timestamp>,
-    pub(super) done: u64,
+    /// Was it ever given a task?
+    pub(super) was_given: bool,
     /// Failures since the last success of tasks that have failed nowhere else.
     pub(super) streak: u32,
     pub(super) failure: Option<String>,
+    /// Why we ended it, once we have.
+    pub(super) ending: Option<Reason>,
     /// GLM of accepted bills: the highest debit note, then the invoice.
     pub(super) accepted: Glm,
-    /// Bills being accepted, with their amounts.
-    pub(super) accepting: HashMap<Bill, Glm>,
+    /// Bills being accepted.
+    pub(super) accepting: HashMap<Bill, Accepting>,
+    /// Every bill that has been dealt with: a bill that comes twice is paid once.
+    pub(super) seen_bills: HashSet<Bill>,
     pub(super) invoice: InvoiceState,
+}
+
+/// A bill that is being accepted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Accepting {
+    pub(super) amount: Glm,
+    /// How often that has failed.
+    pub(super) failures: u32,
 }
 
 /// What is known of a deal's final bill.
@@ -85,11 +99,13 @@ impl Rental {
             running: HashMap::new(),
             room: None,
             idle_since: None,
-            done: 0,
+            was_given: false,
             streak: 0,
             failure: None,
+            ending: None,
             accepted: Glm::ZERO,
             accepting: HashMap::new(),
+            seen_bills: HashSet::new(),
             invoice: InvoiceState::Awaited,
         }
     }
@@ -97,6 +113,14 @@ impl Rental {
     /// Is it being made or at work?
     pub(super) fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Signing | Stage::Opening | Stage::Working)
+    }
+
+    /// Takes an activity for its own, if one was asked for and its id never came back: then its provider may have
+    /// made it all the same, and only its bills tell of it.
+    pub(super) fn adopt(&mut self, activity: &ActivityId) {
+        if self.activity.is_none() && self.meter.is_some() {
+            self.activity = Some(activity.clone());
+        }
     }
 
     /// Can a task be given to it now?
@@ -128,6 +152,6 @@ impl Rental {
 impl Rental {
     /// GLM that accepted bills promise, those being accepted included.
     pub(super) fn promised(&self) -> Glm {
-        self.accepting.values().copied().fold(self.accepted, Glm::max)
+        self.accepting.values().map(|accepting| accepting.amount).fold(self.accepted, Glm::max)
     }
 }

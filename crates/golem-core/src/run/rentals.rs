@@ -113,18 +113,34 @@ impl Run {
         }
     }
 
-    pub(super) fn on_not_approved(&mut self, now: Timestamp, id: RentalId, reason: &str, step: &mut Step) {
+    pub(super) fn on_not_approved(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        reason: String,
+        open: bool,
+        step: &mut Step,
+    ) {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
         if rental.stage != Stage::Signing {
             return;
         }
-        rental.stage = Stage::Closed;
+        let words = format!("agreement not approved: {reason}");
+        step.event(now, EventKind::AgreementFailed { rental: id, reason });
         rental.invoice = InvoiceState::Closed;
-        step.event(now, EventKind::AgreementFailed { rental: id, reason: reason.to_owned() });
-        *self.failures.entry(format!("agreement not approved: {reason}")).or_default() += 1;
-        self.set_back(now, id, format!("agreement not approved: {reason}"), step);
+        let to_end = open && rental.agreement.is_some();
+        if !to_end {
+            rental.stage = Stage::Closed;
+            rental.since = now;
+        }
+        self.count_failure(words.clone());
+        if to_end {
+            self.close(now, id, &Ending::failure(words), step);
+        } else {
+            self.set_back(now, id, words, step);
+        }
     }
 
     pub(super) fn on_activity_created(
@@ -169,8 +185,10 @@ impl Run {
         if rental.running.remove(&attempt).is_none() || !self.queue.done(attempt) {
             return;
         }
-        rental.done += 1;
         rental.streak = 0;
+        if !self.proven.contains(&rental.provider.id) {
+            self.proven.insert(rental.provider.id.clone());
+        }
         self.standings.forgive(&rental.provider.id);
         self.last_alive = now;
         step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
@@ -206,8 +224,7 @@ impl Run {
         let streak = rental.streak;
         let provider = rental.provider.id.clone();
         // Where nobody has ever succeeded, the tasks are to blame as likely as the providers.
-        let others_succeed =
-            self.rentals.values().any(|other| other.provider.id != provider && other.done > 0);
+        let others_succeed = self.proven.len() > usize::from(self.proven.contains(&provider));
         let others_failed =
             self.rentals.values().any(|other| other.provider.id != provider && other.streak > 0);
         if streak >= Self::MOST_FAILURES
@@ -253,11 +270,22 @@ impl Run {
             return;
         }
         match failure {
-            None => self.close(now, id, &Ending::success(), step),
+            None => {
+                // What it was given and didn't answer is lost; and one that never took a task while there were some
+                // would end the same way the next time.
+                let why = "the worker ended without an answer";
+                let idle = rental.idle_since.is_none() && !rental.was_given;
+                if !rental.running.is_empty() || (idle && self.queue.n_waiting() > 0) {
+                    self.count_failure(why.to_owned());
+                    self.lose_running(now, id, why, step);
+                    return self.close(now, id, &Ending::failure(why), step);
+                }
+                self.close(now, id, &Ending::success(), step);
+            }
             Some(failure) => {
                 let stage =
                     if rental.stage == Stage::Opening { "activity didn't start" } else { "worker failed" };
-                *self.failures.entry(stage.to_owned()).or_default() += 1;
+                self.count_failure(stage.to_owned());
                 self.lose_running(now, id, &failure, step);
                 self.close(now, id, &Ending::failure(failure), step);
             }
@@ -329,6 +357,7 @@ impl Run {
         rental.since = now;
         rental.room = None;
         rental.failure = ending.blame.then(|| ending.message.clone());
+        rental.ending = Some(ending.reason());
         let agreement = rental.agreement.clone().filter(|_| !rental.agreement_over);
         let activity = rental.activity.clone();
         let mut cancelled: Vec<_> = rental.running.drain().map(|(attempt, _)| attempt).collect();
@@ -379,10 +408,7 @@ impl Run {
         }
         if let Some(agreement) = rental.agreement.clone().filter(|_| !rental.agreement_over) {
             rental.agreement_over = true;
-            let reason = match &rental.failure {
-                Some(failure) => Ending::failure(failure.clone()).reason(),
-                None => Ending::success().reason(),
-            };
+            let reason = rental.ending.clone().unwrap_or_default();
             step.event(
                 now,
                 EventKind::AgreementEnded { rental: id, agreement, by: Terminator::Requestor, reason },

@@ -96,6 +96,11 @@ fn ctrl_c_ends_deals_keeps_what_is_done_and_settles() {
     let end = world.run_to_end();
     assert_eq!(end.why, StopReason::Cancelled);
     assert!(end.done >= done as u64 && end.unfinished > 0);
+    for event in &world.events {
+        if let EventKind::AgreementEnded { reason, .. } = &event.kind {
+            assert_eq!(reason.message, "the requestor cancelled the run");
+        }
+    }
     assert_eq!(end.unsettled, 0);
     world.assert_nothing_left();
 }

@@ -58,11 +58,7 @@ impl<'t> Diagnostics<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self {
-            text,
-            lines,
-            found: Vec::new(),
-        }
+        Self { text, lines, found: Vec::new() }
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -110,8 +106,7 @@ impl<'t> Diagnostics<'t> {
     }
 
     pub(super) fn into_error(mut self, origin: &Path) -> JobError {
-        self.found
-            .sort_by_key(|found| found.span.as_ref().map_or(0, |span| span.start));
+        self.found.sort_by_key(|found| found.span.as_ref().map_or(0, |span| span.start));
         let count = self.found.len();
         let text = self.text;
         let problem = |Found { span, message, help }| Problem {
@@ -143,10 +138,7 @@ impl<'a> Section<'a> {
         diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
         let mut meant = Vec::new();
-        for key in table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()))
-        {
+        for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let message = format!("unknown key `{}` in {name}", key.get_ref());
             let help = if let Some(close) = schema::closest(key.get_ref(), known.iter().copied()) {
                 meant.push(close.to_owned());
@@ -156,22 +148,12 @@ impl<'a> Section<'a> {
             };
             diagnostics.report_with_help(key.span(), message, help);
         }
-        Self {
-            name,
-            span,
-            prefix: String::new(),
-            meant,
-            table,
-        }
+        Self { name, span, prefix: String::new(), meant, table }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry<'a>> {
         let (found, value) = self.table.get_key_value(key)?;
-        Some(Entry {
-            name: format!("{}{key}", self.prefix),
-            key_span: found.span(),
-            value,
-        })
+        Some(Entry { name: format!("{}{key}", self.prefix), key_span: found.span(), value })
     }
 
     /// A value that may be left out.
@@ -202,9 +184,7 @@ impl<'a> Section<'a> {
 
     /// Are there keys that aren't among `known`? They were reported already.
     pub(super) fn has_unknown(&self, known: &[&str]) -> bool {
-        self.table
-            .keys()
-            .any(|key| !known.contains(&key.get_ref().as_ref()))
+        self.table.keys().any(|key| !known.contains(&key.get_ref().as_ref()))
     }
 
     /// A section such as `[limits]`; `None` when it is absent or was reported as no table.
@@ -245,10 +225,7 @@ impl<'a> Entry<'a> {
     /// Reports that the value should be something else.
     pub(super) fn expected(&self, what: &str, diagnostics: &mut Diagnostics<'_>) {
         let found = describe(self.value.get_ref());
-        diagnostics.report(
-            self.span(),
-            format!("`{}` must be {what}, found {found}", self.name),
-        );
+        diagnostics.report(self.span(), format!("`{}` must be {what}, found {found}", self.name));
     }
 
     pub(super) fn string(&self, diagnostics: &mut Diagnostics<'_>) -> Option<&'a str> {
@@ -355,10 +332,7 @@ impl<'a> Entry<'a> {
         match duration {
             Some(duration) if !duration.is_zero() => Some(duration),
             Some(_) => {
-                diagnostics.report(
-                    self.span(),
-                    format!("`{}` must be longer than no time", self.name),
-                );
+                diagnostics.report(self.span(), format!("`{}` must be longer than no time", self.name));
                 None
             }
             None => {
@@ -391,20 +365,14 @@ impl<'a> Entry<'a> {
         diagnostics: &mut Diagnostics<'_>,
     ) -> Option<Section<'a>> {
         let DeValue::Table(table) = self.value.get_ref() else {
-            let message = format!(
-                "`{}` must be a table, found {}",
-                self.name,
-                describe(self.value.get_ref())
-            );
+            let message =
+                format!("`{}` must be a table, found {}", self.name, describe(self.value.get_ref()));
             diagnostics.report_with_help(self.span(), message, format!("for example {example}"));
             return None;
         };
         let name = format!("`{}`", self.name);
         let section = Section::open(table, self.key_span.clone(), name, known, diagnostics);
-        Some(Section {
-            prefix: format!("{}.", self.name),
-            ..section
-        })
+        Some(Section { prefix: format!("{}.", self.name), ..section })
     }
 
     /// Any value, as JSON; dates and times become strings.
@@ -423,11 +391,7 @@ impl<'a> Entry<'a> {
                 number.ok()
             }
             DeValue::Float(literal) => {
-                let number = literal
-                    .as_str()
-                    .parse()
-                    .ok()
-                    .and_then(serde_json::Number::from_f64);
+                let number = literal.as_str().parse().ok().and_then(serde_json::Number::from_f64);
                 if number.is_none() {
                     diagnostics.report(self.span(), "JSON has no such number: write it as a string");
                 }
@@ -450,14 +414,7 @@ impl<'a> Entry<'a> {
         let table = self.value.get_ref().as_table()?;
         let field = |(key, value): (&'a Spanned<std::borrow::Cow<'a, str>>, _)| {
             let name = format!("{}.{}", self.name, key.get_ref());
-            (
-                key.get_ref().to_string(),
-                Entry {
-                    name,
-                    key_span: key.span(),
-                    value,
-                },
-            )
+            (key.get_ref().to_string(), Entry { name, key_span: key.span(), value })
         };
         Some(table.iter().map(field).collect())
     }
@@ -487,9 +444,5 @@ pub(super) fn is_array_of_tables(value: &DeValue<'_>) -> bool {
 /// Where to point when a whole section is meant: its first line.
 fn heading(entry: &Entry<'_>, diagnostics: &Diagnostics<'_>) -> Range<usize> {
     let raw = diagnostics.raw(entry.span());
-    if raw.starts_with('[') {
-        entry.span()
-    } else {
-        entry.key_span.clone()
-    }
+    if raw.starts_with('[') { entry.span() } else { entry.key_span.clone() }
 }

@@ -57,22 +57,15 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
     let expiration = section.value_or("expiration", defaults.expiration, diagnostics, Entry::duration);
     let longest = expiration.map_or(defaults.task_timeout, |run| run.min(defaults.task_timeout));
     let task_timeout = section.value_or("task_timeout", longest, diagnostics, Entry::duration);
-    let retries = section.value_or("retries", defaults.retries, diagnostics, |entry, diagnostics| {
-        entry.count(0, diagnostics)
-    });
-    let workers = section.value_or("workers", defaults.workers, diagnostics, |entry, diagnostics| {
-        entry.count(1, diagnostics)
-    });
+    let retries = section
+        .value_or("retries", defaults.retries, diagnostics, |entry, diagnostics| entry.count(0, diagnostics));
+    let workers = section
+        .value_or("workers", defaults.workers, diagnostics, |entry, diagnostics| entry.count(1, diagnostics));
     let budget = section.value_or("budget", defaults.budget, diagnostics, budget);
     let max_price = section.value_or("max_price", None, diagnostics, money);
     let max_price_per_hour = section.value_or("max_price_per_hour", None, diagnostics, money);
     let max_start_price = section.value_or("max_start_price", None, diagnostics, money);
-    let idle_timeout = section.value_or(
-        "idle_timeout",
-        defaults.idle_timeout,
-        diagnostics,
-        Entry::duration,
-    );
+    let idle_timeout = section.value_or("idle_timeout", defaults.idle_timeout, diagnostics, Entry::duration);
 
     let (expiration, task_timeout) = (expiration?, task_timeout?);
     if let Some(entry) = section.get("task_timeout")

@@ -56,9 +56,8 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
     let image = image(&section, runtime.as_deref(), diagnostics);
     let min_mem_gib = section.value_or("min_mem_gib", 0.5, diagnostics, Entry::amount);
     let min_storage_gib = section.value_or("min_storage_gib", 2.0, diagnostics, Entry::amount);
-    let min_cpu_threads = section.value_or("min_cpu_threads", 1, diagnostics, |entry, diagnostics| {
-        entry.count(1, diagnostics)
-    });
+    let min_cpu_threads =
+        section.value_or("min_cpu_threads", 1, diagnostics, |entry, diagnostics| entry.count(1, diagnostics));
     let capabilities = section.value_or("capabilities", Vec::new(), diagnostics, |entry, diagnostics| {
         let items = entry.list("a list of strings such as [\"vpn\"]", diagnostics)?;
         items.iter().map(|item| text(item, diagnostics)).collect()
@@ -87,11 +86,7 @@ fn image(
             Some(entry) => read(&entry, diagnostics).map(Some).ok_or(Reported),
             None => Ok(None),
         };
-    let (hash, tag, url) = (
-        read("image_hash", hash),
-        read("image_tag", tag),
-        read("image_url", url),
-    );
+    let (hash, tag, url) = (read("image_hash", hash), read("image_tag", tag), read("image_url", url));
     if let Some(tag) = section.get("image_tag")
         && (section.get("image_hash").is_some() || section.get("image_url").is_some())
     {
@@ -105,9 +100,7 @@ fn image(
     match (hash?, tag?, url?) {
         (Some(hash), None, Some(url)) => Ok(Some(Image::Url { url, hash })),
         (None, None, Some(_)) => {
-            let span = section
-                .get("image_url")
-                .map_or_else(|| section.span.clone(), |entry| entry.key_span);
+            let span = section.get("image_url").map_or_else(|| section.span.clone(), |entry| entry.key_span);
             diagnostics.report_with_help(
                 span,
                 "`image_url` needs `image_hash`: providers check what they fetched",
@@ -142,10 +135,7 @@ fn hash(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> 
     if let Some(stranger) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
         diagnostics.report_with_help(
             entry.span(),
-            format!(
-                "`image_hash` must be in hex, found the character `{}`",
-                stranger.escape_default()
-            ),
+            format!("`image_hash` must be in hex, found the character `{}`", stranger.escape_default()),
             "a name such as golem/alpine:latest goes into `image_tag`",
         );
         return None;
@@ -153,10 +143,7 @@ fn hash(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> 
     if !HASH_LENGTHS.contains(&text.len()) {
         diagnostics.report_with_help(
             entry.span(),
-            format!(
-                "`image_hash` has {} digits, which is the length of no SHA-3 hash",
-                text.len()
-            ),
+            format!("`image_hash` has {} digits, which is the length of no SHA-3 hash", text.len()),
             "an image's hash has 56 digits (SHA3-224); 64, 96 and 128 are taken too",
         );
         return None;
@@ -167,10 +154,7 @@ fn hash(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> 
 fn tag(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
     let text = entry.text(diagnostics)?.trim();
     if text.contains(char::is_whitespace) {
-        diagnostics.report(
-            entry.span(),
-            "`image_tag` must be one word such as golem/alpine:latest",
-        );
+        diagnostics.report(entry.span(), "`image_tag` must be one word such as golem/alpine:latest");
         return None;
     }
     Some(text.to_owned())
@@ -178,14 +162,10 @@ fn tag(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
 
 fn url(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
     let text = entry.text(diagnostics)?.trim();
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     if rest.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
-        diagnostics.report(
-            entry.span(),
-            "`image_url` must be an address that starts with http:// or https://",
-        );
+        diagnostics
+            .report(entry.span(), "`image_url` must be an address that starts with http:// or https://");
         return None;
     }
     Some(text.to_owned())

@@ -70,11 +70,7 @@ pub struct Place {
 
 impl Problems {
     pub(super) fn new(origin: &Path, list: Vec<Problem>, count: usize) -> Self {
-        Self {
-            origin: origin.to_owned(),
-            list,
-            count,
-        }
+        Self { origin: origin.to_owned(), list, count }
     }
 
     /// The first problems.
@@ -114,18 +110,9 @@ impl Problem {
             write!(f, "{origin}:{number}:{}: {}", place.column, self.message)?;
             let (indent, width) = place.caret;
             // A tab stays a tab in front of the caret, so that the two lines keep together.
-            let lead: String = place
-                .snippet
-                .chars()
-                .take(indent)
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
-            write!(
-                f,
-                "\n{margin} |\n{number} | {}\n{margin} | {lead}{}",
-                place.snippet,
-                "^".repeat(width)
-            )?;
+            let lead: String =
+                place.snippet.chars().take(indent).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            write!(f, "\n{margin} |\n{number} | {}\n{margin} | {lead}{}", place.snippet, "^".repeat(width))?;
             margin
         } else {
             write!(f, "{origin}: {}", self.message)?;
@@ -148,9 +135,7 @@ impl Place {
         let line = text[line_start..line_end].trim_end_matches('\r');
         let before = text[line_start..start].chars().count();
         let length = line.chars().count();
-        let marked = text[start..end.min(line_start + line.len()).max(start)]
-            .chars()
-            .count();
+        let marked = text[start..end.min(line_start + line.len()).max(start)].chars().count();
         let (snippet, indent) = window(line, length, before);
         let room = snippet.chars().count().saturating_sub(indent);
         Self {
@@ -172,11 +157,7 @@ fn window(line: &str, length: usize, column: usize) -> (String, usize) {
     if first + WINDOW < length {
         shown.push('…');
     }
-    if first == 0 {
-        (shown, column)
-    } else {
-        (format!("…{shown}"), column - first + 1)
-    }
+    if first == 0 { (shown, column) } else { (format!("…{shown}"), column - first + 1) }
 }
 
 fn floor_boundary(text: &str, mut at: usize) -> usize {
@@ -210,11 +191,7 @@ mod tests {
     fn a_long_line_is_shown_around_the_place_only() {
         let text = format!("values = [{}]", "1, ".repeat(1000));
         let place = Place::new(&text, 1000..1001);
-        assert!(
-            place.snippet.starts_with('…') && place.snippet.ends_with('…'),
-            "{}",
-            place.snippet
-        );
+        assert!(place.snippet.starts_with('…') && place.snippet.ends_with('…'), "{}", place.snippet);
         assert_eq!(place.snippet.chars().count(), WINDOW + 2);
         let (indent, _) = place.caret;
         assert_eq!(place.snippet.chars().nth(indent), text.chars().nth(1000));

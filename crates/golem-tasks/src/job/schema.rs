@@ -18,24 +18,11 @@ pub(super) const TASKS: &[&str] = &["values", "range", "lines", "csv", "jsonl", 
 /// Keys of a range of tasks.
 pub(super) const RANGE: &[&str] = &["start", "end", "step"];
 /// Actions of a step.
-pub(super) const ACTIONS: &[&str] = &[
-    "run",
-    "upload",
-    "upload_json",
-    "upload_text",
-    "download",
-    "download_json",
-];
+pub(super) const ACTIONS: &[&str] =
+    &["run", "upload", "upload_json", "upload_text", "download", "download_json"];
 /// Keys of a step.
-pub(super) const STEP: &[&str] = &[
-    "run",
-    "upload",
-    "upload_json",
-    "upload_text",
-    "download",
-    "download_json",
-    "timeout",
-];
+pub(super) const STEP: &[&str] =
+    &["run", "upload", "upload_json", "upload_text", "download", "download_json", "timeout"];
 /// Keys of `[limits]`.
 pub(super) const LIMITS: &[&str] = &[
     "task_timeout",
@@ -53,12 +40,8 @@ pub(super) const LIMITS: &[&str] = &[
 pub(super) const FILTERS: &[&str] = &["basename", "stem", "extension", "json", "shell"];
 
 /// Where a key that is right elsewhere belongs.
-const HOMES: &[(&str, &[&str])] = &[
-    ("[payload]", PAYLOAD),
-    ("[tasks]", TASKS),
-    ("[limits]", LIMITS),
-    ("[[steps]]", ACTIONS),
-];
+const HOMES: &[(&str, &[&str])] =
+    &[("[payload]", PAYLOAD), ("[tasks]", TASKS), ("[limits]", LIMITS), ("[[steps]]", ACTIONS)];
 
 /// Words people write for a key or a filter, by what they mean.
 const OTHER_WORDS: &[(&str, &str)] = &[
@@ -106,10 +89,7 @@ const OTHER_WORDS: &[(&str, &str)] = &[
 
 /// The mend for a key that `section` doesn't have and that is like none of its own.
 pub(super) fn help_for_stranger(key: &str, section: &str, known: &[&str]) -> String {
-    if let Some((home, _)) = HOMES
-        .iter()
-        .find(|(home, keys)| *home != section && keys.contains(&key))
-    {
+    if let Some((home, _)) = HOMES.iter().find(|(home, keys)| *home != section && keys.contains(&key)) {
         return format!("`{key}` belongs in {home}");
     }
     format!("the keys here are {}", list(known, "and"))
@@ -118,13 +98,8 @@ pub(super) fn help_for_stranger(key: &str, section: &str, known: &[&str]) -> Str
 /// The candidate that a mistyped or translated word most likely means.
 pub(super) fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let lower = word.to_lowercase().replace('-', "_");
-    let meant = OTHER_WORDS
-        .iter()
-        .find(|(other, _)| *other == lower)
-        .map(|(_, meant)| *meant);
-    if let Some(exact) = candidates
-        .clone()
-        .find(|candidate| *candidate == lower || Some(*candidate) == meant)
+    let meant = OTHER_WORDS.iter().find(|(other, _)| *other == lower).map(|(_, meant)| *meant);
+    if let Some(exact) = candidates.clone().find(|candidate| *candidate == lower || Some(*candidate) == meant)
     {
         return Some(exact);
     }
@@ -160,10 +135,7 @@ mod tests {
 
     #[test]
     fn a_key_of_another_section_is_sent_home() {
-        assert_eq!(
-            help_for_stranger("retries", "[tasks]", TASKS),
-            "`retries` belongs in [limits]"
-        );
+        assert_eq!(help_for_stranger("retries", "[tasks]", TASKS), "`retries` belongs in [limits]");
         assert_eq!(
             help_for_stranger("xyzzy", "`range`", RANGE),
             "the keys here are `start`, `end` and `step`"
@@ -173,16 +145,7 @@ mod tests {
     #[test]
     fn every_other_word_leads_to_a_key_that_exists() {
         for (word, meant) in OTHER_WORDS {
-            let known = [
-                TOP,
-                PAYLOAD,
-                TASKS,
-                RANGE,
-                STEP,
-                LIMITS,
-                FILTERS,
-                &["from", "to", "data", "text"],
-            ];
+            let known = [TOP, PAYLOAD, TASKS, RANGE, STEP, LIMITS, FILTERS, &["from", "to", "data", "text"]];
             assert!(known.iter().any(|keys| keys.contains(meant)), "{word} -> {meant}");
         }
     }

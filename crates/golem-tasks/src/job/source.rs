@@ -84,20 +84,13 @@ impl Lines<BufReader<File>> {
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(path: &Path, reader: R) -> Self {
-        Self {
-            path: path.to_owned(),
-            reader,
-            number: 0,
-            buffer: Vec::new(),
-            ended: false,
-        }
+        Self { path: path.to_owned(), reader, number: 0, buffer: Vec::new(), ended: false }
     }
 
     /// The values of a file with one string a line.
     pub(super) fn strings(mut self) -> impl Iterator<Item = Result<Value, SourceError>> {
         std::iter::from_fn(move || {
-            self.next_that(|line| !line.is_empty())
-                .map(|line| line.map(|line| Value::from(line.as_str())))
+            self.next_that(|line| !line.is_empty()).map(|line| line.map(|line| Value::from(line.as_str())))
         })
     }
 
@@ -153,11 +146,7 @@ impl<R: BufRead> Lines<R> {
             Ok(_) => {}
             Err(source) => {
                 self.ended = true;
-                return Some(Err(SourceError::Read {
-                    path: self.path.clone(),
-                    line: self.number,
-                    source,
-                }));
+                return Some(Err(SourceError::Read { path: self.path.clone(), line: self.number, source }));
             }
         }
         if self.buffer.last() == Some(&b'\n') {
@@ -177,11 +166,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn malformed(&self, reason: String) -> SourceError {
-        SourceError::Malformed {
-            path: self.path.clone(),
-            line: self.number,
-            reason,
-        }
+        SourceError::Malformed { path: self.path.clone(), line: self.number, reason }
     }
 }
 
@@ -201,9 +186,7 @@ impl Csv<File> {
 
 impl<R: Read> Csv<R> {
     pub(super) fn new(path: &Path, reader: R) -> Result<Self, SourceError> {
-        let mut reader = csv::ReaderBuilder::new()
-            .buffer_capacity(64 * 1024)
-            .from_reader(reader);
+        let mut reader = csv::ReaderBuilder::new().buffer_capacity(64 * 1024).from_reader(reader);
         let header = reader.headers().map_err(|error| csv_error(path, error, 1))?;
         let columns: Vec<String> = header.iter().map(str::to_owned).collect();
         for (number, column) in columns.iter().enumerate() {
@@ -214,17 +197,9 @@ impl<R: Read> Csv<R> {
             } else {
                 continue;
             };
-            return Err(SourceError::Malformed {
-                path: path.to_owned(),
-                line: 1,
-                reason: problem,
-            });
+            return Err(SourceError::Malformed { path: path.to_owned(), line: 1, reason: problem });
         }
-        Ok(Self {
-            path: path.to_owned(),
-            columns,
-            reader,
-        })
+        Ok(Self { path: path.to_owned(), columns, reader })
     }
 
     /// One table of columns, all strings, a record; ends after the first error.
@@ -267,41 +242,27 @@ impl<R: Read> Csv<R> {
 /// Relative patterns start at `folder`, and what they find is relative to it again.
 pub(super) fn glob_files(pattern: &str, folder: &Path) -> Result<Vec<String>, SourceError> {
     // A leading `./` is lost in what is found, so it may not be looked for there either.
-    let folder: PathBuf = folder
-        .components()
-        .filter(|part| *part != Component::CurDir)
-        .collect();
+    let folder: PathBuf = folder.components().filter(|part| *part != Component::CurDir).collect();
     let whole = Path::new(pattern).is_absolute() || folder.as_os_str().is_empty();
     let full = if whole {
         pattern.to_owned()
     } else {
-        let name = folder
-            .to_str()
-            .ok_or_else(|| SourceError::FileName { path: folder.clone() })?;
+        let name = folder.to_str().ok_or_else(|| SourceError::FileName { path: folder.clone() })?;
         format!("{}{MAIN_SEPARATOR}{pattern}", glob::Pattern::escape(name))
     };
-    let options = glob::MatchOptions {
-        require_literal_leading_dot: true,
-        ..glob::MatchOptions::new()
-    };
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
     let found = glob::glob_with(&full, options).map_err(|error| SourceError::Search {
         path: PathBuf::from(pattern),
         source: io::Error::new(io::ErrorKind::InvalidInput, error),
     })?;
     let mut files = Vec::new();
     for path in found {
-        let path = path.map_err(|error| SourceError::Search {
-            path: error.path().to_owned(),
-            source: error.into(),
-        })?;
+        let path = path
+            .map_err(|error| SourceError::Search { path: error.path().to_owned(), source: error.into() })?;
         if !path.is_file() {
             continue;
         }
-        let shown = if whole {
-            path.as_path()
-        } else {
-            path.strip_prefix(&folder).unwrap_or(&path)
-        };
+        let shown = if whole { path.as_path() } else { path.strip_prefix(&folder).unwrap_or(&path) };
         match shown.to_str() {
             Some(text) => files.push(text.to_owned()),
             None => return Err(SourceError::FileName { path }),
@@ -312,10 +273,7 @@ pub(super) fn glob_files(pattern: &str, folder: &Path) -> Result<Vec<String>, So
 }
 
 fn open(path: &Path) -> Result<File, SourceError> {
-    let failed = |source| SourceError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| SourceError::Open { path: path.to_owned(), source };
     // Asked before opening: opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         let reason = "it is no regular file, and tasks are read more than once";
@@ -337,9 +295,7 @@ fn csv_error(path: &Path, error: csv::Error, at: u64) -> SourceError {
     let reason = match error.into_kind() {
         csv::ErrorKind::Io(source) => return SourceError::Read { path, line, source },
         csv::ErrorKind::Utf8 { .. } => "not UTF-8 text: save the file as UTF-8".to_owned(),
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("the record has {len} fields, the header has {expected_len}")
         }
         other => format!("not a CSV record: {other:?}"),
@@ -381,9 +337,7 @@ mod tests {
     }
 
     fn csv(text: &'static str) -> Result<Vec<Value>, SourceError> {
-        Csv::new(Path::new("in.csv"), text.as_bytes())?
-            .records()
-            .collect()
+        Csv::new(Path::new("in.csv"), text.as_bytes())?.records().collect()
     }
 
     #[test]
@@ -398,24 +352,11 @@ mod tests {
         assert!(read.load(Ordering::Relaxed) < 100_000);
 
         let (read, source) = endless(b"{\"a\":1}\n");
-        assert_eq!(
-            Lines::new(Path::new("x"), BufReader::new(source))
-                .json()
-                .take(3)
-                .count(),
-            3
-        );
+        assert_eq!(Lines::new(Path::new("x"), BufReader::new(source)).json().take(3).count(), 3);
         assert!(read.load(Ordering::Relaxed) < 100_000);
 
         let (read, source) = endless(b"a,b\n");
-        assert_eq!(
-            Csv::new(Path::new("x"), source)
-                .unwrap()
-                .records()
-                .take(3)
-                .count(),
-            3
-        );
+        assert_eq!(Csv::new(Path::new("x"), source).unwrap().records().take(3).count(), 3);
         assert!(read.load(Ordering::Relaxed) < 200_000);
     }
 
@@ -442,10 +383,7 @@ mod tests {
         let mut tasks = lines(b"a\n\nb\xff\nc\n").strings();
         assert_eq!(tasks.next().unwrap().unwrap(), "a");
         let error = tasks.next().unwrap().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "in.txt:3: not UTF-8 text: save the file as UTF-8"
-        );
+        assert_eq!(error.to_string(), "in.txt:3: not UTF-8 text: save the file as UTF-8");
         assert!(tasks.next().is_none());
     }
 
@@ -454,10 +392,7 @@ mod tests {
         let mut tasks = lines(b"{\"a\": [1, 2]}\n  \n{\"a\": }\n1\n").json();
         assert_eq!(tasks.next().unwrap().unwrap(), serde_json::json!({"a": [1, 2]}));
         let error = tasks.next().unwrap().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "in.txt:3: not a JSON value: expected value at column 7"
-        );
+        assert_eq!(error.to_string(), "in.txt:3: not a JSON value: expected value at column 7");
         assert!(tasks.next().is_none());
     }
 
@@ -476,23 +411,10 @@ mod tests {
     #[test]
     fn a_csv_file_that_makes_no_sense_is_refused_with_its_line() {
         let refused = |text| csv(text).unwrap_err().to_string();
-        assert_eq!(
-            refused("a,b\n1,2\n3\n"),
-            "in.csv:3: the record has 1 fields, the header has 2"
-        );
+        assert_eq!(refused("a,b\n1,2\n3\n"), "in.csv:3: the record has 1 fields, the header has 2");
         assert_eq!(refused("a,a\n1,2\n"), "in.csv:1: the header has two columns `a`");
-        assert_eq!(
-            refused("a,\n1,2\n"),
-            "in.csv:1: column 2 of the header has no name"
-        );
-        let error = Csv::new(Path::new("in.csv"), &b"a\n1\n\xff\n"[..])
-            .unwrap()
-            .records()
-            .last()
-            .unwrap();
-        assert_eq!(
-            error.unwrap_err().to_string(),
-            "in.csv:3: not UTF-8 text: save the file as UTF-8"
-        );
+        assert_eq!(refused("a,\n1,2\n"), "in.csv:1: column 2 of the header has no name");
+        let error = Csv::new(Path::new("in.csv"), &b"a\n1\n\xff\n"[..]).unwrap().records().last().unwrap();
+        assert_eq!(error.unwrap_err().to_string(), "in.csv:3: not UTF-8 text: save the file as UTF-8");
     }
 }

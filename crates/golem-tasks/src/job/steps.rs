@@ -94,10 +94,7 @@ impl Step {
     /// The step for one task.
     pub fn render(&self, task: &TaskData) -> Result<RenderedStep, RenderError> {
         let scene = Scene::new(&self.engine, Some(task), &self.folder);
-        Ok(RenderedStep {
-            action: self.plan.render(&scene)?,
-            timeout: self.timeout,
-        })
+        Ok(RenderedStep { action: self.plan.render(&scene)?, timeout: self.timeout })
     }
 
     /// The longest the step may take, where the job file limits it.
@@ -127,27 +124,20 @@ impl Plan {
             },
             Self::Program(program, args) => RenderedAction::Run {
                 program: filled(program, scene)?,
-                args: args
-                    .iter()
-                    .map(|arg| arg.render(scene))
-                    .collect::<Result<_, _>>()?,
+                args: args.iter().map(|arg| arg.render(scene)).collect::<Result<_, _>>()?,
             },
-            Self::Upload { from, to } => RenderedAction::Upload {
-                from: host_path(from, scene)?,
-                to: container_path(to, scene)?,
-            },
-            Self::UploadJson { data, to } => RenderedAction::UploadJson {
-                data: data.render(scene)?,
-                to: container_path(to, scene)?,
-            },
-            Self::UploadText { text, to } => RenderedAction::UploadText {
-                text: text.render(scene)?,
-                to: container_path(to, scene)?,
-            },
-            Self::Download { from, to } => RenderedAction::Download {
-                from: container_path(from, scene)?,
-                to: host_path(to, scene)?,
-            },
+            Self::Upload { from, to } => {
+                RenderedAction::Upload { from: host_path(from, scene)?, to: container_path(to, scene)? }
+            }
+            Self::UploadJson { data, to } => {
+                RenderedAction::UploadJson { data: data.render(scene)?, to: container_path(to, scene)? }
+            }
+            Self::UploadText { text, to } => {
+                RenderedAction::UploadText { text: text.render(scene)?, to: container_path(to, scene)? }
+            }
+            Self::Download { from, to } => {
+                RenderedAction::Download { from: container_path(from, scene)?, to: host_path(to, scene)? }
+            }
             Self::DownloadJson { from, to } => RenderedAction::DownloadJson {
                 from: container_path(from, scene)?,
                 to: to.as_ref().map(|to| host_path(to, scene)).transpose()?,
@@ -185,10 +175,7 @@ fn filled(text: &Text, scene: &Scene<'_>) -> Result<String, RenderError> {
 fn host_path(text: &Text, scene: &Scene<'_>) -> Result<PathBuf, RenderError> {
     let rendered = text.render(scene)?;
     if rendered.is_empty() || rendered.ends_with('/') {
-        return Err(text.refuse(
-            format!("expected a file name, found \"{rendered}\""),
-            scene.task(),
-        ));
+        return Err(text.refuse(format!("expected a file name, found \"{rendered}\""), scene.task()));
     }
     Ok(scene.folder.join(rendered))
 }

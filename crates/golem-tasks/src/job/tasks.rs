@@ -67,10 +67,7 @@ impl Tasks {
     /// A source that doesn't change gives the same tasks with the same numbers each time. A `glob` is searched
     /// here and holds the paths it found.
     pub fn open(&self) -> Result<TaskIter, SourceError> {
-        Ok(TaskIter {
-            values: self.values()?,
-            next: 0,
-        })
+        Ok(TaskIter { values: self.values()?, next: 0 })
     }
 
     /// How many tasks there are: `None` when they have no end, or when their source can't be read.
@@ -84,15 +81,13 @@ impl Tasks {
                 let step = i128::from(*step);
                 u64::try_from(((distance + step - step.signum()) / step).max(0)).ok()
             }
-            TaskSource::Lines(path) => Lines::open(&self.file(path))
-                .ok()?
-                .count(|line| !line.is_empty())
-                .ok(),
+            TaskSource::Lines(path) => {
+                Lines::open(&self.file(path)).ok()?.count(|line| !line.is_empty()).ok()
+            }
             TaskSource::Csv(path) => Csv::open(&self.file(path)).ok()?.count().ok(),
-            TaskSource::Jsonl(path) => Lines::open(&self.file(path))
-                .ok()?
-                .count(|line| !line.trim_ascii().is_empty())
-                .ok(),
+            TaskSource::Jsonl(path) => {
+                Lines::open(&self.file(path)).ok()?.count(|line| !line.trim_ascii().is_empty()).ok()
+            }
             TaskSource::Glob(pattern) => u64::try_from(glob_files(pattern, &self.folder).ok()?.len()).ok(),
         }
     }
@@ -106,20 +101,16 @@ impl Tasks {
             &TaskSource::Range { start, end, step } => {
                 let first = Some(start).filter(|number| is_before(*number, end, step));
                 let numbers = std::iter::successors(first, move |number| {
-                    number
-                        .checked_add(step)
-                        .filter(|number| is_before(*number, end, step))
+                    number.checked_add(step).filter(|number| is_before(*number, end, step))
                 });
                 Box::new(numbers.map(|number| Ok(Value::from(number))))
             }
             TaskSource::Lines(path) => Box::new(Lines::open(&self.file(path))?.strings()),
             TaskSource::Csv(path) => Box::new(Csv::open(&self.file(path))?.records()),
             TaskSource::Jsonl(path) => Box::new(Lines::open(&self.file(path))?.json()),
-            TaskSource::Glob(pattern) => Box::new(
-                glob_files(pattern, &self.folder)?
-                    .into_iter()
-                    .map(|path| Ok(Value::from(path))),
-            ),
+            TaskSource::Glob(pattern) => {
+                Box::new(glob_files(pattern, &self.folder)?.into_iter().map(|path| Ok(Value::from(path))))
+            }
         })
     }
 
@@ -141,9 +132,7 @@ impl Iterator for TaskIter {
 
 impl fmt::Debug for TaskIter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskIter")
-            .field("next", &self.next)
-            .finish_non_exhaustive()
+        f.debug_struct("TaskIter").field("next", &self.next).finish_non_exhaustive()
     }
 }
 
@@ -177,16 +166,9 @@ pub(super) fn read(
         }
         return None;
     };
-    let tasks = Tasks {
-        source: source(entry, diagnostics)?,
-        folder: Arc::clone(folder),
-    };
+    let tasks = Tasks { source: source(entry, diagnostics)?, folder: Arc::clone(folder) };
     let (first, more_than_one) = try_out(&tasks, entry, diagnostics)?;
-    Some(ReadTasks {
-        tasks,
-        first,
-        more_than_one,
-    })
+    Some(ReadTasks { tasks, first, more_than_one })
 }
 
 fn source(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<TaskSource> {
@@ -194,10 +176,7 @@ fn source(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<TaskSo
         "values" => {
             let items = entry.list("a list such as [1, 2, 3]", diagnostics)?;
             let values: Vec<_> = items.iter().map(|item| item.json(diagnostics)).collect();
-            values
-                .into_iter()
-                .collect::<Option<Arc<[Value]>>>()
-                .map(TaskSource::Values)
+            values.into_iter().collect::<Option<Arc<[Value]>>>().map(TaskSource::Values)
         }
         "range" => range(entry, diagnostics),
         "lines" => Some(TaskSource::Lines(entry.text(diagnostics)?.into())),
@@ -206,11 +185,7 @@ fn source(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<TaskSo
         _ => {
             let pattern = entry.text(diagnostics)?;
             if let Err(error) = glob::Pattern::new(pattern) {
-                let message = format!(
-                    "`glob` is no pattern: {} at character {}",
-                    error.msg,
-                    error.pos + 1
-                );
+                let message = format!("`glob` is no pattern: {} at character {}", error.msg, error.pos + 1);
                 diagnostics.report(entry.span(), message);
                 return None;
             }
@@ -225,11 +200,7 @@ fn range(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<TaskSou
         Some(entry) => entry.integer(diagnostics).map(Some),
         None => Some(default),
     };
-    let (start, end, step) = (
-        number("start", Some(0)),
-        number("end", None),
-        number("step", Some(1)),
-    );
+    let (start, end, step) = (number("start", Some(0)), number("end", None), number("step", Some(1)));
     let (start, end, step) = (start??, end?, step??);
     let place =
         |key: &str| -> Range<usize> { table.get(key).map_or_else(|| entry.span(), |entry| entry.span()) };
@@ -240,10 +211,7 @@ fn range(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<TaskSou
     if !is_before(start, end, step) {
         let end = end.expect("a range without end is never empty");
         let help = if start == end {
-            format!(
-                "`end` itself is not among the tasks: {start} alone is end = {}",
-                end.saturating_add(1)
-            )
+            format!("`end` itself is not among the tasks: {start} alone is end = {}", end.saturating_add(1))
         } else if step > 0 {
             "to count down, add step = -1".to_owned()
         } else {
@@ -275,10 +243,7 @@ fn try_out(tasks: &Tasks, entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) 
             let message = match &tasks.source {
                 TaskSource::Glob(pattern) => format!("there are no tasks: no file matches `{pattern}`"),
                 TaskSource::Csv(path) => {
-                    format!(
-                        "there are no tasks: `{}` has no record below its header",
-                        path.display()
-                    )
+                    format!("there are no tasks: `{}` has no record below its header", path.display())
                 }
                 TaskSource::Lines(path) | TaskSource::Jsonl(path) => {
                     format!("there are no tasks: `{}` is empty", path.display())
@@ -306,11 +271,7 @@ fn report_source_error(error: &SourceError, entry: &Entry<'_>, diagnostics: &mut
     }
     match error {
         SourceError::Open { source, .. } if source.kind() == std::io::ErrorKind::NotFound => diagnostics
-            .report_with_help(
-                entry.span(),
-                message,
-                "paths are relative to the folder of the job file",
-            ),
+            .report_with_help(entry.span(), message, "paths are relative to the folder of the job file"),
         _ => diagnostics.report(entry.span(), message),
     }
 }
@@ -325,19 +286,11 @@ mod tests {
     use super::*;
 
     fn range(start: i64, end: Option<i64>, step: i64) -> Tasks {
-        Tasks {
-            source: TaskSource::Range { start, end, step },
-            folder: Arc::from(Path::new("")),
-        }
+        Tasks { source: TaskSource::Range { start, end, step }, folder: Arc::from(Path::new("")) }
     }
 
     fn numbers(tasks: &Tasks, most: usize) -> Vec<i64> {
-        tasks
-            .open()
-            .unwrap()
-            .take(most)
-            .map(|task| task.unwrap().value.as_i64().unwrap())
-            .collect()
+        tasks.open().unwrap().take(most).map(|task| task.unwrap().value.as_i64().unwrap()).collect()
     }
 
     #[test]
@@ -353,11 +306,7 @@ mod tests {
         ] {
             let tasks = range(start, Some(end), step);
             assert_eq!(numbers(&tasks, 100), all, "{start}..{end} by {step}");
-            assert_eq!(
-                tasks.len_hint(),
-                Some(all.len() as u64),
-                "{start}..{end} by {step}"
-            );
+            assert_eq!(tasks.len_hint(), Some(all.len() as u64), "{start}..{end} by {step}");
         }
     }
 
@@ -365,10 +314,7 @@ mod tests {
     fn a_range_may_have_no_end() {
         assert_eq!(numbers(&range(7, None, 10), 3), [7, 17, 27]);
         assert_eq!(range(7, None, 10).len_hint(), None);
-        assert_eq!(
-            numbers(&range(i64::MAX - 1, None, 1), 9),
-            [i64::MAX - 1, i64::MAX]
-        );
+        assert_eq!(numbers(&range(i64::MAX - 1, None, 1), 9), [i64::MAX - 1, i64::MAX]);
         assert_eq!(range(i64::MIN, Some(i64::MAX), 1).len_hint(), Some(u64::MAX));
     }
 

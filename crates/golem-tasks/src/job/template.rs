@@ -111,10 +111,7 @@ pub(super) enum JsonTemplate {
 
 impl Compiler {
     pub(super) fn new() -> Self {
-        Self {
-            env: filters::environment(),
-            count: 0,
-        }
+        Self { env: filters::environment(), count: 0 }
     }
 
     pub(super) fn finish(self) -> Engine {
@@ -143,15 +140,13 @@ impl Compiler {
         diagnostics: &mut Diagnostics<'_>,
     ) -> Option<JsonTemplate> {
         match entry.value.get_ref() {
-            DeValue::String(source) => self
-                .compile(source, entry, step, scope, true, diagnostics)
-                .map(JsonTemplate::Text),
+            DeValue::String(source) => {
+                self.compile(source, entry, step, scope, true, diagnostics).map(JsonTemplate::Text)
+            }
             DeValue::Array(_) => {
                 let items = entry.list("a list", diagnostics)?;
-                let items: Vec<_> = items
-                    .iter()
-                    .map(|item| self.json(item, step, scope, diagnostics))
-                    .collect();
+                let items: Vec<_> =
+                    items.iter().map(|item| self.json(item, step, scope, diagnostics)).collect();
                 items.into_iter().collect::<Option<_>>().map(JsonTemplate::List)
             }
             DeValue::Table(_) => {
@@ -188,14 +183,10 @@ impl Compiler {
         let name = format!("template {}", self.count);
         self.count += 1;
         if let Err(error) = self.env.add_template_owned(name.clone(), source.to_owned()) {
-            text.failure(&error, 0, source, None)
-                .report("bad template: ", diagnostics);
+            text.failure(&error, 0, source, None).report("bad template: ", diagnostics);
             return None;
         }
-        let template = self
-            .env
-            .get_template(&name)
-            .expect("the template was added just now");
+        let template = self.env.get_template(&name).expect("the template was added just now");
         let unknown = template.undeclared_variables(false);
         let globals: Vec<_> = self.env.globals().map(|(name, _)| name.to_owned()).collect();
         let mut sound = true;
@@ -221,9 +212,7 @@ impl Compiler {
             }
             error.report("", diagnostics);
         }
-        text.per_task = unknown
-            .iter()
-            .any(|variable| VARIABLES.contains(&variable.as_str()));
+        text.per_task = unknown.iter().any(|variable| VARIABLES.contains(&variable.as_str()));
         text.content = match sole_expression(source).filter(|_| keeps_type) {
             Some((start, inside)) if self.env.compile_expression_owned(inside.to_owned()).is_ok() => {
                 Content::Expression(start, inside.to_owned())
@@ -241,12 +230,7 @@ impl<'a> Scene<'a> {
             Some(task) => minijinja::context! { task => Serde(&task.value), index => task.index },
             None => minijinja::context! {},
         };
-        Self {
-            engine,
-            values,
-            task,
-            folder,
-        }
+        Self { engine, values, task, folder }
     }
 
     pub(super) fn task(&self) -> Option<&'a TaskData> {
@@ -264,11 +248,8 @@ impl Text {
         match &self.content {
             Content::Plain(text) => Ok(text.clone()),
             Content::Template(name) => {
-                let template = scene
-                    .engine
-                    .0
-                    .get_template(name)
-                    .expect("templates are kept with their steps");
+                let template =
+                    scene.engine.0.get_template(name).expect("templates are kept with their steps");
                 let rendered = template.render(&scene.values);
                 rendered.map_err(|error| self.failure(&error, 0, template.source(), scene.task))
             }
@@ -304,11 +285,7 @@ impl Text {
             label: self.label.clone(),
             task: task.map(|task| task.index),
             reason,
-            marks: Box::new(Marks {
-                help: None,
-                span: self.span.clone(),
-                part: None,
-            }),
+            marks: Box::new(Marks { help: None, span: self.span.clone(), part: None }),
         }
     }
 
@@ -332,10 +309,7 @@ impl Text {
                 failure.reason = format!("there is no filter `{name}`");
                 failure.marks.help = Some(match schema::closest(name, schema::FILTERS.iter().copied()) {
                     Some(close) => format!("did you mean `{close}`?"),
-                    None => format!(
-                        "there are {} and those of Jinja",
-                        schema::list(schema::FILTERS, "and")
-                    ),
+                    None => format!("there are {} and those of Jinja", schema::list(schema::FILTERS, "and")),
                 });
             }
             ErrorKind::UndefinedError => {
@@ -363,10 +337,9 @@ impl JsonTemplate {
             Self::Plain(value) => Ok(value.clone()),
             Self::Text(text) => text.render_json(scene),
             Self::List(items) => items.iter().map(|item| item.render(scene)).collect(),
-            Self::Table(fields) => fields
-                .iter()
-                .map(|(key, field)| Ok((key.clone(), field.render(scene)?)))
-                .collect(),
+            Self::Table(fields) => {
+                fields.iter().map(|(key, field)| Ok((key.clone(), field.render(scene)?))).collect()
+            }
         }
     }
 }

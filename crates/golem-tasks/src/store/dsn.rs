@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use directories::ProjectDirs;
+use etcetera::{BaseStrategy, choose_base_strategy};
 
 /// Names of files that are taken for databases without `sqlite:` in front.
 const EXTENSIONS: [&str; 3] = ["db", "sqlite", "sqlite3"];
@@ -64,8 +64,8 @@ impl Dsn {
 
     /// `golem-tasks/runs.db` in the user's data folder.
     pub fn user_default() -> Result<Self, DsnError> {
-        let folders = ProjectDirs::from("", "", "golem-tasks").ok_or(DsnError::NoDataFolder)?;
-        Ok(Self::Sqlite(folders.data_dir().join("runs.db")))
+        let folders = choose_base_strategy().map_err(|_| DsnError::NoDataFolder)?;
+        Ok(Self::Sqlite(folders.data_dir().join("golem-tasks").join("runs.db")))
     }
 }
 

@@ -25,11 +25,7 @@ impl Pace {
             return 1;
         };
         let room = (Self::PACK_TIME.as_secs_f64() / each.max(1e-6)).clamp(1.0, Self::MOST);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 1 and 64"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 64")]
         let room = room as usize;
         room
     }

@@ -184,13 +184,21 @@ impl World {
     }
 
     pub(super) fn run_to_end(&mut self) -> RunEnd {
-        for _ in 0..2_000_000 {
+        for _ in 0..60_000 {
             if let Some(end) = self.run.end() {
                 return end.clone();
             }
             self.advance();
         }
-        panic!("the run doesn't end: {:?}", self.run);
+        panic!(
+            "the run doesn't end: {} stopping {:?} waiting {} running {} live {} events {:?}",
+            self.now,
+            self.run.stopping,
+            self.run.queue.n_waiting(),
+            self.run.queue.n_running(),
+            self.run.n_live(),
+            &self.events[self.events.len() - 12..]
+        );
     }
 
     /// Nothing runs that nobody would stop, and everything owed and asked for rightly was accepted.
@@ -324,7 +332,7 @@ impl World {
                 let failed = self.roll(self.faults.daemon);
                 self.accepting.remove(&bill);
                 let input = if failed {
-                    Input::BillFailed { bill, problem: "500".into() }
+                    Input::BillFailed { bill, problem: "500".into(), passing: self.roll(0.7) }
                 } else {
                     Input::BillAccepted { bill }
                 };
@@ -421,11 +429,13 @@ impl World {
         let provider = self.offers[proposal].clone();
         let agreement = AgreementId::new(format!("a{}", rental.0));
         if self.roll(self.faults.daemon) {
-            return self.soon(Input::NotApproved { rental, reason: "500".into() });
+            return self.soon(Input::NotApproved { rental, reason: "500".into(), open: false });
         }
         self.later(0.1, Input::AgreementCreated { rental, agreement: agreement.clone() });
         if self.roll(self.faults.never_approves) {
-            return self.later(60.0, Input::NotApproved { rental, reason: "no answer within 60 s".into() });
+            let open = self.roll(0.5);
+            return self
+                .later(60.0, Input::NotApproved { rental, reason: "no answer within 60 s".into(), open });
         }
         let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
         let approved = Agreement {
@@ -538,7 +548,7 @@ impl World {
 
     fn close(&mut self, rental: RentalId) {
         let Some(deal) = self.deals.get_mut(&rental) else {
-            return;
+            return self.later(1.0, Input::Closed { rental, usage: None, failure: None });
         };
         deal.running = false;
         let deal = &self.deals[&rental];

@@ -34,10 +34,7 @@ pub(in crate::job) fn read(
             .iter()
             .map(|(plan, timeout)| {
                 let action = try_out(plan, &scene, diagnostics)?;
-                Some(RenderedStep {
-                    action,
-                    timeout: *timeout,
-                })
+                Some(RenderedStep { action, timeout: *timeout })
             })
             .collect();
         rendered.into_iter().collect()
@@ -45,12 +42,7 @@ pub(in crate::job) fn read(
     let steps = steps.map(|plans| {
         plans
             .into_iter()
-            .map(|(plan, timeout)| Step {
-                plan,
-                timeout,
-                folder: Arc::clone(folder),
-                engine: engine.clone(),
-            })
+            .map(|(plan, timeout)| Step { plan, timeout, folder: Arc::clone(folder), engine: engine.clone() })
             .collect::<Vec<_>>()
     });
     if let (Some(steps), Some(tasks)) = (&steps, tasks) {
@@ -105,13 +97,8 @@ fn read_list(
         .enumerate()
         .map(|(number, table)| {
             let name = if scope == Scope::Setup { "setup" } else { "step" };
-            StepReader {
-                key,
-                name: format!("{name} {}", number + 1),
-                scope,
-                compiler,
-            }
-            .read(table, diagnostics)
+            StepReader { key, name: format!("{name} {}", number + 1), scope, compiler }
+                .read(table, diagnostics)
         })
         .collect();
     plans.into_iter().collect()
@@ -133,13 +120,8 @@ impl StepReader<'_> {
         diagnostics: &mut Diagnostics<'_>,
     ) -> Option<(Plan, Option<Duration>)> {
         let table = entry.value.get_ref().as_table()?;
-        let section = Section::open(
-            table,
-            entry.span(),
-            format!("[[{}]]", self.key),
-            schema::STEP,
-            diagnostics,
-        );
+        let section =
+            Section::open(table, entry.span(), format!("[[{}]]", self.key), schema::STEP, diagnostics);
         let timeout = section.value_or("timeout", None, diagnostics, |entry, diagnostics| {
             entry.duration(diagnostics).map(Some)
         });
@@ -156,14 +138,8 @@ impl StepReader<'_> {
             [first, second, ..] => {
                 diagnostics.report_with_help(
                     second.key_span.clone(),
-                    format!(
-                        "{} does two things, `{}` and `{}`",
-                        self.name, first.name, second.name
-                    ),
-                    format!(
-                        "begin another step with a line [[{}]] above `{}`",
-                        self.key, second.name
-                    ),
+                    format!("{} does two things, `{}` and `{}`", self.name, first.name, second.name),
+                    format!("begin another step with a line [[{}]] above `{}`", self.key, second.name),
                 );
                 None
             }
@@ -174,10 +150,7 @@ impl StepReader<'_> {
         if self.scope == Scope::Setup && action.name.starts_with("download") {
             diagnostics.report_with_help(
                 action.key_span.clone(),
-                format!(
-                    "`{}` makes no sense in the setup: there is no result yet",
-                    action.name
-                ),
+                format!("`{}` makes no sense in the setup: there is no result yet", action.name),
                 "move it to [[steps]]",
             );
             return None;
@@ -247,10 +220,7 @@ impl StepReader<'_> {
                 Some(Plan::Program(program?, texts.collect()))
             }
             _ => {
-                action.expected(
-                    "a shell line or a list such as [\"program\", \"argument\"]",
-                    diagnostics,
-                );
+                action.expected("a shell line or a list such as [\"program\", \"argument\"]", diagnostics);
                 None
             }
         }
@@ -304,9 +274,7 @@ fn try_out(plan: &Plan, scene: &Scene<'_>, diagnostics: &mut Diagnostics<'_>) ->
         Err(error) => format!("can't be uploaded: {error}"),
     };
     let refused = text.refuse(format!("`{}` {problem}", from.display()), None);
-    refused
-        .with_help("paths are relative to the folder of the job file")
-        .report("", diagnostics);
+    refused.with_help("paths are relative to the folder of the job file").report("", diagnostics);
     None
 }
 
@@ -320,15 +288,10 @@ fn check_targets(
 ) {
     let targets: Vec<&Text> = steps.iter().filter_map(|step| step.plan.target()).collect();
     let mut sound = true;
-    for target in targets
-        .iter()
-        .filter(|target| tasks.more_than_one && !target.is_per_task())
-    {
+    for target in targets.iter().filter(|target| tasks.more_than_one && !target.is_per_task()) {
         sound = false;
-        let refused = target.refuse(
-            "every task would overwrite this file with its own result".to_owned(),
-            None,
-        );
+        let refused =
+            target.refuse("every task would overwrite this file with its own result".to_owned(), None);
         let help = "put {{ index }} or something of {{ task }} into the name, such as \"out/{{ index }}\"";
         refused.with_help(help).report("", diagnostics);
     }
@@ -349,20 +312,14 @@ fn check_targets(
                 continue;
             };
             let (reason, help) = if other == task.index {
-                (
-                    format!("two steps would write `{shown}`"),
-                    "give each its own name",
-                )
+                (format!("two steps would write `{shown}`"), "give each its own name")
             } else {
                 (
                     format!("tasks {other} and {} would both write `{shown}`", task.index),
                     "put {{ index }} into the name: it differs for every task",
                 )
             };
-            target
-                .refuse(reason, None)
-                .with_help(help)
-                .report("", diagnostics);
+            target.refuse(reason, None).with_help(help).report("", diagnostics);
             return;
         }
     }

@@ -37,11 +37,7 @@ pub(super) fn environment() -> Environment<'static> {
 
 /// Refuses a value that isn't there, which the engine lets pass into filters that take any value.
 pub(super) fn defined(value: &Value) -> Result<&Value, Error> {
-    if value.is_undefined() {
-        Err(Error::from(ErrorKind::UndefinedError))
-    } else {
-        Ok(value)
-    }
+    if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
 }
 
 /// A string as it is, anything else as JSON.
@@ -54,26 +50,18 @@ pub(super) fn plain_text(value: &Value) -> Result<String, Error> {
 
 fn json_text(value: &Value) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| {
-        Error::new(
-            ErrorKind::InvalidOperation,
-            format!("JSON can't hold the value: {error}"),
-        )
+        Error::new(ErrorKind::InvalidOperation, format!("JSON can't hold the value: {error}"))
     })
 }
 
 fn file_part(path: &str, part: fn(&Path) -> Option<&OsStr>) -> String {
-    part(Path::new(path))
-        .map(|part| part.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    part(Path::new(path)).map(|part| part.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// One word for a POSIX shell, quoted where it must be.
 fn shell_word(text: &str) -> Result<String, Error> {
     if text.contains('\0') {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "no shell can take a NUL character",
-        ));
+        return Err(Error::new(ErrorKind::InvalidOperation, "no shell can take a NUL character"));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:+@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

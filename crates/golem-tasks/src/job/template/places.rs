@@ -55,31 +55,19 @@ pub(super) fn missing_column(source: &str, task: &Json) -> Option<MissingColumn>
 
 /// The `{{ }}` or `{% %}` around a place in a template.
 pub(super) fn block_around(source: &str, at: usize) -> Range<usize> {
-    let start = ["{{", "{%"]
-        .iter()
-        .filter_map(|marker| source[..at].rfind(marker))
-        .max()
-        .unwrap_or(0);
-    let end = ["}}", "%}"]
-        .iter()
-        .filter_map(|marker| source[at..].find(marker))
-        .min();
+    let start = ["{{", "{%"].iter().filter_map(|marker| source[..at].rfind(marker)).max().unwrap_or(0);
+    let end = ["}}", "%}"].iter().filter_map(|marker| source[at..].find(marker)).min();
     start..end.map_or(source.len(), |end| at + end)
 }
 
 /// Where a variable stands in a template.
 pub(super) fn word(source: &str, variable: &str) -> Option<Range<usize>> {
     let first = source.find("{{").into_iter().chain(source.find("{%")).min()?;
-    source
-        .match_indices(variable)
-        .map(|(at, _)| at..at + variable.len())
-        .find(|range| {
-            let before = source[..range.start].chars().next_back();
-            let after = source[range.end..].chars().next();
-            range.start > first
-                && !before.is_some_and(|c| is_word(c) || c == '.')
-                && !after.is_some_and(is_word)
-        })
+    source.match_indices(variable).map(|(at, _)| at..at + variable.len()).find(|range| {
+        let before = source[..range.start].chars().next_back();
+        let after = source[range.end..].chars().next();
+        range.start > first && !before.is_some_and(|c| is_word(c) || c == '.') && !after.is_some_and(is_word)
+    })
 }
 
 fn is_word(c: char) -> bool {
@@ -88,16 +76,10 @@ fn is_word(c: char) -> bool {
 
 /// Where in a TOML string as it is written a byte of its content stands.
 pub(super) fn literal_offset(raw: &str, content_offset: usize) -> usize {
-    let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") {
-        3
-    } else {
-        1
-    };
+    let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
     let mut at = quotes;
     if quotes == 3 {
-        let newline = ["\r\n", "\n"]
-            .into_iter()
-            .find(|newline| raw[at..].starts_with(newline));
+        let newline = ["\r\n", "\n"].into_iter().find(|newline| raw[at..].starts_with(newline));
         at += newline.map_or(0, str::len);
     }
     if raw.starts_with('\'') {
@@ -119,16 +101,12 @@ pub(super) fn literal_offset(raw: &str, content_offset: usize) -> usize {
             Some('U') => 8,
             Some(c) if c.is_whitespace() => {
                 // A line end behind a backslash and the space around it stand for nothing.
-                at += 1 + raw[at + 1..]
-                    .find(|c: char| !c.is_whitespace())
-                    .unwrap_or(raw.len() - at - 1);
+                at += 1 + raw[at + 1..].find(|c: char| !c.is_whitespace()).unwrap_or(raw.len() - at - 1);
                 continue;
             }
             _ => 0,
         };
-        let code = raw
-            .get(at + 2..at + 2 + digits)
-            .and_then(|code| u32::from_str_radix(code, 16).ok());
+        let code = raw.get(at + 2..at + 2 + digits).and_then(|code| u32::from_str_radix(code, 16).ok());
         at += 1 + escape.map_or(0, char::len_utf8) + digits;
         passed += code.and_then(char::from_u32).map_or(1, char::len_utf8);
     }
