@@ -79,7 +79,11 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// The run from its first request to its end; settling the bills belongs to it.
-async fn measure(job: &Job, folder: &std::path::Path, providers: usize) -> Result<(RunEnd, Duration, u64), Failure> {
+async fn measure(
+    job: &Job,
+    folder: &std::path::Path,
+    providers: usize,
+) -> Result<(RunEnd, Duration, u64), Failure> {
     let runtime = ScriptedRuntime::new();
     let devnet = Devnet::builder().providers(providers).seed(1).runtime(runtime).start().await?;
     let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;

@@ -103,7 +103,11 @@ pub trait Port: Send + Sync + fmt::Debug {
     fn unsubscribe_offer<'a>(&'a self, offer: &'a OfferId) -> BoxFuture<'a, PortResult<()>>;
 
     /// Waits for events of an offer and takes them.
-    fn offer_events<'a>(&'a self, offer: &'a OfferId, wait: Duration) -> BoxFuture<'a, PortResult<Vec<OfferEvent>>>;
+    fn offer_events<'a>(
+        &'a self,
+        offer: &'a OfferId,
+        wait: Duration,
+    ) -> BoxFuture<'a, PortResult<Vec<OfferEvent>>>;
 
     /// Answers a requestor's proposal with our terms.
     fn counter_proposal<'a>(
@@ -150,7 +154,11 @@ pub trait Port: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'_, PortResult<Vec<AgreementEvent>>>;
 
     /// Activity events strictly after a cursor, oldest first.
-    fn activity_events(&self, after: Timestamp, wait: Duration) -> BoxFuture<'_, PortResult<Vec<ActivityEvent>>>;
+    fn activity_events(
+        &self,
+        after: Timestamp,
+        wait: Duration,
+    ) -> BoxFuture<'_, PortResult<Vec<ActivityEvent>>>;
 
     /// Reports an activity's state. The requestor's creation call returns at the first `Initialized`.
     fn set_activity_state<'a>(
@@ -208,7 +216,11 @@ pub trait Port: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'_, PortResult<Vec<DebitNoteEvent>>>;
 
     /// What became of our invoices, strictly after a cursor.
-    fn invoice_events(&self, after: Timestamp, wait: Duration) -> BoxFuture<'_, PortResult<Vec<InvoiceEvent>>>;
+    fn invoice_events(
+        &self,
+        after: Timestamp,
+        wait: Duration,
+    ) -> BoxFuture<'_, PortResult<Vec<InvoiceEvent>>>;
 }
 
 /// What an exe-unit serves to its requestor.

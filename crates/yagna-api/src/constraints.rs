@@ -95,11 +95,7 @@ impl Constraints {
 
     /// The property compares so with the value.
     pub fn compare(name: impl Into<String>, operator: Operator, value: impl fmt::Display) -> Self {
-        Self::Compare {
-            name: name.into(),
-            operator,
-            value: value.to_string(),
-        }
+        Self::Compare { name: name.into(), operator, value: value.to_string() }
     }
 
     /// The property is this.
@@ -128,11 +124,7 @@ impl fmt::Display for Constraints {
             Self::Any(parts) => list(f, "|", parts),
             Self::Not(part) => write!(f, "(!{part})"),
             Self::Present(name) => write!(f, "({name}=*)"),
-            Self::Compare {
-                name,
-                operator,
-                value,
-            } => write!(f, "({name}{}{value})", operator.as_str()),
+            Self::Compare { name, operator, value } => write!(f, "({name}{}{value})", operator.as_str()),
         }
     }
 }
@@ -141,19 +133,11 @@ impl FromStr for Constraints {
     type Err = ConstraintsError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut parser = Parser {
-            text,
-            at: 0,
-            depth: 0,
-        };
+        let mut parser = Parser { text, at: 0, depth: 0 };
         parser.skip_space();
         let filter = parser.filter()?;
         parser.skip_space();
-        if parser.at < text.len() {
-            Err(parser.error("nothing may follow the filter"))
-        } else {
-            Ok(filter)
-        }
+        if parser.at < text.len() { Err(parser.error("nothing may follow the filter")) } else { Ok(filter) }
     }
 }
 
@@ -237,16 +221,9 @@ impl Parser<'_> {
         }
         self.at += end;
         let rest = &self.text[self.at..];
-        let operators = [
-            Operator::AtMost,
-            Operator::AtLeast,
-            Operator::Equal,
-            Operator::Less,
-            Operator::Greater,
-        ];
-        let Some(operator) = operators
-            .into_iter()
-            .find(|operator| rest.starts_with(operator.as_str()))
+        let operators =
+            [Operator::AtMost, Operator::AtLeast, Operator::Equal, Operator::Less, Operator::Greater];
+        let Some(operator) = operators.into_iter().find(|operator| rest.starts_with(operator.as_str()))
         else {
             return Err(self.error("expected one of = < <= > >="));
         };
@@ -260,11 +237,7 @@ impl Parser<'_> {
         if operator == Operator::Equal && value == "*" {
             return Ok(Constraints::Present(name));
         }
-        Ok(Constraints::Compare {
-            name,
-            operator,
-            value,
-        })
+        Ok(Constraints::Compare { name, operator, value })
     }
 }
 
@@ -292,15 +265,9 @@ mod tests {
 
     #[test]
     fn what_is_no_filter_is_refused_where_it_fails() {
-        for (text, at) in [
-            ("", 0),
-            ("((((", 1),
-            ("(a=1", 3),
-            ("(a)", 2),
-            ("(a=1))", 5),
-            ("(=1)", 1),
-            ("(!a=1)", 2),
-        ] {
+        for (text, at) in
+            [("", 0), ("((((", 1), ("(a=1", 3), ("(a)", 2), ("(a=1))", 5), ("(=1)", 1), ("(!a=1)", 2)]
+        {
             assert_eq!(text.parse::<Constraints>().unwrap_err().at, at, "{text}");
         }
         assert!("(&".repeat(10_000).parse::<Constraints>().is_err());
@@ -317,13 +284,8 @@ mod tests {
         let leaf = prop_oneof![
             Just(Constraints::Anything),
             "[a-z.@-]{1,12}".prop_map(Constraints::Present),
-            ("[a-z.@-]{1,12}", operator, "[a-z0-9.\\[\\],-]{1,8}").prop_map(|(name, operator, value)| {
-                Constraints::Compare {
-                    name,
-                    operator,
-                    value,
-                }
-            }),
+            ("[a-z.@-]{1,12}", operator, "[a-z0-9.\\[\\],-]{1,8}")
+                .prop_map(|(name, operator, value)| { Constraints::Compare { name, operator, value } }),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![

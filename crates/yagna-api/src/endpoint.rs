@@ -66,13 +66,7 @@ impl Request {
 
     /// A request without query or body.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self {
-            method,
-            path: path.into(),
-            headers: Vec::new(),
-            body: None,
-            patience: Self::PLAIN_PATIENCE,
-        }
+        Self { method, path: path.into(), headers: Vec::new(), body: None, patience: Self::PLAIN_PATIENCE }
     }
 
     /// `GET path`.
@@ -117,10 +111,7 @@ impl Request {
     /// Adds a query parameter whose commas must stay raw: the daemon refuses `%2C` in lists.
     #[must_use]
     pub fn query_list<T: AsRef<str>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
-        let list: Vec<_> = values
-            .into_iter()
-            .map(|value| encode(value.as_ref()).into_owned())
-            .collect();
+        let list: Vec<_> = values.into_iter().map(|value| encode(value.as_ref()).into_owned()).collect();
         self.path.push(if self.path.contains('?') { '&' } else { '?' });
         self.path.push_str(name);
         self.path.push('=');
@@ -188,27 +179,17 @@ pub fn json_answer<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, A
 
 /// Takes any 2xx answer as done, whatever its body.
 pub fn empty_answer(status: u16, body: &[u8]) -> Result<(), AnswerError> {
-    if (200..300).contains(&status) {
-        Ok(())
-    } else {
-        Err(ApiError::read(status, body).into())
-    }
+    if (200..300).contains(&status) { Ok(()) } else { Err(ApiError::read(status, body).into()) }
 }
 
 /// Reads a list whose items may each be malformed: one bad item spoils only itself.
 pub fn list_answer<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<Listed<T>, AnswerError> {
     let values: Vec<serde_json::Value> = json_answer(status, body)?;
-    let mut listed = Listed {
-        items: Vec::with_capacity(values.len()),
-        unreadable: Vec::new(),
-    };
+    let mut listed = Listed { items: Vec::with_capacity(values.len()), unreadable: Vec::new() };
     for value in values {
         match T::deserialize(&value) {
             Ok(item) => listed.items.push(item),
-            Err(source) => listed.unreadable.push(Unreadable {
-                value,
-                problem: source.to_string(),
-            }),
+            Err(source) => listed.unreadable.push(Unreadable { value, problem: source.to_string() }),
         }
     }
     Ok(listed)
@@ -322,10 +303,7 @@ mod tests {
         let request = Request::get("/x")
             .query("afterTimestamp", "2026-11-21T21:17:19+00:00")
             .query_list("ids", ["a", "b c"]);
-        assert_eq!(
-            request.path,
-            "/x?afterTimestamp=2026-11-21T21:17:19%2B00:00&ids=a,b%20c"
-        );
+        assert_eq!(request.path, "/x?afterTimestamp=2026-11-21T21:17:19%2B00:00&ids=a,b%20c");
     }
 
     #[test]
@@ -334,10 +312,7 @@ mod tests {
         assert_eq!(request.path, "/x?timeout=5.5");
         assert_eq!(request.patience, Duration::from_millis(5500));
         assert_eq!(Request::get("/x").timeout(Duration::ZERO).path, "/x?timeout=0");
-        assert_eq!(
-            Request::get("/x").timeout(Duration::from_secs(30)).path,
-            "/x?timeout=30"
-        );
+        assert_eq!(Request::get("/x").timeout(Duration::from_secs(30)).path, "/x?timeout=30");
     }
 
     #[test]

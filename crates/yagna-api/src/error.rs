@@ -51,46 +51,23 @@ impl ApiError {
                         Some(Value::String(instance)) => Some(instance),
                         _ => None,
                     };
-                    let problem = Problem {
-                        kind,
-                        instance,
-                        fields,
-                    };
-                    let detail = problem
-                        .fields
-                        .get("detail")
-                        .or_else(|| problem.fields.get("title"));
+                    let problem = Problem { kind, instance, fields };
+                    let detail = problem.fields.get("detail").or_else(|| problem.fields.get("title"));
                     let message = match detail.and_then(Value::as_str) {
                         Some(detail) => format!("{detail} ({})", problem.short()),
                         None => problem.short().to_owned(),
                     };
-                    return Self {
-                        status,
-                        message,
-                        problem: Some(problem),
-                    };
+                    return Self { status, message, problem: Some(problem) };
                 }
                 let message = match fields.get("message") {
                     Some(Value::String(message)) => message.clone(),
                     Some(Value::Null) => String::new(),
                     _ => text.trim().to_owned(),
                 };
-                Self {
-                    status,
-                    message,
-                    problem: None,
-                }
+                Self { status, message, problem: None }
             }
-            Ok(Value::String(message)) => Self {
-                status,
-                message,
-                problem: None,
-            },
-            _ => Self {
-                status,
-                message: text.trim().to_owned(),
-                problem: None,
-            },
+            Ok(Value::String(message)) => Self { status, message, problem: None },
+            _ => Self { status, message: text.trim().to_owned(), problem: None },
         }
     }
 
@@ -158,11 +135,7 @@ impl AnswerError {
     /// An answer that isn't of the expected shape.
     pub fn unreadable(status: u16, body: &[u8], source: serde_json::Error) -> Self {
         let sample = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-        Self::Unreadable {
-            status,
-            sample,
-            source,
-        }
+        Self::Unreadable { status, sample, source }
     }
 
     /// The daemon's refusal, if it was one.
@@ -181,17 +154,9 @@ mod tests {
     #[test]
     fn every_form_of_error_is_read() {
         let table: [(u16, &str, &str); 7] = [
-            (
-                404,
-                r#"{"message":"Demand [x] not found."}"#,
-                "the daemon answered 404: Demand [x] not found.",
-            ),
+            (404, r#"{"message":"Demand [x] not found."}"#, "the daemon answered 404: Demand [x] not found."),
             (501, r#"{"message":null}"#, "the daemon answered 501"),
-            (
-                401,
-                "Invalid application key",
-                "the daemon answered 401: Invalid application key",
-            ),
+            (401, "Invalid application key", "the daemon answered 401: Invalid application key"),
             (
                 400,
                 r#"{"message":"Path deserialize error: Subscription id [abc] has invalid format."}"#,

@@ -60,11 +60,7 @@ impl Endpoint for UnbindServices {
     }
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<bool, AnswerError> {
-        if status == 404 {
-            Ok(false)
-        } else {
-            empty_answer(status, body).map(|()| true)
-        }
+        if status == 404 { Ok(false) } else { empty_answer(status, body).map(|()| true) }
     }
 }
 

@@ -104,9 +104,7 @@ impl FromStr for NodeId {
     type Err = NodeIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text
-            .strip_prefix("0x")
-            .ok_or_else(|| NodeIdError(text.to_owned()))?;
+        let digits = text.strip_prefix("0x").ok_or_else(|| NodeIdError(text.to_owned()))?;
         if digits.len() != 40 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(NodeIdError(text.to_owned()));
         }
@@ -134,9 +132,7 @@ impl Serialize for NodeId {
 
 impl<'de> Deserialize<'de> for NodeId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -86,17 +86,13 @@ impl Glm {
     /// The sum, unless out of range.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.0
-            .checked_add(other.0)
-            .and_then(|sum| Self::from_decimal(sum).ok())
+        self.0.checked_add(other.0).and_then(|sum| Self::from_decimal(sum).ok())
     }
 
     /// The difference, unless out of range; it may be negative.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
-        self.0
-            .checked_sub(other.0)
-            .and_then(|sum| Self::from_decimal(sum).ok())
+        self.0.checked_sub(other.0).and_then(|sum| Self::from_decimal(sum).ok())
     }
 
     /// The difference, or zero where it would be negative or out of range.
@@ -122,9 +118,7 @@ pub fn decimal_from_f64(value: f64) -> Option<Decimal> {
         return None;
     }
     let text = format!("{value}");
-    Decimal::from_str(&text)
-        .ok()
-        .or_else(|| Decimal::from_scientific(&format!("{value:e}")).ok())
+    Decimal::from_str(&text).ok().or_else(|| Decimal::from_scientific(&format!("{value:e}")).ok())
 }
 
 impl FromStr for Glm {
@@ -165,10 +159,7 @@ impl Sum for Glm {
     /// # Panics
     /// When the sum exceeds ten times the total supply of GLM.
     fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
-        iter.fold(Self::ZERO, |sum, next| {
-            sum.checked_add(next)
-                .expect("a sum within ten times GLM's supply")
-        })
+        iter.fold(Self::ZERO, |sum, next| sum.checked_add(next).expect("a sum within ten times GLM's supply"))
     }
 }
 
@@ -208,9 +199,7 @@ impl<'de> Deserialize<'de> for Glm {
             }
         }
 
-        deserializer
-            .deserialize_any(AmountVisitor)
-            .map_err(D::Error::custom)
+        deserializer.deserialize_any(AmountVisitor).map_err(D::Error::custom)
     }
 }
 
@@ -232,29 +221,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Glm>().unwrap().to_string(), shown, "{text}");
         }
-        assert_eq!(
-            serde_json::from_str::<Glm>("1.5").unwrap(),
-            "1.50".parse().unwrap()
-        );
+        assert_eq!(serde_json::from_str::<Glm>("1.5").unwrap(), "1.50".parse().unwrap());
         assert_eq!(serde_json::from_str::<Glm>("3").unwrap(), "3".parse().unwrap());
-        assert_eq!(
-            serde_json::to_string(&"0.10".parse::<Glm>().unwrap()).unwrap(),
-            "\"0.1\""
-        );
+        assert_eq!(serde_json::to_string(&"0.10".parse::<Glm>().unwrap()).unwrap(), "\"0.1\"");
     }
 
     #[test]
     fn what_is_no_amount_is_refused() {
         assert!(matches!("1,5".parse::<Glm>(), Err(GlmError::NotANumber(_))));
         assert!(matches!("".parse::<Glm>(), Err(GlmError::NotANumber(_))));
-        assert!(matches!(
-            "0.0000000000000000001".parse::<Glm>(),
-            Err(GlmError::TooManyPlaces(_))
-        ));
-        assert!(matches!(
-            "99999999999".parse::<Glm>(),
-            Err(GlmError::OutOfRange(_))
-        ));
+        assert!(matches!("0.0000000000000000001".parse::<Glm>(), Err(GlmError::TooManyPlaces(_))));
+        assert!(matches!("99999999999".parse::<Glm>(), Err(GlmError::OutOfRange(_))));
     }
 
     #[test]

@@ -94,13 +94,11 @@ pub struct AddAddress {
     /// The address.
     pub address: Address,
 }
-endpoint!(
-    AddAddress,
-    "take an address in a network",
-    Harmless,
-    empty,
-    |this| Request::post(format!("{BASE}/net/{}/addresses", this.network)).json(&this.address)
-);
+endpoint!(AddAddress, "take an address in a network", Harmless, empty, |this| Request::post(format!(
+    "{BASE}/net/{}/addresses",
+    this.network
+))
+.json(&this.address));
 
 /// `GET /net/{id}/nodes`.
 #[derive(Debug, Clone)]
@@ -129,13 +127,10 @@ pub struct RemoveNode {
     /// The node.
     pub node: NodeId,
 }
-endpoint!(
-    RemoveNode,
-    "remove a node from a network",
-    Harmless,
-    empty,
-    |this| Request::delete(format!("{BASE}/net/{}/nodes/{}", this.network, this.node))
-);
+endpoint!(RemoveNode, "remove a node from a network", Harmless, empty, |this| Request::delete(format!(
+    "{BASE}/net/{}/nodes/{}",
+    this.network, this.node
+)));
 
 /// The path of the WebSocket that carries one TCP connection into a network.
 pub fn tcp_path(network: &NetworkId, ip: &str, port: u16) -> String {
@@ -152,22 +147,13 @@ mod tests {
         let body = br#"{"id":"n1","ip":"192.168.0.0/24","mask":"255.255.255.0","gateway":"192.168.0.1"}"#;
         let network = GetNetwork(NetworkId::new("n1")).answer(200, body).unwrap();
         assert_eq!(network.gateway.as_deref(), Some("192.168.0.1"));
-        let new = NewNetwork {
-            ip: "192.168.7.0".into(),
-            mask: Some("255.255.255.0".into()),
-            gateway: None,
-        };
+        let new = NewNetwork { ip: "192.168.7.0".into(), mask: Some("255.255.255.0".into()), gateway: None };
         assert_eq!(
             CreateNetwork(new).request().body.unwrap(),
             br#"{"ip":"192.168.7.0","mask":"255.255.255.0"}"#
         );
         assert_eq!(
-            RemoveNetwork(NetworkId::new("n1"))
-                .answer(403, b"")
-                .unwrap_err()
-                .api()
-                .unwrap()
-                .status,
+            RemoveNetwork(NetworkId::new("n1")).answer(403, b"").unwrap_err().api().unwrap().status,
             403
         );
     }

@@ -212,10 +212,7 @@ mod tests {
         )
         .unwrap();
         let text = serde_json::to_string(&nested).unwrap();
-        assert_eq!(
-            text,
-            r#"{"a":[1,null],"golem.inf.mem.gib":8.0,"golem.runtime.name":"vm"}"#
-        );
+        assert_eq!(text, r#"{"a":[1,null],"golem.inf.mem.gib":8.0,"golem.runtime.name":"vm"}"#);
         assert_eq!(serde_json::from_str::<Properties>(&text).unwrap(), nested);
         assert_eq!(nested.number(name::MEMORY_GIB), Some(8.0));
         assert_eq!(nested.text(name::RUNTIME_NAME), Some("vm"));
@@ -223,15 +220,7 @@ mod tests {
 
     #[test]
     fn what_is_no_object_has_no_properties() {
-        assert!(
-            serde_json::from_value::<Properties>(json!("text"))
-                .unwrap()
-                .is_empty()
-        );
-        assert!(
-            serde_json::from_value::<Properties>(json!([1, 2]))
-                .unwrap()
-                .is_empty()
-        );
+        assert!(serde_json::from_value::<Properties>(json!("text")).unwrap().is_empty());
+        assert!(serde_json::from_value::<Properties>(json!([1, 2])).unwrap().is_empty());
     }
 }

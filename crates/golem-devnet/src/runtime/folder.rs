@@ -32,17 +32,11 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes an empty one in `base`, readable by this user alone.
     pub(super) fn new(base: &Path) -> io::Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("golem-activity-")
-            .tempdir_in(base)?;
+        let dir = tempfile::Builder::new().prefix("golem-activity-").tempdir_in(base)?;
         // The real path: the host's temporary folder may itself be behind a link.
         let root = dir.path().canonicalize()?.join("root");
         fs::create_dir(&root)?;
-        Ok(Self {
-            dir,
-            root,
-            foreign: BTreeSet::new(),
-        })
+        Ok(Self { dir, root, foreign: BTreeSet::new() })
     }
 
     /// Where the activity's `/` is on the host.
@@ -68,9 +62,7 @@ impl Folder {
     /// Makes a folder and those above it; the path is as commands see it.
     pub(super) fn make_dir(&self, path: &str) -> Result<(), RuntimeError> {
         let parts = self.resolve(path)?;
-        self.walk(&parts, true)
-            .map(drop)
-            .map_err(|source| failed(path, source))
+        self.walk(&parts, true).map(drop).map_err(|source| failed(path, source))
     }
 
     /// Opens a regular file to read.
@@ -81,11 +73,7 @@ impl Folder {
 
     /// Makes or truncates a regular file, and the folders above it.
     pub(super) fn create(&self, path: &str) -> Result<File, RuntimeError> {
-        self.open_with(
-            path,
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK,
-            true,
-        )
+        self.open_with(path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK, true)
     }
 
     fn open_with(&self, path: &str, flags: OFlags, make: bool) -> Result<File, RuntimeError> {
@@ -95,23 +83,12 @@ impl Folder {
         };
         let open = || -> Result<OwnedFd, Errno> {
             let parent = self.walk(above, make)?;
-            openat(
-                &parent,
-                name.as_os_str(),
-                flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                Mode::from(0o644),
-            )
+            openat(&parent, name.as_os_str(), flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::from(0o644))
         };
         let file = File::from(open().map_err(|source| failed(path, source))?);
-        let metadata = file.metadata().map_err(|source| RuntimeError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
-        if metadata.is_file() {
-            Ok(file)
-        } else {
-            Err(RuntimeError::NotAFile(path.to_owned()))
-        }
+        let metadata =
+            file.metadata().map_err(|source| RuntimeError::Open { path: path.to_owned(), source })?;
+        if metadata.is_file() { Ok(file) } else { Err(RuntimeError::NotAFile(path.to_owned())) }
     }
 
     /// Goes down from the root through real folders only.
@@ -144,11 +121,7 @@ impl Folder {
                 parts.pop();
                 continue;
             }
-            let here: PathBuf = self
-                .root
-                .iter()
-                .chain(parts.iter().map(OsString::as_os_str))
-                .collect();
+            let here: PathBuf = self.root.iter().chain(parts.iter().map(OsString::as_os_str)).collect();
             match fs::read_link(here.join(&part)) {
                 Ok(target) => {
                     links += 1;
@@ -211,10 +184,7 @@ fn failed(path: &str, error: Errno) -> RuntimeError {
     match error {
         Errno::NOENT | Errno::NOTDIR => RuntimeError::NoSuchFile(path.to_owned()),
         Errno::ISDIR | Errno::NXIO => RuntimeError::NotAFile(path.to_owned()),
-        error => RuntimeError::Open {
-            path: path.to_owned(),
-            source: error.into(),
-        },
+        error => RuntimeError::Open { path: path.to_owned(), source: error.into() },
     }
 }
 
@@ -237,20 +207,9 @@ mod tests {
     #[test]
     fn files_are_made_with_the_folders_above_them() {
         let folder = folder();
-        folder
-            .create("/golem/work/deep/er/file")
-            .unwrap()
-            .write_all(b"one")
-            .unwrap();
-        assert_eq!(
-            text(&folder, "/golem/work/deep/../deep/./er/file").unwrap(),
-            "one"
-        );
-        folder
-            .create("/golem/work/deep/er/file")
-            .unwrap()
-            .write_all(b"2")
-            .unwrap();
+        folder.create("/golem/work/deep/er/file").unwrap().write_all(b"one").unwrap();
+        assert_eq!(text(&folder, "/golem/work/deep/../deep/./er/file").unwrap(), "one");
+        folder.create("/golem/work/deep/er/file").unwrap().write_all(b"2").unwrap();
         assert_eq!(text(&folder, "//golem/work/deep/er/file").unwrap(), "2");
     }
 
@@ -265,21 +224,14 @@ mod tests {
         let work = folder.root().join("golem/work");
         symlink(&secret, work.join("absolute")).unwrap();
         symlink(outside.path(), work.join("dir")).unwrap();
-        symlink(
-            format!("../../../../../../../../../../../..{secret}"),
-            work.join("relative"),
-        )
-        .unwrap();
+        symlink(format!("../../../../../../../../../../../..{secret}"), work.join("relative")).unwrap();
         symlink("/usr/lib/os-release", work.join("foreign")).unwrap();
         symlink("loop", work.join("loop")).unwrap();
         for (path, named) in [
             ("/golem/work/absolute".to_owned(), "doesn't exist"),
             ("/golem/work/relative".to_owned(), "doesn't exist"),
             ("/golem/work/dir/secret".to_owned(), "doesn't exist"),
-            (
-                format!("/golem/../../../../../../../../..{secret}"),
-                "doesn't exist",
-            ),
+            (format!("/golem/../../../../../../../../..{secret}"), "doesn't exist"),
             ("/golem/work/foreign".to_owned(), "in no volume"),
             ("/usr/bin/env".to_owned(), "in no volume"),
             ("golem/work/x".to_owned(), "in no volume"),
@@ -290,20 +242,12 @@ mod tests {
             let error = folder.open(&path).unwrap_err().to_string();
             assert!(error.contains(named), "{path}: {error}");
         }
-        folder
-            .create("/golem/work/absolute")
-            .unwrap()
-            .write_all(b"mine")
-            .unwrap();
+        folder.create("/golem/work/absolute").unwrap().write_all(b"mine").unwrap();
         folder.create("/golem/work/dir/new").unwrap();
         assert!(folder.create("/golem/work/foreign").is_err());
         assert_eq!(fs::read_to_string(&secret).unwrap(), "s");
         assert!(!outside.path().join("new").exists());
-        assert_eq!(
-            text(&folder, &secret).unwrap(),
-            "mine",
-            "an absolute link means the activity's own root"
-        );
+        assert_eq!(text(&folder, &secret).unwrap(), "mine", "an absolute link means the activity's own root");
     }
 
     #[test]
@@ -316,14 +260,8 @@ mod tests {
             .unwrap()
             .success();
         assert!(made);
-        assert!(matches!(
-            folder.open("/golem/pipe"),
-            Err(RuntimeError::NotAFile(_))
-        ));
-        assert!(matches!(
-            folder.create("/golem/pipe"),
-            Err(RuntimeError::NotAFile(_))
-        ));
+        assert!(matches!(folder.open("/golem/pipe"), Err(RuntimeError::NotAFile(_))));
+        assert!(matches!(folder.create("/golem/pipe"), Err(RuntimeError::NotAFile(_))));
     }
 
     #[test]
@@ -332,11 +270,7 @@ mod tests {
         folder.make_dir("/golem/locked/inner").unwrap();
         folder.create("/golem/locked/inner/file").unwrap();
         let outer = folder.outer().to_owned();
-        fs::set_permissions(
-            folder.root().join("golem/locked"),
-            fs::Permissions::from_mode(0o000),
-        )
-        .unwrap();
+        fs::set_permissions(folder.root().join("golem/locked"), fs::Permissions::from_mode(0o000)).unwrap();
         drop(folder);
         assert!(!outer.exists());
     }

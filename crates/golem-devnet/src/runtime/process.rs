@@ -42,11 +42,7 @@ pub struct ProcessConfig {
 
 impl Default for ProcessConfig {
     fn default() -> Self {
-        Self {
-            folder: std::env::temp_dir(),
-            isolation: IsolationChoice::Automatic,
-            network: true,
-        }
+        Self { folder: std::env::temp_dir(), isolation: IsolationChoice::Automatic, network: true }
     }
 }
 
@@ -93,12 +89,7 @@ enum Method {
 impl ProcessRuntime {
     /// A runtime that hasn't looked at the machine yet.
     pub fn new(config: ProcessConfig) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                config,
-                method: tokio::sync::OnceCell::new(),
-            }),
-        }
+        Self { shared: Arc::new(Shared { config, method: tokio::sync::OnceCell::new() }) }
     }
 
     /// What activities get on this machine. Tried out once, at the first call or the first `deploy`.
@@ -150,10 +141,7 @@ impl Shared {
     }
 
     #[cfg(not(target_os = "linux"))]
-    #[expect(
-        clippy::unused_async,
-        reason = "the same signature as on Linux, which has to wait"
-    )]
+    #[expect(clippy::unused_async, reason = "the same signature as on Linux, which has to wait")]
     async fn probe(&self) -> Method {
         Method::Plain("only Linux has them".to_owned())
     }
@@ -170,13 +158,8 @@ impl Shared {
         };
         let sandbox = machine.await.map_err(|error| error.to_string())?;
         let mut command = sandbox.enter("/bin/sh", &["-c".to_owned(), format!("test \"$PWD\" = {WORK}")]);
-        let answer = command
-            .env_clear()
-            .env("PATH", PATH)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await;
+        let answer =
+            command.env_clear().env("PATH", PATH).stdin(Stdio::null()).kill_on_drop(true).output().await;
         let writable = sandbox.writable();
         if !writable.is_empty() {
             tracing::warn!(folders = ?writable, "commands of activities can change these folders of this machine");
@@ -233,28 +216,16 @@ impl Instance for ProcessInstance {
                 Ok(child) => child,
                 Err(error) => return machine.not_spawned(program, error, output).await,
             };
-            let id = child
-                .id()
-                .and_then(|id| i32::try_from(id).ok())
-                .and_then(Pid::from_raw);
+            let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
             let id = id.expect("a child that nobody waited for has an id");
-            let mut guard = Guard(Some(Target {
-                child: id,
-                scope: machine.scope(),
-            }));
+            let mut guard = Guard(Some(Target { child: id, scope: machine.scope() }));
             let status = self.follow(&machine, id, child, output).await;
             guard.0.take();
             #[cfg(not(target_os = "linux"))]
             let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
-            let status = status.map_err(|source| RuntimeError::Launch {
-                program: program.to_owned(),
-                source,
-            })?;
-            if machine.survived(status).await {
-                Ok(code(status))
-            } else {
-                Err(RuntimeError::Died)
-            }
+            let status =
+                status.map_err(|source| RuntimeError::Launch { program: program.to_owned(), source })?;
+            if machine.survived(status).await { Ok(code(status)) } else { Err(RuntimeError::Died) }
         })
     }
 
@@ -267,10 +238,7 @@ impl Instance for ProcessInstance {
     }
 
     fn cpu_time(&self) -> Duration {
-        let living = self
-            .deployed()
-            .map(|machine| tree::cpu_of_living(&machine.scope()))
-            .unwrap_or_default();
+        let living = self.deployed().map(|machine| tree::cpu_of_living(&machine.scope())).unwrap_or_default();
         let mut cpu = self.cpu();
         cpu.told = cpu.told.max(cpu.ended + living);
         cpu.told
@@ -295,9 +263,7 @@ impl Instance for ProcessInstance {
 
 impl ProcessInstance {
     fn machine(&self) -> MutexGuard<'_, Option<Arc<Machine>>> {
-        self.machine
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.machine.lock().expect("nothing panics while it holds this lock")
     }
 
     fn cpu(&self) -> MutexGuard<'_, Cpu> {
@@ -315,10 +281,7 @@ impl ProcessInstance {
             return Err(RuntimeError::Sandbox(reason.clone()));
         }
         check_volumes(deployment, matches!(method, Method::Plain(_)))?;
-        #[cfg_attr(
-            not(target_os = "linux"),
-            expect(unused_mut, reason = "only the sandbox changes it")
-        )]
+        #[cfg_attr(not(target_os = "linux"), expect(unused_mut, reason = "only the sandbox changes it"))]
         let mut folder = Folder::new(&config.folder).map_err(RuntimeError::Folder)?;
         make_folders(&folder, deployment)?;
         let kind = match method {
@@ -329,11 +292,7 @@ impl ProcessInstance {
                 Kind::Sandbox(Box::new(sandbox))
             }
             Method::Plain(reason) => {
-                let marker = format!(
-                    "GOLEM_DEVNET_ACTIVITY={}:{}",
-                    self.activity,
-                    folder.outer().display()
-                );
+                let marker = format!("GOLEM_DEVNET_ACTIVITY={}:{}", self.activity, folder.outer().display());
                 Kind::Plain { reason, marker }
             }
         };
@@ -361,9 +320,8 @@ impl ProcessInstance {
             output::forward(stderr, Output::Stderr, &output, &ended),
         );
         // Something in the background still holds them: were they closed, its next line would kill it.
-        for reader in [stdout.map(output::Pipe::Stdout), stderr.map(output::Pipe::Stderr)]
-            .into_iter()
-            .flatten()
+        for reader in
+            [stdout.map(output::Pipe::Stdout), stderr.map(output::Pipe::Stderr)].into_iter().flatten()
         {
             let stopped = machine.stopped.clone();
             machine.readers.spawn(async move {
@@ -410,10 +368,7 @@ async fn wait(id: Pid, child: &mut Child, mut spent: impl FnMut(Duration)) -> io
 
 /// A descriptor that becomes readable at the end of the process.
 #[cfg(target_os = "linux")]
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe for descriptors that may change; an OwnedFd can't"
-)]
+#[expect(deprecated, reason = "its successor is unsafe for descriptors that may change; an OwnedFd can't")]
 fn watch(id: Pid) -> io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
     use rustix::process::{PidfdFlags, pidfd_open};
 

@@ -45,46 +45,31 @@ impl ScriptedAnswer {
     /// Exits with this code.
     #[must_use]
     pub fn exit(code: i32) -> Self {
-        Self {
-            exit_code: code,
-            ..Self::default()
-        }
+        Self { exit_code: code, ..Self::default() }
     }
 
     /// Never ends by itself.
     #[must_use]
     pub fn hang() -> Self {
-        Self {
-            ending: Ending::Hangs,
-            ..Self::default()
-        }
+        Self { ending: Ending::Hangs, ..Self::default() }
     }
 
     /// The whole machine vanishes, and the exe-unit with it.
     #[must_use]
     pub fn die() -> Self {
-        Self {
-            ending: Ending::Dies,
-            ..Self::default()
-        }
+        Self { ending: Ending::Dies, ..Self::default() }
     }
 
     /// Writes this to its standard output, at its end.
     #[must_use]
     pub fn stdout(self, text: impl Into<Bytes>) -> Self {
-        Self {
-            stdout: text.into(),
-            ..self
-        }
+        Self { stdout: text.into(), ..self }
     }
 
     /// Writes this to its standard error, at its end.
     #[must_use]
     pub fn stderr(self, text: impl Into<Bytes>) -> Self {
-        Self {
-            stderr: text.into(),
-            ..self
-        }
+        Self { stderr: text.into(), ..self }
     }
 
     /// Takes this long, all of it on one CPU.
@@ -180,18 +165,13 @@ impl ScriptedRuntime {
 
 impl fmt::Debug for ScriptedRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScriptedRuntime")
-            .field("rules", &self.table.rules.len())
-            .finish_non_exhaustive()
+        f.debug_struct("ScriptedRuntime").field("rules", &self.table.rules.len()).finish_non_exhaustive()
     }
 }
 
 impl Runtime for ScriptedRuntime {
     fn create(&self, _activity: &ActivityId) -> Result<Arc<dyn Instance>, RuntimeError> {
-        Ok(Arc::new(ScriptedInstance {
-            table: Arc::clone(&self.table),
-            state: Mutex::default(),
-        }))
+        Ok(Arc::new(ScriptedInstance { table: Arc::clone(&self.table), state: Mutex::default() }))
     }
 }
 
@@ -211,9 +191,7 @@ struct State {
 
 impl fmt::Debug for ScriptedInstance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScriptedInstance")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("ScriptedInstance").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -238,12 +216,7 @@ impl Instance for ScriptedInstance {
         output: mpsc::Sender<Output>,
     ) -> BoxFuture<'a, Result<i32, RuntimeError>> {
         Box::pin(async move {
-            let answer = self
-                .table
-                .rules
-                .iter()
-                .find_map(|rule| rule(program, args))
-                .unwrap_or_default();
+            let answer = self.table.rules.iter().find_map(|rule| rule(program, args)).unwrap_or_default();
             self.perform(&answer).await?;
             // With nobody to receive it, output is dropped.
             if !answer.stdout.is_empty() {
@@ -258,9 +231,7 @@ impl Instance for ScriptedInstance {
 
     fn open(&self, path: &str) -> Result<std::fs::File, RuntimeError> {
         let folder = self.alive()?.folder.clone();
-        folder
-            .ok_or_else(|| RuntimeError::NoSuchFile(path.to_owned()))?
-            .open(path)
+        folder.ok_or_else(|| RuntimeError::NoSuchFile(path.to_owned()))?.open(path)
     }
 
     fn create(&self, path: &str) -> Result<std::fs::File, RuntimeError> {
@@ -293,9 +264,7 @@ impl Instance for ScriptedInstance {
 
 impl ScriptedInstance {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.state.lock().expect("nothing panics while it holds this lock")
     }
 
     fn alive(&self) -> Result<MutexGuard<'_, State>, RuntimeError> {
@@ -311,9 +280,7 @@ impl ScriptedInstance {
         self.perform(answer).await?;
         match answer.exit_code {
             0 => Ok(()),
-            _ => Err(RuntimeError::Failed(
-                String::from_utf8_lossy(&answer.stderr).into_owned(),
-            )),
+            _ => Err(RuntimeError::Failed(String::from_utf8_lossy(&answer.stderr).into_owned())),
         }
     }
 
@@ -326,10 +293,7 @@ impl ScriptedInstance {
         self.alive()?.cpu += answer.takes;
         for (path, content) in &answer.files {
             let written = self.create(path)?.write_all(content);
-            written.map_err(|source| RuntimeError::Open {
-                path: path.clone(),
-                source,
-            })?;
+            written.map_err(|source| RuntimeError::Open { path: path.clone(), source })?;
         }
         match answer.ending {
             Ending::Exits => Ok(()),
@@ -407,23 +371,13 @@ mod tests {
         let runtime =
             ScriptedRuntime::new().on("w", &[], ScriptedAnswer::ok().writing("/golem/out/f", "content"));
         let instance = deployed(&runtime).await;
-        assert!(matches!(
-            instance.open("/golem/out/f"),
-            Err(RuntimeError::NoSuchFile(_))
-        ));
+        assert!(matches!(instance.open("/golem/out/f"), Err(RuntimeError::NoSuchFile(_))));
         run(&instance, "w", &[]).await.0.unwrap();
         let mut text = String::new();
-        instance
-            .open("/golem/out/f")
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
+        instance.open("/golem/out/f").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "content");
         instance.stop().await;
-        assert!(matches!(
-            instance.open("/golem/out/f"),
-            Err(RuntimeError::NotDeployed)
-        ));
+        assert!(matches!(instance.open("/golem/out/f"), Err(RuntimeError::NotDeployed)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -435,20 +389,10 @@ mod tests {
         );
         let instance = deployed(&runtime).await;
         let day = Duration::from_secs(86_400);
-        assert!(
-            tokio::time::timeout(day, run(&instance, "hang", &[]))
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(day, run(&instance, "hang", &[])).await.is_err());
         run(&instance, "fine", &[]).await.0.unwrap();
-        assert!(matches!(
-            run(&instance, "die", &[]).await.0,
-            Err(RuntimeError::Died)
-        ));
-        assert!(matches!(
-            run(&instance, "fine", &[]).await.0,
-            Err(RuntimeError::Died)
-        ));
+        assert!(matches!(run(&instance, "die", &[]).await.0, Err(RuntimeError::Died)));
+        assert!(matches!(run(&instance, "fine", &[]).await.0, Err(RuntimeError::Died)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -457,9 +401,6 @@ mod tests {
         let instance = runtime.create(&ActivityId::new("a")).unwrap();
         let error = instance.deploy(&Deployment::default()).await.unwrap_err();
         assert_eq!(error.to_string(), "no such image");
-        assert!(matches!(
-            run(&instance, "x", &[]).await.0,
-            Err(RuntimeError::NotDeployed)
-        ));
+        assert!(matches!(run(&instance, "x", &[]).await.0, Err(RuntimeError::NotDeployed)));
     }
 }

@@ -42,18 +42,14 @@ impl Endpoint for CreateActivity {
         if let Some(key) = &self.requestor_pub_key {
             body["requestorPubKey"] = json!(key);
         }
-        Request::post(format!("{BASE}/activity"))
-            .timeout(self.wait)
-            .json(&body)
+        Request::post(format!("{BASE}/activity")).timeout(self.wait).json(&body)
     }
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<CreatedActivity, AnswerError> {
         // The older form of this call is answered with the bare id.
         if (200..300).contains(&status) && body.first() == Some(&b'"') {
-            return json_answer(status, body).map(|activity_id| CreatedActivity {
-                activity_id,
-                credentials: None,
-            });
+            return json_answer(status, body)
+                .map(|activity_id| CreatedActivity { activity_id, credentials: None });
         }
         json_answer(status, body)
     }
@@ -100,11 +96,7 @@ impl Endpoint for GetResults {
     }
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<Vec<CommandResult>, AnswerError> {
-        if status == 408 {
-            Ok(Vec::new())
-        } else {
-            json_answer(status, body)
-        }
+        if status == 408 { Ok(Vec::new()) } else { json_answer(status, body) }
     }
 }
 
@@ -248,10 +240,7 @@ mod tests {
         assert_eq!(request.path, "/activity-api/v1/activity?timeout=60");
         assert_eq!(request.body.unwrap(), br#"{"agreementId":"ab"}"#);
         for body in [r#""a1""#, r#"{"activityId":"a1"}"#] {
-            assert_eq!(
-                create.answer(200, body.as_bytes()).unwrap().activity_id,
-                ActivityId::new("a1")
-            );
+            assert_eq!(create.answer(200, body.as_bytes()).unwrap().activity_id, ActivityId::new("a1"));
         }
     }
 
@@ -277,21 +266,10 @@ mod tests {
 
     #[test]
     fn a_lost_activity_counts_as_destroyed() {
-        let destroy = DestroyActivity {
-            activity: ActivityId::new("a"),
-            wait: Duration::from_secs(5),
-        };
+        let destroy = DestroyActivity { activity: ActivityId::new("a"), wait: Duration::from_secs(5) };
         assert!(destroy.answer(200, b"null").unwrap());
         assert!(!destroy.answer(408, br#"{"message":"Timeout"}"#).unwrap());
-        assert!(
-            destroy
-                .answer(500, br#"{"message":"GSB error: endpoint address not found"}"#)
-                .unwrap()
-        );
-        assert!(
-            destroy
-                .answer(500, br#"{"message":"database is locked"}"#)
-                .is_err()
-        );
+        assert!(destroy.answer(500, br#"{"message":"GSB error: endpoint address not found"}"#).unwrap());
+        assert!(destroy.answer(500, br#"{"message":"database is locked"}"#).is_err());
     }
 }

@@ -145,28 +145,15 @@ pub struct Capture {
 impl Capture {
     /// Both streams whole, as text, when the program ends.
     pub fn text() -> Self {
-        let mode = CaptureMode::AtEnd {
-            head: None,
-            tail: None,
-            head_tail: None,
-            format: Some(CaptureFormat::Str),
-        };
-        Self {
-            stdout: Some(mode.clone()),
-            stderr: Some(mode),
-        }
+        let mode =
+            CaptureMode::AtEnd { head: None, tail: None, head_tail: None, format: Some(CaptureFormat::Str) };
+        Self { stdout: Some(mode.clone()), stderr: Some(mode) }
     }
 
     /// Both streams as text while the program runs.
     pub fn stream() -> Self {
-        let mode = CaptureMode::Stream {
-            limit: None,
-            format: Some(CaptureFormat::Str),
-        };
-        Self {
-            stdout: Some(mode.clone()),
-            stderr: Some(mode),
-        }
+        let mode = CaptureMode::Stream { limit: None, format: Some(CaptureFormat::Str) };
+        Self { stdout: Some(mode.clone()), stderr: Some(mode) }
     }
 }
 
@@ -280,13 +267,8 @@ mod tests {
             {"run": {"entry_point": "x", "args": [], "capture": {"stdout": {"stream": {}}, "stderr": {"atEnd": {"headTail": 10, "format": "binary"}}}}},
         ]);
         let script: Script = serde_json::from_value(wire).unwrap();
-        let Command::Deploy(first) = &script[0] else {
-            panic!("deploy comes first")
-        };
-        assert_eq!(
-            first.progress.as_ref().unwrap().update_interval.as_deref(),
-            Some("300ms")
-        );
+        let Command::Deploy(first) = &script[0] else { panic!("deploy comes first") };
+        assert_eq!(first.progress.as_ref().unwrap().update_interval.as_deref(), Some("300ms"));
         assert!(matches!(first.volumes, Some(Volumes::Mounts(_))));
         assert!(
             serde_json::from_value::<Script>(json!([{"bogus": {}}]))

@@ -299,11 +299,7 @@ impl Endpoint for TerminateAgreement {
     }
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<bool, AnswerError> {
-        if status == 410 {
-            Ok(false)
-        } else {
-            empty_answer(status, body).map(|()| true)
-        }
+        if status == 410 { Ok(false) } else { empty_answer(status, body).map(|()| true) }
     }
 }
 

@@ -87,10 +87,7 @@ pub struct Reason {
 impl Reason {
     /// A reason in words.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            extra: Map::new(),
-        }
+        Self { message: message.into(), extra: Map::new() }
     }
 
     /// Adds a field for programs.
@@ -171,11 +168,7 @@ impl Endpoint for Unsubscribe {
     }
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<bool, AnswerError> {
-        if status == 404 {
-            Ok(false)
-        } else {
-            empty_answer(status, body).map(|()| true)
-        }
+        if status == 404 { Ok(false) } else { empty_answer(status, body).map(|()| true) }
     }
 }
 
@@ -227,12 +220,9 @@ impl Endpoint for CounterProposal {
     const REPEAT: Repeat = Repeat::Twice;
 
     fn request(&self) -> Request {
-        Request::post(format!(
-            "{BASE}/demands/{}/proposals/{}",
-            self.demand, self.proposal
-        ))
-        .json(&self.terms)
-        .patience(Duration::from_secs(60))
+        Request::post(format!("{BASE}/demands/{}/proposals/{}", self.demand, self.proposal))
+            .json(&self.terms)
+            .patience(Duration::from_secs(60))
     }
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<ProposalId, AnswerError> {
@@ -251,9 +241,6 @@ pub struct RejectProposal {
     pub reason: Option<Reason>,
 }
 endpoint!(RejectProposal, "refuse a proposal", Harmless, empty, |this| {
-    Request::post(format!(
-        "{BASE}/demands/{}/proposals/{}/reject",
-        this.demand, this.proposal
-    ))
-    .json(&this.reason)
+    Request::post(format!("{BASE}/demands/{}/proposals/{}/reject", this.demand, this.proposal))
+        .json(&this.reason)
 });

@@ -86,10 +86,6 @@ impl Endpoint for DeleteScan {
     }
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<bool, AnswerError> {
-        if status == 404 {
-            Ok(false)
-        } else {
-            empty_answer(status, body).map(|()| true)
-        }
+        if status == 404 { Ok(false) } else { empty_answer(status, body).map(|()| true) }
     }
 }

@@ -183,11 +183,7 @@ impl Endpoint for ReleaseAllocation {
     }
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<bool, AnswerError> {
-        if matches!(status, 404 | 410) {
-            Ok(false)
-        } else {
-            empty_answer(status, body).map(|()| true)
-        }
+        if matches!(status, 404 | 410) { Ok(false) } else { empty_answer(status, body).map(|()| true) }
     }
 }
 
@@ -214,15 +210,8 @@ impl Endpoint for GetDecorations {
 
     fn answer(&self, status: u16, body: &[u8]) -> Result<Decoration, AnswerError> {
         let wire: DecorationWire = json_answer(status, body)?;
-        let properties = wire
-            .properties
-            .into_iter()
-            .map(|property| (property.key, property.value))
-            .collect();
-        Ok(Decoration {
-            properties,
-            constraints: wire.constraints,
-        })
+        let properties = wire.properties.into_iter().map(|property| (property.key, property.value)).collect();
+        Ok(Decoration { properties, constraints: wire.constraints })
     }
 }
 
@@ -262,16 +251,10 @@ mod tests {
     #[test]
     fn decorations_keep_the_comma_raw_and_become_properties() {
         let get = GetDecorations(vec![AllocationId::new("a"), AllocationId::new("b")]);
-        assert_eq!(
-            get.request().path,
-            "/payment-api/v1/demandDecorations?allocationIds=a,b"
-        );
+        assert_eq!(get.request().path, "/payment-api/v1/demandDecorations?allocationIds=a,b");
         let body = br#"{"properties":[{"key":"golem.com.payment.protocol.version","value":"3"}],"constraints":["(golem.com.payment.protocol.version>1)"]}"#;
         let decoration = get.answer(200, body).unwrap();
-        assert_eq!(
-            decoration.properties.text("golem.com.payment.protocol.version"),
-            Some("3")
-        );
+        assert_eq!(decoration.properties.text("golem.com.payment.protocol.version"), Some("3"));
         assert_eq!(decoration.constraints.len(), 1);
     }
 
@@ -279,10 +262,6 @@ mod tests {
     fn a_released_allocation_may_be_released_again() {
         let release = ReleaseAllocation(AllocationId::new("a"));
         assert!(release.answer(200, b"null").unwrap());
-        assert!(
-            !release
-                .answer(410, br#"{"message":"Allocation a has been already released"}"#)
-                .unwrap()
-        );
+        assert!(!release.answer(410, br#"{"message":"Allocation a has been already released"}"#).unwrap());
     }
 }

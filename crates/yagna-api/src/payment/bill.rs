@@ -71,12 +71,7 @@ pub struct DebitNote {
 impl DebitNote {
     /// The usage counters, if the provider gave them as a list of numbers.
     pub fn usage(&self) -> Option<Vec<f64>> {
-        self.usage_counter_vector
-            .as_ref()?
-            .as_array()?
-            .iter()
-            .map(Value::as_f64)
-            .collect()
+        self.usage_counter_vector.as_ref()?.as_array()?.iter().map(Value::as_f64).collect()
     }
 }
 
@@ -249,10 +244,7 @@ mod tests {
             "activityIds":["b"],"amount":"0.800000000000000000","paymentDueDate":"2026-11-22T21:17:19.355Z","status":"SETTLED"}"#,
         )
         .unwrap();
-        assert_eq!(
-            (invoice.amount, invoice.status),
-            ("0.8".parse().unwrap(), BillStatus::Settled)
-        );
+        assert_eq!((invoice.amount, invoice.status), ("0.8".parse().unwrap(), BillStatus::Settled));
     }
 
     #[test]

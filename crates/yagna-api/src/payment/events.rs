@@ -15,43 +15,23 @@ use crate::time::Timestamp;
 #[serde(tag = "eventType")]
 pub enum BillEventKind {
     /// The requestor's daemon has it.
-    #[serde(
-        rename = "ReceivedEvent",
-        alias = "DebitNoteReceivedEvent",
-        alias = "InvoiceReceivedEvent"
-    )]
+    #[serde(rename = "ReceivedEvent", alias = "DebitNoteReceivedEvent", alias = "InvoiceReceivedEvent")]
     Received,
     /// The requestor has promised to pay it.
-    #[serde(
-        rename = "AcceptedEvent",
-        alias = "DebitNoteAcceptedEvent",
-        alias = "InvoiceAcceptedEvent"
-    )]
+    #[serde(rename = "AcceptedEvent", alias = "DebitNoteAcceptedEvent", alias = "InvoiceAcceptedEvent")]
     Accepted,
     /// The requestor has refused it.
-    #[serde(
-        rename = "RejectedEvent",
-        alias = "DebitNoteRejectedEvent",
-        alias = "InvoiceRejectedEvent"
-    )]
+    #[serde(rename = "RejectedEvent", alias = "DebitNoteRejectedEvent", alias = "InvoiceRejectedEvent")]
     Rejected {
         /// Why.
         #[serde(default)]
         rejection: Option<Rejection>,
     },
     /// The provider has taken it back.
-    #[serde(
-        rename = "CancelledEvent",
-        alias = "DebitNoteCancelledEvent",
-        alias = "InvoiceCancelledEvent"
-    )]
+    #[serde(rename = "CancelledEvent", alias = "DebitNoteCancelledEvent", alias = "InvoiceCancelledEvent")]
     Cancelled,
     /// It has been paid.
-    #[serde(
-        rename = "SettledEvent",
-        alias = "DebitNoteSettledEvent",
-        alias = "InvoiceSettledEvent"
-    )]
+    #[serde(rename = "SettledEvent", alias = "DebitNoteSettledEvent", alias = "InvoiceSettledEvent")]
     Settled,
     /// Its payment has a problem.
     #[serde(
@@ -65,11 +45,7 @@ pub enum BillEventKind {
         property: Option<Value>,
     },
     /// Its payment has no problem any more.
-    #[serde(
-        rename = "PaymentOkEvent",
-        alias = "DebitNotePaymentOkEvent",
-        alias = "InvoicePaymentOkEvent"
-    )]
+    #[serde(rename = "PaymentOkEvent", alias = "DebitNotePaymentOkEvent", alias = "InvoicePaymentOkEvent")]
     PaymentOk,
 }
 
@@ -156,10 +132,7 @@ mod tests {
             {"invoiceId":"i","eventDate":"2026-11-21T21:17:21Z","eventType":"SomethingNew"}]"#;
         let listed = PollInvoiceEvents::default().answer(200, body).unwrap();
         assert_eq!(listed.items[0].kind, BillEventKind::Received);
-        assert!(matches!(
-            listed.items[1].kind,
-            BillEventKind::Rejected { rejection: Some(_) }
-        ));
+        assert!(matches!(listed.items[1].kind, BillEventKind::Rejected { rejection: Some(_) }));
         assert_eq!(listed.unreadable.len(), 1);
         let body = br#"[{"debitNoteId":"d","eventDate":"2026-11-21T21:17:19.355800Z","eventType":"DebitNoteSettledEvent"}]"#;
         assert_eq!(
@@ -182,9 +155,6 @@ mod tests {
             request.path,
             "/payment-api/v1/invoiceEvents?timeout=5&afterTimestamp=2026-11-21T21:17:19.3558Z&maxEvents=100&appSessionId=s%201"
         );
-        assert_eq!(
-            request.headers,
-            [("x-requestor-events", "RECEIVED,SETTLED".to_owned())]
-        );
+        assert_eq!(request.headers, [("x-requestor-events", "RECEIVED,SETTLED".to_owned())]);
     }
 }

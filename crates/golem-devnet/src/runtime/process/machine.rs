@@ -58,13 +58,7 @@ pub(super) enum Kind {
 
 impl Machine {
     pub(super) fn new(kind: Kind, env: BTreeMap<String, String>, folder: Folder) -> Self {
-        Self {
-            kind,
-            env,
-            readers: TaskTracker::new(),
-            stopped: CancellationToken::new(),
-            folder,
-        }
+        Self { kind, env, readers: TaskTracker::new(), stopped: CancellationToken::new(), folder }
     }
 
     pub(super) fn command(&self, program: &str, args: &[String]) -> Result<Command, RuntimeError> {
@@ -87,9 +81,7 @@ impl Machine {
                     });
                 }
                 let mut command = Command::new(program);
-                command
-                    .args(args)
-                    .current_dir(self.folder.root().join(WORK.trim_start_matches('/')));
+                command.args(args).current_dir(self.folder.root().join(WORK.trim_start_matches('/')));
                 command
             }
         };
@@ -100,10 +92,7 @@ impl Machine {
             Kind::Plain { marker, .. } => {
                 let (name, value) = marker.split_once('=').unwrap_or((marker, ""));
                 let root = self.folder.root();
-                command
-                    .env("HOME", root.join("root"))
-                    .env("TMPDIR", root.join("tmp"))
-                    .env(name, value)
+                command.env("HOME", root.join("root")).env("TMPDIR", root.join("tmp")).env(name, value)
             }
         };
         command
@@ -126,10 +115,7 @@ impl Machine {
             (Kind::Plain { .. }, io::ErrorKind::NotFound) => NOT_FOUND,
             (Kind::Plain { .. }, io::ErrorKind::PermissionDenied) => NOT_RUNNABLE,
             _ => {
-                return Err(RuntimeError::Launch {
-                    program: program.to_owned(),
-                    source: error,
-                });
+                return Err(RuntimeError::Launch { program: program.to_owned(), source: error });
             }
         };
         let line = format!("failed to execute {program}: {error}\n");
@@ -209,9 +195,7 @@ pub(super) fn make_folders(folder: &Folder, deployment: &Deployment) -> Result<(
 /// Volumes may replace the host's folders, but not those that programs live in.
 pub(super) fn check_volumes(deployment: &Deployment, plain: bool) -> Result<(), RuntimeError> {
     for path in &deployment.volumes {
-        let first = path
-            .strip_prefix('/')
-            .and_then(|path| path.split('/').find(|part| !part.is_empty()));
+        let first = path.strip_prefix('/').and_then(|path| path.split('/').find(|part| !part.is_empty()));
         let reason = match first {
             None => Some("a volume is an absolute path below `/`"),
             Some(_) if path.split('/').any(|part| part == "..") => Some("`..` is not allowed in it"),
@@ -224,10 +208,7 @@ pub(super) fn check_volumes(deployment: &Deployment, plain: bool) -> Result<(), 
             Some(_) => None,
         };
         if let Some(reason) = reason {
-            return Err(RuntimeError::Volume {
-                path: path.clone(),
-                reason,
-            });
+            return Err(RuntimeError::Volume { path: path.clone(), reason });
         }
     }
     Ok(())
@@ -236,8 +217,5 @@ pub(super) fn check_volumes(deployment: &Deployment, plain: bool) -> Result<(), 
 /// As a shell tells it.
 pub(super) fn code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
-    status
-        .code()
-        .or_else(|| status.signal().map(|signal| SIGNALLED + signal))
-        .unwrap_or(-1)
+    status.code().or_else(|| status.signal().map(|signal| SIGNALLED + signal)).unwrap_or(-1)
 }

@@ -69,10 +69,7 @@ impl Tools {
         for name in ["mount", "umount", "pivot_root", "cat"] {
             find(name)?;
         }
-        Ok(Self {
-            unshare: find("unshare")?,
-            nsenter: find("nsenter")?,
-        })
+        Ok(Self { unshare: find("unshare")?, nsenter: find("nsenter")? })
     }
 }
 
@@ -133,9 +130,7 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let mut outer = command
-            .spawn()
-            .map_err(|error| broken(format!("unshare: {error}")))?;
+        let mut outer = command.spawn().map_err(|error| broken(format!("unshare: {error}")))?;
         let lifeline = outer.stdin.take();
         let stdout = outer.stdout.take().expect("stdout was piped");
         let mut stderr = outer.stderr.take().expect("stderr was piped");
@@ -147,10 +142,7 @@ impl Sandbox {
             Ok(Err(error)) => return Err(broken(error.to_string())),
             Ok(Ok(_)) => {}
         }
-        let pid = line
-            .strip_prefix("ready ")
-            .and_then(|pid| pid.trim().parse().ok())
-            .and_then(Pid::from_raw);
+        let pid = line.strip_prefix("ready ").and_then(|pid| pid.trim().parse().ok()).and_then(Pid::from_raw);
         let Some(init) = pid else {
             let mut said = Vec::new();
             // Its standard error ends with the process, which just ended.
@@ -199,21 +191,13 @@ impl Sandbox {
     pub(super) async fn stop(&self) {
         self.kill();
         // The outer process waits for the first one inside, which the kernel lets go only after all the others.
-        if tokio::time::timeout(STOP_TIMEOUT, async { self.outer.lock().await.wait().await })
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(STOP_TIMEOUT, async { self.outer.lock().await.wait().await }).await.is_err() {
             tracing::warn!(init = %self.init.as_raw_nonzero(), "processes of an activity don't end");
         }
     }
 
     fn kill(&self) {
-        drop(
-            self.lifeline
-                .lock()
-                .expect("nothing panics while it holds this lock")
-                .take(),
-        );
+        drop(self.lifeline.lock().expect("nothing panics while it holds this lock").take());
         let _ = pidfd_send_signal(&self.init_fd, Signal::KILL);
     }
 }
@@ -239,9 +223,5 @@ fn ended(pidfd: &OwnedFd, patience: Duration) -> bool {
 }
 
 fn broken(reason: String) -> RuntimeError {
-    RuntimeError::Sandbox(if reason.is_empty() {
-        "the tools gave no reason".to_owned()
-    } else {
-        reason
-    })
+    RuntimeError::Sandbox(if reason.is_empty() { "the tools gave no reason".to_owned() } else { reason })
 }

@@ -11,10 +11,7 @@ use super::*;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn runtime(isolation: IsolationChoice) -> ProcessRuntime {
-    ProcessRuntime::new(ProcessConfig {
-        isolation,
-        ..ProcessConfig::default()
-    })
+    ProcessRuntime::new(ProcessConfig { isolation, ..ProcessConfig::default() })
 }
 
 async fn deployed(runtime: &ProcessRuntime) -> Arc<dyn Instance> {
@@ -61,9 +58,7 @@ async fn run(instance: &Arc<dyn Instance>, program: &str, args: &[&str]) -> Resu
         }
     };
     let both = async { tokio::join!(instance.run(program, &args, sender), collect).0 };
-    let code = tokio::time::timeout(DEADLINE, both)
-        .await
-        .expect("the command ends in time")?;
+    let code = tokio::time::timeout(DEADLINE, both).await.expect("the command ends in time")?;
     Ok(Ran { code, stdout, stderr })
 }
 
@@ -77,11 +72,7 @@ fn text(bytes: &[u8]) -> &str {
 
 /// A number of seconds to sleep that no other process on this machine sleeps.
 fn unique() -> String {
-    format!(
-        "1{:09}.{:09}",
-        fastrand::u32(..1_000_000_000),
-        fastrand::u32(..1_000_000_000)
-    )
+    format!("1{:09}.{:09}", fastrand::u32(..1_000_000_000), fastrand::u32(..1_000_000_000))
 }
 
 fn living(argument: &str) -> usize {
@@ -110,26 +101,13 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 async fn output_and_exit_codes_come_as_they_are() {
     for instance in every_kind().await {
         let ran = shell(&instance, "printf 'a\\000\\377b'; printf err >&2; exit 7").await;
-        assert_eq!(
-            (ran.code, ran.stdout, ran.stderr),
-            (7, b"a\0\xffb".to_vec(), b"err".to_vec())
-        );
+        assert_eq!((ran.code, ran.stdout, ran.stderr), (7, b"a\0\xffb".to_vec(), b"err".to_vec()));
         let ran = shell(&instance, "kill -9 $$").await;
         assert_eq!(ran.code, 137);
         let ran = run(&instance, "/no/such/program", &[]).await.unwrap();
         assert_eq!(ran.code, 127);
-        assert!(
-            text(&ran.stderr).contains("failed to execute /no/such/program"),
-            "{}",
-            text(&ran.stderr)
-        );
-        let ran = run(
-            &instance,
-            "/bin/echo",
-            &["-n", "with blanks  and 'quotes'", "--help"],
-        )
-        .await
-        .unwrap();
+        assert!(text(&ran.stderr).contains("failed to execute /no/such/program"), "{}", text(&ran.stderr));
+        let ran = run(&instance, "/bin/echo", &["-n", "with blanks  and 'quotes'", "--help"]).await.unwrap();
         assert_eq!(text(&ran.stdout), "with blanks  and 'quotes' --help");
         instance.stop().await;
     }
@@ -149,22 +127,11 @@ async fn five_megabytes_arrive_whole_through_a_narrow_channel() {
 async fn the_environment_is_clean() {
     for instance in every_kind().await {
         let ran = shell(&instance, "env").await;
-        let names: std::collections::BTreeSet<&str> = text(&ran.stdout)
-            .lines()
-            .filter_map(|line| Some(line.split_once('=')?.0))
-            .collect();
+        let names: std::collections::BTreeSet<&str> =
+            text(&ran.stdout).lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
         for name in names {
-            let known = [
-                "PATH",
-                "HOME",
-                "LANG",
-                "PWD",
-                "OLDPWD",
-                "SHLVL",
-                "_",
-                "TMPDIR",
-                "GOLEM_DEVNET_ACTIVITY",
-            ];
+            let known =
+                ["PATH", "HOME", "LANG", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "GOLEM_DEVNET_ACTIVITY"];
             assert!(known.contains(&name), "{name}");
         }
         instance.stop().await;
@@ -183,34 +150,15 @@ async fn deploy_gives_variables_and_volumes() {
         env: [("GREETING".to_owned(), "hello".to_owned())].into(),
     };
     instance.deploy(&deployment).await.unwrap();
-    let ran = shell(
-        &instance,
-        "echo $GREETING > /data/in/f; cp /data/in/f /golem/more/g",
-    )
-    .await;
+    let ran = shell(&instance, "echo $GREETING > /data/in/f; cp /data/in/f /golem/more/g").await;
     assert_eq!(ran.code, 0, "{}", text(&ran.stderr));
     let mut content = String::new();
-    instance
-        .open("/data/in/f")
-        .unwrap()
-        .read_to_string(&mut content)
-        .unwrap();
-    instance
-        .open("/golem/more/g")
-        .unwrap()
-        .read_to_string(&mut content)
-        .unwrap();
+    instance.open("/data/in/f").unwrap().read_to_string(&mut content).unwrap();
+    instance.open("/golem/more/g").unwrap().read_to_string(&mut content).unwrap();
     assert_eq!(content, "hello\nhello\n");
     for bad in ["/usr/share/x", "relative", "/", "/data/../usr"] {
-        let deployment = Deployment {
-            volumes: vec![bad.to_owned()],
-            ..Deployment::default()
-        };
-        let refused = runtime
-            .create(&ActivityId::new("b"))
-            .unwrap()
-            .deploy(&deployment)
-            .await;
+        let deployment = Deployment { volumes: vec![bad.to_owned()], ..Deployment::default() };
+        let refused = runtime.create(&ActivityId::new("b")).unwrap().deploy(&deployment).await;
         assert!(matches!(refused, Err(RuntimeError::Volume { .. })), "{bad}");
     }
 }
@@ -238,11 +186,7 @@ async fn two_activities_see_only_their_own_golem_folder() {
         assert_eq!(text(&shell(instance, "cat /tmp/f").await.stdout), word);
         assert_eq!(text(&shell(instance, "cat /var/tmp/f").await.stdout), word);
         let mut content = String::new();
-        instance
-            .open("/golem/work/f")
-            .unwrap()
-            .read_to_string(&mut content)
-            .unwrap();
+        instance.open("/golem/work/f").unwrap().read_to_string(&mut content).unwrap();
         assert_eq!(content, word);
     }
     assert!(!Path::new("/golem/work/f").exists());
@@ -277,18 +221,11 @@ async fn the_host_is_out_of_reach() {
         let ran = shell(&instance, line).await;
         assert_ne!(ran.code, 0, "{line}: {}", text(&ran.stdout));
     }
-    let ran = shell(
-        &instance,
-        "echo $$; ps ax | wc -l; test -w /dev/null && test -w /root && echo writable",
-    )
-    .await;
+    let ran =
+        shell(&instance, "echo $$; ps ax | wc -l; test -w /dev/null && test -w /root && echo writable").await;
     assert!(text(&ran.stdout).ends_with("writable\n"), "{}", text(&ran.stdout));
     // Outside, a link that leads nowhere in the activity is not followed to the host's file.
-    shell(
-        &instance,
-        "ln -s /etc/hostname /golem/work/link; ln -s / /golem/work/root",
-    )
-    .await;
+    shell(&instance, "ln -s /etc/hostname /golem/work/link; ln -s / /golem/work/root").await;
     assert!(instance.open("/golem/work/link").is_err());
     assert!(instance.open("/golem/work/root/etc/hostname").is_err());
     assert!(instance.create("/golem/work/root/etc/new").is_err());
@@ -305,19 +242,14 @@ async fn no_mount_of_the_host_is_writable() {
     let mut folder = Folder::new(&std::env::temp_dir()).unwrap();
     let deployment = Deployment::default();
     make_folders(&folder, &deployment).unwrap();
-    let sandbox = sandbox::Sandbox::start(&tools, &mut folder, &deployment, true)
-        .await
-        .unwrap();
+    let sandbox = sandbox::Sandbox::start(&tools, &mut folder, &deployment, true).await.unwrap();
     assert_eq!(sandbox.writable(), Vec::<PathBuf>::new());
     sandbox.stop().await;
 }
 
 #[tokio::test]
 async fn the_network_can_be_taken_away() {
-    let config = ProcessConfig {
-        network: false,
-        ..ProcessConfig::default()
-    };
+    let config = ProcessConfig { network: false, ..ProcessConfig::default() };
     let runtime = ProcessRuntime::new(config);
     if runtime.isolation().await != Isolation::Namespaces {
         return;
@@ -341,11 +273,7 @@ async fn a_dropped_run_dies_with_all_its_descendants() {
         let mut run = instance.run("/bin/sh", &args, sender);
         let begun = Instant::now();
         while living(&run_only) < 5 {
-            assert!(
-                begun.elapsed() < DEADLINE,
-                "the sleepers never came: {}",
-                living(&run_only)
-            );
+            assert!(begun.elapsed() < DEADLINE, "the sleepers never came: {}", living(&run_only));
             let ended = tokio::time::timeout(Duration::from_millis(2), &mut run).await;
             assert!(ended.is_err(), "it sleeps on");
         }
@@ -363,11 +291,7 @@ async fn stop_and_drop_leave_no_process_and_no_file() {
     for stop in [true, false] {
         let base = tempfile::tempdir().unwrap();
         for isolation in [IsolationChoice::Automatic, IsolationChoice::Plain] {
-            let config = ProcessConfig {
-                folder: base.path().to_owned(),
-                isolation,
-                network: true,
-            };
+            let config = ProcessConfig { folder: base.path().to_owned(), isolation, network: true };
             let instance = deployed(&ProcessRuntime::new(config)).await;
             let argument = unique();
             shell(
@@ -382,16 +306,9 @@ async fn stop_and_drop_leave_no_process_and_no_file() {
                 if isolation == IsolationChoice::Automatic {
                     assert_eq!(living(&argument), 0, "stop waits");
                 }
-                assert!(matches!(
-                    run(&instance, "true", &[]).await,
-                    Err(RuntimeError::NotDeployed)
-                ));
+                assert!(matches!(run(&instance, "true", &[]).await, Err(RuntimeError::NotDeployed)));
                 instance.deploy(&Deployment::default()).await.unwrap();
-                assert_eq!(
-                    shell(&instance, "ls -A").await.stdout,
-                    b"",
-                    "a new deployment begins empty"
-                );
+                assert_eq!(shell(&instance, "ls -A").await.stdout, b"", "a new deployment begins empty");
                 instance.stop().await;
             }
             drop(instance);
@@ -439,32 +356,16 @@ async fn cpu_time_counts_ended_and_living_processes() {
 #[tokio::test]
 async fn without_namespaces_golem_is_refused_with_the_reason() {
     let instance = deployed(&runtime(IsolationChoice::Plain)).await;
-    let error = run(&instance, "/bin/sh", &["-c", "cat /golem/work/x"])
-        .await
-        .map(|ran| ran.code)
-        .unwrap_err();
+    let error =
+        run(&instance, "/bin/sh", &["-c", "cat /golem/work/x"]).await.map(|ran| ran.code).unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains("`cat /golem/work/x` names /golem") && text.contains("switched off"),
-        "{text}"
-    );
-    instance
-        .create("/golem/work/x")
-        .unwrap()
-        .write_all(b"sent")
-        .unwrap();
+    assert!(text.contains("`cat /golem/work/x` names /golem") && text.contains("switched off"), "{text}");
+    instance.create("/golem/work/x").unwrap().write_all(b"sent").unwrap();
     assert_eq!(shell(&instance, "cat x; echo back > y").await.stdout, b"sent");
     let mut back = String::new();
-    instance
-        .open("/golem/work/y")
-        .unwrap()
-        .read_to_string(&mut back)
-        .unwrap();
+    instance.open("/golem/work/y").unwrap().read_to_string(&mut back).unwrap();
     assert_eq!(back, "back\n");
-    assert!(matches!(
-        instance.open("/tmp/x"),
-        Err(RuntimeError::OutsideVolumes(_))
-    ));
+    assert!(matches!(instance.open("/tmp/x"), Err(RuntimeError::OutsideVolumes(_))));
     instance.stop().await;
 }
 
@@ -484,21 +385,14 @@ async fn a_dead_machine_is_noticed() {
     let begun = Instant::now();
     while living(&marker) == 0 {
         assert!(begun.elapsed() < DEADLINE);
-        assert!(
-            tokio::time::timeout(Duration::from_millis(2), &mut run)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(2), &mut run).await.is_err());
     }
     let inits = namespace_inits(&marker);
     assert_eq!(inits.len(), 1);
     rustix::process::kill_process(inits[0], rustix::process::Signal::KILL).unwrap();
     let ended = tokio::time::timeout(DEADLINE, run).await.unwrap();
     assert!(matches!(ended, Err(RuntimeError::Died)));
-    assert!(matches!(
-        self::run(&instance, "true", &[]).await.map(|ran| ran.code),
-        Err(RuntimeError::Died)
-    ));
+    assert!(matches!(self::run(&instance, "true", &[]).await.map(|ran| ran.code), Err(RuntimeError::Died)));
     instance.stop().await;
 }
 
@@ -521,10 +415,7 @@ async fn nothing_survives_when_the_whole_devnet_is_killed() {
     }
     let (marker, base) = (unique(), tempfile::tempdir().unwrap());
     let mut devnet = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "runtime::process::tests::holds_an_activity_until_it_is_killed",
-        ])
+        .args(["--exact", "runtime::process::tests::holds_an_activity_until_it_is_killed"])
         .env(HELD, &marker)
         .env("TMPDIR", base.path())
         .stdout(Stdio::null())
@@ -548,9 +439,7 @@ fn namespace_inits(argument: &str) -> Vec<Pid> {
     let sleeper = all.iter().copied().find(|pid| {
         std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| text_of(&line).contains(argument))
             && std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| {
-                status
-                    .lines()
-                    .any(|line| line.starts_with("NSpid:") && line.split_whitespace().count() == 3)
+                status.lines().any(|line| line.starts_with("NSpid:") && line.split_whitespace().count() == 3)
             })
     });
     let home = namespace(sleeper.unwrap());

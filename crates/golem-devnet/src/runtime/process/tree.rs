@@ -121,17 +121,13 @@ mod linux {
     ) -> bool {
         let line =
             || std::iter::successors(Some(pid), |pid| all.get(pid).map(|stat| stat.parent)).take(all.len());
-        if line()
-            .filter_map(|pid| all.get(&pid))
-            .any(|stat| stat.group == child || stat.parent == child)
-        {
+        if line().filter_map(|pid| all.get(&pid)).any(|stat| stat.group == child || stat.parent == child) {
             return true;
         }
         // Starts are told in hundredths of a second; within one, the numbers tell the order.
         let eldest = line().take_while(|pid| member(*pid)).last();
         eldest.is_some_and(|pid| {
-            all.get(&pid)
-                .is_some_and(|eldest| (eldest.started, pid) > (run.started, child))
+            all.get(&pid).is_some_and(|eldest| (eldest.started, pid) > (run.started, child))
         })
     }
 
@@ -163,9 +159,7 @@ mod linux {
                 let marker = marker.clone().into_bytes();
                 Box::new(move |pid| {
                     fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-                        environ
-                            .split(|byte| *byte == 0)
-                            .any(|variable| variable == marker)
+                        environ.split(|byte| *byte == 0).any(|variable| variable == marker)
                     })
                 })
             }
@@ -183,42 +177,28 @@ mod linux {
                 let proc = format!("/proc/{}/root/proc", init.as_raw_nonzero());
                 let own = read(&proc, 1).is_some_and(|first| first.parent == 0);
                 if own {
-                    pids(&proc)
-                        .into_iter()
-                        .filter_map(|pid| read(&proc, pid))
-                        .map(|stat| stat.ticks)
-                        .sum()
+                    pids(&proc).into_iter().filter_map(|pid| read(&proc, pid)).map(|stat| stat.ticks).sum()
                 } else {
                     0
                 }
             }
             Scope::Marker(_) => {
                 let member = membership(scope);
-                snapshot()
-                    .into_iter()
-                    .filter(|(pid, _)| member(*pid))
-                    .map(|(_, stat)| stat.ticks)
-                    .sum()
+                snapshot().into_iter().filter(|(pid, _)| member(*pid)).map(|(_, stat)| stat.ticks).sum()
             }
         };
         duration(ticks)
     }
 
     fn snapshot() -> HashMap<i32, Stat> {
-        pids("/proc")
-            .into_iter()
-            .filter_map(|pid| Some((pid, read("/proc", pid)?)))
-            .collect()
+        pids("/proc").into_iter().filter_map(|pid| Some((pid, read("/proc", pid)?))).collect()
     }
 
     fn pids(proc: &str) -> Vec<i32> {
         let Ok(entries) = fs::read_dir(proc) else {
             return Vec::new();
         };
-        entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect()
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     fn read(proc: &str, pid: i32) -> Option<Stat> {
@@ -242,9 +222,7 @@ mod linux {
     }
 
     fn pid_namespace(pid: i32) -> Option<OsString> {
-        fs::read_link(format!("/proc/{pid}/ns/pid"))
-            .ok()
-            .map(std::path::PathBuf::into_os_string)
+        fs::read_link(format!("/proc/{pid}/ns/pid")).ok().map(std::path::PathBuf::into_os_string)
     }
 
     fn duration(ticks: u64) -> Duration {
@@ -266,10 +244,7 @@ mod linux {
         #[test]
         fn a_name_with_brackets_and_spaces_is_no_trouble() {
             let stat = parse("7 (a) b (c) S 3 7 7 0 -1 4 1 2 3 4 10 20 30 40 20 0 1 0 999 1 2 3").unwrap();
-            assert_eq!(
-                (stat.parent, stat.group, stat.ticks, stat.started),
-                (3, 7, 100, 999)
-            );
+            assert_eq!((stat.parent, stat.group, stat.ticks, stat.started), (3, 7, 100, 999));
             assert!(!stat.zombie);
             assert!(parse("7 (a").is_none());
         }

@@ -27,11 +27,7 @@ pub(super) fn prepare(folder: &mut Folder, deployment: &Deployment) -> Result<Pa
     for name in BUILT {
         folder.set_foreign(name.into());
     }
-    let volumes: Vec<&OsStr> = deployment
-        .volumes
-        .iter()
-        .filter_map(|path| top(Path::new(path)))
-        .collect();
+    let volumes: Vec<&OsStr> = deployment.volumes.iter().filter_map(|path| top(Path::new(path))).collect();
     let mut shown = Vec::new();
     for (name, link) in &host.entries {
         if OWN.iter().any(|own| name == own) || name == "lost+found" || volumes.contains(&name.as_os_str()) {
@@ -47,20 +43,13 @@ pub(super) fn prepare(folder: &mut Folder, deployment: &Deployment) -> Result<Pa
         }
     }
     for path in host.read_only_binds(&shown) {
-        bind(
-            &mut table,
-            &path.source,
-            &inside(folder, &path.source),
-            &format!("rbind,ro{}", path.flags),
-        );
+        bind(&mut table, &path.source, &inside(folder, &path.source), &format!("rbind,ro{}", path.flags));
     }
     built_folders(folder, &mut table).map_err(RuntimeError::Folder)?;
     // What the user has at home, and other activities' folders, are not shown where they happen to lie elsewhere.
     let hidden = folder.outer().join("hidden");
     fs::create_dir(&hidden).map_err(RuntimeError::Folder)?;
-    let home = std::env::var_os("HOME")
-        .map(PathBuf::from)
-        .and_then(|home| home.canonicalize().ok());
+    let home = std::env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
     for path in home.iter().map(PathBuf::as_path).chain(folder.outer().parent()) {
         let system = ["/usr", "/etc", "/opt", "/bin", "/lib"]
             .iter()
@@ -119,13 +108,7 @@ fn built_folders(folder: &Folder, table: &mut String) -> io::Result<()> {
     ] {
         std::os::unix::fs::symlink(target, root.join("dev").join(name))?;
     }
-    entry(
-        table,
-        Path::new("devpts"),
-        &root.join("dev/pts"),
-        "devpts",
-        "newinstance,ptmxmode=0666,mode=0620",
-    );
+    entry(table, Path::new("devpts"), &root.join("dev/pts"), "devpts", "newinstance,ptmxmode=0666,mode=0620");
     for name in ["devices", "class", "bus", "dev"] {
         let dir = Path::new("/sys").join(name);
         if dir.is_dir() {
@@ -185,10 +168,8 @@ impl Host {
                 entries.push((entry.file_name(), None));
             }
         }
-        let mounts = fs::read("/proc/self/mountinfo")?
-            .split(|byte| *byte == b'\n')
-            .filter_map(Mount::parse)
-            .collect();
+        let mounts =
+            fs::read("/proc/self/mountinfo")?.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect();
         Ok(Self { entries, mounts })
     }
 
@@ -196,22 +177,10 @@ impl Host {
     fn read_only_binds(&self, shown: &[PathBuf]) -> Vec<ReadOnlyBind> {
         let mut binds = Vec::new();
         for dir in shown {
-            binds.push(ReadOnlyBind {
-                source: dir.clone(),
-                flags: self.flags_at(dir),
-            });
-            let below = self
-                .mounts
-                .iter()
-                .filter(|mount| mount.path != *dir && mount.path.starts_with(dir));
-            for mount in below
-                .filter(|mount| !mount.flags.contains(",ro"))
-                .take(MAX_MOUNTS)
-            {
-                binds.push(ReadOnlyBind {
-                    source: mount.path.clone(),
-                    flags: mount.flags.clone(),
-                });
+            binds.push(ReadOnlyBind { source: dir.clone(), flags: self.flags_at(dir) });
+            let below = self.mounts.iter().filter(|mount| mount.path != *dir && mount.path.starts_with(dir));
+            for mount in below.filter(|mount| !mount.flags.contains(",ro")).take(MAX_MOUNTS) {
+                binds.push(ReadOnlyBind { source: mount.path.clone(), flags: mount.flags.clone() });
             }
         }
         binds
@@ -236,15 +205,7 @@ impl Mount {
         if fields.skip_while(|field| *field != b"-").nth(1) == Some(b"autofs") {
             return None;
         }
-        let kept = [
-            "ro",
-            "nosuid",
-            "nodev",
-            "noexec",
-            "noatime",
-            "nodiratime",
-            "relatime",
-        ];
+        let kept = ["ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime"];
         let mut flags = String::new();
         for option in options.split(',').filter(|option| kept.contains(option)) {
             flags.push(',');
@@ -274,13 +235,8 @@ fn bind(table: &mut String, source: &Path, target: &Path, options: &str) {
 fn entry(table: &mut String, source: &Path, target: &Path, kind: &str, options: &str) {
     // A path that is no UTF-8 can't be written into the table: it isn't shown.
     if let (Some(source), Some(target)) = (source.to_str(), target.to_str()) {
-        writeln!(
-            table,
-            "{} {} {kind} {options} 0 0",
-            escape(source),
-            escape(target)
-        )
-        .expect("writing into a string can't fail");
+        writeln!(table, "{} {} {kind} {options} 0 0", escape(source), escape(target))
+            .expect("writing into a string can't fail");
     }
 }
 
@@ -326,10 +282,7 @@ mod tests {
 
     #[test]
     fn only_writable_mounts_below_are_bound_again() {
-        let mount = |path: &str, flags: &str| Mount {
-            path: path.into(),
-            flags: flags.into(),
-        };
+        let mount = |path: &str, flags: &str| Mount { path: path.into(), flags: flags.into() };
         let host = Host {
             entries: Vec::new(),
             mounts: vec![
@@ -340,14 +293,9 @@ mod tests {
             ],
         };
         let binds = host.read_only_binds(&["/var".into(), "/srv".into()]);
-        let seen: Vec<_> = binds
-            .iter()
-            .map(|bind| (bind.source.to_str().unwrap(), bind.flags.as_str()))
-            .collect();
-        assert_eq!(
-            seen,
-            [("/var", ",relatime"), ("/var/lib/disk", ",nodev"), ("/srv", "")]
-        );
+        let seen: Vec<_> =
+            binds.iter().map(|bind| (bind.source.to_str().unwrap(), bind.flags.as_str())).collect();
+        assert_eq!(seen, [("/var", ",relatime"), ("/var/lib/disk", ",nodev"), ("/srv", "")]);
     }
 
     #[test]
