@@ -111,15 +111,7 @@ impl WorkContext {
         activity: ActivityId,
     ) -> Self {
         let transfers = Transfers::new(client.clone(), node);
-        Self {
-            inner: Arc::new(Inner {
-                client,
-                transfers,
-                provider,
-                agreement,
-                activity,
-            }),
-        }
+        Self { inner: Arc::new(Inner { client, transfers, provider, agreement, activity }) }
     }
 
     /// The provider whose machine this is.
@@ -152,11 +144,7 @@ impl WorkContext {
         // Whatever came of it, nobody must be left asking for files that nobody offers.
         let downloads = served.finish().await;
         let (results, end) = outcome?;
-        Ok(Execution {
-            results,
-            end,
-            downloads,
-        })
+        Ok(Execution { results, end, downloads })
     }
 
     /// Runs a script that must succeed: anything else is an error that names what failed.
@@ -164,10 +152,7 @@ impl WorkContext {
         let execution = self.execute(script, limit).await?;
         match execution.end {
             ExecutionEnd::Done => Ok(()),
-            ExecutionEnd::Expired => Err(ScriptError::Expired {
-                what: what.to_owned(),
-                limit,
-            }),
+            ExecutionEnd::Expired => Err(ScriptError::Expired { what: what.to_owned(), limit }),
             ExecutionEnd::Failed { index } => Err(ScriptError::CommandFailed {
                 command: what.to_owned(),
                 message: describe(&execution.results[index]),
@@ -183,19 +168,11 @@ impl WorkContext {
                 Step::Command(command) => command,
                 Step::Upload { source, to } => {
                     let from = self.inner.transfers.offer(&mut served, source).await?;
-                    Command::Transfer(Transfer {
-                        from,
-                        to: container(&to),
-                        ..Transfer::default()
-                    })
+                    Command::Transfer(Transfer { from, to: container(&to), ..Transfer::default() })
                 }
                 Step::Download { from, target } => {
                     let to = self.inner.transfers.receive(&mut served, index, target).await?;
-                    Command::Transfer(Transfer {
-                        from: container(&from),
-                        to,
-                        ..Transfer::default()
-                    })
+                    Command::Transfer(Transfer { from: container(&from), to, ..Transfer::default() })
                 }
             });
         }
@@ -203,11 +180,7 @@ impl WorkContext {
     }
 
     async fn send(&self, script: Vec<Command>, deadline: Instant) -> Result<BatchId, ScriptError> {
-        let exec = Exec {
-            activity: self.inner.activity.clone(),
-            script,
-            wait: EXEC_WAIT,
-        };
+        let exec = Exec { activity: self.inner.activity.clone(), script, wait: EXEC_WAIT };
         let mut pause = Duration::from_millis(200);
         loop {
             let error = match self.inner.client.call(&exec).await {
@@ -274,23 +247,14 @@ impl WorkContext {
 
     /// Asks the provider why the activity is gone.
     async fn lost(&self, error: &ClientError) -> ScriptError {
-        let state = self
-            .inner
-            .client
-            .call_once(&GetState(self.inner.activity.clone()))
-            .await;
-        let told = state
-            .ok()
-            .filter(|state| matches!(state.state, StatePair(State::Terminated, _)));
+        let state = self.inner.client.call_once(&GetState(self.inner.activity.clone())).await;
+        let told = state.ok().filter(|state| matches!(state.state, StatePair(State::Terminated, _)));
         let reason = told.and_then(|state| match (state.reason, state.error_message) {
             (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
             (reason, message) => reason.or(message),
         });
-        let reason = reason.unwrap_or_else(|| {
-            error
-                .api()
-                .map_or_else(|| error.to_string(), |api| api.message.clone())
-        });
+        let reason = reason
+            .unwrap_or_else(|| error.api().map_or_else(|| error.to_string(), |api| api.message.clone()));
         ScriptError::ActivityLost { reason }
     }
 }
@@ -306,15 +270,8 @@ fn ended(results: &[CommandResult], n_commands: usize) -> Option<ExecutionEnd> {
 
 /// A failed command in the provider's words, with the end of its standard error.
 pub(crate) fn describe(result: &CommandResult) -> String {
-    let message = result
-        .message
-        .clone()
-        .unwrap_or_else(|| "no reason given".to_owned());
-    match result
-        .stderr
-        .as_ref()
-        .map(|stderr| stderr.to_text().trim_end().to_owned())
-    {
+    let message = result.message.clone().unwrap_or_else(|| "no reason given".to_owned());
+    match result.stderr.as_ref().map(|stderr| stderr.to_text().trim_end().to_owned()) {
         Some(stderr) if !stderr.is_empty() => {
             let last = stderr.lines().next_back().unwrap_or_default();
             format!("{message}: {last}")
@@ -324,9 +281,5 @@ pub(crate) fn describe(result: &CommandResult) -> String {
 }
 
 fn container(path: &str) -> String {
-    if path.starts_with('/') {
-        format!("container:{path}")
-    } else {
-        format!("container:/{path}")
-    }
+    if path.starts_with('/') { format!("container:{path}") } else { format!("container:/{path}") }
 }

@@ -20,13 +20,13 @@ use std::time::Duration;
 use golem_core::event::{Event, EventKind, RentalId, RunEnd, StopReason};
 use golem_core::run::{Effect, Input, Run as Core, Step};
 use golem_core::tasks::AssignedTask;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use yagna_api::payment::ReleaseAllocation;
-use yagna_api::{AllocationId, Clock, NodeId};
-use yagna_client::Client;
+use yagna_api::{ActivityId, AllocationId, Clock, NodeId};
+use yagna_client::{Client, Disposition};
 
 use self::outbox::Outbox;
 use crate::run::{Reader, RunError, RunOptions, TaskSource};
@@ -38,7 +38,14 @@ const INPUT_QUEUE: usize = 1024;
 const INPUTS_AT_ONCE: usize = 256;
 
 /// How long a finished run waits for what nobody asks for any more.
-const LAST_MOMENT: Duration = Duration::from_secs(3);
+const LAST_MOMENT: Duration = Duration::from_secs(10);
+
+/// How long it is tried to give the money back, and the pause between two tries.
+const RELEASING: Duration = Duration::from_secs(90);
+const RELEASE_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a run that broke goes on ending what it began.
+const ABANDONING: Duration = Duration::from_secs(60);
 
 /// What every effect needs, cheap to clone.
 #[derive(Debug, Clone)]
@@ -65,6 +72,8 @@ struct Deal {
     cancel: CancellationToken,
     /// Hands tasks to the worker, once there is one.
     assign: Option<mpsc::Sender<Vec<AssignedTask>>>,
+    /// Brings the activity that is being created.
+    created: Option<oneshot::Receiver<ActivityId>>,
 }
 
 pub(crate) struct Engine {
@@ -81,7 +90,22 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    /// Goes on to the run's end. Whatever the end is, what was begun is ended and the money given back.
     pub(crate) async fn run(mut self) -> Result<RunEnd, RunError> {
+        let ended = match self.go_on().await {
+            Ok(()) => self.write_rest().await,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) => self.finish().await,
+            Err(error) => {
+                self.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn go_on(&mut self) -> Result<(), RunError> {
         let mut tick = interval(self.outside.options.timing.tick);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopped = false;
@@ -91,10 +115,16 @@ impl Engine {
                 biased;
                 committed = self.outbox.committed(), if self.outbox.is_committing() => {
                     let (events, effects) = committed?;
-                    self.show(events);
+                    self.show(&events);
                     for effect in effects {
                         self.carry_out(effect);
                     }
+                    self.outbox.commit_next();
+                }
+                // Before the inputs: of those there may always be one more.
+                () = self.stop.cancelled(), if !stopped => {
+                    stopped = true;
+                    self.decide(Input::Stop { why: StopReason::Cancelled });
                     self.outbox.commit_next();
                 }
                 Some(input) = self.inputs.recv() => {
@@ -107,11 +137,6 @@ impl Engine {
                     }
                     self.outbox.commit_next();
                 }
-                () = self.stop.cancelled(), if !stopped => {
-                    stopped = true;
-                    self.decide(Input::Stop { why: StopReason::Cancelled });
-                    self.outbox.commit_next();
-                }
                 Some(ended) = self.effects.join_next() => sound(ended)?,
                 Some(ended) = self.followers.join_next() => sound(ended)?,
                 _ = tick.tick() => {
@@ -120,7 +145,7 @@ impl Engine {
                 }
             }
         }
-        self.finish().await
+        Ok(())
     }
 
     /// Takes an input, sends what may be sent at once and puts the rest behind the events it rests on.
@@ -134,21 +159,19 @@ impl Engine {
         }
     }
 
-    fn show(&mut self, events: Vec<Event>) {
+    fn show(&mut self, events: &Arc<Vec<Event>>) {
         if events.is_empty() {
             return;
         }
         let n = events.len() as u64;
-        let events = Arc::new(events);
-        self.readers
-            .retain(|reader| match reader.sender.try_send(Arc::clone(&events)) {
-                Ok(()) => true,
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    reader.missed.fetch_add(n, Ordering::Relaxed);
-                    true
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => false,
-            });
+        self.readers.retain(|reader| match reader.sender.try_send(Arc::clone(events)) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                reader.missed.fetch_add(n, Ordering::Relaxed);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        });
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -157,34 +180,20 @@ impl Engine {
             Effect::LoadTasks { most } => self.load(most),
             Effect::Publish { demand, expires } => {
                 // It follows the demand until the daemon no longer has it.
-                self.followers
-                    .spawn(async move { outside.publish(*demand, expires).await });
+                self.followers.spawn(async move { outside.publish(*demand, expires).await });
             }
             Effect::Withdraw { demand } => {
                 self.spawn(async move { outside.withdraw(demand).await });
             }
-            Effect::Counter {
-                demand,
-                proposal,
-                terms,
-            } => {
+            Effect::Counter { demand, proposal, terms } => {
                 self.spawn(async move { outside.counter(demand, proposal, *terms).await });
             }
-            Effect::RefuseProposal {
-                demand,
-                proposal,
-                reason,
-            } => {
+            Effect::RefuseProposal { demand, proposal, reason } => {
                 self.spawn(async move { outside.refuse(demand, proposal, reason).await });
             }
             Effect::Sign { rental, proposal } => {
-                self.deals.insert(
-                    rental,
-                    Deal {
-                        cancel: CancellationToken::new(),
-                        assign: None,
-                    },
-                );
+                self.deals
+                    .insert(rental, Deal { cancel: CancellationToken::new(), assign: None, created: None });
                 self.spawn(async move { outside.sign(rental, proposal).await });
             }
             Effect::OpenActivity { rental, agreement } => {
@@ -194,12 +203,10 @@ impl Engine {
                 // One pack at a time is on its way: the worker asks before it is given more.
                 let (assign, assigned) = mpsc::channel(1);
                 deal.assign = Some(assign);
+                let (creating, created) = oneshot::channel();
+                deal.created = Some(created);
                 let cancel = deal.cancel.clone();
-                self.spawn(async move {
-                    cancel
-                        .run_until_cancelled(outside.open(rental, *agreement, assigned))
-                        .await;
-                });
+                self.spawn(async move { outside.open(rental, *agreement, assigned, creating, cancel).await });
             }
             Effect::Assign { rental, tasks } => {
                 // The worker is waiting: it asked, and nothing else is on its way. If it is gone, its end comes in
@@ -208,16 +215,19 @@ impl Engine {
                     assign.try_send(tasks).ok();
                 }
             }
-            Effect::Close {
-                rental,
-                agreement,
-                activity,
-                reason,
-            } => {
-                if let Some(deal) = self.deals.remove(&rental) {
+            Effect::Close { rental, agreement, activity, reason } => {
+                let deal = self.deals.remove(&rental);
+                let created = deal.and_then(|deal| {
                     deal.cancel.cancel();
-                }
-                self.spawn(async move { outside.close(rental, agreement, activity, reason).await });
+                    deal.created
+                });
+                self.spawn(async move {
+                    let activity = match (activity, created) {
+                        (None, Some(created)) => outside.wait_for_creation(created).await,
+                        (activity, _) => activity,
+                    };
+                    outside.close(rental, agreement, activity, reason).await;
+                });
             }
             Effect::AcceptBill { bill, amount } => {
                 self.spawn(async move { outside.accept(bill, amount).await });
@@ -240,10 +250,7 @@ impl Engine {
             match self.tasks.next() {
                 Some(Ok(task)) => data.push(task),
                 Some(Err(problem)) => {
-                    self.decide(Input::Tasks {
-                        data,
-                        exhausted: false,
-                    });
+                    self.decide(Input::Tasks { data, exhausted: false });
                     return self.decide(Input::SourceBroken { problem });
                 }
                 None => {
@@ -255,46 +262,98 @@ impl Engine {
         self.decide(Input::Tasks { data, exhausted });
     }
 
-    /// Writes down the rest, gives the money back, and waits for what is still being ended.
-    async fn finish(mut self) -> Result<RunEnd, RunError> {
+    async fn write_rest(&mut self) -> Result<(), RunError> {
         while self.outbox.is_committing() || self.outbox.commit_next() {
             let (events, effects) = self.outbox.committed().await?;
-            self.show(events);
+            self.show(&events);
             for effect in effects {
                 self.carry_out(effect);
             }
         }
+        Ok(())
+    }
+
+    /// Gives the money back, and waits for what is still being ended.
+    async fn finish(mut self) -> Result<RunEnd, RunError> {
         self.followers.shutdown().await;
-        let allocation = self.outside.allocation.clone();
-        match self
-            .outside
-            .client
-            .call(&ReleaseAllocation(allocation.clone()))
-            .await
-        {
-            Ok(_) => {
-                let at = self.outside.clock.now();
-                let released = Event {
-                    at,
-                    kind: EventKind::AllocationReleased { allocation },
-                };
-                self.outbox.push(vec![released], Vec::new());
-                self.outbox.commit_next();
-                let (events, _) = self.outbox.committed().await?;
-                self.show(events);
-            }
-            Err(error) => {
-                tracing::warn!(%error, %allocation, "the allocation couldn't be released; it ends by itself");
-            }
+        if self.outside.release().await {
+            let kind = EventKind::AllocationReleased { allocation: self.outside.allocation.clone() };
+            self.outbox.push(vec![Event { at: self.outside.clock.now(), kind }], Vec::new());
+            self.write_rest().await?;
         }
         // Refusals and withdrawals are still on their way: they get a moment, no more.
         let rest = async { while self.effects.join_next().await.is_some() {} };
         tokio::time::timeout(LAST_MOMENT, rest).await.ok();
         self.effects.shutdown().await;
-        self.core
-            .end()
-            .cloned()
-            .ok_or_else(|| RunError::Broken("a run without an end".to_owned()))
+        self.core.end().cloned().ok_or_else(|| RunError::Broken("a run without an end".to_owned()))
+    }
+
+    /// Ends what runs although it can't be written down any more: ending saves money, and nobody else would.
+    /// Nothing that spends is sent.
+    async fn abandon(mut self) {
+        let deadline = Instant::now() + ABANDONING;
+        for effect in self.outbox.abandon() {
+            match effect {
+                Effect::Sign { rental, .. } => {
+                    let reason = "the run broke".to_owned();
+                    self.end_only(Input::NotApproved { rental, reason, open: false });
+                }
+                ending => self.carry_out_ending(ending),
+            }
+        }
+        self.end_only(Input::Stop { why: StopReason::Broken });
+        while self.core.has_open_deals() {
+            tokio::select! {
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.end_only(input),
+                    None => break,
+                },
+                Some(_) = self.effects.join_next() => {}
+                () = sleep_until(deadline) => {
+                    tracing::warn!("agreements couldn't be ended; their providers will end them");
+                    break;
+                }
+            }
+        }
+        self.followers.shutdown().await;
+        self.outside.release().await;
+        let rest = async { while self.effects.join_next().await.is_some() {} };
+        tokio::time::timeout(LAST_MOMENT, rest).await.ok();
+        self.effects.shutdown().await;
+    }
+
+    fn end_only(&mut self, input: Input) {
+        for effect in self.core.on(self.outside.clock.now(), input).effects {
+            self.carry_out_ending(effect);
+        }
+    }
+
+    fn carry_out_ending(&mut self, effect: Effect) {
+        if matches!(effect, Effect::Close { .. } | Effect::Withdraw { .. }) {
+            self.carry_out(effect);
+        }
+    }
+}
+
+impl Outside {
+    /// Gives back what of the money isn't promised.
+    pub(crate) async fn release(&self) -> bool {
+        release(&self.client, &self.allocation).await
+    }
+}
+
+/// Releases an allocation, again while the daemon can't: money that is set aside is lost to everything else.
+async fn release(client: &Client, allocation: &AllocationId) -> bool {
+    let deadline = Instant::now() + RELEASING;
+    loop {
+        let Err(error) = client.call(&ReleaseAllocation(allocation.clone())).await else {
+            return true;
+        };
+        if error.disposition() != Disposition::Retry || Instant::now() >= deadline {
+            tracing::warn!(%error, %allocation, "the allocation couldn't be released; it ends by itself");
+            return false;
+        }
+        sleep(RELEASE_PAUSE).await;
     }
 }
 

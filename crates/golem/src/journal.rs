@@ -46,10 +46,7 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn commit<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend_from_slice(events);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(events);
             Ok(())
         })
     }

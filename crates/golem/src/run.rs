@@ -9,7 +9,8 @@ use golem_core::run::RunConfig;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use yagna_api::{AppSessionId, Clock};
+use yagna_api::identity::GetMe;
+use yagna_api::{AppSessionId, Clock, NodeId};
 use yagna_client::{Client, ClientError};
 
 use crate::engine::Engine;
@@ -41,13 +42,19 @@ impl RunOptions {
     }
 }
 
+/// Asks the daemon who we are, once: tells at once whether it is there and takes the key.
+///
+/// **Errors**: [`RunError::Unreachable`], [`RunError::Unauthorised`], or what else the daemon said.
+pub async fn greet(client: &Client) -> Result<NodeId, RunError> {
+    match client.call_once(&GetMe).await {
+        Ok(me) => Ok(me.identity),
+        Err(source) => Err(RunError::at_greeting(client, source)),
+    }
+}
+
 /// The name of the payment platform of a driver on a network: `glm` where it is money, `tglm` elsewhere.
 pub fn platform(driver: &str, network: &str) -> String {
-    let token = if matches!(network, "mainnet" | "polygon") {
-        "glm"
-    } else {
-        "tglm"
-    };
+    let token = if matches!(network, "mainnet" | "polygon") { "glm" } else { "tglm" };
     format!("{driver}-{network}-{token}")
 }
 
@@ -124,6 +131,19 @@ pub enum RunError {
     Broken(String),
 }
 
+impl RunError {
+    pub(crate) fn at_greeting(client: &Client, source: ClientError) -> Self {
+        let address = client.address().to_owned();
+        if source.is_unauthorised() {
+            Self::Unauthorised { address, source }
+        } else if source.is_unreachable() {
+            Self::Unreachable { address, source }
+        } else {
+            Self::Daemon(source)
+        }
+    }
+}
+
 /// Events as they become durable, in order.
 ///
 /// The queue is bounded and never holds up the run: a reader that falls far behind misses events, and is told how
@@ -165,9 +185,7 @@ pub(crate) struct Reader {
 
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run")
-            .field("options", &self.options)
-            .finish_non_exhaustive()
+        f.debug_struct("Run").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -185,26 +203,14 @@ impl Run {
         options: RunOptions,
     ) -> Self {
         let stop = CancellationToken::new();
-        Self {
-            client,
-            clock,
-            journal,
-            worker,
-            tasks,
-            options,
-            readers: Vec::new(),
-            stop,
-        }
+        Self { client, clock, journal, worker, tasks, options, readers: Vec::new(), stop }
     }
 
     /// A reader of the run's events, from the first on.
     pub fn events(&mut self) -> Events {
         let (sender, receiver) = mpsc::channel(Self::READER_QUEUE);
         let missed = Arc::default();
-        self.readers.push(Reader {
-            sender,
-            missed: Arc::clone(&missed),
-        });
+        self.readers.push(Reader { sender, missed: Arc::clone(&missed) });
         Events { receiver, missed }
     }
 

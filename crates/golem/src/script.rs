@@ -93,10 +93,7 @@ impl Script {
     /// Sends something to a path on the provider.
     #[must_use]
     pub fn upload(mut self, source: Source, to: impl Into<String>) -> Self {
-        self.steps.push(Step::Upload {
-            source,
-            to: to.into(),
-        });
+        self.steps.push(Step::Upload { source, to: to.into() });
         self
     }
 
@@ -121,10 +118,7 @@ impl Script {
     /// Fetches something from a path on the provider.
     #[must_use]
     pub fn download(mut self, from: impl Into<String>, target: Target) -> Self {
-        self.steps.push(Step::Download {
-            from: from.into(),
-            target,
-        });
+        self.steps.push(Step::Download { from: from.into(), target });
         self
     }
 

@@ -67,12 +67,7 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(n_steps: usize) -> Self {
-        Self {
-            services: JoinSet::new(),
-            done: CancellationToken::new(),
-            received: Vec::new(),
-            n_steps,
-        }
+        Self { services: JoinSet::new(), done: CancellationToken::new(), received: Vec::new(), n_steps }
     }
 
     /// Takes the services off the bus and gives what was received into memory, by place in the script.
@@ -100,9 +95,7 @@ impl Transfers {
         };
         let (session, url) = self.bind(&["GetMetadata", "GetChunk"]).await?;
         let done = served.done.clone();
-        served
-            .services
-            .spawn(async move { serve(session, done, Offer(content)).await });
+        served.services.spawn(async move { serve(session, done, Offer(content)).await });
         Ok(url)
     }
 
@@ -117,20 +110,13 @@ impl Transfers {
             Target::Memory { limit } => {
                 let (sender, receiver) = oneshot::channel();
                 served.received.push((place, receiver));
-                Store::Memory {
-                    limit,
-                    bytes: BytesMut::new(),
-                    arrived: 0,
-                    sender: Some(sender),
-                }
+                Store::Memory { limit, bytes: BytesMut::new(), arrived: 0, sender: Some(sender) }
             }
             Target::File(path) => Store::create(path).await?,
         };
         let (session, url) = self.bind(&["UploadChunk", "UploadFinished"]).await?;
         let done = served.done.clone();
-        served
-            .services
-            .spawn(async move { serve(session, done, Receipt(store)).await });
+        served.services.spawn(async move { serve(session, done, Receipt(store)).await });
         Ok(url)
     }
 
@@ -255,10 +241,7 @@ impl Answers for Offer {
                 };
                 let offset = field("offset")?;
                 let content = self.0.read(offset, field("size")?).await?;
-                Ok(BusValue::map([
-                    ("offset", BusValue::UInt(offset)),
-                    ("content", BusValue::Bytes(content)),
-                ]))
+                Ok(BusValue::map([("offset", BusValue::UInt(offset)), ("content", BusValue::Bytes(content))]))
             }
             _ => Err(unknown(component)),
         }
@@ -266,19 +249,8 @@ impl Answers for Offer {
 }
 
 enum Store {
-    Memory {
-        limit: u64,
-        bytes: BytesMut,
-        arrived: u64,
-        sender: Option<oneshot::Sender<Bytes>>,
-    },
-    File {
-        path: PathBuf,
-        partial: Option<NamedTempFile>,
-        file: File,
-        arrived: u64,
-        end: u64,
-    },
+    Memory { limit: u64, bytes: BytesMut, arrived: u64, sender: Option<oneshot::Sender<Bytes>> },
+    File { path: PathBuf, partial: Option<NamedTempFile>, file: File, arrived: u64, end: u64 },
 }
 
 impl Store {
@@ -290,18 +262,12 @@ impl Store {
             };
             tokio::fs::create_dir_all(&folder).await?;
             // Beside its target, so that giving it its name is one step that can't be half done.
-            let partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder)?;
+            let partial = partial(&folder)?;
             let file = File::from_std(partial.reopen()?);
             Ok((partial, file))
         };
         match create.await {
-            Ok((partial, file)) => Ok(Self::File {
-                path,
-                partial: Some(partial),
-                file,
-                arrived: 0,
-                end: 0,
-            }),
+            Ok((partial, file)) => Ok(Self::File { path, partial: Some(partial), file, arrived: 0, end: 0 }),
             Err(source) => Err(TransferError::Unwritable { path, source }),
         }
     }
@@ -310,12 +276,7 @@ impl Store {
         let too_far = || BusFault::new("WriteError", format!("offset {offset} is out of range"));
         let end = offset.checked_add(content.len() as u64).ok_or_else(too_far)?;
         match self {
-            Self::Memory {
-                limit,
-                bytes,
-                arrived,
-                ..
-            } => {
+            Self::Memory { limit, bytes, arrived, .. } => {
                 if end > *limit {
                     return Err(BusFault::new(
                         "WriteError",
@@ -332,13 +293,7 @@ impl Store {
                 *arrived += content.len() as u64;
                 Ok(())
             }
-            Self::File {
-                path,
-                file,
-                arrived,
-                end: known,
-                ..
-            } => {
+            Self::File { path, file, arrived, end: known, .. } => {
                 let write = async {
                     file.seek(SeekFrom::Start(offset)).await?;
                     file.write_all(content).await
@@ -355,12 +310,7 @@ impl Store {
 
     async fn finish(&mut self, hash: Option<&str>) -> Result<(), BusFault> {
         match self {
-            Self::Memory {
-                bytes,
-                arrived,
-                sender,
-                ..
-            } => {
+            Self::Memory { bytes, arrived, sender, .. } => {
                 whole(*arrived, bytes.len() as u64)?;
                 check(hash, &Sha3_256::digest(&bytes[..]))?;
                 if let Some(sender) = sender.take() {
@@ -369,13 +319,7 @@ impl Store {
                 }
                 Ok(())
             }
-            Self::File {
-                path,
-                partial,
-                file,
-                arrived,
-                end,
-            } => {
+            Self::File { path, partial, file, arrived, end } => {
                 whole(*arrived, *end)?;
                 let Some(finished) = partial.take() else {
                     return Ok(());
@@ -393,6 +337,15 @@ impl Store {
             }
         }
     }
+}
+
+/// An unnamed beginning of a file, with the rights that the user's files have.
+fn partial(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".partial-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 fn persist(finished: NamedTempFile, path: &Path) -> std::io::Result<()> {
@@ -413,20 +366,16 @@ async fn digest(file: &mut File) -> std::io::Result<Vec<u8>> {
 
 fn whole(arrived: u64, end: u64) -> Result<(), BusFault> {
     if arrived < end {
-        return Err(BusFault::new(
-            "IntegrityError",
-            format!("only {arrived} of {end} bytes arrived"),
-        ));
+        return Err(BusFault::new("IntegrityError", format!("only {arrived} of {end} bytes arrived")));
     }
     Ok(())
 }
 
 fn check(expected: Option<&str>, actual: &[u8]) -> Result<(), BusFault> {
     match expected {
-        Some(expected) if !expected.eq_ignore_ascii_case(&hex::encode(actual)) => Err(BusFault::new(
-            "IntegrityError",
-            "what arrived has another hash than what was sent",
-        )),
+        Some(expected) if !expected.eq_ignore_ascii_case(&hex::encode(actual)) => {
+            Err(BusFault::new("IntegrityError", "what arrived has another hash than what was sent"))
+        }
         _ => Ok(()),
     }
 }
@@ -439,21 +388,13 @@ impl Answers for Receipt {
             "UploadChunk" => {
                 let missing = || BusFault::new("WriteError", "the request has no chunk");
                 let chunk = payload.get("chunk").ok_or_else(missing)?;
-                let offset = chunk
-                    .get("offset")
-                    .and_then(BusValue::as_u64)
-                    .ok_or_else(missing)?;
-                let content = chunk
-                    .get("content")
-                    .and_then(BusValue::to_bytes)
-                    .ok_or_else(missing)?;
+                let offset = chunk.get("offset").and_then(BusValue::as_u64).ok_or_else(missing)?;
+                let content = chunk.get("content").and_then(BusValue::to_bytes).ok_or_else(missing)?;
                 self.0.write(offset, &content).await?;
                 Ok(BusValue::Null)
             }
             "UploadFinished" => {
-                self.0
-                    .finish(payload.get("hash").and_then(BusValue::as_text))
-                    .await?;
+                self.0.finish(payload.get("hash").and_then(BusValue::as_text)).await?;
                 Ok(BusValue::Null)
             }
             _ => Err(unknown(component)),

@@ -68,13 +68,7 @@ impl Tasks {
     ///
     /// **Cancel safety**: tasks handed over while this future is dropped are given back when the deal ends.
     pub async fn next_pack(&mut self, room: usize) -> Option<Vec<Task>> {
-        self.inputs
-            .send(Input::WorkerReady {
-                rental: self.rental,
-                room,
-            })
-            .await
-            .ok()?;
+        self.inputs.send(Input::WorkerReady { rental: self.rental, room }).await.ok()?;
         let assigned = self.assigned.recv().await?;
         let started = Instant::now();
         let tasks = assigned.into_iter().map(|task| Task {
@@ -129,41 +123,26 @@ impl Task {
 
     /// Hands in its result, with the time that it took alone where several tasks were done together.
     pub async fn done_after(self, output: TaskOutput, took: Duration) {
-        let input = Input::AttemptDone {
-            rental: self.rental,
-            attempt: self.attempt,
-            output,
-            took,
-        };
+        let input = Input::AttemptDone { rental: self.rental, attempt: self.attempt, output, took };
         self.answer(input).await;
     }
 
     /// This try failed; the task may be tried elsewhere.
     pub async fn failed(self, failure: AttemptFailure) {
-        let input = Input::AttemptFailed {
-            rental: self.rental,
-            attempt: self.attempt,
-            failure,
-        };
+        let input = Input::AttemptFailed { rental: self.rental, attempt: self.attempt, failure };
         self.answer(input).await;
     }
 
     /// The result is no good; the task may be tried elsewhere.
     pub async fn reject(self, reason: impl Into<String>) {
-        let failure = AttemptFailure {
-            kind: FailureKind::Rejected,
-            message: reason.into(),
-            stderr: String::new(),
-        };
+        let failure =
+            AttemptFailure { kind: FailureKind::Rejected, message: reason.into(), stderr: String::new() };
         self.failed(failure).await;
     }
 
     /// It was never begun: it costs the task no try.
     pub async fn give_back(self) {
-        let input = Input::AttemptCancelled {
-            rental: self.rental,
-            attempt: self.attempt,
-        };
+        let input = Input::AttemptCancelled { rental: self.rental, attempt: self.attempt };
         self.answer(input).await;
     }
 

@@ -4,6 +4,7 @@ use golem_core::event::Bill;
 use golem_core::run::Input;
 use yagna_api::payment::{AcceptDebitNote, AcceptInvoice, Acceptance, RejectInvoice, Rejection};
 use yagna_api::{Glm, InvoiceId};
+use yagna_client::Disposition;
 
 use super::Outside;
 use crate::text::chain;
@@ -11,18 +12,10 @@ use crate::text::chain;
 impl Outside {
     /// Promises to pay a bill. Repeated sendings do no harm: the daemon accepts a bill once.
     pub(super) async fn accept(&self, bill: Bill, amount: Glm) {
-        let acceptance = Acceptance {
-            total_amount_accepted: amount,
-            allocation_id: self.allocation.clone(),
-        };
+        let acceptance = Acceptance { total_amount_accepted: amount, allocation_id: self.allocation.clone() };
         let accepted = match bill.clone() {
             Bill::DebitNote(debit_note) => {
-                self.client
-                    .call(&AcceptDebitNote {
-                        debit_note,
-                        acceptance,
-                    })
-                    .await
+                self.client.call(&AcceptDebitNote { debit_note, acceptance }).await
             }
             Bill::Invoice(invoice) => self.client.call(&AcceptInvoice { invoice, acceptance }).await,
         };
@@ -31,20 +24,14 @@ impl Outside {
             Err(error) => Input::BillFailed {
                 bill,
                 problem: chain(&error),
+                passing: error.disposition() == Disposition::Retry,
             },
         };
         self.tell(input).await;
     }
 
     pub(super) async fn reject(&self, invoice: InvoiceId, rejection: Rejection) {
-        if let Err(error) = self
-            .client
-            .call(&RejectInvoice {
-                invoice: invoice.clone(),
-                rejection,
-            })
-            .await
-        {
+        if let Err(error) = self.client.call(&RejectInvoice { invoice: invoice.clone(), rejection }).await {
             tracing::warn!(error = chain(&error), %invoice, "an invoice couldn't be refused");
         }
     }

@@ -1,27 +1,41 @@
 //! Follows what the daemon tells: events of demands, agreements and bills.
 
+use std::time::Duration;
+
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use golem_core::run::Input;
+use tokio::time::sleep;
+use tokio::time::sleep;
 use yagna_api::market::{AgreementEventKind, DemandEventKind, NewDemand, Subscribe, Unsubscribe};
-use yagna_api::payment::{BillEventKind, EventFilter, GetDebitNote, GetInvoice};
+use yagna_api::payment::{
+    AllocationChange, AmendAllocation, BillEventKind, EventFilter, GetDebitNote, GetInvoice,
+};
+use yagna_api::time::after;
 use yagna_api::{DemandId, Endpoint, Timestamp};
-use yagna_client::{ClientError, Polled};
+use yagna_client::{ClientError, Disposition, Polled};
 
 use super::{Engine, Outside};
 use crate::text::chain;
+
+/// The pause before a demand that couldn't be withdrawn is withdrawn again.
+const WITHDRAW_PAUSE: Duration = Duration::from_secs(2);
+
+/// How often the allocation's end is moved ahead: often enough that a dozen failures in a row do no harm.
+const ALLOCATION_RENEWAL: Duration = Duration::from_secs(3600);
 
 impl Engine {
     /// Begins to follow agreements and bills of this run's session, from the session's beginning.
     pub(super) fn follow_daemon(&mut self) {
         let outside = self.outside.clone();
-        self.followers
-            .spawn(async move { outside.follow_agreements().await });
+        self.followers.spawn(async move { outside.follow_agreements().await });
         let outside = self.outside.clone();
-        self.followers
-            .spawn(async move { outside.follow_debit_notes().await });
+        self.followers.spawn(async move { outside.follow_debit_notes().await });
         let outside = self.outside.clone();
-        self.followers
-            .spawn(async move { outside.follow_invoices().await });
+        self.followers.spawn(async move { outside.follow_invoices().await });
+        let outside = self.outside.clone();
+        self.followers.spawn(async move { outside.keep_allocation().await });
     }
 }
 
@@ -31,58 +45,45 @@ impl Outside {
         let demand = match self.client.call(&Subscribe(demand)).await {
             Ok(demand) => demand,
             Err(error) => {
-                return self
-                    .tell(Input::PublishFailed {
-                        problem: chain(&error),
-                    })
-                    .await;
+                return self.tell(Input::PublishFailed { problem: chain(&error) }).await;
             }
         };
-        self.tell(Input::Published {
-            demand: demand.clone(),
-            expires,
-        })
-        .await;
+        self.tell(Input::Published { demand: demand.clone(), expires }).await;
         let mut events = self.client.demand_events(demand.clone());
         while let Some(polled) = events.next().await {
             let input = match polled {
                 Polled::Event(event) => match event.kind {
-                    DemandEventKind::Proposal { proposal } => Input::Proposal {
-                        demand: demand.clone(),
-                        proposal: Box::new(proposal),
-                    },
-                    DemandEventKind::Rejected { proposal_id, reason } => Input::Rejected {
-                        ours: proposal_id,
-                        reason,
-                    },
+                    DemandEventKind::Proposal { proposal } => {
+                        Input::Proposal { demand: demand.clone(), proposal: Box::new(proposal) }
+                    }
+                    DemandEventKind::Rejected { proposal_id, reason } => {
+                        Input::Rejected { ours: proposal_id, reason }
+                    }
                 },
-                Polled::Unreadable(item) => Input::ProposalUnreadable {
-                    problem: item.problem,
-                },
-                Polled::Trouble { error, .. } => Input::Trouble {
-                    doing: "follow the market".into(),
-                    problem: chain(&error),
-                },
+                Polled::Unreadable(item) => Input::ProposalUnreadable { problem: item.problem },
+                Polled::Trouble { error, .. } => {
+                    Input::Trouble { doing: "follow the market".into(), problem: chain(&error) }
+                }
                 Polled::Recovered => Input::Recovered,
-                Polled::Gone(_) => Input::DemandLost {
-                    demand: demand.clone(),
-                },
+                Polled::Gone(_) => Input::DemandLost { demand: demand.clone() },
             };
             self.tell(input).await;
         }
     }
 
+    /// Takes a demand off the market, again while the daemon can't: providers would go on answering it.
     pub(super) async fn withdraw(&self, demand: DemandId) {
-        if let Err(error) = self.client.call(&Unsubscribe(demand.clone())).await {
-            // It runs out by itself within the hour.
-            tracing::debug!(%error, %demand, "a demand couldn't be withdrawn");
+        loop {
+            match self.client.call(&Unsubscribe(demand.clone())).await {
+                Err(error) if error.disposition() == Disposition::Retry => sleep(WITHDRAW_PAUSE).await,
+                Err(error) => return tracing::debug!(%error, %demand, "a demand couldn't be withdrawn"),
+                Ok(_) => return,
+            }
         }
     }
 
     async fn follow_agreements(&self) {
-        let mut events = self
-            .client
-            .agreement_events(None, Some(self.options.session.clone()));
+        let mut events = self.client.agreement_events(None, Some(self.options.session.clone()));
         while let Some(polled) = events.next().await {
             match polled {
                 Polled::Event(event) => {
@@ -100,11 +101,7 @@ impl Outside {
                 }
                 Polled::Trouble { error, .. } => {
                     let problem = chain(&error);
-                    self.tell(Input::Trouble {
-                        doing: "follow the agreements".into(),
-                        problem,
-                    })
-                    .await;
+                    self.tell(Input::Trouble { doing: "follow the agreements".into(), problem }).await;
                 }
                 Polled::Recovered => self.tell(Input::Recovered).await,
                 Polled::Gone(_) => return,
@@ -152,11 +149,22 @@ impl Outside {
         }
     }
 
-    fn bill_filter(&self) -> EventFilter {
-        EventFilter {
-            session: Some(self.options.session.clone()),
-            ..EventFilter::default()
+    /// Moves the allocation's end ahead of the run, for as long as the run lasts.
+    async fn keep_allocation(&self) {
+        loop {
+            sleep(ALLOCATION_RENEWAL).await;
+            let timeout = after(self.clock.now(), self.options.config.expiration + Engine::ALLOCATION_MARGIN);
+            let change = AllocationChange { timeout: Some(timeout), ..AllocationChange::default() };
+            let amend = AmendAllocation { allocation: self.allocation.clone(), change };
+            if let Err(error) = self.client.call(&amend).await {
+                // There are many more tries before it ends.
+                tracing::warn!(error = chain(&error), "the allocation couldn't be prolonged just now");
+            }
         }
+    }
+
+    fn bill_filter(&self) -> EventFilter {
+        EventFilter { session: Some(self.options.session.clone()), ..EventFilter::default() }
     }
 
     /// Reads a document that an event told of, for as long as it takes: an event is told only once.

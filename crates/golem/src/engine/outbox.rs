@@ -9,24 +9,23 @@ use golem_core::run::Effect;
 
 use crate::journal::{Journal, JournalError};
 
-type Committed = Result<(Vec<Event>, Vec<Effect>), JournalError>;
-
 /// Collects events and effects, commits the events in groups, and gives the effects back once they may be sent.
 pub(super) struct Outbox {
     journal: Arc<dyn Journal>,
     events: Vec<Event>,
     effects: Vec<Effect>,
-    committing: Option<BoxFuture<'static, Committed>>,
+    committing: Option<Committing>,
+}
+
+struct Committing {
+    events: Arc<Vec<Event>>,
+    effects: Vec<Effect>,
+    done: BoxFuture<'static, Result<(), JournalError>>,
 }
 
 impl Outbox {
     pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
-        Self {
-            journal,
-            events: Vec::new(),
-            effects: Vec::new(),
-            committing: None,
-        }
+        Self { journal, events: Vec::new(), effects: Vec::new(), committing: None }
     }
 
     pub(super) fn push(&mut self, events: Vec<Event>, effects: Vec<Effect>) {
@@ -47,26 +46,41 @@ impl Outbox {
             return false;
         }
         let journal = Arc::clone(&self.journal);
-        let events = std::mem::take(&mut self.events);
+        let events = Arc::new(std::mem::take(&mut self.events));
         let effects = std::mem::take(&mut self.effects);
-        self.committing = Some(Box::pin(async move {
-            if !events.is_empty() {
-                journal.commit(&events).await?;
-            }
-            Ok((events, effects))
-        }));
+        let to_commit = Arc::clone(&events);
+        let done =
+            Box::pin(
+                async move { if to_commit.is_empty() { Ok(()) } else { journal.commit(&to_commit).await } },
+            );
+        self.committing = Some(Committing { events, effects, done });
         true
     }
 
-    /// Waits for the commit that is under way.
+    /// Waits for the commit that is under way. After an error its effects are still held here.
     ///
     /// **Cancel safety**: dropping the future leaves the commit under way.
-    pub(super) async fn committed(&mut self) -> Committed {
+    pub(super) async fn committed(&mut self) -> Result<(Arc<Vec<Event>>, Vec<Effect>), JournalError> {
         let Some(committing) = &mut self.committing else {
             return pending().await;
         };
-        let committed = committing.await;
-        self.committing = None;
-        committed
+        let result = (&mut committing.done).await;
+        let (events, effects) =
+            self.committing.take().map(|done| (done.events, done.effects)).unwrap_or_default();
+        match result {
+            Ok(()) => Ok((events, effects)),
+            Err(error) => {
+                self.effects.splice(0..0, effects);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives up: what was never sent, because the events it rests on aren't durable.
+    pub(super) fn abandon(&mut self) -> Vec<Effect> {
+        let mut effects = self.committing.take().map(|committing| committing.effects).unwrap_or_default();
+        effects.append(&mut self.effects);
+        self.events.clear();
+        effects
     }
 }

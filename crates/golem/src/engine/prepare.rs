@@ -15,7 +15,7 @@ use yagna_api::time::after;
 use yagna_client::ClientError;
 
 use super::outbox::Outbox;
-use super::{Engine, INPUT_QUEUE, Outside};
+use super::{Engine, INPUT_QUEUE, Outside, release};
 use crate::run::{Run, RunError};
 
 impl Engine {
@@ -23,37 +23,13 @@ impl Engine {
     pub(super) const ALLOCATION_MARGIN: Duration = Duration::from_secs(24 * 3600);
 
     pub(crate) async fn prepare(run: Run) -> Result<Self, RunError> {
-        let Run {
-            client,
-            clock,
-            journal,
-            worker,
-            tasks,
-            options,
-            readers,
-            stop,
-        } = run;
-        let address = client.address().to_owned();
-        let me = client.call(&GetMe).await.map_err(|source| {
-            if source.is_unauthorised() {
-                RunError::Unauthorised { address, source }
-            } else if source.is_unreachable() {
-                RunError::Unreachable { address, source }
-            } else {
-                RunError::Daemon(source)
-            }
-        })?;
+        let Run { client, clock, journal, worker, tasks, options, readers, stop } = run;
+        let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
 
         let amount = options.config.budget;
         let platform = options.platform();
-        let intended = EventKind::AllocationIntended {
-            amount,
-            platform: platform.clone(),
-        };
-        let intended = Event {
-            at: clock.now(),
-            kind: intended,
-        };
+        let intended = EventKind::AllocationIntended { amount, platform: platform.clone() };
+        let intended = Event { at: clock.now(), kind: intended };
         journal.commit(std::slice::from_ref(&intended)).await?;
         let expires = after(clock.now(), options.config.expiration + Self::ALLOCATION_MARGIN);
         let new = CreateAllocation(NewAllocation {
@@ -65,26 +41,26 @@ impl Engine {
             deposit: None,
             extend_timeout: None,
         });
-        let allocation = create(&client, &new)
-            .await
-            .map_err(|source| RunError::Allocation {
-                amount,
-                driver: options.driver.clone(),
-                network: options.network.clone(),
-                source,
-            })?;
-        let allocation = allocation.allocation_id;
-        let created = EventKind::AllocationCreated {
-            allocation: allocation.clone(),
+        let allocation = create(&client, &new).await.map_err(|source| RunError::Allocation {
             amount,
-            expires,
+            driver: options.driver.clone(),
+            network: options.network.clone(),
+            source,
+        })?;
+        let allocation = allocation.allocation_id;
+        let created = EventKind::AllocationCreated { allocation: allocation.clone(), amount, expires };
+        let created = Event { at: clock.now(), kind: created };
+        let decoration = async {
+            journal.commit(std::slice::from_ref(&created)).await?;
+            Ok::<_, RunError>(client.call(&GetDecorations(vec![allocation.clone()])).await?)
         };
-        let created = Event {
-            at: clock.now(),
-            kind: created,
+        let decoration = match decoration.await {
+            Ok(decoration) => decoration,
+            Err(error) => {
+                release(&client, &allocation).await;
+                return Err(error);
+            }
         };
-        journal.commit(std::slice::from_ref(&created)).await?;
-        let decoration = client.call(&GetDecorations(vec![allocation.clone()])).await?;
 
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
         let core = Core::new(options.config.clone(), decoration, clock.now());
@@ -109,7 +85,7 @@ impl Engine {
             readers,
             stop,
         };
-        engine.show(vec![intended, created]);
+        engine.show(&Arc::new(vec![intended, created]));
         Ok(engine)
     }
 }
