@@ -128,6 +128,8 @@ fn config(job: &Job, workers: u32) -> Result<RunConfig, Failure> {
         terms: TermsPolicy::new("erc20-hoodi-tglm"),
         accept_timeout: Duration::from_secs(120),
         caps: PriceCaps::default(),
+        max_price: None,
+        price_grace: Duration::from_secs(300),
         workers,
         retries: job.limits.retries,
         budget: "100".parse()?,

@@ -44,6 +44,9 @@ pub struct Explanation {
     pub budget_left: Option<Glm>,
     /// Does the budget forbid another agreement?
     pub budget_blocks: bool,
+    /// GLM that another agreement would need before it could be stopped again.
+    #[serde(default)]
+    pub agreement_needs: Option<Glm>,
     /// What the daemon last complained about.
     pub daemon_trouble: Option<String>,
 }
@@ -81,11 +84,10 @@ impl fmt::Display for Explanation {
             write!(f, "; {} left alone for a while after failing", count(self.set_back, "provider"))?;
         }
         if self.budget_blocks {
-            match self.budget_left {
-                Some(left) => {
-                    write!(f, "; what is left of the budget ({left} GLM) doesn't cover another agreement")?;
-                }
-                None => f.write_str("; the budget doesn't cover another agreement")?,
+            let left = self.budget_left.unwrap_or_default();
+            write!(f, "; what is left of the budget, {left} GLM, doesn't cover another agreement")?;
+            if let Some(needs) = self.agreement_needs {
+                write!(f, ", which needs {needs} GLM until it could be stopped")?;
             }
         }
         if self.agreed > 0 {

@@ -59,6 +59,8 @@ pub struct Run {
     last_explained: Option<Timestamp>,
     /// Did the budget forbid an agreement at the last look?
     budget_blocks: bool,
+    /// GLM that the agreement would have needed that the budget last forbade.
+    needed: Option<Glm>,
     trouble: Option<String>,
     failures: BTreeMap<String, u64>,
     end: Option<RunEnd>,
@@ -101,6 +103,7 @@ impl Run {
             last_alive: now,
             last_explained: None,
             budget_blocks: false,
+            needed: None,
             trouble: None,
             failures: BTreeMap::new(),
             end: None,

@@ -36,6 +36,8 @@ const SELECTION_WINDOW: Duration = Duration::from_secs(1);
 const EXPECTED_USE: Duration = Duration::from_secs(10 * 60);
 /// An idle provider is kept so long while a task elsewhere may still fail and come back.
 const IDLE_GRACE: Duration = Duration::from_secs(5);
+/// A provider works so long before its results are held against `max_price`.
+const PRICE_GRACE: Duration = Duration::from_secs(300);
 /// Running tasks get so long to finish after the first Ctrl+C.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Stopping a provider may take so long when its daemon or ours is slow.
@@ -95,9 +97,12 @@ pub async fn run(options: RunOptions, terminal: Terminal) -> Result<RunEnd, Fail
 }
 
 async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Result<RunEnd, Failure> {
-    let payload = payload(&options).await?;
     let tasks = tasks(&options.job)?;
     let daemon = Daemon::open(&options).await?;
+    let client = daemon.client()?;
+    // Before anything else is asked or recorded: without a daemon nothing else matters.
+    golem::run::greet(&client).await?;
+    let payload = payload(&options).await?;
     let clock = SystemClock;
     let session = AppSessionId::new(format!("golem-tasks-{}", options.run_id));
     let new = NewRun {
@@ -115,7 +120,7 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
     };
     let mut view = view(options.style, facts, &terminal);
     let run = Run::new(
-        daemon.client()?,
+        client,
         Arc::new(clock),
         Arc::<RunStore>::new(recorded),
         Arc::new(JobWorker::new(Arc::new(options.job.clone()))),
@@ -217,7 +222,11 @@ async fn find_image(options: &RunOptions, image: &Image) -> Result<CoreImage, Fa
     let registry = std::env::var("GOLEM_REGISTRY_URL").ok().filter(|url| !url.trim().is_empty());
     let registry = registry.as_deref().unwrap_or(image::REGISTRY);
     image::find(registry, &name).await.map_err(|error| {
-        Failure::new(Exit::Usage, error)
+        let exit = match error {
+            image::ImageError::NotFound { .. } => Exit::Usage,
+            _ => Exit::Daemon,
+        };
+        Failure::new(exit, error)
             .advise("name the image by `image_url` and `image_hash` to do without the registry")
     })
 }
@@ -231,6 +240,8 @@ fn config(options: &RunOptions, payload: Payload) -> RunConfig {
         terms: TermsPolicy::new(golem::run::platform(&options.driver, &options.network)),
         accept_timeout: ACCEPT_TIMEOUT,
         caps: PriceCaps { start: limits.max_start_price, per_hour: limits.max_price_per_hour },
+        max_price: limits.max_price,
+        price_grace: PRICE_GRACE,
         workers: limits.workers,
         retries: limits.retries,
         budget: limits.budget,

@@ -1,7 +1,8 @@
 //! The language in which demands and offers say what they ask of each other.
 //!
 //! LDAP-like filters: `(&(golem.inf.mem.gib>=0.5)(!(golem.runtime.name=wasi))(|(a=1)(b=*)))`, white space allowed
-//! between filters, `()` for "anything". This module builds, parses and prints them; what they mean against
+//! between filters, `()` for "anything". Inside a comparison the daemon takes white space as it stands, so what is
+//! built here has none. This module builds, parses and prints them; what they mean against
 //! properties is the market's business.
 
 use std::fmt;
@@ -36,7 +37,7 @@ pub enum Constraints {
     Present(String),
     /// `(name>=value)`: the property compares so.
     Compare {
-        /// The property's dotted name, perhaps with a type suffix such as `@v`.
+        /// The property's dotted name, perhaps with a type suffix: `$v` version, `$d` decimal, `$t` time.
         name: String,
         /// How.
         operator: Operator,
@@ -258,8 +259,8 @@ mod tests {
         );
         assert_eq!("()".parse(), Ok(Constraints::Anything));
         assert_eq!(
-            "(golem.runtime.version@v>=0.3.0)".parse(),
-            Ok(Constraints::at_least("golem.runtime.version@v", "0.3.0"))
+            "(golem.runtime.version$v>=0.3.0)".parse(),
+            Ok(Constraints::at_least("golem.runtime.version$v", "0.3.0"))
         );
     }
 
@@ -283,8 +284,8 @@ mod tests {
         ];
         let leaf = prop_oneof![
             Just(Constraints::Anything),
-            "[a-z.@-]{1,12}".prop_map(Constraints::Present),
-            ("[a-z.@-]{1,12}", operator, "[a-z0-9.\\[\\],-]{1,8}")
+            "[a-z.$-]{1,12}".prop_map(Constraints::Present),
+            ("[a-z.$-]{1,12}", operator, "[a-z0-9.\\[\\],-]{1,8}")
                 .prop_map(|(name, operator, value)| { Constraints::Compare { name, operator, value } }),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {

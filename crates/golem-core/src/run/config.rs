@@ -26,6 +26,10 @@ pub struct RunConfig {
     pub accept_timeout: Duration,
     /// Prices above which an offer is refused.
     pub caps: PriceCaps,
+    /// The most GLM that a result may cost on average on one provider, once it has worked for a while.
+    pub max_price: Option<Glm>,
+    /// How long a provider may work before its results are held against their price.
+    pub price_grace: Duration,
     /// Providers that work at the same time, at most.
     pub workers: u32,
     /// How often a task is tried again after failing.

@@ -32,6 +32,7 @@ impl Run {
             self.last_alive = now;
         }
         self.plan_budget(now, step);
+        self.plan_prices(now, step);
         self.plan_assignments(now, step);
         self.plan_releases(now, step);
         if self.n_wanted() > self.n_live() {
@@ -80,6 +81,30 @@ impl Run {
                 meter.ended = Some(now);
             }
             self.budget_blocks = true;
+        }
+    }
+
+    /// Ends deals whose own results cost more than one may.
+    ///
+    /// The cost is what the provider can bill by now; a deal without results has one that cost it all.
+    fn plan_prices(&mut self, now: Timestamp, step: &mut Step) {
+        let Some(most) = self.config.max_price else { return };
+        let dear: Vec<_> = self
+            .rentals
+            .iter()
+            .filter(|(_, rental)| rental.stage == Stage::Working)
+            .filter_map(|(id, rental)| {
+                let meter = rental.meter.as_ref()?;
+                let cost = rental.cost_so_far(now)?;
+                let each = cost.to_decimal().checked_div(rental.done.max(1).into())?;
+                let late = between(meter.started, now) >= self.config.price_grace;
+                (late && each > most.to_decimal()).then(|| (*id, Glm::from_decimal_rounding_down(each)))
+            })
+            .collect();
+        for (id, each) in dear {
+            let each = each.unwrap_or(Glm::MAX);
+            let words = format!("a result costs {each} GLM here, more than {most}");
+            self.close(now, id, &Ending::failure(words), step);
         }
     }
 
@@ -181,6 +206,7 @@ impl Run {
             let total = self.promised_and_exposed(now).checked_add(exposure).unwrap_or(Glm::MAX);
             if total > self.config.budget {
                 self.budget_blocks = true;
+                self.needed = Some(exposure);
                 return;
             }
             let id = RentalId(self.next_rental);
@@ -209,6 +235,7 @@ impl Run {
         let may_shrink =
             self.rentals.values().any(|rental| rental.stage != Stage::Closed || rental.awaits_invoice());
         if self.budget_blocks && self.n_live() == 0 && (!may_shrink || waited >= self.config.settle_timeout) {
+            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
             self.stop(now, StopReason::BudgetReached, step);
             return self.plan_stop(now, step);
         }
@@ -249,6 +276,7 @@ impl Run {
             cheapest_refused: self.market.cheapest_refused(),
             budget_left: self.config.budget.checked_sub(self.promised()),
             budget_blocks: self.budget_blocks,
+            agreement_needs: self.needed.filter(|_| self.budget_blocks),
             daemon_trouble: self.trouble.clone(),
         }
     }

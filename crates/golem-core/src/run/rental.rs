@@ -46,6 +46,8 @@ pub(super) struct Rental {
     /// How many tasks the worker waits for; `None` while it is busy.
     pub(super) room: Option<usize>,
     pub(super) idle_since: Option<Timestamp>,
+    /// Tasks that it has done.
+    pub(super) done: u64,
     /// Was it ever given a task?
     pub(super) was_given: bool,
     /// Failures since the last success of tasks that have failed nowhere else.
@@ -99,6 +101,7 @@ impl Rental {
             running: HashMap::new(),
             room: None,
             idle_since: None,
+            done: 0,
             was_given: false,
             streak: 0,
             failure: None,
@@ -126,6 +129,15 @@ impl Rental {
     /// Can a task be given to it now?
     pub(super) fn takes_tasks(&self, now: Timestamp) -> bool {
         self.stage == Stage::Working && after(now, RunConfig::EXPIRY_MARGIN) < self.expires
+    }
+
+    /// What the provider can rightly bill by now: by the usage it last reported, or else by the clock.
+    pub(super) fn cost_so_far(&self, now: Timestamp) -> Option<Glm> {
+        let meter = self.meter.as_ref()?;
+        let reported = meter.reported.as_deref().and_then(|usage| self.terms.pricing.cost(usage));
+        let reported = reported.and_then(Glm::from_decimal_rounding_down);
+        let at_most = || self.terms.pricing.cost_at_full_use(meter.life(now), self.terms.threads);
+        Some(reported.unwrap_or_else(at_most).max(self.accepted))
     }
 
     /// Is a final bill to be expected?

@@ -186,6 +186,7 @@ impl Run {
             return;
         }
         rental.streak = 0;
+        rental.done += 1;
         if !self.proven.contains(&rental.provider.id) {
             self.proven.insert(rental.provider.id.clone());
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use self::world::{Faults, World};
+use super::RunConfig;
 use crate::event::{EventKind, StopReason};
 
 #[test]
@@ -79,7 +80,8 @@ fn a_bill_above_what_is_owed_is_refused_and_the_work_goes_on_elsewhere() {
 
 #[test]
 fn the_budget_holds_and_ends_the_run() {
-    let mut world = World::new(8, 10_000, Faults::none()).with_budget("0.02");
+    let mut world =
+        World::configured(8, 10_000, Faults::none(), |config| config.budget = "0.02".parse().unwrap());
     let end = world.run_to_end();
     assert_eq!(end.why, StopReason::BudgetReached);
     assert!(end.done > 0 && end.unfinished > 0, "{end:?}");
@@ -115,6 +117,33 @@ fn a_provider_that_never_invoices_holds_nobody_up_for_long() {
         world.n_events(|event| matches!(event, EventKind::BillMissing { .. })),
         usize::try_from(end.unsettled).unwrap()
     );
+}
+
+#[test]
+fn a_budget_that_covers_no_agreement_is_said_to_be_too_small() {
+    let mut world =
+        World::configured(11, 5, Faults::none(), |config| config.budget = "0.000001".parse().unwrap());
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done), (StopReason::BudgetReached, 0));
+    let told = world.events.iter().find_map(|event| match &event.kind {
+        EventKind::Waiting { explanation } => Some(explanation.to_string()),
+        _ => None,
+    });
+    assert!(told.as_deref().unwrap_or_default().contains("another agreement, which needs 0.00"), "{told:?}");
+}
+
+#[test]
+fn providers_whose_results_cost_too_much_are_let_go_after_a_while() {
+    let dear_results = |config: &mut RunConfig| config.max_price = "0.00001".parse().ok();
+    let mut world = World::configured(12, 2000, Faults::none(), dear_results);
+    world.run_for(Duration::from_secs(299));
+    let ended = |world: &World| world.n_events(|event| matches!(event, EventKind::AgreementEnded { .. }));
+    assert_eq!(ended(&world), 0, "each has its time to show what it can do");
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(ended(&world), 3);
+    assert_eq!(world.n_events(|event| matches!(event, EventKind::ProviderSetBack { .. })), 3);
+    let mut world = World::configured(12, 200, Faults::none(), |config| config.max_price = "1".parse().ok());
+    assert_eq!(world.run_to_end().done, 200);
 }
 
 proptest! {

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use golem_core::run::Input;
-use tokio::time::sleep;
 use tokio::time::sleep;
 use yagna_api::market::{AgreementEventKind, DemandEventKind, NewDemand, Subscribe, Unsubscribe};
 use yagna_api::payment::{

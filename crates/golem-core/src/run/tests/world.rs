@@ -107,25 +107,29 @@ impl World {
     const PLATFORM: &'static str = "erc20-hoodi-tglm";
 
     pub(super) fn new(seed: u64, tasks: usize, faults: Faults) -> Self {
-        Self::build(seed, tasks, faults, "1".parse().unwrap())
+        Self::configured(seed, tasks, faults, |_| {})
     }
 
-    pub(super) fn with_budget(self, budget: &str) -> Self {
-        Self::build(self.chance.get_seed(), self.to_load, self.faults, budget.parse().unwrap())
-    }
-
-    fn build(seed: u64, tasks: usize, faults: Faults, budget: Glm) -> Self {
+    /// A world whose run keeps to something else than usual.
+    pub(super) fn configured(
+        seed: u64,
+        tasks: usize,
+        faults: Faults,
+        change: impl FnOnce(&mut RunConfig),
+    ) -> Self {
         let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
-        let config = RunConfig {
+        let mut config = RunConfig {
             payload: Payload::default(),
             subnet: Some("public".into()),
             node_name: None,
             terms: TermsPolicy::new(Self::PLATFORM),
             accept_timeout: Duration::from_secs(120),
             caps: PriceCaps { start: None, per_hour: Some("2".parse().unwrap()) },
+            max_price: None,
+            price_grace: Duration::from_secs(300),
             workers: Self::WORKERS,
             retries: Self::RETRIES,
-            budget,
+            budget: "1".parse().unwrap(),
             expiration: Duration::from_secs(3600),
             expected_use: Duration::from_secs(600),
             selection_window: Duration::from_secs(1),
@@ -136,6 +140,8 @@ impl World {
             stop_horizon: Duration::from_secs(30),
             explain_every: Duration::from_secs(30),
         };
+        change(&mut config);
+        let budget = config.budget;
         let decoration = Decoration {
             properties: Properties::new().with(name::platform_address(Self::PLATFORM), "0x1"),
             constraints: vec![format!("({}=*)", name::platform_address(Self::PLATFORM))],
