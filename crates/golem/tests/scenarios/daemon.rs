@@ -57,7 +57,12 @@ async fn errors_for_minutes_in_the_middle_of_the_work() {
     let live = start().await;
     live.until_seen(6, is_done).await;
     live.devnet.faults().for_a_while(secs(150), "", Fault::Status(500));
-    assert_survives(live).await;
+    let played = live.end().await;
+    played.assert_all_done(40).await;
+    let told =
+        |kind: &EventKind| matches!(kind, EventKind::Trouble { doing, .. } if doing.starts_with("follow"));
+    let n_told = played.count(told);
+    assert!(n_told > 0 && n_told <= 10, "the same trouble was told {n_told} times");
 }
 
 #[tokio::test(start_paused = true)]

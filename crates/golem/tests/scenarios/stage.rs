@@ -262,6 +262,8 @@ pub(crate) fn config() -> RunConfig {
         node_name: Some("scenario".into()),
         terms: TermsPolicy::new("erc20-hoodi-tglm"),
         accept_timeout: secs(120),
+        max_price: None,
+        price_grace: secs(300),
         caps: PriceCaps { start: None, per_hour: Some("2".parse().unwrap()) },
         workers: 4,
         retries: 3,
