@@ -13,11 +13,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem::core::caps::PriceCaps;
 use golem::core::event::{RunEnd, StopReason};
 use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
-use golem::core::terms::TermsPolicy;
 use golem::{Run, RunOptions, SystemClock, Timing};
 use golem_devnet::devnet::Devnet;
 use golem_devnet::runtime::ScriptedRuntime;
@@ -120,28 +118,15 @@ async fn measure(
 }
 
 fn config(job: &Job, workers: u32) -> Result<RunConfig, Failure> {
+    // The devnet's providers offer `vm`; what they really run by is the devnet's business.
+    let payload = Payload { min_mem_gib: 0.1, min_storage_gib: 0.1, ..Payload::default() };
     Ok(RunConfig {
-        // The devnet's providers offer `vm`; what they really run by is the devnet's business.
-        payload: Payload { min_mem_gib: 0.1, min_storage_gib: 0.1, ..Payload::default() },
-        subnet: Some("public".to_owned()),
-        node_name: None,
-        terms: TermsPolicy::new("erc20-hoodi-tglm"),
-        accept_timeout: Duration::from_secs(120),
-        caps: PriceCaps::default(),
-        max_price: None,
-        price_grace: Duration::from_secs(300),
         workers,
         retries: job.limits.retries,
         budget: "100".parse()?,
-        expiration: job.limits.expiration,
-        expected_use: Duration::from_secs(600),
         selection_window: Duration::from_millis(100),
-        idle_timeout: Duration::from_secs(60),
-        idle_grace: Duration::from_secs(5),
-        stop_grace: Duration::from_secs(5),
-        settle_timeout: Duration::from_secs(60),
         stop_horizon: Duration::from_secs(30),
-        explain_every: Duration::from_secs(30),
+        ..RunConfig::new(payload, "erc20-hoodi-tglm")
     })
 }
 

@@ -62,6 +62,8 @@ pub struct Run {
     /// GLM that the agreement would have needed that the budget last forbade.
     needed: Option<Glm>,
     trouble: Option<String>,
+    /// The last trouble told of each thing we do, until it is over.
+    told: BTreeMap<String, String>,
     failures: BTreeMap<String, u64>,
     end: Option<RunEnd>,
 }
@@ -105,6 +107,7 @@ impl Run {
             budget_blocks: false,
             needed: None,
             trouble: None,
+            told: BTreeMap::new(),
             failures: BTreeMap::new(),
             end: None,
         }
@@ -158,9 +161,16 @@ impl Run {
             Input::Stop { why } => self.stop(now, why, step),
             Input::Trouble { doing, problem } => {
                 self.trouble = Some(format!("{doing}: {problem}"));
-                step.event(now, EventKind::Trouble { doing, problem });
+                // A failing daemon is asked again and again: the same trouble is told once.
+                if self.told.get(&doing) != Some(&problem) {
+                    self.told.insert(doing.clone(), problem.clone());
+                    step.event(now, EventKind::Trouble { doing, problem });
+                }
             }
-            Input::Recovered => self.trouble = None,
+            Input::Recovered => {
+                self.trouble = None;
+                self.told.clear();
+            }
 
             Input::Published { demand, expires } => self.on_published(now, demand, expires, step),
             Input::PublishFailed { problem } => {

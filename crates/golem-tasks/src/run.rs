@@ -9,7 +9,6 @@ use golem::core::caps::PriceCaps;
 use golem::core::event::RunEnd;
 use golem::core::payload::{Image as CoreImage, Payload};
 use golem::core::run::RunConfig;
-use golem::core::terms::TermsPolicy;
 use golem::image::{self, ImageName};
 use golem::run::Events;
 use golem::{Run, SystemClock, TaskSource, Timing};
@@ -27,23 +26,6 @@ use crate::work::JobWorker;
 
 #[cfg(feature = "devnet")]
 mod devnet;
-
-/// How long a provider may keep a debit note waiting for our acceptance.
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long offers are collected before the first agreement is signed.
-const SELECTION_WINDOW: Duration = Duration::from_secs(1);
-/// Offers are compared by what this much use would cost.
-const EXPECTED_USE: Duration = Duration::from_secs(10 * 60);
-/// An idle provider is kept so long while a task elsewhere may still fail and come back.
-const IDLE_GRACE: Duration = Duration::from_secs(5);
-/// A provider works so long before its results are held against `max_price`.
-const PRICE_GRACE: Duration = Duration::from_secs(300);
-/// Running tasks get so long to finish after the first Ctrl+C.
-const STOP_GRACE: Duration = Duration::from_secs(5);
-/// Stopping a provider may take so long when its daemon or ours is slow.
-const STOP_HORIZON: Duration = Duration::from_secs(120);
-/// Why nothing runs is told so often.
-const EXPLAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Where to send requests, and with which key.
 struct Daemon {
@@ -233,26 +215,18 @@ async fn find_image(options: &RunOptions, image: &Image) -> Result<CoreImage, Fa
 
 fn config(options: &RunOptions, payload: Payload) -> RunConfig {
     let limits = &options.job.limits;
+    let platform = golem::run::platform(&options.driver, &options.network);
     RunConfig {
-        payload,
         subnet: Some(options.subnet.clone()),
         node_name: Some("golem-tasks".to_owned()),
-        terms: TermsPolicy::new(golem::run::platform(&options.driver, &options.network)),
-        accept_timeout: ACCEPT_TIMEOUT,
         caps: PriceCaps { start: limits.max_start_price, per_hour: limits.max_price_per_hour },
         max_price: limits.max_price,
-        price_grace: PRICE_GRACE,
         workers: limits.workers,
         retries: limits.retries,
         budget: limits.budget,
         expiration: limits.expiration,
-        expected_use: EXPECTED_USE,
-        selection_window: SELECTION_WINDOW,
         idle_timeout: limits.idle_timeout,
-        idle_grace: IDLE_GRACE,
-        stop_grace: STOP_GRACE,
         settle_timeout: options.settle_timeout,
-        stop_horizon: STOP_HORIZON,
-        explain_every: EXPLAIN_EVERY,
+        ..RunConfig::new(payload, platform)
     }
 }

@@ -15,6 +15,75 @@
 //! | [`journal`] | where events become durable |
 //! | [`image`] | finds images by hash or tag |
 //!
+//! # Example
+//!
+//! Eight tasks on two providers of a devnet:
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use futures_util::future::BoxFuture;
+//! use golem::core::event::TaskOutput;
+//! use golem::core::payload::Payload;
+//! use golem::core::run::RunConfig;
+//! use golem::{
+//!     MemoryJournal, Run, RunOptions, Script, SystemClock, Tasks, Timing, WorkContext, Worker, WorkerError,
+//! };
+//! use golem_devnet::devnet::Devnet;
+//! use yagna_client::{Client, InProcessTransport};
+//!
+//! #[derive(Debug)]
+//! struct Squares;
+//!
+//! impl Worker for Squares {
+//!     fn work<'a>(
+//!         &'a self,
+//!         ctx: &'a WorkContext,
+//!         tasks: &'a mut Tasks,
+//!     ) -> BoxFuture<'a, Result<(), WorkerError>> {
+//!         Box::pin(async move {
+//!             while let Some(task) = tasks.next().await {
+//!                 let script = Script::new().shell(format!("echo $(( {n} * {n} ))", n = task.data()));
+//!                 let execution = ctx.execute(script, Duration::from_secs(60)).await?;
+//!                 let printed = execution.results.last().and_then(|last| last.stdout.as_ref());
+//!                 match printed {
+//!                     Some(text) => {
+//!                         let result = text.to_text().trim().into();
+//!                         task.done(TaskOutput { result, ..TaskOutput::default() }).await;
+//!                     }
+//!                     None => task.reject("nothing came of it").await,
+//!                 }
+//!             }
+//!             Ok(())
+//!         })
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let devnet = Devnet::builder().providers(2).start().await?;
+//! let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key)?;
+//! let run = Run::new(
+//!     Client::new(Arc::new(transport)),
+//!     Arc::new(SystemClock),
+//!     Arc::new(MemoryJournal::new()),
+//!     Arc::new(Squares),
+//!     Box::new((0..8).map(|n| Ok(n.into()))),
+//!     RunOptions {
+//!         config: RunConfig { workers: 2, ..RunConfig::new(Payload::default(), devnet.payment_platform()) },
+//!         driver: "erc20".into(),
+//!         network: "hoodi".into(),
+//!         session: yagna_api::AppSessionId::new("squares"),
+//!         timing: Timing::default(),
+//!     },
+//! );
+//! let end = run.run().await?;
+//! assert_eq!((end.done, end.failed), (8, 0));
+//! devnet.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Decisions are made in `golem-core`, which does no I/O; talking to the daemon is `yagna-client`'s business.
 
 pub mod clock;

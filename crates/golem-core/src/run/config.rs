@@ -57,6 +57,34 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
+    /// The usual rules for work on this payload, paid on this platform (`driver-network-token`): five providers,
+    /// three retries, one GLM, agreements of an hour.
+    pub fn new(payload: Payload, platform: impl Into<String>) -> Self {
+        Self {
+            payload,
+            subnet: Some("public".to_owned()),
+            node_name: None,
+            terms: TermsPolicy::new(platform),
+            accept_timeout: Duration::from_secs(120),
+            caps: PriceCaps::default(),
+            max_price: None,
+            price_grace: Duration::from_secs(300),
+            workers: 5,
+            retries: 3,
+            budget: Glm::ONE,
+            expiration: Duration::from_secs(3600),
+            expected_use: Duration::from_secs(600),
+            selection_window: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(15 * 60),
+            idle_grace: Duration::from_secs(5),
+            stop_grace: Duration::from_secs(5),
+            settle_timeout: Duration::from_secs(60),
+            // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.
+            stop_horizon: Duration::from_secs(120),
+            explain_every: Duration::from_secs(30),
+        }
+    }
+
     /// A provider's agreement must be in the requestor's hands this long before it expires, or it isn't given
     /// another task.
     pub const EXPIRY_MARGIN: Duration = Duration::from_secs(60);

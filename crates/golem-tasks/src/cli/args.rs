@@ -141,7 +141,7 @@ pub(super) struct RunFlags {
     /// What a provider may charge for starting.
     #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
     pub(super) max_start_price: Option<Glm>,
-    /// How long the run may take.
+    /// How long an agreement with a provider may last; new ones follow while there is work.
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
     pub(super) expiration: Option<Duration>,
     /// How long to wait with nothing running before giving up.

@@ -75,7 +75,9 @@ enum OptionError {
     AppKey,
     #[error("`{0}` must not be empty")]
     Empty(&'static str),
-    #[error("a task may take {task:?} (--task-timeout), which is longer than the whole run's {run:?}")]
+    #[error(
+        "a task may take {task:?} (--task-timeout), which is longer than an agreement lasts, {run:?} (--expiration)"
+    )]
     TaskLongerThanRun { task: Duration, run: Duration },
     #[error("this golem-tasks was built without the devnet")]
     NoDevnet,

@@ -73,7 +73,7 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
     {
         diagnostics.report_with_help(
             entry.span(),
-            "`task_timeout` is longer than `expiration`, the time of the whole run",
+            "`task_timeout` is longer than `expiration`, the time an agreement lasts",
             "raise `expiration` (1h unless given) or lower `task_timeout`",
         );
         return None;

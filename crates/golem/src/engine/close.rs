@@ -69,13 +69,10 @@ impl Outside {
         let Err(error) = self.client.call_within(&terminate, patience).await else {
             return Ok(());
         };
-        if error.is_gone() {
-            // It is over already.
-            return Ok(());
-        }
         if error.disposition() == Disposition::Retry {
             return Err(error);
         }
+        // The daemon says the same of one that is over and of one that isn't approved yet.
         let cancel = CancelAgreement { agreement: agreement.clone(), reason: Some(reason.clone()) };
         match self.client.call_within(&cancel, patience).await {
             Ok(()) => Ok(()),
@@ -84,7 +81,7 @@ impl Outside {
                 Err(error) if !error.is_gone() => Err(error),
                 _ => Ok(()),
             },
-            Err(_) => Err(error),
+            Err(failed) => Err(failed),
         }
     }
 }

@@ -199,7 +199,7 @@ fn what_makes_no_sense_is_refused() {
     let scene = Scene::new();
     let key = [("YAGNA_APPKEY", "k")];
     for (flags, message) in [
-        (&["--devnet", "--task-timeout", "11m"][..], "longer than the whole run"),
+        (&["--devnet", "--task-timeout", "11m"][..], "longer than an agreement lasts"),
         (&["--api-url", "localhost:7465"], "no address of a daemon"),
         (&["--subnet", ""], "`--subnet` must not be empty"),
         (&["--app-key", "a b"], "characters in it that no key has"),
