@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use yagna_api::market::Reason;
 
+use crate::books::{assert_books_closed, assert_results};
 use crate::hands::Hands;
 use crate::stage::{Live, Stage, honest, secs};
 
@@ -134,7 +135,9 @@ async fn check(live: Live, tasks: u64, mut others: JoinSet<()>) {
     let added = played.count(|kind| matches!(kind, EventKind::TaskAdded { .. }));
     assert_eq!(end.done + end.failed + end.unfinished, added as u64);
     assert!(added as u64 <= tasks);
-    played.assert_sound().await;
+    // A demand may be left where the daemon failed in the last moment: it runs out, and costs nothing.
+    assert_results(&played);
+    assert_books_closed(&played).await;
 }
 
 #[test]

@@ -236,6 +236,7 @@ impl Played {
     pub(crate) async fn assert_sound(&self) {
         books::assert_results(self);
         books::assert_books_closed(self).await;
+        assert_eq!(self.devnet.books().demands, 0, "a demand is still on the market");
     }
 }
 
