@@ -405,3 +405,6 @@ impl Answers for Receipt {
 fn unknown(component: &str) -> BusFault {
     BusFault::new("InternalError", format!("there is no {component} here"))
 }
+
+#[cfg(test)]
+mod tests;

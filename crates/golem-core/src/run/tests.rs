@@ -146,6 +146,35 @@ fn providers_whose_results_cost_too_much_are_let_go_after_a_while() {
     assert_eq!(world.run_to_end().done, 200);
 }
 
+#[test]
+fn a_long_run_forgets_the_deals_that_are_over_and_paid() {
+    let faults = Faults { terminates: 1.0, repeats: 0.2, ..Faults::none() };
+    let mut world = World::configured(11, 4000, faults, |config| config.budget = "100".parse().unwrap());
+    let mut most = 0;
+    while world.n_events(|event| matches!(event, EventKind::RunEnded { .. })) == 0 {
+        world.run_for(Duration::from_secs(600));
+        most = most.max(world.n_deals().1);
+    }
+    let (all, _) = world.n_deals();
+    assert!(all > 300, "{all} deals are no long run");
+    assert!(most as u64 * 4 < all, "{most} of {all} deals were remembered");
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.unsettled), (StopReason::AllDone, 0));
+    world.assert_nothing_left();
+}
+
+#[test]
+fn bills_that_cant_be_accepted_for_now_are_accepted_later() {
+    let mut world = World::new(12, 24, Faults { daemon: 0.3, ..Faults::none() });
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done), (StopReason::AllDone, 24));
+    let told =
+        |event: &EventKind| matches!(event, EventKind::Trouble { doing, .. } if doing == "accept a bill");
+    assert!(world.n_events(told) > 0);
+    assert!(world.n_events(|event| matches!(event, EventKind::BillAccepted { .. })) > 0);
+    world.assert_nothing_left();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 

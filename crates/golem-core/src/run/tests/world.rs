@@ -174,6 +174,16 @@ impl World {
         self.events.iter().filter(|event| is(&event.kind)).count()
     }
 
+    /// Deals there were, and those that are still remembered.
+    pub(super) fn n_deals(&self) -> (u64, usize) {
+        assert!(
+            self.run.by_agreement.len() <= self.run.rentals.len(),
+            "agreements of forgotten deals are kept"
+        );
+        assert!(self.run.failures.len() <= Run::MOST_REASONS + 1);
+        (self.run.next_rental - 1, self.run.rentals.len())
+    }
+
     pub(super) fn n_known(&self) -> u64 {
         self.n_loaded
     }

@@ -1,0 +1,92 @@
+//! Requests that a provider should not send, and pieces in any order.
+
+use super::*;
+
+fn chunk(offset: u64, content: &'static [u8]) -> BusValue {
+    BusValue::map([(
+        "chunk",
+        BusValue::map([
+            ("offset", BusValue::UInt(offset)),
+            ("content", BusValue::Bytes(Bytes::from_static(content))),
+        ]),
+    )])
+}
+
+fn finished(hash: Option<&str>) -> BusValue {
+    BusValue::map([("hash", hash.map_or(BusValue::Null, |hash| BusValue::Text(hash.to_owned())))])
+}
+
+fn sha3(content: &[u8]) -> String {
+    hex::encode(Sha3_256::digest(content))
+}
+
+fn memory(limit: u64) -> (Receipt, oneshot::Receiver<Bytes>) {
+    let (sender, receiver) = oneshot::channel();
+    (Receipt(Store::Memory { limit, bytes: BytesMut::new(), arrived: 0, sender: Some(sender) }), receiver)
+}
+
+#[tokio::test]
+async fn pieces_may_come_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/file");
+    let (memory, mut received) = memory(6);
+    let file = Receipt(Store::create(path.clone()).await.unwrap());
+    for mut receipt in [memory, file] {
+        receipt.answer("UploadChunk", &chunk(4, b"ef")).await.unwrap();
+        receipt.answer("UploadChunk", &chunk(0, b"abcd")).await.unwrap();
+        let hash = sha3(b"abcdef").to_uppercase();
+        receipt.answer("UploadFinished", &finished(Some(&hash))).await.unwrap();
+    }
+    assert_eq!(received.try_recv().unwrap(), "abcdef");
+    assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
+}
+
+#[tokio::test]
+async fn a_wrong_hash_and_a_missing_piece_are_refused_and_nothing_appears() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let wrong = sha3(b"something else");
+    for (piece, hash) in [(chunk(0, b"abc"), Some(wrong.as_str())), (chunk(3, b"abc"), None)] {
+        let (memory, mut received) = memory(100);
+        let file = Receipt(Store::create(path.clone()).await.unwrap());
+        for mut receipt in [memory, file] {
+            receipt.answer("UploadChunk", &piece).await.unwrap();
+            let fault = receipt.answer("UploadFinished", &finished(hash)).await.unwrap_err();
+            assert_eq!(fault.kind, "IntegrityError", "{fault:?}");
+        }
+        assert!(received.try_recv().is_err());
+        assert!(!path.exists());
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no partial file is left");
+}
+
+#[tokio::test]
+async fn what_doesnt_fit_is_refused_before_memory_is_taken() {
+    let (mut receipt, _received) = memory(4);
+    for offset in [2, u64::MAX - 1, u64::MAX, 1 << 40] {
+        let fault = receipt.answer("UploadChunk", &chunk(offset, b"abc")).await.unwrap_err();
+        assert_eq!(fault.kind, "WriteError", "{offset}: {fault:?}");
+    }
+    receipt.answer("UploadChunk", &chunk(0, b"abcd")).await.unwrap();
+    assert!(receipt.answer("UploadChunk", &BusValue::Null).await.is_err());
+    assert!(receipt.answer("Format", &BusValue::Null).await.is_err());
+}
+
+#[tokio::test]
+async fn an_offer_gives_no_more_than_it_has_and_no_more_than_fits_a_message() {
+    let mut offer = Offer(Content::Bytes(Bytes::from_static(b"abcdef")));
+    let ask = |offset: u64, size: u64| {
+        BusValue::map([("offset", BusValue::UInt(offset)), ("size", BusValue::UInt(size))])
+    };
+    for (offset, size, expected) in [(0, 3, "abc"), (4, 99, "ef"), (6, 1, ""), (0, u64::MAX, "abcdef")] {
+        let answer = offer.answer("GetChunk", &ask(offset, size)).await.unwrap();
+        let content = answer.get("content").and_then(BusValue::to_bytes).unwrap();
+        assert_eq!(&content[..], expected.as_bytes());
+    }
+    assert!(offer.answer("GetChunk", &ask(7, 1)).await.is_err());
+    assert!(offer.answer("GetChunk", &BusValue::Null).await.is_err());
+    let mut large = Offer(Content::Bytes(vec![0; 10 * 1024 * 1024].into()));
+    let answer = large.answer("GetChunk", &ask(0, u64::MAX)).await.unwrap();
+    let content = answer.get("content").and_then(BusValue::to_bytes).unwrap();
+    assert_eq!(content.len() as u64, MOST_AT_ONCE);
+}
