@@ -16,8 +16,8 @@ use yagna_client::{ClientError, Disposition, Polled};
 use super::{Engine, Outside};
 use crate::text::chain;
 
-/// The pause before a demand that couldn't be withdrawn is withdrawn again.
-const WITHDRAW_PAUSE: Duration = Duration::from_secs(2);
+/// The pause before something that the daemon couldn't do is asked for again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// How often the allocation's end is moved ahead: often enough that a dozen failures in a row do no harm.
 const ALLOCATION_RENEWAL: Duration = Duration::from_secs(3600);
@@ -72,7 +72,7 @@ impl Outside {
     pub(super) async fn withdraw(&self, demand: DemandId) {
         loop {
             match self.client.call(&Unsubscribe(demand.clone())).await {
-                Err(error) if error.disposition() == Disposition::Retry => sleep(WITHDRAW_PAUSE).await,
+                Err(error) if error.disposition() == Disposition::Retry => sleep(AGAIN).await,
                 Err(error) => return tracing::debug!(%error, %demand, "a demand couldn't be withdrawn"),
                 Ok(_) => return,
             }
@@ -175,7 +175,10 @@ impl Outside {
                     tracing::warn!(error = chain(&error), "a bill can't be read");
                     return None;
                 }
-                Err(error) => tracing::debug!(%error, "reading a bill again"),
+                Err(error) => {
+                    tracing::debug!(%error, "reading a bill again");
+                    sleep(AGAIN).await;
+                }
             }
         }
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use golem::core::event::{Event, EventKind, StopReason};
 use golem::{MemoryJournal, RunError};
 use golem_devnet::node::Fault;
+use yagna_client::RetryPolicy;
 
-use crate::stage::{Live, Stage, honest, secs};
+use crate::stage::{Live, Stage, client, honest, options, secs};
 
 fn is_done(kind: &EventKind) -> bool {
     matches!(kind, EventKind::TaskDone { .. })
@@ -74,6 +75,24 @@ async fn errors_while_bills_are_accepted() {
         |kind: &EventKind| matches!(kind, EventKind::Trouble { doing, .. } if doing == "accept a bill");
     live.until_seen(1, troubled).await;
     assert_survives(live).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bills_that_cant_be_read_for_now_are_read_later_by_an_impatient_client_too() {
+    let stage = Stage::new([honest("ada")]);
+    let devnet = stage.devnet.start().await.unwrap();
+    let journal = std::sync::Arc::new(MemoryJournal::new());
+    let run = golem::Run::new(
+        client(&devnet).with_retry(RetryPolicy::NEVER),
+        std::sync::Arc::new(devnet.clock()),
+        std::sync::Arc::clone(&journal) as _,
+        stage.worker,
+        Box::new((0..4).map(|n| Ok(serde_json::json!(n)))),
+        options(stage.config, stage.timing, "run-1"),
+    );
+    devnet.faults().for_a_while(secs(60), "GET /payment-api/v1/invoices/", Fault::Status(500));
+    let end = run.run().await.unwrap();
+    assert_eq!((end.why, end.done, end.unsettled), (StopReason::AllDone, 4, 0));
 }
 
 #[tokio::test(start_paused = true)]
