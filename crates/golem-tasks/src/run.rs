@@ -2,11 +2,11 @@
 //!
 //! The devnet and a real daemon take the same way: `--devnet` only decides where the address and the key come from.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use golem::core::caps::PriceCaps;
-use golem::core::event::RunEnd;
+use golem::core::event::{RunEnd, StopReason};
 use golem::core::payload::{Image as CoreImage, Payload};
 use golem::core::run::RunConfig;
 use golem::image::{self, ImageName};
@@ -14,6 +14,7 @@ use golem::run::Events;
 use golem::{Run, SystemClock, TaskSource, Timing};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, AppSessionId, Clock, Properties};
 use yagna_client::{Client, HttpTransport, Url};
 
@@ -79,7 +80,7 @@ pub async fn run(options: RunOptions, terminal: Terminal) -> Result<RunEnd, Fail
 }
 
 async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Result<RunEnd, Failure> {
-    let tasks = tasks(&options.job)?;
+    let (tasks, broken) = tasks(&options.job)?;
     let daemon = Daemon::open(&options).await?;
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
@@ -115,16 +116,40 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
             timing: Timing::default(),
         },
     );
-    let ended = watch(run, view.as_mut()).await;
-    daemon.close().await;
+    let leave = CancellationToken::new();
+    let mut listening = JoinSet::new();
+    listening.spawn(listen(run.stopper(), leave.clone()));
+    let ended = watch(run, view.as_mut(), &leave).await;
+    tokio::select! {
+        biased;
+        // What is left of a devnet ends at once when it is dropped.
+        () = leave.cancelled() => {}
+        () = daemon.close() => {}
+    }
     view.finish(&store.run_summary(&options.run_id).await?);
-    ended
+    match (ended?, broken.get()) {
+        (RunEnd { why: StopReason::Broken, .. }, Some(message)) => {
+            Err(Failure::new(Exit::BrokeOff, format!("the tasks can't be read: {message}"))
+                .advise("mend the source of the tasks; what is done is kept"))
+        }
+        (ended, _) => Ok(ended),
+    }
+}
+
+/// Hears Ctrl+C whatever else is busy, a stalled terminal too: the first one stops the run, the second one leaves it.
+async fn listen(stop: CancellationToken, leave: CancellationToken) {
+    for token in [stop, leave] {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::warn!(%error, "Ctrl+C can't be heard: it will end the program at once");
+            return;
+        }
+        token.cancel();
+    }
 }
 
 /// Lets the run go on in a task of its own, so that a slow terminal can't hold it up, and shows it here.
-async fn watch(mut run: Run, view: &mut dyn View) -> Result<RunEnd, Failure> {
+async fn watch(mut run: Run, view: &mut dyn View, leave: &CancellationToken) -> Result<RunEnd, Failure> {
     let mut events: Events = run.events();
-    let stopper = run.stopper();
     let mut running = JoinSet::new();
     running.spawn(run.run());
     let second = Duration::from_secs(1);
@@ -133,17 +158,15 @@ async fn watch(mut run: Run, view: &mut dyn View) -> Result<RunEnd, Failure> {
     loop {
         tokio::select! {
             biased;
+            () = leave.cancelled() => {
+                running.shutdown().await;
+                let left = "left at once: agreements end by themselves, their bills stay unsettled";
+                return Err(Failure::new(Exit::Cancelled, left));
+            }
             happened = events.next() => match happened {
                 Some(happened) => view.on(&happened),
                 None => break,
             },
-            interrupted = tokio::signal::ctrl_c() => {
-                if interrupted.is_err() || stopper.is_cancelled() {
-                    let left = "left at once: agreements end by themselves, their bills stay unsettled";
-                    return Err(Failure::new(Exit::Cancelled, left));
-                }
-                stopper.cancel();
-            }
             _ = tick.tick() => view.tick(SystemClock.now()),
         }
     }
@@ -158,12 +181,16 @@ async fn watch(mut run: Run, view: &mut dyn View) -> Result<RunEnd, Failure> {
     }
 }
 
-fn tasks(job: &Job) -> Result<TaskSource, Failure> {
+/// The job's tasks, and what is found wrong with their source while they are read.
+fn tasks(job: &Job) -> Result<(TaskSource, Arc<OnceLock<String>>), Failure> {
     let tasks = job.tasks.open().map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok(Box::new(tasks.map(|task| match task {
+    let broken = Arc::new(OnceLock::new());
+    let found = Arc::clone(&broken);
+    let tasks = tasks.map(move |task| match task {
         Ok(task) => Ok(task.value),
-        Err(error) => Err(golem::text::chain(&error)),
-    })))
+        Err(error) => Err(found.get_or_init(|| golem::text::chain(&error)).clone()),
+    });
+    Ok((Box::new(tasks), broken))
 }
 
 async fn payload(options: &RunOptions) -> Result<Payload, Failure> {

@@ -22,7 +22,7 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
             format!("{} GLM set aside for the run", one_amount(*amount))
         }
         EventKind::DemandPublished { .. } => "demand published, looking for providers".to_owned(),
-        EventKind::Trouble { doing, problem } => format!("couldn't {doing}, trying again: {problem}"),
+        EventKind::Trouble { doing, problem } => format!("couldn't {doing}: {problem}"),
         EventKind::AgreementApproved { rental, .. } => match fold.prices(*rental) {
             Some((per_hour, start)) => format!(
                 "agreement with {} approved ({} GLM an hour, {} GLM for the start)",

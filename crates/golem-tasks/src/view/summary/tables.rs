@@ -134,9 +134,14 @@ fn obstacles(text: &mut String, summary: &RunSummary) {
     if summary.tasks.unfinished() == 0 && why == Some(StopReason::AllDone) {
         return;
     }
-    let explanation = summary.waiting.as_ref().filter(|_| why == Some(StopReason::NothingRuns));
+    let title = match why {
+        Some(StopReason::NothingRuns) => Some("Why nothing ran:"),
+        Some(StopReason::BudgetReached) => Some("Why no more was bought:"),
+        _ => None,
+    };
+    let explanation = title.zip(summary.waiting.as_ref());
     let (by_us, by_them, failed) = match explanation {
-        Some(explanation) => {
+        Some((title, explanation)) => {
             // Its reasons follow as lists, which are bounded.
             let counts = Explanation {
                 refused_by_us: BTreeMap::new(),
@@ -144,7 +149,7 @@ fn obstacles(text: &mut String, summary: &RunSummary) {
                 failures: BTreeMap::new(),
                 ..explanation.clone()
             };
-            let _ = writeln!(text, "\nWhy nothing ran:\n  {}", clean(&counts.to_string()));
+            let _ = writeln!(text, "\n{title}\n  {}", clean(&counts.to_string()));
             (&explanation.refused_by_us, &explanation.refused_by_them, &explanation.failures)
         }
         None => (&summary.offers_refused, &summary.refused_by_providers, &summary.deals_failed),

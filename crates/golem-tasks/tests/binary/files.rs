@@ -1,0 +1,104 @@
+//! Files that go to the providers and come back.
+
+use serde_json::Value;
+
+use crate::stage::Home;
+
+const SIZE: usize = 5_000_000;
+
+#[tokio::test]
+async fn files_go_there_and_come_back_byte_by_byte() {
+    let home = Home::new();
+    let mut large = vec![0; SIZE];
+    fastrand::Rng::with_seed(7).fill(&mut large);
+    home.write("large.bin", &large);
+    home.write("empty.bin", "");
+    let job = home.job(
+        r#"
+[tasks]
+values = ["empty", "large"]
+
+[[steps]]
+upload = { from = "{{ task }}.bin", to = "/golem/work/in.bin" }
+[[steps]]
+upload_json = { data = { name = "{{ task }}", index = "{{ index }}", list = [1, { x = "é" }] }, to = "/golem/work/doc.json" }
+[[steps]]
+upload_text = { text = "the {{ task }} one, 'quoted' and \"twice\"", to = "/golem/work/text.txt" }
+[[steps]]
+run = "wc -c < in.bin; cat text.txt; mv in.bin out.bin"
+[[steps]]
+download = { from = "/golem/work/out.bin", to = "back/{{ task }}.bin" }
+[[steps]]
+download_json = { from = "/golem/work/doc.json", to = "back/{{ task }}.json" }
+"#,
+    );
+    let ended = home.run(&job, &["--json"]).await;
+    ended.assert_code(0);
+    assert_eq!(home.read("back/empty.bin"), b"");
+    let back = home.read("back/large.bin");
+    assert!(back == large, "{} of {SIZE} bytes came back, or others", back.len());
+
+    let results = ended.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut results: Vec<_> = results.filter(|line| line["type"] == "result").collect();
+    results.sort_by_key(|line| line["task"].as_u64());
+    assert_eq!(results.len(), 2);
+    for (index, (result, (name, size))) in results.iter().zip([("empty", 0), ("large", SIZE)]).enumerate() {
+        let document = serde_json::json!({ "name": name, "index": index, "list": [1, { "x": "é" }] });
+        assert_eq!(result["result"], document);
+        assert_eq!(result["stdout"], format!("{size}\nthe {name} one, 'quoted' and \"twice\""));
+        let kept: Value = serde_json::from_slice(&home.read(&format!("back/{name}.json"))).unwrap();
+        assert_eq!(kept, document);
+    }
+    home.kept().await.assert_settled();
+}
+
+#[tokio::test]
+async fn set_up_is_done_once_on_each_provider() {
+    let home = Home::new();
+    home.write("shared.txt", "shared");
+    // Who does a task sees in seen.txt how often its provider was set up, and in done.txt what it did before.
+    let job = home.job(
+        r#"
+[tasks]
+range = { end = 12 }
+[[setup]]
+upload = { from = "shared.txt", to = "/golem/work/shared.txt" }
+[[setup]]
+run = "cat shared.txt >> seen.txt; echo >> seen.txt; rm shared.txt"
+[[steps]]
+run = "sleep 0.1; echo x >> done.txt; echo $(cat seen.txt) $(wc -l < done.txt)"
+"#,
+    );
+    let ended = home.run(&job, &[]).await;
+    ended.assert_code(0);
+    let results = ended.results();
+    assert_eq!(results.len(), 12);
+    assert!(results.iter().all(|(_, text)| text.starts_with("shared ") && text.split(' ').count() == 2));
+    let first = results.iter().filter(|(_, text)| *text == "shared 1").count();
+    let providers = home.kept().await.summary.providers;
+    assert_eq!(first, providers.iter().filter(|provider| provider.tasks_done > 0).count());
+    assert!(results.iter().any(|(_, text)| *text == "shared 2"), "no provider did two tasks: {results:?}");
+}
+
+#[tokio::test]
+async fn a_download_of_nothing_fails_its_task_and_no_other() {
+    let home = Home::new();
+    let job = home.job(
+        r#"
+[tasks]
+values = ["there", "missing"]
+[[steps]]
+run = "rm -f out.txt; [ {{ task }} = missing ] || echo {{ task }} > out.txt"
+[[steps]]
+download = { from = "/golem/work/out.txt", to = "{{ task }}.txt" }
+[limits]
+retries = 1
+"#,
+    );
+    let ended = home.run(&job, &[]).await;
+    ended.assert_code(1);
+    ended.assert_says(&["1 of 2 tasks done, 1 failed", "download of /golem/work/out.txt"]);
+    assert_eq!(home.read("there.txt"), b"there\n");
+    assert!(!home.path("missing.txt").exists(), "half a file is left of a download that failed");
+    home.kept().await.assert_settled();
+}

@@ -1,0 +1,11 @@
+//! The program itself, as its users run it: started, interrupted, and asked afterwards what it has kept.
+
+#![cfg(all(target_os = "linux", feature = "devnet"))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod daemon;
+mod files;
+mod interrupts;
+mod runs;
+mod stage;
+mod trouble;
