@@ -37,6 +37,10 @@ struct Daemon {
 }
 
 impl Daemon {
+    #[cfg_attr(
+        not(feature = "devnet"),
+        expect(clippy::unused_async, reason = "only a devnet takes its time")
+    )]
     async fn open(options: &RunOptions) -> Result<Self, Failure> {
         match &options.daemon {
             DaemonChoice::Yagna { url, app_key } => Ok(Self {
@@ -61,6 +65,10 @@ impl Daemon {
         Ok(Client::new(Arc::new(transport)))
     }
 
+    #[cfg_attr(
+        not(feature = "devnet"),
+        expect(clippy::unused_async, reason = "only a devnet takes its time")
+    )]
     async fn close(self) {
         #[cfg(feature = "devnet")]
         if let Some(devnet) = self.devnet {
