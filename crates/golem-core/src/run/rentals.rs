@@ -286,7 +286,7 @@ impl Run {
             Some(failure) => {
                 let stage =
                     if rental.stage == Stage::Opening { "activity didn't start" } else { "worker failed" };
-                self.count_failure(stage.to_owned());
+                self.count_failure(format!("{stage}: {failure}"));
                 self.lose_running(now, id, &failure, step);
                 self.close(now, id, &Ending::failure(failure), step);
             }

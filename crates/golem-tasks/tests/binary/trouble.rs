@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use golem_core::event::FailureKind;
 use golem_tasks::store::TaskStatus;
+use serde_json::Value;
 
 use crate::stage::{Home, processes};
 
@@ -33,6 +34,15 @@ async fn a_task_that_fails_everywhere_is_shown_and_the_others_are_done() {
     );
     assert_eq!(failed.failure.as_ref().unwrap().kind, FailureKind::CommandFailed);
     kept.assert_settled();
+
+    let ended = home.run(&job, &["--json", "--retries", "0"]).await;
+    ended.assert_code(1);
+    let lines = ended.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let failed: Vec<_> = lines.filter(|line| line["status"] == "failed").collect();
+    assert_eq!(failed.len(), 1, "{}", ended.out);
+    assert_eq!((&failed[0]["task"], &failed[0]["attempt"]), (&4.into(), &1.into()));
+    assert_eq!(failed[0]["failure"]["kind"], "command_failed");
+    assert_eq!(failed[0]["stderr"], "no such luck\n");
 }
 
 #[tokio::test]
@@ -154,4 +164,19 @@ async fn a_database_that_is_none_is_refused() {
     assert_eq!(ended.err.matches("error: ").count(), 1, "{}", ended.err);
     ended.assert_says(&[&home.path("runs.db").display().to_string()]);
     assert!(home.read("runs.db").starts_with(b"this is a letter"));
+}
+
+#[tokio::test]
+async fn a_set_up_that_fails_everywhere_is_why_nothing_ran() {
+    let home = Home::new();
+    let job = home.job(&format!("{TWO_TASKS}[[setup]]\nrun = \"echo no such tool >&2; exit 9\"\n"));
+    let ended = home.run(&job, &["--quiet", "--idle-timeout", "4s"]).await;
+    ended.assert_code(3);
+    ended.assert_says(&[
+        "0 of 2 tasks done, 2 unfinished",
+        "Agreements and activities that failed:\n",
+        "set-up failed: step 1: `echo no such tool >&2; exit 9`",
+        "exited with code 9 no such tool",
+    ]);
+    home.kept().await.assert_settled();
 }
