@@ -1,11 +1,16 @@
-//! Ctrl+C.
+//! Ctrl+C, and the kill that can't be heard.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::stage::{Home, processes, wait_until};
+use golem_tasks::store::TaskStatus;
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::stage::{Home, PATIENCE, processes, signal, wait_until};
 
 /// A job that goes on until it is stopped, and what its processes can be known by.
-fn endless(home: &Home, mark: &str) -> std::path::PathBuf {
+fn endless(home: &Home, mark: &str) -> PathBuf {
     assert!(processes(mark).is_empty(), "`{mark}` is no mark of this test alone");
     home.job(&format!("[tasks]\nrange = {{ end = 60 }}\n[[steps]]\nrun = \"echo begun; sleep {mark}\"\n"))
 }
@@ -58,7 +63,7 @@ async fn a_second_ctrl_c_leaves_at_once() {
     wait_until("a task runs", || !processes(&mark).is_empty()).await;
     running.interrupt();
     running.says("it was cancelled").await;
-    let before = tokio::time::Instant::now();
+    let before = Instant::now();
     running.interrupt();
     let ended = running.end().await;
     let took = before.elapsed();
@@ -94,6 +99,30 @@ async fn ctrl_c_before_any_provider_is_ready_leaves_nothing_open() {
     assert_eq!(processes(&mark), Vec::<String>::new());
 }
 
+/// Invariant 4: the process may be killed at any instruction.
+#[tokio::test]
+async fn invariant_4_what_was_printed_before_a_kill_is_kept_and_the_next_run_works() {
+    let home = Home::new();
+    let job = home.job("[tasks]\nrange = { end = 600 }\n[[steps]]\nrun = \"echo {{ task }}; sleep 0.02\"\n");
+    let mut running = home.start(&job, &["--run-id", "killed"]);
+    running.prints(20).await;
+    running.kill();
+    let killed = running.end().await;
+    assert_eq!(killed.code, None, "it was killed by a signal");
+    let kept = home.kept().await;
+    assert!(kept.summary.ended.is_none() && !kept.deals.is_empty());
+    let printed = killed.results();
+    assert!(printed.len() >= 20);
+    for (task, text) in printed {
+        let row = &kept.tasks[usize::try_from(task).unwrap()];
+        assert_eq!((row.status, row.stdout.trim_end()), (TaskStatus::Done, text), "task {task}");
+    }
+
+    let job = home.job("[tasks]\nvalues = [1]\n[[steps]]\nrun = \"echo {{ task }}\"\n");
+    home.run(&job, &["--run-id", "next"]).await.assert_code(0);
+    assert_eq!(home.n_runs().await, 2);
+}
+
 #[tokio::test]
 async fn ctrl_c_is_heard_while_nobody_reads_the_output() {
     let home = Home::new();
@@ -106,13 +135,12 @@ async fn ctrl_c_is_heard_while_nobody_reads_the_output() {
         std::fs::metadata(home.database().with_extension("db-wal")).is_ok_and(|log| log.len() > 600_000)
     })
     .await;
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::INT).unwrap();
+    signal(child.id().unwrap(), Signal::INT);
     let pool = home.pool().await;
-    tokio::time::timeout(crate::stage::PATIENCE, async {
+    timeout(PATIENCE, async {
         let mut ended = 0;
         while ended == 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
             let query = sqlx::query_scalar("SELECT count(*) FROM run WHERE status = 'ended'");
             ended = query.fetch_one(&pool).await.unwrap();
         }
@@ -121,7 +149,7 @@ async fn ctrl_c_is_heard_while_nobody_reads_the_output() {
     .expect("the run is stopped though its display is stuck");
     pool.close().await;
     drop((out, err));
-    let status = tokio::time::timeout(crate::stage::PATIENCE, child.wait()).await.unwrap().unwrap();
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(130));
     home.kept().await.assert_settled();
 }

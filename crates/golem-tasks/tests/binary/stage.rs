@@ -206,8 +206,11 @@ impl Running {
     }
 
     pub(crate) fn interrupt(&self) {
-        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).unwrap();
-        kill_process(pid, Signal::INT).unwrap();
+        signal(self.id(), Signal::INT);
+    }
+
+    pub(crate) fn kill(&self) {
+        signal(self.id(), Signal::KILL);
     }
 
     /// Waits for its end.
@@ -265,6 +268,12 @@ async fn collect(from: Box<dyn AsyncRead + Send + Unpin>, to: watch::Sender<Stri
         all.extend_from_slice(&part[..n]);
         to.send_replace(String::from_utf8_lossy(&all).into_owned());
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(id: u32, signal: Signal) {
+    let pid = i32::try_from(id).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 /// Processes of this machine that have this in their command line.
