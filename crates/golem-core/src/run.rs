@@ -48,6 +48,10 @@ pub struct Run {
     bills_again: BTreeSet<(Timestamp, Bill)>,
     /// What the bills of forgotten rentals promise.
     settled: Glm,
+    /// Has any provider ever come so far that it could take a task?
+    ever_worked: bool,
+    /// Providers whose activity didn't start or couldn't be set up.
+    never_opened: HashSet<NodeId>,
     /// Providers that have done a task.
     proven: HashSet<NodeId>,
     /// What accepted bills promise in all.
@@ -98,6 +102,8 @@ impl Run {
             accepting: HashMap::new(),
             bills_again: BTreeSet::new(),
             settled: Glm::ZERO,
+            ever_worked: false,
+            never_opened: HashSet::new(),
             proven: HashSet::new(),
             accepted: Glm::ZERO,
             stopping: None,

@@ -200,6 +200,11 @@ impl TaskQueue {
         self.running.remove(&attempt.task)
     }
 
+    /// Does a task wait that this provider hasn't failed at?
+    pub fn has_use_for(&self, provider: &NodeId) -> bool {
+        !self.fresh.is_empty() || self.again.iter().any(|waiting| !waiting.failed_on.contains(provider))
+    }
+
     /// Tasks that wait for a provider.
     pub fn n_waiting(&self) -> usize {
         self.fresh.len() + self.again.len()

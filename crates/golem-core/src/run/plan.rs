@@ -15,6 +15,8 @@ use crate::explain::Explanation;
 impl Run {
     /// Tasks are read ahead so far that every worker finds its next ones waiting.
     const READ_AHEAD: usize = 256;
+    /// So many providers must fail to get to work before the run gives up, or all that there are.
+    const MOST_OPENINGS: u64 = 10;
     /// How long nothing must run before it is explained for the first time.
     const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
@@ -35,10 +37,12 @@ impl Run {
         self.plan_prices(now, step);
         self.plan_assignments(now, step);
         self.plan_releases(now, step);
-        if self.n_wanted() > self.n_live() {
-            let starving = self.n_live() == 0 && self.market.n_drafts() == 0;
+        let n_of_use = self.n_live() - self.stuck(now).len();
+        if self.n_wanted() > n_of_use {
+            let starving = n_of_use == 0 && self.market.n_drafts() == 0;
             self.plan_demand(now, starving, step);
             self.plan_negotiations(now, step);
+            self.plan_replacement(now, step);
             self.plan_signing(now, step);
         }
         self.plan_patience(now, step);
@@ -185,6 +189,39 @@ impl Run {
         }
     }
 
+    /// Deals that idle although tasks wait: all those tasks have failed there.
+    fn stuck(&self, now: Timestamp) -> Vec<RentalId> {
+        if self.queue.n_waiting() == 0 {
+            return Vec::new();
+        }
+        self.rentals
+            .iter()
+            .filter(|(_, rental)| rental.room.is_some() && rental.takes_tasks(now))
+            .filter(|(_, rental)| !self.queue.has_use_for(&rental.provider.id))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Where every worker's place is taken, lets go of one that has failed at all that waits, for one that hasn't.
+    fn plan_replacement(&mut self, now: Timestamp, step: &mut Step) {
+        if self.n_live() < self.config.workers as usize || self.draft_to_sign(now).is_none() {
+            return;
+        }
+        if let Some(id) = self.stuck(now).first() {
+            self.close(now, *id, &Ending::cancelled("the tasks that are left have failed here"), step);
+        }
+    }
+
+    /// The best draft of a provider that may be dealt with and is of use for what waits.
+    fn draft_to_sign(&self, now: Timestamp) -> Option<&market::Draft> {
+        let welcome =
+            |provider: &NodeId| self.standings.is_welcome(provider, now) && !self.deals_with(provider);
+        let of_use = |provider: &NodeId| welcome(provider) && self.queue.has_use_for(provider);
+        let best = self.market.best_draft(of_use);
+        // With nobody at work one that has failed before is better than none.
+        if best.is_none() && self.n_live() == 0 { self.market.best_draft(welcome) } else { best }
+    }
+
     fn plan_signing(&mut self, now: Timestamp, step: &mut Step) {
         let Some(first) = self.market.first_draft else {
             return;
@@ -193,10 +230,9 @@ impl Run {
             return;
         }
         self.budget_blocks = false;
-        while self.n_wanted() > self.n_live() {
-            let welcome =
-                |provider: &NodeId| self.standings.is_welcome(provider, now) && !self.deals_with(provider);
-            let Some(draft) = self.market.best_draft(welcome).cloned() else {
+        let most = self.config.workers as usize;
+        while self.n_wanted() > self.n_live() - self.stuck(now).len() && self.n_live() < most {
+            let Some(draft) = self.draft_to_sign(now).cloned() else {
                 return;
             };
             let expires = self.market.expires().unwrap_or(now);
@@ -237,6 +273,13 @@ impl Run {
         if self.budget_blocks && self.n_live() == 0 && (!may_shrink || waited >= self.config.settle_timeout) {
             step.event(now, EventKind::Waiting { explanation: self.explain(now) });
             self.stop(now, StopReason::BudgetReached, step);
+            return self.plan_stop(now, step);
+        }
+        // A set-up that fails on one provider after the other fails on the next one too, and each is paid for it.
+        let hopeless = self.market.n_seen().clamp(1, Self::MOST_OPENINGS);
+        if !self.ever_worked && self.n_live() == 0 && self.never_opened.len() as u64 >= hopeless {
+            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+            self.stop(now, StopReason::NothingRuns, step);
             return self.plan_stop(now, step);
         }
         if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.queue.n_waiting() == 0 {

@@ -164,6 +164,7 @@ impl Run {
         if rental.stage == Stage::Opening {
             rental.stage = Stage::Working;
             rental.since = now;
+            self.ever_worked = true;
             step.event(now, EventKind::ActivityReady { rental: id });
         }
         rental.room = Some(room.max(1));
@@ -284,8 +285,11 @@ impl Run {
                 self.close(now, id, &Ending::success(), step);
             }
             Some(failure) => {
-                let stage =
-                    if rental.stage == Stage::Opening { "activity didn't start" } else { "worker failed" };
+                let opening = rental.stage == Stage::Opening;
+                if opening {
+                    self.never_opened.insert(rental.provider.id.clone());
+                }
+                let stage = if opening { "activity didn't start" } else { "worker failed" };
                 self.count_failure(format!("{stage}: {failure}"));
                 self.lose_running(now, id, &failure, step);
                 self.close(now, id, &Ending::failure(failure), step);

@@ -5,6 +5,7 @@ mod world;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use yagna_api::time::between;
 
 use self::world::{Faults, World};
 use super::RunConfig;
@@ -117,6 +118,36 @@ fn a_provider_that_never_invoices_holds_nobody_up_for_long() {
         world.n_events(|event| matches!(event, EventKind::BillMissing { .. })),
         usize::try_from(end.unsettled).unwrap()
     );
+}
+
+#[test]
+fn a_failed_task_is_tried_at_once_on_providers_that_are_free() {
+    for workers in [1, 3] {
+        let faults = Faults { poisoned: Some(0), ..Faults::none() };
+        let mut world = World::configured(13, 1, faults, |config| config.workers = workers);
+        let end = world.run_to_end();
+        assert_eq!((end.done, end.failed), (0, 1));
+        let tried: std::collections::HashSet<_> = world
+            .events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                EventKind::TaskStarted { rental, .. } => Some(*rental),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(tried.len(), 1 + World::RETRIES as usize, "each try on another provider");
+        let took = between(world.events[0].at, world.events[world.events.len() - 1].at);
+        assert!(took < Duration::from_secs(60), "{took:?}");
+    }
+}
+
+#[test]
+fn a_set_up_that_fails_everywhere_ends_the_run_soon() {
+    let mut world = World::new(14, 5, Faults { never_opens: 1.0, ..Faults::none() });
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.unfinished), (StopReason::NothingRuns, 5));
+    let signed = world.n_events(|event| matches!(event, EventKind::AgreementIntended { .. }));
+    assert_eq!(signed, 6, "each provider once");
 }
 
 #[test]

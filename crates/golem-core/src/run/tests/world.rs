@@ -34,6 +34,7 @@ pub(super) struct Faults {
     pub(super) malformed: f64,
     pub(super) refuses: f64,
     pub(super) never_approves: f64,
+    pub(super) never_opens: f64,
     pub(super) vanishes: f64,
     pub(super) fails: f64,
     pub(super) terminates: f64,
@@ -51,7 +52,7 @@ impl Faults {
 
     pub(super) fn any() -> impl Strategy<Value = Self> {
         let chance = || prop_oneof![3 => Just(0.0), 2 => 0.0..0.5, 1 => 0.5..1.0];
-        prop::collection::vec(chance(), 12).prop_map(|p| Self {
+        prop::collection::vec(chance(), 13).prop_map(|p| Self {
             dear: p[0],
             absent: p[1],
             malformed: p[2],
@@ -64,6 +65,7 @@ impl Faults {
             never_invoices: p[9],
             daemon: p[10] * 0.5,
             repeats: p[11],
+            never_opens: p[12] * 0.5,
             poisoned: None,
         })
     }
@@ -495,6 +497,10 @@ impl World {
         let deal = self.deals.get_mut(&rental).unwrap();
         deal.activity = Some(activity.clone());
         deal.opened = Some(now);
+        if self.roll(self.faults.never_opens) {
+            self.later(1.0, Input::ActivityCreated { rental, activity });
+            return self.later(2.0, Input::WorkerEnded { rental, failure: Some("set-up failed".into()) });
+        }
         self.later(1.0, Input::ActivityCreated { rental, activity });
         self.later(3.0, Input::WorkerReady { rental, room: 1 });
         if terminates {
