@@ -32,7 +32,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use document::{Diagnostics, Section};
-pub use limits::Limits;
+pub use limits::{Limits, SHORTEST_AGREEMENT};
 pub use payload::{Image, Payload};
 pub use problem::{JobError, Place, Problem, Problems};
 pub use source::{SourceError, TaskData};

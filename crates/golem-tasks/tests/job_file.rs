@@ -214,8 +214,8 @@ fn money_is_read_as_it_is_written() {
 
 #[test]
 fn a_short_expiration_shortens_the_default_task_timeout() {
-    let job = parse(&with_limits("expiration = \"5m\"")).unwrap();
-    assert_eq!(job.limits.task_timeout, Duration::from_secs(300));
+    let job = parse(&with_limits("expiration = \"7m\"")).unwrap();
+    assert_eq!(job.limits.task_timeout, Duration::from_secs(420));
 }
 
 #[test]
@@ -556,6 +556,7 @@ refusals! {
     limits_money: with_limits("budget = \"1,5\"\nmax_price = -1\nmax_start_price = nan\nmax_price_per_hour = \"0.0000000000000000001\"");
     limits_no_budget: with_limits("budget = 0");
     limits_task_longer_than_run: with_limits("task_timeout = \"2h\"");
+    limits_expiration_too_short: with_limits("expiration = \"5m\"");
     several_at_once: "[payload]\nimage_tag = 1\n[tasks]\nvalue = [1]\n[[steps]]\nrum = \"x\"\n[limits]\nworkers = 0\n";
     too_many_to_show: with_limits(&["a", "b", "c", "d"].map(|end| format!("x_{end} = 1\ny_{end} = 1\nz_{end} = 1\n")).concat());
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use yagna_api::{AppKey, Glm};
 
+use crate::job::SHORTEST_AGREEMENT;
+
 const EXAMPLES: &str = "\
 Examples:
   golem-tasks run examples/hello_world/job.toml --devnet
@@ -141,8 +143,8 @@ pub(super) struct RunFlags {
     /// What a provider may charge for starting.
     #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
     pub(super) max_start_price: Option<Glm>,
-    /// How long an agreement with a provider may last; new ones follow while there is work.
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
+    /// How long an agreement with a provider may last, at least 6m; new ones follow while there is work.
+    #[arg(long, value_name = "TIME", value_parser = expiration, help_heading = "Limits, instead of those in the job file")]
     pub(super) expiration: Option<Duration>,
     /// How long to wait with nothing running before giving up.
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
@@ -196,6 +198,16 @@ fn time(text: &str) -> Result<Duration, String> {
     let time = time_or_none(text)?;
     if time.is_zero() {
         return Err("it must be longer than no time".to_owned());
+    }
+    Ok(time)
+}
+
+fn expiration(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time < SHORTEST_AGREEMENT {
+        return Err("providers refuse agreements of less than 5 minutes: expected at least 6m; \
+                    it limits one agreement, not the run"
+            .to_owned());
     }
     Ok(time)
 }

@@ -33,7 +33,7 @@ fn describe(job: &Job) -> Result<String, Failure> {
     let limits = &job.limits;
     let _ = writeln!(
         text,
-        "limits   {} GLM, {} providers at once, {} for a try, {} more tries after a failure, {} in all",
+        "limits   {} GLM, {} providers at once, {} for a try, {} more tries after a failure, {} for an agreement",
         limits.budget,
         limits.workers,
         time(limits.task_timeout),

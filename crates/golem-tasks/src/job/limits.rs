@@ -7,6 +7,9 @@ use yagna_api::Glm;
 use super::document::{Diagnostics, Entry, Section};
 use super::schema;
 
+/// Providers refuse agreements of less than 5 minutes from when they see the demand; a minute is for the way there.
+pub const SHORTEST_AGREEMENT: Duration = Duration::from_secs(6 * 60);
+
 /// What a run may take and cost. Every limit has a default, so the section may be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -25,7 +28,8 @@ pub struct Limits {
     pub max_price_per_hour: Option<Glm>,
     /// What a provider may charge for starting, in GLM; no limit unless given.
     pub max_start_price: Option<Glm>,
-    /// How long the run may take: 1 hour.
+    /// How long one agreement with a provider may last, at least [`SHORTEST_AGREEMENT`]: 1 hour. The run itself may
+    /// take longer: new agreements follow while there is work.
     pub expiration: Duration,
     /// How long to wait with no provider found before giving up: 15 minutes.
     pub idle_timeout: Duration,
@@ -54,7 +58,7 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
     }
     let section = top.section("limits", schema::LIMITS, diagnostics)?;
     let money = |entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>| entry.money(diagnostics).map(Some);
-    let expiration = section.value_or("expiration", defaults.expiration, diagnostics, Entry::duration);
+    let expiration = section.value_or("expiration", defaults.expiration, diagnostics, expiration);
     let longest = expiration.map_or(defaults.task_timeout, |run| run.min(defaults.task_timeout));
     let task_timeout = section.value_or("task_timeout", longest, diagnostics, Entry::duration);
     let retries = section
@@ -89,6 +93,19 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         expiration,
         idle_timeout: idle_timeout?,
     })
+}
+
+fn expiration(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {
+    let expiration = entry.duration(diagnostics)?;
+    if expiration < SHORTEST_AGREEMENT {
+        diagnostics.report_with_help(
+            entry.span(),
+            "`expiration` is too short: providers refuse agreements of less than 5 minutes",
+            "write at least \"6m\"; it limits one agreement, not the run: new ones follow while there is work",
+        );
+        return None;
+    }
+    Some(expiration)
 }
 
 fn budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Glm> {

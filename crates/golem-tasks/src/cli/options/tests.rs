@@ -151,7 +151,7 @@ fn flags_override_the_limits_of_the_job_file() {
         "--max-start-price",
         "0",
         "--expiration",
-        "2m",
+        "20m",
         "--idle-timeout",
         "9s",
         "--settle-timeout",
@@ -172,7 +172,7 @@ fn flags_override_the_limits_of_the_job_file() {
             max_price: Some(glm("0.01")),
             max_price_per_hour: Some(glm("0.2")),
             max_start_price: Some(Glm::ZERO),
-            expiration: Duration::from_secs(120),
+            expiration: Duration::from_secs(1200),
             idle_timeout: Duration::from_secs(9),
         }
     );
@@ -184,9 +184,11 @@ fn flags_override_the_limits_of_the_job_file() {
 }
 
 #[test]
-fn a_shorter_run_shortens_its_tasks() {
-    let options = Scene::new().resolve(&["--devnet", "--expiration", "20s"], &[]).unwrap();
-    assert_eq!(options.job.limits.task_timeout, Duration::from_secs(20));
+fn a_shorter_agreement_shortens_its_tasks() {
+    let scene = Scene::new();
+    fs::write(&scene.job, JOB.replace("50s", "9m")).unwrap();
+    let options = scene.resolve(&["--devnet", "--expiration", "6m"], &[]).unwrap();
+    assert_eq!(options.job.limits.task_timeout, Duration::from_secs(360));
 }
 
 #[test]
@@ -209,6 +211,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--devnet", "--budget", "3/h"], "aren't supported yet; `--budget 3`"),
         (&["--devnet", "--budget=-1"], "it can't be negative"),
         (&["--devnet", "--task-timeout", "5"], "expected a time such as"),
+        (&["--devnet", "--expiration", "5m"], "providers refuse agreements of less than 5 minutes"),
         (&["--devnet", "--workers", "0"], "0 is not in"),
         (&["--devnet", "--run-id", "a b"], "letters, digits"),
         (&["--devnet", "--api-url", "http://x"], "cannot be used with"),
