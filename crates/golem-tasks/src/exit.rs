@@ -32,7 +32,7 @@ pub enum Exit {
     BrokeOff = 7,
     /// A bug in golem-tasks.
     Bug = 70,
-    /// Cancelled by Ctrl+C.
+    /// Cancelled by Ctrl+C, SIGTERM or SIGHUP.
     Cancelled = 130,
 }
 

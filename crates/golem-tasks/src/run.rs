@@ -24,9 +24,11 @@ use crate::job::{Image, Job};
 use crate::store::{NewRun, RunStore, Store};
 use crate::view::{Facts, Terminal, View, view};
 use crate::work::JobWorker;
+use signals::Stops;
 
 #[cfg(feature = "devnet")]
 mod devnet;
+mod signals;
 
 /// Where to send requests, and with which key.
 struct Daemon {
@@ -79,7 +81,8 @@ impl Daemon {
 
 /// Runs a job until it ends or is stopped.
 ///
-/// The first Ctrl+C stops it in an orderly way; the second leaves at once, with everything that happened recorded.
+/// The first Ctrl+C (or SIGTERM, or SIGHUP) stops it in an orderly way; the second leaves at once, with everything
+/// that happened recorded.
 pub async fn run(options: RunOptions, terminal: Terminal) -> Result<RunEnd, Failure> {
     let store = Store::open(&options.dsn).await?;
     let ended = run_in(&store, options, terminal).await;
@@ -144,13 +147,18 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
     }
 }
 
-/// Hears Ctrl+C whatever else is busy, a stalled terminal too: the first one stops the run, the second one leaves it.
+/// Hears Ctrl+C and its like whatever else is busy, a stalled terminal too: the first one stops the run, the second
+/// one leaves it.
 async fn listen(stop: CancellationToken, leave: CancellationToken) {
-    for token in [stop, leave] {
-        if let Err(error) = tokio::signal::ctrl_c().await {
+    let mut stops = match Stops::listen() {
+        Ok(stops) => stops,
+        Err(error) => {
             tracing::warn!(%error, "Ctrl+C can't be heard: it will end the program at once");
             return;
         }
+    };
+    for token in [stop, leave] {
+        stops.next().await;
         token.cancel();
     }
 }

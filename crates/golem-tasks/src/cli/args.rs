@@ -44,7 +44,7 @@ A run on the network needs a yagna daemon and a key of it:
   export YAGNA_APPKEY=$(yagna app-key create golem-tasks)
 
 The first Ctrl+C takes on no more work and settles what was begun; the second one leaves at once.
-What is done is kept either way.";
+SIGTERM and SIGHUP count like Ctrl+C. What is done is kept either way.";
 
 /// Run a pile of work on the Golem Network.
 #[derive(Debug, Parser)]

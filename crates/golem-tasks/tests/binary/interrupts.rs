@@ -39,6 +39,31 @@ async fn ctrl_c_ends_and_settles_what_was_begun() {
 }
 
 #[tokio::test]
+async fn other_signals_that_ask_for_an_end_count_like_ctrl_c() {
+    for (number, first, second) in [(5, Signal::TERM, Signal::HUP), (6, Signal::HUP, Signal::TERM)] {
+        let (home, mark) = (Home::new(), mark(number));
+        let job = endless(&home, &mark);
+        let running = home.start(&job, &[]);
+        wait_until("a task runs", || !processes(&mark).is_empty()).await;
+        signal(running.id(), first);
+        let ended = running.end().await;
+        ended.assert_code(130);
+        ended.assert_says(&["The run ended early: it was cancelled"]);
+        home.kept().await.assert_settled();
+
+        let mut running = home.start(&job, &[]);
+        wait_until("a task runs", || !processes(&mark).is_empty()).await;
+        signal(running.id(), first);
+        running.says("cancelled").await;
+        signal(running.id(), second);
+        let ended = running.end().await;
+        ended.assert_code(130);
+        ended.assert_says(&["left at once"]);
+        wait_until("every process of it ends", || processes(&mark).is_empty()).await;
+    }
+}
+
+#[tokio::test]
 async fn ctrl_c_keeps_what_is_done_and_lets_running_tasks_finish() {
     let home = Home::new();
     let job = home.job("[tasks]\nrange = { end = 600 }\n[[steps]]\nrun = \"echo {{ task }}; sleep 0.5\"\n");
