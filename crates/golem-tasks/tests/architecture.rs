@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("golem", &["yagna-api", "yagna-client", "golem-core"]),
     ("golem-devnet", &["yagna-api"]),
     ("golem-tasks", &["yagna-api", "yagna-client", "golem-core", "golem", "golem-devnet"]),
-    ("golem-bench", &["yagna-api", "yagna-client", "golem-core", "golem", "golem-devnet", "golem-tasks"]),
+    ("golem-bench", &["yagna-api", "yagna-client", "golem", "golem-devnet", "golem-tasks"]),
 ];
 
 /// Licences that a program under MIT or Apache-2.0 may be linked with.

@@ -210,7 +210,8 @@ pub enum Input {
     },
 }
 
-/// Something to be done outside. Its outcome comes back as an [`Input`], always, within a bounded time.
+/// Something to be done outside. Its outcome comes back as an [`Input`] within a bounded time, except where it says
+/// that nothing comes back.
 #[derive(Debug, Clone)]
 pub enum Effect {
     /// Read up to so many tasks from the source.
@@ -225,7 +226,7 @@ pub enum Effect {
         /// When its agreements end.
         expires: Timestamp,
     },
-    /// Take a demand off the market.
+    /// Take a demand off the market; nothing comes back.
     Withdraw {
         /// The demand.
         demand: DemandId,
