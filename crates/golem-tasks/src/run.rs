@@ -30,6 +30,9 @@ use signals::Stops;
 mod devnet;
 mod signals;
 
+/// How long running tasks may go on once the run is stopping.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
+
 /// Where to send requests, and with which key.
 struct Daemon {
     url: String,
@@ -269,6 +272,7 @@ fn config(options: &RunOptions, payload: Payload) -> RunConfig {
         budget: limits.budget,
         expiration: limits.expiration,
         idle_timeout: limits.idle_timeout,
+        stop_grace: STOP_GRACE,
         settle_timeout: options.settle_timeout,
         ..RunConfig::new(payload, platform)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use golem_core::event::{Event, EventKind};
+use golem_core::event::{Event, EventKind, StopReason};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::Output;
@@ -43,7 +43,7 @@ impl Bar {
             None => ProgressBar::no_length().with_style(style(ENDLESS)),
         };
         let bar = terminal.bars().add(bar);
-        let note = ProgressBar::no_length().with_style(style("  {wide_msg}"));
+        let note = ProgressBar::no_length().with_style(style("  {prefix}{wide_msg}"));
         let note = terminal.bars().add(note.with_message("looking for providers"));
         bar.enable_steady_tick(TURN);
         Self {
@@ -113,6 +113,10 @@ impl View for Bar {
                 // The tasks speak for themselves, in numbers.
                 EventKind::AttemptFailed { .. } | EventKind::TaskFailed { .. } => {}
                 EventKind::TaskStarted { .. } => self.note.set_message(""),
+                EventKind::Stopping { why: StopReason::Cancelled } => {
+                    self.note.set_prefix("cancelled, Ctrl+C again leaves at once  ");
+                    self.note.set_message("");
+                }
                 _ => {
                     if let Some(line) = text::line(event, &self.fold) {
                         self.note.set_message(line);

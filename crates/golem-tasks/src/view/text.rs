@@ -8,6 +8,7 @@ use yagna_api::market::Terminator;
 use yagna_api::{Glm, Timestamp};
 
 use super::summary::SummaryFold;
+use crate::run::STOP_GRACE;
 use crate::store::TaskCounts;
 
 /// Characters of a line about an event.
@@ -75,6 +76,11 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
             format!("{} is left alone for {}: {reason}", provider.name, duration(rest))
         }
         EventKind::Waiting { explanation } => explanation.to_string(),
+        EventKind::Stopping { why: StopReason::Cancelled } => format!(
+            "cancelled: running tasks get {} s, then agreements are ended and bills settled; \
+             Ctrl+C again leaves at once",
+            STOP_GRACE.as_secs()
+        ),
         EventKind::Stopping { why } => format!("no more work is begun: {}", stop_words(*why)),
         _ => return None,
     };

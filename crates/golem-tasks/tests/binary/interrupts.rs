@@ -54,7 +54,7 @@ async fn other_signals_that_ask_for_an_end_count_like_ctrl_c() {
         let mut running = home.start(&job, &[]);
         wait_until("a task runs", || !processes(&mark).is_empty()).await;
         signal(running.id(), first);
-        running.says("cancelled").await;
+        running.says("Ctrl+C again leaves at once").await;
         signal(running.id(), second);
         let ended = running.end().await;
         ended.assert_code(130);
@@ -87,7 +87,7 @@ async fn a_second_ctrl_c_leaves_at_once() {
     let mut running = home.start(&job, &[]);
     wait_until("a task runs", || !processes(&mark).is_empty()).await;
     running.interrupt();
-    running.says("it was cancelled").await;
+    running.says("cancelled: running tasks get 5 s").await;
     let before = Instant::now();
     running.interrupt();
     let ended = running.end().await;
