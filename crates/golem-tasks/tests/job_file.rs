@@ -542,6 +542,7 @@ refusals! {
     download_json_to_one_file: with_steps("[[steps]]\ndownload_json = { from = \"/golem/output/a\", to = \"result.json\" }\n");
     download_twice_to_a_file: with_steps("[[steps]]\ndownload = { from = \"/a\", to = \"{{ task }}\" }\n[[steps]]\ndownload = { from = \"/b\", to = \"{{ index + 1 }}\" }\n");
     download_of_two_tasks_to_a_file: format!("{PAYLOAD}[tasks]\nvalues = [\"a/x.png\", \"b/x.png\"]\n[[steps]]\ndownload = {{ from = \"/a\", to = \"out/{{{{ task | basename }}}}\" }}\n");
+    download_out_of_the_folder: format!("{PAYLOAD}[tasks]\nvalues = [\"../../x\", \"y\"]\n[[steps]]\ndownload = {{ from = \"/a\", to = \"out/{{{{ task }}}}\" }}\n");
     download_to_a_folder: with_steps("[[steps]]\ndownload = { from = \"/a\", to = \"out/{{ task }}/\" }\n");
     template_syntax: with_steps("[[steps]]\nrun = \"echo {{ task | }}\"\n");
     template_not_closed: with_steps("[[steps]]\nrun = \"echo {{ task \"\n");
@@ -559,6 +560,36 @@ refusals! {
     limits_expiration_too_short: with_limits("expiration = \"5m\"");
     several_at_once: "[payload]\nimage_tag = 1\n[tasks]\nvalue = [1]\n[[steps]]\nrum = \"x\"\n[limits]\nworkers = 0\n";
     too_many_to_show: with_limits(&["a", "b", "c", "d"].map(|end| format!("x_{end} = 1\ny_{end} = 1\nz_{end} = 1\n")).concat());
+}
+
+#[test]
+fn a_task_cannot_lead_its_download_out_of_the_folder() {
+    let job = |to: &str| {
+        let steps = format!("[[steps]]\ndownload = {{ from = \"/golem/output/a\", to = \"{to}\" }}\n");
+        parse(&format!("{PAYLOAD}[tasks]\nvalues = [\"a\", \"b\"]\n{steps}")).unwrap()
+    };
+    for (to, task, allowed) in [
+        ("out/{{ task }}", "x/y", true),
+        ("out/{{ task }}", "../x", true),
+        ("out/{{ task }}", "../../x", false),
+        ("{{ task }}", "/etc/x", false),
+        ("{{ task | basename }}", "/etc/x", true),
+        ("../out/{{ task }}", "x", true),
+        ("../out/{{ task }}", "../x", false),
+        ("{% if index == 7 %}../{% endif %}{{ task }}", "x", true),
+        ("{% set marked = task %}{{ marked }}", "../x", false),
+        ("{% set name %}{{ task }}{% endset %}{{ name }}", "../x", false),
+    ] {
+        let data = TaskData { index: 7, value: json!(task) };
+        match job(to).steps[0].render(&data) {
+            Ok(_) => assert!(allowed, "{to} with {task}"),
+            Err(error) => {
+                assert!(!allowed, "{to} with {task}: {error}");
+                assert_eq!(error.task, Some(7));
+                assert!(error.to_string().contains("lead the download out of its folder"), "{error}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //! `read`; doing it is left to the runner.
 
 mod read;
+mod target;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,11 +137,11 @@ impl Plan {
                 RenderedAction::UploadText { text: text.render(scene)?, to: container_path(to, scene)? }
             }
             Self::Download { from, to } => {
-                RenderedAction::Download { from: container_path(from, scene)?, to: host_path(to, scene)? }
+                RenderedAction::Download { from: container_path(from, scene)?, to: host_target(to, scene)? }
             }
             Self::DownloadJson { from, to } => RenderedAction::DownloadJson {
                 from: container_path(from, scene)?,
-                to: to.as_ref().map(|to| host_path(to, scene)).transpose()?,
+                to: to.as_ref().map(|to| host_target(to, scene)).transpose()?,
             },
         })
     }
@@ -178,6 +179,27 @@ fn host_path(text: &Text, scene: &Scene<'_>) -> Result<PathBuf, RenderError> {
         return Err(text.refuse(format!("expected a file name, found \"{rendered}\""), scene.task()));
     }
     Ok(scene.folder.join(rendered))
+}
+
+/// Where on the host a download goes: what a task says may name the file and folders below the job's, but not lead
+/// out of it. That is for the job file alone to say.
+fn host_target(text: &Text, scene: &Scene<'_>) -> Result<PathBuf, RenderError> {
+    let path = host_path(text, scene)?;
+    let below = path.strip_prefix(scene.folder).unwrap_or(&path);
+    let harmless = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !text.is_per_task() || below.components().all(harmless) {
+        return Ok(path);
+    }
+    if target::leads_out(&text.render_marked(scene)?) {
+        let reason = format!(
+            "the task's own words would lead the download out of its folder, to `{}`",
+            path.display()
+        );
+        let help =
+            "{{ index }} and {{ task | basename }} can't; a folder elsewhere is written into `to` itself";
+        return Err(text.refuse(reason, scene.task()).with_help(help));
+    }
+    Ok(path)
 }
 
 fn container_path(text: &Text, scene: &Scene<'_>) -> Result<String, RenderError> {

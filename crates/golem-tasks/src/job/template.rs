@@ -7,6 +7,7 @@
 mod filters;
 mod places;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use toml::de::DeValue;
 use super::document::{Diagnostics, Entry};
 use super::schema;
 use super::source::TaskData;
-use filters::{defined, plain_text};
+pub(super) use filters::MARK;
+use filters::{MARKED, defined, plain_text};
 use places::{block_around, literal_offset, missing_column, sole_expression, word};
 
 /// What templates may use.
@@ -258,6 +260,12 @@ impl Text {
                 plain_text(&value).map_err(|error| self.failure(&error, *start, source, scene.task))
             }
         }
+    }
+
+    /// The same with [`MARK`] before and after everything that isn't in the job file, to tell the two apart.
+    pub(super) fn render_marked(&self, scene: &Scene<'_>) -> Result<String, RenderError> {
+        let values = minijinja::context! { ..BTreeMap::from([(MARKED, true)]), ..scene.values.clone() };
+        self.render(&Scene { engine: scene.engine, values, task: scene.task, folder: scene.folder })
     }
 
     fn render_json(&self, scene: &Scene<'_>) -> Result<Json, RenderError> {

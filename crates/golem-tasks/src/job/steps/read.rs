@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::{Plan, RenderedAction, RenderedStep, Step, host_path};
+use super::{Plan, RenderedAction, RenderedStep, Step, host_target};
 use crate::job::document::{Diagnostics, Entry, Section, describe};
 use crate::job::schema;
 use crate::job::tasks::ReadTasks;
@@ -304,7 +304,7 @@ fn check_targets(
     for task in items.map_while(Result::ok).take(TARGETS_COMPARED) {
         let scene = Scene::new(engine, Some(&task), folder);
         for target in &targets {
-            let Ok(path) = host_path(target, &scene) else {
+            let Ok(path) = host_target(target, &scene) else {
                 continue;
             };
             let shown = path.display().to_string();

@@ -8,6 +8,12 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
+/// Stands around inserted text where a rendering is to be marked. No path can hold it.
+pub(in crate::job) const MARK: char = '\0';
+
+/// The variable that has text marked. No template can name it.
+pub(super) const MARKED: &str = "(marked)";
+
 /// An environment without templates.
 pub(super) fn environment() -> Environment<'static> {
     let mut env = Environment::new();
@@ -20,9 +26,13 @@ pub(super) fn environment() -> Environment<'static> {
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_debug(true); // errors say which part of a template they mean
-    env.set_formatter(|out, _state, value| {
+    env.set_formatter(|out, state, value| {
         let written = match value.kind() {
             ValueKind::Undefined => Ok(()),
+            _ if state.lookup(MARKED).is_some() => {
+                let text = plain_text(value)?.replace(MARK, "");
+                out.write_str(&format!("{MARK}{text}{MARK}"))
+            }
             _ => out.write_str(&plain_text(value)?),
         };
         written.map_err(Error::from)
