@@ -50,6 +50,23 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// All files with this extension below these folders.
+fn files(folders: &[&str], extension: &str) -> Vec<PathBuf> {
+    let mut folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|own| own == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
 #[test]
 fn crates_depend_only_along_the_allowed_arrows() {
     let metadata = metadata();
@@ -113,20 +130,34 @@ fn everything_linked_is_freely_licensed() {
 }
 
 #[test]
+fn the_tests_that_the_papers_name_exist() {
+    let mut sources = String::new();
+    for path in files(&["crates", "bench"], "rs") {
+        sources.push_str(&fs::read_to_string(path).unwrap());
+    }
+    let mut missing = Vec::new();
+    let papers = files(&["docs/adr"], "md").into_iter().chain([root().join("docs/ARCHITECTURE.md")]);
+    for paper in papers {
+        let text = fs::read_to_string(&paper).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            // What is named like a test: words of a sentence, joined.
+            let sentence = name.split('_').count() >= 4
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            if sentence && !sources.contains(&format!("fn {name}(")) {
+                missing.push(format!("{}: {name}", paper.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "tests that are named but not there: {missing:#?}");
+}
+
+#[test]
 fn no_source_file_grows_past_800_lines() {
     let mut long = Vec::new();
-    let mut folders = vec![root().join("crates"), root().join("bench")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let lines = fs::read_to_string(&path).unwrap().lines().count();
-                if lines > 800 {
-                    long.push(format!("{}: {lines}", path.display()));
-                }
-            }
+    for path in files(&["crates", "bench"], "rs") {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        if lines > 800 {
+            long.push(format!("{}: {lines}", path.display()));
         }
     }
     assert!(long.is_empty(), "files that want to be several: {long:#?}");
