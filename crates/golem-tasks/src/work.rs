@@ -25,6 +25,8 @@ use self::pace::Pace;
 
 /// A JSON document that a task brings home may be so large; larger ones belong into files.
 const MOST_JSON: u64 = 16 << 20;
+/// So many characters of a command are told when it failed.
+const QUOTED: usize = 80;
 /// So much of the end of a failed task's standard error is kept.
 const STDERR_KEPT: usize = 4096;
 
@@ -322,7 +324,7 @@ fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
                 ("/bin/sh", [flag, line]) if flag == "-c" => line.clone(),
                 _ => format!("{program} {}", args.join(" ")),
             };
-            (FailureKind::CommandFailed, format!("`{}`: {said}", line.trim_end()))
+            (FailureKind::CommandFailed, format!("`{}`: {said}", quoted(&line)))
         }
         RenderedAction::Upload { to, .. }
         | RenderedAction::UploadJson { to, .. }
@@ -340,9 +342,30 @@ fn problem(kind: FailureKind, message: String) -> AttemptFailure {
     AttemptFailure { kind, message, stderr: String::new() }
 }
 
+/// The beginning of a command, enough to know it by.
+fn quoted(line: &str) -> String {
+    let line = line.trim_end();
+    match line.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line.to_owned(),
+    }
+}
+
 /// The last part of a text, cut at a character.
 fn tail(text: &str) -> &str {
     let from = text.len().saturating_sub(STDERR_KEPT);
     let from = (from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
     &text[from..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_command_is_cut_between_characters() {
+        assert_eq!(quoted("echo ä\n"), "echo ä");
+        assert_eq!(quoted(&"ä".repeat(QUOTED)), "ä".repeat(QUOTED));
+        assert_eq!(quoted(&"ä".repeat(QUOTED + 1)), format!("{}…", "ä".repeat(QUOTED)));
+    }
 }
