@@ -60,7 +60,7 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Run the tasks of a job file.
     Run(Box<RunFlags>),
-    /// Check a job file and show what it would do; nothing is bought.
+    /// Check a job file and all its tasks, and show what it would do; nothing is bought.
     Check(CheckFlags),
 }
 

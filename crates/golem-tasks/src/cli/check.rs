@@ -1,17 +1,31 @@
 //! `golem-tasks check`: is a job file right, and what would it do?
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::CheckFlags;
 use crate::exit::{Exit, Failure};
-use crate::job::{Image, Job, Payload, RenderedAction, RenderedStep, TaskSource};
+use crate::job::{Image, Job, Payload, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource};
 use crate::view::Output;
 
 /// Characters shown of a command or a task.
 const SHOWN: usize = 100;
 
-/// Reads the job file and tells what a run of it would do, up to its first task rendered.
+/// Tasks tried of a range without end.
+const ENDLESS: usize = 1000;
+
+/// What is wrong with one task among many.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: task {index}, {data}, doesn't fit the steps", job.display())]
+struct TaskError {
+    job: PathBuf,
+    index: u64,
+    data: String,
+    source: RenderError,
+}
+
+/// Reads the job file and all its tasks, and tells what a run of it would do, up to its first task rendered.
 pub(super) fn check(flags: &CheckFlags, output: &mut Output) -> Result<Exit, Failure> {
     let job = Job::load(&flags.job)?;
     output.write(&describe(&job)?);
@@ -20,16 +34,10 @@ pub(super) fn check(flags: &CheckFlags, output: &mut Output) -> Result<Exit, Fai
 
 fn describe(job: &Job) -> Result<String, Failure> {
     let wrong = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::Usage, error);
-    let first = job
-        .tasks
-        .open()
-        .map_err(|error| wrong(error.into()))?
-        .next()
-        .transpose()
-        .map_err(|error| wrong(error.into()))?;
+    let (first, count) = try_all(job)?;
     let mut text = format!("{} is right.\n\n", job.path.display());
     let _ = writeln!(text, "machine  {}", machine(&job.payload));
-    let _ = writeln!(text, "tasks    {}", tasks(job));
+    let _ = writeln!(text, "tasks    {}", tasks(job, count));
     let limits = &job.limits;
     let _ = writeln!(
         text,
@@ -65,6 +73,28 @@ fn describe(job: &Job) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// Reads every task and renders its steps, one after the other: the first one, and how many there are if they have
+/// an end.
+fn try_all(job: &Job) -> Result<(Option<TaskData>, Option<u64>), Failure> {
+    let endless = matches!(job.tasks.source(), TaskSource::Range { end: None, .. });
+    let most = if endless { ENDLESS } else { usize::MAX };
+    let tasks = job.tasks.open().map_err(|error| Failure::new(Exit::Usage, error))?;
+    let (mut first, mut count) = (None, 0);
+    for task in tasks.take(most) {
+        let task = task.map_err(|error| Failure::new(Exit::Usage, error))?;
+        for step in &job.steps {
+            step.render(&task).map_err(|source| {
+                let data = short(&task.value.to_string());
+                let error = TaskError { job: job.path.clone(), index: task.index, data, source };
+                Failure::new(Exit::Usage, error)
+            })?;
+        }
+        count += 1;
+        first.get_or_insert(task);
+    }
+    Ok((first, (!endless).then_some(count)))
+}
+
 fn machine(payload: &Payload) -> String {
     let mut text = payload.runtime.clone();
     let _ = match &payload.image {
@@ -84,7 +114,7 @@ fn machine(payload: &Payload) -> String {
     text
 }
 
-fn tasks(job: &Job) -> String {
+fn tasks(job: &Job, count: Option<u64>) -> String {
     let source = match job.tasks.source() {
         TaskSource::Values(_) => "from the job file".to_owned(),
         TaskSource::Range { start, end, step } => match end {
@@ -96,7 +126,7 @@ fn tasks(job: &Job) -> String {
         TaskSource::Jsonl(path) => format!("the values in {}", path.display()),
         TaskSource::Glob(pattern) => format!("files that match {pattern}"),
     };
-    match job.tasks.len_hint() {
+    match count {
         Some(count) => format!("{count}: {source}"),
         None => source,
     }
@@ -162,5 +192,28 @@ mod tests {
         "#;
         let job = Job::parse(text, Path::new("job.toml")).unwrap();
         insta::assert_snapshot!(describe(&job).unwrap());
+    }
+
+    #[test]
+    fn the_first_bad_task_is_named_wherever_it_is() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let text = "[payload]\nimage_tag = \"golem/alpine:latest\"\n[tasks]\njsonl = \"tasks\"\n\
+                    [[steps]]\nrun = \"echo {{ task.n }}\"\n";
+        let good = "{\"n\":1}\n".repeat(5000);
+        let told = |last: &str| {
+            std::fs::write(folder.path().join("tasks"), format!("{good}{last}")).unwrap();
+            let job = Job::parse(text, &folder.path().join("job.toml")).unwrap();
+            describe(&job).map_err(|failure| {
+                assert_eq!(failure.exit(), Exit::Usage);
+                crate::cli::report(&failure)
+            })
+        };
+        let sound = told("{\"n\":2}\n").unwrap();
+        assert!(sound.contains("tasks    5001: the values in tasks"), "{sound}");
+        let broken = told("{\"n\":\n").unwrap_err();
+        assert!(broken.contains("tasks:5001: not a JSON value"), "{broken}");
+        let lacking = told("{\"m\":3}\n").unwrap_err();
+        assert!(lacking.contains("task 5000, {\"m\":3}, doesn't fit the steps"), "{lacking}");
+        assert!(lacking.contains("because: line 6, step 1 `run`, task 5000:"), "{lacking}");
     }
 }
