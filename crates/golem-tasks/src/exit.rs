@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::process::{ExitCode, Termination};
 
 use golem::run::RunError;
@@ -28,7 +29,7 @@ pub enum Exit {
     Daemon = 5,
     /// The database of runs can't be used.
     Store = 6,
-    /// The run broke off in the middle.
+    /// The run broke off in the middle, or its results couldn't be written to standard output.
     BrokeOff = 7,
     /// A bug in golem-tasks.
     Bug = 70,
@@ -101,6 +102,22 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
+    }
+}
+
+/// What was written to standard output got lost on the way: a full disk, for example.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output can't be written: some of what belongs there is lost")]
+struct LostOutput(#[source] io::Error);
+
+impl Failure {
+    /// Of standard output, with what the system said.
+    pub(crate) fn lost_output(error: &io::Error) -> Self {
+        let error = match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        Self::new(Exit::BrokeOff, LostOutput(error))
     }
 }
 

@@ -146,7 +146,13 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
             Err(Failure::new(Exit::BrokeOff, format!("the tasks can't be read: {message}"))
                 .advise("mend the source of the tasks; what is done is kept"))
         }
-        (ended, _) => Ok(ended),
+        (ended, _) => match view.lost() {
+            Some(error) => {
+                let kept = format!("the run came to its end, and its results are kept in {}", store.place());
+                Err(Failure::lost_output(error).advise(kept))
+            }
+            None => Ok(ended),
+        },
     }
 }
 

@@ -20,6 +20,8 @@ mod summary;
 mod terminal;
 mod text;
 
+use std::io;
+
 use golem_core::event::Event;
 use yagna_api::Timestamp;
 
@@ -43,6 +45,9 @@ pub trait View: Send {
 
     /// The run is over or given up: the last words. `summary` is the store's.
     fn finish(&mut self, summary: &RunSummary);
+
+    /// Why some of what belongs to stdout was lost, though its reader was still there.
+    fn lost(&self) -> Option<&io::Error>;
 }
 
 /// How a run is to be shown.

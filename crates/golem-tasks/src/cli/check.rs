@@ -29,7 +29,7 @@ struct TaskError {
 pub(super) fn check(flags: &CheckFlags, output: &mut Output) -> Result<Exit, Failure> {
     let job = Job::load(&flags.job)?;
     output.write(&describe(&job)?);
-    Ok(Exit::Done)
+    output.lost().map_or(Ok(Exit::Done), |error| Err(Failure::lost_output(error)))
 }
 
 fn describe(job: &Job) -> Result<String, Failure> {

@@ -1,6 +1,7 @@
 //! A progress bar for a person at a terminal, with the results above it.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use golem_core::event::{Event, EventKind, StopReason};
@@ -138,6 +139,10 @@ impl View for Bar {
     fn finish(&mut self, summary: &RunSummary) {
         self.clear();
         Output::stderr().write(&write_summary(summary, self.facts.total, &self.facts.place));
+    }
+
+    fn lost(&self) -> Option<&io::Error> {
+        self.out.lost()
     }
 }
 

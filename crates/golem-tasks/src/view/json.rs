@@ -1,6 +1,7 @@
 //! JSON for machines: one object a line on stdout. `docs/json-output.md` is its documentation.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use golem_core::event::{AttemptFailure, Event, EventKind, FailureKind, RentalId, StopReason};
@@ -182,6 +183,10 @@ impl View for Json {
     fn finish(&mut self, summary: &RunSummary) {
         self.lines.finish(summary);
         self.out.write(&line(&Line::Summary(Summary::of(summary))));
+    }
+
+    fn lost(&self) -> Option<&io::Error> {
+        self.out.lost()
     }
 }
 

@@ -6,23 +6,24 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 /// A stream of text to people or programs.
 pub struct Output {
     to: Option<Box<dyn Write + Send>>,
+    lost: Option<io::Error>,
     terminal: bool,
 }
 
 impl Output {
     /// Standard output: results.
     pub fn stdout() -> Self {
-        Self { to: Some(Box::new(io::stdout())), terminal: io::stdout().is_terminal() }
+        Self { to: Some(Box::new(io::stdout())), lost: None, terminal: io::stdout().is_terminal() }
     }
 
     /// Standard error: everything else.
     pub fn stderr() -> Self {
-        Self { to: Some(Box::new(io::stderr())), terminal: io::stderr().is_terminal() }
+        Self { to: Some(Box::new(io::stderr())), lost: None, terminal: io::stderr().is_terminal() }
     }
 
     /// Any other place; it counts as no terminal.
     pub fn new(to: impl Write + Send + 'static) -> Self {
-        Self { to: Some(Box::new(to)), terminal: false }
+        Self { to: Some(Box::new(to)), lost: None, terminal: false }
     }
 
     /// Does a person read this as it is written?
@@ -30,10 +31,20 @@ impl Output {
         self.terminal
     }
 
+    /// Nowhere.
+    pub fn none() -> Self {
+        Self { to: None, lost: None, terminal: false }
+    }
+
+    /// Why some of the text was lost, though its reader was still there.
+    pub fn lost(&self) -> Option<&io::Error> {
+        self.lost.as_ref()
+    }
+
     /// Writes text and flushes it.
     ///
     /// Once the reader has gone (`| head`), what comes is left out in silence: the results are in the store, and
-    /// the run goes on. Any other error is logged once.
+    /// the run goes on. After any other error it is left out too, and [`Output::lost`] tells.
     pub fn write(&mut self, text: &str) {
         let Some(to) = &mut self.to else { return };
         if text.is_empty() {
@@ -42,7 +53,7 @@ impl Output {
         if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
             self.to = None;
             if error.kind() != ErrorKind::BrokenPipe {
-                tracing::warn!(%error, "the output can't be written; the rest of it is left out");
+                self.lost = Some(error);
             }
         }
     }
@@ -50,7 +61,11 @@ impl Output {
 
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Output").field("open", &self.to.is_some()).field("terminal", &self.terminal).finish()
+        f.debug_struct("Output")
+            .field("open", &self.to.is_some())
+            .field("lost", &self.lost)
+            .field("terminal", &self.terminal)
+            .finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Lines for logs and pipes: what happens as it happens, and never silence for long.
 
+use std::io;
 use std::time::Duration;
 
 use golem_core::event::{Event, EventKind};
@@ -63,6 +64,10 @@ impl View for Plain {
 
     fn finish(&mut self, summary: &RunSummary) {
         self.lines.finish(summary);
+    }
+
+    fn lost(&self) -> Option<&io::Error> {
+        self.out.lost()
     }
 }
 

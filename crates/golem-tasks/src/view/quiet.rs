@@ -1,5 +1,7 @@
 //! Results, and nothing else while all goes well.
 
+use std::io;
+
 use golem_core::event::{Event, StopReason};
 
 use super::output::Output;
@@ -33,5 +35,9 @@ impl View for Quiet {
         if why != Some(StopReason::AllDone) || summary.tasks.failed > 0 {
             self.err.write(&write_summary(summary, self.facts.total, &self.facts.place));
         }
+    }
+
+    fn lost(&self) -> Option<&io::Error> {
+        self.out.lost()
     }
 }

@@ -180,3 +180,21 @@ async fn a_set_up_that_fails_everywhere_is_why_nothing_ran() {
     ]);
     home.kept().await.assert_settled();
 }
+
+#[tokio::test]
+async fn output_that_cannot_be_written_is_told_once_and_the_run_goes_on() {
+    let home = Home::new();
+    let job = home.job(TWO_TASKS);
+    for style in ["--quiet", "--json"] {
+        let mut command = home.command(&job, ["--devnet", "--devnet-seed", "7", style]);
+        command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let ended = command.spawn().unwrap().wait_with_output().await.unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(7), "{told}");
+        assert_eq!(told.matches("error: standard output can't be written").count(), 1, "{told}");
+        assert_eq!(told.matches("No space left on device").count(), 1, "{told}");
+        let kept = home.kept().await;
+        assert_eq!(kept.summary.tasks.done, 2);
+        kept.assert_settled();
+    }
+}
