@@ -8,6 +8,7 @@
 //! | [`Bar`] | stderr is a terminal | results | a progress bar, the summary |
 //! | [`Plain`] | it isn't | results | a line for what happens, the summary |
 //! | [`Json`] | `--json` | one JSON object a line | as plain |
+//! | [`Json`] | `--json --quiet` | the same | nothing |
 //! | [`Quiet`] | `--quiet` | results | the summary, if something went wrong |
 
 mod bar;
@@ -58,6 +59,8 @@ pub enum Style {
     Text,
     /// JSON for machines.
     Json,
+    /// JSON for machines, and nothing for people.
+    QuietJson,
     /// Results only, while all goes well.
     Quiet,
 }
@@ -79,6 +82,7 @@ pub struct Facts {
 pub fn view(style: Style, facts: Facts, terminal: &Terminal) -> Box<dyn View> {
     match style {
         Style::Json => Box::new(Json::new(facts, Output::stdout(), Output::stderr())),
+        Style::QuietJson => Box::new(Json::new(facts, Output::stdout(), Output::none())),
         Style::Quiet => Box::new(Quiet::new(facts, Output::stdout(), Output::stderr())),
         Style::Text if terminal.is_attended() => Box::new(Bar::new(facts, Output::stdout(), terminal)),
         Style::Text => Box::new(Plain::new(facts, Output::stdout(), Output::stderr())),

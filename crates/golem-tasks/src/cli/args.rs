@@ -160,9 +160,9 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "DSN", help_heading = "Keeping and showing")]
     pub(super) dsn: Option<String>,
     /// Write one JSON object a line to standard output; docs/json-output.md explains them.
-    #[arg(long, conflicts_with = "quiet", help_heading = "Keeping and showing")]
+    #[arg(long, help_heading = "Keeping and showing")]
     pub(super) json: bool,
-    /// Show results only, and the summary if something went wrong.
+    /// Show results only, and the summary if something went wrong; with --json, JSON and errors only.
     #[arg(short, long, help_heading = "Keeping and showing")]
     pub(super) quiet: bool,
 }

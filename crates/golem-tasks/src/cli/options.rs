@@ -169,7 +169,8 @@ pub(super) fn resolve(
         }
     };
     let style = match (flags.json, flags.quiet) {
-        (true, _) => Style::Json,
+        (true, true) => Style::QuietJson,
+        (true, false) => Style::Json,
         (_, true) => Style::Quiet,
         _ => Style::Text,
     };

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use golem_core::event::{Event, EventKind, StopReason};
+use golem_core::explain::Explanation;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::Output;
@@ -15,9 +16,9 @@ use super::{Facts, SummaryFold, View, text};
 use crate::store::RunSummary;
 
 /// With the number of tasks known.
-const BOUNDED: &str = "{spinner} {elapsed} [{bar:20}] {pos}/{len}{msg}";
+const BOUNDED: &str = "{spinner} {elapsed} [{bar:12}] {pos}/{len}{wide_msg}";
 /// Tasks without a known end.
-const ENDLESS: &str = "{spinner} {elapsed} {pos} tasks{msg}";
+const ENDLESS: &str = "{spinner} {elapsed} {pos} tasks{wide_msg}";
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(120);
 /// Failures shown one by one; more would hide the results.
@@ -33,6 +34,8 @@ pub struct Bar {
     /// What is being waited for, or what happened last.
     note: ProgressBar,
     failures: u32,
+    /// Why nothing runs, as last told.
+    told: Option<Explanation>,
 }
 
 impl Bar {
@@ -55,6 +58,7 @@ impl Bar {
             bar,
             note,
             failures: 0,
+            told: None,
         }
     }
 
@@ -77,6 +81,15 @@ impl Bar {
                 }
             }
             EventKind::Stopping { .. } => text::line(event, &self.fold),
+            EventKind::Waiting { ref explanation } => {
+                // Said once, however long it lasts: the note under the bar says that it does.
+                let reasons = Explanation { waited: Duration::ZERO, ..explanation.clone() };
+                if self.told.as_ref() == Some(&reasons) {
+                    return None;
+                }
+                self.told = Some(reasons);
+                text::line(event, &self.fold)
+            }
             _ => None,
         }
     }
@@ -114,6 +127,10 @@ impl View for Bar {
                 // The tasks speak for themselves, in numbers.
                 EventKind::AttemptFailed { .. } | EventKind::TaskFailed { .. } => {}
                 EventKind::TaskStarted { .. } => self.note.set_message(""),
+                EventKind::Waiting { explanation } => {
+                    let waited = text::duration(explanation.waited);
+                    self.note.set_message(format!("nothing runs for {waited}, see above"));
+                }
                 EventKind::Stopping { why: StopReason::Cancelled } => {
                     self.note.set_prefix("cancelled, Ctrl+C again leaves at once  ");
                     self.note.set_message("");

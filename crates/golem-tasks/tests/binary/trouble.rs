@@ -182,6 +182,19 @@ async fn a_set_up_that_fails_everywhere_is_why_nothing_ran() {
 }
 
 #[tokio::test]
+async fn quiet_json_leaves_standard_error_to_errors() {
+    let home = Home::new();
+    let job =
+        home.job("[tasks]\nvalues = [0, 1]\n[[steps]]\nrun = \"exit {{ task }}\"\n[limits]\nretries = 0\n");
+    let ended = home.run(&job, &["--json", "--quiet"]).await;
+    ended.assert_code(1);
+    assert_eq!(ended.err, "");
+    let lines = ended.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let kinds: Vec<_> = lines.map(|line| line["type"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds, ["run", "result", "result", "summary"]);
+}
+
+#[tokio::test]
 async fn output_that_cannot_be_written_is_told_once_and_the_run_goes_on() {
     let home = Home::new();
     let job = home.job(TWO_TASKS);

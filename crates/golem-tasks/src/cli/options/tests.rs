@@ -216,7 +216,6 @@ fn what_makes_no_sense_is_refused() {
         (&["--devnet", "--run-id", "a b"], "letters, digits"),
         (&["--devnet", "--api-url", "http://x"], "cannot be used with"),
         (&["--devnet-seed", "1"], "required arguments were not provided"),
-        (&["--devnet", "--json", "--quiet"], "cannot be used with"),
     ] {
         let told = scene.refused(flags, &key);
         assert!(told.contains(message), "{flags:?}: {told}");
