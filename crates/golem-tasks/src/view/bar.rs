@@ -105,10 +105,10 @@ impl Bar {
             message = format!(", {} failed", counts.tasks.failed);
         }
         message = format!(
-            "{message}, {} running on {}, {} GLM",
+            "{message}, {} running, {} GLM, {}",
             counts.tasks.running,
-            text::plural(self.fold.deals(), "provider"),
-            text::one_amount(counts.cost)
+            text::one_amount(counts.cost),
+            text::plural(self.fold.deals(), "provider")
         );
         self.bar.set_message(message);
     }
