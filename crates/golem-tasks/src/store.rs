@@ -26,6 +26,7 @@ use serde_json::Value;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqliteConnection, SqlitePool};
+use tokio::time::{Instant, sleep};
 use yagna_api::{AppSessionId, Timestamp};
 
 pub use dsn::{Dsn, DsnError};
@@ -40,6 +41,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const APPLICATION_ID: i64 = 1_196_379_211;
 /// How long one process waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// The pause before a new database is opened again that another process is setting up.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Statements kept prepared on a connection; the writer has some dozens of its own.
 const PREPARED_STATEMENTS: usize = 256;
 
@@ -90,8 +93,8 @@ impl Store {
             .min_connections(1)
             .max_connections(connections)
             .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
+            .max_lifetime(None);
+        let pool = connect(pool, options)
             .await
             .map_err(|source| StoreError::Open { place: place.clone(), source })?;
         let store = Self { pool, place };
@@ -186,6 +189,24 @@ pub fn random_run_id(chance: &mut fastrand::Rng) -> String {
     let kind = KINDS[chance.usize(..KINDS.len())];
     let animal = ANIMALS[chance.usize(..ANIMALS.len())];
     format!("{kind}-{animal}-{:04}", chance.u16(0..10_000))
+}
+
+/// Connects, and again while another process is turning the same new database to its journal mode: `SQLite` doesn't
+/// wait for that by itself, whatever its time-out for other locks is.
+async fn connect(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let began = Instant::now();
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && began.elapsed() < BUSY_TIMEOUT => sleep(BUSY_PAUSE).await,
+            connected => return connected,
+        }
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    // The low byte is the primary code: 5 is SQLITE_BUSY, of whatever kind.
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 fn create_folder(path: &Path) -> Result<(), StoreError> {
