@@ -222,7 +222,6 @@ async fn payload(options: &RunOptions) -> Result<Payload, Failure> {
     let wanted = &options.job.payload;
     let image = match &wanted.image {
         None => None,
-        Some(Image::Url { url, hash }) => Some(CoreImage { hash: hash.clone(), url: url.clone() }),
         Some(image) => Some(find_image(options, image).await?),
     };
     let payload = Payload {
@@ -241,18 +240,19 @@ async fn payload(options: &RunOptions) -> Result<Payload, Failure> {
 }
 
 async fn find_image(options: &RunOptions, image: &Image) -> Result<CoreImage, Failure> {
+    let name = match image {
+        Image::Url { url, hash } => return Ok(CoreImage { hash: hash.clone(), url: url.clone() }),
+        Image::Hash(hash) => ImageName::Hash(hash.clone()),
+        Image::Tag(tag) => ImageName::Tag(tag.clone()),
+    };
     if matches!(options.daemon, DaemonChoice::Devnet { .. }) {
         // The devnet's providers run programs of this machine: there is nothing to fetch, and nobody to ask.
-        let hash = match image {
-            Image::Hash(hash) | Image::Url { hash, .. } => hash.clone(),
-            Image::Tag(_) => "0".repeat(56),
+        let hash = match name {
+            ImageName::Hash(hash) => hash,
+            ImageName::Tag(_) => "0".repeat(56),
         };
         return Ok(CoreImage { hash, url: "http://registry.devnet.invalid/image".to_owned() });
     }
-    let name = match image {
-        Image::Hash(hash) | Image::Url { hash, .. } => ImageName::Hash(hash.clone()),
-        Image::Tag(tag) => ImageName::Tag(tag.clone()),
-    };
     let registry = std::env::var("GOLEM_REGISTRY_URL").ok().filter(|url| !url.trim().is_empty());
     let registry = registry.as_deref().unwrap_or(image::REGISTRY);
     image::find(registry, &name).await.map_err(|error| {
