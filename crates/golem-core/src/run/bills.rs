@@ -87,9 +87,13 @@ impl Run {
                     message: Some(words.clone()),
                 },
             });
-            let ending = Ending::overbilled(format!("wrong invoice: {words}"));
-            self.standings.set_back(&self.rentals[&id].provider.id, now);
-            self.close(now, id, &ending, step);
+            let live = rental.is_live();
+            let words = format!("wrong invoice: {words}");
+            if live {
+                self.close(now, id, &Ending::overbilled(words), step);
+            } else {
+                self.set_back(now, id, words, step);
+            }
             return;
         }
         rental.invoice = InvoiceState::Accepting;

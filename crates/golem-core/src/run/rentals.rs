@@ -421,7 +421,8 @@ impl Run {
         }
     }
 
-    fn set_back(&mut self, now: Timestamp, id: RentalId, reason: String, step: &mut Step) {
+    /// Leaves the deal's provider alone for a while.
+    pub(super) fn set_back(&mut self, now: Timestamp, id: RentalId, reason: String, step: &mut Step) {
         let Some(rental) = self.rentals.get(&id) else {
             return;
         };

@@ -74,6 +74,14 @@ fn a_bill_above_what_is_owed_is_refused_and_the_work_goes_on_elsewhere() {
     let end = world.run_to_end();
     assert_eq!((end.why, end.done), (StopReason::AllDone, 24));
     assert!(world.n_events(|event| matches!(event, EventKind::BillRefused { .. })) > 0);
+    let refused_invoices = world.n_events(|event| {
+        matches!(event, EventKind::BillRefused { bill: crate::event::Bill::Invoice(_), .. })
+    });
+    let set_back = world.n_events(
+        |event| matches!(event, EventKind::ProviderSetBack { reason, .. } if reason.starts_with("wrong invoice")),
+    );
+    assert!(refused_invoices > 0);
+    assert_eq!(set_back, refused_invoices, "each is held against its provider once, and told");
     for (asked, owed) in &world.accepted_bills {
         assert!(asked <= owed, "{asked} accepted where {owed} was owed");
     }
