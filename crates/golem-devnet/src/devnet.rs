@@ -33,6 +33,9 @@ pub enum DevnetError {
     /// Two providers can't have the same name.
     #[error("two providers are called `{0}`")]
     SameName(String),
+    /// Two requestors can't have the same app key.
+    #[error("two requestors have the same app key")]
+    SameKey,
     /// A provider's offer didn't come to the market.
     #[error("provider `{0}` doesn't publish its offer")]
     NoOffer(String),
@@ -53,7 +56,7 @@ pub enum DevnetError {
 #[derive(Debug)]
 pub struct Devnet {
     world: World,
-    requestor: Requestor,
+    requestors: Vec<Requestor>,
     platform: String,
     subnet: String,
     providers: Vec<Provider>,
@@ -69,14 +72,14 @@ impl Devnet {
 
     fn new(
         world: World,
-        requestor: Requestor,
+        requestors: Vec<Requestor>,
         platform: String,
         subnet: String,
         providers: Vec<Provider>,
     ) -> Self {
         Self {
             world,
-            requestor,
+            requestors,
             platform,
             subnet,
             providers,
@@ -109,7 +112,12 @@ impl Devnet {
 
     /// The requestor that every devnet has.
     pub fn requestor(&self) -> &Requestor {
-        &self.requestor
+        &self.requestors[0]
+    }
+
+    /// The requestors it was built with, at least one.
+    pub fn requestors(&self) -> &[Requestor] {
+        &self.requestors
     }
 
     /// Adds another requestor, with its own identity.

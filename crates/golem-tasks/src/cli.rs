@@ -5,6 +5,8 @@
 
 mod args;
 mod check;
+#[cfg(feature = "devnet")]
+mod devnet;
 mod logging;
 mod options;
 mod report;
@@ -37,9 +39,12 @@ where
         Command::Run(flags) => {
             let environment = |name: &str| std::env::var(name).ok();
             let options = options::resolve(flags, &environment, &mut fastrand::Rng::new())?;
-            let runtime = tokio::runtime::Runtime::new()
-                .map_err(|error| Failure::new(Exit::Bug, RuntimeError(error)))?;
-            runtime.block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
+            runtime()?.block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
+        }
+        #[cfg(feature = "devnet")]
+        Command::Devnet(flags) => {
+            let options = devnet::resolve(flags, &mut fastrand::Rng::new())?;
+            runtime()?.block_on(crate::devnet::serve(options))
         }
     });
     match done {
@@ -62,6 +67,10 @@ pub fn help(command: Option<&str>) -> Option<String> {
             Some(command.clone().term_width(100).render_long_help().to_string())
         }
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, RuntimeError(error)))
 }
 
 /// The system didn't let us start any threads.

@@ -1,6 +1,8 @@
 //! The product: job files, durable runs, the command line and its views.
 
 pub mod cli;
+#[cfg(feature = "devnet")]
+pub mod devnet;
 pub mod exit;
 pub mod job;
 pub mod run;

@@ -28,7 +28,7 @@ use signals::Stops;
 
 #[cfg(feature = "devnet")]
 mod devnet;
-mod signals;
+pub(crate) mod signals;
 
 /// How long running tasks may go on once the run is stopping.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use yagna_api::AppKey;
 
 use super::crowd::crowd;
 use super::{Devnet, DevnetError};
 use crate::clock::DevnetClock;
-use crate::node::{Delays, World};
-use crate::provider::{Provider, ProviderConfig};
+use crate::node::{Delays, Requestor, World};
+use crate::provider::{Prices, Provider, ProviderConfig};
 use crate::runtime::{ProcessRuntime, Runtime};
 
 /// Where Golem's test network pays today.
 const PLATFORM: &str = "erc20-hoodi-tglm";
 /// The part of the market that requestors look at unless they are told otherwise.
 const SUBNET: &str = "public";
+/// What the first requestor is called.
+const REQUESTOR: &str = "requestor";
 /// How long a provider may take to publish its offer.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -25,6 +28,8 @@ const READY_PATIENCE: Duration = Duration::from_secs(60);
 pub struct DevnetBuilder {
     crowd: usize,
     providers: Vec<ProviderConfig>,
+    keys: Vec<AppKey>,
+    prices: Option<Prices>,
     seed: u64,
     clock: Option<DevnetClock>,
     delays: Delays,
@@ -38,6 +43,8 @@ impl DevnetBuilder {
         Self {
             crowd: 0,
             providers: Vec::new(),
+            keys: Vec::new(),
+            prices: None,
             seed: 0,
             clock: None,
             delays: Delays::none(),
@@ -53,10 +60,23 @@ impl DevnetBuilder {
         Self { crowd: self.crowd + count, ..self }
     }
 
+    /// Lets the providers that are made up ask for this; for prices of their own by default.
+    #[must_use]
+    pub fn prices(self, prices: Prices) -> Self {
+        Self { prices: Some(prices), ..self }
+    }
+
     /// Adds one provider.
     #[must_use]
     pub fn provider(mut self, config: ProviderConfig) -> Self {
         self.providers.push(config);
+        self
+    }
+
+    /// Adds a requestor who has this app key; without any, the devnet has one with a key drawn from the seed.
+    #[must_use]
+    pub fn app_key(mut self, key: AppKey) -> Self {
+        self.keys.push(key);
         self
     }
 
@@ -103,14 +123,18 @@ impl DevnetBuilder {
         let mut random = fastrand::Rng::with_seed(self.seed);
         let taken: Vec<_> = self.providers.iter().map(|config| config.name.clone()).collect();
         let made_up = crowd(self.crowd, &mut random, &taken);
-        self.providers.extend(made_up);
+        let priced = |config: ProviderConfig| match self.prices {
+            Some(prices) => config.priced(prices),
+            None => config,
+        };
+        self.providers.extend(made_up.into_iter().map(priced));
         let mut names = HashSet::new();
         if let Some(config) = self.providers.iter().find(|config| !names.insert(config.name.clone())) {
             return Err(DevnetError::SameName(config.name.clone()));
         }
         let clock = self.clock.unwrap_or_else(DevnetClock::real);
         let world = World::new(clock.clone(), random.u64(..), self.delays);
-        let requestor = world.add_requestor("requestor");
+        let requestors = requestors(&world, self.keys)?;
         let runtime = self.runtime.unwrap_or_else(|| Arc::new(ProcessRuntime::default()));
         let mut providers = Vec::with_capacity(self.providers.len());
         for mut config in self.providers {
@@ -127,6 +151,18 @@ impl DevnetBuilder {
                 return Err(DevnetError::NoOffer(handle.name().to_owned()));
             }
         }
-        Ok(Devnet::new(world, requestor, self.platform, self.subnet, providers))
+        Ok(Devnet::new(world, requestors, self.platform, self.subnet, providers))
     }
+}
+
+/// Gives every key its requestor, or makes one up.
+fn requestors(world: &World, keys: Vec<AppKey>) -> Result<Vec<Requestor>, DevnetError> {
+    if keys.is_empty() {
+        return Ok(vec![world.add_requestor(REQUESTOR)]);
+    }
+    let named = |(number, key)| {
+        let name = if number == 0 { REQUESTOR.to_owned() } else { format!("{REQUESTOR}-{}", number + 1) };
+        world.add_requestor_with_key(&name, key).ok_or(DevnetError::SameKey)
+    };
+    keys.into_iter().enumerate().map(named).collect()
 }

@@ -111,6 +111,19 @@ impl World {
         Requestor { key, node }
     }
 
+    /// The same with an app key of the caller's choice; `None` when the key is taken.
+    pub fn add_requestor_with_key(&self, name: &str, key: AppKey) -> Option<Requestor> {
+        self.with(|state| {
+            if state.keys.contains_key(key.expose()) {
+                return None;
+            }
+            let node = state.add_node(name);
+            let caller = Caller { node: node.clone(), key_name: name.into() };
+            state.keys.insert(key.expose().to_owned(), caller);
+            Some(Requestor { key, node })
+        })
+    }
+
     /// Adds another app key for a node that is already there.
     pub fn add_key(&self, node: &NodeId, name: &str) -> AppKey {
         self.with(|state| {
@@ -198,12 +211,7 @@ impl World {
     }
 
     fn add_node(&self, name: &str) -> (NodeId, AppKey) {
-        let node = self.with(|state| {
-            let id: NodeId =
-                format!("0x{}", state.hex(40)).parse().expect("0x and 40 hex digits are a node id");
-            state.nodes.insert(id.clone(), Node::new(name));
-            id
-        });
+        let node = self.with(|state| state.add_node(name));
         let key = self.add_key(&node, name);
         (node, key)
     }
@@ -301,6 +309,12 @@ impl State {
             scans: Scans::default(),
             schedule: BTreeMap::new(),
         }
+    }
+
+    fn add_node(&mut self, name: &str) -> NodeId {
+        let id: NodeId = format!("0x{}", self.hex(40)).parse().expect("0x and 40 hex digits are a node id");
+        self.nodes.insert(id.clone(), Node::new(name));
+        id
     }
 
     /// Random lowercase hex digits.

@@ -62,6 +62,9 @@ pub(super) enum Command {
     Run(Box<RunFlags>),
     /// Check a job file and all its tasks, and show what it would do; nothing is bought.
     Check(CheckFlags),
+    /// Serve an emulated Golem Network for your own app to be tested on, in whatever language it is written.
+    #[cfg(feature = "devnet")]
+    Devnet(Box<super::devnet::DevnetFlags>),
 }
 
 /// How much is told about what happens inside.
@@ -169,11 +172,11 @@ pub(super) struct RunFlags {
 
 /// Of a type that never prints, from the first moment on.
 #[expect(clippy::unnecessary_wraps, reason = "the parser of a flag may fail")]
-fn app_key(text: &str) -> Result<AppKey, String> {
+pub(super) fn app_key(text: &str) -> Result<AppKey, String> {
     Ok(AppKey::new(text))
 }
 
-fn amount(text: &str) -> Result<Glm, String> {
+pub(super) fn amount(text: &str) -> Result<Glm, String> {
     let amount: Glm = text.parse().map_err(|error: yagna_api::money::GlmError| error.to_string())?;
     if amount.is_negative() {
         return Err("it can't be negative".to_owned());

@@ -1,11 +1,11 @@
-//! The signals that ask a run to end: Ctrl+C everywhere, and on Unix also SIGTERM (a service manager, a shutdown) and
+//! The signals that ask a run, or a devnet, to end: Ctrl+C everywhere, and on Unix also SIGTERM (a service manager, a shutdown) and
 //! SIGHUP (a terminal that closes). What comes of them is decided by who listens.
 
 #[cfg(unix)]
-pub(super) use self::unix::Stops;
+pub(crate) use self::unix::Stops;
 
 #[cfg(not(unix))]
-pub(super) use self::other::Stops;
+pub(crate) use self::other::Stops;
 
 #[cfg(unix)]
 mod unix {
@@ -16,10 +16,10 @@ mod unix {
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
     /// Every signal that counts like Ctrl+C; one that comes between two calls isn't missed.
-    pub(in crate::run) struct Stops(Vec<Signal>);
+    pub(crate) struct Stops(Vec<Signal>);
 
     impl Stops {
-        pub(in crate::run) fn listen() -> io::Result<Self> {
+        pub(crate) fn listen() -> io::Result<Self> {
             let mut signals = vec![signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
             if !hangups_are_ignored() {
                 signals.push(signal(SignalKind::hangup())?);
@@ -28,7 +28,7 @@ mod unix {
         }
 
         /// Waits for the next one. Cancel safe.
-        pub(in crate::run) async fn next(&mut self) {
+        pub(crate) async fn next(&mut self) {
             poll_fn(|context| {
                 let heard = self.0.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
                 if heard { Poll::Ready(()) } else { Poll::Pending }
@@ -68,15 +68,15 @@ mod other {
     use std::io;
 
     /// Ctrl+C.
-    pub(in crate::run) struct Stops;
+    pub(crate) struct Stops;
 
     impl Stops {
         #[expect(clippy::unnecessary_wraps, reason = "listening for signals may fail elsewhere")]
-        pub(in crate::run) fn listen() -> io::Result<Self> {
+        pub(crate) fn listen() -> io::Result<Self> {
             Ok(Self)
         }
 
-        pub(in crate::run) async fn next(&mut self) {
+        pub(crate) async fn next(&mut self) {
             if let Err(error) = tokio::signal::ctrl_c().await {
                 tracing::warn!(%error, "Ctrl+C can't be heard: it will end the program at once");
                 std::future::pending().await

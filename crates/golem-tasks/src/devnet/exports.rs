@@ -1,0 +1,96 @@
+//! The environment that points a requestor at a devnet, in a form that a shell understands.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use golem_devnet::node::Requestor;
+
+use super::DevnetOptions;
+use crate::exit::{Exit, Failure};
+
+/// Why the environment isn't in its file.
+#[derive(Debug, thiserror::Error)]
+#[error("can't write the environment to `{}`", path.display())]
+struct EnvFileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Variables to set, in order.
+#[derive(Debug)]
+pub(super) struct Exports {
+    variables: Vec<(&'static str, String)>,
+    /// The keys of further requestors.
+    others: Vec<String>,
+}
+
+impl Exports {
+    pub(super) fn new(options: &DevnetOptions, url: &str, requestors: &[Requestor]) -> Self {
+        let mut keys = requestors.iter().map(|requestor| requestor.key.expose().to_owned());
+        let variables = vec![
+            ("YAGNA_API_URL", url.to_owned()),
+            ("YAGNA_APPKEY", keys.next().unwrap_or_default()),
+            ("YAGNA_SUBNET", options.subnet.clone()),
+            ("YAGNA_PAYMENT_DRIVER", options.driver.clone()),
+            ("YAGNA_PAYMENT_NETWORK", options.network.clone()),
+            // golem-js has a name of its own for it.
+            ("PAYMENT_NETWORK", options.network.clone()),
+        ];
+        Self { variables, others: keys.collect() }
+    }
+
+    /// One `export` a line; further requestors' keys are comments.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.variables {
+            let _ = writeln!(text, "export {name}={}", quoted(value));
+        }
+        for key in &self.others {
+            let _ = writeln!(text, "# another requestor: export YAGNA_APPKEY={}", quoted(key));
+        }
+        text
+    }
+
+    /// Writes it to a file, whole or not at all: whoever waits for the file finds all of it.
+    pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
+        let failed = |source| Failure::new(Exit::Usage, EnvFileError { path: path.to_owned(), source });
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let mut beside = path.file_name().unwrap_or_default().to_owned();
+        beside.push(format!(".{}.new", std::process::id()));
+        let beside = folder.join(beside);
+        let written = std::fs::File::create(&beside)
+            .and_then(|mut file| file.write_all(self.text().as_bytes()))
+            .and_then(|()| std::fs::rename(&beside, path));
+        written.map_err(|error| {
+            // Nothing of ours stays behind, if it ever was there.
+            drop(std::fs::remove_file(&beside));
+            failed(error)
+        })
+    }
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_shell() {
+        for word in ["", "plain-1.2:3", "two words", "it's", "$HOME `id` \"x\"", "a\\b", "#x", "żółw"] {
+            let line = format!("printf %s {}", quoted(word));
+            let printed = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+            assert_eq!(String::from_utf8(printed.stdout).unwrap(), word);
+        }
+    }
+}
