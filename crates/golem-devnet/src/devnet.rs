@@ -4,7 +4,7 @@
 //! together, serves them over HTTP where asked, and ends them as a whole.
 
 mod builder;
-mod crowd;
+pub(crate) mod crowd;
 
 use std::io;
 use std::net::SocketAddr;

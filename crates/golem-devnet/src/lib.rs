@@ -50,6 +50,7 @@
 pub mod clock;
 pub mod devnet;
 pub mod exe_unit;
+pub mod join;
 pub mod news;
 pub mod node;
 pub mod port;
