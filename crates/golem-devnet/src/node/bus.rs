@@ -19,6 +19,9 @@ use crate::port::{BusError, BusValue};
 /// How long a call waits for its answer.
 const CALL_PATIENCE: Duration = Duration::from_secs(60);
 
+/// The call that brings a piece of a file.
+const CHUNK: &str = "UploadChunk";
+
 /// How many unanswered calls a service may have.
 const MAX_PENDING: usize = 4096;
 
@@ -35,12 +38,22 @@ pub(crate) struct Bus {
 struct Service {
     on: String,
     components: Vec<String>,
-    /// Requests that no socket has taken yet: the id and the frame.
-    outbox: VecDeque<(String, Vec<u8>)>,
+    /// Requests that no socket has taken yet.
+    outbox: VecDeque<Request>,
     pending: HashMap<String, Pending>,
     /// The socket that serves it now.
     session: Option<u64>,
     wake: Arc<Notify>,
+}
+
+/// A request on its way to whoever serves it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    id: String,
+    /// What it asks for, as FlexBuffers.
+    pub(crate) frame: Vec<u8>,
+    /// Does it bring a piece of a file?
+    pub(crate) is_chunk: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +129,11 @@ impl fmt::Debug for BusSocket {
 impl BusSocket {
     /// Waits for the next request. Cancel safe.
     pub async fn next_request(&self) -> Result<Vec<u8>, BusClosed> {
+        self.next().await.map(|request| request.frame)
+    }
+
+    /// [`BusSocket::next_request`], with what the daemon knows of it.
+    pub(crate) async fn next(&self) -> Result<Request, BusClosed> {
         loop {
             let woken = self.wake.notified();
             if let Some(found) = self.world.with(|state| self.take(state)) {
@@ -152,18 +170,18 @@ impl BusSocket {
         });
     }
 
-    fn take(&self, state: &mut State) -> Option<Result<Vec<u8>, BusClosed>> {
+    fn take(&self, state: &mut State) -> Option<Result<Request, BusClosed>> {
         let Some(service) = state.bus.services.get_mut(&self.id) else {
             return Some(Err(BusClosed::Unbound));
         };
         if service.session != Some(self.session) {
             return Some(Err(BusClosed::Replaced));
         }
-        let (id, frame) = service.outbox.pop_front()?;
-        if let Some(pending) = service.pending.get_mut(&id) {
+        let request = service.outbox.pop_front()?;
+        if let Some(pending) = service.pending.get_mut(&request.id) {
             pending.taken_by = Some(self.session);
         }
-        Some(Ok(frame))
+        Some(Ok(request))
     }
 }
 
@@ -241,7 +259,7 @@ impl State {
         }
         let frame = flex::encode_request(&id, component, payload);
         service.pending.insert(id.clone(), Pending { reply, taken_by: None });
-        service.outbox.push_back((id, frame));
+        service.outbox.push_back(Request { id, frame, is_chunk: component == CHUNK });
         service.wake.notify_waiters();
         Ok(())
     }

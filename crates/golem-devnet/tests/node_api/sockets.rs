@@ -101,6 +101,39 @@ async fn requests_are_answered_and_faults_drop_the_connection() {
     assert!(served.plain("/me").await.starts_with("HTTP/1.1 200"));
 }
 
+/// golem-js 3 writes an upload's pieces in the order in which its disk finishes: eight at once came out jumbled.
+#[tokio::test]
+async fn pieces_of_a_file_come_one_at_a_time_unless_they_stay_unanswered() {
+    const PIECES: u64 = 4;
+    let served = serve().await;
+    let net = &served.net;
+    let listen = json!({"listen": {"on": "/public/gftp/f1", "components": ["UploadChunk"]}});
+    net.post("/gsb-api/v1/services", listen).await.expect(201);
+    let mut socket = served.open("/gsb-api/v1/services/L3B1YmxpYy9nZnRwL2Yx").await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let calls = futures_util::future::join_all((0..PIECES).map(|piece| {
+        let chunk = BusValue::Map(vec![("offset".into(), BusValue::UInt(piece))]);
+        let payload = BusValue::Map(vec![("chunk".into(), chunk)]);
+        net.port.call_bus(&net.requestor.node, "/public/gftp/f1", "UploadChunk", payload)
+    }));
+    let answer_late = async {
+        let mut waiting = Vec::new();
+        for piece in 0..PIECES {
+            let request: Request = flexbuffers::from_slice(&next_binary(&mut socket).await).unwrap();
+            assert_eq!(request.payload["chunk"]["offset"], piece);
+            waiting.push(request.id);
+        }
+        let took = begun.elapsed();
+        for id in waiting {
+            socket.send(frame(&json!({"id": id, "payload": null}))).await.unwrap();
+        }
+        took
+    };
+    let (answers, took) = tokio::join!(calls, answer_late);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert!(took >= Duration::from_millis(150), "{PIECES} unanswered pieces came within {took:?}");
+}
+
 #[tokio::test]
 async fn services_are_bound_once_and_refused_as_the_daemon_does() {
     let served = serve().await;

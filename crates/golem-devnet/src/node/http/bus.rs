@@ -1,5 +1,7 @@
 //! `/gsb-api/v1`: services that a requestor serves over a WebSocket.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -11,6 +13,7 @@ use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 use yagna_api::ServicesId;
 use yagna_api::gsb::{Listen, SUBPROTOCOL};
 
@@ -18,6 +21,12 @@ use super::extract::{Answer, Payload, json as json_answer, null};
 use crate::node::bus::{BusClosed, BusSocket, check_services_id};
 use crate::node::refusal::Refusal;
 use crate::node::world::{Caller, World};
+
+/// How long a piece of a file waits for the answer to the one before it.
+///
+/// Golem's exe-unit sends eight pieces at a time, but a real network brings them some 15 ms apart. There are clients that
+/// write them in the order in which their disk finishes (golem-js): without a pause their files are jumbled.
+const CHUNK_PACE: Duration = Duration::from_millis(50);
 
 /// The WebSocket's close code for a policy that was broken.
 const POLICY: u16 = 1008;
@@ -72,11 +81,20 @@ async fn connect(
 }
 
 async fn serve(mut socket: WebSocket, service: BusSocket) {
+    let mut pacing = false;
+    let pause = sleep(CHUNK_PACE);
+    tokio::pin!(pause);
     loop {
         tokio::select! {
-            request = service.next_request() => {
+            request = service.next(), if !pacing => {
                 let sent = match request {
-                    Ok(frame) => socket.send(Message::Binary(Bytes::from(frame))).await,
+                    Ok(request) => {
+                        if request.is_chunk {
+                            pacing = true;
+                            pause.as_mut().reset(Instant::now() + CHUNK_PACE);
+                        }
+                        socket.send(Message::Binary(Bytes::from(request.frame))).await
+                    }
                     Err(BusClosed::Replaced) => {
                         let reason = "Closing old WS connection in favour of new WS connection";
                         return close(socket, POLICY, reason).await;
@@ -87,8 +105,12 @@ async fn serve(mut socket: WebSocket, service: BusSocket) {
                     return;
                 }
             }
+            () = &mut pause, if pacing => pacing = false,
             message = socket.recv() => match message {
-                Some(Ok(Message::Binary(frame))) => service.answer(&frame),
+                Some(Ok(Message::Binary(frame))) => {
+                    service.answer(&frame);
+                    pacing = false;
+                }
                 Some(Ok(Message::Text(_))) => return close(socket, UNSUPPORTED, "Text msg unsupported.").await,
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
