@@ -19,7 +19,25 @@ use crate::explain::Explanation;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RentalId(pub u64);
 
-/// A task of a run, counted from 0 in the order of its source.
+/// A job of a run: a pile of tasks with a worker of its own. Counted from 0 in each run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct JobId(pub u64);
+
+impl JobId {
+    /// The first job of a run; the only one where a run has one.
+    pub const FIRST: Self = Self(0);
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_first(&self) -> bool {
+        *self == Self::FIRST
+    }
+}
+
+/// Which activity of a deal, counted from 1: a deal has one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ActivityNo(pub u32);
+
+/// A task of a run, counted from 0 in the order in which they became known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TaskId(pub u64);
 
@@ -163,6 +181,9 @@ pub enum EventKind {
     ActivityIntended {
         /// The deal.
         rental: RentalId,
+        /// For which job; left out in records where it is the first.
+        #[serde(default, skip_serializing_if = "JobId::is_first")]
+        job: JobId,
     },
     /// An activity has been created.
     ActivityCreated {
@@ -196,8 +217,26 @@ pub enum EventKind {
         /// Why.
         reason: Reason,
     },
+    /// A job is known to the run; its tasks follow.
+    JobAdded {
+        /// The job.
+        job: JobId,
+        /// When it ends, finished or not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline: Option<Timestamp>,
+    },
+    /// A job is over: no more comes of it.
+    JobEnded {
+        /// The job.
+        job: JobId,
+        /// How.
+        end: JobEnd,
+    },
     /// A task is known to the run.
     TaskAdded {
+        /// Its job; left out in records where it is the first.
+        #[serde(default, skip_serializing_if = "JobId::is_first")]
+        job: JobId,
         /// The task.
         task: TaskId,
         /// Its data.
@@ -245,6 +284,16 @@ pub enum EventKind {
         rental: Option<RentalId>,
         /// Why.
         failure: AttemptFailure,
+    },
+    /// A task was given up with its job: it has no result and will have none.
+    TaskCancelled {
+        /// The task.
+        task: TaskId,
+    },
+    /// A task wasn't finished when its job's deadline passed.
+    TaskExpired {
+        /// The task.
+        task: TaskId,
     },
     /// A bill came.
     BillReceived {
@@ -393,6 +442,43 @@ pub enum StopReason {
     NothingRuns,
     /// The run itself can't go on.
     Broken,
+    /// It stood ready for jobs, and no more are wanted.
+    Closed,
+}
+
+/// Why a job is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobEndReason {
+    /// Every task has its end, and no more will come.
+    Finished,
+    /// The user wants it.
+    Cancelled,
+    /// Its deadline passed.
+    Expired,
+    /// Its tasks couldn't be read.
+    Broken,
+    /// Nothing could run for it for too long.
+    NothingRuns,
+    /// The run stopped.
+    Stopped,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEnd {
+    /// Why.
+    pub why: JobEndReason,
+    /// Tasks with a result.
+    pub done: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+    /// Tasks that were given up with it; each was told of.
+    pub cancelled: u64,
+    /// Tasks that its deadline came before; each was told of.
+    pub expired: u64,
+    /// Tasks that the run left when it stopped.
+    pub unfinished: u64,
 }
 
 /// How a run ended.
@@ -404,7 +490,7 @@ pub struct RunEnd {
     pub done: u64,
     /// Tasks that failed for good.
     pub failed: u64,
-    /// Tasks that have neither.
+    /// Tasks that have neither, those given up with their jobs included.
     pub unfinished: u64,
     /// GLM accepted in all.
     pub cost: Glm,

@@ -6,9 +6,11 @@
 //!
 //! Left to others: talking to a daemon, running scripts, keeping time. The engine in `golem` does that.
 
+mod activities;
 mod bills;
 mod config;
 mod input;
+mod jobs;
 mod market;
 mod plan;
 mod rental;
@@ -24,18 +26,26 @@ use yagna_api::{AgreementId, DemandId, Glm, NodeId, Timestamp};
 
 pub use self::config::RunConfig;
 pub use self::input::{Effect, Input, Step};
+use self::jobs::Job;
+pub use self::jobs::JobSpec;
 use self::market::Market;
 use self::rental::{InvoiceState, Rental, Stage};
-use crate::event::{Bill, Event, EventKind, RentalId, RunEnd, StopReason};
+use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
 use crate::standing::Standings;
 use crate::tasks::TaskQueue;
 
-/// One run, from its first demand to its last bill.
+/// One run, from its first demand to its last bill: one demand and one budget for all of its jobs.
 #[derive(Debug)]
 pub struct Run {
     config: RunConfig,
     decoration: Decoration,
     queue: TaskQueue,
+    /// Jobs that aren't over.
+    jobs: BTreeMap<JobId, Job>,
+    /// Was there ever a job?
+    had_job: bool,
+    /// May more jobs come, so that it goes on without one?
+    standing: bool,
     market: Market,
     standings: Standings,
     rentals: BTreeMap<RentalId, Rental>,
@@ -48,16 +58,11 @@ pub struct Run {
     bills_again: BTreeSet<(Timestamp, Bill)>,
     /// What the bills of forgotten rentals promise.
     settled: Glm,
-    /// Has any provider ever come so far that it could take a task?
-    ever_worked: bool,
-    /// Providers whose activity didn't start or couldn't be set up.
-    never_opened: HashSet<NodeId>,
     /// Providers that have done a task.
     proven: HashSet<NodeId>,
     /// What accepted bills promise in all.
     accepted: Glm,
     stopping: Option<Stopping>,
-    loading: bool,
     /// When something last ran, or when the run began.
     last_alive: Timestamp,
     last_explained: Option<Timestamp>,
@@ -91,7 +96,10 @@ impl Run {
     /// A run that has its allocation and knows how demands speak of it.
     pub fn new(config: RunConfig, decoration: Decoration, now: Timestamp) -> Self {
         Self {
-            queue: TaskQueue::new(config.retries),
+            queue: TaskQueue::new(),
+            jobs: BTreeMap::new(),
+            had_job: false,
+            standing: config.standing,
             config,
             decoration,
             market: Market::default(),
@@ -102,12 +110,9 @@ impl Run {
             accepting: HashMap::new(),
             bills_again: BTreeSet::new(),
             settled: Glm::ZERO,
-            ever_worked: false,
-            never_opened: HashSet::new(),
             proven: HashSet::new(),
             accepted: Glm::ZERO,
             stopping: None,
-            loading: false,
             last_alive: now,
             last_explained: None,
             budget_blocks: false,
@@ -148,22 +153,23 @@ impl Run {
     fn take(&mut self, now: Timestamp, input: Input, step: &mut Step) {
         match input {
             Input::Tick => self.forget_settled(now),
-            Input::Tasks { data, exhausted } => {
-                self.loading = false;
-                for data in data {
-                    let task = self.queue.add(data.clone(), now);
-                    step.event(now, EventKind::TaskAdded { task, data });
+            Input::JobAdded { job, spec } => self.on_job_added(now, job, spec, step),
+            Input::NoMoreJobs => {
+                self.standing = false;
+                self.had_job = true;
+            }
+            Input::JobCancelled { job } => self.end_job(now, job, JobEndReason::Cancelled, step),
+            Input::Tasks { job, data, exhausted } => {
+                if let Some(known) = self.jobs.get_mut(&job) {
+                    known.loading = false;
                 }
+                self.add_tasks(now, job, data, step);
                 if exhausted {
-                    self.queue.close();
+                    self.queue.exhaust(job);
                 }
             }
-            Input::SourceBroken { problem } => {
-                self.loading = false;
-                self.queue.close();
-                step.event(now, EventKind::Trouble { doing: "read the tasks".into(), problem });
-                self.stop(now, StopReason::Broken, step);
-            }
+            Input::MoreTasks { job, data } => self.add_tasks(now, job, data, step),
+            Input::SourceBroken { job, problem } => self.on_source_broken(now, job, problem, step),
             Input::Stop { why } => self.stop(now, why, step),
             Input::Trouble { doing, problem } => {
                 self.trouble = Some(format!("{doing}: {problem}"));
@@ -200,24 +206,30 @@ impl Run {
             Input::NotApproved { rental, reason, open } => {
                 self.on_not_approved(now, rental, reason, open, step);
             }
-            Input::ActivityCreated { rental, activity } => {
-                self.on_activity_created(now, rental, activity, step);
+            Input::ActivityCreated { rental, no, activity } => {
+                self.on_activity_created(now, rental, no, activity, step);
             }
-            Input::WorkerReady { rental, room } => self.on_worker_ready(now, rental, room, step),
+            Input::WorkerReady { rental, no, room } => self.on_worker_ready(now, rental, no, room, step),
             Input::AttemptDone { rental, attempt, output, took } => {
                 self.on_attempt_done(now, rental, attempt, output, took, step);
             }
-            Input::AttemptFailed { rental, attempt, failure } => {
-                self.on_attempt_failed(now, rental, attempt, failure, step);
+            Input::AttemptFailed { rental, attempt, failure, retry } => {
+                self.on_attempt_failed(now, rental, attempt, failure, retry, step);
             }
             Input::AttemptCancelled { rental, attempt } => {
                 self.on_attempt_cancelled(now, rental, attempt, step);
             }
-            Input::WorkerEnded { rental, failure } => self.on_worker_ended(now, rental, failure, step),
-            Input::Usage { rental, usage } => {
-                if let Some(meter) = self.rentals.get_mut(&rental).and_then(|rental| rental.meter.as_mut()) {
-                    meter.report(&usage);
+            Input::WorkerEnded { rental, no, failure } => {
+                self.on_worker_ended(now, rental, no, failure, step);
+            }
+            Input::Usage { rental, no, usage } => {
+                let rental = self.rentals.get_mut(&rental);
+                if let Some(activity) = rental.and_then(|rental| rental.current_is(no)) {
+                    activity.meter.report(&usage);
                 }
+            }
+            Input::ActivityClosed { rental, no, usage, failure } => {
+                self.on_activity_closed(now, rental, no, usage, failure, step);
             }
             Input::Closed { rental, usage, failure } => self.on_closed(now, rental, usage, failure, step),
             Input::AgreementTerminated { agreement, by, reason } => {

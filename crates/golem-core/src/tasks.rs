@@ -1,8 +1,9 @@
-//! The pile of work: which tasks wait, which are being tried and where, which are done.
+//! The piles of work, one for each job: which tasks wait, which are being tried and where, which are done.
 //!
-//! Holds only what isn't finished: memory doesn't grow with the number of tasks done.
+//! Holds only what isn't finished: memory grows neither with the number of tasks done nor with that of jobs over.
+//! Which job a worker goes to is the run's business.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use yagna_api::time::between;
 use yagna_api::{NodeId, Timestamp};
 
-use crate::event::{Attempt, FailureKind, TaskId};
+use crate::event::{Attempt, FailureKind, JobId, TaskId};
 
 /// A task handed to a worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,14 +33,34 @@ pub enum Verdict {
     Old,
 }
 
-/// Tasks of a run that have no end yet.
-#[derive(Debug)]
+/// Tasks of a run that have no end yet, by their jobs.
+#[derive(Debug, Default)]
 pub struct TaskQueue {
+    jobs: BTreeMap<JobId, Pile>,
+    running: HashMap<TaskId, Running>,
+    next: u64,
+    done: u64,
+    failed: u64,
+}
+
+/// What becomes of a job's tasks when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remains {
+    /// Tasks with a result.
+    pub done: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+    /// Tasks that have neither, in their order.
+    pub unfinished: Vec<TaskId>,
+}
+
+/// The tasks of one job.
+#[derive(Debug)]
+struct Pile {
     fresh: VecDeque<Waiting>,
     again: VecDeque<Waiting>,
-    running: HashMap<TaskId, Running>,
+    n_running: usize,
     most_failures: u32,
-    next: u64,
     done: u64,
     failed: u64,
     exhausted: bool,
@@ -57,33 +78,45 @@ struct Waiting {
 
 #[derive(Debug)]
 struct Running {
+    job: JobId,
     waiting: Waiting,
     on: NodeId,
+}
+
+impl Pile {
+    fn n_waiting(&self) -> usize {
+        self.fresh.len() + self.again.len()
+    }
 }
 
 impl TaskQueue {
     /// How long a task waits for a provider it hasn't failed on before it takes one where it has.
     pub const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// An empty queue whose tasks are tried once and at most `retries` times more.
-    pub fn new(retries: u32) -> Self {
-        Self {
+    /// A queue without jobs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens a job whose tasks are tried once and at most `retries` times more.
+    pub fn open(&mut self, job: JobId, retries: u32) {
+        self.jobs.entry(job).or_insert_with(|| Pile {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
-            running: HashMap::new(),
+            n_running: 0,
             most_failures: retries.saturating_add(1),
-            next: 0,
             done: 0,
             failed: 0,
             exhausted: false,
-        }
+        });
     }
 
-    /// Adds a task at the end; tasks are counted from 0.
-    pub fn add(&mut self, data: Value, now: Timestamp) -> TaskId {
+    /// Adds a task at the end of its job; tasks are counted from 0. `None` when there is no such job.
+    pub fn add(&mut self, job: JobId, data: Value, now: Timestamp) -> Option<TaskId> {
+        let pile = self.jobs.get_mut(&job)?;
         let task = TaskId(self.next);
         self.next += 1;
-        self.fresh.push_back(Waiting {
+        pile.fresh.push_back(Waiting {
             task,
             data: Arc::new(data),
             attempts: 0,
@@ -91,79 +124,96 @@ impl TaskQueue {
             failed_on: Vec::new(),
             since: now,
         });
-        task
+        Some(task)
     }
 
-    /// No more tasks will come.
-    pub fn close(&mut self) {
-        self.exhausted = true;
+    /// The job's source has no more tasks.
+    pub fn exhaust(&mut self, job: JobId) {
+        if let Some(pile) = self.jobs.get_mut(&job) {
+            pile.exhausted = true;
+        }
     }
 
-    /// Will no more tasks come?
-    pub fn is_exhausted(&self) -> bool {
-        self.exhausted
+    /// Has the job's source no more tasks? So it is with a job that isn't there.
+    pub fn is_exhausted(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_none_or(|pile| pile.exhausted)
     }
 
-    /// Takes up to `room` tasks for a provider, retries first.
+    /// Takes a job out, with all that waits for it or runs; outcomes that come later are old ones.
+    pub fn remove(&mut self, job: JobId) -> Option<Remains> {
+        let pile = self.jobs.remove(&job)?;
+        let running = self.running.extract_if(|_, running| running.job == job).map(|(task, _)| task);
+        let waiting = pile.fresh.iter().chain(&pile.again).map(|waiting| waiting.task);
+        let mut unfinished: Vec<_> = running.chain(waiting).collect();
+        unfinished.sort_unstable();
+        Some(Remains { done: pile.done, failed: pile.failed, unfinished })
+    }
+
+    /// Takes up to `room` of a job's tasks for a provider, retries first.
     ///
     /// A task isn't given to a provider it has failed on while there is one `elsewhere` that it hasn't, unless it
     /// has waited [`Self::PATIENCE`] for that one.
     pub fn take(
         &mut self,
+        job: JobId,
         provider: &NodeId,
         room: usize,
         elsewhere: &[NodeId],
         now: Timestamp,
     ) -> Vec<AssignedTask> {
+        let Some(pile) = self.jobs.get_mut(&job) else {
+            return Vec::new();
+        };
         let mut taken = Vec::new();
         let mut place = 0;
-        while taken.len() < room && place < self.again.len() {
-            let waiting = &self.again[place];
+        while taken.len() < room && place < pile.again.len() {
+            let waiting = &pile.again[place];
             let fits = !waiting.failed_on.contains(provider)
                 || elsewhere.iter().all(|other| waiting.failed_on.contains(other))
                 || between(waiting.since, now) >= Self::PATIENCE;
-            if !fits {
+            if fits {
+                taken.extend(pile.again.remove(place));
+            } else {
                 place += 1;
-                continue;
-            }
-            if let Some(waiting) = self.again.remove(place) {
-                taken.push(self.start(waiting, provider));
             }
         }
         while taken.len() < room
-            && let Some(waiting) = self.fresh.pop_front()
+            && let Some(waiting) = pile.fresh.pop_front()
         {
-            taken.push(self.start(waiting, provider));
+            taken.push(waiting);
         }
-        taken
+        pile.n_running += taken.len();
+        taken.into_iter().map(|waiting| self.start(job, waiting, provider)).collect()
     }
 
-    fn start(&mut self, mut waiting: Waiting, provider: &NodeId) -> AssignedTask {
+    fn start(&mut self, job: JobId, mut waiting: Waiting, provider: &NodeId) -> AssignedTask {
         waiting.attempts += 1;
         let assigned = AssignedTask {
             attempt: Attempt { task: waiting.task, number: waiting.attempts },
             data: Arc::clone(&waiting.data),
         };
-        self.running.insert(waiting.task, Running { waiting, on: provider.clone() });
+        self.running.insert(waiting.task, Running { job, waiting, on: provider.clone() });
         assigned
     }
 
     /// A try succeeded. `false` when it was an old one, whose result must be dropped.
     pub fn done(&mut self, attempt: Attempt) -> bool {
-        if self.finish(attempt).is_none() {
+        let Some((_, pile)) = self.finish(attempt) else {
             return false;
-        }
+        };
+        pile.done += 1;
         self.done += 1;
         true
     }
 
-    /// A try failed.
-    pub fn failed(&mut self, attempt: Attempt, kind: FailureKind, now: Timestamp) -> Verdict {
-        let Some(Running { mut waiting, on }) = self.finish(attempt) else {
+    /// A try failed. Without `retry` the task has failed for good, whatever tries it has left.
+    pub fn failed(&mut self, attempt: Attempt, kind: FailureKind, retry: bool, now: Timestamp) -> Verdict {
+        let Some((Running { mut waiting, on, .. }, pile)) = self.finish(attempt) else {
             return Verdict::Old;
         };
         waiting.failures += 1;
-        if waiting.failures >= self.most_failures || !kind.may_succeed_elsewhere() {
+        if !retry || waiting.failures >= pile.most_failures || !kind.may_succeed_elsewhere() {
+            pile.failed += 1;
             self.failed += 1;
             return Verdict::Final;
         }
@@ -171,17 +221,17 @@ impl TaskQueue {
             waiting.failed_on.push(on);
         }
         waiting.since = now;
-        self.again.push_back(waiting);
+        pile.again.push_back(waiting);
         Verdict::Retry
     }
 
     /// A try was given up through no fault of the task: it doesn't count. `false` when it was an old one.
     pub fn cancelled(&mut self, attempt: Attempt) -> bool {
-        let Some(Running { waiting, .. }) = self.finish(attempt) else {
+        let Some((Running { waiting, .. }, pile)) = self.finish(attempt) else {
             return false;
         };
         // The try's number isn't taken back: a late outcome of it must not pass for the next one's.
-        self.again.push_front(waiting);
+        pile.again.push_front(waiting);
         true
     }
 
@@ -192,22 +242,41 @@ impl TaskQueue {
             .is_some_and(|running| running.waiting.failed_on.iter().any(|on| on != provider))
     }
 
-    fn finish(&mut self, attempt: Attempt) -> Option<Running> {
-        let running = self.running.get(&attempt.task)?;
-        if running.waiting.attempts != attempt.number {
+    fn finish(&mut self, attempt: Attempt) -> Option<(Running, &mut Pile)> {
+        if self.running.get(&attempt.task)?.waiting.attempts != attempt.number {
             return None;
         }
-        self.running.remove(&attempt.task)
+        let running = self.running.remove(&attempt.task)?;
+        let pile = self.jobs.get_mut(&running.job)?;
+        pile.n_running -= 1;
+        Some((running, pile))
     }
 
-    /// Does a task wait that this provider hasn't failed at?
-    pub fn has_use_for(&self, provider: &NodeId) -> bool {
-        !self.fresh.is_empty() || self.again.iter().any(|waiting| !waiting.failed_on.contains(provider))
+    /// Does a task of this job wait that this provider hasn't failed at?
+    pub fn has_use_for(&self, job: JobId, provider: &NodeId) -> bool {
+        self.jobs.get(&job).is_some_and(|pile| {
+            !pile.fresh.is_empty() || pile.again.iter().any(|waiting| !waiting.failed_on.contains(provider))
+        })
     }
 
-    /// Tasks that wait for a provider.
+    /// Does any task wait that this provider hasn't failed at?
+    pub fn has_any_use_for(&self, provider: &NodeId) -> bool {
+        self.jobs.keys().any(|job| self.has_use_for(*job, provider))
+    }
+
+    /// The jobs, in the order of their ids.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.jobs.keys().copied()
+    }
+
+    /// Tasks of all jobs that wait for a provider.
     pub fn n_waiting(&self) -> usize {
-        self.fresh.len() + self.again.len()
+        self.jobs.values().map(Pile::n_waiting).sum()
+    }
+
+    /// Tasks of a job that wait for a provider.
+    pub fn n_waiting_for(&self, job: JobId) -> usize {
+        self.jobs.get(&job).map_or(0, Pile::n_waiting)
     }
 
     /// Tasks being tried.
@@ -215,12 +284,17 @@ impl TaskQueue {
         self.running.len()
     }
 
-    /// Tasks with a result.
+    /// Tasks of a job being tried.
+    pub fn n_running_for(&self, job: JobId) -> usize {
+        self.jobs.get(&job).map_or(0, |pile| pile.n_running)
+    }
+
+    /// Tasks with a result, those of jobs that are over included.
     pub fn n_done(&self) -> u64 {
         self.done
     }
 
-    /// Tasks that failed for good.
+    /// Tasks that failed for good, those of jobs that are over included.
     pub fn n_failed(&self) -> u64 {
         self.failed
     }
@@ -230,9 +304,9 @@ impl TaskQueue {
         self.next
     }
 
-    /// Has every task its end, and will no more come?
-    pub fn is_finished(&self) -> bool {
-        self.exhausted && self.n_waiting() == 0 && self.running.is_empty()
+    /// Has every task of this job its end, and has its source no more?
+    pub fn is_finished(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_none_or(|pile| pile.exhausted && pile.n_waiting() == 0 && pile.n_running == 0)
     }
 }
 
@@ -250,69 +324,123 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
+    const JOB: JobId = JobId(0);
+
+    fn pile(retries: u32) -> TaskQueue {
+        let mut queue = TaskQueue::new();
+        queue.open(JOB, retries);
+        queue
+    }
+
+    #[test]
+    fn jobs_dont_see_each_others_tasks() {
+        let (one, other) = (JobId(1), JobId(2));
+        let mut queue = pile(0);
+        queue.open(one, 0);
+        queue.open(other, 5);
+        let first = queue.add(one, "a".into(), at(0)).unwrap();
+        let second = queue.add(other, "b".into(), at(0)).unwrap();
+        assert_eq!((first, second), (TaskId(0), TaskId(1)), "one count for all");
+        assert_eq!(queue.add(JobId(3), "c".into(), at(0)), None);
+        queue.exhaust(one);
+        let taken = queue.take(one, &node(1), 9, &[], at(0));
+        assert_eq!(taken.len(), 1);
+        assert_eq!((queue.n_waiting_for(one), queue.n_running_for(one), queue.n_waiting_for(other)), (0, 1, 1));
+        assert_eq!(queue.failed(taken[0].attempt, FailureKind::Lost, true, at(0)), Verdict::Final, "no retries");
+        assert!(queue.is_finished(one) && !queue.is_finished(other));
+        let taken = queue.take(other, &node(1), 9, &[], at(0));
+        assert_eq!(queue.failed(taken[0].attempt, FailureKind::Lost, true, at(0)), Verdict::Retry);
+        assert!(queue.has_use_for(other, &node(2)) && !queue.has_use_for(one, &node(2)));
+        assert_eq!(queue.remove(one), Some(Remains { done: 0, failed: 1, unfinished: vec![] }));
+        assert_eq!((queue.n_failed(), queue.n_known()), (1, 2), "the run's counts stay");
+    }
+
+    #[test]
+    fn a_job_that_is_taken_out_leaves_nothing_behind() {
+        let mut queue = pile(3);
+        for n in 0..3 {
+            queue.add(JOB, n.into(), at(0));
+        }
+        let running = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        let remains = queue.remove(JOB).unwrap();
+        assert_eq!(remains.unfinished, [TaskId(0), TaskId(1), TaskId(2)]);
+        assert!(!queue.done(running) && !queue.cancelled(running), "its outcome comes too late");
+        assert_eq!(queue.failed(running, FailureKind::Lost, true, at(0)), Verdict::Old);
+        assert_eq!((queue.n_waiting(), queue.n_running(), queue.n_done()), (0, 0, 0));
+        assert_eq!(queue.remove(JOB), None);
+    }
+
+    #[test]
+    fn a_result_that_no_retry_can_mend_fails_its_task_at_once() {
+        let mut queue = pile(9);
+        queue.add(JOB, "a".into(), at(0));
+        let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        assert_eq!(queue.failed(attempt, FailureKind::Rejected, false, at(0)), Verdict::Final);
+    }
+
     #[test]
     fn a_failed_task_goes_to_another_provider() {
-        let mut queue = TaskQueue::new(2);
-        queue.add("a".into(), at(0));
-        queue.close();
-        let first = queue.take(&node(1), 5, &[node(2)], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(first, FailureKind::CommandFailed, at(1)), Verdict::Retry);
-        assert!(queue.take(&node(1), 5, &[node(2)], at(1)).is_empty());
-        let second = queue.take(&node(2), 5, &[node(1)], at(1)).remove(0).attempt;
+        let mut queue = pile(2);
+        queue.add(JOB, "a".into(), at(0));
+        queue.exhaust(JOB);
+        let first = queue.take(JOB, &node(1), 5, &[node(2)], at(0)).remove(0).attempt;
+        assert_eq!(queue.failed(first, FailureKind::CommandFailed, true, at(1)), Verdict::Retry);
+        assert!(queue.take(JOB, &node(1), 5, &[node(2)], at(1)).is_empty());
+        let second = queue.take(JOB, &node(2), 5, &[node(1)], at(1)).remove(0).attempt;
         assert_eq!(second.number, 2);
         assert!(!queue.done(first), "the outcome of an old try is dropped");
         assert!(queue.done(second));
-        assert!(queue.is_finished());
+        assert!(queue.is_finished(JOB));
     }
 
     #[test]
     fn a_task_with_nowhere_else_to_go_is_tried_again_where_it_failed() {
-        let mut queue = TaskQueue::new(2);
-        queue.add("a".into(), at(0));
-        let first = queue.take(&node(1), 1, &[node(2)], at(0)).remove(0).attempt;
-        queue.failed(first, FailureKind::CommandFailed, at(0));
-        assert_eq!(queue.take(&node(1), 1, &[], at(1)).len(), 1, "no other provider");
-        let mut queue = TaskQueue::new(2);
-        queue.add("a".into(), at(0));
-        let first = queue.take(&node(1), 1, &[node(2)], at(0)).remove(0).attempt;
-        queue.failed(first, FailureKind::CommandFailed, at(0));
-        assert_eq!(queue.take(&node(1), 1, &[node(2)], at(20)).len(), 1, "waited long enough");
+        let mut queue = pile(2);
+        queue.add(JOB, "a".into(), at(0));
+        let first = queue.take(JOB, &node(1), 1, &[node(2)], at(0)).remove(0).attempt;
+        queue.failed(first, FailureKind::CommandFailed, true, at(0));
+        assert_eq!(queue.take(JOB, &node(1), 1, &[], at(1)).len(), 1, "no other provider");
+        let mut queue = pile(2);
+        queue.add(JOB, "a".into(), at(0));
+        let first = queue.take(JOB, &node(1), 1, &[node(2)], at(0)).remove(0).attempt;
+        queue.failed(first, FailureKind::CommandFailed, true, at(0));
+        assert_eq!(queue.take(JOB, &node(1), 1, &[node(2)], at(20)).len(), 1, "waited long enough");
     }
 
     #[test]
     fn a_task_that_has_failed_everywhere_doesnt_wait_for_elsewhere() {
-        let mut queue = TaskQueue::new(5);
-        queue.add("a".into(), at(0));
+        let mut queue = pile(5);
+        queue.add(JOB, "a".into(), at(0));
         for n in [1, 2] {
-            let attempt = queue.take(&node(n), 1, &[], at(0)).remove(0).attempt;
-            queue.failed(attempt, FailureKind::CommandFailed, at(0));
+            let attempt = queue.take(JOB, &node(n), 1, &[], at(0)).remove(0).attempt;
+            queue.failed(attempt, FailureKind::CommandFailed, true, at(0));
         }
-        assert!(queue.take(&node(1), 1, &[node(2), node(3)], at(0)).is_empty(), "there is a third one");
-        assert_eq!(queue.take(&node(1), 1, &[node(2)], at(0)).len(), 1, "nobody is left who hasn't tried");
+        assert!(queue.take(JOB, &node(1), 1, &[node(2), node(3)], at(0)).is_empty(), "there is a third one");
+        assert_eq!(queue.take(JOB, &node(1), 1, &[node(2)], at(0)).len(), 1, "nobody is left who hasn't tried");
     }
 
     #[test]
     fn tries_are_bounded_and_cancelled_ones_are_free() {
-        let mut queue = TaskQueue::new(1);
-        queue.add("a".into(), at(0));
+        let mut queue = pile(1);
+        queue.add(JOB, "a".into(), at(0));
         for round in 1..=5 {
-            let attempt = queue.take(&node(1), 1, &[], at(0)).remove(0).attempt;
+            let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
             assert_eq!(attempt.number, round);
             assert!(queue.cancelled(attempt));
         }
-        let attempt = queue.take(&node(1), 1, &[], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(attempt, FailureKind::Lost, at(0)), Verdict::Retry);
-        let attempt = queue.take(&node(1), 1, &[], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(attempt, FailureKind::Lost, at(0)), Verdict::Final);
+        let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Retry);
+        let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Final);
         assert_eq!((queue.n_failed(), queue.n_waiting()), (1, 0));
     }
 
     #[test]
     fn what_can_succeed_nowhere_fails_at_once() {
-        let mut queue = TaskQueue::new(9);
-        queue.add("a".into(), at(0));
-        let attempt = queue.take(&node(1), 1, &[], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(attempt, FailureKind::Invalid, at(0)), Verdict::Final);
+        let mut queue = pile(9);
+        queue.add(JOB, "a".into(), at(0));
+        let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        assert_eq!(queue.failed(attempt, FailureKind::Invalid, true, at(0)), Verdict::Final);
     }
 
     proptest! {
@@ -320,27 +448,27 @@ mod tests {
         /// exactly once and none is lost.
         #[test]
         fn every_task_ends_once(steps in prop::collection::vec((0u8..3, 0u8..4, any::<bool>()), 0..400)) {
-            let mut queue = TaskQueue::new(2);
+            let mut queue = pile(2);
             let total = 20;
             for n in 0..total {
-                queue.add(n.into(), at(0));
+                queue.add(JOB, n.into(), at(0));
             }
-            queue.close();
+            queue.exhaust(JOB);
             let mut open = Vec::new();
             let mut ended = std::collections::HashSet::new();
             let mut old = Vec::new();
             for (provider, what, repeat) in steps {
-                open.extend(queue.take(&node(provider), 1, &[], at(0)).into_iter().map(|task| task.attempt));
+                open.extend(queue.take(JOB, &node(provider), 1, &[], at(0)).into_iter().map(|task| task.attempt));
                 if repeat && let Some(&attempt) = old.last() {
                     prop_assert!(!queue.done(attempt));
-                    prop_assert_eq!(queue.failed(attempt, FailureKind::Lost, at(0)), Verdict::Old);
+                    prop_assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Old);
                     prop_assert!(!queue.cancelled(attempt));
                 }
                 let Some(attempt) = open.pop() else { continue };
                 match what {
                     0 => { prop_assert!(queue.done(attempt)); prop_assert!(ended.insert(attempt.task)); }
                     1 => { prop_assert!(queue.cancelled(attempt)); }
-                    _ => if queue.failed(attempt, FailureKind::Lost, at(0)) == Verdict::Final {
+                    _ => if queue.failed(attempt, FailureKind::Lost, true, at(0)) == Verdict::Final {
                         prop_assert!(ended.insert(attempt.task));
                     },
                 }

@@ -108,6 +108,8 @@ pub struct AgreedTerms {
     /// How much time we have to pay a debit note. Counts when both sides name it; without it no debit note is
     /// to be paid before the agreement ends.
     pub payment_timeout: Option<Duration>,
+    /// May there be several activities, one after the other? Only when both sides say so.
+    pub multi_activity: bool,
 }
 
 impl AgreedTerms {
@@ -126,6 +128,9 @@ impl AgreedTerms {
             accept_timeout: either(name::ACCEPT_TIMEOUT),
             debit_interval: both(name::DEBIT_NOTE_INTERVAL),
             payment_timeout: both(name::PAYMENT_TIMEOUT),
+            multi_activity: [demand, offer]
+                .iter()
+                .all(|side| side.get(name::MULTI_ACTIVITY).and_then(Value::as_bool) == Some(true)),
         }
     }
 
@@ -294,6 +299,7 @@ mod tests {
                 accept_timeout: seconds(240),
                 debit_interval: seconds(120),
                 payment_timeout: seconds(18_000),
+                multi_activity: false,
             }
         );
         let other = side(json!(30), json!(600), json!(600.0));
@@ -303,6 +309,7 @@ mod tests {
                 accept_timeout: seconds(30),
                 debit_interval: seconds(120),
                 payment_timeout: seconds(600),
+                multi_activity: false,
             }
         );
         for one_sided in [
@@ -312,6 +319,20 @@ mod tests {
         ] {
             assert_eq!(one_sided, AgreedTerms { accept_timeout: seconds(240), ..AgreedTerms::default() });
         }
+    }
+
+    #[test]
+    fn several_activities_are_agreed_only_when_both_sides_say_so() {
+        let side = |value: Value| Properties::new().with(name::MULTI_ACTIVITY, value);
+        for (ours, theirs, agreed) in [
+            (json!(true), json!(true), true),
+            (json!(true), json!(false), false),
+            (json!(true), json!("true"), false),
+            (json!(null), json!(true), false),
+        ] {
+            assert_eq!(AgreedTerms::read(&side(ours), &side(theirs)).multi_activity, agreed);
+        }
+        assert!(!AgreedTerms::read(&side(json!(true)), &Properties::new()).multi_activity);
     }
 
     #[test]

@@ -49,8 +49,8 @@ impl Exit {
     /// How a run's end is told to whoever started it.
     pub fn of(end: &RunEnd) -> Self {
         match end.why {
-            StopReason::AllDone if end.failed == 0 && end.unfinished == 0 => Self::Done,
-            StopReason::AllDone => Self::TasksFailed,
+            StopReason::AllDone | StopReason::Closed if end.failed == 0 && end.unfinished == 0 => Self::Done,
+            StopReason::AllDone | StopReason::Closed => Self::TasksFailed,
             StopReason::Cancelled => Self::Cancelled,
             StopReason::BudgetReached => Self::BudgetReached,
             StopReason::NothingRuns => Self::NothingRan,

@@ -8,6 +8,7 @@ mod bills;
 mod close;
 mod deals;
 mod follow;
+mod jobs;
 mod outbox;
 mod prepare;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use golem_core::event::{Event, EventKind, RentalId, RunEnd, StopReason};
+use golem_core::event::{Event, EventKind, JobId, RentalId, RunEnd, StopReason};
 use golem_core::run::{Effect, Input, Run as Core, Step};
 use golem_core::tasks::AssignedTask;
 use tokio::sync::{mpsc, oneshot};
@@ -28,9 +29,11 @@ use yagna_api::payment::ReleaseAllocation;
 use yagna_api::{ActivityId, AllocationId, Clock, NodeId};
 use yagna_client::{Client, Disposition};
 
+use self::deals::Opening;
+use self::jobs::{JobHands, Outlets};
 use self::outbox::Outbox;
-use crate::run::{Reader, RunError, RunOptions, TaskSource};
-use crate::worker::Worker;
+use crate::jobs::{Door, JobOptions, JobSource};
+use crate::run::{OneJob, Reader, RunError, RunOptions};
 
 /// Inputs that may wait for the loop: enough for every worker to report at once.
 const INPUT_QUEUE: usize = 1024;
@@ -55,7 +58,6 @@ pub(crate) struct Outside {
     node: NodeId,
     allocation: AllocationId,
     options: Arc<RunOptions>,
-    worker: Arc<dyn Worker>,
     inputs: mpsc::Sender<Input>,
 }
 
@@ -66,14 +68,16 @@ impl Outside {
     }
 }
 
-/// A deal's hold on its running parts.
-struct Deal {
-    /// Ends the worker and whatever else runs for the deal.
+/// A deal's hold on its activity and the worker in it.
+struct Hold {
+    /// Ends the worker wherever it is.
     cancel: CancellationToken,
-    /// Hands tasks to the worker, once there is one.
-    assign: Option<mpsc::Sender<Vec<AssignedTask>>>,
+    /// Hands tasks to the worker; without it there are no more.
+    assign: mpsc::Sender<Vec<AssignedTask>>,
     /// Brings the activity that is being created.
-    created: Option<oneshot::Receiver<ActivityId>>,
+    created: oneshot::Receiver<ActivityId>,
+    /// Ends when the worker has.
+    ended: oneshot::Receiver<()>,
 }
 
 pub(crate) struct Engine {
@@ -83,8 +87,11 @@ pub(crate) struct Engine {
     effects: JoinSet<()>,
     followers: JoinSet<()>,
     outbox: Outbox,
-    deals: HashMap<RentalId, Deal>,
-    tasks: TaskSource,
+    deals: HashMap<RentalId, Hold>,
+    jobs: HashMap<JobId, JobHands>,
+    outlets: Outlets,
+    first: Option<OneJob>,
+    door: Door,
     readers: Vec<Reader>,
     stop: CancellationToken,
 }
@@ -108,8 +115,11 @@ impl Engine {
     async fn go_on(&mut self) -> Result<(), RunError> {
         let mut tick = interval(self.outside.options.timing.tick);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopped = false;
+        let (mut stopped, mut closed, mut left_alone) = (false, false, false);
         self.follow_daemon();
+        if let Some(OneJob { worker, tasks }) = self.first.take() {
+            self.begin_job(JobId::FIRST, worker, JobSource::Iterator(tasks), JobOptions::default());
+        }
         while self.core.end().is_none() {
             tokio::select! {
                 biased;
@@ -127,12 +137,35 @@ impl Engine {
                     self.decide(Input::Stop { why: StopReason::Cancelled });
                     self.outbox.commit_next();
                 }
+                () = self.door.closed.cancelled(), if !closed => {
+                    closed = true;
+                    self.decide(Input::Stop { why: StopReason::Closed });
+                    self.outbox.commit_next();
+                }
+                () = self.door.wake.notified() => {
+                    self.look_after_readers();
+                    self.outbox.commit_next();
+                }
                 Some(input) = self.inputs.recv() => {
                     self.decide(input);
                     for _ in 1..INPUTS_AT_ONCE {
                         match self.inputs.try_recv() {
                             Ok(input) => self.decide(input),
                             Err(_) => break,
+                        }
+                    }
+                    // Of inputs there may always be one more, and none of them may keep a command waiting.
+                    if let Some(command) = self.door.commands.try_recv().ok() {
+                        self.obey(command);
+                    }
+                    self.outbox.commit_next();
+                }
+                command = self.door.commands.recv(), if !left_alone => {
+                    match command {
+                        Some(command) => self.obey(command),
+                        None => {
+                            left_alone = true;
+                            self.decide(Input::NoMoreJobs);
                         }
                     }
                     self.outbox.commit_next();
@@ -152,6 +185,12 @@ impl Engine {
     fn decide(&mut self, input: Input) {
         let now = self.outside.clock.now();
         let Step { events, effects } = self.core.on(now, input);
+        for event in &events {
+            if let EventKind::JobEnded { job, .. } = event.kind {
+                // Its source and its worker are wanted no more; those at work have their own hold of it.
+                self.jobs.remove(&job);
+            }
+        }
         let (gated, free): (Vec<_>, Vec<_>) = effects.into_iter().partition(Effect::needs_intent);
         self.outbox.push(events, gated);
         for effect in free {
@@ -162,6 +201,9 @@ impl Engine {
     fn show(&mut self, events: &Arc<Vec<Event>>) {
         if events.is_empty() {
             return;
+        }
+        for event in events.iter() {
+            self.outlets.pass_on(event);
         }
         let n = events.len() as u64;
         self.readers.retain(|reader| match reader.sender.try_send(Arc::clone(events)) {
@@ -177,7 +219,7 @@ impl Engine {
     fn carry_out(&mut self, effect: Effect) {
         let outside = self.outside.clone();
         match effect {
-            Effect::LoadTasks { most } => self.load(most),
+            Effect::LoadTasks { job, most } => self.load(job, most),
             Effect::Publish { demand, expires } => {
                 // It follows the demand until the daemon no longer has it.
                 self.followers.spawn(async move { outside.publish(*demand, expires).await });
@@ -192,40 +234,47 @@ impl Engine {
                 self.spawn(async move { outside.refuse(demand, proposal, reason).await });
             }
             Effect::Sign { rental, proposal } => {
-                self.deals
-                    .insert(rental, Deal { cancel: CancellationToken::new(), assign: None, created: None });
                 self.spawn(async move { outside.sign(rental, proposal).await });
             }
-            Effect::OpenActivity { rental, agreement } => {
-                let Some(deal) = self.deals.get_mut(&rental) else {
+            Effect::OpenActivity { rental, no, job, agreement, provider } => {
+                let Some(worker) = self.jobs.get(&job).map(|hands| Arc::clone(&hands.worker)) else {
+                    // The job ended while the intent was being stored; the activity's end is on its way.
                     return;
                 };
                 // One pack at a time is on its way: the worker asks before it is given more.
                 let (assign, assigned) = mpsc::channel(1);
-                deal.assign = Some(assign);
                 let (creating, created) = oneshot::channel();
-                deal.created = Some(created);
-                let cancel = deal.cancel.clone();
-                self.spawn(async move { outside.open(rental, *agreement, assigned, creating, cancel).await });
+                let (ending, ended) = oneshot::channel();
+                let cancel = CancellationToken::new();
+                self.deals.insert(rental, Hold { cancel: cancel.clone(), assign, created, ended });
+                let opening = Opening { rental, no, job, agreement, provider, worker, creating, cancel };
+                self.spawn(async move {
+                    outside.open(opening, assigned).await;
+                    drop(ending);
+                });
             }
             Effect::Assign { rental, tasks } => {
                 // The worker is waiting: it asked, and nothing else is on its way. If it is gone, its end comes in
                 // as an input and takes the tasks back.
-                if let Some(assign) = self.deals.get(&rental).and_then(|deal| deal.assign.as_ref()) {
-                    assign.try_send(tasks).ok();
+                if let Some(hold) = self.deals.get(&rental) {
+                    hold.assign.try_send(tasks).ok();
                 }
             }
-            Effect::Close { rental, agreement, activity, reason } => {
-                let deal = self.deals.remove(&rental);
-                let created = deal.and_then(|deal| {
-                    deal.cancel.cancel();
-                    deal.created
-                });
+            Effect::CloseActivity { rental, no, activity, gently } => {
+                let hold = self.deals.remove(&rental);
                 self.spawn(async move {
-                    let activity = match (activity, created) {
-                        (None, Some(created)) => outside.wait_for_creation(created).await,
-                        (activity, _) => activity,
-                    };
+                    let activity = outside.end_worker(hold, activity, gently).await;
+                    outside.close_activity(rental, no, activity).await;
+                });
+            }
+            Effect::Close { rental, agreement, activity, reason } => {
+                let hold = self.deals.remove(&rental);
+                // At once: the worker must not begin anything more.
+                if let Some(hold) = &hold {
+                    hold.cancel.cancel();
+                }
+                self.spawn(async move {
+                    let activity = outside.end_worker(hold, activity, false).await;
                     outside.close(rental, agreement, activity, reason).await;
                 });
             }
@@ -241,25 +290,6 @@ impl Engine {
     /// Everything that is spawned is in one of two sets, this one for what ends by itself, and ends with them.
     fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         self.effects.spawn(work);
-    }
-
-    fn load(&mut self, most: usize) {
-        let mut data = Vec::new();
-        let mut exhausted = false;
-        while data.len() < most {
-            match self.tasks.next() {
-                Some(Ok(task)) => data.push(task),
-                Some(Err(problem)) => {
-                    self.decide(Input::Tasks { data, exhausted: false });
-                    return self.decide(Input::SourceBroken { problem });
-                }
-                None => {
-                    exhausted = true;
-                    break;
-                }
-            }
-        }
-        self.decide(Input::Tasks { data, exhausted });
     }
 
     async fn write_rest(&mut self) -> Result<(), RunError> {
@@ -329,7 +359,7 @@ impl Engine {
     }
 
     fn carry_out_ending(&mut self, effect: Effect) {
-        if matches!(effect, Effect::Close { .. } | Effect::Withdraw { .. }) {
+        if matches!(effect, Effect::Close { .. } | Effect::CloseActivity { .. } | Effect::Withdraw { .. }) {
             self.carry_out(effect);
         }
     }

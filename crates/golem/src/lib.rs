@@ -9,6 +9,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`run`] | the run itself: options, start, stop, end |
+//! | [`jobs`] | several jobs in one run, handed in while it goes on |
 //! | [`worker`] | the trait that does tasks, and the tasks it is handed |
 //! | [`context`] | a worker's view of its activity: scripts in, results out |
 //! | [`script`] | the commands of a script, files included |
@@ -51,7 +52,7 @@
 //!                         let result = text.to_text().trim().into();
 //!                         task.done(TaskOutput { result, ..TaskOutput::default() }).await;
 //!                     }
-//!                     None => task.reject("nothing came of it").await,
+//!                     None => task.reject("nothing came of it", true).await,
 //!                 }
 //!             }
 //!             Ok(())
@@ -90,6 +91,7 @@ pub mod clock;
 pub mod context;
 mod engine;
 pub mod image;
+pub mod jobs;
 pub mod journal;
 pub mod run;
 pub mod script;
@@ -101,6 +103,7 @@ pub use golem_core as core;
 
 pub use crate::clock::SystemClock;
 pub use crate::context::{Execution, ExecutionEnd, ScriptError, WorkContext};
+pub use crate::jobs::{Handle, JobEvents, JobOptions, JobSource, RunOver, TaskStream};
 pub use crate::journal::{Journal, JournalError, MemoryJournal};
 pub use crate::run::{Run, RunError, RunOptions, TaskSource, Timing};
 pub use crate::script::{Script, Source, Target};

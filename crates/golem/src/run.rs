@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_core::event::{Event, RunEnd};
+use golem_core::event::{Event, JobId, RunEnd};
 use golem_core::run::RunConfig;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use yagna_api::{AppSessionId, Clock, NodeId};
 use yagna_client::{Client, ClientError};
 
 use crate::engine::Engine;
+use crate::jobs::{Door, Handle};
 use crate::journal::{Journal, JournalError};
 use crate::worker::Worker;
 
@@ -171,11 +172,17 @@ pub struct Run {
     pub(crate) client: Client,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) journal: Arc<dyn Journal>,
-    pub(crate) worker: Arc<dyn Worker>,
-    pub(crate) tasks: TaskSource,
+    pub(crate) first: Option<OneJob>,
+    pub(crate) door: Door,
     pub(crate) options: RunOptions,
     pub(crate) readers: Vec<Reader>,
     pub(crate) stop: CancellationToken,
+}
+
+/// The job that a run is made with.
+pub(crate) struct OneJob {
+    pub(crate) worker: Arc<dyn Worker>,
+    pub(crate) tasks: TaskSource,
 }
 
 pub(crate) struct Reader {
@@ -193,7 +200,7 @@ impl Run {
     /// Batches of events that a reader may be behind before it misses some.
     const READER_QUEUE: usize = 16_384;
 
-    /// Prepares a run; nothing happens before [`Run::run`].
+    /// Prepares a run with one job; nothing happens before [`Run::run`].
     pub fn new(
         client: Client,
         clock: Arc<dyn Clock>,
@@ -202,8 +209,36 @@ impl Run {
         tasks: TaskSource,
         options: RunOptions,
     ) -> Self {
-        let stop = CancellationToken::new();
-        Self { client, clock, journal, worker, tasks, options, readers: Vec::new(), stop }
+        let first = Some(OneJob { worker, tasks });
+        Self::prepared(client, clock, journal, options, first)
+    }
+
+    /// Prepares a run that stands ready for jobs, which come by its [`Run::handle`]; nothing happens before
+    /// [`Run::run`].
+    pub fn standing(
+        client: Client,
+        clock: Arc<dyn Clock>,
+        journal: Arc<dyn Journal>,
+        options: RunOptions,
+    ) -> Self {
+        Self::prepared(client, clock, journal, options, None)
+    }
+
+    fn prepared(
+        client: Client,
+        clock: Arc<dyn Clock>,
+        journal: Arc<dyn Journal>,
+        mut options: RunOptions,
+        first: Option<OneJob>,
+    ) -> Self {
+        options.config.standing = first.is_none();
+        let door = Door::new(if first.is_some() { JobId(1) } else { JobId::FIRST });
+        Self { client, clock, journal, first, door, options, readers: Vec::new(), stop: CancellationToken::new() }
+    }
+
+    /// A way into the run for further jobs. A run that isn't standing takes them until its last one is over.
+    pub fn handle(&self) -> Handle {
+        self.door.handle().expect("the door keeps its handle until the run starts")
     }
 
     /// A reader of the run's events, from the first on.
@@ -220,7 +255,8 @@ impl Run {
         self.stop.clone()
     }
 
-    /// Runs until every task has its end, or the run is stopped or can't go on.
+    /// Runs until every task has its end, or the run is stopped or can't go on. A standing run goes on until it is
+    /// closed, or until nobody has a handle of it and its jobs are over.
     ///
     /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to
     /// their providers' time-outs, and their bills to a later settlement.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use golem_core::event::{Attempt, AttemptFailure, FailureKind, RentalId, TaskOutput};
+use golem_core::event::{ActivityNo, Attempt, AttemptFailure, FailureKind, JobId, RentalId, TaskOutput};
 use golem_core::run::Input;
 use golem_core::tasks::AssignedTask;
 use serde_json::Value;
@@ -17,7 +17,8 @@ use crate::context::{ScriptError, WorkContext};
 /// Does tasks on a provider's machine.
 ///
 /// [`Worker::work`] is called once for each activity. What it does before it asks for its first task is done once
-/// per provider; then it asks for tasks until there are none. It is dropped, at any await, when its deal ends.
+/// per provider; then it asks for tasks until there are none. What it does after the last one must be short: it has
+/// as long as a run that stops gives to running tasks. It is dropped, at any await, when its deal ends otherwise.
 pub trait Worker: Send + Sync + fmt::Debug {
     /// Works on one activity until there is nothing more to do.
     ///
@@ -52,6 +53,8 @@ pub enum WorkerError {
 #[derive(Debug)]
 pub struct Tasks {
     pub(crate) rental: RentalId,
+    pub(crate) no: ActivityNo,
+    pub(crate) job: JobId,
     pub(crate) assigned: mpsc::Receiver<Vec<AssignedTask>>,
     pub(crate) inputs: mpsc::Sender<Input>,
 }
@@ -68,7 +71,8 @@ impl Tasks {
     ///
     /// **Cancel safety**: tasks handed over while this future is dropped are given back when the deal ends.
     pub async fn next_pack(&mut self, room: usize) -> Option<Vec<Task>> {
-        self.inputs.send(Input::WorkerReady { rental: self.rental, room }).await.ok()?;
+        let ready = Input::WorkerReady { rental: self.rental, no: self.no, room };
+        self.inputs.send(ready).await.ok()?;
         let assigned = self.assigned.recv().await?;
         let started = Instant::now();
         let tasks = assigned.into_iter().map(|task| Task {
@@ -79,6 +83,18 @@ impl Tasks {
             inputs: self.inputs.clone(),
         });
         Some(tasks.collect())
+    }
+
+    /// The job that the tasks belong to.
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
+    /// Adds tasks to the job, such as those that a result gives rise to. Done before that result is handed in, they
+    /// never come too late.
+    pub async fn add(&self, tasks: Vec<Value>) {
+        // The engine only stops listening when the run is over, and then nothing is begun any more.
+        self.inputs.send(Input::MoreTasks { job: self.job, data: tasks }).await.ok();
     }
 }
 
@@ -129,15 +145,20 @@ impl Task {
 
     /// This try failed; the task may be tried elsewhere.
     pub async fn failed(self, failure: AttemptFailure) {
-        let input = Input::AttemptFailed { rental: self.rental, attempt: self.attempt, failure };
-        self.answer(input).await;
+        self.fail(failure, true).await;
     }
 
-    /// The result is no good; the task may be tried elsewhere.
-    pub async fn reject(self, reason: impl Into<String>) {
+    /// The result is no good. With `retry` the task is tried again, while it has tries left; without it has failed
+    /// for good, which is not held against the provider.
+    pub async fn reject(self, reason: impl Into<String>, retry: bool) {
         let failure =
             AttemptFailure { kind: FailureKind::Rejected, message: reason.into(), stderr: String::new() };
-        self.failed(failure).await;
+        self.fail(failure, retry).await;
+    }
+
+    async fn fail(self, failure: AttemptFailure, retry: bool) {
+        let input = Input::AttemptFailed { rental: self.rental, attempt: self.attempt, failure, retry };
+        self.answer(input).await;
     }
 
     /// It was never begun: it costs the task no try.

@@ -27,11 +27,11 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        rental.adopt(&note.activity_id);
-        let foreign = rental.activity.as_ref().is_some_and(|activity| *activity != note.activity_id);
-        let problem = match &rental.meter {
-            _ if foreign => Some(("it is for an activity that isn't ours".to_owned(), false)),
-            None => Some(("nothing was ever run".to_owned(), false)),
+        let place = rental.find(&note.activity_id);
+        let covered = matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted);
+        let problem = match place.map(|place| &rental.activities[place].meter) {
+            None if rental.activities.is_empty() => Some(("nothing was ever run".to_owned(), false)),
+            None => Some(("it is for an activity that isn't ours".to_owned(), false)),
             Some(meter) => check_debit_note(note, &rental.terms.pricing, meter, &rental.agreed, now)
                 .err()
                 .map(|problem| (problem.to_string(), problem.is_harmless())),
@@ -45,10 +45,15 @@ impl Run {
             }
             return;
         }
-        if let (Some(usage), Some(meter)) = (note.usage(), &mut rental.meter) {
-            meter.report(&usage);
+        if let (Some(usage), Some(place)) = (note.usage(), place) {
+            rental.activities[place].meter.report(&usage);
         }
-        self.accept(now, id, bill, amount, step);
+        if covered && rental.promised_with(place, amount) > rental.promised() {
+            // The invoice said what all of it costs.
+            let reason = "it asks for more than the invoice that was accepted".to_owned();
+            return step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
+        }
+        self.accept(now, id, bill, amount, place, step);
     }
 
     pub(super) fn on_invoice(&mut self, now: Timestamp, invoice: &Invoice, step: &mut Step) {
@@ -62,14 +67,16 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        if let [activity] = invoice.activity_ids.as_slice() {
-            rental.adopt(activity);
+        for activity in &invoice.activity_ids {
+            rental.find(activity);
         }
         let refusal = if matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted) {
             let words = "there is an invoice for this agreement already".to_owned();
             Some((RejectionReason::UnsolicitedService, Glm::ZERO, words))
         } else {
-            let meters: Vec<_> = rental.activity.iter().zip(&rental.meter).collect();
+            let ours = rental.activities.iter();
+            let meters: Vec<_> =
+                ours.filter_map(|activity| Some((activity.id.as_ref()?, &activity.meter))).collect();
             check_invoice(invoice, &rental.terms.pricing, &meters, now)
                 .err()
                 .map(|problem| (problem.rejection_reason(), problem.owed(), problem.to_string()))
@@ -97,7 +104,7 @@ impl Run {
             return;
         }
         rental.invoice = InvoiceState::Accepting;
-        self.accept(now, id, bill, amount, step);
+        self.accept(now, id, bill, amount, None, step);
     }
 
     /// Takes note of a bill; `None` when there is nothing to decide about it.
@@ -135,10 +142,19 @@ impl Run {
         rental
     }
 
-    fn accept(&mut self, now: Timestamp, id: RentalId, bill: Bill, amount: Glm, step: &mut Step) {
-        // A debit note and an invoice both name all that is owed so far: only the increase is new.
-        let promised = self.rentals[&id].promised();
-        let increase = amount.saturating_sub(promised);
+    /// Accepts a bill, a debit note for the activity at `place` or else an invoice, if the budget covers it.
+    fn accept(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        bill: Bill,
+        amount: Glm,
+        place: Option<usize>,
+        step: &mut Step,
+    ) {
+        // A debit note names all that its activity owes so far, an invoice all of all: only the increase is new.
+        let rental = &self.rentals[&id];
+        let increase = rental.promised_with(place, amount).saturating_sub(rental.promised());
         let total = self.promised().checked_add(increase).unwrap_or(Glm::MAX);
         if total > self.config.budget {
             let reason = format!("{increase} GLM more than the budget of {} GLM covers", self.config.budget);
@@ -149,7 +165,7 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        rental.accepting.insert(bill.clone(), Accepting { amount, failures: 0 });
+        rental.accepting.insert(bill.clone(), Accepting { amount, activity: place, failures: 0 });
         self.accepting.insert(bill.clone(), id);
         step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount });
         step.effects.push(Effect::AcceptBill { bill, amount });
@@ -168,18 +184,21 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        let Some(Accepting { amount, .. }) = rental.accepting.remove(&bill) else {
+        let Some(Accepting { amount, activity, .. }) = rental.accepting.remove(&bill) else {
             return;
         };
         let before = rental.accepted;
-        rental.accepted = rental.accepted.max(amount);
-        let increase = rental.accepted.saturating_sub(before);
-        if let Some(meter) = &mut rental.meter {
-            meter.accepted(rental.accepted);
-        }
-        if matches!(bill, Bill::Invoice(_)) {
+        if let Some(activity) = activity.and_then(|place| rental.activities.get_mut(place)) {
+            activity.meter.accepted(amount);
+            rental.accepted = rental.accepted.max(rental.noted());
+        } else {
             rental.invoice = InvoiceState::Accepted;
+            rental.accepted = rental.accepted.max(amount);
+            if let [only] = rental.activities.as_mut_slice() {
+                only.meter.accepted(amount);
+            }
         }
+        let increase = rental.accepted.saturating_sub(before);
         let total = rental.accepted;
         self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
         step.event(now, EventKind::BillAccepted { rental: id, bill, amount, total });

@@ -46,7 +46,12 @@ pub struct RunConfig {
     pub idle_timeout: Duration,
     /// How long an idle provider is kept while tasks elsewhere may still fail and come back.
     pub idle_grace: Duration,
-    /// How long running tasks may go on once the run is stopping.
+    /// How long an agreement without work is kept for the next job. Below the 90 s after which providers end it;
+    /// nothing is kept once no more work can come.
+    pub hold: Duration,
+    /// Does the run stand ready for jobs until it is closed? Otherwise it ends with the last one that it has.
+    pub standing: bool,
+    /// How long running tasks may go on once the run is stopping, and a worker that is told to end may take.
     pub stop_grace: Duration,
     /// How long the last bills are awaited.
     pub settle_timeout: Duration,
@@ -77,6 +82,8 @@ impl RunConfig {
             selection_window: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(15 * 60),
             idle_grace: Duration::from_secs(5),
+            hold: Duration::from_secs(30),
+            standing: false,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.

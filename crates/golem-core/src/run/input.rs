@@ -7,7 +7,10 @@ use yagna_api::market::{Agreement, NewDemand, Proposal, Reason, Terminator};
 use yagna_api::payment::{DebitNote, Invoice, Rejection};
 use yagna_api::{ActivityId, AgreementId, DemandId, Glm, InvoiceId, ProposalId, Timestamp};
 
-use crate::event::{Attempt, AttemptFailure, Bill, Event, RentalId, StopReason, TaskOutput};
+use super::JobSpec;
+use crate::event::{
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, JobId, Provider, RentalId, StopReason, TaskOutput,
+};
 use crate::tasks::AssignedTask;
 
 /// Something that a run must know.
@@ -15,15 +18,40 @@ use crate::tasks::AssignedTask;
 pub enum Input {
     /// Time has passed; at least once a second.
     Tick,
-    /// Tasks from the source, as asked for by [`Effect::LoadTasks`].
+    /// There is a job to be done. Its id must be a new one.
+    JobAdded {
+        /// The job.
+        job: JobId,
+        /// What it is to keep to.
+        spec: JobSpec,
+    },
+    /// No jobs will be added any more: the run ends with the last one it has.
+    NoMoreJobs,
+    /// A job is given up: what waits is dropped, what runs is stopped.
+    JobCancelled {
+        /// The job.
+        job: JobId,
+    },
+    /// Tasks from a job's source, as asked for by [`Effect::LoadTasks`].
     Tasks {
+        /// The job.
+        job: JobId,
         /// Their data, in order.
         data: Vec<Value>,
         /// There are no more.
         exhausted: bool,
     },
-    /// The source of tasks failed.
+    /// Tasks that came up on the way, beside the source; for a job that isn't over.
+    MoreTasks {
+        /// The job.
+        job: JobId,
+        /// Their data, in order.
+        data: Vec<Value>,
+    },
+    /// The source of a job's tasks failed.
     SourceBroken {
+        /// The job.
+        job: JobId,
         /// How.
         problem: String,
     },
@@ -120,6 +148,8 @@ pub enum Input {
     ActivityCreated {
         /// The deal.
         rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
         /// The activity.
         activity: ActivityId,
     },
@@ -127,6 +157,8 @@ pub enum Input {
     WorkerReady {
         /// The deal.
         rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
         /// How many tasks it would take at once.
         room: usize,
     },
@@ -149,6 +181,8 @@ pub enum Input {
         attempt: Attempt,
         /// Why.
         failure: AttemptFailure,
+        /// May it be tried again?
+        retry: bool,
     },
     /// A try never began, or was given up for our own reasons.
     AttemptCancelled {
@@ -161,6 +195,8 @@ pub enum Input {
     WorkerEnded {
         /// The deal.
         rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
         /// Why, if not because its work was over.
         failure: Option<String>,
     },
@@ -168,8 +204,21 @@ pub enum Input {
     Usage {
         /// The deal.
         rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
         /// The counters, in the order of its usage vector.
         usage: Vec<f64>,
+    },
+    /// An activity is over, as far as it can be ended; its agreement isn't.
+    ActivityClosed {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+        /// The usage it ended with.
+        usage: Option<Vec<f64>>,
+        /// Why it couldn't be ended.
+        failure: Option<String>,
     },
     /// A deal's activity and agreement are over, as far as they can be ended.
     Closed {
@@ -214,8 +263,10 @@ pub enum Input {
 /// that nothing comes back.
 #[derive(Debug, Clone)]
 pub enum Effect {
-    /// Read up to so many tasks from the source.
+    /// Read up to so many tasks from a job's source, at least one unless there are no more.
     LoadTasks {
+        /// The job.
+        job: JobId,
         /// How many.
         most: usize,
     },
@@ -256,12 +307,30 @@ pub enum Effect {
         /// The provider's draft.
         proposal: ProposalId,
     },
-    /// Create an activity, prepare it and start its worker. Spends.
+    /// Create an activity, prepare it and start the job's worker in it. Spends.
     OpenActivity {
         /// The deal.
         rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+        /// Whose worker.
+        job: JobId,
         /// Its agreement.
-        agreement: Box<Agreement>,
+        agreement: AgreementId,
+        /// The provider.
+        provider: Provider,
+    },
+    /// Stop the worker and destroy the activity; the agreement goes on.
+    CloseActivity {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+        /// The activity, where it is known.
+        activity: Option<ActivityId>,
+        /// Is the worker told that there are no more tasks, and given time to end by itself? Otherwise it is
+        /// stopped wherever it is.
+        gently: bool,
     },
     /// Hand tasks to a worker that asked for some.
     Assign {

@@ -9,12 +9,10 @@ use yagna_api::{Glm, NodeId, Timestamp};
 use super::rental::{Rental, Stage};
 use super::rentals::Ending;
 use super::{Effect, Run, Step, market};
-use crate::event::{EventKind, RentalId, RunEnd, StopReason};
+use crate::event::{EventKind, JobId, RentalId, RunEnd, StopReason};
 use crate::explain::Explanation;
 
 impl Run {
-    /// Tasks are read ahead so far that every worker finds its next ones waiting.
-    const READ_AHEAD: usize = 256;
     /// So many providers must fail to get to work before the run gives up, or all that there are.
     const MOST_OPENINGS: u64 = 10;
     /// How long nothing must run before it is explained for the first time.
@@ -22,38 +20,35 @@ impl Run {
 
     pub(super) fn plan(&mut self, now: Timestamp, step: &mut Step) {
         self.plan_bills(now, step);
+        self.plan_jobs(now, step);
         if self.stopping.is_some() {
             return self.plan_stop(now, step);
         }
         self.plan_loading(step);
-        if self.queue.is_finished() {
+        if self.jobs.is_empty() && self.had_job && !self.standing {
             self.stop(now, StopReason::AllDone, step);
             return self.plan_stop(now, step);
         }
-        if self.queue.n_running() > 0 {
+        if self.queue.n_running() > 0 || self.queue.n_waiting() == 0 {
             self.last_alive = now;
         }
+        self.budget_blocks = self.budget_blocks && self.queue.n_waiting() > 0;
         self.plan_budget(now, step);
         self.plan_prices(now, step);
+        self.plan_turns(now, step);
         self.plan_assignments(now, step);
         self.plan_releases(now, step);
+        let opening_blocked = self.plan_openings(now, step);
+        self.plan_holds(now, step);
         let n_of_use = self.n_live() - self.stuck(now).len();
         if self.n_wanted() > n_of_use {
             let starving = n_of_use == 0 && self.market.n_drafts() == 0;
             self.plan_demand(now, starving, step);
             self.plan_negotiations(now, step);
             self.plan_replacement(now, step);
-            self.plan_signing(now, step);
+            self.plan_signing(now, opening_blocked, step);
         }
         self.plan_patience(now, step);
-    }
-
-    fn plan_loading(&mut self, step: &mut Step) {
-        let waiting = self.queue.n_waiting();
-        if !self.loading && !self.queue.is_exhausted() && waiting < Self::READ_AHEAD / 2 {
-            self.loading = true;
-            step.effects.push(Effect::LoadTasks { most: Self::READ_AHEAD - waiting });
-        }
     }
 
     pub(super) fn n_live(&self) -> usize {
@@ -79,18 +74,16 @@ impl Run {
             let Some(id) = dearest else { break };
             self.close(now, id, &Ending::cancelled("the budget is used up"), step);
             // What it has used counts on; what it could have used doesn't.
-            if let Some(rental) = self.rentals.get_mut(&id)
-                && let Some(meter) = &mut rental.meter
-            {
-                meter.ended = Some(now);
+            if let Some(activity) = self.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut()) {
+                activity.meter.ended = Some(now);
             }
             self.budget_blocks = true;
         }
     }
 
-    /// Ends deals whose own results cost more than one may.
+    /// Ends deals whose activity's own results cost more than one may.
     ///
-    /// The cost is what the provider can bill by now; a deal without results has one that cost it all.
+    /// The cost is what the provider can bill for it by now; one without results has one that cost it all.
     fn plan_prices(&mut self, now: Timestamp, step: &mut Step) {
         let Some(most) = self.config.max_price else { return };
         let dear: Vec<_> = self
@@ -98,10 +91,10 @@ impl Run {
             .iter()
             .filter(|(_, rental)| rental.stage == Stage::Working)
             .filter_map(|(id, rental)| {
-                let meter = rental.meter.as_ref()?;
+                let activity = rental.current()?;
                 let cost = rental.cost_so_far(now)?;
-                let each = cost.to_decimal().checked_div(rental.done.max(1).into())?;
-                let late = between(meter.started, now) >= self.config.price_grace;
+                let each = cost.to_decimal().checked_div(activity.done.max(1).into())?;
+                let late = between(activity.meter.started, now) >= self.config.price_grace;
                 (late && each > most.to_decimal()).then(|| (*id, Glm::from_decimal_rounding_down(each)))
             })
             .collect();
@@ -134,21 +127,27 @@ impl Run {
         }
         // Who has waited longest comes first.
         free.sort_by_key(|id| (self.rentals[id].idle_since, *id));
-        let n_live = self.n_live().max(1);
         for id in free {
-            let share = self.queue.n_waiting().div_ceil(n_live);
+            let Some(job) = self.rentals[&id].job() else { continue };
+            // Those without a job may come to this one.
+            let takers = self.rentals.values().filter(|rental| {
+                rental.is_live() && rental.job().is_none_or(|other| other == job)
+            });
+            let share = self.queue.n_waiting_for(job).div_ceil(takers.count().max(1));
             let elsewhere = self.elsewhere(id);
             let Some(rental) = self.rentals.get_mut(&id) else {
                 continue;
             };
             let Some(room) = rental.room else { continue };
-            let tasks = self.queue.take(&rental.provider.id, room.min(share), &elsewhere, now);
+            let tasks = self.queue.take(job, &rental.provider.id, room.min(share), &elsewhere, now);
             if tasks.is_empty() {
                 continue;
             }
             rental.room = None;
             rental.idle_since = None;
-            rental.was_given = true;
+            if let Some(activity) = rental.activities.last_mut() {
+                activity.was_given = true;
+            }
             for task in &tasks {
                 rental.running.insert(task.attempt, now);
                 step.event(now, EventKind::TaskStarted { attempt: task.attempt, rental: id });
@@ -165,27 +164,37 @@ impl Run {
         live.chain(self.market.in_sight()).filter(|other| *other != provider).cloned().collect()
     }
 
-    /// Lets go of providers that nothing can be given to.
+    /// Ends the workers that nothing can be given to; their agreements are held for other jobs.
     fn plan_releases(&mut self, now: Timestamp, step: &mut Step) {
-        let waiting = self.queue.n_waiting() > 0 || !self.queue.is_exhausted();
-        let others_run = self.queue.n_running() > 0;
         let idle: Vec<_> = self
             .rentals
             .iter()
-            .filter(|(id, rental)| {
-                let expiring =
-                    rental.stage == Stage::Working && rental.running.is_empty() && !rental.takes_tasks(now);
-                let Some(idle) = self.idle_for(**id, now) else {
-                    return expiring;
-                };
-                expiring || (!waiting && (!others_run || idle >= self.config.idle_grace))
-            })
+            .filter(|(_, rental)| rental.stage == Stage::Working && rental.running.is_empty())
+            .filter(|(id, rental)| !rental.takes_tasks(now) || self.is_idle(now, **id, rental))
             .map(|(id, rental)| (*id, rental.takes_tasks(now)))
             .collect();
         for (id, in_time) in idle {
-            let ending =
-                if in_time { Ending::success() } else { Ending::cancelled("the agreement expires soon") };
-            self.close(now, id, &ending, step);
+            if in_time {
+                self.end_activity(now, id, true, step);
+            } else {
+                self.close(now, id, &Ending::cancelled("the agreement expires soon"), step);
+            }
+        }
+    }
+
+    /// Has this worker waited so long that its activity is better ended?
+    fn is_idle(&self, now: Timestamp, id: RentalId, rental: &Rental) -> bool {
+        let (Some(job), Some(idle)) = (rental.job(), self.idle_for(id, now)) else {
+            return false;
+        };
+        let wanted = || self.is_wanted_elsewhere(job, &rental.provider.id);
+        if self.queue.n_waiting_for(job) > 0 {
+            // What waits has failed here.
+            !self.queue.has_use_for(job, &rental.provider.id) && wanted()
+        } else if self.queue.is_exhausted(job) {
+            self.queue.n_running_for(job) == 0 || idle >= self.config.idle_grace
+        } else {
+            idle >= self.config.hold || (idle >= self.config.idle_grace && wanted())
         }
     }
 
@@ -196,8 +205,10 @@ impl Run {
         }
         self.rentals
             .iter()
-            .filter(|(_, rental)| rental.room.is_some() && rental.takes_tasks(now))
-            .filter(|(_, rental)| !self.queue.has_use_for(&rental.provider.id))
+            .filter(|(_, rental)| {
+                (rental.room.is_some() || rental.stage == Stage::Held) && rental.takes_tasks(now)
+            })
+            .filter(|(_, rental)| !self.queue.has_any_use_for(&rental.provider.id))
             .map(|(id, _)| *id)
             .collect()
     }
@@ -212,24 +223,34 @@ impl Run {
         }
     }
 
-    /// The best draft of a provider that may be dealt with and is of use for what waits.
+    /// The best draft of a provider that may be dealt with; one that is of use for what waits, if there is.
     fn draft_to_sign(&self, now: Timestamp) -> Option<&market::Draft> {
-        let welcome =
-            |provider: &NodeId| self.standings.is_welcome(provider, now) && !self.deals_with(provider);
-        let of_use = |provider: &NodeId| welcome(provider) && self.queue.has_use_for(provider);
-        let best = self.market.best_draft(of_use);
+        let best = self.draft_of_use(now);
         // With nobody at work one that has failed before is better than none.
-        if best.is_none() && self.n_live() == 0 { self.market.best_draft(welcome) } else { best }
+        if best.is_none() && self.n_live() == 0 {
+            self.market.best_draft(|provider| self.is_welcome(provider, now))
+        } else {
+            best
+        }
     }
 
-    fn plan_signing(&mut self, now: Timestamp, step: &mut Step) {
+    pub(super) fn draft_of_use(&self, now: Timestamp) -> Option<&market::Draft> {
+        self.market
+            .best_draft(|provider| self.is_welcome(provider, now) && self.queue.has_any_use_for(provider))
+    }
+
+    fn is_welcome(&self, provider: &NodeId, now: Timestamp) -> bool {
+        self.standings.is_welcome(provider, now) && !self.deals_with(provider)
+    }
+
+    fn plan_signing(&mut self, now: Timestamp, opening_blocked: bool, step: &mut Step) {
         let Some(first) = self.market.first_draft else {
             return;
         };
         if between(first, now) < self.config.selection_window {
             return;
         }
-        self.budget_blocks = false;
+        self.budget_blocks = opening_blocked;
         let most = self.config.workers as usize;
         while self.n_wanted() > self.n_live() - self.stuck(now).len() && self.n_live() < most {
             let Some(draft) = self.draft_to_sign(now).cloned() else {
@@ -270,16 +291,23 @@ impl Run {
         // Bills that are still to come may turn out smaller than what they were feared to be.
         let may_shrink =
             self.rentals.values().any(|rental| rental.stage != Stage::Closed || rental.awaits_invoice());
-        if self.budget_blocks && self.n_live() == 0 && (!may_shrink || waited >= self.config.settle_timeout) {
+        if self.budget_blocks && self.n_live() == 0 && self.queue.n_waiting() > 0 && (!may_shrink || waited >= self.config.settle_timeout) {
             step.event(now, EventKind::Waiting { explanation: self.explain(now) });
             self.stop(now, StopReason::BudgetReached, step);
             return self.plan_stop(now, step);
         }
         // A set-up that fails on one provider after the other fails on the next one too, and each is paid for it.
         let hopeless = self.market.n_seen().clamp(1, Self::MOST_OPENINGS);
-        if !self.ever_worked && self.n_live() == 0 && self.never_opened.len() as u64 >= hopeless {
+        let lost: Vec<JobId> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| !job.ever_worked && job.never_opened.len() as u64 >= hopeless)
+            .map(|(id, _)| *id)
+            .filter(|id| !self.rentals.values().any(|rental| rental.is_live() && rental.job().is_none_or(|job| job == *id)))
+            .collect();
+        if !lost.is_empty() {
             step.event(now, EventKind::Waiting { explanation: self.explain(now) });
-            self.stop(now, StopReason::NothingRuns, step);
+            self.give_up(now, &lost, step);
             return self.plan_stop(now, step);
         }
         if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.queue.n_waiting() == 0 {
@@ -294,7 +322,9 @@ impl Run {
             step.event(now, EventKind::Waiting { explanation: self.explain(now) });
         }
         if give_up {
-            self.stop(now, StopReason::NothingRuns, step);
+            let waiting: Vec<JobId> =
+                self.jobs.keys().copied().filter(|job| self.queue.n_waiting_for(*job) > 0).collect();
+            self.give_up(now, &waiting, step);
             self.plan_stop(now, step);
         }
     }
@@ -328,25 +358,22 @@ impl Run {
         let Some(stopping) = self.stopping else { return };
         let graceful = stopping.why != StopReason::Broken;
         let grace_over = between(stopping.since, now) >= self.config.stop_grace;
-        let to_close: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| match rental.stage {
-                Stage::Opening => true,
-                Stage::Working => rental.running.is_empty() || grace_over || !graceful,
-                Stage::Signing | Stage::Closing | Stage::Closed => false,
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in to_close {
+        for id in self.rentals.keys().copied().collect::<Vec<_>>() {
+            let rental = &self.rentals[&id];
             let ending = match stopping.why {
-                StopReason::AllDone => Ending::success(),
+                StopReason::AllDone | StopReason::Closed => Ending::success(),
                 StopReason::Cancelled => Ending::cancelled("the requestor cancelled the run"),
                 StopReason::BudgetReached => Ending::cancelled("the budget is used up"),
                 StopReason::NothingRuns | StopReason::Broken => Ending::cancelled("the run can't go on"),
             };
-            self.close(now, id, &ending, step);
+            match rental.stage {
+                Stage::Opening | Stage::Held => self.close(now, id, &ending, step),
+                Stage::Working if grace_over || !graceful => self.close(now, id, &ending, step),
+                Stage::Working if rental.running.is_empty() => self.end_activity(now, id, true, step),
+                Stage::Signing | Stage::Working | Stage::Ending | Stage::Closing | Stage::Closed => {}
+            }
         }
+        self.leave_jobs(now, step);
         if self.rentals.values().any(|rental| rental.stage != Stage::Closed) {
             return;
         }

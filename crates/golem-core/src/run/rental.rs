@@ -1,4 +1,4 @@
-//! One deal with one provider: where it stands, what it does, what it may still cost.
+//! One deal with one provider: where it stands, its activities one after the other, what it may still cost.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
 
 use super::RunConfig;
 use crate::bill::{GRACE, Meter};
-use crate::event::{Attempt, Bill, Provider};
+use crate::event::{ActivityNo, Attempt, Bill, JobId, Provider};
 use crate::offer::OfferTerms;
 use crate::terms::AgreedTerms;
 
@@ -18,10 +18,14 @@ use crate::terms::AgreedTerms;
 pub(super) enum Stage {
     /// The agreement is being made.
     Signing,
+    /// There is an agreement, and no activity.
+    Held,
     /// The activity is being made and prepared.
     Opening,
     /// The worker takes tasks.
     Working,
+    /// The activity is being ended, the agreement isn't.
+    Ending,
     /// The activity and the agreement are being ended.
     Closing,
     /// Both are over; its bill may still come.
@@ -39,23 +43,20 @@ pub(super) struct Rental {
     pub(super) agreement: Option<AgreementId>,
     /// Has the provider ended the agreement, or did it never come about?
     pub(super) agreement_over: bool,
-    pub(super) activity: Option<ActivityId>,
     pub(super) agreed: AgreedTerms,
-    pub(super) meter: Option<Meter>,
+    /// All that there ever were; only the last one may still run.
+    pub(super) activities: Vec<Activity>,
     pub(super) running: HashMap<Attempt, Timestamp>,
     /// How many tasks the worker waits for; `None` while it is busy.
     pub(super) room: Option<usize>,
+    /// Since when it has had nothing to do, with or without an activity.
     pub(super) idle_since: Option<Timestamp>,
-    /// Tasks that it has done.
-    pub(super) done: u64,
-    /// Was it ever given a task?
-    pub(super) was_given: bool,
     /// Failures since the last success of tasks that have failed nowhere else.
     pub(super) streak: u32,
     pub(super) failure: Option<String>,
     /// Why we ended it, once we have.
     pub(super) ending: Option<Reason>,
-    /// GLM of accepted bills: the highest debit note, then the invoice.
+    /// GLM of accepted bills: the highest debit note of each activity together, or the invoice.
     pub(super) accepted: Glm,
     /// Bills being accepted.
     pub(super) accepting: HashMap<Bill, Accepting>,
@@ -64,10 +65,28 @@ pub(super) struct Rental {
     pub(super) invoice: InvoiceState,
 }
 
+/// One activity of a deal, for one job's worker.
+#[derive(Debug)]
+pub(super) struct Activity {
+    pub(super) job: JobId,
+    pub(super) id: Option<ActivityId>,
+    pub(super) meter: Meter,
+    /// Tasks that it has done.
+    pub(super) done: u64,
+    /// Was its worker ever given a task?
+    pub(super) was_given: bool,
+    /// Is it being ended while its agreement goes on?
+    pub(super) closing: bool,
+    /// Has its end been told?
+    pub(super) over: bool,
+}
+
 /// A bill that is being accepted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accepting {
     pub(super) amount: Glm,
+    /// Of a debit note: the place of its activity among the deal's.
+    pub(super) activity: Option<usize>,
     /// How often that has failed.
     pub(super) failures: u32,
 }
@@ -95,14 +114,11 @@ impl Rental {
             expires,
             agreement: None,
             agreement_over: false,
-            activity: None,
             agreed: AgreedTerms::default(),
-            meter: None,
+            activities: Vec::new(),
             running: HashMap::new(),
             room: None,
             idle_since: None,
-            done: 0,
-            was_given: false,
             streak: 0,
             failure: None,
             ending: None,
@@ -113,57 +129,136 @@ impl Rental {
         }
     }
 
-    /// Is it being made or at work?
+    /// Is it being made, held or at work?
     pub(super) fn is_live(&self) -> bool {
-        matches!(self.stage, Stage::Signing | Stage::Opening | Stage::Working)
+        !matches!(self.stage, Stage::Closing | Stage::Closed)
     }
 
-    /// Takes an activity for its own, if one was asked for and its id never came back: then its provider may have
-    /// made it all the same, and only its bills tell of it.
-    pub(super) fn adopt(&mut self, activity: &ActivityId) {
-        if self.activity.is_none() && self.meter.is_some() {
-            self.activity = Some(activity.clone());
+    /// The job whose worker it has, if it has one that isn't being ended.
+    pub(super) fn job(&self) -> Option<JobId> {
+        let at_work = matches!(self.stage, Stage::Opening | Stage::Working);
+        self.activities.last().filter(|_| at_work).map(|activity| activity.job)
+    }
+
+    /// Begins another activity.
+    pub(super) fn open(&mut self, job: JobId, now: Timestamp) -> ActivityNo {
+        self.stage = Stage::Opening;
+        self.since = now;
+        self.room = None;
+        self.idle_since = None;
+        self.activities.push(Activity {
+            job,
+            id: None,
+            meter: Meter::new(now, self.terms.threads),
+            done: 0,
+            was_given: false,
+            closing: false,
+            over: false,
+        });
+        self.newest()
+    }
+
+    /// The number of the last activity.
+    pub(super) fn newest(&self) -> ActivityNo {
+        ActivityNo(u32::try_from(self.activities.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The activity that runs or is being ended.
+    pub(super) fn current(&self) -> Option<&Activity> {
+        self.activities.last().filter(|activity| !activity.over)
+    }
+
+    /// The same, if it is this one: whatever comes of an earlier one comes too late.
+    pub(super) fn current_is(&mut self, no: ActivityNo) -> Option<&mut Activity> {
+        let newest = self.newest();
+        self.activities.last_mut().filter(|activity| newest == no && !activity.over)
+    }
+
+    /// Ends the measure of an activity.
+    pub(super) fn end_activity(&mut self, usage: Option<&Vec<f64>>, now: Timestamp) -> bool {
+        let Some(activity) = self.activities.last_mut().filter(|activity| !activity.over) else {
+            return false;
+        };
+        if let Some(usage) = usage {
+            activity.meter.report(usage);
         }
+        activity.meter.ended = Some(now);
+        activity.over = true;
+        true
     }
 
-    /// Can a task be given to it now?
+    /// Finds an activity by its id. One whose id never came back is taken for it: its provider may have made it all
+    /// the same, and only its bills tell of it.
+    pub(super) fn find(&mut self, id: &ActivityId) -> Option<usize> {
+        let known = self.activities.iter().position(|activity| activity.id.as_ref() == Some(id));
+        known.or_else(|| {
+            let place = self.activities.iter().rposition(|activity| activity.id.is_none())?;
+            self.activities[place].id = Some(id.clone());
+            Some(place)
+        })
+    }
+
+    /// Can a task be given to it now, or an activity opened?
     pub(super) fn takes_tasks(&self, now: Timestamp) -> bool {
-        self.stage == Stage::Working && after(now, RunConfig::EXPIRY_MARGIN) < self.expires
+        matches!(self.stage, Stage::Working | Stage::Held) && after(now, RunConfig::EXPIRY_MARGIN) < self.expires
     }
 
-    /// What the provider can rightly bill by now: by the usage it last reported, or else by the clock.
+    /// What the provider can rightly bill for the last activity by now: by the usage that was last reported, or else
+    /// by the clock.
     pub(super) fn cost_so_far(&self, now: Timestamp) -> Option<Glm> {
-        let meter = self.meter.as_ref()?;
+        let meter = &self.activities.last()?.meter;
         let reported = meter.reported.as_deref().and_then(|usage| self.terms.pricing.cost(usage));
         let reported = reported.and_then(Glm::from_decimal_rounding_down);
         let at_most = || self.terms.pricing.cost_at_full_use(meter.life(now), self.terms.threads);
-        Some(reported.unwrap_or_else(at_most).max(self.accepted))
+        Some(reported.unwrap_or_else(at_most).max(meter.noted))
     }
 
     /// Is a final bill to be expected?
     pub(super) fn awaits_invoice(&self) -> bool {
-        matches!(self.invoice, InvoiceState::Awaited | InvoiceState::Accepting) && self.meter.is_some()
+        matches!(self.invoice, InvoiceState::Awaited | InvoiceState::Accepting) && !self.activities.is_empty()
     }
 
-    /// GLM that it can still bill beyond what was accepted, if it were stopped only `horizon` from now.
+    /// GLM that it can still bill beyond what is promised, if it were stopped only `horizon` from now.
     pub(super) fn exposure(&self, now: Timestamp, horizon: Duration) -> Glm {
-        let most = match (&self.meter, self.stage) {
-            // Nothing runs, and nothing will be billed.
-            (None, Stage::Closing | Stage::Closed) => return Glm::ZERO,
-            (Some(_), _) if !self.awaits_invoice() => return Glm::ZERO,
-            (Some(meter), _) => meter.ceiling(&self.terms.pricing, after(now, horizon)),
-            (None, Stage::Signing | Stage::Opening | Stage::Working) => {
-                let age = horizon + GRACE;
-                self.terms.pricing.cost_at_full_use(age, self.terms.threads)
-            }
+        if self.stage == Stage::Signing {
+            return self.price_of_opening(horizon);
+        }
+        if !self.awaits_invoice() {
+            return Glm::ZERO;
+        }
+        let ceiling = |activity: &Activity| activity.meter.ceiling(&self.terms.pricing, after(now, horizon));
+        sum(self.activities.iter().map(ceiling)).saturating_sub(self.promised())
+    }
+
+    /// GLM that an activity can bill that is opened now and stopped only `horizon` from now.
+    pub(super) fn price_of_opening(&self, horizon: Duration) -> Glm {
+        self.terms.pricing.cost_at_full_use(horizon + GRACE, self.terms.threads)
+    }
+
+    /// GLM that accepted bills promise, those being accepted included.
+    pub(super) fn promised(&self) -> Glm {
+        self.promised_with(None, Glm::ZERO)
+    }
+
+    /// The same if this much were accepted too: for the activity at `place`, or else for the whole agreement.
+    pub(super) fn promised_with(&self, place: Option<usize>, amount: Glm) -> Glm {
+        let being = |of: Option<usize>| {
+            let its = self.accepting.values().filter(|accepting| accepting.activity == of);
+            let highest = its.map(|accepting| accepting.amount).max().unwrap_or_default();
+            if of == place { highest.max(amount) } else { highest }
         };
-        most.saturating_sub(self.accepted)
+        let activities = self.activities.iter().enumerate();
+        let notes = sum(activities.map(|(at, activity)| activity.meter.noted.max(being(Some(at)))));
+        notes.max(self.accepted).max(being(None))
+    }
+
+    /// GLM of the highest accepted debit notes together.
+    pub(super) fn noted(&self) -> Glm {
+        sum(self.activities.iter().map(|activity| activity.meter.noted))
     }
 }
 
-impl Rental {
-    /// GLM that accepted bills promise, those being accepted included.
-    pub(super) fn promised(&self) -> Glm {
-        self.accepting.values().map(|accepting| accepting.amount).fold(self.accepted, Glm::max)
-    }
+/// A sum that stops at GLM's supply instead of failing.
+fn sum(amounts: impl Iterator<Item = Glm>) -> Glm {
+    amounts.fold(Glm::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(Glm::MAX))
 }

@@ -1,14 +1,15 @@
-//! What happens to deals: signed or not, opened or not, working, closed; and to the tasks in their hands.
+//! What happens to deals: signed or not, held, working, closed; and to the tasks in their hands.
+//!
+//! What happens to their activities is in `activities`.
 
 use std::time::Duration;
 
 use yagna_api::market::{Agreement, Reason, Terminator};
 use yagna_api::time::between;
-use yagna_api::{ActivityId, AgreementId, NodeId, Timestamp};
+use yagna_api::{AgreementId, NodeId, Timestamp};
 
 use super::rental::{InvoiceState, Stage};
 use super::{Effect, Run, Step};
-use crate::bill::Meter;
 use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, RentalId, TaskOutput};
 use crate::offer::OfferTerms;
 use crate::tasks::Verdict;
@@ -106,10 +107,8 @@ impl Run {
         } else if stopping {
             self.close(now, id, &Ending::cancelled("the run is stopping"), step);
         } else {
-            rental.stage = Stage::Opening;
-            rental.meter = Some(Meter::new(now, rental.terms.threads));
-            step.event(now, EventKind::ActivityIntended { rental: id });
-            step.effects.push(Effect::OpenActivity { rental: id, agreement: Box::new(agreement.clone()) });
+            rental.stage = Stage::Held;
+            rental.idle_since = Some(now);
         }
     }
 
@@ -143,34 +142,6 @@ impl Run {
         }
     }
 
-    pub(super) fn on_activity_created(
-        &mut self,
-        now: Timestamp,
-        id: RentalId,
-        activity: ActivityId,
-        step: &mut Step,
-    ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        rental.activity = Some(activity.clone());
-        step.event(now, EventKind::ActivityCreated { rental: id, activity });
-    }
-
-    pub(super) fn on_worker_ready(&mut self, now: Timestamp, id: RentalId, room: usize, step: &mut Step) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        if rental.stage == Stage::Opening {
-            rental.stage = Stage::Working;
-            rental.since = now;
-            self.ever_worked = true;
-            step.event(now, EventKind::ActivityReady { rental: id });
-        }
-        rental.room = Some(room.max(1));
-        rental.idle_since = Some(now);
-    }
-
     pub(super) fn on_attempt_done(
         &mut self,
         now: Timestamp,
@@ -187,7 +158,9 @@ impl Run {
             return;
         }
         rental.streak = 0;
-        rental.done += 1;
+        if let Some(activity) = rental.activities.last_mut() {
+            activity.done += 1;
+        }
         if !self.proven.contains(&rental.provider.id) {
             self.proven.insert(rental.provider.id.clone());
         }
@@ -202,6 +175,7 @@ impl Run {
         id: RentalId,
         attempt: Attempt,
         failure: AttemptFailure,
+        retry: bool,
         step: &mut Step,
     ) {
         let Some(rental) = self.rentals.get_mut(&id) else {
@@ -213,14 +187,15 @@ impl Run {
         // A task that failed elsewhere too says nothing about this provider.
         let shared = self.queue.failed_elsewhere(attempt.task, &rental.provider.id);
         let kind = failure.kind;
-        match self.queue.failed(attempt, kind, now) {
+        match self.queue.failed(attempt, kind, retry, now) {
             Verdict::Old => return,
             Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
             Verdict::Final => {
                 step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
             }
         }
-        if !shared && kind != FailureKind::Invalid {
+        // One that no other could mend neither.
+        if !shared && retry && kind != FailureKind::Invalid {
             rental.streak += 1;
         }
         let streak = rental.streak;
@@ -258,45 +233,6 @@ impl Run {
         }
     }
 
-    pub(super) fn on_worker_ended(
-        &mut self,
-        now: Timestamp,
-        id: RentalId,
-        failure: Option<String>,
-        step: &mut Step,
-    ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        if !rental.is_live() {
-            return;
-        }
-        match failure {
-            None => {
-                // What it was given and didn't answer is lost; and one that never took a task while there were some
-                // would end the same way the next time.
-                let why = "the worker ended without an answer";
-                let idle = rental.idle_since.is_none() && !rental.was_given;
-                if !rental.running.is_empty() || (idle && self.queue.n_waiting() > 0) {
-                    self.count_failure(why.to_owned());
-                    self.lose_running(now, id, why, step);
-                    return self.close(now, id, &Ending::failure(why), step);
-                }
-                self.close(now, id, &Ending::success(), step);
-            }
-            Some(failure) => {
-                let opening = rental.stage == Stage::Opening;
-                if opening {
-                    self.never_opened.insert(rental.provider.id.clone());
-                }
-                let stage = if opening { "activity didn't start" } else { "worker failed" };
-                self.count_failure(format!("{stage}: {failure}"));
-                self.lose_running(now, id, &failure, step);
-                self.close(now, id, &Ending::failure(failure), step);
-            }
-        }
-    }
-
     pub(super) fn on_agreement_terminated(
         &mut self,
         now: Timestamp,
@@ -327,11 +263,14 @@ impl Run {
             let words = format!("the provider ended the agreement: {}", reason.message);
             self.lose_running(now, id, &words, step);
             self.close(now, id, &Ending::failure(words), step);
+        } else if rental.stage == Stage::Held {
+            // It did nothing for us, and owed us nothing.
+            self.close(now, id, &Ending::cancelled("the provider ended the agreement"), step);
         }
     }
 
     /// Every task in this deal's hands is lost: it will be tried elsewhere.
-    fn lose_running(&mut self, now: Timestamp, id: RentalId, why: &str, step: &mut Step) {
+    pub(super) fn lose_running(&mut self, now: Timestamp, id: RentalId, why: &str, step: &mut Step) {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
@@ -340,7 +279,7 @@ impl Run {
         for attempt in lost {
             let failure =
                 AttemptFailure { kind: FailureKind::Lost, message: why.to_owned(), stderr: String::new() };
-            match self.queue.failed(attempt, FailureKind::Lost, now) {
+            match self.queue.failed(attempt, FailureKind::Lost, true, now) {
                 Verdict::Old => {}
                 Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
                 Verdict::Final => {
@@ -364,7 +303,24 @@ impl Run {
         rental.failure = ending.blame.then(|| ending.message.clone());
         rental.ending = Some(ending.reason());
         let agreement = rental.agreement.clone().filter(|_| !rental.agreement_over);
-        let activity = rental.activity.clone();
+        let current = rental.current();
+        // Where the activity is being ended already, the agreement follows once it is.
+        let waits = current.is_some_and(|activity| activity.closing);
+        let activity = current.and_then(|activity| activity.id.clone());
+        self.give_up_running(now, id, step);
+        if ending.blame {
+            self.set_back(now, id, ending.message.clone(), step);
+        }
+        if !waits {
+            step.effects.push(Effect::Close { rental: id, agreement, activity, reason: ending.reason() });
+        }
+    }
+
+    /// Every task in this deal's hands is given up through no fault of its own.
+    pub(super) fn give_up_running(&mut self, now: Timestamp, id: RentalId, step: &mut Step) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
         let mut cancelled: Vec<_> = rental.running.drain().map(|(attempt, _)| attempt).collect();
         cancelled.sort_unstable();
         for attempt in cancelled {
@@ -372,10 +328,6 @@ impl Run {
                 step.event(now, EventKind::AttemptCancelled { attempt, rental: id });
             }
         }
-        if ending.blame {
-            self.set_back(now, id, ending.message.clone(), step);
-        }
-        step.effects.push(Effect::Close { rental: id, agreement, activity, reason: ending.reason() });
     }
 
     pub(super) fn on_closed(
@@ -389,23 +341,18 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        if rental.stage != Stage::Closing {
+        if rental.stage != Stage::Closing || rental.current().is_some_and(|activity| activity.closing) {
             return;
         }
         rental.stage = Stage::Closed;
         rental.since = now;
-        if let Some(meter) = &mut rental.meter {
-            if let Some(usage) = &usage {
-                meter.report(usage);
-            }
-            meter.ended = Some(now);
-        }
-        if rental.activity.is_none() {
+        let was_open = rental.end_activity(usage.as_ref(), now);
+        if rental.activities.iter().all(|activity| activity.id.is_none()) {
             // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.
             rental.invoice = InvoiceState::Closed;
         }
         let ended = rental.failure.clone();
-        if rental.meter.is_some() {
+        if was_open {
             step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: ended });
         }
         if let Some(problem) = failure {
@@ -432,10 +379,10 @@ impl Run {
         step.event(now, EventKind::ProviderSetBack { provider: rental.provider.clone(), until, reason });
     }
 
-    /// How long a deal has been idle, if it is.
+    /// How long a deal has had nothing to do, if it has.
     pub(super) fn idle_for(&self, id: RentalId, now: Timestamp) -> Option<Duration> {
         let rental = self.rentals.get(&id)?;
-        (rental.stage == Stage::Working && rental.running.is_empty())
-            .then(|| rental.idle_since.map(|since| between(since, now)))?
+        let idle = matches!(rental.stage, Stage::Working | Stage::Held) && rental.running.is_empty();
+        idle.then(|| rental.idle_since.map(|since| between(since, now)))?
     }
 }

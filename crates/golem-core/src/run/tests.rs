@@ -1,5 +1,6 @@
 //! The decisions of a run against a market that misbehaves by the roll of a seeded die.
 
+mod jobs;
 mod world;
 
 use std::time::Duration;
@@ -103,7 +104,7 @@ fn ctrl_c_ends_deals_keeps_what_is_done_and_settles() {
     let mut world = World::new(9, 1000, Faults::none());
     world.run_for(Duration::from_secs(60));
     let done = world.n_events(|event| matches!(event, EventKind::TaskDone { .. }));
-    world.stop();
+    world.stop(StopReason::Cancelled);
     let end = world.run_to_end();
     assert_eq!(end.why, StopReason::Cancelled);
     assert!(end.done >= done as u64 && end.unfinished > 0);
@@ -224,7 +225,7 @@ proptest! {
         let mut world = World::new(seed, tasks, faults);
         if let Some(seconds) = stop_after {
             world.run_for(Duration::from_secs(seconds));
-            world.stop();
+            world.stop(StopReason::Cancelled);
         }
         let end = world.run_to_end();
         prop_assert_eq!(end.done + end.failed + end.unfinished, world.n_known());

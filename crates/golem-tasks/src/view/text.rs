@@ -95,6 +95,7 @@ pub(super) fn stop_words(why: StopReason) -> &'static str {
         StopReason::BudgetReached => "the budget is reached",
         StopReason::NothingRuns => "nothing could run",
         StopReason::Broken => "the run itself can't go on",
+        StopReason::Closed => "no more work is wanted",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use golem_core::event::{
-    Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, Provider, RentalId, RunEnd, StopReason,
+    Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobId, Provider, RentalId, RunEnd, StopReason,
     TaskId, TaskOutput,
 };
 use golem_core::explain::Explanation;
@@ -86,7 +86,7 @@ impl Scene {
         })
         .event(EventKind::AgreementCreated { rental, agreement: agreement.clone() })
         .event(EventKind::AgreementApproved { rental, agreement })
-        .event(EventKind::ActivityIntended { rental })
+        .event(EventKind::ActivityIntended { rental, job: JobId::FIRST })
         .event(EventKind::ActivityCreated { rental, activity: ActivityId::new(format!("activity-{number}")) })
         .event(EventKind::ActivityReady { rental })
     }
@@ -112,7 +112,7 @@ impl Scene {
 
     pub(crate) fn added(&mut self, tasks: std::ops::Range<u64>) -> &mut Self {
         for task in tasks {
-            self.event(EventKind::TaskAdded { task: TaskId(task), data: json!(task * 10) });
+            self.event(EventKind::TaskAdded { job: JobId::FIRST, task: TaskId(task), data: json!(task * 10) });
         }
         self
     }

@@ -1,8 +1,8 @@
-//! Ends deals: the activity, then the agreement, each within its time.
+//! Ends activities and deals: the activity, then the agreement, each within its time.
 
 use std::time::Duration;
 
-use golem_core::event::RentalId;
+use golem_core::event::{ActivityNo, RentalId};
 use golem_core::run::Input;
 use tokio::time::sleep;
 use yagna_api::activity::{DestroyActivity, GetUsage};
@@ -26,20 +26,8 @@ impl Outside {
         activity: Option<ActivityId>,
         reason: Reason,
     ) {
-        let mut usage = None;
-        let mut problems = Vec::new();
-        if let Some(activity) = activity {
-            let wait = self.options.timing.destruction;
-            let destroy = DestroyActivity { activity: activity.clone(), wait };
-            match self.client.call_within(&destroy, wait * 2).await {
-                Ok(true) => {}
-                Ok(false) => problems.push(format!("activity {activity} didn't end in {} s", wait.as_secs())),
-                Err(error) => problems.push(chain(&error)),
-            }
-            // Once it has ended its usage no longer grows: this is what its bill will be measured by.
-            usage =
-                self.client.call_once(&GetUsage(activity)).await.ok().and_then(|usage| usage.current_usage);
-        }
+        let (usage, problem) = self.end_activity(activity).await;
+        let mut problems = Vec::from_iter(problem);
         let mut left = None;
         if let Some(agreement) = agreement
             && let Err(error) = self.end_agreement(&agreement, &reason).await
@@ -60,6 +48,34 @@ impl Outside {
                 _ => left = None,
             }
         }
+    }
+
+    /// Ends an activity and says so; its agreement goes on.
+    pub(super) async fn close_activity(
+        &self,
+        rental: RentalId,
+        no: ActivityNo,
+        activity: Option<ActivityId>,
+    ) {
+        let (usage, failure) = self.end_activity(activity).await;
+        self.tell(Input::ActivityClosed { rental, no, usage, failure }).await;
+    }
+
+    /// Destroys an activity, if there is one. What it has used, and why it couldn't be ended.
+    async fn end_activity(&self, activity: Option<ActivityId>) -> (Option<Vec<f64>>, Option<String>) {
+        let Some(activity) = activity else {
+            return (None, None);
+        };
+        let wait = self.options.timing.destruction;
+        let destroy = DestroyActivity { activity: activity.clone(), wait };
+        let problem = match self.client.call_within(&destroy, wait * 2).await {
+            Ok(true) => None,
+            Ok(false) => Some(format!("activity {activity} didn't end in {} s", wait.as_secs())),
+            Err(error) => Some(chain(&error)),
+        };
+        // Once it has ended its usage no longer grows: this is what its bill will be measured by.
+        let usage = self.client.call_once(&GetUsage(activity)).await;
+        (usage.ok().and_then(|usage| usage.current_usage), problem)
     }
 
     /// Terminates an agreement; one that isn't approved yet is cancelled.

@@ -1,6 +1,8 @@
 //! Makes deals: negotiates, signs, opens activities and lets workers work in them.
 
-use golem_core::event::{Provider, RentalId};
+use std::sync::Arc;
+
+use golem_core::event::{ActivityNo, JobId, Provider, RentalId};
 use golem_core::run::Input;
 use golem_core::tasks::AssignedTask;
 use tokio::sync::{mpsc, oneshot};
@@ -11,15 +13,27 @@ use yagna_api::market::{
     Agreement, AgreementState, Approval, CancelAgreement, ConfirmAgreement, CounterProposal, CreateAgreement,
     GetAgreement, NewDemand, Reason, RejectProposal, WaitForApproval,
 };
-use yagna_api::properties::name;
 use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, DemandId, ProposalId};
 
-use super::Outside;
+use super::{Hold, Outside};
 use crate::context::WorkContext;
 use crate::script::Script;
 use crate::text::chain;
-use crate::worker::{Tasks, WorkerError};
+use crate::worker::{Tasks, Worker, WorkerError};
+
+/// An activity to be opened, and whose worker is to work in it.
+pub(super) struct Opening {
+    pub(super) rental: RentalId,
+    pub(super) no: ActivityNo,
+    pub(super) job: JobId,
+    pub(super) agreement: AgreementId,
+    pub(super) provider: Provider,
+    pub(super) worker: Arc<dyn Worker>,
+    /// Whoever ends the activity while it is being created waits for its id here.
+    pub(super) creating: oneshot::Sender<ActivityId>,
+    pub(super) cancel: CancellationToken,
+}
 
 /// Why there is no agreement to work with.
 enum NotMade {
@@ -100,17 +114,11 @@ impl Outside {
         }
     }
 
-    /// Opens an activity and lets the worker work in it, until the deal ends.
-    pub(super) async fn open(
-        &self,
-        rental: RentalId,
-        agreement: Agreement,
-        assigned: mpsc::Receiver<Vec<AssignedTask>>,
-        creating: oneshot::Sender<ActivityId>,
-        cancel: CancellationToken,
-    ) {
+    /// Opens an activity and lets the worker work in it, until either ends.
+    pub(super) async fn open(&self, opening: Opening, assigned: mpsc::Receiver<Vec<AssignedTask>>) {
+        let Opening { rental, no, job, agreement, provider, worker, creating, cancel } = opening;
         let create = CreateActivity {
-            agreement: agreement.agreement_id.clone(),
+            agreement: agreement.clone(),
             requestor_pub_key: None,
             wait: self.options.timing.creation,
         };
@@ -118,44 +126,54 @@ impl Outside {
         let failure = match self.client.call(&create).await {
             Ok(created) => {
                 let activity = created.activity_id;
-                self.tell(Input::ActivityCreated { rental, activity: activity.clone() }).await;
-                // Nobody waits for it unless the deal ends now.
+                self.tell(Input::ActivityCreated { rental, no, activity: activity.clone() }).await;
+                // Nobody waits for it unless the activity ends now.
                 creating.send(activity.clone()).ok();
-                let work = self.work(rental, agreement, activity, assigned);
-                match cancel.run_until_cancelled(work).await {
+                let (client, node) = (self.client.clone(), self.node.clone());
+                let ctx = WorkContext::new(client, node, provider, agreement, activity);
+                let tasks = Tasks { rental, no, job, assigned, inputs: self.inputs.clone() };
+                match cancel.run_until_cancelled(self.work(ctx, tasks, &*worker)).await {
                     Some(worked) => worked.err().map(|error| chain(&error)),
                     None => return,
                 }
             }
             Err(error) => Some(chain(&error)),
         };
-        self.tell(Input::WorkerEnded { rental, failure }).await;
+        self.tell(Input::WorkerEnded { rental, no, failure }).await;
+    }
+
+    /// Ends a worker, and finds the activity it worked in. A worker that is to end gently is told that there are no
+    /// more tasks, and has as long as a run that stops gives to running tasks.
+    pub(super) async fn end_worker(
+        &self,
+        hold: Option<Hold>,
+        activity: Option<ActivityId>,
+        gently: bool,
+    ) -> Option<ActivityId> {
+        let Some(Hold { cancel, assign, created, ended }) = hold else {
+            return activity;
+        };
+        drop(assign);
+        if gently && timeout(self.options.config.stop_grace, ended).await.is_err() {
+            tracing::debug!(?activity, "a worker that was told to end is stopped");
+        }
+        cancel.cancel();
+        match activity {
+            Some(activity) => Some(activity),
+            None => self.wait_for_creation(created).await,
+        }
     }
 
     /// The activity of a deal that ends while it is being created, if it comes soon.
-    pub(super) async fn wait_for_creation(
-        &self,
-        created: oneshot::Receiver<ActivityId>,
-    ) -> Option<ActivityId> {
+    async fn wait_for_creation(&self, created: oneshot::Receiver<ActivityId>) -> Option<ActivityId> {
         timeout(self.options.timing.destruction, created).await.ok()?.ok()
     }
 
-    async fn work(
-        &self,
-        rental: RentalId,
-        agreement: Agreement,
-        activity: ActivityId,
-        assigned: mpsc::Receiver<Vec<AssignedTask>>,
-    ) -> Result<(), WorkerError> {
-        let name = agreement.offer.properties.text(name::NODE_NAME).unwrap_or_default().to_owned();
-        let provider = Provider { name, id: agreement.offer.provider_id };
-        let id = agreement.agreement_id;
-        let ctx = WorkContext::new(self.client.clone(), self.node.clone(), provider, id, activity);
+    async fn work(&self, ctx: WorkContext, mut tasks: Tasks, worker: &dyn Worker) -> Result<(), WorkerError> {
         let start = Script::new()
             .command(Command::Deploy(Deploy::default()))
             .command(Command::Start(Start::default()));
         ctx.must("deployment", start, self.options.timing.deployment).await?;
-        let mut tasks = Tasks { rental, assigned, inputs: self.inputs.clone() };
-        self.worker.work(&ctx, &mut tasks).await
+        worker.work(&ctx, &mut tasks).await
     }
 }

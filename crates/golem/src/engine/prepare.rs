@@ -14,6 +14,7 @@ use yagna_api::payment::{Allocation, CreateAllocation, GetDecorations, NewAlloca
 use yagna_api::time::after;
 use yagna_client::ClientError;
 
+use super::jobs::Outlets;
 use super::outbox::Outbox;
 use super::{Engine, INPUT_QUEUE, Outside, release};
 use crate::run::{Run, RunError};
@@ -23,7 +24,9 @@ impl Engine {
     pub(super) const ALLOCATION_MARGIN: Duration = Duration::from_secs(24 * 3600);
 
     pub(crate) async fn prepare(run: Run) -> Result<Self, RunError> {
-        let Run { client, clock, journal, worker, tasks, options, readers, stop } = run;
+        let Run { client, clock, journal, first, mut door, options, readers, stop } = run;
+        // From here on only handles that were given away keep a standing run from ending.
+        door.let_go();
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
 
         let amount = options.config.budget;
@@ -70,7 +73,6 @@ impl Engine {
             node: me.identity,
             allocation,
             options: Arc::new(options),
-            worker,
             inputs: sender,
         };
         let mut engine = Self {
@@ -81,7 +83,10 @@ impl Engine {
             followers: JoinSet::new(),
             outbox: Outbox::new(journal),
             deals: HashMap::new(),
-            tasks,
+            jobs: HashMap::new(),
+            outlets: Outlets::default(),
+            first,
+            door,
             readers,
             stop,
         };

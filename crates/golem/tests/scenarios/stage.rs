@@ -274,6 +274,8 @@ pub(crate) fn config() -> RunConfig {
         selection_window: secs(1),
         idle_timeout: secs(600),
         idle_grace: secs(5),
+        hold: secs(30),
+        standing: false,
         stop_grace: secs(5),
         settle_timeout: secs(120),
         stop_horizon: secs(120),

@@ -19,11 +19,13 @@ use yagna_api::{
 
 use crate::caps::PriceCaps;
 use crate::event::{
-    AttemptFailure, Bill, Event, EventKind, FailureKind, RentalId, RunEnd, StopReason, TaskOutput,
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobId, RentalId, RunEnd,
+    StopReason, TaskId, TaskOutput,
 };
 use crate::payload::Payload;
 use crate::pricing::Pricing;
-use crate::run::{Effect, Input, Run, RunConfig};
+use crate::run::rental::Stage;
+use crate::run::{Effect, Input, JobSpec, Run, RunConfig};
 use crate::terms::TermsPolicy;
 
 /// How often each thing goes wrong, from 0 (never) to 1 (always).
@@ -42,6 +44,10 @@ pub(super) struct Faults {
     pub(super) never_invoices: f64,
     pub(super) daemon: f64,
     pub(super) repeats: f64,
+    /// Agreements that take a single activity.
+    pub(super) single: f64,
+    /// Activities that can't be ended while their agreement goes on.
+    pub(super) clings: f64,
     pub(super) poisoned: Option<u64>,
 }
 
@@ -52,7 +58,7 @@ impl Faults {
 
     pub(super) fn any() -> impl Strategy<Value = Self> {
         let chance = || prop_oneof![3 => Just(0.0), 2 => 0.0..0.5, 1 => 0.5..1.0];
-        prop::collection::vec(chance(), 13).prop_map(|p| Self {
+        prop::collection::vec(chance(), 15).prop_map(|p| Self {
             dear: p[0],
             absent: p[1],
             malformed: p[2],
@@ -66,6 +72,8 @@ impl Faults {
             daemon: p[10] * 0.5,
             repeats: p[11],
             never_opens: p[12] * 0.5,
+            single: p[13],
+            clings: p[14] * 0.5,
             poisoned: None,
         })
     }
@@ -75,10 +83,50 @@ impl Faults {
 struct Deal {
     provider: NodeId,
     agreement: AgreementId,
-    activity: Option<ActivityId>,
-    opened: Option<Timestamp>,
     running: bool,
+    single: bool,
+    activities: Vec<Activity>,
+}
+
+#[derive(Debug)]
+struct Activity {
+    no: ActivityNo,
+    job: JobId,
+    id: ActivityId,
+    opened: Timestamp,
+    ended: Option<Timestamp>,
     n_notes: u32,
+}
+
+/// A job to be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    /// When it is added, in seconds.
+    pub(super) at: u64,
+    pub(super) tasks: usize,
+    /// Further tasks that come of its results, at most.
+    pub(super) spawns: usize,
+    pub(super) retries: Option<u32>,
+    /// Seconds after it was added.
+    pub(super) deadline: Option<u64>,
+    /// Seconds after it was added.
+    pub(super) cancelled: Option<u64>,
+}
+
+impl Plan {
+    pub(super) fn any() -> impl Strategy<Value = Self> {
+        let seconds = || prop::option::weighted(0.3, 0u64..400);
+        (0u64..200, 0usize..40, 0usize..10, prop::option::of(0u32..4), seconds(), seconds()).prop_map(
+            |(at, tasks, spawns, retries, deadline, cancelled)| Self {
+                at,
+                tasks,
+                spawns,
+                retries,
+                deadline,
+                cancelled,
+            },
+        )
+    }
 }
 
 pub(super) struct World {
@@ -87,8 +135,11 @@ pub(super) struct World {
     chance: fastrand::Rng,
     faults: Faults,
     budget: Glm,
-    to_load: usize,
-    n_loaded: u64,
+    hold: Duration,
+    to_load: BTreeMap<JobId, usize>,
+    to_spawn: BTreeMap<JobId, usize>,
+    jobs: HashMap<TaskId, JobId>,
+    pub(super) ended_jobs: BTreeMap<JobId, JobEnd>,
     coming: BTreeMap<(Timestamp, u64), Input>,
     next: u64,
     deals: HashMap<RentalId, Deal>,
@@ -98,8 +149,7 @@ pub(super) struct World {
     accepting: HashMap<Bill, Glm>,
     pub(super) accepted_bills: Vec<(Glm, Glm)>,
     pub(super) events: Vec<Event>,
-    ended_tasks: HashSet<u64>,
-    idle: HashMap<RentalId, bool>,
+    ended_tasks: HashSet<TaskId>,
 }
 
 impl World {
@@ -119,6 +169,34 @@ impl World {
         faults: Faults,
         change: impl FnOnce(&mut RunConfig),
     ) -> Self {
+        let mut world = Self::without_jobs(seed, faults, change);
+        world.add_job(JobId::FIRST, &Plan { tasks, ..Plan::default() });
+        world
+    }
+
+    /// A world whose run stands ready for these jobs.
+    pub(super) fn standing(seed: u64, faults: Faults, jobs: &[Plan]) -> Self {
+        Self::standing_with(seed, faults, jobs, |_| {})
+    }
+
+    /// The same where the run keeps to something else than usual.
+    pub(super) fn standing_with(
+        seed: u64,
+        faults: Faults,
+        jobs: &[Plan],
+        change: impl FnOnce(&mut RunConfig),
+    ) -> Self {
+        let mut world = Self::without_jobs(seed, faults, |config| {
+            config.standing = true;
+            change(config);
+        });
+        for (job, plan) in (0..).map(JobId).zip(jobs) {
+            world.add_job(job, plan);
+        }
+        world
+    }
+
+    fn without_jobs(seed: u64, faults: Faults, change: impl FnOnce(&mut RunConfig)) -> Self {
         let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
         let mut config = RunConfig {
             payload: Payload::default(),
@@ -137,13 +215,15 @@ impl World {
             selection_window: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(600),
             idle_grace: Duration::from_secs(5),
+            hold: Duration::from_secs(30),
+            standing: false,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             stop_horizon: Duration::from_secs(30),
             explain_every: Duration::from_secs(30),
         };
         change(&mut config);
-        let budget = config.budget;
+        let (budget, hold) = (config.budget, config.hold);
         let decoration = Decoration {
             properties: Properties::new().with(name::platform_address(Self::PLATFORM), "0x1"),
             constraints: vec![format!("({}=*)", name::platform_address(Self::PLATFORM))],
@@ -154,8 +234,11 @@ impl World {
             chance: fastrand::Rng::with_seed(seed),
             faults,
             budget,
-            to_load: tasks,
-            n_loaded: 0,
+            hold,
+            to_load: BTreeMap::new(),
+            to_spawn: BTreeMap::new(),
+            jobs: HashMap::new(),
+            ended_jobs: BTreeMap::new(),
             coming: BTreeMap::new(),
             next: 0,
             deals: HashMap::new(),
@@ -166,10 +249,47 @@ impl World {
             accepted_bills: Vec::new(),
             events: Vec::new(),
             ended_tasks: HashSet::new(),
-            idle: HashMap::new(),
         };
         world.give(Input::Tick);
         world
+    }
+
+    pub(super) fn add_job(&mut self, job: JobId, plan: &Plan) {
+        self.to_load.insert(job, plan.tasks);
+        self.to_spawn.insert(job, plan.spawns);
+        let added = after(self.now, Duration::from_secs(plan.at));
+        let deadline = plan.deadline.map(|seconds| after(added, Duration::from_secs(seconds)));
+        let spec = JobSpec { retries: plan.retries, deadline };
+        let input = Input::JobAdded { job, spec };
+        if plan.at == 0 {
+            self.give(input);
+        } else {
+            self.later(plan.at as f64, input);
+        }
+        if let Some(seconds) = plan.cancelled {
+            self.later((plan.at + seconds) as f64, Input::JobCancelled { job });
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Agreements that are in force or being made, as the run sees it.
+    pub(super) fn n_live(&self) -> usize {
+        self.run.n_live()
+    }
+
+    /// How many activities each deal had.
+    pub(super) fn n_activities(&self) -> Vec<usize> {
+        let mut deals: Vec<_> = self.deals.iter().collect();
+        deals.sort_by_key(|(id, _)| **id);
+        deals.into_iter().map(|(_, deal)| deal.activities.len()).collect()
+    }
+
+    /// Workers that a job has just now.
+    pub(super) fn n_workers(&self, job: JobId) -> usize {
+        self.run.shares().get(&job).map_or(0, |share| share.workers)
     }
 
     pub(super) fn n_events(&self, is: impl Fn(&EventKind) -> bool) -> usize {
@@ -187,11 +307,11 @@ impl World {
     }
 
     pub(super) fn n_known(&self) -> u64 {
-        self.n_loaded
+        self.jobs.len() as u64
     }
 
-    pub(super) fn stop(&mut self) {
-        self.give(Input::Stop { why: StopReason::Cancelled });
+    pub(super) fn stop(&mut self, why: StopReason) {
+        self.give(Input::Stop { why });
     }
 
     pub(super) fn run_for(&mut self, time: Duration) {
@@ -248,7 +368,9 @@ impl World {
             Some((&(at, place), _)) if at <= tick => {
                 self.now = self.now.max(at);
                 let input = self.coming.remove(&(at, place)).unwrap();
-                if self.chance.f64() < self.faults.repeats && !matches!(input, Input::Tasks { .. }) {
+                let once =
+                    matches!(input, Input::Tasks { .. } | Input::MoreTasks { .. } | Input::JobAdded { .. });
+                if self.chance.f64() < self.faults.repeats && !once {
                     self.give(input.clone());
                 }
                 self.give(input);
@@ -265,9 +387,22 @@ impl World {
         let step = self.run.on(self.now, input);
         for event in &step.events {
             match &event.kind {
-                EventKind::TaskDone { attempt, .. } | EventKind::TaskFailed { attempt, .. } => {
-                    assert!(self.ended_tasks.insert(attempt.task.0), "{attempt:?} ended twice");
+                EventKind::TaskAdded { job, task, .. } => {
+                    assert!(self.jobs.insert(*task, *job).is_none(), "{task:?} was added twice");
+                    assert!(!self.ended_jobs.contains_key(job), "{task:?} was added to a job that is over");
                 }
+                EventKind::TaskStarted { attempt, .. } => {
+                    let job = self.jobs[&attempt.task];
+                    assert!(!self.ended_jobs.contains_key(&job), "{attempt:?} is of a job that is over");
+                }
+                EventKind::TaskDone { attempt: Attempt { task, .. }, .. }
+                | EventKind::TaskFailed { attempt: Attempt { task, .. }, .. }
+                | EventKind::TaskCancelled { task }
+                | EventKind::TaskExpired { task } => {
+                    assert!(self.ended_tasks.insert(*task), "{task:?} ended twice");
+                    assert!(!self.ended_jobs.contains_key(&self.jobs[task]), "{task:?} outlived its job");
+                }
+                EventKind::JobEnded { job, end } => self.job_ended(*job, end),
                 EventKind::BillAccepted { bill, amount, .. } => {
                     self.accepted_bills.push((*amount, self.owed[bill]));
                 }
@@ -281,23 +416,44 @@ impl World {
         self.check();
     }
 
+    fn job_ended(&mut self, job: JobId, end: &JobEnd) {
+        assert!(self.ended_jobs.insert(job, end.clone()).is_none(), "{job:?} ended twice");
+        let known = self.jobs.values().filter(|its| **its == job).count() as u64;
+        let told = end.done + end.failed + end.cancelled + end.expired;
+        assert_eq!(told + end.unfinished, known, "{job:?} {end:?}");
+        let ended = self.ended_tasks.iter().filter(|task| self.jobs[task] == job).count() as u64;
+        assert_eq!(told, ended, "{job:?} {end:?}");
+    }
+
     /// The invariants of a run, true after every step.
     fn check(&self) {
         assert!(self.run.promised() <= self.budget, "more is promised than the budget");
         let exposed = self.run.exposed_within(self.now, Duration::ZERO);
         assert!(exposed <= self.budget, "{exposed} GLM may be billed already");
         assert!(self.run.n_live() <= Self::WORKERS as usize, "more deals than workers");
+        let slack = Duration::from_secs(2);
+        for (id, rental) in &self.run.rentals {
+            let open = rental.activities.iter().filter(|activity| !activity.over).count();
+            assert!(open <= 1, "{id:?} has {open} activities at once");
+            if rental.stage == Stage::Held {
+                let idle = self.run.idle_for(*id, self.now).expect("what is held is idle");
+                let held = between(rental.since, self.now);
+                assert!(held <= self.hold + slack, "{id:?} is held for {held:?}, idle for {idle:?}");
+                assert_eq!(open, 0, "{id:?} is held with an activity");
+            }
+            assert!(rental.job().is_some() || rental.running.is_empty(), "{id:?} runs tasks of no job");
+        }
     }
 
     fn answer(&mut self, effect: Effect) {
         match effect {
-            Effect::LoadTasks { most } => {
-                let n = self.to_load.min(most);
-                self.to_load -= n;
-                let from = self.n_loaded;
-                self.n_loaded += n as u64;
-                let data = (from..self.n_loaded).map(|n| json!(n)).collect();
-                self.later(0.0, Input::Tasks { data, exhausted: self.to_load == 0 });
+            Effect::LoadTasks { job, most } => {
+                let left = self.to_load.get_mut(&job).expect("only jobs that were added are read");
+                let n = (*left).min(most);
+                *left -= n;
+                let exhausted = *left == 0;
+                let data = (0..n).map(|n| json!(n)).collect();
+                self.later(0.0, Input::Tasks { job, data, exhausted });
             }
             Effect::Publish { expires, .. } => self.publish(expires),
             Effect::Withdraw { demand } => {
@@ -308,24 +464,38 @@ impl World {
             Effect::Counter { demand, proposal, terms } => self.negotiate(&demand, &proposal, &terms),
             Effect::RefuseProposal { .. } | Effect::RejectInvoice { .. } => {}
             Effect::Sign { rental, proposal } => self.sign(rental, &proposal),
-            Effect::OpenActivity { rental, agreement } => self.open(rental, &agreement),
+            Effect::OpenActivity { rental, no, job, agreement, provider } => {
+                let deal = &self.deals[&rental];
+                assert!(deal.running && deal.agreement == agreement && deal.provider == provider.id);
+                self.open(rental, no, job);
+            }
+            Effect::CloseActivity { rental, no, gently, .. } => self.close_activity(rental, no, gently),
             Effect::Assign { rental, tasks } => {
-                self.idle.insert(rental, false);
+                let activity = self.deals[&rental].activities.last().expect("a worker has an activity");
+                let (no, job) = (activity.no, activity.job);
+                assert!(activity.ended.is_none(), "tasks for an activity that has ended");
                 let lost = self.roll(self.faults.vanishes);
                 let mut time = 0.0;
                 for task in tasks {
+                    assert_eq!(self.jobs[&task.attempt.task], job, "a task went to another job's worker");
                     time += 1.0 + self.chance.f64() * 10.0;
                     if lost {
                         continue;
                     }
-                    let fails = self.roll(self.faults.fails) || self.faults.poisoned == task.data.as_u64();
+                    if self.chance.bool()
+                        && let Some(left) = self.to_spawn.get_mut(&job).filter(|left| **left > 0)
+                    {
+                        *left -= 1;
+                        self.later(time, Input::MoreTasks { job, data: vec![json!("more")] });
+                    }
+                    let fails = self.roll(self.faults.fails) || self.faults.poisoned.is_some_and(|poisoned| *task.data == poisoned);
                     let input = if fails {
                         let failure = AttemptFailure {
                             kind: FailureKind::CommandFailed,
                             message: "no".into(),
                             stderr: "no".into(),
                         };
-                        Input::AttemptFailed { rental, attempt: task.attempt, failure }
+                        Input::AttemptFailed { rental, attempt: task.attempt, failure, retry: true }
                     } else {
                         let took = Duration::from_secs(1);
                         Input::AttemptDone {
@@ -338,9 +508,9 @@ impl World {
                     self.later(time, input);
                 }
                 let after_it = if lost {
-                    Input::WorkerEnded { rental, failure: Some("the activity is lost".into()) }
+                    Input::WorkerEnded { rental, no, failure: Some("the activity is lost".into()) }
                 } else {
-                    Input::WorkerReady { rental, room: 1 + self.chance.usize(0..3) }
+                    Input::WorkerReady { rental, no, room: 1 + self.chance.usize(0..3) }
                 };
                 self.later(time + 0.1, after_it);
             }
@@ -456,17 +626,18 @@ impl World {
                 .later(60.0, Input::NotApproved { rental, reason: "no answer within 60 s".into(), open });
         }
         let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
+        let single = self.roll(self.faults.single);
         let approved = Agreement {
             agreement_id: agreement.clone(),
             demand: AgreementDemand {
-                properties: Properties::new().with(name::ACCEPT_TIMEOUT, 120),
+                properties: Properties::new().with(name::ACCEPT_TIMEOUT, 120).with(name::MULTI_ACTIVITY, true),
                 constraints: "()".into(),
                 demand_id: DemandId::new("d"),
                 requestor_id: Self::node(99),
                 timestamp: self.now,
             },
             offer: AgreementOffer {
-                properties: Self::offer(n, false, false),
+                properties: Self::offer(n, false, false).with(name::MULTI_ACTIVITY, !single),
                 constraints: "()".into(),
                 offer_id: OfferId::new("o"),
                 provider_id: provider.clone(),
@@ -481,62 +652,87 @@ impl World {
             approved_signature: None,
             committed_signature: None,
         };
-        let deal = Deal { provider, agreement, activity: None, opened: None, running: true, n_notes: 0 };
+        let deal = Deal { provider, agreement, running: true, single, activities: Vec::new() };
         self.deals.insert(rental, deal);
         self.later(0.2, Input::Approved { rental, agreement: Box::new(approved) });
     }
 
-    fn open(&mut self, rental: RentalId, agreement: &Agreement) {
-        let activity = ActivityId::new(format!("act{}", rental.0));
+    fn open(&mut self, rental: RentalId, no: ActivityNo, job: JobId) {
+        let id = ActivityId::new(format!("act{}-{}", rental.0, no.0));
         let terminates = self.roll(self.faults.terminates);
         if self.roll(self.faults.vanishes) {
             let failure = Some("no activity within 60 s".to_owned());
-            return self.later(60.0, Input::WorkerEnded { rental, failure });
+            return self.later(60.0, Input::WorkerEnded { rental, no, failure });
         }
-        let now = self.now;
+        let opened = self.now;
         let deal = self.deals.get_mut(&rental).unwrap();
-        deal.activity = Some(activity.clone());
-        deal.opened = Some(now);
+        assert!(deal.activities.iter().all(|activity| activity.ended.is_some()), "one activity at a time");
+        assert!(deal.activities.is_empty() || !deal.single, "one activity only");
+        deal.activities.push(Activity { no, job, id: id.clone(), opened, ended: None, n_notes: 0 });
+        self.later(1.0, Input::ActivityCreated { rental, no, activity: id });
         if self.roll(self.faults.never_opens) {
-            self.later(1.0, Input::ActivityCreated { rental, activity });
-            return self.later(2.0, Input::WorkerEnded { rental, failure: Some("set-up failed".into()) });
+            let failure = Some("set-up failed".into());
+            return self.later(2.0, Input::WorkerEnded { rental, no, failure });
         }
-        self.later(1.0, Input::ActivityCreated { rental, activity });
-        self.later(3.0, Input::WorkerReady { rental, room: 1 });
+        self.later(3.0, Input::WorkerReady { rental, no, room: 1 });
         if terminates {
             let time = 2.0 + self.chance.f64() * 60.0;
-            let agreement = agreement.agreement_id.clone();
-            let reason = Some(Reason::new("shutting down"));
-            self.later(time, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
+            self.terminate(rental, time, "shutting down");
         }
     }
 
-    /// What the deal's provider may rightly ask for by now.
-    fn due(&self, deal: &Deal) -> (Vec<f64>, Glm) {
+    fn terminate(&mut self, rental: RentalId, seconds: f64, why: &str) {
+        let agreement = self.deals[&rental].agreement.clone();
+        let reason = Some(Reason::new(why));
+        self.later(seconds, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
+    }
+
+    fn close_activity(&mut self, rental: RentalId, no: ActivityNo, gently: bool) {
+        let (now, clings) = (self.now, self.roll(self.faults.clings));
+        let deal = self.deals.get_mut(&rental).unwrap();
+        let activity = deal.activities.last_mut().filter(|activity| activity.no == no);
+        if clings || activity.is_none() {
+            let failure = Some("the activity didn't end in 15 s".to_owned());
+            return self.later(15.0, Input::ActivityClosed { rental, no, usage: None, failure });
+        }
+        activity.unwrap().ended = Some(now);
+        let (single, activities) = (deal.single, deal.activities.len());
+        let usage = Some(self.due(&self.deals[&rental], activities - 1).0);
+        if gently {
+            self.later(0.5, Input::WorkerEnded { rental, no, failure: None });
+        }
+        self.later(1.0, Input::ActivityClosed { rental, no, usage, failure: None });
+        if single {
+            self.terminate(rental, 0.7, "the only activity has ended");
+        }
+    }
+
+    /// What the deal's provider may rightly ask for one of its activities by now.
+    fn due(&self, deal: &Deal, place: usize) -> (Vec<f64>, Glm) {
         let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == deal.provider).unwrap();
         let pricing = Pricing::read(&Self::offer(n, false, false)).unwrap();
-        let age = deal.opened.map_or(0.0, |opened| between(opened, self.now).as_secs_f64());
+        let activity = &deal.activities[place];
+        let age = between(activity.opened, activity.ended.unwrap_or(self.now)).as_secs_f64();
         let usage = vec![age, age * 0.5];
         let due = Glm::from_decimal_rounding_down(pricing.cost(&usage).unwrap()).unwrap();
         (usage, due)
     }
 
-    /// Every provider sends a debit note each 30 seconds.
+    /// Every provider sends a debit note for its activity each 30 seconds.
     fn send_notes(&mut self) {
         let mut rentals: Vec<_> = self.deals.keys().copied().collect();
         rentals.sort_unstable();
         for rental in rentals {
             let deal = &self.deals[&rental];
-            let Some(opened) = deal.opened else { continue };
-            if !deal.running || between(opened, self.now).as_secs() / 30 <= u64::from(deal.n_notes) {
+            let Some(activity) = deal.activities.last() else { continue };
+            let age = between(activity.opened, self.now).as_secs();
+            if !deal.running || activity.ended.is_some() || age / 30 <= u64::from(activity.n_notes) {
                 continue;
             }
-            let (usage, due) = self.due(deal);
+            let (usage, due) = self.due(deal, deal.activities.len() - 1);
             let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
-            let Some(activity_id) = deal.activity.clone() else {
-                continue;
-            };
-            self.deals.get_mut(&rental).unwrap().n_notes += 1;
+            let activity_id = activity.id.clone();
+            self.deals.get_mut(&rental).unwrap().activities.last_mut().unwrap().n_notes += 1;
             let asked = self.asked(due);
             self.next += 1;
             let note = DebitNote {
@@ -573,12 +769,19 @@ impl World {
             return self.later(1.0, Input::Closed { rental, usage: None, failure: None });
         };
         deal.running = false;
+        let now = self.now;
+        let was_open = deal.activities.last_mut().is_some_and(|activity| activity.ended.is_none());
+        for activity in &mut deal.activities {
+            activity.ended.get_or_insert(now);
+        }
         let deal = &self.deals[&rental];
-        let (usage, due) = self.due(deal);
-        let had_activity = deal.activity.is_some();
+        let had_activity = !deal.activities.is_empty();
+        let dues: Vec<_> = (0..deal.activities.len()).map(|place| self.due(deal, place)).collect();
+        let due = dues.iter().fold(Glm::ZERO, |sum, (_, due)| sum.checked_add(*due).unwrap());
+        let usage = dues.last().map(|(usage, _)| usage.clone()).filter(|_| was_open);
         let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
-        let activity_ids: Vec<_> = deal.activity.iter().cloned().collect();
-        self.later(1.0, Input::Closed { rental, usage: had_activity.then_some(usage), failure: None });
+        let activity_ids: Vec<_> = deal.activities.iter().map(|activity| activity.id.clone()).collect();
+        self.later(1.0, Input::Closed { rental, usage, failure: None });
         if !had_activity || self.roll(self.faults.never_invoices) {
             return;
         }

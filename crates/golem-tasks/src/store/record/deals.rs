@@ -99,7 +99,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
                 *rental,
             )?
         }
-        EventKind::ActivityIntended { rental } => rental_statement(
+        EventKind::ActivityIntended { rental, .. } => rental_statement(
             "INSERT INTO activity (run_no, rental_no, activity_no, status, intended_at) \
              SELECT r.run_no, r.rental_no, 1 + (SELECT count(*) FROM activity AS a WHERE a.run_no = r.run_no \
              AND a.rental_no = r.rental_no), 'intended', ? FROM rental AS r WHERE r.run_no = ? AND r.rental_no = ?",

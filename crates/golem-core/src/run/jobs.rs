@@ -1,0 +1,235 @@
+//! The jobs of a run: when each begins and ends, and how workers are shared between them.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use yagna_api::{NodeId, Timestamp};
+
+use super::rental::Stage;
+use super::{Effect, Run, Step};
+use crate::event::{EventKind, JobEnd, JobEndReason, JobId, RentalId, StopReason};
+use crate::tasks::Remains;
+
+/// What a job is to keep to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobSpec {
+    /// How often a task is tried again after failing; as the run says where this says nothing.
+    pub retries: Option<u32>,
+    /// When the job ends, finished or not.
+    pub deadline: Option<Timestamp>,
+}
+
+/// A job that isn't over. Its tasks are in the queue.
+#[derive(Debug, Default)]
+pub(super) struct Job {
+    deadline: Option<Timestamp>,
+    /// Is its source being read?
+    pub(super) loading: bool,
+    /// Has any provider ever come so far that it could take a task of it?
+    pub(super) ever_worked: bool,
+    /// Providers whose activity for it didn't start or couldn't be set up.
+    pub(super) never_opened: HashSet<NodeId>,
+    /// Since when it has had work and no worker.
+    pub(super) starving_since: Option<Timestamp>,
+}
+
+/// How much of the run's workers a job has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    /// Its workers, those being prepared included.
+    pub(super) workers: usize,
+    /// Its tasks that wait or run.
+    pub(super) work: usize,
+    /// How many more workers would find something to do.
+    pub(super) need: usize,
+    starving_since: Option<Timestamp>,
+}
+
+impl Share {
+    /// Fewer workers for the work come first; of those that have none, whoever has waited longer.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        let this = self.workers.saturating_mul(other.work);
+        this.cmp(&other.workers.saturating_mul(self.work)).then(self.workers.cmp(&other.workers)).then_with(
+            || match (self.starving_since, other.starving_since) {
+                (Some(this), Some(other)) => this.cmp(&other),
+                (this, other) => other.is_some().cmp(&this.is_some()),
+            },
+        )
+    }
+
+    /// Would this job still be no worse off than the taker after giving it a worker?
+    pub(super) fn spares_for(&self, taker: &Self) -> bool {
+        let (mine, theirs) = (self.workers.saturating_sub(1), taker.workers + 1);
+        mine > 0 && theirs.saturating_mul(self.work) <= mine.saturating_mul(taker.work)
+    }
+}
+
+impl Run {
+    /// Tasks are read ahead so far that every worker finds its next ones waiting.
+    const READ_AHEAD: usize = 256;
+    /// How long a worker stays with its job before it may be moved to another.
+    pub(super) const TURN: Duration = Duration::from_secs(30);
+
+    pub(super) fn on_job_added(&mut self, now: Timestamp, job: JobId, spec: JobSpec, step: &mut Step) {
+        if self.jobs.contains_key(&job) {
+            return;
+        }
+        self.had_job = true;
+        self.queue.open(job, spec.retries.unwrap_or(self.config.retries));
+        self.jobs.insert(job, Job { deadline: spec.deadline, ..Job::default() });
+        step.event(now, EventKind::JobAdded { job, deadline: spec.deadline });
+    }
+
+    pub(super) fn add_tasks(&mut self, now: Timestamp, job: JobId, data: Vec<Value>, step: &mut Step) {
+        for data in data {
+            if let Some(task) = self.queue.add(job, data.clone(), now) {
+                step.event(now, EventKind::TaskAdded { job, task, data });
+            }
+        }
+    }
+
+    pub(super) fn on_source_broken(&mut self, now: Timestamp, job: JobId, problem: String, step: &mut Step) {
+        if !self.jobs.contains_key(&job) {
+            return;
+        }
+        step.event(now, EventKind::Trouble { doing: "read the tasks".into(), problem });
+        if self.standing || self.jobs.len() > 1 {
+            self.end_job(now, job, JobEndReason::Broken, step);
+        } else {
+            self.queue.exhaust(job);
+            self.stop(now, StopReason::Broken, step);
+        }
+    }
+
+    /// Ends a job: what waits or runs for it is given up, its workers end.
+    pub(super) fn end_job(&mut self, now: Timestamp, job: JobId, why: JobEndReason, step: &mut Step) {
+        if self.jobs.remove(&job).is_none() {
+            return;
+        }
+        let its: Vec<RentalId> =
+            self.rentals.iter().filter(|(_, rental)| rental.job() == Some(job)).map(|(id, _)| *id).collect();
+        for id in its {
+            // One that has nothing in its hands will ask, and is told; one that is busy with what nobody wants is
+            // stopped.
+            let rental = &self.rentals[&id];
+            let gently = rental.stage == Stage::Working && rental.running.is_empty();
+            self.end_activity(now, id, gently, step);
+        }
+        let Some(Remains { done, failed, unfinished }) = self.queue.remove(job) else {
+            return;
+        };
+        let left = unfinished.len() as u64;
+        let mut end = JobEnd { why, done, failed, cancelled: 0, expired: 0, unfinished: 0 };
+        match why {
+            // The run may be taken up again: what it left isn't over.
+            JobEndReason::Stopped => end.unfinished = left,
+            JobEndReason::Expired => {
+                end.expired = left;
+                for task in unfinished {
+                    step.event(now, EventKind::TaskExpired { task });
+                }
+            }
+            JobEndReason::Finished
+            | JobEndReason::Cancelled
+            | JobEndReason::Broken
+            | JobEndReason::NothingRuns => {
+                end.cancelled = left;
+                for task in unfinished {
+                    step.event(now, EventKind::TaskCancelled { task });
+                }
+            }
+        }
+        step.event(now, EventKind::JobEnded { job, end });
+    }
+
+    /// Ends the jobs that are finished, and those whose time is over.
+    pub(super) fn plan_jobs(&mut self, now: Timestamp, step: &mut Step) {
+        let over: Vec<_> = self
+            .jobs
+            .iter()
+            .filter_map(|(id, job)| {
+                if self.queue.is_finished(*id) {
+                    Some((*id, JobEndReason::Finished))
+                } else {
+                    let expired = job.deadline.is_some_and(|deadline| deadline <= now);
+                    expired.then_some((*id, JobEndReason::Expired))
+                }
+            })
+            .collect();
+        for (job, why) in over {
+            self.end_job(now, job, why, step);
+        }
+    }
+
+    /// Ends the jobs that a run that stops leaves, as soon as nothing more can come of them.
+    pub(super) fn leave_jobs(&mut self, now: Timestamp, step: &mut Step) {
+        if self.queue.n_running() > 0 {
+            return;
+        }
+        while let Some(job) = self.jobs.first_key_value().map(|(job, _)| *job) {
+            self.end_job(now, job, JobEndReason::Stopped, step);
+        }
+    }
+
+    /// Gives up jobs that nothing can run for; where they are all there is, the run with them.
+    pub(super) fn give_up(&mut self, now: Timestamp, jobs: &[JobId], step: &mut Step) {
+        if !self.standing && jobs.len() == self.jobs.len() {
+            return self.stop(now, StopReason::NothingRuns, step);
+        }
+        for job in jobs {
+            self.end_job(now, *job, JobEndReason::NothingRuns, step);
+        }
+    }
+
+    pub(super) fn plan_loading(&mut self, step: &mut Step) {
+        for (id, job) in &mut self.jobs {
+            let waiting = self.queue.n_waiting_for(*id);
+            if !job.loading && !self.queue.is_exhausted(*id) && waiting < Self::READ_AHEAD / 2 {
+                job.loading = true;
+                step.effects.push(Effect::LoadTasks { job: *id, most: Self::READ_AHEAD - waiting });
+            }
+        }
+    }
+
+    /// How the workers are shared between the jobs.
+    pub(super) fn shares(&self) -> BTreeMap<JobId, Share> {
+        let share = |job: JobId| {
+            let its = || self.rentals.values().filter(move |rental| rental.job() == Some(job));
+            // Those that will take what waits before anybody new could.
+            let ready = its().filter(|rental| {
+                rental.running.is_empty()
+                    && (rental.stage == Stage::Opening || self.queue.has_use_for(job, &rental.provider.id))
+            });
+            let (waiting, running) = (self.queue.n_waiting_for(job), self.queue.n_running_for(job));
+            let need = waiting.saturating_sub(ready.count());
+            let starving_since = self.jobs[&job].starving_since;
+            Share { workers: its().count(), work: waiting + running, need, starving_since }
+        };
+        self.jobs.keys().map(|job| (*job, share(*job))).collect()
+    }
+
+    /// The job that a held agreement's next activity is for: the one with the fewest workers for its work.
+    pub(super) fn job_for(&self, now: Timestamp, id: RentalId) -> Option<JobId> {
+        let provider = &self.rentals[&id].provider.id;
+        let shares = self.shares();
+        let best = |is: &dyn Fn(JobId) -> bool| {
+            let needy = shares.iter().filter(|(job, share)| share.need > 0 && is(**job));
+            needy.min_by(|one, other| one.1.compare(other.1)).map(|(job, _)| *job)
+        };
+        best(&|job| self.queue.has_use_for(job, provider)).or_else(|| {
+            // With nobody else at work or in sight one that has failed before is better than none.
+            let alone = self.rentals.iter().all(|(other, rental)| *other == id || !rental.is_live());
+            if alone && self.draft_of_use(now).is_none() { best(&|_| true) } else { None }
+        })
+    }
+
+    /// Could an idle worker of this job be of more use to another one?
+    pub(super) fn is_wanted_elsewhere(&self, job: JobId, provider: &NodeId) -> bool {
+        self.jobs.len() > 1
+            && self.shares().iter().any(|(other, share)| {
+                *other != job && share.need > 0 && self.queue.has_use_for(*other, provider)
+            })
+    }
+}
