@@ -345,8 +345,15 @@ mod tests {
         queue.exhaust(one);
         let taken = queue.take(one, &node(1), 9, &[], at(0));
         assert_eq!(taken.len(), 1);
-        assert_eq!((queue.n_waiting_for(one), queue.n_running_for(one), queue.n_waiting_for(other)), (0, 1, 1));
-        assert_eq!(queue.failed(taken[0].attempt, FailureKind::Lost, true, at(0)), Verdict::Final, "no retries");
+        assert_eq!(
+            (queue.n_waiting_for(one), queue.n_running_for(one), queue.n_waiting_for(other)),
+            (0, 1, 1)
+        );
+        assert_eq!(
+            queue.failed(taken[0].attempt, FailureKind::Lost, true, at(0)),
+            Verdict::Final,
+            "no retries"
+        );
         assert!(queue.is_finished(one) && !queue.is_finished(other));
         let taken = queue.take(other, &node(1), 9, &[], at(0));
         assert_eq!(queue.failed(taken[0].attempt, FailureKind::Lost, true, at(0)), Verdict::Retry);
@@ -416,7 +423,11 @@ mod tests {
             queue.failed(attempt, FailureKind::CommandFailed, true, at(0));
         }
         assert!(queue.take(JOB, &node(1), 1, &[node(2), node(3)], at(0)).is_empty(), "there is a third one");
-        assert_eq!(queue.take(JOB, &node(1), 1, &[node(2)], at(0)).len(), 1, "nobody is left who hasn't tried");
+        assert_eq!(
+            queue.take(JOB, &node(1), 1, &[node(2)], at(0)).len(),
+            1,
+            "nobody is left who hasn't tried"
+        );
     }
 
     #[test]

@@ -155,18 +155,17 @@ impl Engine {
                         }
                     }
                     // Of inputs there may always be one more, and none of them may keep a command waiting.
-                    if let Some(command) = self.door.commands.try_recv().ok() {
+                    if let Ok(command) = self.door.commands.try_recv() {
                         self.obey(command);
                     }
                     self.outbox.commit_next();
                 }
                 command = self.door.commands.recv(), if !left_alone => {
-                    match command {
-                        Some(command) => self.obey(command),
-                        None => {
-                            left_alone = true;
-                            self.decide(Input::NoMoreJobs);
-                        }
+                    if let Some(command) = command {
+                        self.obey(command);
+                    } else {
+                        left_alone = true;
+                        self.decide(Input::NoMoreJobs);
                     }
                     self.outbox.commit_next();
                 }

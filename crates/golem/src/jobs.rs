@@ -181,8 +181,6 @@ pub(crate) struct Submission {
 /// The run's side of its handles.
 #[derive(Debug)]
 pub(crate) struct Door {
-    /// The run's own, until it starts: it would wait for itself otherwise.
-    handle: Option<Handle>,
     /// Nothing more comes once every handle is gone.
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Some job's reader has caught up or gone.
@@ -191,23 +189,13 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// A door whose first handed-in job gets this id.
-    pub(crate) fn new(first: JobId) -> Self {
+    /// A door and a handle to it; the first job that is handed in gets this id.
+    pub(crate) fn new(first: JobId) -> (Self, Handle) {
         let (sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (wake, closed) = (Arc::new(Notify::new()), CancellationToken::new());
         let next_job = Arc::new(AtomicU64::new(first.0));
-        let handle =
-            Handle { commands: sender, next_job, wake: Arc::clone(&wake), closed: closed.clone() };
-        Self { handle: Some(handle), commands, wake, closed }
-    }
-
-    pub(crate) fn handle(&self) -> Option<Handle> {
-        self.handle.clone()
-    }
-
-    /// From now on only those who were given a handle have one.
-    pub(crate) fn let_go(&mut self) {
-        self.handle = None;
+        let handle = Handle { commands: sender, next_job, wake: Arc::clone(&wake), closed: closed.clone() };
+        (Self { commands, wake, closed }, handle)
     }
 }
 

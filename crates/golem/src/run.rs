@@ -174,6 +174,7 @@ pub struct Run {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) first: Option<OneJob>,
     pub(crate) door: Door,
+    pub(crate) handle: Handle,
     pub(crate) options: RunOptions,
     pub(crate) readers: Vec<Reader>,
     pub(crate) stop: CancellationToken,
@@ -232,13 +233,23 @@ impl Run {
         first: Option<OneJob>,
     ) -> Self {
         options.config.standing = first.is_none();
-        let door = Door::new(if first.is_some() { JobId(1) } else { JobId::FIRST });
-        Self { client, clock, journal, first, door, options, readers: Vec::new(), stop: CancellationToken::new() }
+        let (door, handle) = Door::new(if first.is_some() { JobId(1) } else { JobId::FIRST });
+        Self {
+            client,
+            clock,
+            journal,
+            first,
+            door,
+            handle,
+            options,
+            readers: Vec::new(),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// A way into the run for further jobs. A run that isn't standing takes them until its last one is over.
     pub fn handle(&self) -> Handle {
-        self.door.handle().expect("the door keeps its handle until the run starts")
+        self.handle.clone()
     }
 
     /// A reader of the run's events, from the first on.

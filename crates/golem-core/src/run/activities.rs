@@ -262,7 +262,8 @@ impl Run {
                 let job = rental.job().filter(|job| *job != needy)?;
                 let share = shares.get(&job)?;
                 let had_turn = between(rental.since, now) >= Self::TURN;
-                let fair = if starves { share.workers > 1 || had_turn } else { had_turn && share.spares_for(taker) };
+                let fair =
+                    if starves { share.workers > 1 || had_turn } else { had_turn && share.spares_for(taker) };
                 fair.then_some((*id, share))
             })
             .max_by(|one, other| one.1.compare(other.1).then_with(|| other.0.cmp(&one.0)));

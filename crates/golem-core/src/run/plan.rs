@@ -74,7 +74,8 @@ impl Run {
             let Some(id) = dearest else { break };
             self.close(now, id, &Ending::cancelled("the budget is used up"), step);
             // What it has used counts on; what it could have used doesn't.
-            if let Some(activity) = self.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut()) {
+            if let Some(activity) = self.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut())
+            {
                 activity.meter.ended = Some(now);
             }
             self.budget_blocks = true;
@@ -130,9 +131,10 @@ impl Run {
         for id in free {
             let Some(job) = self.rentals[&id].job() else { continue };
             // Those without a job may come to this one.
-            let takers = self.rentals.values().filter(|rental| {
-                rental.is_live() && rental.job().is_none_or(|other| other == job)
-            });
+            let takers = self
+                .rentals
+                .values()
+                .filter(|rental| rental.is_live() && rental.job().is_none_or(|other| other == job));
             let share = self.queue.n_waiting_for(job).div_ceil(takers.count().max(1));
             let elsewhere = self.elsewhere(id);
             let Some(rental) = self.rentals.get_mut(&id) else {
@@ -291,7 +293,11 @@ impl Run {
         // Bills that are still to come may turn out smaller than what they were feared to be.
         let may_shrink =
             self.rentals.values().any(|rental| rental.stage != Stage::Closed || rental.awaits_invoice());
-        if self.budget_blocks && self.n_live() == 0 && self.queue.n_waiting() > 0 && (!may_shrink || waited >= self.config.settle_timeout) {
+        if self.budget_blocks
+            && self.n_live() == 0
+            && self.queue.n_waiting() > 0
+            && (!may_shrink || waited >= self.config.settle_timeout)
+        {
             step.event(now, EventKind::Waiting { explanation: self.explain(now) });
             self.stop(now, StopReason::BudgetReached, step);
             return self.plan_stop(now, step);
@@ -303,7 +309,12 @@ impl Run {
             .iter()
             .filter(|(_, job)| !job.ever_worked && job.never_opened.len() as u64 >= hopeless)
             .map(|(id, _)| *id)
-            .filter(|id| !self.rentals.values().any(|rental| rental.is_live() && rental.job().is_none_or(|job| job == *id)))
+            .filter(|id| {
+                !self
+                    .rentals
+                    .values()
+                    .any(|rental| rental.is_live() && rental.job().is_none_or(|job| job == *id))
+            })
             .collect();
         if !lost.is_empty() {
             step.event(now, EventKind::Waiting { explanation: self.explain(now) });

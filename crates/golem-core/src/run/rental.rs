@@ -200,7 +200,8 @@ impl Rental {
 
     /// Can a task be given to it now, or an activity opened?
     pub(super) fn takes_tasks(&self, now: Timestamp) -> bool {
-        matches!(self.stage, Stage::Working | Stage::Held) && after(now, RunConfig::EXPIRY_MARGIN) < self.expires
+        matches!(self.stage, Stage::Working | Stage::Held)
+            && after(now, RunConfig::EXPIRY_MARGIN) < self.expires
     }
 
     /// What the provider can rightly bill for the last activity by now: by the usage that was last reported, or else

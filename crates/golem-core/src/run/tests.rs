@@ -1,5 +1,6 @@
 //! The decisions of a run against a market that misbehaves by the roll of a seeded die.
 
+mod faults;
 mod jobs;
 mod world;
 
@@ -8,7 +9,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use yagna_api::time::between;
 
-use self::world::{Faults, World};
+use self::faults::Faults;
+use self::world::World;
 use super::RunConfig;
 use crate::event::{EventKind, StopReason};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use golem_core::event::{
-    Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobId, Provider, RentalId, RunEnd, StopReason,
-    TaskId, TaskOutput,
+    Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobId, Provider, RentalId, RunEnd,
+    StopReason, TaskId, TaskOutput,
 };
 use golem_core::explain::Explanation;
 use golem_tasks::store::{Dsn, NewRun, RunStore, Store};
@@ -112,7 +112,11 @@ impl Scene {
 
     pub(crate) fn added(&mut self, tasks: std::ops::Range<u64>) -> &mut Self {
         for task in tasks {
-            self.event(EventKind::TaskAdded { job: JobId::FIRST, task: TaskId(task), data: json!(task * 10) });
+            self.event(EventKind::TaskAdded {
+                job: JobId::FIRST,
+                task: TaskId(task),
+                data: json!(task * 10),
+            });
         }
         self
     }

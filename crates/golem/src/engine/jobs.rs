@@ -26,7 +26,10 @@ pub(super) struct JobHands {
 enum Source {
     Iterator(TaskSource),
     /// A task of its own reads it; the guard ends that with the job.
-    Stream { ask: mpsc::Sender<usize>, _reading: DropGuard },
+    Stream {
+        ask: mpsc::Sender<usize>,
+        _reading: DropGuard,
+    },
 }
 
 /// Who hears of which job.

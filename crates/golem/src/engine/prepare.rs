@@ -24,9 +24,9 @@ impl Engine {
     pub(super) const ALLOCATION_MARGIN: Duration = Duration::from_secs(24 * 3600);
 
     pub(crate) async fn prepare(run: Run) -> Result<Self, RunError> {
-        let Run { client, clock, journal, first, mut door, options, readers, stop } = run;
+        let Run { client, clock, journal, first, door, handle, options, readers, stop } = run;
         // From here on only handles that were given away keep a standing run from ending.
-        door.let_go();
+        drop(handle);
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
 
         let amount = options.config.budget;

@@ -11,6 +11,7 @@ mod stage;
 mod billing;
 mod chaos;
 mod daemon;
+mod jobs;
 mod journal;
 mod market;
 mod providers;

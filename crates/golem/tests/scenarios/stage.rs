@@ -8,7 +8,7 @@ use golem::core::event::{Event, EventKind, RunEnd};
 use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
 use golem::core::terms::TermsPolicy;
-use golem::{Journal, MemoryJournal, Run, RunError, RunOptions, Timing, Worker};
+use golem::{Handle, Journal, MemoryJournal, Run, RunError, RunOptions, Timing, Worker};
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::{Devnet, DevnetBuilder};
 use golem_devnet::provider::{Behaviour, Prices, ProviderConfig, ProviderHandle};
@@ -126,6 +126,19 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// Starts a run that stands ready for jobs; its own tasks and its worker have no part in it.
+    pub(crate) async fn stand(self) -> (Live, Handle) {
+        let devnet = Arc::new(self.devnet.start().await.unwrap());
+        let options = options(self.config, self.timing, self.session);
+        let kept = Arc::new(MemoryJournal::new());
+        let journal = Arc::clone(&kept) as Arc<dyn Journal>;
+        let run = Run::standing(client(&devnet), Arc::new(devnet.clock()), journal, options);
+        let handle = run.handle();
+        (Live::of(devnet, run, self.session, kept), handle)
+    }
+}
+
 /// What a run is to do.
 pub(crate) struct Task {
     pub(crate) tasks: u64,
@@ -151,10 +164,14 @@ impl Live {
         journal: Arc<dyn Journal>,
         kept: Arc<MemoryJournal>,
     ) -> Self {
-        let session = AppSessionId::new(task.session);
         let data = (0..task.tasks).map(|n| Ok(json!(n)));
         let clock = Arc::new(devnet.clock());
         let run = Run::new(client(&devnet), clock, journal, task.worker, Box::new(data), options);
+        Self::of(devnet, run, task.session, kept)
+    }
+
+    fn of(devnet: Arc<Devnet>, run: Run, session: &str, kept: Arc<MemoryJournal>) -> Self {
+        let session = AppSessionId::new(session);
         let stopper = run.stopper();
         let mut running = JoinSet::new();
         running.spawn(run.run());

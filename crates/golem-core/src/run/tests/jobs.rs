@@ -5,14 +5,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use yagna_api::time::between;
 
-use super::world::{Faults, Plan, World};
+use super::faults::{Faults, Plan};
+use super::world::World;
 use crate::event::{EventKind, JobEnd, JobEndReason, JobId, StopReason, TaskId};
 
 fn tasks(tasks: usize) -> Plan {
     Plan { tasks, ..Plan::default() }
 }
 
-fn at(at: u64, plan: Plan) -> Plan {
+fn at(at: u32, plan: Plan) -> Plan {
     Plan { at, ..plan }
 }
 

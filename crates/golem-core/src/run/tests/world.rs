@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use proptest::prelude::*;
 use serde_json::json;
 use yagna_api::market::{
     Agreement, AgreementDemand, AgreementOffer, AgreementState, NewDemand, Proposal, ProposalState, Reason,
@@ -17,67 +16,17 @@ use yagna_api::{
     Timestamp,
 };
 
+use super::faults::{Faults, Plan};
 use crate::caps::PriceCaps;
 use crate::event::{
-    ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobId, RentalId, RunEnd,
-    StopReason, TaskId, TaskOutput,
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobId, RentalId,
+    RunEnd, StopReason, TaskId, TaskOutput,
 };
 use crate::payload::Payload;
 use crate::pricing::Pricing;
 use crate::run::rental::Stage;
 use crate::run::{Effect, Input, JobSpec, Run, RunConfig};
 use crate::terms::TermsPolicy;
-
-/// How often each thing goes wrong, from 0 (never) to 1 (always).
-#[derive(Debug, Clone, Default)]
-pub(super) struct Faults {
-    pub(super) dear: f64,
-    pub(super) absent: f64,
-    pub(super) malformed: f64,
-    pub(super) refuses: f64,
-    pub(super) never_approves: f64,
-    pub(super) never_opens: f64,
-    pub(super) vanishes: f64,
-    pub(super) fails: f64,
-    pub(super) terminates: f64,
-    pub(super) overbills: f64,
-    pub(super) never_invoices: f64,
-    pub(super) daemon: f64,
-    pub(super) repeats: f64,
-    /// Agreements that take a single activity.
-    pub(super) single: f64,
-    /// Activities that can't be ended while their agreement goes on.
-    pub(super) clings: f64,
-    pub(super) poisoned: Option<u64>,
-}
-
-impl Faults {
-    pub(super) fn none() -> Self {
-        Self::default()
-    }
-
-    pub(super) fn any() -> impl Strategy<Value = Self> {
-        let chance = || prop_oneof![3 => Just(0.0), 2 => 0.0..0.5, 1 => 0.5..1.0];
-        prop::collection::vec(chance(), 15).prop_map(|p| Self {
-            dear: p[0],
-            absent: p[1],
-            malformed: p[2],
-            refuses: p[3],
-            never_approves: p[4],
-            vanishes: p[5] * 0.3,
-            fails: p[6],
-            terminates: p[7] * 0.3,
-            overbills: p[8],
-            never_invoices: p[9],
-            daemon: p[10] * 0.5,
-            repeats: p[11],
-            never_opens: p[12] * 0.5,
-            single: p[13],
-            clings: p[14] * 0.5,
-            poisoned: None,
-        })
-    }
-}
 
 #[derive(Debug)]
 struct Deal {
@@ -96,37 +45,6 @@ struct Activity {
     opened: Timestamp,
     ended: Option<Timestamp>,
     n_notes: u32,
-}
-
-/// A job to be.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Plan {
-    /// When it is added, in seconds.
-    pub(super) at: u64,
-    pub(super) tasks: usize,
-    /// Further tasks that come of its results, at most.
-    pub(super) spawns: usize,
-    pub(super) retries: Option<u32>,
-    /// Seconds after it was added.
-    pub(super) deadline: Option<u64>,
-    /// Seconds after it was added.
-    pub(super) cancelled: Option<u64>,
-}
-
-impl Plan {
-    pub(super) fn any() -> impl Strategy<Value = Self> {
-        let seconds = || prop::option::weighted(0.3, 0u64..400);
-        (0u64..200, 0usize..40, 0usize..10, prop::option::of(0u32..4), seconds(), seconds()).prop_map(
-            |(at, tasks, spawns, retries, deadline, cancelled)| Self {
-                at,
-                tasks,
-                spawns,
-                retries,
-                deadline,
-                cancelled,
-            },
-        )
-    }
 }
 
 pub(super) struct World {
@@ -257,17 +175,17 @@ impl World {
     pub(super) fn add_job(&mut self, job: JobId, plan: &Plan) {
         self.to_load.insert(job, plan.tasks);
         self.to_spawn.insert(job, plan.spawns);
-        let added = after(self.now, Duration::from_secs(plan.at));
-        let deadline = plan.deadline.map(|seconds| after(added, Duration::from_secs(seconds)));
+        let added = after(self.now, Duration::from_secs(plan.at.into()));
+        let deadline = plan.deadline.map(|seconds| after(added, Duration::from_secs(seconds.into())));
         let spec = JobSpec { retries: plan.retries, deadline };
         let input = Input::JobAdded { job, spec };
         if plan.at == 0 {
             self.give(input);
         } else {
-            self.later(plan.at as f64, input);
+            self.later(f64::from(plan.at), input);
         }
         if let Some(seconds) = plan.cancelled {
-            self.later((plan.at + seconds) as f64, Input::JobCancelled { job });
+            self.later(f64::from(plan.at + seconds), Input::JobCancelled { job });
         }
     }
 
@@ -488,7 +406,8 @@ impl World {
                         *left -= 1;
                         self.later(time, Input::MoreTasks { job, data: vec![json!("more")] });
                     }
-                    let fails = self.roll(self.faults.fails) || self.faults.poisoned.is_some_and(|poisoned| *task.data == poisoned);
+                    let fails = self.roll(self.faults.fails)
+                        || self.faults.poisoned.is_some_and(|poisoned| *task.data == poisoned);
                     let input = if fails {
                         let failure = AttemptFailure {
                             kind: FailureKind::CommandFailed,
@@ -630,7 +549,9 @@ impl World {
         let approved = Agreement {
             agreement_id: agreement.clone(),
             demand: AgreementDemand {
-                properties: Properties::new().with(name::ACCEPT_TIMEOUT, 120).with(name::MULTI_ACTIVITY, true),
+                properties: Properties::new()
+                    .with(name::ACCEPT_TIMEOUT, 120)
+                    .with(name::MULTI_ACTIVITY, true),
                 constraints: "()".into(),
                 demand_id: DemandId::new("d"),
                 requestor_id: Self::node(99),
