@@ -92,6 +92,10 @@ impl RunConfig {
         }
     }
 
+    /// The budget must cover at least so much work of a new activity before it would have to be stopped again: one that
+    /// barely fits would be opened and ended over and over, and nothing done.
+    pub const LEAST_USE: Duration = Duration::from_secs(10);
+
     /// A provider's agreement must be in the requestor's hands this long before it expires, or it isn't given
     /// another task.
     pub const EXPIRY_MARGIN: Duration = Duration::from_secs(60);

@@ -231,9 +231,10 @@ impl Rental {
         sum(self.activities.iter().map(ceiling)).saturating_sub(self.promised())
     }
 
-    /// GLM that an activity can bill that is opened now and stopped only `horizon` from now.
+    /// GLM that an activity can bill that is opened now, does a little work and is stopped only `horizon` later.
     pub(super) fn price_of_opening(&self, horizon: Duration) -> Glm {
-        self.terms.pricing.cost_at_full_use(horizon + GRACE, self.terms.threads)
+        let age = horizon + GRACE + RunConfig::LEAST_USE;
+        self.terms.pricing.cost_at_full_use(age, self.terms.threads)
     }
 
     /// GLM that accepted bills promise, those being accepted included.

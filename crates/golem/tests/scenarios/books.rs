@@ -32,9 +32,19 @@ pub(crate) async fn assert_books_closed(played: &Played) {
     assert!(unreleased.is_empty(), "allocations aren't released: {unreleased:#?}");
 
     let answered = |row: &&BillRow| ours.contains(&row.agreement) && is_accepted(row);
+    // A debit note names all that its activity owes so far, an invoice all of all activities.
+    let mut noted: BTreeMap<_, Glm> = BTreeMap::new();
+    for row in books.debit_notes.iter().filter(answered) {
+        let highest = noted.entry((&row.agreement, &row.activity)).or_default();
+        *highest = (*highest).max(row.amount);
+    }
     let mut promised: BTreeMap<&AgreementId, Glm> = BTreeMap::new();
+    for ((agreement, _), highest) in noted {
+        let sum = promised.entry(agreement).or_default();
+        *sum = sum.checked_add(highest).unwrap();
+    }
     let mut invoiced = HashSet::new();
-    for row in books.debit_notes.iter().chain(&books.invoices).filter(answered) {
+    for row in books.invoices.iter().filter(answered) {
         let highest = promised.entry(&row.agreement).or_default();
         *highest = (*highest).max(row.amount);
     }

@@ -1,23 +1,27 @@
 //! Whole runs under faults drawn from a seed, which is printed when something doesn't hold.
 
+use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use golem::core::event::EventKind;
+use golem::core::event::{Attempt, EventKind, JobId, TaskId};
+use golem::{JobEvents, JobOptions, JobSource};
 use golem_devnet::devnet::Devnet;
 use golem_devnet::node::{Delays, Fault};
 use golem_devnet::provider::{
     ApprovalManner, Behaviour, InvoiceManner, OfferFlaw, ProviderConfig, Vanishing,
 };
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use yagna_api::market::Reason;
 
 use crate::books::{assert_books_closed, assert_results};
 use crate::hands::Hands;
-use crate::stage::{Live, Stage, honest, secs};
+use crate::stage::{Live, Played, Stage, honest, secs};
 
 /// How many seeds each run of the tests tries.
 const SEEDS: u64 = 60;
@@ -140,18 +144,115 @@ async fn check(live: Live, tasks: u64, mut others: JoinSet<()>) {
     assert_books_closed(&played).await;
 }
 
-#[test]
-fn whatever_goes_wrong_the_run_ends_with_results_once_books_closed_and_within_the_budget() {
-    // `GOLEM_SEED=7` tries one seed, `GOLEM_SEED=1..5000` many.
+/// Reads of a job to its end, or for so many events.
+async fn hear(mut events: JobEvents, patience: Option<u64>) {
+    let mut heard = 0;
+    while patience.is_none_or(|patience| heard < patience) && events.next().await.is_some() {
+        heard += 1;
+    }
+}
+
+/// A run of several jobs, some of which are given up on the way.
+async fn survive_jobs(seed: u64) {
+    let mut random = Rng::with_seed(seed);
+    let n_providers = random.usize(1..7);
+    let providers: Vec<_> = (0..n_providers).map(|n| provider(n, &mut random)).collect();
+    let mut stage = Stage::with_runtime(runtime(seed), providers).configured(|config| {
+        config.workers = random.u32(1..6);
+        config.retries = random.u32(0..4);
+        config.budget = ["0.1", "0.5", "2"][random.usize(0..3)].parse().unwrap();
+    });
+    if random.bool() {
+        stage.devnet = stage.devnet.delays(Delays::real());
+    }
+    let (live, handle) = stage.stand().await;
+    let mut others = JoinSet::new();
+    let frozen = random.bool();
+    others.spawn(mischief(Arc::clone(&live.devnet), random.fork(), frozen));
+    let mut readers = JoinSet::new();
+    for _ in 0..random.usize(1..5) {
+        let worker = Arc::new(Hands { room: random.usize(1..5), limit: secs(40), setup: None });
+        let tasks = (0..random.u64(0..25)).map(|n| Ok(json!(n)));
+        let one_in = |random: &mut Rng, n| random.u32(0..n) == 0;
+        let options = JobOptions {
+            retries: one_in(&mut random, 2).then(|| random.u32(0..4)),
+            timeout: one_in(&mut random, 4).then(|| secs(random.u64(0..300))),
+        };
+        let Ok(job) = handle.submit(worker, JobSource::Iterator(Box::new(tasks)), options).await else {
+            break;
+        };
+        let id = job.job();
+        let patience = one_in(&mut random, 5).then(|| random.u64(0..60));
+        readers.spawn(hear(job, patience));
+        sleep(Duration::from_millis(random.u64(0..60_000))).await;
+        if one_in(&mut random, 5) && handle.cancel(id).await.is_err() {
+            break;
+        }
+    }
+    let begun = Instant::now();
+    while readers.join_next().await.is_some() {}
+    assert!(begun.elapsed() < secs(2 * 3600), "a job has no end");
+    handle.close();
+    let (result, played) = live.result().await;
+    others.shutdown().await;
+    played.devnet.faults().clear();
+    played.devnet.providers().for_each(golem_devnet::provider::ProviderHandle::thaw);
+    let Ok(end) = result else {
+        assert!(played.devnet.books().agreements.is_empty(), "{result:?}");
+        return;
+    };
+    assert_jobs(&played);
+    let added = played.count(|kind| matches!(kind, EventKind::TaskAdded { .. }));
+    assert_eq!(end.done + end.failed + end.unfinished, added as u64);
+    assert_books_closed(&played).await;
+}
+
+/// Each job has one end that counts its tasks, each task at most one, and each result is that of its data.
+fn assert_jobs(played: &Played) {
+    let mut jobs: HashMap<JobId, u64> = HashMap::new();
+    let mut tasks: HashMap<TaskId, (JobId, u64)> = HashMap::new();
+    for kind in played.kinds() {
+        match kind {
+            EventKind::JobAdded { job, .. } => assert_eq!(jobs.insert(*job, 0), None),
+            EventKind::TaskAdded { job, task, data } => {
+                tasks.insert(*task, (*job, data.as_u64().unwrap()));
+                *jobs.get_mut(job).unwrap() += 1;
+            }
+            EventKind::TaskDone { attempt, output, .. } => {
+                let (_, data) = tasks.remove(&attempt.task).unwrap();
+                assert_eq!(output.stdout, (data * 7).to_string(), "{attempt:?}");
+            }
+            EventKind::TaskFailed { attempt: Attempt { task, .. }, .. }
+            | EventKind::TaskCancelled { task }
+            | EventKind::TaskExpired { task } => {
+                tasks.remove(task).unwrap();
+            }
+            EventKind::JobEnded { job, end } => {
+                let told = end.done + end.failed + end.cancelled + end.expired;
+                assert_eq!(Some(told + end.unfinished), jobs.remove(job), "{job:?} {end:?}");
+                let left = tasks.values().filter(|(its, _)| its == job).count();
+                assert_eq!(left as u64, end.unfinished, "{job:?} {end:?}");
+            }
+            _ => {}
+        }
+    }
+    assert!(jobs.is_empty(), "jobs without an end: {jobs:?}");
+}
+
+/// `GOLEM_SEED=7` tries one seed, `GOLEM_SEED=1..5000` many.
+fn seeds() -> std::ops::Range<u64> {
     let number = |text: &str| text.parse::<u64>().unwrap();
-    let seeds = match std::env::var("GOLEM_SEED").ok().as_deref() {
+    match std::env::var("GOLEM_SEED").ok().as_deref() {
         None => 1..1 + SEEDS,
         Some(range) => match range.split_once("..") {
             Some((first, end)) => number(first)..number(end),
             None => number(range)..number(range) + 1,
         },
-    };
-    for seed in seeds {
+    }
+}
+
+fn try_seeds<F: Future<Output = ()>>(survive: impl Fn(u64) -> F + std::panic::RefUnwindSafe) {
+    for seed in seeds() {
         let survived = std::panic::catch_unwind(|| {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -159,4 +260,14 @@ fn whatever_goes_wrong_the_run_ends_with_results_once_books_closed_and_within_th
         });
         assert!(survived.is_ok(), "the seed {seed} fails: try it alone with GOLEM_SEED={seed}");
     }
+}
+
+#[test]
+fn whatever_goes_wrong_the_run_ends_with_results_once_books_closed_and_within_the_budget() {
+    try_seeds(survive);
+}
+
+#[test]
+fn whatever_goes_wrong_every_job_ends_once_and_the_books_are_closed() {
+    try_seeds(survive_jobs);
 }
