@@ -2,6 +2,81 @@
 //!
 //! A [`Handle`] reaches into the run by a bounded channel. What happens to a job comes back as a [`JobEvents`] that
 //! misses nothing: where its reader is slow, the job's source is read no further until it has caught up.
+//!
+//! # Example
+//!
+//! Two jobs, one after the other, on the same agreement:
+//! ```
+//! use std::sync::Arc;
+//!
+//! use futures_util::future::BoxFuture;
+//! use golem::core::event::{EventKind, TaskOutput};
+//! use golem::core::payload::Payload;
+//! use golem::core::run::RunConfig;
+//! use golem::{
+//!     JobOptions, JobSource, MemoryJournal, Run, RunOptions, SystemClock, Tasks, Timing, WorkContext, Worker,
+//!     WorkerError,
+//! };
+//! use golem_devnet::devnet::Devnet;
+//! use yagna_client::{Client, InProcessTransport};
+//!
+//! #[derive(Debug)]
+//! struct Echo;
+//!
+//! impl Worker for Echo {
+//!     fn work<'a>(
+//!         &'a self,
+//!         _ctx: &'a WorkContext,
+//!         tasks: &'a mut Tasks,
+//!     ) -> BoxFuture<'a, Result<(), WorkerError>> {
+//!         Box::pin(async move {
+//!             while let Some(task) = tasks.next().await {
+//!                 let result = task.data().clone();
+//!                 task.done(TaskOutput { result, ..TaskOutput::default() }).await;
+//!             }
+//!             Ok(())
+//!         })
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let devnet = Devnet::builder().providers(1).start().await?;
+//! let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key)?;
+//! let run = Run::standing(
+//!     Client::new(Arc::new(transport)),
+//!     Arc::new(SystemClock),
+//!     Arc::new(MemoryJournal::new()),
+//!     RunOptions {
+//!         config: RunConfig { workers: 1, ..RunConfig::new(Payload::default(), devnet.payment_platform()) },
+//!         driver: "erc20".into(),
+//!         network: "hoodi".into(),
+//!         session: yagna_api::AppSessionId::new("echoes"),
+//!         timing: Timing::default(),
+//!     },
+//! );
+//! let handle = run.handle();
+//! let two_jobs = async {
+//!     for n in [2, 3] {
+//!         let tasks = JobSource::Iterator(Box::new((0..n).map(|n| Ok(n.into()))));
+//!         let mut job = handle.submit(Arc::new(Echo), tasks, JobOptions::default()).await?;
+//!         while let Some(event) = job.next().await {
+//!             if let EventKind::JobEnded { end, .. } = event.kind {
+//!                 assert_eq!(end.done, n);
+//!             }
+//!         }
+//!     }
+//!     handle.close();
+//!     Ok::<(), golem::RunOver>(())
+//! };
+//! let (end, jobs) = tokio::join!(run.run(), two_jobs);
+//! jobs?;
+//! assert_eq!(end?.done, 5);
+//! assert_eq!(devnet.books().agreements.len(), 1);
+//! devnet.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::VecDeque;
 use std::fmt;
