@@ -60,7 +60,7 @@ impl World {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => break,
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((socket, _)) => {
@@ -72,6 +72,10 @@ impl World {
                 },
             }
         }
+        drop(connections);
+        // WebSockets are connections no more; nobody else would end them.
+        self.0.faults.cut_all();
+        Ok(())
     }
 }
 
