@@ -56,8 +56,8 @@ function checkSettled(seen) {
 }
 
 /** Connects, runs the case, disconnects and looks whether everything is settled. */
-async function withNetwork(work) {
-  const glm = new GolemNetwork({ api: { key: process.env.YAGNA_APPKEY, url: process.env.YAGNA_API_URL } });
+async function withNetwork(work, options = {}) {
+  const glm = new GolemNetwork({ api: { key: process.env.YAGNA_APPKEY, url: process.env.YAGNA_API_URL }, ...options });
   const seen = watch(glm);
   await glm.connect();
   try {
