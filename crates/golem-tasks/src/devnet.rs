@@ -2,20 +2,37 @@
 //!
 //! Left to others: the network itself ([`golem_devnet`]), the command line.
 
+pub(crate) mod config;
 mod exports;
+mod json;
+mod lines;
+mod printer;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use golem_devnet::devnet::{Devnet, DevnetError};
+use golem_devnet::news::NewsDesk;
 use golem_devnet::provider::Prices;
+use tokio::time::timeout;
 use yagna_api::AppKey;
 
 use crate::exit::{Exit, Failure};
 use crate::run::signals::Stops;
 use crate::view::Output;
+use crate::view::text::plural;
+pub use config::Described;
 use exports::Exports;
+use lines::Lines;
+use printer::{Manner, Printer};
+
+/// So many providers are made up at most: each one costs some memory and a few polls a minute.
+pub(crate) const MOST_PROVIDERS: u32 = 1000;
+
+/// How long an end may take before something is said about it.
+const SILENCE: Duration = Duration::from_millis(700);
 
 /// A devnet as it was asked for, complete and checked.
 #[derive(Debug, Clone)]
@@ -25,6 +42,8 @@ pub struct DevnetOptions {
     pub listen: SocketAddr,
     /// How many providers to make up.
     pub providers: u32,
+    /// Those that are described one by one.
+    pub described: Vec<Described>,
     /// What makes it the same again.
     pub seed: u64,
     /// What providers ask for that have no prices of their own.
@@ -41,6 +60,12 @@ pub struct DevnetOptions {
     pub pace: Pace,
     /// Where to write the environment.
     pub env_file: Option<PathBuf>,
+    /// Tell of every command, too.
+    pub commands: bool,
+    /// Tell in JSON.
+    pub json: bool,
+    /// Tell nothing but the environment.
+    pub quiet: bool,
 }
 
 /// How long the emulated daemon takes for things.
@@ -58,36 +83,88 @@ pub enum Pace {
 /// The first signal ends it in good order, the second at once.
 pub(crate) async fn serve(options: DevnetOptions) -> Result<Exit, Failure> {
     let mut stops = Stops::listen().map_err(|error| Failure::new(Exit::Bug, error))?;
-    let devnet = start(&options).await?;
+    let mut people = if options.quiet { Output::none() } else { Output::stderr() };
+    let begun = tokio::select! {
+        biased;
+        () = stops.next() => return Ok(Exit::Done),
+        begun = begin(&options, &mut people) => begun?,
+    };
+    let (devnet, printer) = begun;
+    stops.next().await;
+    let ended = tokio::select! {
+        biased;
+        // What is left of it ends at once when it is dropped.
+        () = stops.next() => None,
+        ended = end(devnet, printer, &mut people) => Some(ended),
+    };
+    ended.unwrap_or(Ok(())).map(|()| Exit::Done)
+}
+
+async fn begin(options: &DevnetOptions, people: &mut Output) -> Result<(Devnet, Printer), Failure> {
+    let desk = if options.commands { NewsDesk::with_commands() } else { NewsDesk::new() };
+    let news = desk.subscribe();
+    let devnet = start(options, desk).await?;
     let address = devnet.listen(options.listen).await.map_err(no_devnet)?;
-    let exports = Exports::new(&options, &format!("http://{address}"), devnet.requestors());
-    let mut out = Output::stdout();
-    out.write(&exports.text());
+    let url = format!("http://{address}");
+    let exports = Exports::new(options, &url, devnet.requestors());
+    people.write(&greeting(options, &devnet));
+    let (first, manner) = if options.json {
+        let first = json::ended(&exports.json(options, &devnet));
+        (first, if options.quiet { Manner::Quiet } else { Manner::Json { commands: options.commands } })
+    } else {
+        let longest = devnet.providers().map(|provider| provider.name().chars().count()).max();
+        let lines = Lines::new(options.commands, longest.unwrap_or_default());
+        let gap = if options.quiet { "" } else { "\n" };
+        let manner = if options.quiet { Manner::Quiet } else { Manner::Text(lines) };
+        (exports.text() + gap, manner)
+    };
+    let printer = Printer::start(first, manner, news)?;
     if let Some(path) = &options.env_file {
         exports.write(path)?;
     }
-    stops.next().await;
-    tokio::select! {
-        biased;
-        // What is left of it ends at once when it is dropped.
-        () = stops.next() => {}
-        () = devnet.stop() => {}
-    }
-    Ok(Exit::Done)
+    Ok((devnet, printer))
 }
 
-async fn start(options: &DevnetOptions) -> Result<Devnet, Failure> {
+/// Ends a devnet in good order; the last lines are printed when it returns.
+async fn end(devnet: Devnet, printer: Printer, people: &mut Output) -> Result<(), Failure> {
+    let mut ending = std::pin::pin!(devnet.stop());
+    if timeout(SILENCE, ending.as_mut()).await.is_err() {
+        people.write("ending the devnet; Ctrl+C again leaves at once\n");
+        ending.await;
+    }
+    printer.finish().await
+}
+
+fn greeting(options: &DevnetOptions, devnet: &Devnet) -> String {
+    let providers = plural(devnet.providers().count() as u64, "provider");
+    let seed = options.seed;
+    let end = "Ctrl+C ends it";
+    if options.json {
+        return format!("A Golem Network of {providers}, inside this program (seed {seed}); {end}.\n");
+    }
+    format!(
+        "A Golem Network of {providers}, inside this program (seed {seed}); {end}.\n\
+         Lines for the shell that your app is started from, then what happens:\n\n"
+    )
+}
+
+async fn start(options: &DevnetOptions, desk: NewsDesk) -> Result<Devnet, Failure> {
     let mut builder = Devnet::builder()
         .providers(options.providers as usize)
         .seed(options.seed)
         .delays(options.pace.into())
         .payment_platform(golem::run::platform(&options.driver, &options.network))
-        .subnet(options.subnet.as_str());
+        .subnet(options.subnet.as_str())
+        .news(desk);
     for key in &options.app_keys {
         builder = builder.app_key(key.clone());
     }
     if let Some(prices) = options.prices {
         builder = builder.prices(prices);
+    }
+    for Described { config, has_prices } in &options.described {
+        let prices = options.prices.filter(|_| !has_prices).unwrap_or(config.prices);
+        builder = builder.provider(config.clone().priced(prices));
     }
     builder.start().await.map_err(no_devnet)
 }

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use golem_devnet::devnet::Devnet;
 use golem_devnet::node::Requestor;
+use serde_json::{Map, Value, json};
 
 use super::DevnetOptions;
 use crate::exit::{Exit, Failure};
@@ -50,6 +52,29 @@ impl Exports {
             let _ = writeln!(text, "# another requestor: export YAGNA_APPKEY={}", quoted(key));
         }
         text
+    }
+
+    /// The same for machines, with the network it leads to.
+    pub(super) fn json(&self, options: &DevnetOptions, devnet: &Devnet) -> Value {
+        let environment: Map<_, _> =
+            self.variables.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let requestors: Vec<_> = devnet
+            .requestors()
+            .iter()
+            .map(|requestor| json!({ "id": requestor.node, "app_key": requestor.key.expose() }))
+            .collect();
+        let providers: Vec<_> = devnet
+            .providers()
+            .map(|provider| json!({ "id": provider.node(), "name": provider.name() }))
+            .collect();
+        json!({
+            "type": "devnet",
+            "version": super::json::VERSION,
+            "seed": options.seed,
+            "environment": environment,
+            "requestors": requestors,
+            "providers": providers,
+        })
     }
 
     /// Writes it to a file, whole or not at all: whoever waits for the file finds all of it.
