@@ -14,7 +14,7 @@ mod service;
 mod signals;
 mod url;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use clap::Parser;
@@ -58,7 +58,11 @@ pub fn main() -> Exit {
 fn work(args: &Args) -> Result<Exit, Failure> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     // A program that embeds us may have set up its own log already; then that one is it.
-    let _own_log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let _own_log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .try_init();
     raise_limits();
     let desk = Desk::new(daemon(args)?);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
@@ -86,7 +90,13 @@ async fn run(args: &Args, mut desk: Desk) -> Result<Exit, Failure> {
         }
         Some(call) => {
             let stays = matches!(call, Call::Publish { .. } | Call::Receive { .. });
-            let answer = desk.answer(call).await;
+            let answer = tokio::select! {
+                answer = desk.answer(call) => answer,
+                () = stop.cancelled() => {
+                    desk.close().await;
+                    return Ok(Exit::Cancelled);
+                }
+            };
             let failed = answer.is_err();
             let reply = Reply::new(Value::Null, answer);
             let told =

@@ -112,7 +112,7 @@ async fn serve<A: Answers>(
                     tracing::warn!(
                         address = session.address(),
                         error,
-                        "the daemon is gone: a file waits for it"
+                        "a file can't be served until the daemon is back"
                     );
                     lost = true;
                 }

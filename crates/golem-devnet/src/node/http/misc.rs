@@ -138,7 +138,10 @@ fn to_json(value: BusValue) -> Result<Value, Refusal> {
         BusValue::UInt(number) => number.into(),
         BusValue::Text(text) => text.into(),
         BusValue::Bytes(_) => {
-            return Err(Refusal::text(500, "invalid type: byte array, expected any valid JSON value"));
+            return Err(Refusal::text(
+                500,
+                "Serde Error: invalid type: byte array, expected any valid JSON value",
+            ));
         }
         BusValue::Map(fields) => {
             let fields = fields.into_iter().map(|(name, value)| Ok((name, to_json(value)?)));
