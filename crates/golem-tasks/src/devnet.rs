@@ -6,14 +6,14 @@ pub(crate) mod config;
 mod exports;
 mod json;
 mod lines;
+mod network;
 mod printer;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use golem_devnet::devnet::{Devnet, DevnetError};
+use golem_devnet::join::DaemonAddress;
 use golem_devnet::news::NewsDesk;
 use golem_devnet::provider::Prices;
 use tokio::time::timeout;
@@ -26,6 +26,7 @@ use crate::view::text::plural;
 pub use config::Described;
 use exports::Exports;
 use lines::Lines;
+use network::Network;
 use printer::{Manner, Printer};
 
 /// So many providers are made up at most: each one costs some memory and a few polls a minute.
@@ -38,8 +39,8 @@ const SILENCE: Duration = Duration::from_millis(700);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DevnetOptions {
-    /// Where to serve the daemon's REST API.
-    pub listen: SocketAddr,
+    /// Whose daemon the providers sell through.
+    pub place: Place,
     /// How many providers to make up.
     pub providers: u32,
     /// Those that are described one by one.
@@ -48,7 +49,7 @@ pub struct DevnetOptions {
     pub seed: u64,
     /// What providers ask for that have no prices of their own.
     pub prices: Option<Prices>,
-    /// The requestors' keys; one is made up where there are none.
+    /// The requestors' keys; one is made up where there are none. Unused at a real daemon, which has its own.
     pub app_keys: Vec<AppKey>,
     /// The part of the market where the providers are.
     pub subnet: String,
@@ -56,8 +57,6 @@ pub struct DevnetOptions {
     pub driver: String,
     /// The chain.
     pub network: String,
-    /// How long things take.
-    pub pace: Pace,
     /// Where to write the environment.
     pub env_file: Option<PathBuf>,
     /// Tell of every command, too.
@@ -66,6 +65,25 @@ pub struct DevnetOptions {
     pub json: bool,
     /// Tell nothing but the environment.
     pub quiet: bool,
+}
+
+/// Whose daemon the providers sell through.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// An emulated one.
+    Own {
+        /// Where to serve its REST API.
+        listen: SocketAddr,
+        /// How long things take.
+        pace: Pace,
+    },
+    /// A real one.
+    Joined {
+        /// Where it is, and the first identity that sells there.
+        daemon: DaemonAddress,
+        /// Keys of the further ones.
+        further_keys: Vec<AppKey>,
+    },
 }
 
 /// How long the emulated daemon takes for things.
@@ -89,30 +107,28 @@ pub(crate) async fn serve(options: DevnetOptions) -> Result<Exit, Failure> {
         () = stops.next() => return Ok(Exit::Done),
         begun = begin(&options, &mut people) => begun?,
     };
-    let (devnet, printer) = begun;
+    let (network, printer) = begun;
     stops.next().await;
     let ended = tokio::select! {
         biased;
         // What is left of it ends at once when it is dropped.
         () = stops.next() => None,
-        ended = end(devnet, printer, &mut people) => Some(ended),
+        ended = end(network, printer, &mut people) => Some(ended),
     };
     ended.unwrap_or(Ok(())).map(|()| Exit::Done)
 }
 
-async fn begin(options: &DevnetOptions, people: &mut Output) -> Result<(Devnet, Printer), Failure> {
+async fn begin(options: &DevnetOptions, people: &mut Output) -> Result<(Network, Printer), Failure> {
     let desk = if options.commands { NewsDesk::with_commands() } else { NewsDesk::new() };
     let news = desk.subscribe();
-    let devnet = start(options, desk).await?;
-    let address = devnet.listen(options.listen).await.map_err(no_devnet)?;
-    let url = format!("http://{address}");
-    let exports = Exports::new(options, &url, devnet.requestors());
-    people.write(&greeting(options, &devnet));
+    let network = Network::start(options, desk).await?;
+    let exports = Exports::new(options, &network);
+    people.write(&greeting(options, &network));
     let (first, manner) = if options.json {
-        let first = json::ended(&exports.json(options, &devnet));
+        let first = json::ended(&exports.json(options, &network));
         (first, if options.quiet { Manner::Quiet } else { Manner::Json { commands: options.commands } })
     } else {
-        let longest = devnet.providers().map(|provider| provider.name().chars().count()).max();
+        let longest = network.providers().map(|provider| provider.name().chars().count()).max();
         let lines = Lines::new(options.commands, longest.unwrap_or_default());
         let gap = if options.quiet { "" } else { "\n" };
         let manner = if options.quiet { Manner::Quiet } else { Manner::Text(lines) };
@@ -122,12 +138,12 @@ async fn begin(options: &DevnetOptions, people: &mut Output) -> Result<(Devnet, 
     if let Some(path) = &options.env_file {
         exports.write(path)?;
     }
-    Ok((devnet, printer))
+    Ok((network, printer))
 }
 
 /// Ends a devnet in good order; the last lines are printed when it returns.
-async fn end(devnet: Devnet, printer: Printer, people: &mut Output) -> Result<(), Failure> {
-    let mut ending = std::pin::pin!(devnet.stop());
+async fn end(network: Network, printer: Printer, people: &mut Output) -> Result<(), Failure> {
+    let mut ending = std::pin::pin!(network.stop());
     if timeout(SILENCE, ending.as_mut()).await.is_err() {
         people.write("ending the devnet; Ctrl+C again leaves at once\n");
         ending.await;
@@ -135,55 +151,19 @@ async fn end(devnet: Devnet, printer: Printer, people: &mut Output) -> Result<()
     printer.finish().await
 }
 
-fn greeting(options: &DevnetOptions, devnet: &Devnet) -> String {
-    let providers = plural(devnet.providers().count() as u64, "provider");
+fn greeting(options: &DevnetOptions, network: &Network) -> String {
+    let providers = plural(network.providers().count() as u64, "provider");
     let seed = options.seed;
-    let end = "Ctrl+C ends it";
-    if options.json {
-        return format!("A Golem Network of {providers}, inside this program (seed {seed}); {end}.\n");
-    }
-    format!(
-        "A Golem Network of {providers}, inside this program (seed {seed}); {end}.\n\
-         Lines for the shell that your app is started from, then what happens:\n\n"
-    )
-}
-
-async fn start(options: &DevnetOptions, desk: NewsDesk) -> Result<Devnet, Failure> {
-    let mut builder = Devnet::builder()
-        .providers(options.providers as usize)
-        .seed(options.seed)
-        .delays(options.pace.into())
-        .payment_platform(golem::run::platform(&options.driver, &options.network))
-        .subnet(options.subnet.as_str())
-        .news(desk);
-    for key in &options.app_keys {
-        builder = builder.app_key(key.clone());
-    }
-    if let Some(prices) = options.prices {
-        builder = builder.prices(prices);
-    }
-    for Described { config, has_prices } in &options.described {
-        let prices = options.prices.filter(|_| !has_prices).unwrap_or(config.prices);
-        builder = builder.provider(config.clone().priced(prices));
-    }
-    builder.start().await.map_err(no_devnet)
-}
-
-fn no_devnet(error: DevnetError) -> Failure {
-    let advice = match &error {
-        DevnetError::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
-            Some(format!(
-                "another devnet or a yagna daemon may be there: `ss -ltnp sport = :{}` shows who; \
-             or let the system choose a port with `--listen {}`",
-                address.port(),
-                SocketAddr::new(address.ip(), 0)
-            ))
+    let mut text = match &options.place {
+        Place::Own { .. } => format!("A Golem Network of {providers}, inside this program (seed {seed})"),
+        Place::Joined { daemon, .. } => {
+            let api = &daemon.api;
+            format!("{providers} at the daemon {api}, on subnet {} (seed {seed})", options.subnet)
         }
-        _ => None,
     };
-    let failure = Failure::new(Exit::Usage, error);
-    match advice {
-        Some(advice) => failure.advise(advice),
-        None => failure,
+    text.push_str("; Ctrl+C ends it.\n");
+    if !options.json {
+        text.push_str("Lines for the shell that your app is started from, then what happens:\n\n");
     }
+    text
 }
