@@ -1,7 +1,7 @@
 //! The program `gftp`: files for requestors that move them by starting this program, as yapapi and golem-js do.
 //!
 //! It stands in for Golem's own program of that name and speaks as it does: JSON-RPC over standard input and output,
-//! [`rpc`]; what each method does is [`desk`]'s, and [`files`] serves files on the daemon's bus. Where Golem's opens a
+//! `rpc`; what each method does is `desk`'s, and `files` serves files on the daemon's bus. Where Golem's opens a
 //! socket of the daemon that only programs of the same machine reach, this one needs the daemon's REST API only.
 
 mod args;
