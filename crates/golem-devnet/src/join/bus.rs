@@ -305,3 +305,6 @@ async fn open(address: &GsbAddress) -> io::Result<Box<dyn Stream>> {
         GsbAddress::Unix(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,7 +161,7 @@ impl ServedUnit {
         if *activity == self.activity {
             return Ok(());
         }
-        Err(refusal(403, format!("Forbidden: Invalid activity id: {activity}")))
+        Err(refusal(500, format!("Service error: Forbidden! Invalid activity id: {activity}")))
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -231,3 +231,6 @@ fn answer<T: Serialize>(result: PortResult<T>) -> Answer {
 fn refusal(status: u16, message: String) -> ApiError {
     ApiError { status, message, problem: None }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,7 @@ pub(crate) fn inflated(data: &[u8]) -> Cow<'_, [u8]> {
     let limit = MAX_PACKET as u64 + 1;
     match ZlibDecoder::new(data).take(limit).read_to_end(&mut message) {
         // One that never ends is no message of ours: it fails as what it is, a few bytes of junk.
-        Ok(size) if size > 0 && size <= MAX_PACKET => Cow::Owned(message),
+        Ok(size) if size <= MAX_PACKET => Cow::Owned(message),
         _ => Cow::Borrowed(data),
     }
 }

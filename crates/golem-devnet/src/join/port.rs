@@ -384,3 +384,6 @@ fn on_bus(error: CallError) -> ApiError {
         CallError::Refused { code, text } => own(u16::try_from(code).unwrap_or(500), text),
     }
 }
+
+#[cfg(test)]
+mod tests;
