@@ -11,6 +11,7 @@ use yagna_api::{ActivityId, AgreementId, BatchId};
 
 use super::extract::{Answer, Params, Payload, null, ok, wants_stream};
 use super::streams;
+use super::wire::Outcome;
 use crate::node::refusal::Refusal;
 use crate::node::world::{Caller, World};
 
@@ -109,7 +110,8 @@ async fn results(
     }
     let wait = params.timeout(0.0)?;
     let command = params.number("commandIndex")?;
-    ok(&world.results(&caller.node, &id, &batch, wait, command).await?)
+    let results = world.results(&caller.node, &id, &batch, wait, command).await?;
+    ok(&results.iter().map(Outcome).collect::<Vec<_>>())
 }
 
 async fn state(

@@ -14,7 +14,7 @@ use yagna_api::NodeId;
 use yagna_api::activity::RuntimeEvent;
 
 use super::market::more_of_scan;
-use super::wire::Half;
+use super::wire::{Half, Happened};
 use crate::node::market::Listing;
 use crate::node::world::World;
 
@@ -25,7 +25,8 @@ const PING: Duration = Duration::from_secs(15);
 pub(super) fn results(world: &World, events: Option<BoxStream<'static, RuntimeEvent>>) -> Response {
     let events = events.unwrap_or_else(|| stream::pending().boxed());
     let events = events.enumerate().map(|(id, event)| {
-        let data = serde_json::to_string(&event).expect("runtime events have text keys and plain values");
+        let data =
+            serde_json::to_string(&Happened(&event)).expect("runtime events have text keys and plain values");
         format!("event: runtime\ndata: {data}\nid: {id}\n\n")
     });
     let first = stream::iter([":ping\n\n".to_owned()]);
