@@ -43,6 +43,12 @@ pub enum JoinError {
         /// Which daemon.
         api: String,
     },
+    /// The daemon is older than the contract that we know.
+    #[error("the daemon has version {found}, and at least 0.15 is needed: install a newer yagna")]
+    TooOld {
+        /// Its version.
+        found: String,
+    },
     /// The daemon answers, but its bus isn't where we look for it.
     #[error("the daemon's bus isn't reached at {gsb}; set GSB_URL to where the daemon has it")]
     Bus {

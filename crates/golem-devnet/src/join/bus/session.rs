@@ -29,6 +29,8 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 const PING_AFTER: Duration = Duration::from_secs(10);
 /// ..and give up then.
 const SILENCE: Duration = Duration::from_secs(30);
+/// Answers of more bytes are not given: a packet's length has 32 bits, and others have less memory than that.
+const MAX_ANSWER: usize = 1 << 30;
 /// What the router of a bus says where nobody serves an address.
 const NO_ENDPOINT: &str = "Bad request: endpoint address not found";
 
@@ -183,6 +185,9 @@ async fn serve(
 
 async fn answer_all(request: String, answer: Answer, out: &mpsc::Sender<Body>) {
     let last = match answer {
+        Answer::Full(data) if data.len() > MAX_ANSWER => {
+            return drop(out.send(failure(request, "the answer is too large")).await);
+        }
         Answer::Full(data) => Reply { request, code: OK, kind: FULL, data: data.into() },
         Answer::Stream(mut messages) => {
             while let Some(data) = messages.next().await {

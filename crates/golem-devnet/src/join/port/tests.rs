@@ -81,6 +81,10 @@ async fn what_is_in_the_way_is_told() {
     let other = serve(&mut tasks, Router::new().route("/version/get", get(|| async { "hello" }))).await;
     let no_daemon = error(DaemonPort::connect(at(&other, &key)).await);
     assert!(no_daemon.starts_with(&format!("no daemon at {other}: the daemon answered 200")), "{no_daemon}");
+    let old = r#"{"current": {"version": "0.12.3"}}"#;
+    let old = serve(&mut tasks, Router::new().route("/version/get", get(move || async move { old }))).await;
+    let too_old = error(DaemonPort::connect(at(&old, &key)).await);
+    assert_eq!(too_old, "the daemon has version 0.12.3, and at least 0.15 is needed: install a newer yagna");
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let gone = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -183,4 +187,18 @@ async fn one_event_that_cant_be_read_spoils_only_itself() {
     assert_eq!(seen, ["y"]);
     let later = "2026-11-21T21:17:20Z".parse().unwrap();
     assert_eq!(port.activity_events(later, wait).await.map(|events| events.len()), Ok(0));
+}
+
+#[test]
+fn versions_are_compared_as_numbers() {
+    for (version, old) in [
+        ("0.9.0", true),
+        ("0.14.9", true),
+        ("0.15.0", false),
+        ("0.17.6", false),
+        ("1.0", false),
+        ("x", false),
+    ] {
+        assert_eq!(is_too_old(version), old, "{version}");
+    }
 }
