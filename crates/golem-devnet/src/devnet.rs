@@ -4,7 +4,7 @@
 //! together, serves them over HTTP where asked, and ends them as a whole.
 
 mod builder;
-mod crowd;
+pub(crate) mod crowd;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use tracing::{error, info};
 
 pub use self::builder::DevnetBuilder;
 use crate::clock::DevnetClock;
+use crate::news::{News, NewsDesk};
 use crate::node::{Books, Faults, Requestor, World};
 use crate::provider::{Provider, ProviderHandle};
 
@@ -60,6 +61,7 @@ pub struct Devnet {
     platform: String,
     subnet: String,
     providers: Vec<Provider>,
+    news: NewsDesk,
     servers: Mutex<JoinSet<()>>,
     closing: CancellationToken,
 }
@@ -76,6 +78,7 @@ impl Devnet {
         platform: String,
         subnet: String,
         providers: Vec<Provider>,
+        news: NewsDesk,
     ) -> Self {
         Self {
             world,
@@ -83,6 +86,7 @@ impl Devnet {
             platform,
             subnet,
             providers,
+            news,
             servers: Mutex::default(),
             closing: CancellationToken::new(),
         }
@@ -143,6 +147,11 @@ impl Devnet {
     /// All its providers.
     pub fn providers(&self) -> impl Iterator<Item = &ProviderHandle> {
         self.providers.iter().map(Provider::handle)
+    }
+
+    /// What happens to its providers from now on.
+    pub fn news(&self) -> News {
+        self.news.subscribe()
     }
 
     /// What its books say just now: agreements, activities, bills, money.

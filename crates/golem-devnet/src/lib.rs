@@ -39,6 +39,7 @@
 //! | [`devnet`] | puts a network together, serves it, ends it |
 //! | [`node`] | the daemon of all nodes: market, activities, payments, faults, books |
 //! | [`provider`] | who sells: settings, rules, bills, misbehaviour |
+//! | [`news`] | what happens to providers, for whoever watches |
 //! | [`exe_unit`], [`runtime`] | what carries out scripts, and what runs their commands |
 //! | [`port`] | what a provider asks of its daemon; the border between the two halves |
 //! | [`clock`] | the network's time |
@@ -49,6 +50,8 @@
 pub mod clock;
 pub mod devnet;
 pub mod exe_unit;
+pub mod join;
+pub mod news;
 pub mod node;
 pub mod port;
 pub mod provider;

@@ -20,7 +20,7 @@ mod books;
 mod bus;
 mod events;
 mod faults;
-mod flex;
+pub(crate) mod flex;
 mod http;
 mod market;
 mod matching;

@@ -8,6 +8,8 @@ mod behaviours;
 mod billing;
 #[path = "devnet_cycle/crowds.rs"]
 mod crowds;
+#[path = "devnet_cycle/news.rs"]
+mod news;
 #[path = "devnet_cycle/processes.rs"]
 mod processes;
 #[path = "devnet_cycle/requestor.rs"]

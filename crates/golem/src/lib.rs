@@ -94,7 +94,7 @@ pub mod journal;
 pub mod run;
 pub mod script;
 pub mod text;
-mod transfer;
+pub mod transfer;
 pub mod worker;
 
 pub use golem_core as core;

@@ -10,6 +10,7 @@ use yagna_api::AppKey;
 use super::crowd::crowd;
 use super::{Devnet, DevnetError};
 use crate::clock::DevnetClock;
+use crate::news::NewsDesk;
 use crate::node::{Delays, Requestor, World};
 use crate::provider::{Prices, Provider, ProviderConfig};
 use crate::runtime::{ProcessRuntime, Runtime};
@@ -36,6 +37,7 @@ pub struct DevnetBuilder {
     runtime: Option<Arc<dyn Runtime>>,
     platform: String,
     subnet: String,
+    news: NewsDesk,
 }
 
 impl DevnetBuilder {
@@ -51,6 +53,7 @@ impl DevnetBuilder {
             runtime: None,
             platform: PLATFORM.into(),
             subnet: SUBNET.into(),
+            news: NewsDesk::new(),
         }
     }
 
@@ -116,6 +119,12 @@ impl DevnetBuilder {
         Self { subnet: subnet.into(), ..self }
     }
 
+    /// Lets the providers tell this desk what happens; whoever has subscribed before hears all of it.
+    #[must_use]
+    pub fn news(self, desk: NewsDesk) -> Self {
+        Self { news: desk, ..self }
+    }
+
     /// Starts the devnet; when it returns, every provider's offer is on the market.
     ///
     /// Must be called within a tokio runtime. Dropping the future ends what it has started.
@@ -143,7 +152,8 @@ impl DevnetBuilder {
                 config.platforms.push(self.platform.clone());
             }
             let port = Arc::new(world.add_provider(&config.name));
-            providers.push(Provider::start(config, port, Arc::new(clock.clone()), Arc::clone(&runtime)));
+            let (clock, runtime) = (Arc::new(clock.clone()), Arc::clone(&runtime));
+            providers.push(Provider::start_with_news(config, port, clock, runtime, self.news.clone()));
         }
         for provider in &providers {
             let handle = provider.handle();
@@ -151,7 +161,7 @@ impl DevnetBuilder {
                 return Err(DevnetError::NoOffer(handle.name().to_owned()));
             }
         }
-        Ok(Devnet::new(world, requestors, self.platform, self.subnet, providers))
+        Ok(Devnet::new(world, requestors, self.platform, self.subnet, providers, self.news))
     }
 }
 

@@ -19,6 +19,7 @@ use super::market::{Market, WITHDRAWAL};
 use super::poll::{Input, follow_activities, follow_agreements, follow_debit_notes, follow_invoices};
 use super::saboteur::Saboteur;
 use super::shared::Shared;
+use crate::news::{HappeningKind, NewsDesk, Reporter};
 use crate::port::Port;
 use crate::runtime::Runtime;
 
@@ -55,12 +56,25 @@ impl Provider {
         clock: Arc<dyn Clock>,
         runtime: Arc<dyn Runtime>,
     ) -> Self {
+        Self::start_with_news(config, port, clock, runtime, NewsDesk::new())
+    }
+
+    /// The same, telling this desk what happens.
+    pub fn start_with_news(
+        config: ProviderConfig,
+        port: Arc<dyn Port>,
+        clock: Arc<dyn Clock>,
+        runtime: Arc<dyn Runtime>,
+        desk: NewsDesk,
+    ) -> Self {
         let manners = Manners::new(config.behaviour.clone());
         let config = Arc::new(config);
         let handle =
             ProviderHandle { config: Arc::clone(&config), node: port.node(), manners: manners.clone() };
-        let runtime = Saboteur::new(config.runtime.clone().unwrap_or(runtime), manners.clone());
-        let shared = Arc::new(Shared::new(config, port, clock, manners, runtime));
+        let news = Reporter::new(desk, Arc::clone(&clock), &config.name, port.node());
+        let runtime = config.runtime.clone().unwrap_or(runtime);
+        let runtime = Saboteur::new(runtime, manners.clone(), news.clone());
+        let shared = Arc::new(Shared::new(config, port, clock, manners, runtime, news));
         let cancel = CancellationToken::new();
         let mut life = JoinSet::new();
         life.spawn(live(shared, cancel.clone()));
@@ -163,8 +177,9 @@ async fn live(shared: Arc<Shared>, cancel: CancellationToken) {
             return;
         }
         info!(provider = %shared.config.name, "the provider has vanished");
+        shared.news.tell(|| HappeningKind::Vanished);
         shared.drop_units().await;
-        if cancel.run_until_cancelled(shared.manners.here()).await.is_none() {
+        if cancel.run_until_cancelled(come_back(&shared.manners)).await.is_none() {
             return;
         }
     }
@@ -211,6 +226,25 @@ async fn trade(shared: &Shared, market: &mut Market, inbox: &mut mpsc::Receiver<
         shared.manners.here().await;
         if let Some(input) = input {
             market.on(input).await;
+        }
+    }
+}
+
+/// Waits until the provider is there again: by itself, if that is its way, or because it is told to.
+async fn come_back(manners: &Manners) {
+    let gone = Instant::now();
+    let mut changes = manners.changes();
+    loop {
+        let back = async {
+            match manners.behaviour().returns_after {
+                Some(time) => sleep_until(gone + time).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = manners.here() => return,
+            () = back => return manners.set_presence(Presence::Here),
+            changed = changes.changed() => changed.expect("the manners hold the sender"),
         }
     }
 }

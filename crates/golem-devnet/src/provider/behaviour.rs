@@ -11,6 +11,8 @@ pub struct Behaviour {
     pub approval: ApprovalManner,
     /// When it vanishes: its exe-units are gone and it answers nothing any more.
     pub vanishes: Option<Vanishing>,
+    /// How long after it vanished it comes back, with a new offer and no memory; never unless this says so.
+    pub returns_after: Option<Duration>,
     /// Every `run` command ends with this exit code at once.
     pub fails_commands: Option<i32>,
     /// Every `deploy` fails.
@@ -36,6 +38,7 @@ impl Default for Behaviour {
         Self {
             approval: ApprovalManner::default(),
             vanishes: None,
+            returns_after: None,
             fails_commands: None,
             fails_deploy: false,
             slowdown: 1.0,

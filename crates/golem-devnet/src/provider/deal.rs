@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 use yagna_api::activity::{ActivityState, State, StatePair};
-use yagna_api::market::Agreement;
+use yagna_api::market::{Agreement, Reason, Terminator};
 use yagna_api::payment::{BillEventKind, DebitNoteEvent};
 use yagna_api::properties::name;
 use yagna_api::time::{after, between};
@@ -23,6 +23,7 @@ use super::persist::persist;
 use super::poll::Input;
 use super::shared::Shared;
 use crate::exe_unit::{ExeUnit, ExeUnitConfig};
+use crate::news::{ActivityEnd, BillId, HappeningKind};
 use crate::port::{ActivityEvent, ActivityEventKind, NewDebitNote, NewInvoice, PortResult};
 
 /// When an invoice is due where no payment time-out was agreed.
@@ -31,8 +32,8 @@ const INVOICE_DUE: Duration = Duration::from_secs(24 * 3600);
 /// What the agent passes on to an agreement.
 #[derive(Debug)]
 pub(crate) enum DealInput {
-    /// The requestor ended it.
-    Terminated,
+    /// The requestor ended it, perhaps with a reason.
+    Terminated(Option<Reason>),
     /// The requestor asks something of an activity.
     Activity(ActivityEvent),
     /// Something happened to a debit note, perhaps another agreement's.
@@ -133,7 +134,7 @@ impl Deal {
 
     async fn on_input(&mut self, input: DealInput) -> Option<Ending> {
         match input {
-            DealInput::Terminated => Some(Ending::ByRequestor),
+            DealInput::Terminated(reason) => Some(Ending::ByRequestor(reason)),
             DealInput::Activity(event) => match event.kind {
                 ActivityEventKind::Create => {
                     self.create(event.activity).await;
@@ -172,6 +173,10 @@ impl Deal {
             Ok(unit) => {
                 let unit = Arc::new(unit);
                 shared.keep_unit(Arc::clone(&unit));
+                shared.news.tell(|| HappeningKind::ActivityCreated {
+                    agreement: self.id.clone(),
+                    activity: activity.clone(),
+                });
                 let next_note = Instant::now() + self.until_next_note();
                 let bill = Bill { activity, amount: Glm::ZERO, first_usage: None };
                 self.running = Some(Running { unit, next_note, bill });
@@ -192,6 +197,11 @@ impl Deal {
         if let Err(error) = self.shared.port.set_activity_state(activity, state).await {
             warn!(%activity, %error, "the refusal of an activity can't be reported");
         }
+        self.shared.news.tell(|| HappeningKind::ActivityRefused {
+            agreement: self.id.clone(),
+            activity: activity.clone(),
+            reason: message.to_owned(),
+        });
     }
 
     async fn destroy(&mut self, activity: &ActivityId) -> Option<Ending> {
@@ -199,7 +209,7 @@ impl Deal {
             debug!(%activity, "the activity has ended before");
             return None;
         }
-        let stopped = self.stop_activity(None).await?;
+        let stopped = self.stop_activity(None, ActivityEnd::Destroyed).await?;
         self.settle(stopped).await;
         (!self.multi_activity).then_some(Ending::SingleActivity)
     }
@@ -207,16 +217,24 @@ impl Deal {
     /// The exe-unit ended without being asked: its machine died.
     async fn on_unit_end(&mut self) -> Option<Ending> {
         info!(agreement = %self.id, "the exe-unit has died");
-        let stopped = self.stop_activity(None).await?;
+        let stopped = self.stop_activity(None, ActivityEnd::Died).await?;
         self.settle(stopped).await;
         (!self.multi_activity).then_some(Ending::SingleActivity)
     }
 
-    async fn stop_activity(&mut self, reason: Option<String>) -> Option<Stopped> {
+    async fn stop_activity(&mut self, reason: Option<String>, how: ActivityEnd) -> Option<Stopped> {
         let running = self.running.take()?;
         // Its end is the exe-unit's own affair and not billed.
         let usage = running.unit.usage();
         self.shared.stop_unit(&running.bill.activity, reason).await;
+        let activity = running.bill.activity.clone();
+        let commands = self.shared.runtime.forget(&activity);
+        self.shared.news.tell(|| HappeningKind::ActivityEnded {
+            agreement: self.id.clone(),
+            activity,
+            how,
+            commands,
+        });
         self.idle_since = Instant::now();
         Some(Stopped { usage, bill: running.bill })
     }
@@ -240,8 +258,10 @@ impl Deal {
         .await;
         if let Ok(issued) = issued {
             let id = issued.debit_note_id;
+            shared.bills.sending(&self.id, BillId::DebitNote(id.clone(), bill.activity.clone()), bill.amount);
             self.notes.sending(id.clone(), due, Instant::now());
             if persist("send the last debit note", || shared.port.send_debit_note(&id)).await.is_ok() {
+                shared.bills.sent(id.as_str(), &shared.news);
                 self.notes.sent(due.is_some(), Instant::now());
             } else {
                 // The agreement's own deadlines decide what follows from that.
@@ -294,6 +314,8 @@ impl Deal {
         let port = Arc::clone(&self.shared.port);
         let due = self.notes.due(false, Instant::now());
         let payment_due_date = due.map(|due| after(self.shared.clock.now(), due));
+        let (bills, news) = (&self.shared.bills, &self.shared.news);
+        let billed = activity.clone();
         let note = NewDebitNote { activity, total_amount_due, usage, payment_due_date };
         let note = match port.issue_debit_note(note).await {
             Ok(note) => note.debit_note_id,
@@ -303,9 +325,11 @@ impl Deal {
             }
         };
         // Before it goes out: its acceptance may come before the sending returns.
+        bills.sending(&self.id, BillId::DebitNote(note.clone(), billed), total_amount_due);
         self.notes.sending(note.clone(), due, Instant::now());
         match port.send_debit_note(&note).await {
             Ok(()) => {
+                bills.sent(note.as_str(), news);
                 self.notes.sent(due.is_some(), Instant::now());
                 None
             }
@@ -331,7 +355,12 @@ impl Deal {
         let reason = ending.reason();
         info!(agreement = %self.id, ?ending, "an agreement has ended");
         let words = reason.as_ref().map(|reason| reason.message.clone());
-        let stopped = self.stop_activity(words.or_else(|| Some("Agreement terminated".into()))).await;
+        let words = words.or_else(|| Some("Agreement terminated".into()));
+        let stopped = self.stop_activity(words, ActivityEnd::AgreementOver).await;
+        let (by, said) = match ending {
+            Ending::ByRequestor(reason) => (Terminator::Requestor, reason),
+            _ => (Terminator::Provider, reason.clone()),
+        };
         if let Some(reason) = reason {
             let shared = Arc::clone(&self.shared);
             let id = &self.id;
@@ -343,6 +372,8 @@ impl Deal {
                 debug!(agreement = %self.id, %error, "the agreement had ended before");
             }
         }
+        let agreement = self.id.clone();
+        self.shared.news.tell(|| HappeningKind::AgreementEnded { agreement, by, reason: said });
         // The agent listens as long as this task lives.
         drop(agent.send(Input::Freed(self.id.clone())).await);
         if let Some(stopped) = stopped {
@@ -381,7 +412,9 @@ impl Deal {
         .await;
         if let Ok(invoice) = issued {
             let id = invoice.invoice_id;
+            self.shared.bills.sending(&self.id, BillId::Invoice(id.clone()), amount);
             if persist("send an invoice", || port.send_invoice(&id)).await.is_ok() {
+                self.shared.bills.sent(id.as_str(), &self.shared.news);
                 info!(agreement = %self.id, invoice = %id, %amount, "the invoice is sent");
             }
         }

@@ -10,8 +10,8 @@ use super::negotiation::spoken;
 /// Why an agreement ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ending {
-    /// The requestor ended it.
-    ByRequestor,
+    /// The requestor ended it, perhaps with a reason.
+    ByRequestor(Option<Reason>),
     /// Its only activity is over, and it doesn't allow for a second.
     SingleActivity,
     /// Its demand has run out.
@@ -34,7 +34,7 @@ impl Ending {
     /// What to tell the requestor; `None` when it ended the agreement itself.
     pub(crate) fn reason(&self) -> Option<Reason> {
         let (message, code) = match self {
-            Self::ByRequestor => return None,
+            Self::ByRequestor(_) => return None,
             Self::Whim(reason) => return Some(reason.clone()),
             Self::SingleActivity => ("Finished with success.".into(), "Success"),
             Self::Expired(at) => (format!("Agreement expired @ {at}"), "Expired"),
@@ -87,6 +87,6 @@ mod tests {
             let reason = ending.reason().unwrap();
             assert_eq!((reason.provider_code(), reason.message.as_str()), (Some(code), message));
         }
-        assert_eq!(Ending::ByRequestor.reason(), None);
+        assert_eq!(Ending::ByRequestor(None).reason(), None);
     }
 }

@@ -19,6 +19,7 @@ use super::offer::offer;
 use super::persist::persist;
 use super::poll::{Input, follow_offer};
 use super::shared::Shared;
+use crate::news::HappeningKind;
 use crate::port::{OfferEvent, Terms};
 
 /// So many of our drafts are remembered; an answer to an older one is judged against the offer itself.
@@ -36,6 +37,8 @@ pub(crate) struct Market {
     published: Option<Published>,
     drafts: VecDeque<(ProposalId, Terms)>,
     postponed: VecDeque<Proposal>,
+    /// Agreements proposed to us that aren't decided.
+    proposed: VecDeque<AgreementId>,
     /// Agreements that take a slot.
     active: HashSet<AgreementId>,
     /// Agreements whose task still lives, if only for the invoice.
@@ -58,6 +61,7 @@ impl Market {
             published: None,
             drafts: VecDeque::new(),
             postponed: VecDeque::new(),
+            proposed: VecDeque::new(),
             active: HashSet::new(),
             deals: HashMap::new(),
         }
@@ -94,6 +98,7 @@ impl Market {
         match persist("publish an offer", || port.subscribe_offer(terms.clone())).await {
             Ok(id) => {
                 info!(provider = %shared.config.name, offer = %id, "an offer is on the market");
+                shared.news.tell(|| HappeningKind::OfferPublished { offer: id.clone() });
                 let (inbox, offer) = (self.inbox.clone(), id.clone());
                 let task_shared = Arc::clone(&shared);
                 let poll = self.tasks.spawn(async move { follow_offer(&task_shared, offer, inbox).await });
@@ -143,6 +148,8 @@ impl Market {
                 self.tell(&agreement, DealInput::Activity(event));
             }
             Input::DebitNote(event) => {
+                let shared = &self.shared;
+                shared.bills.on_debit_note(&event.debit_note_id, &event.kind, &shared.news);
                 let deals: Vec<_> = self.deals.keys().cloned().collect();
                 for deal in deals {
                     self.tell(&deal, DealInput::DebitNote(event.clone()));
@@ -150,6 +157,7 @@ impl Market {
             }
             Input::Invoice(event) => {
                 debug!(invoice = %event.invoice_id, kind = ?event.kind, "an invoice's fate");
+                self.shared.bills.on_invoice(&event.invoice_id, &event.kind, &self.shared.news);
             }
             Input::Freed(agreement) => {
                 self.active.remove(&agreement);
@@ -163,6 +171,7 @@ impl Market {
             OfferEvent::Proposal(proposal) => self.answer(proposal).await,
             OfferEvent::Rejected { proposal, reason } => {
                 debug!(%proposal, ?reason, "our proposal is refused");
+                self.shared.news.tell(|| HappeningKind::ProposalRejected { proposal, reason });
             }
             OfferEvent::Agreement(agreement) => self.on_proposed(agreement).await,
         }
@@ -175,6 +184,11 @@ impl Market {
                 let Some(published) = &self.published else { return };
                 let reason = Verdict::reason(message, is_final);
                 debug!(proposal = %proposal.proposal_id, ?reason, "refused");
+                self.shared.news.tell(|| HappeningKind::ProposalRefused {
+                    proposal: proposal.proposal_id.clone(),
+                    requestor: proposal.issuer_id.clone(),
+                    reason: reason.clone(),
+                });
                 let refused = self
                     .shared
                     .port
@@ -236,6 +250,14 @@ impl Market {
     }
 
     async fn on_proposed(&mut self, agreement: Box<Agreement>) {
+        self.shared.news.tell(|| HappeningKind::AgreementProposed {
+            agreement: agreement.agreement_id.clone(),
+            requestor: agreement.demand.requestor_id.clone(),
+        });
+        if self.proposed.len() == POSTPONED {
+            self.proposed.pop_front();
+        }
+        self.proposed.push_back(agreement.agreement_id.clone());
         match self.shared.manners.behaviour().approval {
             ApprovalManner::AtOnce => self.decide(&agreement).await,
             ApprovalManner::After(time) => {
@@ -246,7 +268,7 @@ impl Market {
                     drop(inbox.send(Input::Decide(agreement)).await);
                 });
             }
-            ApprovalManner::Never => debug!(agreement = %agreement.agreement_id, "never answered"),
+            ApprovalManner::Never => self.ignore(&agreement, "it never answers"),
             ApprovalManner::Rejects => {
                 self.reject(&agreement.agreement_id, "I'd rather not.", false).await;
             }
@@ -265,37 +287,76 @@ impl Market {
             Verdict::Agreed(_) => self.approve(agreement).await,
             Verdict::Counter(_) => self.reject(id, "Negotiations aren't finished.", false).await,
             Verdict::Reject { message, is_final } => self.reject(id, &message, is_final).await,
-            Verdict::Ignore(why) => warn!(agreement = %id, why, "an agreement can't be understood"),
+            Verdict::Ignore(why) => self.ignore(agreement, why),
         }
+    }
+
+    /// Forgets that an agreement is open; false if it wasn't.
+    fn decided(&mut self, agreement: &AgreementId) -> bool {
+        let before = self.proposed.len();
+        self.proposed.retain(|open| open != agreement);
+        self.proposed.len() < before
     }
 
     async fn approve(&mut self, agreement: &Agreement) {
         let id = &agreement.agreement_id;
+        if !self.decided(id) {
+            debug!(agreement = %id, "its requestor took it back before it was approved");
+            return;
+        }
         // Before the daemon knows: the first activity may be asked for before the call returns.
         self.active.insert(id.clone());
         if let Err(error) = self.shared.port.approve_agreement(id, None).await {
             info!(agreement = %id, %error, "the approval came too late");
+            let reason = Some(error.message);
+            self.shared.news.tell(|| HappeningKind::AgreementLost { agreement: id.clone(), reason });
             self.active.remove(id);
             self.renegotiate().await;
             return;
         }
+        self.shared.news.tell(|| HappeningKind::AgreementApproved { agreement: id.clone() });
         let (sender, receiver) = mpsc::channel(DEAL_INBOX);
         self.deals.insert(id.clone(), sender);
         let deal = Deal::new(Arc::clone(&self.shared), agreement);
         self.tasks.spawn(deal.run(receiver, self.inbox.clone()));
     }
 
-    async fn reject(&self, agreement: &AgreementId, message: &str, is_final: bool) {
+    async fn reject(&mut self, agreement: &AgreementId, message: &str, is_final: bool) {
+        let open = self.decided(agreement);
         let reason = Verdict::reason(message, is_final);
-        if let Err(error) = self.shared.port.reject_agreement(agreement, Some(reason)).await {
-            debug!(%agreement, %error, "the agreement was gone before it could be refused");
-        }
+        let told = match self.shared.port.reject_agreement(agreement, Some(reason.clone())).await {
+            Ok(()) => HappeningKind::AgreementRefused { agreement: agreement.clone(), reason },
+            Err(error) => {
+                debug!(%agreement, %error, "the agreement was gone before it could be refused");
+                if !open {
+                    return;
+                }
+                HappeningKind::AgreementLost { agreement: agreement.clone(), reason: Some(error.message) }
+            }
+        };
+        self.shared.news.tell(|| told);
+    }
+
+    fn ignore(&self, agreement: &Agreement, why: &str) {
+        debug!(agreement = %agreement.agreement_id, why, "an agreement gets no answer");
+        let agreement = agreement.agreement_id.clone();
+        self.shared.news.tell(|| HappeningKind::AgreementIgnored { agreement });
     }
 
     fn on_agreement(&mut self, event: &AgreementEvent) {
         match &event.kind {
-            AgreementEventKind::Terminated(_) | AgreementEventKind::Cancelled { .. } => {
-                self.tell(&event.agreement_id, DealInput::Terminated);
+            AgreementEventKind::Terminated(end) => {
+                self.tell(&event.agreement_id, DealInput::Terminated(end.reason.clone()));
+            }
+            AgreementEventKind::Cancelled { reason } => {
+                // Events of this identity may be about another provider's agreements.
+                if self.decided(&event.agreement_id) {
+                    self.shared.news.tell(|| HappeningKind::AgreementLost {
+                        agreement: event.agreement_id.clone(),
+                        reason: reason.as_ref().map(|reason| reason.message.clone()),
+                    });
+                }
+                self.tell(&event.agreement_id, DealInput::Terminated(reason.clone()));
             }
             AgreementEventKind::Approved | AgreementEventKind::Rejected { .. } => {}
         }

@@ -1,8 +1,10 @@
-//! A runtime that wraps another one and spoils its work as the provider's behaviour says.
+//! A runtime that wraps another one, spoils its work as the provider's behaviour says, and tells of its commands.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -12,6 +14,7 @@ use yagna_api::ActivityId;
 
 use super::behaviour::Vanishing;
 use super::manners::{Manners, Presence};
+use crate::news::{HappeningKind, Reporter};
 use crate::runtime::{Deployment, Instance, Output, Runtime, RuntimeError};
 
 /// Runs commands by another runtime, unless the provider misbehaves.
@@ -19,38 +22,113 @@ use crate::runtime::{Deployment, Instance, Output, Runtime, RuntimeError};
 pub(crate) struct Saboteur {
     runtime: Arc<dyn Runtime>,
     manners: Manners,
+    news: Reporter,
+    /// How many programs each activity ran.
+    counts: Mutex<HashMap<ActivityId, Arc<AtomicU64>>>,
 }
 
 impl Saboteur {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, manners: Manners) -> Self {
-        Self { runtime, manners }
+    pub(crate) fn new(runtime: Arc<dyn Runtime>, manners: Manners, news: Reporter) -> Self {
+        Self { runtime, manners, news, counts: Mutex::default() }
+    }
+
+    /// An activity is over: how many programs it ran.
+    pub(crate) fn forget(&self, activity: &ActivityId) -> u64 {
+        self.counts().remove(activity).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// So are all.
+    pub(crate) fn forget_all(&self) {
+        self.counts().clear();
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<ActivityId, Arc<AtomicU64>>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Runtime for Saboteur {
     fn create(&self, activity: &ActivityId) -> Result<Arc<dyn Instance>, RuntimeError> {
         let instance = self.runtime.create(activity)?;
-        Ok(Arc::new(Sabotaged { instance, manners: self.manners.clone() }))
+        let count = Arc::clone(self.counts().entry(activity.clone()).or_default());
+        let (manners, news) = (self.manners.clone(), self.news.clone());
+        Ok(Arc::new(Sabotaged { activity: activity.clone(), instance, manners, news, count }))
     }
 }
 
 #[derive(Debug)]
 struct Sabotaged {
+    activity: ActivityId,
     instance: Arc<dyn Instance>,
     manners: Manners,
+    news: Reporter,
+    count: Arc<AtomicU64>,
+}
+
+impl Sabotaged {
+    /// Does the work of a command, and tells when it began and how it ended.
+    async fn told<T>(
+        &self,
+        words: impl Fn() -> Arc<[String]>,
+        code: impl FnOnce(&T) -> i32,
+        work: impl Future<Output = Result<T, RuntimeError>>,
+    ) -> Result<T, RuntimeError> {
+        let activity = &self.activity;
+        self.news.tell(|| HappeningKind::CommandStarted { activity: activity.clone(), command: words() });
+        let began = Instant::now();
+        let ended = work.await;
+        self.news.tell(|| HappeningKind::CommandEnded {
+            activity: activity.clone(),
+            command: words(),
+            took: began.elapsed(),
+            result: ended.as_ref().map(code).map_err(ToString::to_string),
+        });
+        ended
+    }
+
+    async fn spoiled(
+        &self,
+        program: &str,
+        args: &[String],
+        output: mpsc::Sender<Output>,
+    ) -> Result<i32, RuntimeError> {
+        let before = self.manners.count_command();
+        let behaviour = self.manners.behaviour();
+        if matches!(behaviour.vanishes, Some(Vanishing::AfterCommands(most)) if before >= most) {
+            self.manners.set_presence(Presence::Gone);
+            // The provider's end takes this future along.
+            return pending().await;
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(code) = behaviour.fails_commands {
+            return Ok(code);
+        }
+        let began = Instant::now();
+        let ended = self.instance.run(program, args, output).await;
+        let more = began.elapsed().as_secs_f64() * (behaviour.slowdown - 1.0);
+        if let Ok(more) = Duration::try_from_secs_f64(more)
+            && !more.is_zero()
+        {
+            sleep(more).await;
+        }
+        ended
+    }
 }
 
 impl Instance for Sabotaged {
     fn deploy<'a>(&'a self, deployment: &'a Deployment) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        if self.manners.behaviour().fails_deploy {
-            let failure = RuntimeError::Failed("the image can't be unpacked: no space left on device".into());
-            return Box::pin(async { Err(failure) });
-        }
-        self.instance.deploy(deployment)
+        let work = async {
+            if self.manners.behaviour().fails_deploy {
+                let failure = "the image can't be unpacked: no space left on device";
+                return Err(RuntimeError::Failed(failure.into()));
+            }
+            self.instance.deploy(deployment).await
+        };
+        Box::pin(self.told(|| Arc::new(["deploy".to_owned()]), |()| 0, work))
     }
 
     fn start<'a>(&'a self, args: &'a [String]) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        self.instance.start(args)
+        Box::pin(self.told(|| words("start", args), |()| 0, self.instance.start(args)))
     }
 
     fn run<'a>(
@@ -59,27 +137,8 @@ impl Instance for Sabotaged {
         args: &'a [String],
         output: mpsc::Sender<Output>,
     ) -> BoxFuture<'a, Result<i32, RuntimeError>> {
-        Box::pin(async move {
-            let before = self.manners.count_command();
-            let behaviour = self.manners.behaviour();
-            if matches!(behaviour.vanishes, Some(Vanishing::AfterCommands(most)) if before >= most) {
-                self.manners.set_presence(Presence::Gone);
-                // The provider's end takes this future along.
-                return pending().await;
-            }
-            if let Some(code) = behaviour.fails_commands {
-                return Ok(code);
-            }
-            let began = Instant::now();
-            let ended = self.instance.run(program, args, output).await;
-            let more = began.elapsed().as_secs_f64() * (behaviour.slowdown - 1.0);
-            if let Ok(more) = Duration::try_from_secs_f64(more)
-                && !more.is_zero()
-            {
-                sleep(more).await;
-            }
-            ended
-        })
+        let work = self.spoiled(program, args, output);
+        Box::pin(self.told(move || words(program, args), |code| *code, work))
     }
 
     fn open(&self, path: &str) -> Result<File, RuntimeError> {
@@ -99,9 +158,15 @@ impl Instance for Sabotaged {
     }
 }
 
+fn words(first: &str, rest: &[String]) -> Arc<[String]> {
+    std::iter::once(first.to_owned()).chain(rest.iter().cloned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::DevnetClock;
+    use crate::news::NewsDesk;
     use crate::provider::Behaviour;
     use crate::runtime::{ScriptedAnswer, ScriptedRuntime};
 
@@ -109,7 +174,9 @@ mod tests {
         let manners = Manners::new(behaviour);
         let takes = ScriptedAnswer::ok().taking(Duration::from_secs(10));
         let runtime = Arc::new(ScriptedRuntime::new().on("/bin/work", &[], takes));
-        let instance = Saboteur::new(runtime, manners.clone()).create(&ActivityId::new("a")).unwrap();
+        let node = "0xabcdef0123456789abcdef0123456789abcdef01".parse().unwrap();
+        let news = Reporter::new(NewsDesk::new(), Arc::new(DevnetClock::real()), "ada", node);
+        let instance = Saboteur::new(runtime, manners.clone(), news).create(&ActivityId::new("a")).unwrap();
         (instance, manners)
     }
 

@@ -13,6 +13,7 @@ use super::config::ProviderConfig;
 use super::manners::Manners;
 use super::saboteur::Saboteur;
 use crate::exe_unit::ExeUnit;
+use crate::news::{OpenBills, Reporter};
 use crate::port::Port;
 
 /// How long an exe-unit may take to end.
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) manners: Manners,
     pub(crate) runtime: Saboteur,
+    pub(crate) news: Reporter,
+    pub(crate) bills: OpenBills,
     units: Mutex<HashMap<ActivityId, Arc<ExeUnit>>>,
     /// The offer that was published last, in whichever life.
     last_offer: Mutex<Option<OfferId>>,
@@ -38,8 +41,19 @@ impl Shared {
         clock: Arc<dyn Clock>,
         manners: Manners,
         runtime: Saboteur,
+        news: Reporter,
     ) -> Self {
-        Self { config, port, clock, manners, runtime, units: Mutex::default(), last_offer: Mutex::default() }
+        Self {
+            config,
+            port,
+            clock,
+            manners,
+            runtime,
+            news,
+            bills: OpenBills::default(),
+            units: Mutex::default(),
+            last_offer: Mutex::default(),
+        }
     }
 
     /// Remembers the offer that is on the market, and gives the one before it.
@@ -71,6 +85,7 @@ impl Shared {
     /// Ends all exe-units as a power cut does: nobody is told anything.
     pub(crate) async fn drop_units(&self) {
         let units = std::mem::take(&mut *self.units());
+        self.runtime.forget_all();
         for (activity, unit) in units {
             drop(unit);
             self.port.unbind_exe_unit(&activity).await;

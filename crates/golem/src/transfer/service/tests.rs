@@ -90,3 +90,48 @@ async fn an_offer_gives_no_more_than_it_has_and_no_more_than_fits_a_message() {
     let content = answer.get("content").and_then(BusValue::to_bytes).unwrap();
     assert_eq!(content.len() as u64, MOST_AT_ONCE);
 }
+
+#[tokio::test]
+async fn what_failed_or_has_arrived_may_be_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let mut receipt = Receipt::file(&path).await.unwrap();
+    let hash = sha3(b"abc");
+    receipt.answer("UploadChunk", &chunk(0, b"abx")).await.unwrap();
+    assert_eq!(
+        receipt.answer("UploadFinished", &finished(Some(&hash))).await.unwrap_err().kind,
+        "IntegrityError"
+    );
+    receipt.answer("UploadChunk", &chunk(0, b"abc")).await.unwrap();
+    receipt.answer("UploadFinished", &finished(Some(&hash))).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"abc");
+    // The answer got lost.
+    receipt.answer("UploadFinished", &finished(Some(&hash))).await.unwrap();
+    // Or something shorter comes to the same place: what is there stays until it is complete.
+    receipt.answer("UploadChunk", &chunk(0, b"z")).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"abc");
+    receipt.answer("UploadFinished", &finished(Some(&sha3(b"z")))).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"z");
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path(), Path::new("/dev/null")] {
+        let error = Receipt::file(path).await.unwrap_err();
+        assert!(matches!(error, TransferError::Unwritable { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_offer_knows_its_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, b"abc").unwrap();
+    let mut offer = Offer::file(&path).await.unwrap();
+    assert_eq!(offer.size(), 3);
+    assert_eq!(offer.hash().await.unwrap(), sha3(b"abc"));
+    assert_eq!(Offer::bytes(&b"abc"[..]).hash().await.unwrap(), sha3(b"abc"));
+    std::fs::write(&path, b"abcdef").unwrap();
+    assert!(offer.hash().await.is_err(), "it has grown");
+}
