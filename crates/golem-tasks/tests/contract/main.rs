@@ -15,7 +15,6 @@
 mod deal;
 mod grounds;
 mod hand;
-mod join_stub;
 mod namespace;
 mod rig;
 mod scenarios;

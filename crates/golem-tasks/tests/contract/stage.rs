@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::join_stub::{DaemonAddress, Joined};
 use golem_devnet::devnet::Devnet;
+use golem_devnet::join::{DaemonAddress, Joined};
 use golem_devnet::node::Delays;
 use golem_devnet::provider::{ProviderConfig, ProviderHandle};
 use yagna_api::AppKey;
@@ -125,10 +125,7 @@ impl Stage {
     pub(crate) fn provider(&self, name: &str) -> &ProviderHandle {
         let found = match &self.place {
             Place::Devnet { devnet, .. } => devnet.provider(name),
-            Place::Daemons { joined, .. } => {
-                let _ = joined;
-                None
-            }
+            Place::Daemons { joined, .. } => joined.as_ref().and_then(|joined| joined.provider(name)),
         };
         found.unwrap_or_else(|| panic!("no provider is called `{name}`"))
     }

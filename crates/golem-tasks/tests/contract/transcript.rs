@@ -23,6 +23,7 @@ static VOLATILE: LazyLock<Regex> = LazyLock::new(|| {
         r"|(?P<node>\b0x[0-9a-f]{40}\b)",
         r"|(?P<id>\b[0-9a-f]{32}\b)",
         r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(?P<zone>Z|[+-]\d\d:\d\d| UTC)?)",
+        r"|(?P<millis>\b1[789]\d{11}\b)",
         r"|(?P<subnet>\bcontract-[0-9a-z_-]+\b)",
     ))
     .expect("a sound expression")
@@ -104,6 +105,9 @@ fn name_of(
 ) -> String {
     if found.name("time").is_some() {
         return if found.name("zone").is_some() { "<time>".into() } else { "<naive time>".into() };
+    }
+    if found.name("millis").is_some() {
+        return "<ms>".into();
     }
     if found.name("subnet").is_some() {
         return "<subnet>".into();
