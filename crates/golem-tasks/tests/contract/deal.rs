@@ -9,7 +9,7 @@ use yagna_api::activity::{
 };
 use yagna_api::market::{
     Approval, ConfirmAgreement, CounterProposal, CreateAgreement, DemandEvent, DemandEventKind, NewDemand,
-    PollDemandEvents, Proposal, ProposalState, Subscribe, WaitForApproval,
+    PollDemandEvents, Proposal, ProposalState, Subscribe, TerminateAgreement, Unsubscribe, WaitForApproval,
 };
 use yagna_api::payment::{Allocation, CreateAllocation, GetDecorations, NewAllocation};
 use yagna_api::properties::name;
@@ -214,6 +214,12 @@ pub(crate) async fn results(hand: &Hand, activity: &ActivityId, batch: &BatchId)
 /// Destroys an activity.
 pub(crate) async fn destroy(hand: &Hand, activity: &ActivityId) {
     hand.call(&DestroyActivity { activity: activity.clone(), wait: Duration::from_secs(30) }).await;
+}
+
+/// Ends an agreement, and the demand it came from.
+pub(crate) async fn leave(hand: &Hand, demand: &DemandId, agreement: &AgreementId) {
+    hand.call(&Unsubscribe(demand.clone())).await;
+    hand.call(&TerminateAgreement { agreement: agreement.clone(), reason: None }).await;
 }
 
 /// A line for the shell, its output captured as text.

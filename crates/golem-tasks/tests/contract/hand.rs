@@ -1,12 +1,15 @@
 //! A requestor's hand: its key at its daemon, for calls by the client under test and for calls as raw as can be.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 use yagna_api::identity::GetMe;
 use yagna_api::{Endpoint, Method, NodeId, Request, Timestamp};
-use yagna_client::{Client, ClientError, Transport};
+use yagna_client::{ByteStream, Client, ClientError, Socket, SocketAnswer, Transport, TransportError};
 
 /// No raw call of a scenario waits longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,6 +21,13 @@ pub(crate) struct Hand {
     pub(crate) client: Client,
     transport: Arc<dyn Transport>,
     node: Option<NodeId>,
+}
+
+/// A daemon's answer that comes bit by bit.
+pub(crate) struct Stream {
+    /// What has come of it so far.
+    pub(crate) reply: Reply,
+    body: ByteStream,
 }
 
 /// A daemon's answer as it came.
@@ -91,21 +101,70 @@ impl Hand {
     /// Any request.
     pub(crate) async fn send(&self, request: Request) -> Reply {
         let what = format!("{} {}", request.method.as_str(), request.path);
-        let answer = tokio::time::timeout(PATIENCE, self.transport.send(request))
-            .await
-            .unwrap_or_else(|_| panic!("no answer to {what} within {PATIENCE:?}"))
-            .unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"));
-        let content_type =
-            answer.headers.get("content-type").map_or("", |value| value.to_str().unwrap_or("?"));
-        Reply {
-            status: answer.status,
-            content_type: content_type.to_owned(),
-            text: String::from_utf8_lossy(&answer.body).into_owned(),
+        let answer = in_time_for(&what, self.transport.send(request)).await;
+        Reply::of(answer.status, &answer.headers, &answer.body)
+    }
+
+    /// Any request whose answer may never end.
+    pub(crate) async fn stream(&self, request: Request) -> Stream {
+        let what = format!("{} {}", request.method.as_str(), request.path);
+        let answer = in_time_for(&what, self.transport.open_stream(request)).await;
+        Stream { reply: Reply::of(answer.status, &answer.headers, &[]), body: answer.body }
+    }
+
+    /// A WebSocket, or the refusal of it.
+    pub(crate) async fn socket(
+        &self,
+        path: &str,
+        subprotocol: Option<&'static str>,
+    ) -> Result<Socket, Reply> {
+        match in_time_for(path, self.transport.open_socket(path, subprotocol)).await {
+            SocketAnswer::Open(socket) => Ok(socket),
+            SocketAnswer::Refused(answer) => Err(Reply::of(answer.status, &answer.headers, &answer.body)),
         }
     }
 }
 
+impl Stream {
+    /// Reads on until what has come is as wanted; gives it.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&str) -> bool) -> &Reply {
+        let Self { reply, body } = self;
+        let read = async {
+            while !wanted(&reply.text) {
+                let piece = body.next().await.unwrap_or_else(|| panic!("the stream ended: {reply:?}"));
+                let piece = piece.unwrap_or_else(|error| panic!("the stream broke off: {error:?}"));
+                reply.text.push_str(std::str::from_utf8(&piece).expect("the pieces are text"));
+            }
+        };
+        let read = tokio::time::timeout(PATIENCE, read).await;
+        assert!(read.is_ok(), "no more comes of the stream: {reply:?}");
+        reply
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("reply", &self.reply).finish_non_exhaustive()
+    }
+}
+
+async fn in_time_for<T>(what: &str, answer: impl Future<Output = Result<T, TransportError>>) -> T {
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .unwrap_or_else(|_| panic!("no answer to {what} within {PATIENCE:?}"))
+        .unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"))
+}
+
 impl Reply {
+    fn of(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let content_type = headers.get("content-type").map_or("", |value| value.to_str().unwrap_or("?"));
+        Self {
+            status,
+            content_type: content_type.to_owned(),
+            text: String::from_utf8_lossy(body).into_owned(),
+        }
+    }
+
     /// The body.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
@@ -116,6 +175,16 @@ impl Reply {
     #[track_caller]
     pub(crate) fn id(&self) -> String {
         self.json().as_str().unwrap_or_else(|| panic!("no string: {self:?}")).to_owned()
+    }
+
+    /// The same list without the items that aren't wanted.
+    #[track_caller]
+    pub(crate) fn keep(mut self, wanted: impl Fn(&Value) -> bool) -> Self {
+        let mut body = self.json();
+        let list = body.as_array_mut().unwrap_or_else(|| panic!("no list: {self:?}"));
+        list.retain(wanted);
+        self.text = body.to_string();
+        self
     }
 
     /// Itself, when its status is this.
