@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use serde_json::Value;
+use yagna_api::Glm;
 
 use crate::grounds::Ground;
 use crate::hand::Reply;
@@ -44,6 +45,7 @@ impl Transcript {
         self.line(&format!("## {what}\n{} {kind}", reply.status));
         let body = match serde_json::from_str::<Value>(&reply.text) {
             Ok(mut value) => {
+                plain_amounts(&mut value);
                 for pointer in masked {
                     if let Some(place) = value.pointer_mut(pointer) {
                         *place = Value::String("<masked>".into());
@@ -95,6 +97,26 @@ impl Transcript {
         let Self { names, counts, .. } = self;
         let plain = VOLATILE.replace_all(text, |found: &Captures<'_>| name_of(found, names, counts));
         writeln!(self.text, "{plain}").expect("writing to a string never fails");
+    }
+}
+
+/// Amounts are numbers: how many zeros the daemon's database ends them with means nothing.
+fn plain_amounts(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let amount = match value {
+                    Value::String(text) if name.to_lowercase().contains("amount") => text.parse::<Glm>().ok(),
+                    _ => None,
+                };
+                match amount {
+                    Some(amount) => *value = Value::String(amount.to_string()),
+                    None => plain_amounts(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain_amounts),
+        _ => {}
     }
 }
 
