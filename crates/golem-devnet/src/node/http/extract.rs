@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use yagna_api::{AppSessionId, Timestamp};
 
+use crate::node::allocation::request::time_problem;
 use crate::node::refusal::Refusal;
 use crate::node::world::{Caller, World};
 
@@ -119,15 +120,6 @@ impl Params {
             Ok(max @ 1..=100) => Ok(max),
             _ => Err(Refusal::new(400, format!("Invalid maxEvents '{max}', should be between 1 and 100."))),
         }
-    }
-}
-
-fn time_problem(text: &str) -> &'static str {
-    // A time without its zone ends too early; anything else is wrong somewhere.
-    if text.len() >= 10 && text.is_ascii() && !text.contains(['z', 'Z', '+']) {
-        "premature end of input"
-    } else {
-        "input contains invalid characters"
     }
 }
 

@@ -7,15 +7,15 @@ use axum::Router;
 use axum::extract::{Path, State as Ext};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use yagna_api::AllocationId;
-use yagna_api::payment::{Acceptance, AllocationChange, NewAllocation, Rejection};
+use yagna_api::payment::Rejection;
 
 use super::extract::{Answer, Params, Payload, json as json_answer, null, ok};
 use super::wire::{AllocationView, BillEventView, bill_event_names};
-use crate::node::allocation::{is_network, platform_parts};
+use crate::node::allocation::platform::{is_network, platform_parts};
+use crate::node::allocation::request::{AcceptanceRequest, AllocationRequest, AllocationUpdate};
 use crate::node::negotiation::Side;
 use crate::node::payment::{BillEntry, Paper};
 use crate::node::refusal::Refusal;
@@ -81,10 +81,8 @@ fn account(platform: &str, address: &str, send: bool) -> Value {
 }
 
 async fn create_allocation(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
-    let request: Value = body.plain()?;
-    let new = NewAllocation::deserialize(&request)
-        .map_err(|error| Refusal::text(400, format!("Json deserialize error: {error}")))?;
-    let allocation = world.with(|state| state.create_allocation(&caller.node, new, &request))?;
+    let request: AllocationRequest = body.plain()?;
+    let allocation = world.with(|state| state.create_allocation(&caller.node, &request))?;
     json_answer(StatusCode::CREATED, &AllocationView(&allocation))
 }
 
@@ -107,9 +105,9 @@ async fn amend_allocation(
     Path(id): Path<String>,
     body: Payload,
 ) -> Answer {
-    let change: AllocationChange = body.plain()?;
+    let change: AllocationUpdate = body.plain()?;
     let document =
-        world.with(|state| state.amend_allocation(&caller.node, &AllocationId::new(id), change))?;
+        world.with(|state| state.amend_allocation(&caller.node, &AllocationId::new(id), &change))?;
     ok(&AllocationView(&document))
 }
 
@@ -176,7 +174,7 @@ async fn accept_invoice(
 
 fn accept(world: &World, caller: &Caller, paper: Paper, id: &str, params: &Params, body: &Payload) -> Answer {
     params.timeout(15.0)?;
-    let body: Acceptance = body.plain()?;
+    let body: AcceptanceRequest = body.plain()?;
     let settlement = world.0.delays.settlement;
     let (amount, allocation) = (body.total_amount_accepted, body.allocation_id);
     world.with(|state| state.accept_bill(&caller.node, paper, id, amount, &allocation, settlement))?;
@@ -280,9 +278,13 @@ async fn payment(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>)
 
 async fn payment_status(params: Params) -> Answer {
     let (network, driver) = (params.text("network")?, params.text("driver")?);
-    let unknown = network.is_some_and(|network| !is_network(&network))
-        || driver.is_some_and(|driver| driver != "erc20");
-    if unknown { Err(Refusal::null(404)) } else { ok(&json!([])) }
+    if let Some(driver) = driver.filter(|driver| driver != "erc20") {
+        return Err(Refusal::new(404, format!("Requested driver not registered {driver}")));
+    }
+    if let Some(network) = network.filter(|network| !is_network(network)) {
+        return Err(Refusal::new(404, format!("Requested network not supported {network}")));
+    }
+    ok(&json!([]))
 }
 
 /// Lists that the devnet keeps no more than empty: nothing in a run depends on them.
