@@ -1,6 +1,7 @@
 //! One connection to the bus, from its hello to its loss.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,8 +22,6 @@ use crate::join::wire::{
 const OUTBOX: usize = 64;
 /// The registrar asks one thing at a time.
 const OUTCOMES: usize = 4;
-/// Calls that are served at the same time.
-const MAX_CALLS: usize = 1024;
 /// How long the daemon may take nothing from us.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 /// Say something when nothing came for this long..
@@ -148,14 +147,17 @@ impl Dispatcher<'_> {
             }
             return;
         };
-        if self.calls.len() >= MAX_CALLS {
+        let Ok(room) = Arc::clone(&service.room).try_acquire_owned() else {
             if !no_reply {
                 self.send(failure(request, "too many calls at the same time")).await;
             }
             return;
-        }
+        };
         let reply_to = (!no_reply).then(|| (request, self.out.clone()));
-        self.calls.spawn(serve(service, method, data, reply_to));
+        self.calls.spawn(async move {
+            serve(service, method, data, reply_to).await;
+            drop(room);
+        });
     }
 }
 

@@ -163,6 +163,24 @@ async fn one_that_hangs_or_panics_doesnt_hold_up_the_others() {
 }
 
 #[tokio::test]
+async fn a_flood_of_one_service_holds_up_no_other() {
+    let (_listener, mut router, bus) = connected().await;
+    bind(&bus, &mut router, "/flooded").await;
+    bind(&bus, &mut router, "/free").await;
+    for _ in 0..MAX_CALLS {
+        router.call("many", "/flooded/Never").await;
+    }
+    router.call("more", "/flooded/Echo").await;
+    let (request, code, _, text) = router.hear_reply().await;
+    assert_eq!(
+        (request.as_str(), code, &text[..]),
+        ("more", FAILURE, &b"too many calls at the same time"[..])
+    );
+    router.call("other", "/free/Echo").await;
+    assert_eq!(router.hear_reply().await.0, "other");
+}
+
+#[tokio::test]
 async fn pings_are_answered() {
     let (_listener, mut router, _bus) = connected().await;
     router.say(Body::Ping(Empty {})).await;
@@ -361,14 +379,9 @@ async fn a_daemon_that_falls_silent_is_asked_and_then_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_daemon_that_reads_nothing_is_given_up() {
     let (shared, greeted, mut router) = session().await;
-    shared.services().insert(
-        "/a".into(),
-        super::Service {
-            handler: Arc::new(Service),
-            registration: Arc::new(watch::channel(Registration::Waiting).0),
-            gone: CancellationToken::new(),
-        },
-    );
+    shared
+        .services()
+        .insert("/a".into(), super::Service::new(Arc::new(Service), watch::channel(Registration::Waiting).0));
     let flood = async {
         for number in 0..200 {
             let call = Body::Call(Call {

@@ -70,6 +70,9 @@ impl ExeUnitService for Unit {
             event(0, RuntimeEventKind::StdOut(Output::Text("out".into()))),
             event(0, RuntimeEventKind::Finished { return_code: 0, message: None }),
         ];
+        if batch.as_str() == "endless" {
+            return stream::iter(events).chain(stream::pending()).boxed();
+        }
         stream::iter(events).boxed()
     }
 }
@@ -154,6 +157,27 @@ async fn events_have_underscores_and_no_zone() {
             event(json!({"finished": {"return_code": 0, "message": null}})),
         ]
     );
+}
+
+#[tokio::test]
+async fn streams_that_nobody_reads_make_room_for_new_ones() {
+    let served = served(&Arc::new(Unit::default()));
+    let ask = message::write(&json!({"activity_id": "act", "batch_id": "endless"}));
+    let mut streams = Vec::new();
+    for _ in 0..=MAX_STREAMS {
+        match Arc::clone(&served).call("StreamExecBatchResults".into(), ask.clone().into()).await {
+            Answer::Stream(stream) => streams.push(stream),
+            _ => panic!("no stream"),
+        }
+    }
+    let displaced = streams.remove(0).collect::<Vec<_>>();
+    drop(tokio::time::timeout(Duration::from_secs(10), displaced).await.expect("the oldest has ended"));
+    for mut stream in streams {
+        for _ in 0..3 {
+            assert!(stream.next().await.is_some());
+        }
+        assert!(futures_util::FutureExt::now_or_never(stream.next()).is_none(), "still open");
+    }
 }
 
 #[tokio::test]
