@@ -19,6 +19,9 @@ use crate::exit::{Exit, Failure};
 const LISTEN: &str = "127.0.0.1:7465";
 const PROVIDERS: u32 = 3;
 
+const PROVIDING: &str = "Providers";
+const DAEMON: &str = "Their daemon";
+const TOLD: &str = "What is told";
 const EXAMPLES: &str = "\
 Examples:
   golem-tasks devnet
@@ -38,57 +41,63 @@ Nothing is paid to anybody. Ctrl+C ends the devnet and all that runs in it; a se
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DevnetFlags {
-    /// Honest providers with made-up names, machines and prices [default: 3, with --config none]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_PROVIDERS)))]
+    /// Honest providers with made-up names, machines and prices [default: 3; with --config none]
+    #[arg(long, value_name = "N", help_heading = PROVIDING,
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_PROVIDERS)))]
     providers: Option<u32>,
-    /// Sell through this real yagna daemon instead of an emulated one, such as http://127.0.0.1:7465
-    ///
-    /// Commands are programs of this machine, whoever buys: so the providers are on a subnet of their own.
-    #[arg(long, value_name = "URL", requires = "app_key", conflicts_with_all = ["listen", "delays"])]
-    join: Option<String>,
-    /// That daemon's bus [env: GSB_URL] [default: unix:/tmp/yagna.sock]
-    #[arg(long, value_name = "URL", requires = "join")]
-    gsb_url: Option<GsbAddress>,
-    /// Where to serve the daemon's REST API; with port 0 the system chooses a free one [default: 127.0.0.1:7465]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Make names, machines, prices, ids and keys the same again [default: random]
-    #[arg(long, value_name = "SEED")]
-    seed: Option<u64>,
-    /// What providers ask for, in GLM: start=0.01,cpu-hour=0.06,env-hour=0.02; what is left out is free.
-    #[arg(long, value_name = "PRICES", value_parser = prices)]
-    price: Option<Prices>,
     /// Providers one by one, and how they misbehave; docs/devnet.md explains the file. Flags win over it.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", help_heading = PROVIDING, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
+    /// What they ask for, in GLM: start=0.01,cpu-hour=0.06,env-hour=0.02; what is left out is free.
+    ///
+    /// It holds for those that name no prices in the config file.
+    #[arg(long, value_name = "PRICES", help_heading = PROVIDING, value_parser = prices)]
+    price: Option<Prices>,
+    /// Make names, machines, prices, ids and keys the same again [default: random]
+    #[arg(long, value_name = "SEED", help_heading = PROVIDING)]
+    seed: Option<u64>,
+    /// The part of the market where they are [default: public; with --join one that is made up]
+    #[arg(long, value_name = "NAME", help_heading = PROVIDING)]
+    subnet: Option<String>,
+    /// The payment driver that they take [default: erc20]
+    #[arg(long, value_name = "NAME", help_heading = PROVIDING)]
+    driver: Option<String>,
+    /// The chain that they want to be paid on; no chain is touched [default: hoodi]
+    #[arg(long, value_name = "NAME", help_heading = PROVIDING)]
+    network: Option<String>,
+
+    /// Where to serve the daemon's REST API; with port 0 the system chooses a free one [default: 127.0.0.1:7465]
+    #[arg(long, value_name = "ADDRESS", help_heading = DAEMON)]
+    listen: Option<SocketAddr>,
     /// The app key of a requestor; can be given several times [default: one that is made up]
     ///
     /// With --join a key of the daemon: providers sell in the name of its identity, with several keys in turn.
-    #[arg(long, value_name = "KEY", value_parser = app_key)]
+    #[arg(long, value_name = "KEY", help_heading = DAEMON, value_parser = app_key)]
     app_key: Vec<AppKey>,
-    /// The part of the market where the providers are [default: public, with --join one that is made up]
-    #[arg(long, value_name = "NAME")]
-    subnet: Option<String>,
-    /// The payment driver that providers take [default: erc20]
-    #[arg(long, value_name = "NAME")]
-    driver: Option<String>,
-    /// The chain on which providers are paid; no chain is touched [default: hoodi]
-    #[arg(long, value_name = "NAME")]
-    network: Option<String>,
     /// How long the daemon takes for things [default: realistic]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", help_heading = DAEMON)]
     delays: Option<PaceFlag>,
+    /// Sell through this real yagna daemon, such as http://127.0.0.1:7465, instead of an emulated one
+    ///
+    /// Commands are programs of this machine, whoever buys: so the providers are on a subnet of their own.
+    #[arg(long, value_name = "URL", help_heading = DAEMON, requires = "app_key",
+          conflicts_with_all = ["listen", "delays"])]
+    join: Option<String>,
+    /// That daemon's bus [env: GSB_URL] [default: unix:/tmp/yagna.sock]
+    #[arg(long, value_name = "URL", help_heading = DAEMON, requires = "join")]
+    gsb_url: Option<GsbAddress>,
+
     /// Write the environment to this file too, once the devnet can be used.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", help_heading = TOLD, value_hint = ValueHint::FilePath)]
     env_file: Option<PathBuf>,
     /// Tell of every command, too.
-    #[arg(long)]
+    #[arg(long, help_heading = TOLD)]
     commands: bool,
     /// Write one JSON object a line to standard output; docs/json-output.md explains them.
-    #[arg(long)]
+    #[arg(long, help_heading = TOLD)]
     json: bool,
     /// Tell nothing but the environment.
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = TOLD)]
     quiet: bool,
 }
 

@@ -42,6 +42,7 @@ impl Output {
     }
 
     /// The same, of an output that is done.
+    #[cfg(feature = "devnet")]
     pub(crate) fn into_lost(self) -> Option<io::Error> {
         self.lost
     }
