@@ -197,3 +197,45 @@ fn every_other_word_leads_to_a_key_that_exists() {
         assert!(known.iter().any(|keys| keys.contains(meant)), "{word} -> {meant}");
     }
 }
+
+const PAGE: &str = include_str!("../../../../../docs/devnet.md");
+
+#[test]
+fn the_page_explains_every_key_and_its_examples_are_right() {
+    for keys in [schema::CONFIG.top, schema::PROVIDER, schema::PRICES, schema::LIMITS, schema::BEHAVIOUR] {
+        for key in keys {
+            let told = [format!("`{key}`"), format!("`{key} ="), format!("`[[{key}]]`")];
+            assert!(told.iter().any(|told| PAGE.contains(told)), "{key}");
+        }
+    }
+    let files: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```")).collect();
+    assert!(!files.is_empty());
+    for (file, _) in files {
+        assert!(!read(file).described.is_empty());
+    }
+    let (_, table) = PAGE.split_once("In `behaviour`").unwrap();
+    let (table, flaws) = table.split_once("The flaws of an offer: ").unwrap();
+    let examples: Vec<_> =
+        table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).collect();
+    assert!(examples.len() >= 10, "{examples:?}");
+    for (example, _) in examples {
+        let beside = match example.split_once(' ').unwrap().0 {
+            "comes_back_after" => ", dies_after = \"1s\"",
+            "terminates_because" => ", terminates_after = \"1s\"",
+            _ => "",
+        };
+        assert_ne!(behaviour(&format!("{example}{beside}")), Behaviour::default(), "{example}");
+    }
+    let flaws = flaws.split_once("\n\n").unwrap().0;
+    assert_eq!(flaws.matches('"').count(), 22);
+    for flaw in flaws.split('"').skip(1).step_by(2) {
+        assert!(behaviour(&format!("offer_flaw = \"{flaw}\"")).offer_flaw.is_some());
+    }
+}
+
+#[test]
+fn the_example_is_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/devnet/misbehaving.toml");
+    let config = ConfigFile::load(&path).unwrap();
+    assert_eq!((config.providers, config.described.len()), (Some(2), 10));
+}
