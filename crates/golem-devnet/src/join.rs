@@ -15,8 +15,6 @@ mod remote;
 mod rest;
 mod wire;
 
-use yagna_api::ApiError;
-
 pub use self::address::{DaemonAddress, GsbAddress, GsbAddressError};
 pub use self::bus::BusDown;
 pub use self::joined::{Joined, JoinedBuilder};
@@ -29,13 +27,12 @@ pub enum JoinError {
     #[error("`{0}` is no address of a daemon: expected http://host:port")]
     Address(String),
     /// No daemon answers there, or something else does.
-    #[error("no daemon at {api}")]
+    #[error("no daemon at {api}: {problem}")]
     NoDaemon {
         /// Where.
         api: String,
         /// What came instead.
-        #[source]
-        source: ApiError,
+        problem: String,
     },
     /// The daemon doesn't know the key.
     #[error("the daemon at {api} refuses the app key")]

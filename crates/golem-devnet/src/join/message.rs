@@ -40,6 +40,9 @@ pub(crate) fn read<T: DeserializeOwned>(data: &[u8]) -> Result<T, MessageError> 
 
 /// The message itself, where it came compressed. Whether it is can only be found out by trying, as daemons do.
 pub(crate) fn inflated(data: &[u8]) -> Cow<'_, [u8]> {
+    if !is_maybe_compressed(data) {
+        return Cow::Borrowed(data);
+    }
     let mut message = Vec::new();
     let limit = MAX_PACKET as u64 + 1;
     match ZlibDecoder::new(data).take(limit).read_to_end(&mut message) {
@@ -47,6 +50,12 @@ pub(crate) fn inflated(data: &[u8]) -> Cow<'_, [u8]> {
         Ok(size) if size <= MAX_PACKET => Cow::Owned(message),
         _ => Cow::Borrowed(data),
     }
+}
+
+/// The two bytes that everything compressed by zlib begins with: the method, and a check that 31 divides them.
+fn is_maybe_compressed(data: &[u8]) -> bool {
+    data.first_chunk::<2>()
+        .is_some_and(|head| head[0] & 0x0f == 8 && u16::from_be_bytes(*head).is_multiple_of(31))
 }
 
 impl From<&ApiError> for ServiceError {

@@ -76,10 +76,8 @@ impl DaemonPort {
     pub async fn connect(address: DaemonAddress) -> Result<Self, JoinError> {
         let DaemonAddress { api, gsb, key } = address;
         let rest = Rest::new(&api, &key).map_err(|error| setup(error, &api))?;
-        let version: Version = rest
-            .json(Request::get("/version/get"))
-            .await
-            .map_err(|source| JoinError::NoDaemon { api: api.clone(), source })?;
+        let version: Version =
+            rest.json(Request::get("/version/get")).await.map_err(|error| no_daemon(&api, &error))?;
         if is_too_old(&version.current.version) {
             return Err(JoinError::TooOld { found: version.current.version });
         }
@@ -367,8 +365,17 @@ async fn whoami(rest: &Rest, api: &str) -> Result<NodeId, JoinError> {
     match rest.json::<Me>(Request::get("/me")).await {
         Ok(me) => Ok(me.identity),
         Err(error) if error.is_unauthorised() => Err(JoinError::Key { api: api.to_owned() }),
-        Err(source) => Err(JoinError::NoDaemon { api: api.to_owned(), source }),
+        Err(error) => Err(no_daemon(api, &error)),
     }
+}
+
+fn no_daemon(api: &str, error: &ApiError) -> JoinError {
+    let problem = if is_down(error) {
+        error.message.clone()
+    } else {
+        format!("it answers {}: {}", error.status, error.message)
+    };
+    JoinError::NoDaemon { api: api.to_owned(), problem }
 }
 
 /// Text that is no version says nothing about age.

@@ -80,7 +80,10 @@ async fn what_is_in_the_way_is_told() {
     let mut tasks = JoinSet::new();
     let other = serve(&mut tasks, Router::new().route("/version/get", get(|| async { "hello" }))).await;
     let no_daemon = error(DaemonPort::connect(at(&other, &key)).await);
-    assert!(no_daemon.starts_with(&format!("no daemon at {other}: the daemon answered 200")), "{no_daemon}");
+    assert!(
+        no_daemon.starts_with(&format!("no daemon at {other}: it answers 200: the answer can't be read")),
+        "{no_daemon}"
+    );
     let old = r#"{"current": {"version": "0.12.3"}}"#;
     let old = serve(&mut tasks, Router::new().route("/version/get", get(move || async move { old }))).await;
     let too_old = error(DaemonPort::connect(at(&old, &key)).await);
@@ -89,10 +92,7 @@ async fn what_is_in_the_way_is_told() {
     let gone = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let nobody = error(DaemonPort::connect(at(&gone, &key)).await);
-    assert!(
-        nobody.starts_with(&format!("no daemon at {gone}: the daemon answered 503: no answer")),
-        "{nobody}"
-    );
+    assert!(nobody.starts_with(&format!("no daemon at {gone}: no answer: ")), "{nobody}");
     devnet.stop().await;
 }
 
