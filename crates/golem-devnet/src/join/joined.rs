@@ -213,3 +213,24 @@ impl JoinedBuilder {
         Ok(Joined { providers, platform: self.platform, subnet: self.subnet })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::join::GsbAddress;
+
+    fn nowhere() -> DaemonAddress {
+        DaemonAddress { api: "http://127.0.0.1:1".into(), gsb: GsbAddress::default(), key: AppKey::new("k") }
+    }
+
+    #[tokio::test]
+    async fn names_are_told_apart_before_anybody_is_asked() {
+        let twins = Joined::builder(nowhere())
+            .provider(ProviderConfig::new("ada"))
+            .provider(ProviderConfig::new("ada"))
+            .providers(2);
+        assert!(matches!(twins.start().await, Err(JoinError::SameName(name)) if name == "ada"));
+        let alone = Joined::builder(nowhere()).provider(ProviderConfig::new("ada")).providers(2);
+        assert!(matches!(alone.start().await, Err(JoinError::NoDaemon { .. })));
+    }
+}
