@@ -1,7 +1,7 @@
 """Two of Golem's own daemons on loopback, one for those who sell and one for those who buy.
 
 `daemons.py YAGNA FOLDER SELLERS FILE` starts them with their data in FOLDER, makes so many identities for sellers and one
-for each kind of client, and writes where everything is into FILE, for a shell to read. It ends them when it is ended.
+for each lane of cases, and writes where everything is into FILE, for a shell to read. It ends them when it is ended.
 Everything points at 127.0.0.1, at fixed ports: run it in a network namespace of its own, which also guards that no
 daemon reaches the world.
 """
@@ -15,7 +15,7 @@ import time
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-BUYERS = ["python", "js"]
+BUYERS = ["python", "js1", "js2"]
 # The sellers' bus is what both take for the network; such a port may have four digits only.
 HUB = 7464
 STARTING = 60
