@@ -5,6 +5,7 @@
 mod activity;
 mod bus;
 mod extract;
+mod ids;
 mod market;
 mod misc;
 mod net;
