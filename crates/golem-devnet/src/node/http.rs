@@ -10,6 +10,7 @@ mod market;
 mod misc;
 mod net;
 mod payment;
+mod script;
 mod streams;
 mod wire;
 
