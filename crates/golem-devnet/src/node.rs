@@ -29,6 +29,7 @@ mod net;
 mod payment;
 mod port;
 mod refusal;
+mod rfc3339;
 mod scan;
 mod settlement;
 mod world;

@@ -14,6 +14,7 @@ use yagna_api::activity::{
 use yagna_api::market::AgreementState;
 use yagna_api::{ActivityId, AgreementId, BatchId, NodeId, Timestamp};
 
+use super::agreement::AgreementRecord;
 use super::negotiation::{Side, is_hex};
 use super::refusal::Refusal;
 use super::world::{Due, State, World};
@@ -31,13 +32,23 @@ pub(crate) struct ActivityRecord {
     pub(crate) agreement: AgreementId,
     pub(crate) requestor: NodeId,
     pub(crate) provider: NodeId,
+    /// What the provider's daemon knows.
     pub(crate) state: ActivityState,
     pub(crate) usage: Option<ActivityUsage>,
+    /// What the requestor's daemon knows: nothing of an activity whose creation failed, and of others what it saw last.
+    seen: Option<Seen>,
     pub(crate) created: Timestamp,
     pub(crate) unit: Option<Arc<dyn ExeUnitService>>,
     /// Destruction has been asked for.
     destroying: bool,
     wake: Arc<Notify>,
+}
+
+/// An activity as the requestor's daemon remembers it. Once it is on its way to its end, it isn't asked about again.
+#[derive(Debug, Clone)]
+struct Seen {
+    state: ActivityState,
+    usage: ActivityUsage,
 }
 
 impl ActivityRecord {
@@ -73,6 +84,9 @@ impl World {
         };
         let deadline = Instant::now() + wait;
         if let Some(answer) = self.wait(&wake, deadline, self.0.delays.activity_poll, look).await {
+            if answer.is_ok() {
+                self.with(|state| state.on_created(&id));
+            }
             answer
         } else {
             self.with(|state| state.ask_destruction(&id));
@@ -95,7 +109,43 @@ impl World {
         })?;
         let look = |state: &mut State| state.activities.0[id].is_over().then_some(());
         let deadline = Instant::now() + wait;
-        self.wait(&wake, deadline, self.0.delays.activity_poll, look).await.ok_or_else(Refusal::timeout)
+        let ended = self.wait(&wake, deadline, self.0.delays.activity_poll, look).await;
+        ended.ok_or_else(Refusal::timeout)?;
+        self.with(|state| state.on_destroyed(id));
+        Ok(())
+    }
+
+    /// An activity's state, as far as the requestor's daemon can tell.
+    pub(crate) async fn activity_state(
+        &self,
+        caller: &NodeId,
+        id: &ActivityId,
+        wait: Duration,
+    ) -> Result<ActivityState, Refusal> {
+        match self
+            .with(|state| state.look_at(caller, id, |record, seen| seen.state = record.state.clone()))?
+        {
+            Some(seen) => Ok(seen.state),
+            None => Err(silence(wait).await),
+        }
+    }
+
+    /// The same for its usage.
+    pub(crate) async fn activity_usage(
+        &self,
+        caller: &NodeId,
+        id: &ActivityId,
+        wait: Duration,
+    ) -> Result<ActivityUsage, Refusal> {
+        let look = |record: &ActivityRecord, seen: &mut Seen| {
+            if let Some(usage) = &record.usage {
+                seen.usage = usage.clone();
+            }
+        };
+        match self.with(|state| state.look_at(caller, id, look))? {
+            Some(seen) => Ok(seen.usage),
+            None => Err(silence(wait).await),
+        }
     }
 
     /// Sends a script to the exe-unit.
@@ -148,17 +198,84 @@ async fn silence(wait: Duration) -> Refusal {
 impl State {
     /// An activity of the caller's as requestor.
     pub(crate) fn own_activity(&self, caller: &NodeId, id: &ActivityId) -> Result<&ActivityRecord, Refusal> {
-        let record = self.activities.0.get(id).ok_or_else(|| {
+        let record = self.activities.0.get(id).filter(|record| record.seen.is_some());
+        let record = record.ok_or_else(|| {
             Refusal::new(500, format!("DAO error: Not found: agreement id for activity: {id}"))
         })?;
-        if record.requestor == *caller {
-            Ok(record)
-        } else {
-            Err(Refusal::new(
-                403,
-                format!("Forbidden: caller: {caller} is not authorized: {}", record.requestor),
-            ))
+        if record.requestor == *caller { Ok(record) } else { Err(forbidden(caller, &record.requestor)) }
+    }
+
+    /// An agreement that the caller has proposed to a provider.
+    pub(crate) fn initiated_agreement(
+        &self,
+        caller: &NodeId,
+        id: &AgreementId,
+    ) -> Result<&AgreementRecord, Refusal> {
+        if !is_hex(id.as_str(), 64) {
+            let problem = if id.as_str().bytes().all(|b| b.is_ascii_hexdigit()) {
+                "hash has invalid length. Should be |64|"
+            } else {
+                "contains non hexadecimal characters."
+            };
+            return Err(Refusal::new(500, format!("Service error: Id [{id}] {problem}")));
         }
+        let not_found = || Refusal::new(404, format!("Not found: {id}"));
+        let record = self.agreements.0.get(id).ok_or_else(not_found)?;
+        if record.requestor == *caller { Ok(record) } else { Err(forbidden(caller, &record.requestor)) }
+    }
+
+    /// The activities of an agreement that one of its sides knows of.
+    pub(crate) fn list_activities(
+        &self,
+        caller: &NodeId,
+        agreement: &AgreementId,
+    ) -> Result<Vec<ActivityId>, Refusal> {
+        if let Ok((record, Side::Provider)) = self.own_agreement(caller, agreement) {
+            return Ok(record.activities.clone());
+        }
+        let all = &self.initiated_agreement(caller, agreement)?.activities;
+        Ok(all.iter().filter(|id| self.activities.0[*id].seen.is_some()).cloned().collect())
+    }
+
+    fn on_created(&mut self, id: &ActivityId) {
+        let now = self.now.as_second();
+        if let Some(record) = self.activities.0.get_mut(id) {
+            let new = StatePair(ActivityStage::New, None);
+            record.seen = Some(Seen {
+                state: ActivityState { state: new, reason: None, error_message: None },
+                usage: ActivityUsage { current_usage: None, timestamp: now },
+            });
+        }
+    }
+
+    /// The requestor's daemon notes its own success, whatever the provider says.
+    fn on_destroyed(&mut self, id: &ActivityId) {
+        if let Some(seen) = self.activities.0.get_mut(id).and_then(|record| record.seen.as_mut()) {
+            let over = StatePair(ActivityStage::Terminated, None);
+            seen.state = ActivityState { state: over, reason: None, error_message: None };
+        }
+    }
+
+    /// What the requestor's daemon knows, after a look at what the provider's knows unless the activity is past it;
+    /// `None` when that one is frozen.
+    fn look_at(
+        &mut self,
+        caller: &NodeId,
+        id: &ActivityId,
+        look: impl FnOnce(&ActivityRecord, &mut Seen),
+    ) -> Result<Option<Seen>, Refusal> {
+        let record = self.own_activity(caller, id)?;
+        let mut seen = record.seen.clone().expect("own activities are seen");
+        if is_alive(&seen.state) {
+            if self.is_frozen(&record.provider) {
+                return Ok(None);
+            }
+            look(record, &mut seen);
+            if let Some(record) = self.activities.0.get_mut(id) {
+                record.seen = Some(seen.clone());
+            }
+        }
+        Ok(Some(seen))
     }
 
     /// The exe-unit of an activity; `None` when its node is frozen.
@@ -230,19 +347,12 @@ impl State {
         agreement: &AgreementId,
         wait: Duration,
     ) -> Result<(ActivityId, Arc<Notify>), Refusal> {
-        if !is_hex(agreement.as_str(), 64) {
-            let problem = if agreement.as_str().bytes().all(|b| b.is_ascii_hexdigit()) {
-                "has invalid length"
-            } else {
-                "contains non hexadecimal characters"
-            };
-            return Err(Refusal::new(500, format!("Service error: Id [{agreement}] {problem}.")));
-        }
-        let record =
-            self.agreements.0.get(agreement).filter(|record| record.side(caller) == Some(Side::Requestor));
-        let record =
-            record.ok_or_else(|| Refusal::new(404, format!("Not found: Agreement id: {agreement}")))?;
+        let record = self.initiated_agreement(caller, agreement)?;
         let stage = record.state(self.now);
+        if stage == AgreementState::Proposal {
+            // The provider hasn't heard of it.
+            return Err(Refusal::new(404, format!("Not found: {agreement}")));
+        }
         if stage != AgreementState::Approved {
             return Err(Refusal::new(
                 400,
@@ -262,6 +372,7 @@ impl State {
                 error_message: None,
             },
             usage: None,
+            seen: None,
             created: self.now,
             unit: None,
             destroying: false,
@@ -300,4 +411,14 @@ impl State {
         node.activity_log.push(at, ActivityEvent { event_date: at, activity: id.clone(), agreement, kind });
         node.activity_wake.notify_waiters();
     }
+}
+
+/// Neither ended nor on its way to it.
+fn is_alive(state: &ActivityState) -> bool {
+    let StatePair(now, next) = state.state;
+    now != ActivityStage::Terminated && next != Some(ActivityStage::Terminated)
+}
+
+fn forbidden(caller: &NodeId, authorized: &NodeId) -> Refusal {
+    Refusal::new(403, format!("Forbidden: caller: {caller} is not authorized: {authorized}"))
 }

@@ -13,7 +13,7 @@ use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, AllocationId, Glm, NodeId, Timestamp};
 
 use self::platform::NamedPlatform;
-use self::request::{AllocationRequest, AllocationUpdate, DepositRequest};
+use self::request::{AllocationUpdate, DepositRequest, NewAllocation};
 use super::refusal::{Form, Refusal};
 use super::world::State;
 
@@ -49,7 +49,7 @@ impl State {
     pub(crate) fn create_allocation(
         &mut self,
         owner: &NodeId,
-        request: &AllocationRequest,
+        request: &NewAllocation,
     ) -> Result<Allocation, Refusal> {
         let platform = NamedPlatform::resolve(request.payment_platform.as_ref()).map_err(|error| {
             problem(
@@ -212,11 +212,10 @@ impl State {
         activity: Option<&ActivityId>,
     ) -> Result<(), Refusal> {
         let now = self.now;
-        let record = self.allocations.records.get_mut(id).filter(|record| record.owner == *owner);
-        let record = record.ok_or_else(|| Refusal::new(400, format!("Allocation {id} not found")))?;
-        if record.is_released(now) {
-            return Err(already_released(id));
-        }
+        let record = self.allocations.records.get_mut(id);
+        let record = record
+            .filter(|record| record.owner == *owner && !record.is_released(now))
+            .ok_or_else(|| Refusal::new(400, format!("Allocation {id} not found")))?;
         let document = &mut record.document;
         let rest = document.remaining_amount.checked_sub(amount).filter(|rest| *rest >= Glm::ZERO);
         let (Some(rest), Some(spent)) = (rest, document.spent_amount.checked_add(amount)) else {
@@ -251,7 +250,11 @@ impl State {
                 agreement_id: agreement.clone(),
                 activity_id: activity.clone(),
                 accepted_amount: *amount,
-                scheduled_amount: *amount,
+                scheduled_amount: if self.is_paid(agreement, activity.as_ref()) {
+                    *amount
+                } else {
+                    Glm::ZERO
+                },
             })
             .collect())
     }
@@ -293,7 +296,7 @@ impl State {
         given_back: Glm,
         platform: &str,
         address: &str,
-        request: Option<&AllocationRequest>,
+        request: Option<&NewAllocation>,
     ) -> Result<(), Refusal> {
         let Some(funds) = self.nodes.get(owner).and_then(|node| node.funds) else {
             return Ok(());

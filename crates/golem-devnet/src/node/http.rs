@@ -5,10 +5,12 @@
 mod activity;
 mod bus;
 mod extract;
+mod ids;
 mod market;
 mod misc;
 mod net;
 mod payment;
+mod script;
 mod streams;
 mod wire;
 

@@ -78,6 +78,13 @@ pub(crate) struct Listing {
     pub(crate) created: Timestamp,
 }
 
+impl Market {
+    /// Was the proposal with this hash answered?
+    pub(crate) fn is_countered(&self, hash: &str) -> bool {
+        self.proposals.get(hash).is_some_and(|record| record.countered)
+    }
+}
+
 impl State {
     /// Publishes a demand and shows it every offer that suits it.
     pub(crate) fn subscribe_demand(

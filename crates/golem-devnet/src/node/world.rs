@@ -265,8 +265,6 @@ impl Node {
 pub(crate) enum Due {
     /// A bill is paid.
     Settle(String),
-    /// An agreement that isn't approved runs out: whoever waits for it shall look again.
-    Expire(AgreementId),
     /// A requestor's patience with a new activity is over, even if it went away itself.
     GiveUp(ActivityId),
 }
@@ -352,7 +350,6 @@ impl State {
         while let Some(entry) = self.schedule.first_entry().filter(|entry| *entry.key() <= self.now) {
             match entry.remove() {
                 Due::Settle(bill) => self.settle_bill(&bill),
-                Due::Expire(agreement) => self.wake_agreement(&agreement),
                 Due::GiveUp(activity) => self.give_up_activity(&activity),
             }
         }

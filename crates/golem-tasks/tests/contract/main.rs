@@ -15,6 +15,7 @@
 mod deal;
 mod grounds;
 mod hand;
+mod keyless;
 mod namespace;
 mod rig;
 mod scenarios;
@@ -53,6 +54,11 @@ fn main() -> ExitCode {
         }
     }
     arguments.test_threads.get_or_insert(AT_ONCE);
+    // With RUST_LOG the client and the providers tell what they do; the daemons have logs of their own.
+    if std::env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
     let grounds = Arc::new(Grounds::new(third.ok()));
     let mut trials = Vec::new();
     for ground in Ground::ALL.into_iter().filter(|ground| grounds.has(*ground)) {

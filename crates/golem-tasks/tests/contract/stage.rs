@@ -11,6 +11,7 @@ use yagna_client::{HttpTransport, InProcessTransport, Transport, Url};
 
 use crate::grounds::{Ground, Grounds};
 use crate::hand::{Hand, Reply};
+use crate::keyless::{self, Keyless};
 use crate::rig::{Lease, Rig, Side};
 use crate::transcript::Transcript;
 
@@ -147,6 +148,23 @@ impl Stage {
     /// Somebody with this app key.
     pub(crate) fn hand_with_key(&self, key: &str) -> Hand {
         Hand::stranger(transport(&self.place, &AppKey::new(key)))
+    }
+
+    /// Somebody without any app key.
+    pub(crate) fn keyless_hand(&self) -> Hand {
+        Hand::stranger(match &self.place {
+            Place::Devnet { devnet, api: None } => Arc::new(keyless::within(devnet)),
+            Place::Devnet { api: Some(url), .. } => Arc::new(Keyless::new(url.clone())),
+            Place::Daemons { rig, .. } => {
+                let url = rig.daemon(Side::Buyers).api_url();
+                Arc::new(Keyless::new(Url::parse(&url).expect("an address")))
+            }
+        })
+    }
+
+    /// The requestor's app key.
+    pub(crate) fn key(&self) -> &str {
+        self.key.expose()
     }
 
     /// The environment in which a program finds the daemon; `None` where it has no address.

@@ -1,4 +1,5 @@
-//! What requestors send about allocations and bills, read as the daemon reads it, with its words for what can't be read.
+//! What requestors send about allocations and bills, read as the daemon reads it, with its words for what can't
+//! be read: the types' names are part of them.
 
 use std::fmt;
 
@@ -10,8 +11,8 @@ use super::platform::NamedPlatform;
 
 /// A request for an allocation. Written again, it is what the daemon repeats in its problem documents.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(expecting = "struct NewAllocation", rename_all = "camelCase")]
-pub(crate) struct AllocationRequest {
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NewAllocation {
     pub(crate) address: Option<String>,
     #[serde(deserialize_with = "amount")]
     pub(crate) total_amount: Glm,
@@ -34,7 +35,7 @@ pub(crate) struct DepositRequest {
 
 /// What to change of an allocation.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(expecting = "struct AllocationUpdate", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AllocationUpdate {
     #[serde(default, deserialize_with = "some_amount")]
     pub(crate) total_amount: Option<Glm>,
@@ -45,8 +46,8 @@ pub(crate) struct AllocationUpdate {
 
 /// The promise to pay a bill.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(expecting = "struct Acceptance", rename_all = "camelCase")]
-pub(crate) struct AcceptanceRequest {
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Acceptance {
     #[serde(deserialize_with = "amount")]
     pub(crate) total_amount_accepted: Glm,
     pub(crate) allocation_id: AllocationId,

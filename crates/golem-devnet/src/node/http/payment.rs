@@ -15,7 +15,7 @@ use yagna_api::payment::Rejection;
 use super::extract::{Answer, Params, Payload, json as json_answer, null, ok};
 use super::wire::{AllocationView, BillEventView, bill_event_names};
 use crate::node::allocation::platform::{is_network, platform_parts};
-use crate::node::allocation::request::{AcceptanceRequest, AllocationRequest, AllocationUpdate};
+use crate::node::allocation::request::{Acceptance, AllocationUpdate, NewAllocation};
 use crate::node::negotiation::Side;
 use crate::node::payment::{BillEntry, Paper};
 use crate::node::refusal::Refusal;
@@ -81,7 +81,7 @@ fn account(platform: &str, address: &str, send: bool) -> Value {
 }
 
 async fn create_allocation(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
-    let request: AllocationRequest = body.plain()?;
+    let request: NewAllocation = body.plain()?;
     let allocation = world.with(|state| state.create_allocation(&caller.node, &request))?;
     json_answer(StatusCode::CREATED, &AllocationView(&allocation))
 }
@@ -174,7 +174,7 @@ async fn accept_invoice(
 
 fn accept(world: &World, caller: &Caller, paper: Paper, id: &str, params: &Params, body: &Payload) -> Answer {
     params.timeout(15.0)?;
-    let body: AcceptanceRequest = body.plain()?;
+    let body: Acceptance = body.plain()?;
     let settlement = world.0.delays.settlement;
     let (amount, allocation) = (body.total_amount_accepted, body.allocation_id);
     world.with(|state| state.accept_bill(&caller.node, paper, id, amount, &allocation, settlement))?;
@@ -253,7 +253,9 @@ async fn payments(Ext(world): Ext<World>, caller: Caller, params: Params) -> Ans
     let (after, session) = (params.time("afterTimestamp")?, params.session()?);
     let max = params.number::<u32>("maxEvents")?.map_or(usize::MAX, |max| max as usize);
     let (network, driver) = (params.text("network")?, params.text("driver")?);
-    if network.as_deref().is_some_and(|network| !is_network(network)) {
+    let unknown = network.as_deref().is_some_and(|network| !is_network(network))
+        || driver.as_deref().is_some_and(|driver| driver != "erc20");
+    if unknown {
         return Err(Refusal::new(500, "Matching variant not found"));
     }
     let wake = world.with(|state| Arc::clone(&state.node(&caller.node).bill_wake));
