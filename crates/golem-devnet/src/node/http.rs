@@ -10,6 +10,7 @@ mod market;
 mod misc;
 mod net;
 mod payment;
+mod registry;
 mod script;
 mod streams;
 mod wire;
@@ -56,9 +57,10 @@ impl World {
             .with_state(self.clone())
     }
 
-    /// Serves the API to every connection of a listener until told to stop; open connections are then dropped.
+    /// Serves the API, and the registry of images beside it, to every connection of a listener until told to stop;
+    /// open connections are then dropped.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
-        let router = self.router();
+        let router = self.router().merge(registry::routes().with_state(self.clone()));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

@@ -32,7 +32,9 @@ impl Exports {
         let mut keys = network.requestors().iter().map(|requestor| requestor.key.expose().to_owned());
         let url = network.url().map(|url| ("YAGNA_API_URL", url.to_owned()));
         let key = keys.next().map(|key| ("YAGNA_APPKEY", key));
-        let mut variables: Vec<_> = url.into_iter().chain(key).collect();
+        // It answers as the registry of images too; a real daemon's requestors have the real one.
+        let registry = network.url().map(|url| ("GOLEM_REGISTRY_URL", url.to_owned()));
+        let mut variables: Vec<_> = [url, key, registry].into_iter().flatten().collect();
         variables.extend([
             ("YAGNA_SUBNET", options.subnet.clone()),
             ("YAGNA_PAYMENT_DRIVER", options.driver.clone()),

@@ -1,5 +1,7 @@
 //! What a devnet tells while it is used.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -34,6 +36,31 @@ async fn a_job_runs_on_it_from_another_process_and_every_step_of_the_deal_is_tol
     let (out, err) = devnet.stop().await;
     assert!(!out.contains(" ran `"), "commands weren't asked for:\n{out}");
     assert!(err.contains("A Golem Network of 2 providers, inside this program (seed 7)"), "{err}");
+}
+
+#[tokio::test]
+async fn the_first_example_runs_in_its_environment_without_a_way_out() {
+    let home = Home::new();
+    let file = home.path("devnet.env");
+    let devnet = Served::start(&["--env-file", file.to_str().unwrap(), "--quiet"]);
+    wait_until("the file is there", || file.exists()).await;
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hello_world/job.toml");
+    // As the guide has it, where nothing beyond this machine can be reached: proxies don't answer.
+    let script = ". \"$1\"; exec \"$2\" run \"$3\"";
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-euc", script, "sh"]).arg(&file).arg(env!("CARGO_BIN_EXE_golem-tasks")).arg(&example);
+    shell.env_clear().env("https_proxy", "http://127.0.0.1:1").kill_on_drop(true);
+    for (name, value) in home.command(&example, [""; 0]).as_std().get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ended = Running::start(shell).end().await;
+    ended.assert_code(0);
+    let products: Vec<_> = (0..24).map(|n| (n, (n * 7).to_string())).collect();
+    let results: Vec<_> = ended.results().into_iter().map(|(task, text)| (task, text.to_owned())).collect();
+    assert_eq!(results, products);
+    home.kept().await.assert_settled();
+    devnet.stop().await;
 }
 
 #[tokio::test]
