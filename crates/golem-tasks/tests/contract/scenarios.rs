@@ -13,6 +13,7 @@ mod activities;
 mod agreement_events;
 mod agreements;
 mod allocations;
+mod bill_events;
 mod bills;
 mod bus;
 mod market;
@@ -71,9 +72,9 @@ pub(crate) fn all() -> Vec<Scenario> {
             accounts_pay_from_the_first_allocation_on;
         bills:
             bills_come, an_invoice_is_accepted, an_allocation_is_spent, an_invoice_is_refused,
-            bodies_are_read_with_care, debit_notes_add_up, a_bill_may_be_too_high, an_invoice_may_come_twice,
-            nothing_is_billed_for_nothing, an_invoice_may_never_come, bills_are_for_two_only,
-            events_are_read_by_cursor, a_stream_of_events_goes_on;
+            bodies_are_read_with_care, debit_notes_add_up,
+            two_activities_have_one_invoice, a_debit_note_may_be_payable, a_bill_may_be_too_high, an_invoice_may_come_twice,
+            nothing_is_billed_for_nothing, an_invoice_may_never_come, bills_are_for_two_only;
         bus: an_address_is_bound_once, addresses_have_many_forms, unknown_services_are_refused,
             services_are_everybodys, a_newer_socket_replaces_an_older_one, a_socket_ends_with_its_services, answers_to_nobody_do_no_harm,
             networks_have_many_forms, a_network_has_addresses_and_nodes, a_network_is_its_owners_alone,
@@ -97,5 +98,6 @@ pub(crate) fn all() -> Vec<Scenario> {
         program:
             hello_world, hello_world_with_a_provider_that_fails, hello_world_with_a_provider_that_vanishes;
         restarts: a_killed_daemon_remembers_deals, a_stream_outlives_a_daemon, a_run_outlives_its_daemon;
+        bill_events: events_are_read_by_cursor, a_stream_of_events_goes_on;
     }
 }
