@@ -221,7 +221,7 @@ impl State {
         let (Some(rest), Some(spent)) = (rest, document.spent_amount.checked_add(amount)) else {
             return Err(Refusal::new(
                 400,
-                format!("Not enough funds. Allocated: {} Needed: {amount}", document.remaining_amount),
+                format!("Not enough funds. Allocated: {} Needed: {amount}", as_kept(document)),
             ));
         };
         if amount > Glm::ZERO {
@@ -369,6 +369,12 @@ fn not_ours(address: &str, request: &impl Serialize) -> Refusal {
             "requestBody": request,
         }),
     )
+}
+
+/// What is left, as the daemon's database writes it: once something was spent, whole amounts have a point too.
+fn as_kept(document: &Allocation) -> String {
+    let left = document.remaining_amount.to_string();
+    if document.spent_amount.is_zero() || left.contains('.') { left } else { format!("{left}.0") }
 }
 
 fn is_address(text: &str) -> bool {

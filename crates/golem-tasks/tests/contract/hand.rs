@@ -140,6 +140,20 @@ impl Stream {
         assert!(read.is_ok(), "no more comes of the stream: {reply:?}");
         reply
     }
+
+    /// Reads on until it ends.
+    pub(crate) async fn end(mut self) -> Reply {
+        let Self { reply, body } = &mut self;
+        let read = async {
+            while let Some(piece) = body.next().await {
+                let piece = piece.unwrap_or_else(|error| panic!("the stream broke off: {error:?}"));
+                reply.text.push_str(&String::from_utf8_lossy(&piece));
+            }
+        };
+        let read = tokio::time::timeout(PATIENCE, read).await;
+        assert!(read.is_ok(), "the stream doesn't end: {reply:?}");
+        self.reply
+    }
 }
 
 impl fmt::Debug for Stream {

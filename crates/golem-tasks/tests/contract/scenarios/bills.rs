@@ -3,24 +3,23 @@
 //! A real daemon pays accepted bills by a chain, and there is none here: nothing is ever settled, but for bills of
 //! nothing. The devnet is asked in the same way, with its payments off.
 
-mod trading;
+pub(super) mod trading;
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use golem_devnet::provider::{Behaviour, InvoiceManner, Prices, ProviderConfig};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use yagna_api::payment::{
-    AcceptDebitNote, AcceptInvoice, Acceptance, BillEventKind, BillStatus, EventFilter, GetAllocation,
-    GetDebitNote, GetInvoice, ReleaseAllocation,
+    AcceptDebitNote, AcceptInvoice, Acceptance, BillStatus, GetAllocation, GetDebitNote, GetInvoice,
+    ReleaseAllocation,
 };
-use yagna_api::{AllocationId, AppSessionId, Glm, InvoiceId, Method, Request, Timestamp};
-use yagna_client::Polled;
+use yagna_api::properties::name;
+use yagna_api::{AllocationId, Glm, InvoiceId, Method, Request, Timestamp};
 
-use self::trading::{Billed, deal, flat, invoice_of, notes, trade};
+use self::trading::{Billed, flat, ids, invoice_of, notes, trade};
 use crate::deal::{Terms, agree, allocate, destroy, leave, ready};
-use crate::hand::{Hand, Reply, now};
+use crate::hand::{Hand, now};
 use crate::stage::Scene;
 
 const BASE: &str = "/payment-api/v1";
@@ -250,6 +249,66 @@ pub(super) async fn debit_notes_add_up(scene: Scene) {
     stage.close().await;
 }
 
+pub(super) async fn two_activities_have_one_invoice(scene: Scene) {
+    let stage = scene.open([flat("seller", "0.5")]).await;
+    let hand = &stage.hand;
+    let since = now();
+    let (demand, agreement) = agree(hand, &Terms::usual(&stage)).await;
+    for _ in 0..2 {
+        let activity = ready(hand, &agreement).await;
+        destroy(hand, &activity).await;
+    }
+    leave(hand, &demand, &agreement).await;
+    let notes = notes(hand, since, &agreement, 2).await;
+    let invoice = invoice_of(hand, since, &agreement).await;
+    let read = hand.call(&GetInvoice(invoice.clone())).await;
+    assert_eq!((read.amount.to_string().as_str(), read.activity_ids.len()), ("1", 2));
+    // The one activity is paid from one allocation, the rest from another.
+    let [first, second] =
+        [allocate(hand, "0.5").await, allocate(hand, "0.5").await].map(|new| new.allocation_id);
+    let accept = format!("{BASE}/debitNotes/{}/accept", notes[0]);
+    stage.look("the first note", &hand.post(&accept, &acceptance("0.5", first.as_str())).await);
+    let accept = format!("{BASE}/invoices/{invoice}/accept");
+    stage.look("too much for the first", &hand.post(&accept, &acceptance("1", first.as_str())).await);
+    stage.look("the rest from the second", &hand.post(&accept, &acceptance("1", second.as_str())).await);
+    for allocation in [&first, &second] {
+        let path = format!("{BASE}/allocations/{allocation}/expenditures");
+        stage.look("what was spent of it", &hand.get(&path).await);
+    }
+    for allocation in [first, second] {
+        assert_eq!(spent(hand, &allocation).await, "0.5");
+        hand.call(&ReleaseAllocation(allocation)).await;
+    }
+    stage.close().await;
+}
+
+pub(super) async fn a_debit_note_may_be_payable(scene: Scene) {
+    let stage = scene.open([flat("seller", "0.5")]).await;
+    let hand = &stage.hand;
+    let since = now();
+    let terms = Terms::usual(&stage)
+        .with(name::DEBIT_NOTE_INTERVAL, 120)
+        .with(name::PAYMENT_TIMEOUT, 120)
+        .with(name::ACCEPT_TIMEOUT, 120);
+    let (demand, agreement) = agree(hand, &terms).await;
+    let activity = ready(hand, &agreement).await;
+    destroy(hand, &activity).await;
+    leave(hand, &demand, &agreement).await;
+    let note = notes(hand, since, &agreement, 1).await.remove(0);
+    let path = format!("{BASE}/debitNotes/{note}");
+    stage.look_past("it says until when", &hand.get(&path).await, &["/usageCounterVector"]);
+    let allocation = allocate(hand, "1").await.allocation_id;
+    let accepted = hand.post(&format!("{path}/accept"), &acceptance("0.5", allocation.as_str())).await;
+    stage.look("accepted", &accepted);
+    let invoice = invoice_of(hand, since, &agreement).await;
+    hand.call(&accept_invoice(&invoice, "0.5", &allocation)).await;
+    let path = format!("{BASE}/allocations/{allocation}/expenditures");
+    stage.look_past("spent", &hand.get(&path).await, &["/0/scheduledAmount"]);
+    assert_eq!(spent(hand, &allocation).await, "0.5");
+    hand.call(&ReleaseAllocation(allocation)).await;
+    stage.close().await;
+}
+
 pub(super) async fn a_bill_may_be_too_high(scene: Scene) {
     let greedy = Behaviour { bill_factor: 3.0, ..Behaviour::default() };
     let stage = scene.open([flat("greedy", "0.5").behaving(greedy)]).await;
@@ -365,93 +424,10 @@ pub(super) async fn bills_are_for_two_only(scene: Scene) {
     stage.close().await;
 }
 
-pub(super) async fn events_are_read_by_cursor(scene: Scene) {
-    let stage = scene.open([flat("seller", "0.5")]).await;
-    let hand = &stage.hand;
-    let since = now();
-    let session = AppSessionId::new("the first session");
-    let first = deal(&stage, Some(session.clone())).await;
-    let second = deal(&stage, None).await;
-    let path = format!("{BASE}/invoiceEvents?afterTimestamp={since}");
-    let ask = |query: &'static str| {
-        let path = format!("{path}&timeout=5{query}");
-        async move { ids(&hand.get(&path).await.expect(200)) }
-    };
-    let (one, two) = (first.invoice.as_str(), second.invoice.as_str());
-    assert_eq!(ask("").await, [one, two]);
-    assert_eq!(ask("&maxEvents=1").await, [one]);
-    assert_eq!(ask("&appSessionId=the%20first%20session").await, [one]);
-    assert_eq!(ask("&appSessionId=the+first+session").await, [one]);
-    assert_eq!(ask("&appSessionId=the%20first%20session&maxEvents=9").await, [one]);
-    stage.look("no events wanted", &hand.get(&format!("{path}&timeout=5&maxEvents=0")).await);
-    let unknown = format!("{path}&timeout=0.1&appSessionId=none");
-    stage.look("of no session", &hand.get(&unknown).await);
-    let dates: Vec<_> = hand.get(&path).await.json().as_array().expect("a list").clone();
-    let date = |at: usize| dates[at]["eventDate"].as_str().expect("a time").to_owned();
-    let after = |date: String| format!("{BASE}/invoiceEvents?afterTimestamp={date}&timeout=0.2");
-    assert_eq!(ids(&hand.get(&after(date(0))).await), [two], "strictly after the first");
-    stage.look("after the last", &hand.get(&after(date(1))).await);
-    for (header, value) in [
-        ("x-requestor-events", "RECEIVED"),
-        ("x-requestor-events", "CANCELLED,RECEIVED"),
-        ("x-requestor-events", "CANCELLED, RECEIVED"),
-        ("x-requestor-events", "received"),
-        ("x-requestor-events", "InvoiceReceivedEvent"),
-        ("x-requestor-events", ""),
-        ("x-requestor-events", "ACCEPTED,REJECTED,SETTLED"),
-        ("x-provider-events", "RECEIVED"),
-        ("x-provider-events", ""),
-    ] {
-        let request = Request::new(Method::Get, format!("{path}&timeout=0.1")).header(header, value);
-        let found = ids(&hand.send(request).await.expect(200)).len();
-        stage.note(&format!("{header}: {value:?} lets {found} through"));
-    }
-    for query in ["timeout=x", "maxEvents=-1", "maxEvents=x", "afterTimestamp=yesterday"] {
-        stage.look(query, &hand.get(&format!("{BASE}/invoiceEvents?{query}")).await);
-    }
-    stage.close().await;
-}
-
-pub(super) async fn a_stream_of_events_goes_on(scene: Scene) {
-    let stage = scene.open([flat("seller", "0.5")]).await;
-    let hand = &stage.hand;
-    let first = trade(&stage).await;
-    let filter = |after| EventFilter { after: Some(after), ..EventFilter::default() };
-    let mut stream = hand.client.invoice_events(filter(first.since));
-    let Some(Polled::Event(event)) = stream.next().await else { panic!("no event") };
-    assert_eq!((&event.invoice_id, &event.kind), (&first.invoice, &BillEventKind::Received));
-    // The client goes, and another one goes on where it was.
-    drop(stream);
-    let second = trade(&stage).await;
-    let mut stream = hand.client.clone().invoice_events(filter(event.event_date));
-    let Some(Polled::Event(event)) = stream.next().await else { panic!("no event") };
-    assert_eq!((&event.invoice_id, &event.kind), (&second.invoice, &BillEventKind::Received));
-    let mut notes = hand.client.debit_note_events(filter(first.since));
-    let mut seen = Vec::new();
-    while seen.len() < 2 {
-        let Some(Polled::Event(event)) = notes.next().await else { panic!("no event") };
-        seen.push(event.debit_note_id);
-    }
-    assert_eq!(seen, [first.note, second.note]);
-    let third = trade(&stage).await;
-    let Some(Polled::Event(event)) = stream.next().await else { panic!("no event") };
-    assert_eq!(event.invoice_id, third.invoice);
-    stage.close().await;
-}
-
 /// The invoices that came since.
 async fn invoices(hand: &Hand, since: Timestamp) -> Vec<InvoiceId> {
     let path = format!("{BASE}/invoiceEvents?timeout=1&afterTimestamp={since}");
     ids(&hand.get(&path).await.expect(200)).into_iter().map(InvoiceId::new).collect()
-}
-
-/// The bills' ids in a list of events.
-fn ids(events: &Reply) -> Vec<String> {
-    let events = events.json();
-    let id = |event: &Value| {
-        ["invoiceId", "debitNoteId"].iter().find_map(|name| event[name].as_str().map(str::to_owned))
-    };
-    events.as_array().expect("a list").iter().map(|event| id(event).expect("an id")).collect()
 }
 
 async fn status(hand: &Hand, invoice: &InvoiceId) -> BillStatus {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use golem_devnet::provider::{Prices, ProviderConfig};
+use serde_json::Value;
 use tokio::time::Instant;
 use yagna_api::market::{ConfirmAgreement, CreateAgreement};
 use yagna_api::payment::{EventFilter, GetDebitNote, GetInvoice, PollDebitNoteEvents, PollInvoiceEvents};
@@ -10,29 +11,29 @@ use yagna_api::{AgreementId, AppSessionId, DebitNoteId, InvoiceId, Timestamp};
 
 use super::PATIENCE;
 use crate::deal::{Terms, decision, destroy, draft, leave, publish, ready, run, shell};
-use crate::hand::{Hand, in_time, now};
+use crate::hand::{Hand, Reply, in_time, now};
 use crate::stage::Stage;
 
 /// A deal that is over, and both its bills.
-pub(super) struct Billed {
-    pub(super) agreement: AgreementId,
-    pub(super) note: DebitNoteId,
-    pub(super) invoice: InvoiceId,
+pub(in crate::scenarios) struct Billed {
+    pub(in crate::scenarios) agreement: AgreementId,
+    pub(in crate::scenarios) note: DebitNoteId,
+    pub(in crate::scenarios) invoice: InvoiceId,
     /// Before all its events.
-    pub(super) since: Timestamp,
+    pub(in crate::scenarios) since: Timestamp,
 }
 
 /// A provider that takes the same for every activity, however long it is.
-pub(super) fn flat(name: &str, price: &str) -> ProviderConfig {
+pub(in crate::scenarios) fn flat(name: &str, price: &str) -> ProviderConfig {
     ProviderConfig::new(name).priced(Prices::per_hour(price, "0", "0").expect("prices"))
 }
 
 /// A deal of one activity that runs one command, from the demand to the invoice.
-pub(super) async fn trade(stage: &Stage) -> Billed {
+pub(in crate::scenarios) async fn trade(stage: &Stage) -> Billed {
     deal(stage, None).await
 }
 
-pub(super) async fn deal(stage: &Stage, session: Option<AppSessionId>) -> Billed {
+pub(in crate::scenarios) async fn deal(stage: &Stage, session: Option<AppSessionId>) -> Billed {
     let hand = &stage.hand;
     let since = now();
     let terms = Terms::usual(stage);
@@ -53,7 +54,11 @@ pub(super) async fn deal(stage: &Stage, session: Option<AppSessionId>) -> Billed
 }
 
 /// Waits for an agreement's invoice.
-pub(super) async fn invoice_of(hand: &Hand, since: Timestamp, agreement: &AgreementId) -> InvoiceId {
+pub(in crate::scenarios) async fn invoice_of(
+    hand: &Hand,
+    since: Timestamp,
+    agreement: &AgreementId,
+) -> InvoiceId {
     let mut after = since;
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
@@ -68,7 +73,7 @@ pub(super) async fn invoice_of(hand: &Hand, since: Timestamp, agreement: &Agreem
 }
 
 /// Waits for an agreement's debit notes.
-pub(super) async fn notes(
+pub(in crate::scenarios) async fn notes(
     hand: &Hand,
     since: Timestamp,
     agreement: &AgreementId,
@@ -92,6 +97,15 @@ pub(super) async fn notes(
     panic!("not {count} debit notes within {PATIENCE:?}");
 }
 
-pub(super) fn events_after(after: Timestamp) -> EventFilter {
+pub(in crate::scenarios) fn events_after(after: Timestamp) -> EventFilter {
     EventFilter { after: Some(after), wait: Duration::from_secs(2), ..EventFilter::default() }
+}
+
+/// The bills' ids in a list of events.
+pub(in crate::scenarios) fn ids(events: &Reply) -> Vec<String> {
+    let events = events.json();
+    let id = |event: &Value| {
+        ["invoiceId", "debitNoteId"].iter().find_map(|name| event[name].as_str().map(str::to_owned))
+    };
+    events.as_array().expect("a list").iter().map(|event| id(event).expect("an id")).collect()
 }
