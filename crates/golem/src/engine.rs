@@ -11,10 +11,10 @@ mod follow;
 mod outbox;
 mod prepare;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use golem_core::event::{Event, EventKind, RentalId, RunEnd, StopReason};
@@ -57,9 +57,21 @@ pub(crate) struct Outside {
     options: Arc<RunOptions>,
     worker: Arc<dyn Worker>,
     inputs: mpsc::Sender<Input>,
+    /// Activities that are known to be gone, until their deals have ended.
+    lost: Arc<Mutex<HashSet<ActivityId>>>,
 }
 
 impl Outside {
+    /// Remembers that nothing is left of an activity.
+    fn note_lost(&self, activity: ActivityId) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(activity);
+    }
+
+    /// Is an activity known to be gone? It is forgotten hereby: this is asked once, when its deal ends.
+    fn take_lost(&self, activity: &ActivityId) -> bool {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(activity)
+    }
+
     /// Hands an input to the loop. When the loop is gone, so is everybody who would care.
     async fn tell(&self, input: Input) {
         self.inputs.send(input).await.ok();
@@ -192,9 +204,15 @@ impl Engine {
                 self.spawn(async move { outside.refuse(demand, proposal, reason).await });
             }
             Effect::Sign { rental, proposal } => {
-                self.deals
-                    .insert(rental, Deal { cancel: CancellationToken::new(), assign: None, created: None });
-                self.spawn(async move { outside.sign(rental, proposal).await });
+                let cancel = CancellationToken::new();
+                self.deals.insert(rental, Deal { cancel: cancel.clone(), assign: None, created: None });
+                self.spawn(async move { outside.sign(rental, proposal, cancel).await });
+            }
+            Effect::TakeBack { rental } => {
+                // If it was decided just now, there is nothing else that this could end.
+                if let Some(deal) = self.deals.get(&rental) {
+                    deal.cancel.cancel();
+                }
             }
             Effect::OpenActivity { rental, agreement } => {
                 let Some(deal) = self.deals.get_mut(&rental) else {
@@ -329,7 +347,7 @@ impl Engine {
     }
 
     fn carry_out_ending(&mut self, effect: Effect) {
-        if matches!(effect, Effect::Close { .. } | Effect::Withdraw { .. }) {
+        if matches!(effect, Effect::Close { .. } | Effect::Withdraw { .. } | Effect::TakeBack { .. }) {
             self.carry_out(effect);
         }
     }

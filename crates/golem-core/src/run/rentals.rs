@@ -135,6 +135,13 @@ impl Run {
             rental.stage = Stage::Closed;
             rental.since = now;
         }
+        if self.stopping.is_some() {
+            // It was taken back, and nobody is to blame for that.
+            if to_end {
+                self.close(now, id, &Ending::cancelled("the run is stopping"), step);
+            }
+            return;
+        }
         self.count_failure(words.clone());
         if to_end {
             self.close(now, id, &Ending::failure(words), step);

@@ -29,12 +29,17 @@ impl Outside {
         let mut usage = None;
         let mut problems = Vec::new();
         if let Some(activity) = activity {
-            let wait = self.options.timing.destruction;
-            let destroy = DestroyActivity { activity: activity.clone(), wait };
-            match self.client.call_within(&destroy, wait * 2).await {
-                Ok(true) => {}
-                Ok(false) => problems.push(format!("activity {activity} didn't end in {} s", wait.as_secs())),
-                Err(error) => problems.push(chain(&error)),
+            // Of one that is gone nothing is left that could be ended, and its provider might never answer.
+            if !self.take_lost(&activity) {
+                let wait = self.options.timing.destruction;
+                let destroy = DestroyActivity { activity: activity.clone(), wait };
+                match self.client.call_within(&destroy, wait * 2).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        problems.push(format!("activity {activity} didn't end in {} s", wait.as_secs()));
+                    }
+                    Err(error) => problems.push(chain(&error)),
+                }
             }
             // Once it has ended its usage no longer grows: this is what its bill will be measured by.
             usage =

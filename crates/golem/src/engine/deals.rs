@@ -47,8 +47,8 @@ impl Outside {
     }
 
     /// Makes an agreement, or finds out that there is none.
-    pub(super) async fn sign(&self, rental: RentalId, proposal: ProposalId) {
-        let input = match self.try_sign(rental, proposal).await {
+    pub(super) async fn sign(&self, rental: RentalId, proposal: ProposalId, cancel: CancellationToken) {
+        let input = match self.try_sign(rental, proposal, cancel).await {
             Ok(agreement) => Input::Approved { rental, agreement: Box::new(agreement) },
             Err(NotMade::Over(reason)) => Input::NotApproved { rental, reason, open: false },
             Err(NotMade::Open(reason)) => Input::NotApproved { rental, reason, open: true },
@@ -56,7 +56,12 @@ impl Outside {
         self.tell(input).await;
     }
 
-    async fn try_sign(&self, rental: RentalId, proposal_id: ProposalId) -> Result<Agreement, NotMade> {
+    async fn try_sign(
+        &self,
+        rental: RentalId,
+        proposal_id: ProposalId,
+        cancel: CancellationToken,
+    ) -> Result<Agreement, NotMade> {
         let wait = self.options.timing.approval;
         let valid_to = after(self.clock.now(), wait * 2);
         let create = CreateAgreement { proposal_id, valid_to };
@@ -67,7 +72,13 @@ impl Outside {
         let confirm =
             ConfirmAgreement { agreement: agreement.clone(), session: Some(self.options.session.clone()) };
         let decided = match self.client.call(&confirm).await {
-            Ok(()) => self.client.call(&WaitForApproval { agreement: agreement.clone(), wait }).await,
+            Ok(()) => {
+                let approval = WaitForApproval { agreement: agreement.clone(), wait };
+                match cancel.run_until_cancelled(self.client.call(&approval)).await {
+                    Some(decided) => decided,
+                    None => return self.take_back(&agreement, "it isn't wanted any more".to_owned()).await,
+                }
+            }
             Err(error) => Err(error),
         };
         match decided {
@@ -150,12 +161,25 @@ impl Outside {
         let name = agreement.offer.properties.text(name::NODE_NAME).unwrap_or_default().to_owned();
         let provider = Provider { name, id: agreement.offer.provider_id };
         let id = agreement.agreement_id;
-        let ctx = WorkContext::new(self.client.clone(), self.node.clone(), provider, id, activity);
+        let ctx = WorkContext::new(self.client.clone(), self.node.clone(), provider, id, activity.clone());
+        let worked = self.start_and_work(rental, &ctx, assigned).await;
+        if ctx.is_lost() {
+            self.note_lost(activity);
+        }
+        worked
+    }
+
+    async fn start_and_work(
+        &self,
+        rental: RentalId,
+        ctx: &WorkContext,
+        assigned: mpsc::Receiver<Vec<AssignedTask>>,
+    ) -> Result<(), WorkerError> {
         let start = Script::new()
             .command(Command::Deploy(Deploy::default()))
             .command(Command::Start(Start::default()));
         ctx.must("deployment", start, self.options.timing.deployment).await?;
         let mut tasks = Tasks { rental, assigned, inputs: self.inputs.clone() };
-        self.worker.work(&ctx, &mut tasks).await
+        self.worker.work(ctx, &mut tasks).await
     }
 }

@@ -72,6 +72,7 @@ impl Engine {
             options: Arc::new(options),
             worker,
             inputs: sender,
+            lost: Arc::default(),
         };
         let mut engine = Self {
             core,

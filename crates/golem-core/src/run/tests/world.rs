@@ -308,6 +308,15 @@ impl World {
             Effect::Counter { demand, proposal, terms } => self.negotiate(&demand, &proposal, &terms),
             Effect::RefuseProposal { .. } | Effect::RejectInvoice { .. } => {}
             Effect::Sign { rental, proposal } => self.sign(rental, &proposal),
+            Effect::TakeBack { rental } => {
+                let undecided = self.coming.iter().find(
+                    |(_, input)| matches!(input, Input::NotApproved { rental: id, .. } if *id == rental),
+                );
+                let input = undecided.map(|(place, _)| *place).and_then(|place| self.coming.remove(&place));
+                if let Some(input) = input {
+                    self.soon(input);
+                }
+            }
             Effect::OpenActivity { rental, agreement } => self.open(rental, &agreement),
             Effect::Assign { rental, tasks } => {
                 self.idle.insert(rental, false);
