@@ -102,7 +102,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_stream_tells_of_a_failure, a_stream_of_an_unknown_batch,
             a_stream_of_a_lost_activity;
         program:
-            hello_world, hello_world_with_a_provider_that_fails, hello_world_with_a_provider_that_vanishes;
+            hello_world, hello_world_with_a_provider_that_fails, hello_world_with_a_provider_that_vanishes,
+            hello_world_on_providers_of_the_program;
         restarts: a_killed_daemon_remembers_deals, a_stream_outlives_a_daemon, a_run_outlives_its_daemon;
     }
 }
