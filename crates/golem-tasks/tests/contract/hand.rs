@@ -210,7 +210,6 @@ impl Reply {
 }
 
 /// The hour.
-#[expect(clippy::disallowed_methods, reason = "real daemons live in real time")]
 pub(crate) fn now() -> Timestamp {
     golem::SystemClock.now()
 }
