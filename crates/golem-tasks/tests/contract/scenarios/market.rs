@@ -347,8 +347,8 @@ pub(super) async fn an_event_goes_to_one_of_two_polls(scene: Scene) {
     let (first, _, others) = futures_util::future::select_all(polls).await;
     assert_eq!(first.json().as_array().map(Vec::len), Some(1), "{first:?}");
     // The other one would wait on; it learns of the withdrawal and of nothing else.
-    let (others, _) =
-        tokio::join!(futures_util::future::join_all(others), hand.call(&Unsubscribe(demand.clone())));
+    let withdrawal = Unsubscribe(demand);
+    let (others, _) = tokio::join!(futures_util::future::join_all(others), hand.call(&withdrawal));
     assert_eq!(others.into_iter().map(|reply| reply.status).collect::<Vec<_>>(), [404]);
     stage.close().await;
 }
