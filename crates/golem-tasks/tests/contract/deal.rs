@@ -20,6 +20,8 @@ use crate::stage::{PLATFORM, Stage};
 
 /// The network may need a while to spread an offer.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// How long a batch may take: large files go by two daemons, perhaps on a busy machine.
+const BATCH: Duration = Duration::from_secs(100);
 
 /// What a requestor puts into a demand and into its counter-proposals.
 #[derive(Debug, Clone)]
@@ -200,7 +202,7 @@ pub(crate) async fn run(hand: &Hand, activity: &ActivityId, script: Vec<Command>
 /// Waits for a batch's end.
 pub(crate) async fn results(hand: &Hand, activity: &ActivityId, batch: &BatchId) -> Vec<CommandResult> {
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
+    while begin.elapsed() < BATCH {
         let wait = Duration::from_secs(2);
         let poll = GetResults { activity: activity.clone(), batch: batch.clone(), wait, command: None };
         let results = hand.call(&poll).await;
@@ -208,7 +210,7 @@ pub(crate) async fn results(hand: &Hand, activity: &ActivityId, batch: &BatchId)
             return results;
         }
     }
-    panic!("the batch isn't done within {PATIENCE:?}");
+    panic!("the batch isn't done within {BATCH:?}");
 }
 
 /// Destroys an activity.

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use yagna_api::identity::GetMe;
-use yagna_api::{Endpoint, Method, NodeId, Request, Timestamp};
+use yagna_api::{Clock as _, Endpoint, Method, NodeId, Request, Timestamp};
 use yagna_client::{ByteStream, Client, ClientError, Socket, SocketAnswer, Transport, TransportError};
 
 /// No raw call of a scenario waits longer.
@@ -211,7 +211,7 @@ impl Reply {
 
 /// The hour.
 pub(crate) fn now() -> Timestamp {
-    Timestamp::now()
+    golem::SystemClock.now()
 }
 
 /// The hour, this much later.

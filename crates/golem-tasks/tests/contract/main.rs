@@ -34,14 +34,12 @@ use crate::stage::Scene;
 /// Most scenarios wait for daemons far longer than they compute.
 const AT_ONCE: usize = 12;
 
+#[expect(clippy::print_stderr, reason = "a test program talks to who started it")]
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let third = namespace::third_ground();
-    if let Ok(daemon) = &third
-        && !arguments.list
-        && !namespace::is_inside()
-    {
-        return namespace::enter(daemon);
+    if third.is_ok() && !arguments.list && !namespace::is_inside() {
+        return namespace::enter();
     }
     if !arguments.list {
         match &third {

@@ -40,7 +40,8 @@ pub(crate) fn is_inside() -> bool {
 /// Starts this program again within a namespace of its own, and takes over its exit code.
 ///
 /// Whatever it starts dies with it: the processes are in a namespace too.
-pub(crate) fn enter(_daemon: &std::path::Path) -> ExitCode {
+#[expect(clippy::print_stderr, reason = "a test program talks to who started it")]
+pub(crate) fn enter() -> ExitCode {
     let this = std::env::current_exe().expect("a running program has a file");
     let status = unshare()
         .args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])

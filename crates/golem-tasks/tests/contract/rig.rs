@@ -8,16 +8,18 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use yagna_api::AppKey;
 
 /// How long a daemon may take to answer after its start, on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked whether a daemon has ended.
+const LOOK: Duration = Duration::from_millis(10);
 /// How long a daemon may take to end.
 const ENDING: Duration = Duration::from_secs(5);
 /// How many identities the shared daemons have. Each one is made by a slow key derivation.
@@ -163,12 +165,14 @@ impl Daemon {
         let pid = Pid::from_raw(child.id().cast_signed()).expect("a child has a pid");
         // It may have ended by itself.
         let _ = kill_process(pid, signal);
-        let begin = Instant::now();
+        let mut looks = 0;
         while matches!(child.try_wait(), Ok(None)) {
-            if begin.elapsed() > ENDING {
+            looks += 1;
+            if LOOK * looks > ENDING {
                 drop(child.kill());
             }
-            std::thread::yield_now();
+            // This is no place to await: rigs are also dropped.
+            std::thread::park_timeout(LOOK);
         }
     }
 

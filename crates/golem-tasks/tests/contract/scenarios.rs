@@ -16,6 +16,7 @@ mod allocations;
 mod bill_events;
 mod bills;
 mod bus;
+mod files;
 mod market;
 mod negotiation;
 mod output;
@@ -70,6 +71,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             an_amount_has_many_forms, an_allocation_ends_by_itself, an_allocation_is_amended, a_demand_is_decorated,
             allocations_are_listed_by_their_ends, an_allocation_is_its_owners_alone,
             accounts_pay_from_the_first_allocation_on;
+        bill_events: events_are_read_by_cursor, a_stream_of_events_goes_on;
         bills:
             bills_come, an_invoice_is_accepted, an_allocation_is_spent, an_invoice_is_refused,
             bodies_are_read_with_care, debit_notes_add_up,
@@ -79,6 +81,10 @@ pub(crate) fn all() -> Vec<Scenario> {
             services_are_everybodys, a_newer_socket_replaces_an_older_one, a_socket_ends_with_its_services, answers_to_nobody_do_no_harm,
             networks_have_many_forms, a_network_has_addresses_and_nodes, a_network_is_its_owners_alone,
             nobody_answers_in_an_empty_network;
+        files:
+            files_of_all_sizes, a_large_file_there_and_back, several_take_the_same_file, files_that_are_none, files_that_nobody_serves,
+            a_file_that_is_refused, a_wrong_hash_is_found, a_transfer_tells_its_progress,
+            a_file_that_is_served_late, a_file_that_goes_midway;
         market:
             a_demand_lives_until_it_is_withdrawn, a_demand_has_many_forms, demands_are_listed_by_their_age,
             an_offer_is_found, the_event_of_an_offer, constraints_decide_what_is_found, properties_decide_who_finds,
@@ -96,8 +102,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_stream_tells_of_a_failure, a_stream_of_an_unknown_batch,
             a_stream_of_a_lost_activity;
         program:
-            hello_world, hello_world_with_a_provider_that_fails, hello_world_with_a_provider_that_vanishes;
+            hello_world, hello_world_with_a_provider_that_fails, hello_world_with_a_provider_that_vanishes,
+            hello_world_on_providers_of_the_program;
         restarts: a_killed_daemon_remembers_deals, a_stream_outlives_a_daemon, a_run_outlives_its_daemon;
-        bill_events: events_are_read_by_cursor, a_stream_of_events_goes_on;
     }
 }

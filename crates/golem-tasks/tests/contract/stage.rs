@@ -194,7 +194,7 @@ impl Stage {
     }
 
     /// The real daemons, where there are any.
-    pub(crate) fn rig(&self) -> Option<&Rig> {
+    pub(crate) fn rig(&self) -> Option<&Arc<Rig>> {
         match &self.place {
             Place::Devnet { .. } => None,
             Place::Daemons { rig, .. } => Some(rig),

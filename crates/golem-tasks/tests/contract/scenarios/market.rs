@@ -342,11 +342,14 @@ pub(super) async fn an_event_goes_to_one_of_two_polls(scene: Scene) {
     let stage = scene.open([ProviderConfig::new("solo")]).await;
     let hand = &stage.hand;
     let demand = publish(hand, &Terms::usual(&stage)).await;
-    let events = format!("{BASE}/demands/{demand}/events?timeout=3");
-    let (first, second) = tokio::join!(hand.get(&events), hand.get(&events));
-    let count = |reply: &crate::hand::Reply| reply.json().as_array().map_or(0, Vec::len);
-    assert_eq!(count(&first) + count(&second), 1, "{first:?} {second:?}");
-    hand.call(&Unsubscribe(demand)).await;
+    let events = format!("{BASE}/demands/{demand}/events?timeout=30");
+    let polls = [hand.get(&events), hand.get(&events)].map(Box::pin);
+    let (first, _, others) = futures_util::future::select_all(polls).await;
+    assert_eq!(first.json().as_array().map(Vec::len), Some(1), "{first:?}");
+    // The other one would wait on; it learns of the withdrawal and of nothing else.
+    let withdrawal = Unsubscribe(demand);
+    let (others, _) = tokio::join!(futures_util::future::join_all(others), hand.call(&withdrawal));
+    assert_eq!(others.into_iter().map(|reply| reply.status).collect::<Vec<_>>(), [404]);
     stage.close().await;
 }
 

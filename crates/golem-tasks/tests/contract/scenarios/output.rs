@@ -280,7 +280,7 @@ fn events(stream: &Stream) -> Reply {
     for line in stream.reply.text.lines().filter(|line| !line.is_empty() && *line != ":ping") {
         match line.strip_prefix("data: ").map(serde_json::from_str::<Value>) {
             Some(Ok(data)) => {
-                text.push_str(&serde_json::to_string_pretty(&data).expect("JSON can be written"))
+                text.push_str(&serde_json::to_string_pretty(&data).expect("JSON can be written"));
             }
             _ => text.push_str(line),
         }

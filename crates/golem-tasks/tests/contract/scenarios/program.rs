@@ -9,18 +9,20 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use golem_devnet::provider::{Behaviour, Prices, ProviderConfig, Vanishing};
 use golem_tasks::store::{Dsn, RunSummary, Store, TaskRow, TaskStatus};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use yagna_api::Glm;
 use yagna_api::payment::{BillStatus, Invoice};
 
 use super::restarts::settled_invoices;
 use crate::hand::now;
+use crate::rig::Side;
 use crate::stage::{Scene, Stage};
 
 const HELLO_WORLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hello_world/job.toml");
@@ -77,6 +79,46 @@ pub(super) async fn hello_world_with_a_provider_that_vanishes(scene: Scene) {
     stage.close().await;
 }
 
+pub(super) async fn hello_world_on_providers_of_the_program(scene: Scene) {
+    let stage = scene.open([]).await;
+    // Only a real daemon can be joined: the devnet has no bus that others reach.
+    if let Some(rig) = stage.rig() {
+        let begun = now();
+        let mut keys = Vec::new();
+        for _ in 0..3 {
+            keys.push(rig.lend(Side::Sellers).await);
+        }
+        let home = TempDir::with_prefix("golem-program-").expect("a temporary folder");
+        let ready = home.path().join("ready");
+        let daemon = rig.daemon(Side::Sellers);
+        let mut providers = program(home.path());
+        providers
+            .args(["devnet", "--quiet", "--providers", "3", "--network", "hoodi", "--subnet", &stage.subnet])
+            .args(["--join", &daemon.api_url(), "--gsb-url", &daemon.bus_url(), "--env-file"])
+            .arg(&ready)
+            .args(keys.iter().flat_map(|lease| ["--app-key", lease.key.expose()]))
+            .stdout(Stdio::null());
+        let mut providers = providers.spawn().expect("it starts");
+        let there = async {
+            while !ready.is_file() {
+                assert!(matches!(providers.try_wait(), Ok(None)), "the providers have gone");
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, there).await.expect("the providers come");
+        let ended = run(&stage, &[]).await;
+        ended.assert_all_done();
+        assert_eq!(ended.summary.unsettled, 0);
+        let invoices = settled_invoices(&stage.hand, begun).await;
+        assert_eq!(sum(&invoices), ended.summary.cost);
+        let id = providers.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
+        kill_process(id, Signal::INT).expect("it runs");
+        let status = timeout(PATIENCE, providers.wait()).await.expect("it ends in time").expect("its end");
+        assert!(status.success(), "{status}");
+    }
+    stage.close().await;
+}
+
 /// What the program said and kept.
 struct Ended {
     output: Output,
@@ -109,18 +151,8 @@ async fn run(stage: &Stage, flags: &[&str]) -> Ended {
     let registry_url = format!("http://{}", registry.local_addr().expect("it is bound"));
     let mut background = JoinSet::new();
     background.spawn(serve_images(registry));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_golem-tasks"));
-    command
-        .args(["run", HELLO_WORLD])
-        .args(flags)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", home.path())
-        .env("XDG_DATA_HOME", home.path())
-        .env("GOLEM_REGISTRY_URL", registry_url)
-        .current_dir(home.path())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    let mut command = program(home.path());
+    command.args(["run", HELLO_WORLD]).args(flags).env("GOLEM_REGISTRY_URL", registry_url);
     match stage.environment() {
         Some(environment) => command.envs(environment),
         None => command.args(["--devnet", "--devnet-seed", "7"]),
@@ -128,6 +160,20 @@ async fn run(stage: &Stage, flags: &[&str]) -> Ended {
     let output = timeout(PATIENCE, command.output()).await.expect("it ends in time").expect("it starts");
     let (summary, tasks) = kept(home.path(), &output).await;
     Ended { output, summary, tasks }
+}
+
+/// The program, with nothing of this machine's environment that could change what it does.
+fn program(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_golem-tasks"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .env("XDG_DATA_HOME", home)
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
 }
 
 async fn kept(home: &Path, output: &Output) -> (RunSummary, Vec<TaskRow>) {
