@@ -29,10 +29,11 @@ impl Run {
         };
         rental.adopt(&note.activity_id);
         let foreign = rental.activity.as_ref().is_some_and(|activity| *activity != note.activity_id);
-        let problem = match &rental.meter {
+        let problem = match &mut rental.meter {
             _ if foreign => Some(("it is for an activity that isn't ours".to_owned(), false)),
             None => Some(("nothing was ever run".to_owned(), false)),
             Some(meter) => check_debit_note(note, &rental.terms.pricing, meter, &rental.agreed, now)
+                .inspect_err(|problem| meter.refused(note, problem))
                 .err()
                 .map(|problem| (problem.to_string(), problem.is_harmless())),
         };

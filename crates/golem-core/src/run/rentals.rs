@@ -406,6 +406,7 @@ impl Run {
                 meter.report(usage);
             }
             meter.ended = Some(now);
+            meter.complete = usage.is_some() && failure.is_none();
         }
         if rental.activity.is_none() {
             // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.

@@ -15,6 +15,7 @@ use yagna_api::market::AgreementState;
 use yagna_api::{ActivityId, AgreementId, BatchId, NodeId, Timestamp};
 
 use super::agreement::AgreementRecord;
+use super::monitor::{Vigil, is_alive};
 use super::negotiation::{Side, is_hex};
 use super::refusal::Refusal;
 use super::world::{Due, State, World};
@@ -39,8 +40,9 @@ pub(crate) struct ActivityRecord {
     seen: Option<Seen>,
     pub(crate) created: Timestamp,
     pub(crate) unit: Option<Arc<dyn ExeUnitService>>,
-    /// Destruction has been asked for.
-    destroying: bool,
+    pub(crate) vigil: Vigil,
+    /// Its requestor's patience is over.
+    given_up: bool,
     wake: Arc<Notify>,
 }
 
@@ -89,7 +91,7 @@ impl World {
             }
             answer
         } else {
-            self.with(|state| state.ask_destruction(&id));
+            self.with(|state| state.give_up_activity(&id));
             Err(Refusal::timeout())
         }
     }
@@ -101,14 +103,16 @@ impl World {
         id: &ActivityId,
         wait: Duration,
     ) -> Result<(), Refusal> {
-        let wake = self.with(|state| {
+        let (wake, ending, frozen) = self.with(|state| {
             let record = state.own_activity(caller, id)?;
-            let wake = Arc::clone(&record.wake);
+            // What is on its way to its end isn't waited for.
+            let (wake, ending) = (Arc::clone(&record.wake), !is_alive(&record.state));
+            let frozen = state.is_frozen(&record.provider);
             state.ask_destruction(id);
-            Ok::<_, Refusal>(wake)
+            Ok::<_, Refusal>((wake, ending, frozen))
         })?;
-        let look = |state: &mut State| state.activities.0[id].is_over().then_some(());
-        let deadline = Instant::now() + wait;
+        let look = |state: &mut State| (ending || state.activities.0[id].is_over()).then_some(());
+        let deadline = Instant::now() + if frozen { wait + MARGIN } else { wait };
         let ended = self.wait(&wake, deadline, self.0.delays.activity_poll, look).await;
         ended.ok_or_else(Refusal::timeout)?;
         self.with(|state| state.on_destroyed(id));
@@ -199,9 +203,7 @@ impl State {
     /// An activity of the caller's as requestor.
     pub(crate) fn own_activity(&self, caller: &NodeId, id: &ActivityId) -> Result<&ActivityRecord, Refusal> {
         let record = self.activities.0.get(id).filter(|record| record.seen.is_some());
-        let record = record.ok_or_else(|| {
-            Refusal::new(500, format!("DAO error: Not found: agreement id for activity: {id}"))
-        })?;
+        let record = record.ok_or_else(|| unknown(id))?;
         if record.requestor == *caller { Ok(record) } else { Err(forbidden(caller, &record.requestor)) }
     }
 
@@ -311,21 +313,22 @@ impl State {
         let record = self.provided_activity(provider, id)?;
         // What has ended stays so: a late report of a running exe-unit changes nothing.
         if !record.is_over() {
-            record.state = state;
+            record.report(state);
         }
         record.wake.notify_waiters();
+        if !record.given_up {
+            self.begin_vigil(id);
+        }
         Ok(())
     }
 
     /// The provider reports usage.
-    pub(crate) fn set_activity_usage(
-        &mut self,
-        provider: &NodeId,
-        id: &ActivityId,
-        usage: ActivityUsage,
-    ) -> Result<(), Refusal> {
-        self.provided_activity(provider, id)?.usage = Some(usage);
-        Ok(())
+    pub(crate) fn set_activity_usage(&mut self, provider: &NodeId, id: &ActivityId, usage: ActivityUsage) {
+        // The daemon doesn't notice that it knows no such activity.
+        if let Ok(record) = self.provided_activity(provider, id) {
+            record.usage = Some(usage);
+            self.on_usage_report(id);
+        }
     }
 
     /// An activity that this node provides.
@@ -334,11 +337,7 @@ impl State {
         provider: &NodeId,
         id: &ActivityId,
     ) -> Result<&mut ActivityRecord, Refusal> {
-        self.activities
-            .0
-            .get_mut(id)
-            .filter(|record| record.provider == *provider)
-            .ok_or_else(|| Refusal::new(404, format!("Not found: agreement id for activity: {id}")))
+        self.activities.0.get_mut(id).filter(|record| record.provider == *provider).ok_or_else(|| unknown(id))
     }
 
     fn begin_activity(
@@ -375,7 +374,8 @@ impl State {
             seen: None,
             created: self.now,
             unit: None,
-            destroying: false,
+            vigil: Vigil::new(self.now),
+            given_up: false,
             wake: Arc::clone(&wake),
         };
         self.activities.0.insert(id.clone(), record);
@@ -389,16 +389,17 @@ impl State {
 
     /// What hasn't come up in its time is no longer wanted.
     pub(crate) fn give_up_activity(&mut self, id: &ActivityId) {
-        if self.activities.0.get(id).is_some_and(|record| record.state.state.0 == ActivityStage::New) {
+        let given_up = self.activities.0.get_mut(id).is_some_and(|record| {
+            record.state.state.0 == ActivityStage::New && !std::mem::replace(&mut record.given_up, true)
+        });
+        if given_up {
             self.ask_destruction(id);
         }
     }
 
-    fn ask_destruction(&mut self, id: &ActivityId) {
-        let Some(record) = self.activities.0.get_mut(id) else {
-            return;
-        };
-        if !record.is_over() && !std::mem::replace(&mut record.destroying, true) {
+    /// Asks a provider to end an activity, again if it was asked before.
+    pub(crate) fn ask_destruction(&mut self, id: &ActivityId) {
+        if self.activities.0.get(id).is_some_and(|record| is_alive(&record.state)) {
             self.tell_activity(id, ActivityEventKind::Destroy);
         }
     }
@@ -413,12 +414,10 @@ impl State {
     }
 }
 
-/// Neither ended nor on its way to it.
-fn is_alive(state: &ActivityState) -> bool {
-    let StatePair(now, next) = state.state;
-    now != ActivityStage::Terminated && next != Some(ActivityStage::Terminated)
-}
-
 fn forbidden(caller: &NodeId, authorized: &NodeId) -> Refusal {
     Refusal::new(403, format!("Forbidden: caller: {caller} is not authorized: {authorized}"))
+}
+
+fn unknown(id: &ActivityId) -> Refusal {
+    Refusal::new(500, format!("DAO error: Not found: agreement id for activity: {id}"))
 }

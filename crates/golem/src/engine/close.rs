@@ -28,22 +28,18 @@ impl Outside {
     ) {
         let mut usage = None;
         let mut problems = Vec::new();
-        if let Some(activity) = activity {
-            // Of one that is gone nothing is left that could be ended, and its provider might never answer.
-            if !self.take_lost(&activity) {
-                let wait = self.options.timing.destruction;
-                let destroy = DestroyActivity { activity: activity.clone(), wait };
-                match self.client.call_within(&destroy, wait * 2).await {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        problems.push(format!("activity {activity} didn't end in {} s", wait.as_secs()));
-                    }
-                    Err(error) => problems.push(chain(&error)),
-                }
+        // Of one that is gone nothing is left that could be ended, and its provider might never answer.
+        let lost = activity.as_ref().is_some_and(|activity| self.take_lost(activity));
+        if let Some(activity) = activity.clone().filter(|_| !lost) {
+            let wait = self.options.timing.destruction;
+            let destroy = DestroyActivity { activity: activity.clone(), wait };
+            match self.client.call_within(&destroy, wait * 2).await {
+                Ok(true) => {}
+                Ok(false) => problems.push(format!("activity {activity} didn't end in {} s", wait.as_secs())),
+                Err(error) => problems.push(chain(&error)),
             }
             // Once it has ended its usage no longer grows: this is what its bill will be measured by.
-            usage =
-                self.client.call_once(&GetUsage(activity)).await.ok().and_then(|usage| usage.current_usage);
+            usage = self.usage(activity).await;
         }
         let mut left = None;
         if let Some(agreement) = agreement
@@ -51,6 +47,10 @@ impl Outside {
         {
             problems.push(chain(&error));
             left = (error.disposition() == Disposition::Retry).then_some(agreement);
+        }
+        if let Some(activity) = activity.filter(|_| lost) {
+            // With its agreement it is over for certain.
+            usage = self.usage(activity).await;
         }
         let failure = (!problems.is_empty()).then(|| problems.join("; "));
         self.tell(Input::Closed { rental, usage, failure }).await;
@@ -65,6 +65,10 @@ impl Outside {
                 _ => left = None,
             }
         }
+    }
+
+    async fn usage(&self, activity: ActivityId) -> Option<Vec<f64>> {
+        self.client.call_once(&GetUsage(activity)).await.ok()?.current_usage
     }
 
     /// Terminates an agreement; one that isn't approved yet is cancelled.

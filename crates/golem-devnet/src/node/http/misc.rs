@@ -102,7 +102,8 @@ async fn bridge(
         }
         "local/activity/SetActivityUsage" => {
             let message: SetUsage = body.plain()?;
-            world.with(|state| state.set_activity_usage(&caller.node, &message.activity_id, message.usage))
+            world.with(|state| state.set_activity_usage(&caller.node, &message.activity_id, message.usage));
+            Ok(())
         }
         other => return call_node(&world, other, body.plain()?).await,
     };
@@ -110,7 +111,7 @@ async fn bridge(
         Ok(()) => ok(&json!({"Ok": null})),
         Err(refusal) => {
             let error = yagna_api::ApiError::from(refusal);
-            ok(&json!({"Err": {"notFound": Value::String(error.message)}}))
+            ok(&json!({"Err": {"service": Value::String(error.message)}}))
         }
     }
 }
