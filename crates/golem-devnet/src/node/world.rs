@@ -143,6 +143,13 @@ impl World {
         });
     }
 
+    /// Makes a requestor's account ready to pay on a platform, `driver-network-token`, before its first allocation.
+    pub fn initialise_account(&self, node: &NodeId, platform: &str) {
+        self.with(|state| {
+            state.allocations.senders.insert((node.clone(), platform.to_owned()));
+        });
+    }
+
     /// Things to go wrong.
     pub fn faults(&self) -> Faults {
         self.0.faults.clone().of(self)

@@ -78,6 +78,7 @@ async fn own(
         .delays(pace.into())
         .payment_platform(platform(options))
         .subnet(options.subnet.as_str())
+        .accounts_initialised()
         .news(desk);
     for key in &options.app_keys {
         builder = builder.app_key(key.clone());

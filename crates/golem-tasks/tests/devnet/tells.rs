@@ -104,6 +104,28 @@ async fn its_lines_are_an_environment_for_a_shell_and_so_is_its_file() {
 }
 
 #[tokio::test]
+async fn every_requestors_account_is_ready_to_pay() {
+    let keys = ["--app-key", "first-key", "--app-key", "second-key"];
+    let flags = ["--providers", "1", "--network", "holesky"];
+    let mut devnet = Served::start(&[&flags[..], &keys].concat());
+    let environment = devnet.environment().await;
+    let client = reqwest::Client::new();
+    for key in ["first-key", "second-key"] {
+        let ask = |path: &str| {
+            let url = format!("{}{path}", environment["YAGNA_API_URL"].trim_end_matches('/'));
+            client.get(url).bearer_auth(key).send()
+        };
+        let json = async |path: &str| ask(path).await.unwrap().json::<serde_json::Value>().await.unwrap();
+        let accounts = json("/payment-api/v1/requestorAccounts").await;
+        let account = accounts.as_array().unwrap().iter().find(|it| it["platform"] == "erc20-holesky-tglm");
+        let account = account.unwrap_or_else(|| panic!("not there: {accounts}"));
+        assert_eq!((&account["send"], &account["network"]), (&true.into(), &"holesky".into()));
+        assert_eq!(account["address"], json("/me").await["identity"]);
+    }
+    devnet.stop().await;
+}
+
+#[tokio::test]
 async fn machines_read_one_object_a_line() {
     let (home, mut devnet) =
         (Home::new(), Served::start(&["--json", "--providers", "1", "--commands", "--delays", "none"]));
