@@ -116,11 +116,6 @@ impl Scene {
 }
 
 impl Stage {
-    /// Where it is played.
-    pub(crate) fn ground(&self) -> Ground {
-        self.ground
-    }
-
     /// A provider by its name.
     #[track_caller]
     pub(crate) fn provider(&self, name: &str) -> &ProviderHandle {
