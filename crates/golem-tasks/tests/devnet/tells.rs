@@ -115,7 +115,10 @@ async fn every_requestors_account_is_ready_to_pay() {
             let url = format!("{}{path}", environment["YAGNA_API_URL"].trim_end_matches('/'));
             client.get(url).bearer_auth(key).send()
         };
-        let json = async |path: &str| ask(path).await.unwrap().json::<serde_json::Value>().await.unwrap();
+        let json = async |path: &str| {
+            let text = ask(path).await.unwrap().text().await.unwrap();
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()
+        };
         let accounts = json("/payment-api/v1/requestorAccounts").await;
         let account = accounts.as_array().unwrap().iter().find(|it| it["platform"] == "erc20-holesky-tglm");
         let account = account.unwrap_or_else(|| panic!("not there: {accounts}"));
