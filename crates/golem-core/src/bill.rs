@@ -18,6 +18,9 @@ use crate::terms::AgreedTerms;
 
 /// How much longer than by our measure an activity may have run: ways and clocks differ.
 pub const GRACE: Duration = Duration::from_secs(30);
+/// How much older than an activity's end the last usage that is reported of it may be: after so long without a report
+/// a provider's daemon holds an activity for dead.
+pub const USAGE_DELAY: Duration = Duration::from_secs(5);
 /// How much sooner than agreed a debit note may fall due, since it is dated before it is sent.
 const PAYMENT_GRACE: Duration = Duration::from_secs(5 * 60);
 /// One billionth: what providers lose by computing in floats, and far less than they could gain by it.
@@ -34,14 +37,26 @@ pub struct Meter {
     pub threads: u32,
     /// The highest usage seen so far, in the order of the agreement's usage vector.
     pub reported: Option<Vec<f64>>,
+    /// Was usage seen after the end was confirmed? Then it grows no more, but for what wasn't reported yet.
+    pub complete: bool,
     /// The highest `total_amount_due` accepted so far.
     pub noted: Glm,
+    /// Has its provider asked for more than there was? Then it is given nothing on trust any more.
+    pub overbilled: bool,
 }
 
 impl Meter {
     /// An activity that begins, nothing known of it yet.
     pub fn new(started: Timestamp, threads: u32) -> Self {
-        Self { started, ended: None, threads, reported: None, noted: Glm::ZERO }
+        Self {
+            started,
+            ended: None,
+            threads,
+            reported: None,
+            complete: false,
+            noted: Glm::ZERO,
+            overbilled: false,
+        }
     }
 
     /// Notes a usage vector, wherever it came from. Counters never fall; what is no amount of use is passed over,
@@ -59,6 +74,17 @@ impl Meter {
         }
     }
 
+    /// Notes a debit note that was refused. Where it asked for more than there was, the usage it names, as far as
+    /// that is possible, is the most that will be believed without another report.
+    pub fn refused(&mut self, note: &DebitNote, problem: &BillProblem) {
+        if problem.is_overbilling() {
+            self.overbilled = true;
+            if let (BillProblem::AboveUsage { .. }, Some(usage)) = (problem, note.usage()) {
+                self.report(&usage);
+            }
+        }
+    }
+
     /// Notes an accepted debit note. Older ones that come late change nothing.
     pub fn accepted(&mut self, total_amount_due: Glm) {
         self.noted = self.noted.max(total_amount_due);
@@ -73,7 +99,49 @@ impl Meter {
     /// included, but for CPU no more than was reported and can have been added since.
     ///
     /// Counters nobody knows are trusted as far as they were reported. What was accepted stays owed.
+    ///
+    /// Once the usage is complete it is no more than that costs, with full use for [`USAGE_DELAY`].
     pub fn ceiling(&self, pricing: &Pricing, now: Timestamp) -> Glm {
+        let by_clock = self.by_clock(pricing, now);
+        let unreported = || pricing.usage_at_full_use(USAGE_DELAY, self.threads, Decimal::ZERO);
+        let by_reports = self
+            .by_reports(pricing, now)
+            .filter(|_| self.complete)
+            .and_then(|cost| cost.checked_add(unreported()?));
+        round_up(by_reports.map_or(by_clock, |cost| cost.min(by_clock))).max(self.noted)
+    }
+
+    /// The most that an invoice may ask for this activity: [`Meter::ceiling`], but from a provider that is given
+    /// nothing on trust, no more than what it reported costs.
+    fn owed(&self, pricing: &Pricing, trusted: bool, now: Timestamp) -> Glm {
+        let ceiling = self.ceiling(pricing, now);
+        match self.by_reports(pricing, now).filter(|_| !trusted) {
+            Some(cost) => round_up(cost).min(ceiling).max(self.noted),
+            None => ceiling,
+        }
+    }
+
+    /// What the usage that was reported costs, as far as it is possible at all; `None` where none was reported.
+    fn by_reports(&self, pricing: &Pricing, now: Timestamp) -> Option<Decimal> {
+        let reported = self.reported.as_deref()?;
+        if reported.len() != pricing.rates.len() {
+            return None;
+        }
+        let most = seconds(self.life(now).saturating_add(GRACE));
+        let rates = pricing.rates.iter().zip(reported);
+        let cost = rates.fold(pricing.start, |cost, ((counter, rate), used)| {
+            let used = usage_amount(*used).unwrap_or_default();
+            let used = match Counter::of(counter) {
+                Counter::Duration => used.min(most),
+                Counter::Cpu => used.min(most.saturating_mul(self.threads.into())),
+                Counter::Other => used,
+            };
+            cost.saturating_add(rate.saturating_mul(used))
+        });
+        Some(cost)
+    }
+
+    fn by_clock(&self, pricing: &Pricing, now: Timestamp) -> Decimal {
         let reported = self.reported.as_deref().filter(|reported| reported.len() == pricing.rates.len());
         let reported = |place: usize| reported.and_then(|reported| usage_amount(reported[place]));
         let most = seconds(self.life(now).saturating_add(GRACE));
@@ -100,7 +168,7 @@ impl Meter {
             };
             cost = cost.saturating_add(rate.saturating_mul(used));
         }
-        round_up(cost).max(self.noted)
+        cost
     }
 }
 
@@ -215,6 +283,11 @@ impl BillProblem {
         matches!(self, Self::Shrank { .. })
     }
 
+    /// Does it ask for more than there was?
+    fn is_overbilling(&self) -> bool {
+        matches!(self, Self::Implausible { .. } | Self::AboveUsage { .. } | Self::AboveMeasure { .. })
+    }
+
     /// What may be owed at the most, where that is known; otherwise what was accepted before.
     pub fn owed(&self) -> Glm {
         match self {
@@ -236,7 +309,7 @@ impl BillProblem {
 /// a clock bounds, that vector may not claim more than can have been used: time no longer than by our measure
 /// and [`GRACE`], CPU no more than all threads in that time. Usage below what was last seen is fine: the note is
 /// the older then, and asks for less. Other counters can't be checked: what is reported is what is owed.
-/// Without a usage vector the note may ask for up to [`Meter::ceiling`].
+/// Without a usage vector, and once the usage is complete, the note may ask for up to [`Meter::ceiling`].
 pub fn check_debit_note(
     note: &DebitNote,
     pricing: &Pricing,
@@ -268,13 +341,14 @@ pub fn check_debit_note(
         let owed = Glm::from_decimal_rounding_down(cost).unwrap_or(accepted);
         return Err(BillProblem::AboveUsage { asked, owed });
     }
-    Ok(())
+    if meter.complete { check_amount(asked, meter.ceiling(pricing, now)) } else { Ok(()) }
 }
 
 /// Is an invoice owed?
 ///
 /// It may ask for no more than the [`Meter::ceiling`] of each activity that it names, together; all of them must
-/// be ours. Nothing is always owed. That it isn't below the accepted debit notes is the daemon's business.
+/// be ours. Where a debit note for any of `meters`, which are all of the agreement's, asked for more than there was, no
+/// more is owed than their reported usage costs. Nothing is always owed. That it isn't below the accepted debit notes is the daemon's business.
 pub fn check_invoice(
     invoice: &Invoice,
     pricing: &Pricing,
@@ -301,7 +375,8 @@ pub fn check_invoice(
             accepted: total(ours().map(|(_, meter)| meter.noted)),
         });
     }
-    check_amount(asked, total(ours().map(|(_, meter)| meter.ceiling(pricing, now))))
+    let trusted = !meters.iter().any(|(_, meter)| meter.overbilled);
+    check_amount(asked, total(ours().map(|(_, meter)| meter.owed(pricing, trusted, now))))
 }
 
 fn check_amount(asked: Glm, owed: Glm) -> Result<(), BillProblem> {

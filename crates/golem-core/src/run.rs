@@ -255,6 +255,8 @@ impl Run {
         if let Some(demand) = self.market.withdraw() {
             Self::withdraw(now, demand, "the run is stopping", step);
         }
+        let undecided = self.rentals.iter().filter(|(_, rental)| rental.stage == Stage::Signing);
+        step.effects.extend(undecided.map(|(id, _)| Effect::TakeBack { rental: *id }));
     }
 
     fn withdraw(now: Timestamp, demand: DemandId, why: &str, step: &mut Step) {

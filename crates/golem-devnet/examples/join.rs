@@ -5,6 +5,7 @@
 //! ```
 
 use std::error::Error;
+use std::io::Write as _;
 
 use golem_devnet::join::{DaemonAddress, Joined};
 use golem_devnet::provider::ProviderConfig;
@@ -33,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let joined = builder.start().await?;
     for provider in joined.providers() {
-        println!("{} sells as {}", provider.name(), provider.node());
+        writeln!(std::io::stdout(), "{} sells as {}", provider.name(), provider.node())?;
     }
     tokio::signal::ctrl_c().await?;
     joined.stop().await;

@@ -99,6 +99,8 @@ impl Devnet {
 
     /// Serves the daemon's REST API at an address; with port 0 the system chooses a free one. Returns where it is.
     ///
+    /// The registry of images answers there too: it knows every image that has a well-formed name, and has none.
+    ///
     /// Cancel safe. Can be called more than once.
     pub async fn listen(&self, address: SocketAddr) -> Result<SocketAddr, DevnetError> {
         let failed = |source| DevnetError::Listen { address, source };

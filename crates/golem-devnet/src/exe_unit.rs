@@ -31,6 +31,8 @@ use crate::port::{ExeUnitService, Port, PortResult};
 use crate::runtime::{Instance, Runtime, RuntimeError};
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// So long after a call's own time even its caller's daemon waits no more.
+const GIVEN_UP: Duration = Duration::from_secs(5);
 /// Batches whose results are kept whatever their size.
 const ALWAYS_KEPT: usize = 2;
 
@@ -118,6 +120,8 @@ pub(in crate::exe_unit) struct Unit {
     tasks: TaskTracker,
     /// Ends every batch, the usage reports, everything.
     cancel: CancellationToken,
+    /// It ended as a process does that is killed: what its requestor waits for just now never comes.
+    lost: CancellationToken,
     end: watch::Sender<Option<ExeUnitEnd>>,
 }
 
@@ -162,6 +166,7 @@ impl ExeUnit {
             }),
             tasks: TaskTracker::new(),
             cancel: cancel.clone(),
+            lost: CancellationToken::new(),
             end: watch::channel(None).0,
         });
         let refused = |source| ExeUnitError::Daemon { activity: activity.clone(), source };
@@ -211,6 +216,14 @@ impl ExeUnit {
     }
 }
 
+impl Drop for ExeUnit {
+    fn drop(&mut self) {
+        if self.unit.begin_end() {
+            self.unit.lost.cancel();
+        }
+    }
+}
+
 /// What the bus holds: it doesn't keep the unit and its machine alive.
 #[derive(Debug)]
 struct Service(Weak<Unit>);
@@ -234,11 +247,19 @@ impl ExeUnitService for Service {
     ) -> BoxFuture<'a, PortResult<Vec<CommandResult>>> {
         Box::pin(async move {
             // Only the batch is held while we wait, not the unit.
-            let found = self.unit()?.state().batches.get(batch).cloned();
+            let (lost, found) = {
+                let unit = self.unit()?;
+                let found = unit.state().batches.get(batch).cloned();
+                (unit.lost.clone(), found)
+            };
             let Some(found) = found else {
                 return Err(refusal(404, format!("Not found: batch_id = {batch}")));
             };
-            found.results(wait, command).await
+            if let Some(results) = lost.run_until_cancelled(found.results(wait, command)).await {
+                return results;
+            }
+            tokio::time::sleep(wait.saturating_add(GIVEN_UP)).await;
+            Err(refusal(408, "Timeout".to_owned()))
         })
     }
 
@@ -297,6 +318,7 @@ impl Unit {
             return;
         }
         self.port.unbind_exe_unit(&self.activity).await;
+        self.lost.cancel();
         self.cancel.cancel();
         self.finish(ExeUnitEnd::Died, Some("execution aborted".to_owned())).await;
     }

@@ -15,8 +15,6 @@ mod remote;
 mod rest;
 mod wire;
 
-use yagna_api::ApiError;
-
 pub use self::address::{DaemonAddress, GsbAddress, GsbAddressError};
 pub use self::bus::BusDown;
 pub use self::joined::{Joined, JoinedBuilder};
@@ -29,19 +27,24 @@ pub enum JoinError {
     #[error("`{0}` is no address of a daemon: expected http://host:port")]
     Address(String),
     /// No daemon answers there, or something else does.
-    #[error("no daemon at {api}")]
+    #[error("no daemon at {api}: {problem}")]
     NoDaemon {
         /// Where.
         api: String,
         /// What came instead.
-        #[source]
-        source: ApiError,
+        problem: String,
     },
     /// The daemon doesn't know the key.
     #[error("the daemon at {api} refuses the app key")]
     Key {
         /// Which daemon.
         api: String,
+    },
+    /// The daemon is older than the contract that we know.
+    #[error("the daemon has version {found}, and at least 0.15 is needed: install a newer yagna")]
+    TooOld {
+        /// Its version.
+        found: String,
     },
     /// The daemon answers, but its bus isn't where we look for it.
     #[error("the daemon's bus isn't reached at {gsb}; set GSB_URL to where the daemon has it")]

@@ -41,6 +41,7 @@
 //! | [`provider`] | who sells: settings, rules, bills, misbehaviour |
 //! | [`news`] | what happens to providers, for whoever watches |
 //! | [`exe_unit`], [`runtime`] | what carries out scripts, and what runs their commands |
+//! | [`join`] | the same providers at a real daemon |
 //! | [`port`] | what a provider asks of its daemon; the border between the two halves |
 //! | [`clock`] | the network's time |
 //!

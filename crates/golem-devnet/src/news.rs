@@ -43,7 +43,10 @@ const CAPACITY: usize = 4096;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct NewsDesk(broadcast::Sender<Arc<Happening>>);
+pub struct NewsDesk {
+    sender: broadcast::Sender<Arc<Happening>>,
+    commands: bool,
+}
 
 /// One reader's news, from the moment it subscribed.
 #[derive(Debug)]
@@ -152,19 +155,19 @@ pub enum HappeningKind {
         /// Why.
         reason: String,
     },
-    /// A command of an activity began: `deploy`, `start`, or a program with its arguments.
+    /// A command of an activity began; told to a desk with commands.
     CommandStarted {
         /// The activity.
         activity: ActivityId,
-        /// The command's words.
-        command: Arc<[String]>,
+        /// The command.
+        command: CommandName,
     },
-    /// A command of an activity has ended.
+    /// A command of an activity has ended; of other commands than `deploy` told to a desk with commands only.
     CommandEnded {
         /// The activity.
         activity: ActivityId,
-        /// The command's words.
-        command: Arc<[String]>,
+        /// The command.
+        command: CommandName,
         /// How long it took.
         took: Duration,
         /// Its exit code, or why it has none.
@@ -194,6 +197,17 @@ pub enum HappeningKind {
     },
     /// It is gone, and all that ran with it.
     Vanished,
+}
+
+/// A command, as far as a runtime carries it out: transfers aren't among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandName {
+    /// Makes the machine.
+    Deploy,
+    /// Boots it, with these arguments.
+    Start(Arc<[String]>),
+    /// Runs a program: the program and its arguments.
+    Run(Arc<[String]>),
 }
 
 /// How an activity came to its end.
@@ -230,14 +244,19 @@ pub enum BillFate {
 }
 
 impl NewsDesk {
-    /// A desk that nobody has told anything yet.
+    /// A desk that nobody has told anything yet. It wants to know of everything but single commands.
     pub fn new() -> Self {
-        Self(broadcast::Sender::new(CAPACITY))
+        Self { sender: broadcast::Sender::new(CAPACITY), commands: false }
+    }
+
+    /// One that wants to know of every command, too; there may be thousands in a second.
+    pub fn with_commands() -> Self {
+        Self { commands: true, ..Self::new() }
     }
 
     /// Hears what is told from now on.
     pub fn subscribe(&self) -> News {
-        News(self.0.subscribe())
+        News(self.sender.subscribe())
     }
 }
 
@@ -284,9 +303,14 @@ impl Reporter {
         Self { desk, clock, provider: Arc::from(provider), node }
     }
 
+    /// Does the desk want to know of single commands?
+    pub(crate) fn wants_commands(&self) -> bool {
+        self.desk.commands
+    }
+
     /// Tells the desk, if anybody listens; only then is the item made.
     pub(crate) fn tell(&self, kind: impl FnOnce() -> HappeningKind) {
-        if self.desk.0.receiver_count() == 0 {
+        if self.desk.sender.receiver_count() == 0 {
             return;
         }
         let happening = Happening {
@@ -296,7 +320,7 @@ impl Reporter {
             kind: kind(),
         };
         // The last reader may have gone meanwhile.
-        drop(self.desk.0.send(Arc::new(happening)));
+        drop(self.desk.sender.send(Arc::new(happening)));
     }
 }
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `world` | the one lock, the wake-ups, the identities |
 //! | `market`, `matching`, `negotiation`, `agreement` | from an offer to a deal |
-//! | `activity`, `bus`, `net` | what runs, and what connects to it |
+//! | `activity`, `monitor`, `bus`, `net` | what runs, and what connects to it |
 //! | `allocation`, `payment`, `settlement` | the money |
 //! | `faults`, `books` | what tests put in and look up |
 //! | `http` | the REST API |
@@ -24,11 +24,13 @@ pub(crate) mod flex;
 mod http;
 mod market;
 mod matching;
+mod monitor;
 mod negotiation;
 mod net;
 mod payment;
 mod port;
 mod refusal;
+mod rfc3339;
 mod scan;
 mod settlement;
 mod world;

@@ -1,8 +1,8 @@
 //! What a provider asks of its daemon, and what it serves there.
 //!
-//! A provider is written against [`Port`] alone, so that the same code works inside the devnet and, later, as an
-//! agent of a real daemon, where these calls travel over REST and the daemon's bus. The shapes follow the
-//! provider side of the daemon's API.
+//! A provider is written against [`Port`] alone, so that the same code works inside the devnet and as an agent of a
+//! real daemon, where these calls travel over REST and the daemon's bus (see [`join`](crate::join)). The shapes follow
+//! the provider side of the daemon's API.
 
 use std::fmt;
 use std::sync::Arc;

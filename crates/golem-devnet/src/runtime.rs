@@ -6,6 +6,7 @@
 //! the activity's files.
 
 mod folder;
+mod leftovers;
 mod process;
 mod scripted;
 

@@ -15,5 +15,7 @@ mod market;
 mod payment;
 #[path = "node_api/plain.rs"]
 mod plain;
+#[path = "node_api/provider.rs"]
+mod provider;
 #[path = "node_api/sockets.rs"]
 mod sockets;

@@ -43,7 +43,8 @@ where
         }
         #[cfg(feature = "devnet")]
         Command::Devnet(flags) => {
-            let options = devnet::resolve(flags, &mut fastrand::Rng::new())?;
+            let environment = |name: &str| std::env::var(name).ok();
+            let options = devnet::resolve(flags, &environment, &mut fastrand::Rng::new())?;
             runtime()?.block_on(crate::devnet::serve(options))
         }
     });

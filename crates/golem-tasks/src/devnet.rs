@@ -2,34 +2,54 @@
 //!
 //! Left to others: the network itself ([`golem_devnet`]), the command line.
 
+pub(crate) mod config;
 mod exports;
+mod json;
+mod lines;
+mod network;
+mod printer;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use golem_devnet::devnet::{Devnet, DevnetError};
+use golem_devnet::join::DaemonAddress;
+use golem_devnet::news::NewsDesk;
 use golem_devnet::provider::Prices;
+use tokio::time::timeout;
 use yagna_api::AppKey;
 
 use crate::exit::{Exit, Failure};
 use crate::run::signals::Stops;
 use crate::view::Output;
+use crate::view::text::plural;
+pub use config::Described;
 use exports::Exports;
+use lines::Lines;
+use network::Network;
+use printer::{Manner, Printer};
+
+/// So many providers are made up at most: each one costs some memory and a few polls a minute.
+pub(crate) const MOST_PROVIDERS: u32 = 1000;
+
+/// How long an end may take before something is said about it.
+const SILENCE: Duration = Duration::from_millis(700);
 
 /// A devnet as it was asked for, complete and checked.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DevnetOptions {
-    /// Where to serve the daemon's REST API.
-    pub listen: SocketAddr,
+    /// Whose daemon the providers sell through.
+    pub place: Place,
     /// How many providers to make up.
     pub providers: u32,
+    /// Those that are described one by one.
+    pub described: Vec<Described>,
     /// What makes it the same again.
     pub seed: u64,
     /// What providers ask for that have no prices of their own.
     pub prices: Option<Prices>,
-    /// The requestors' keys; one is made up where there are none.
+    /// The requestors' keys; one is made up where there are none. Unused at a real daemon, which has its own.
     pub app_keys: Vec<AppKey>,
     /// The part of the market where the providers are.
     pub subnet: String,
@@ -37,10 +57,33 @@ pub struct DevnetOptions {
     pub driver: String,
     /// The chain.
     pub network: String,
-    /// How long things take.
-    pub pace: Pace,
     /// Where to write the environment.
     pub env_file: Option<PathBuf>,
+    /// Tell of every command, too.
+    pub commands: bool,
+    /// Tell in JSON.
+    pub json: bool,
+    /// Tell nothing but the environment.
+    pub quiet: bool,
+}
+
+/// Whose daemon the providers sell through.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// An emulated one.
+    Own {
+        /// Where to serve its REST API.
+        listen: SocketAddr,
+        /// How long things take.
+        pace: Pace,
+    },
+    /// A real one.
+    Joined {
+        /// Where it is, and the first identity that sells there.
+        daemon: DaemonAddress,
+        /// Keys of the further ones.
+        further_keys: Vec<AppKey>,
+    },
 }
 
 /// How long the emulated daemon takes for things.
@@ -58,55 +101,69 @@ pub enum Pace {
 /// The first signal ends it in good order, the second at once.
 pub(crate) async fn serve(options: DevnetOptions) -> Result<Exit, Failure> {
     let mut stops = Stops::listen().map_err(|error| Failure::new(Exit::Bug, error))?;
-    let devnet = start(&options).await?;
-    let address = devnet.listen(options.listen).await.map_err(no_devnet)?;
-    let exports = Exports::new(&options, &format!("http://{address}"), devnet.requestors());
-    let mut out = Output::stdout();
-    out.write(&exports.text());
+    let mut people = if options.quiet { Output::none() } else { Output::stderr() };
+    let begun = tokio::select! {
+        biased;
+        () = stops.next() => return Ok(Exit::Done),
+        begun = begin(&options, &mut people) => begun?,
+    };
+    let (network, printer) = begun;
+    stops.next().await;
+    let ended = tokio::select! {
+        biased;
+        // What is left of it ends at once when it is dropped.
+        () = stops.next() => None,
+        ended = end(network, printer, &mut people) => Some(ended),
+    };
+    ended.unwrap_or(Ok(())).map(|()| Exit::Done)
+}
+
+async fn begin(options: &DevnetOptions, people: &mut Output) -> Result<(Network, Printer), Failure> {
+    let desk = if options.commands { NewsDesk::with_commands() } else { NewsDesk::new() };
+    let news = desk.subscribe();
+    let network = Network::start(options, desk).await?;
+    let exports = Exports::new(options, &network);
+    people.write(&greeting(options, &network));
+    let (first, manner) = if options.json {
+        let first = json::ended(&exports.json(options, &network));
+        (first, if options.quiet { Manner::Quiet } else { Manner::Json { commands: options.commands } })
+    } else {
+        let longest = network.providers().map(|provider| provider.name().chars().count()).max();
+        let lines = Lines::new(options.commands, longest.unwrap_or_default());
+        let gap = if options.quiet { "" } else { "\n" };
+        let manner = if options.quiet { Manner::Quiet } else { Manner::Text(lines) };
+        (exports.text() + gap, manner)
+    };
+    let printer = Printer::start(first, manner, news)?;
     if let Some(path) = &options.env_file {
         exports.write(path)?;
     }
-    stops.next().await;
-    tokio::select! {
-        biased;
-        // What is left of it ends at once when it is dropped.
-        () = stops.next() => {}
-        () = devnet.stop() => {}
-    }
-    Ok(Exit::Done)
+    Ok((network, printer))
 }
 
-async fn start(options: &DevnetOptions) -> Result<Devnet, Failure> {
-    let mut builder = Devnet::builder()
-        .providers(options.providers as usize)
-        .seed(options.seed)
-        .delays(options.pace.into())
-        .payment_platform(golem::run::platform(&options.driver, &options.network))
-        .subnet(options.subnet.as_str());
-    for key in &options.app_keys {
-        builder = builder.app_key(key.clone());
+/// Ends a devnet in good order; the last lines are printed when it returns.
+async fn end(network: Network, printer: Printer, people: &mut Output) -> Result<(), Failure> {
+    let mut ending = std::pin::pin!(network.stop());
+    if timeout(SILENCE, ending.as_mut()).await.is_err() {
+        people.write("ending the devnet; Ctrl+C again leaves at once\n");
+        ending.await;
     }
-    if let Some(prices) = options.prices {
-        builder = builder.prices(prices);
-    }
-    builder.start().await.map_err(no_devnet)
+    printer.finish().await
 }
 
-fn no_devnet(error: DevnetError) -> Failure {
-    let advice = match &error {
-        DevnetError::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
-            Some(format!(
-                "another devnet or a yagna daemon may be there: `ss -ltnp sport = :{}` shows who; \
-             or let the system choose a port with `--listen {}`",
-                address.port(),
-                SocketAddr::new(address.ip(), 0)
-            ))
+fn greeting(options: &DevnetOptions, network: &Network) -> String {
+    let providers = plural(network.providers().count() as u64, "provider");
+    let seed = options.seed;
+    let mut text = match &options.place {
+        Place::Own { .. } => format!("A Golem Network of {providers}, inside this program (seed {seed})"),
+        Place::Joined { daemon, .. } => {
+            let api = &daemon.api;
+            format!("{providers} at the daemon {api}, on subnet {} (seed {seed})", options.subnet)
         }
-        _ => None,
     };
-    let failure = Failure::new(Exit::Usage, error);
-    match advice {
-        Some(advice) => failure.advise(advice),
-        None => failure,
+    text.push_str("; Ctrl+C ends it.\n");
+    if !options.json {
+        text.push_str("Lines for the shell that your app is started from, then what happens:\n\n");
     }
+    text
 }

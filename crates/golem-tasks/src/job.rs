@@ -16,11 +16,11 @@
 //! | `template` | `{{ }}` in strings |
 //! | `document`, `problem` | walking a TOML document; reporting what is wrong with it |
 
-mod document;
+pub(crate) mod document;
 mod limits;
 mod payload;
 mod problem;
-mod schema;
+pub(crate) mod schema;
 mod source;
 mod steps;
 mod tasks;

@@ -4,6 +4,7 @@ pub mod cli;
 #[cfg(feature = "devnet")]
 pub mod devnet;
 pub mod exit;
+pub mod gftp;
 pub mod job;
 pub mod run;
 pub mod store;

@@ -19,7 +19,7 @@ mod quiet;
 mod results;
 mod summary;
 mod terminal;
-mod text;
+pub(crate) mod text;
 
 use std::io;
 

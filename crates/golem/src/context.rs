@@ -1,6 +1,7 @@
 //! A worker's view of its activity.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ struct Inner {
     provider: Provider,
     agreement: AgreementId,
     activity: ActivityId,
+    /// Set once a script finds the activity gone.
+    lost: Arc<AtomicBool>,
 }
 
 /// What came of a script.
@@ -109,9 +112,10 @@ impl WorkContext {
         provider: Provider,
         agreement: AgreementId,
         activity: ActivityId,
+        lost: Arc<AtomicBool>,
     ) -> Self {
         let transfers = Transfers::new(client.clone(), node);
-        Self { inner: Arc::new(Inner { client, transfers, provider, agreement, activity }) }
+        Self { inner: Arc::new(Inner { client, transfers, provider, agreement, activity, lost }) }
     }
 
     /// The provider whose machine this is.
@@ -247,6 +251,7 @@ impl WorkContext {
 
     /// Asks the provider why the activity is gone.
     async fn lost(&self, error: &ClientError) -> ScriptError {
+        self.inner.lost.store(true, Ordering::Relaxed);
         let state = self.inner.client.call_once(&GetState(self.inner.activity.clone())).await;
         let told = state.ok().filter(|state| matches!(state.state, StatePair(State::Terminated, _)));
         let reason = told.and_then(|state| match (state.reason, state.error_message) {

@@ -15,7 +15,7 @@ mod prepare;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use golem_core::event::{Event, EventKind, JobId, RentalId, RunEnd, StopReason};
@@ -78,6 +78,8 @@ struct Hold {
     created: oneshot::Receiver<ActivityId>,
     /// Ends when the worker has.
     ended: oneshot::Receiver<()>,
+    /// Is the activity known to be gone?
+    lost: Arc<AtomicBool>,
 }
 
 pub(crate) struct Engine {
@@ -87,6 +89,8 @@ pub(crate) struct Engine {
     effects: JoinSet<()>,
     followers: JoinSet<()>,
     outbox: Outbox,
+    /// Takes an agreement back that isn't decided about yet.
+    signing: HashMap<RentalId, CancellationToken>,
     deals: HashMap<RentalId, Hold>,
     jobs: HashMap<JobId, JobHands>,
     outlets: Outlets,
@@ -185,9 +189,15 @@ impl Engine {
         let now = self.outside.clock.now();
         let Step { events, effects } = self.core.on(now, input);
         for event in &events {
-            if let EventKind::JobEnded { job, .. } = event.kind {
+            match event.kind {
                 // Its source and its worker are wanted no more; those at work have their own hold of it.
-                self.jobs.remove(&job);
+                EventKind::JobEnded { job, .. } => {
+                    self.jobs.remove(&job);
+                }
+                EventKind::AgreementApproved { rental, .. } | EventKind::AgreementFailed { rental, .. } => {
+                    self.signing.remove(&rental);
+                }
+                _ => {}
             }
         }
         let (gated, free): (Vec<_>, Vec<_>) = effects.into_iter().partition(Effect::needs_intent);
@@ -233,7 +243,15 @@ impl Engine {
                 self.spawn(async move { outside.refuse(demand, proposal, reason).await });
             }
             Effect::Sign { rental, proposal } => {
-                self.spawn(async move { outside.sign(rental, proposal).await });
+                let cancel = CancellationToken::new();
+                self.signing.insert(rental, cancel.clone());
+                self.spawn(async move { outside.sign(rental, proposal, cancel).await });
+            }
+            Effect::TakeBack { rental } => {
+                // If it was decided just now, there is nothing else that this could end.
+                if let Some(cancel) = self.signing.remove(&rental) {
+                    cancel.cancel();
+                }
             }
             Effect::OpenActivity { rental, no, job, agreement, provider } => {
                 let Some(worker) = self.jobs.get(&job).map(|hands| Arc::clone(&hands.worker)) else {
@@ -245,8 +263,11 @@ impl Engine {
                 let (creating, created) = oneshot::channel();
                 let (ending, ended) = oneshot::channel();
                 let cancel = CancellationToken::new();
-                self.deals.insert(rental, Hold { cancel: cancel.clone(), assign, created, ended });
-                let opening = Opening { rental, no, job, agreement, provider, worker, creating, cancel };
+                let lost = Arc::new(AtomicBool::new(false));
+                let hold = Hold { cancel: cancel.clone(), assign, created, ended, lost: Arc::clone(&lost) };
+                self.deals.insert(rental, hold);
+                let opening =
+                    Opening { rental, no, job, agreement, provider, worker, creating, cancel, lost };
                 self.spawn(async move {
                     outside.open(opening, assigned).await;
                     drop(ending);
@@ -262,8 +283,8 @@ impl Engine {
             Effect::CloseActivity { rental, no, activity, gently } => {
                 let hold = self.deals.remove(&rental);
                 self.spawn(async move {
-                    let activity = outside.end_worker(hold, activity, gently).await;
-                    outside.close_activity(rental, no, activity).await;
+                    let left = outside.end_worker(hold, activity, gently).await;
+                    outside.close_activity(rental, no, left).await;
                 });
             }
             Effect::Close { rental, agreement, activity, reason } => {
@@ -273,8 +294,8 @@ impl Engine {
                     hold.cancel.cancel();
                 }
                 self.spawn(async move {
-                    let activity = outside.end_worker(hold, activity, false).await;
-                    outside.close(rental, agreement, activity, reason).await;
+                    let left = outside.end_worker(hold, activity, false).await;
+                    outside.close(rental, agreement, left, reason).await;
                 });
             }
             Effect::AcceptBill { bill, amount } => {
@@ -358,7 +379,14 @@ impl Engine {
     }
 
     fn carry_out_ending(&mut self, effect: Effect) {
-        if matches!(effect, Effect::Close { .. } | Effect::CloseActivity { .. } | Effect::Withdraw { .. }) {
+        let ends = matches!(
+            effect,
+            Effect::Close { .. }
+                | Effect::CloseActivity { .. }
+                | Effect::TakeBack { .. }
+                | Effect::Withdraw { .. }
+        );
+        if ends {
             self.carry_out(effect);
         }
     }

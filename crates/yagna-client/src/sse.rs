@@ -2,6 +2,9 @@
 //!
 //! The daemon's stream never ends by itself and doesn't replay. Whoever follows a batch begins right after
 //! sending it and stops on the last command's `finished`; what was missed is read from the batch's results.
+//!
+//! The stream says nothing while a command is quiet, and nothing but pings when its exe-unit is gone. So after a
+//! while without an event the batch's results are asked whether there is still something to wait for.
 
 use std::time::Duration;
 
@@ -9,8 +12,8 @@ use async_stream::stream;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde::de::Error as _;
-use tokio::time::timeout;
-use yagna_api::activity::{RuntimeEvent, StreamResults};
+use tokio::time::{Instant, timeout, timeout_at};
+use yagna_api::activity::{GetResults, RuntimeEvent, StreamResults};
 use yagna_api::{ActivityId, AnswerError, ApiError, BatchId};
 
 use self::parser::Parser;
@@ -23,7 +26,7 @@ mod parser;
 /// How long the daemon may take to begin its answer.
 const OPENING: Duration = Duration::from_secs(15);
 
-/// The daemon sends a ping every 15 seconds; when four are missing, the connection is dead.
+/// So long without an event, and we ask whether the batch still runs.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// As much of a refusal as is worth reading.
@@ -34,8 +37,8 @@ const OPERATION: &str = StreamResults::NAME;
 impl Client {
     /// What happens in a batch, as it happens, until the stream is dropped.
     ///
-    /// It ends by itself only with an error: when the connection is cut or silent for a minute. Kinds of
-    /// events that are not known are left out.
+    /// It ends by itself only with an error: when the connection is cut, or when after a minute without an event
+    /// the batch turns out to be done or its activity lost. Kinds of events that are not known are left out.
     pub fn batch_events(
         &self,
         activity: ActivityId,
@@ -43,7 +46,9 @@ impl Client {
     ) -> BoxStream<'static, Result<RuntimeEvent, ClientError>> {
         let client = self.clone();
         Box::pin(stream! {
-            let mut body = match client.open_batch(StreamResults { activity, batch }).await {
+            let stream = StreamResults { activity: activity.clone(), batch: batch.clone() };
+            let poll = GetResults { activity, batch, wait: Duration::ZERO, command: None };
+            let mut body = match client.open_batch(stream).await {
                 Ok(answer) => answer.body,
                 Err(error) => {
                     yield Err(error);
@@ -51,8 +56,9 @@ impl Client {
                 }
             };
             let mut parser = Parser::default();
+            let mut last = Instant::now();
             loop {
-                let chunk = match timeout(SILENCE, body.next()).await {
+                let chunk = match timeout_at(last + SILENCE, body.next()).await {
                     Ok(Some(Ok(chunk))) => chunk,
                     Ok(Some(Err(error))) => {
                         yield Err(ClientError::transport(OPERATION, error));
@@ -63,10 +69,20 @@ impl Client {
                         yield Err(ClientError::transport(OPERATION, error));
                         return;
                     }
-                    Err(_) => {
-                        yield Err(ClientError::TimedOut { operation: OPERATION, waited: SILENCE });
-                        return;
-                    }
+                    Err(_) => match client.call(&poll).await {
+                        Ok(results) if results.last().is_none_or(|last| !last.is_batch_finished) => {
+                            last = Instant::now();
+                            continue;
+                        }
+                        Ok(_) => {
+                            yield Err(ClientError::TimedOut { operation: OPERATION, waited: SILENCE });
+                            return;
+                        }
+                        Err(error) => {
+                            yield Err(error);
+                            return;
+                        }
+                    },
                 };
                 if let Err(error) = parser.push(&chunk) {
                     yield Err(ClientError::transport(OPERATION, TransportError::lost(error)));
@@ -76,6 +92,7 @@ impl Client {
                     if event.name != "runtime" {
                         continue;
                     }
+                    last = Instant::now();
                     match serde_json::from_str(&event.data) {
                         Ok(event) => yield Ok(event),
                         Err(error) => tracing::debug!(%error, "left out a runtime event that isn't known"),

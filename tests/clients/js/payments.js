@@ -25,6 +25,7 @@ run(() =>
     assert.ok(amounts.at(-1) > 0, `the last debit note is for ${amounts.at(-1)}`);
 
     await rental.stopAndFinalize();
+    await until(() => seen.paid.has(rental.agreement.id), glm.payment.events, "invoiceAccepted");
     const invoice = seen.paid.get(rental.agreement.id);
     assert.ok(Number(invoice.amount) >= amounts.at(-1), `the invoice of ${invoice.amount} covers ${amounts}`);
 

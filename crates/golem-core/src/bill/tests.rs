@@ -259,6 +259,104 @@ fn what_was_reported_bounds_the_cpu_of_an_invoice() {
 }
 
 #[test]
+fn complete_usage_bounds_an_invoice_but_for_what_was_not_reported_yet() {
+    let a = ActivityId::new("a");
+    let mut meter = meter();
+    meter.report(&[90.0, 10.0]);
+    meter.ended = Some(at(92));
+    meter.complete = true;
+    // 0.1 + 0.09 + 0.02, and 5 s of two threads: 0.005 + 0.02.
+    assert_eq!(meter.ceiling(&pricing(), at(5000)), glm("0.235"));
+    let check = |amount| check_invoice(&invoice(amount, &["a"]), &pricing(), &[(&a, &meter)], at(5000));
+    assert_eq!(check("0.235"), Ok(()));
+    assert!(check("0.236").is_err());
+    // A late debit note is held to the same, whatever usage it names.
+    assert_eq!(check_note(&note("0.21", json!([91, 10])), &meter), Ok(()));
+    assert!(check_note(&note("0.36", json!([91, 84])), &meter).is_err());
+    // More than the clock allows isn't believed, even if it is reported: 0.1 + 0.122 + 0.02.
+    meter.report(&[5000.0, 10.0]);
+    assert_eq!(meter.ceiling(&pricing(), at(5000)), glm("0.242"));
+}
+
+#[test]
+fn an_invoice_equal_to_a_refused_debit_note_is_refused() {
+    let a = ActivityId::new("a");
+    let mut meter = meter();
+    // 0.1 + 0.01 + 0.004, doubled: well within what full use of ten seconds and the grace could cost.
+    let doubled = note("0.228", json!([10, 2]));
+    let greedy = check_note(&doubled, &meter).unwrap_err();
+    meter.refused(&doubled, &greedy);
+    let check =
+        |amount, meter: &Meter| check_invoice(&invoice(amount, &["a"]), &pricing(), &[(&a, meter)], at(100));
+    assert_eq!(
+        problem(check("0.228", &meter)),
+        ("asks for 0.228 GLM, but no more than 0.114 GLM can have been used".to_owned(), "0.114".to_owned())
+    );
+    assert_eq!(check("0.114", &meter), Ok(()), "what it did is paid for all the same");
+    meter.report(&[12.0, 2.0]);
+    assert_eq!(check("0.116", &meter), Ok(()));
+    assert!(check("0.117", &meter).is_err());
+    // What was accepted stays owed.
+    meter.accepted(glm("0.2"));
+    assert_eq!(check("0.2", &meter), Ok(()));
+}
+
+#[test]
+fn a_wrong_debit_note_for_one_activity_costs_the_trust_in_all_of_the_agreement() {
+    let (a, b) = (ActivityId::new("a"), ActivityId::new("b"));
+    let mut first = meter();
+    first.report(&[10.0, 2.0]);
+    first.ended = Some(at(12));
+    first.complete = true;
+    let mut second = Meter::new(at(20), 2);
+    let check = |amount, first: &Meter, second: &Meter| {
+        check_invoice(&invoice(amount, &["a", "b"]), &pricing(), &[(&a, first), (&b, second)], at(100))
+    };
+    // Of the first 0.114 are known and 0.025 more believed.
+    let padded = note("0.139", json!([10, 2]));
+    let problem =
+        check_debit_note(&padded, &pricing(), &second, &AgreedTerms::default(), at(30)).unwrap_err();
+    assert_eq!(check("0.253", &first, &second), Ok(()), "0.139 + 0.114 are believed of who was never wrong");
+    second.refused(&padded, &problem);
+    assert_eq!(check("0.228", &first, &second), Ok(()));
+    assert!(check("0.253", &first, &second).is_err(), "the refused debit note, within the first one's slack");
+    // Also where the invoice keeps silent about it.
+    let only =
+        |amount| check_invoice(&invoice(amount, &["a"]), &pricing(), &[(&a, &first), (&b, &second)], at(100));
+    assert_eq!(only("0.114"), Ok(()));
+    assert!(only("0.115").is_err());
+}
+
+#[test]
+fn impossible_usage_is_no_way_to_be_believed_later() {
+    let a = ActivityId::new("a");
+    let mut meter = meter();
+    let liar = note("1.1", json!([1000, 0]));
+    let problem = check_note(&liar, &meter).unwrap_err();
+    assert!(matches!(problem, BillProblem::Implausible { .. }), "{problem}");
+    meter.refused(&liar, &problem);
+    assert_eq!(meter.reported, None);
+    // Its daemon says the same: 130 s is the most there can have been.
+    meter.report(&[1000.0, 0.0]);
+    let check = |amount| check_invoice(&invoice(amount, &["a"]), &pricing(), &[(&a, &meter)], at(100));
+    assert_eq!(check("0.23"), Ok(()));
+    assert!(check("0.231").is_err());
+}
+
+#[test]
+fn a_note_that_is_only_late_or_misdated_costs_no_trust() {
+    let mut meter = meter();
+    meter.accepted(glm("0.2"));
+    let late = note("0.19", json!([60, 20]));
+    let dated = DebitNote { payment_due_date: Some(at(100)), ..note("0.3", json!([100, 50])) };
+    for note in [late, dated] {
+        let problem = check_note(&note, &meter).unwrap_err();
+        meter.refused(&note, &problem);
+        assert!(!meter.overbilled, "{problem}");
+    }
+}
+
+#[test]
 fn a_ceiling_never_falls_below_what_was_accepted() {
     let mut meter = meter();
     meter.accepted(glm("7"));
@@ -291,7 +389,165 @@ fn price() -> impl Strategy<Value = f64> {
     prop_oneof![Just(0.0), 1e-12f64..1e-6, 1e-6f64..1e-2, 0.01f64..10.0]
 }
 
+/// An honest activity's life, in seconds, as its provider and we see it.
+#[derive(Debug, Clone)]
+struct Life {
+    prices: [f64; 3],
+    threads: u32,
+    /// From our asking for it to its begin, and from its end to our knowing of it.
+    ways: (f64, f64),
+    lasts: f64,
+    /// How busy its threads are in each part of its life.
+    busy: Vec<f64>,
+    /// Parts of its life at which it sends debit notes, and how long those are on their way.
+    notes: Vec<(f64, f64)>,
+    /// How long before its end its usage was last reported.
+    unreported: f64,
+    /// How long the last debit note and the invoice are on their way.
+    last_ways: (f64, f64),
+}
+
+impl Life {
+    fn any() -> impl Strategy<Value = Self> {
+        (
+            prop::array::uniform3(price()),
+            1u32..128,
+            (0.0f64..60.0, 0.0f64..15.0),
+            prop_oneof![0.0f64..20.0, 0.0f64..100_000.0],
+            prop::collection::vec(prop_oneof![Just(0.0), Just(1.0), 0.0f64..=1.0], 1..8),
+            prop::collection::vec((0.0f64..=1.0, prop_oneof![0.0f64..2.0, 0.0f64..600.0]), 0..6),
+            0.0..=USAGE_DELAY.as_secs_f64(),
+            (0.0f64..60.0, 0.0f64..60.0),
+        )
+            .prop_map(|(prices, threads, ways, lasts, busy, notes, unreported, last_ways)| Self {
+                prices,
+                threads,
+                ways,
+                lasts,
+                busy,
+                notes,
+                unreported,
+                last_ways,
+            })
+    }
+
+    fn pricing(&self) -> Pricing {
+        pricing_of(&json!([name::USAGE_DURATION, name::USAGE_CPU]), &json!(self.prices))
+    }
+
+    /// The usage at an age.
+    fn usage(&self, age: f64) -> [f64; 2] {
+        let age = age.clamp(0.0, self.lasts);
+        #[expect(clippy::cast_precision_loss, reason = "there are few parts")]
+        let part = self.lasts / self.busy.len() as f64;
+        let mut rest = age;
+        let mut cpu = 0.0;
+        for busy in &self.busy {
+            cpu += rest.clamp(0.0, part) * busy * f64::from(self.threads);
+            rest -= part;
+        }
+        [age, cpu]
+    }
+
+    fn bill(&self, usage: [f64; 2]) -> Glm {
+        in_floats(&self.prices, usage)
+    }
+
+    fn note(&self, usage: [f64; 2]) -> DebitNote {
+        DebitNote { total_amount_due: self.bill(usage), ..note("0", json!(usage)) }
+    }
+
+    /// When we know of its end, since we asked for it.
+    fn ended(&self) -> f64 {
+        self.ways.0 + self.lasts + self.ways.1
+    }
+
+    /// Our meter when it ended; its usage was told or not, and all of it or not.
+    fn end(&self, meter: &mut Meter, complete: bool) {
+        meter.ended = Some(moment(self.ended()));
+        meter.complete = complete;
+        if complete {
+            meter.report(&self.usage(self.lasts - self.unreported));
+        }
+    }
+}
+
+/// What we are told of an activity.
+enum Told {
+    Note([f64; 2]),
+    Invoice,
+    End,
+}
+
+fn moment(seconds: f64) -> Timestamp {
+    after(start(), Duration::from_secs_f64(seconds))
+}
+
 proptest! {
+    #[test]
+    fn an_honest_provider_is_never_refused(life in Life::any(), complete: bool) {
+        let (pricing, a) = (life.pricing(), ActivityId::new("a"));
+        let mut meter = Meter::new(start(), life.threads);
+        let whole = life.usage(life.lasts);
+        let over = life.ways.0 + life.lasts;
+        let notes = life.notes.iter().map(|(part, way)| {
+            let age = part * life.lasts;
+            (life.ways.0 + age + way, Told::Note(life.usage(age)))
+        });
+        let mut told: Vec<_> = notes
+            .chain([
+                (over + life.last_ways.0, Told::Note(whole)),
+                (over + life.last_ways.1, Told::Invoice),
+                (life.ended(), Told::End),
+            ])
+            .collect();
+        told.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        for (time, told) in told {
+            let now = moment(time);
+            match told {
+                Told::Note(usage) => {
+                    let note = life.note(usage);
+                    match check_debit_note(&note, &pricing, &meter, &AgreedTerms::default(), now) {
+                        Ok(()) => {
+                            meter.report(&usage);
+                            meter.accepted(note.total_amount_due);
+                        }
+                        Err(problem) => {
+                            prop_assert!(problem.is_harmless(), "{problem}");
+                            meter.refused(&note, &problem);
+                        }
+                    }
+                }
+                Told::Invoice => {
+                    let bill = Invoice { amount: life.bill(whole), ..invoice("0", &["a"]) };
+                    prop_assert_eq!(check_invoice(&bill, &pricing, &[(&a, &meter)], now), Ok(()));
+                }
+                Told::End => life.end(&mut meter, complete),
+            }
+        }
+        prop_assert!(!meter.overbilled);
+    }
+
+    #[test]
+    fn what_a_debit_note_was_refused_for_no_invoice_gets(life in Life::any(), factor in 1.001f64..50.0, complete: bool) {
+        let (pricing, a) = (life.pricing(), ActivityId::new("a"));
+        let mut meter = Meter::new(start(), life.threads);
+        let whole = life.usage(life.lasts);
+        let asked = round_up(pricing.cost(&whole).unwrap() * Decimal::try_from(factor).unwrap());
+        prop_assume!(asked.to_decimal() > pricing.cost(&whole).unwrap() * Decimal::new(1_000_001, 6));
+        let greedy = DebitNote { total_amount_due: asked, ..life.note(whole) };
+        let now = moment(life.ended());
+        let problem = check_debit_note(&greedy, &pricing, &meter, &AgreedTerms::default(), now).unwrap_err();
+        meter.refused(&greedy, &problem);
+        life.end(&mut meter, complete);
+        let check = |amount| {
+            let bill = Invoice { amount, ..invoice("0", &["a"]) };
+            check_invoice(&bill, &pricing, &[(&a, &meter)], now)
+        };
+        prop_assert!(check(asked).is_err());
+        prop_assert_eq!(check(life.bill(whole)), Ok(()));
+    }
+
     #[test]
     fn an_honest_note_is_owed_and_a_greedy_one_is_not(
         prices in prop::array::uniform3(price()),

@@ -153,7 +153,7 @@ impl Run {
             return;
         };
         let was_seen = current.id.is_some();
-        rental.end_activity(usage.as_ref(), now);
+        rental.end_activity(usage.as_ref(), failure.is_none(), now);
         let told = rental.failure.clone();
         step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: told });
         let may_run = failure.is_some() || !was_seen;

@@ -29,12 +29,14 @@ impl Run {
         };
         let place = rental.find(&note.activity_id);
         let covered = matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted);
-        let problem = match place.map(|place| &rental.activities[place].meter) {
-            None if rental.activities.is_empty() => Some(("nothing was ever run".to_owned(), false)),
-            None => Some(("it is for an activity that isn't ours".to_owned(), false)),
+        let never_ran = rental.activities.is_empty();
+        let problem = match place.map(|place| &mut rental.activities[place].meter) {
             Some(meter) => check_debit_note(note, &rental.terms.pricing, meter, &rental.agreed, now)
+                .inspect_err(|problem| meter.refused(note, problem))
                 .err()
                 .map(|problem| (problem.to_string(), problem.is_harmless())),
+            None if never_ran => Some(("nothing was ever run".to_owned(), false)),
+            None => Some(("it is for an activity that isn't ours".to_owned(), false)),
         };
         if let Some((reason, harmless)) = problem {
             let refused = EventKind::BillRefused { rental: Some(id), bill, amount, reason: reason.clone() };

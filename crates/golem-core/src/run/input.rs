@@ -307,6 +307,11 @@ pub enum Effect {
         /// The provider's draft.
         proposal: ProposalId,
     },
+    /// Wait no longer for the provider's decision: take the agreement back. The outcome is that of [`Effect::Sign`].
+    TakeBack {
+        /// The deal.
+        rental: RentalId,
+    },
     /// Create an activity, prepare it and start the job's worker in it. Spends.
     OpenActivity {
         /// The deal.

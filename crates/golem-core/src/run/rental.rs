@@ -174,8 +174,8 @@ impl Rental {
         self.activities.last_mut().filter(|activity| newest == no && !activity.over)
     }
 
-    /// Ends the measure of an activity.
-    pub(super) fn end_activity(&mut self, usage: Option<&Vec<f64>>, now: Timestamp) -> bool {
+    /// Ends the measure of the activity that runs, if one does. Where its end is confirmed, its usage is complete.
+    pub(super) fn end_activity(&mut self, usage: Option<&Vec<f64>>, confirmed: bool, now: Timestamp) -> bool {
         let Some(activity) = self.activities.last_mut().filter(|activity| !activity.over) else {
             return false;
         };
@@ -183,6 +183,7 @@ impl Rental {
             activity.meter.report(usage);
         }
         activity.meter.ended = Some(now);
+        activity.meter.complete = usage.is_some() && confirmed;
         activity.over = true;
         true
     }

@@ -134,6 +134,13 @@ impl Run {
             rental.stage = Stage::Closed;
             rental.since = now;
         }
+        if self.stopping.is_some() {
+            // It was taken back, and nobody is to blame for that.
+            if to_end {
+                self.close(now, id, &Ending::cancelled("the run is stopping"), step);
+            }
+            return;
+        }
         self.count_failure(words.clone());
         if to_end {
             self.close(now, id, &Ending::failure(words), step);
@@ -346,7 +353,7 @@ impl Run {
         }
         rental.stage = Stage::Closed;
         rental.since = now;
-        let was_open = rental.end_activity(usage.as_ref(), now);
+        let was_open = rental.end_activity(usage.as_ref(), failure.is_none(), now);
         if rental.activities.iter().all(|activity| activity.id.is_none()) {
             // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.
             rental.invoice = InvoiceState::Closed;

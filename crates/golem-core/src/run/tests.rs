@@ -12,7 +12,7 @@ use yagna_api::time::between;
 use self::faults::Faults;
 use self::world::World;
 use super::RunConfig;
-use crate::event::{EventKind, StopReason};
+use crate::event::{Event, EventKind, StopReason};
 
 #[test]
 fn every_task_is_done_and_every_deal_is_settled() {
@@ -59,6 +59,32 @@ fn providers_that_never_approve_are_set_back_and_others_do_the_work() {
     let end = world.run_to_end();
     assert_eq!((end.why, end.done), (StopReason::AllDone, 24));
     assert!(world.n_events(|event| matches!(event, EventKind::ProviderSetBack { .. })) > 0);
+}
+
+#[test]
+fn a_provider_that_never_approves_holds_no_finished_run_up() {
+    let mut left_waiting = 0;
+    for seed in 0..20 {
+        let mut world = World::new(seed, 4, Faults { never_approves: 0.5, ..Faults::none() });
+        let end = world.run_to_end();
+        if end.why != StopReason::AllDone {
+            continue;
+        }
+        let at = |is: fn(&EventKind) -> bool| world.events.iter().rfind(|event| is(&event.kind)).unwrap().at;
+        let stopped = at(|kind| matches!(kind, EventKind::Stopping { .. }));
+        let late = |event: &&Event| event.at > stopped;
+        left_waiting += world
+            .events
+            .iter()
+            .filter(late)
+            .filter(|event| matches!(event.kind, EventKind::AgreementFailed { .. }))
+            .count();
+        let blamed = |event: &Event| matches!(event.kind, EventKind::ProviderSetBack { .. });
+        assert!(!world.events.iter().filter(late).any(blamed), "seed {seed}");
+        let took = between(stopped, at(|kind| matches!(kind, EventKind::RunEnded { .. })));
+        assert!(took < Duration::from_secs(30), "seed {seed}: {took:?}");
+    }
+    assert!(left_waiting > 0, "no agreement was undecided when its run was done");
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub struct DevnetBuilder {
     platform: String,
     subnet: String,
     news: NewsDesk,
+    initialised: bool,
 }
 
 impl DevnetBuilder {
@@ -54,6 +55,7 @@ impl DevnetBuilder {
             platform: PLATFORM.into(),
             subnet: SUBNET.into(),
             news: NewsDesk::new(),
+            initialised: false,
         }
     }
 
@@ -125,6 +127,13 @@ impl DevnetBuilder {
         Self { news: desk, ..self }
     }
 
+    /// Makes the accounts of the requestors it is built with ready to pay on its platform, as users do once for their
+    /// daemon (`yagna payment init --sender`); by default an account is listed from its first allocation on.
+    #[must_use]
+    pub fn accounts_initialised(self) -> Self {
+        Self { initialised: true, ..self }
+    }
+
     /// Starts the devnet; when it returns, every provider's offer is on the market.
     ///
     /// Must be called within a tokio runtime. Dropping the future ends what it has started.
@@ -144,6 +153,11 @@ impl DevnetBuilder {
         let clock = self.clock.unwrap_or_else(DevnetClock::real);
         let world = World::new(clock.clone(), random.u64(..), self.delays);
         let requestors = requestors(&world, self.keys)?;
+        if self.initialised {
+            for requestor in &requestors {
+                world.initialise_account(&requestor.node, &self.platform);
+            }
+        }
         let runtime = self.runtime.unwrap_or_else(|| Arc::new(ProcessRuntime::default()));
         let mut providers = Vec::with_capacity(self.providers.len());
         for mut config in self.providers {

@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ use super::address::GsbAddress;
 
 /// For a connection to stand and both sides to have said hello.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Calls that one service answers at the same time.
+const MAX_CALLS: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -131,6 +133,15 @@ struct Service {
     registration: Arc<watch::Sender<Registration>>,
     /// Cancelled when it is unbound.
     gone: CancellationToken,
+    /// Room for calls at the same time: whoever floods one service holds up no other.
+    room: Arc<Semaphore>,
+}
+
+impl Service {
+    fn new(handler: Arc<dyn Handler>, registration: watch::Sender<Registration>) -> Self {
+        let (gone, room) = (CancellationToken::new(), Arc::new(Semaphore::new(MAX_CALLS)));
+        Self { handler, registration: Arc::new(registration), gone, room }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,8 +188,7 @@ impl Bus {
         patience: Duration,
     ) -> Result<(), BindError> {
         let (registration, mut seen) = watch::channel(Registration::Waiting);
-        let service =
-            Service { handler, registration: Arc::new(registration), gone: CancellationToken::new() };
+        let service = Service::new(handler, registration);
         let shared = &self.0.shared;
         let old = shared.services().insert(address.clone(), service.clone());
         if let Some(old) = old {
@@ -305,3 +315,6 @@ async fn open(address: &GsbAddress) -> io::Result<Box<dyn Stream>> {
         GsbAddress::Unix(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
     }
 }
+
+#[cfg(test)]
+mod tests;

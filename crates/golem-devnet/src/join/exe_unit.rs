@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::StreamExt as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use yagna_api::activity::{
     ActivityState, ActivityUsage, Command, CommandResult, RuntimeEvent, Script, State, StatePair,
 };
@@ -20,6 +21,9 @@ use crate::port::{ExeUnitService, PortResult};
 
 /// The last scripts are remembered, to say which command runs.
 const REMEMBERED: usize = 4;
+/// So many streams of events at the same time. A caller that goes away isn't told of on the bus, so that streams which
+/// nobody reads live as long as their batch: a new one beyond this takes the place of the oldest.
+const MAX_STREAMS: usize = 16;
 /// No call waits longer, whatever it asks for: its caller is gone by then.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -37,6 +41,8 @@ struct Seen {
     state: ActivityState,
     usage: Option<ActivityUsage>,
     scripts: VecDeque<(BatchId, Script)>,
+    /// What ends each of the last streams.
+    streams: VecDeque<CancellationToken>,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +88,7 @@ struct RunningCommand {
 impl ServedUnit {
     pub(crate) fn new(activity: ActivityId, unit: Arc<dyn ExeUnitService>) -> Self {
         let state = ActivityState { state: StatePair(State::New, None), reason: None, error_message: None };
-        let seen = Seen { state, usage: None, scripts: VecDeque::new() };
+        let seen = Seen { state, usage: None, scripts: VecDeque::new(), streams: VecDeque::new() };
         Self { activity, unit, seen: Mutex::new(seen) }
     }
 
@@ -123,7 +129,17 @@ impl ServedUnit {
         if let Err(error) = self.check(&ask.activity_id) {
             return Answer::Failure(error.message);
         }
-        let events = self.unit.events(&ask.batch_id);
+        let displaced = CancellationToken::new();
+        {
+            let mut seen = self.seen();
+            if seen.streams.len() == MAX_STREAMS
+                && let Some(oldest) = seen.streams.pop_front()
+            {
+                oldest.cancel();
+            }
+            seen.streams.push_back(displaced.clone());
+        }
+        let events = self.unit.events(&ask.batch_id).take_until(displaced.cancelled_owned());
         Answer::Stream(events.map(|event| message::write(&Ok::<RuntimeEvent, ServiceError>(event))).boxed())
     }
 
@@ -161,7 +177,7 @@ impl ServedUnit {
         if *activity == self.activity {
             return Ok(());
         }
-        Err(refusal(403, format!("Forbidden: Invalid activity id: {activity}")))
+        Err(refusal(500, format!("Service error: Forbidden! Invalid activity id: {activity}")))
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -231,3 +247,6 @@ fn answer<T: Serialize>(result: PortResult<T>) -> Answer {
 fn refusal(status: u16, message: String) -> ApiError {
     ApiError { status, message, problem: None }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,8 @@ use super::address::DaemonAddress;
 use super::port::DaemonPort;
 use crate::clock::DevnetClock;
 use crate::devnet::crowd::crowd;
-use crate::provider::{Provider, ProviderConfig, ProviderHandle};
+use crate::news::NewsDesk;
+use crate::provider::{Prices, Provider, ProviderConfig, ProviderHandle};
 use crate::runtime::{ProcessRuntime, Runtime};
 
 /// Where Golem's test network pays today.
@@ -64,6 +65,8 @@ impl Joined {
             runtime: None,
             platform: PLATFORM.into(),
             subnet: SUBNET.into(),
+            prices: None,
+            news: NewsDesk::new(),
         }
     }
 
@@ -106,6 +109,8 @@ pub struct JoinedBuilder {
     runtime: Option<Arc<dyn Runtime>>,
     platform: String,
     subnet: String,
+    prices: Option<Prices>,
+    news: NewsDesk,
 }
 
 impl JoinedBuilder {
@@ -153,13 +158,29 @@ impl JoinedBuilder {
         Self { subnet: subnet.into(), ..self }
     }
 
+    /// Lets the providers that are made up ask for this; for prices of their own by default.
+    #[must_use]
+    pub fn prices(self, prices: Prices) -> Self {
+        Self { prices: Some(prices), ..self }
+    }
+
+    /// Lets the providers tell this desk what happens; whoever has subscribed before hears all of it.
+    #[must_use]
+    pub fn news(self, desk: NewsDesk) -> Self {
+        Self { news: desk, ..self }
+    }
+
     /// Connects and starts; when it returns, the daemon has every provider's offer.
     ///
     /// Must be called within a tokio runtime. Dropping the future ends what it has started.
     pub async fn start(mut self) -> Result<Joined, JoinError> {
         let mut random = fastrand::Rng::with_seed(self.seed);
         let taken: Vec<_> = self.providers.iter().map(|config| config.name.clone()).collect();
-        self.providers.extend(crowd(self.crowd, &mut random, &taken));
+        let made_up = crowd(self.crowd, &mut random, &taken);
+        self.providers.extend(made_up.into_iter().map(|config| match self.prices {
+            Some(prices) => config.priced(prices),
+            None => config,
+        }));
         let mut names = HashSet::new();
         if let Some(config) = self.providers.iter().find(|config| !names.insert(config.name.clone())) {
             return Err(JoinError::SameName(config.name.clone()));
@@ -178,8 +199,9 @@ impl JoinedBuilder {
             if config.platforms.is_empty() {
                 config.platforms.push(self.platform.clone());
             }
-            let port = Arc::clone(port);
-            providers.push(Provider::start(config, port, Arc::clone(&clock) as _, Arc::clone(&runtime)));
+            let (port, clock) = (Arc::clone(port), Arc::clone(&clock));
+            let runtime = Arc::clone(&runtime);
+            providers.push(Provider::start_with_news(config, port, clock, runtime, self.news.clone()));
         }
         let deadline = Instant::now() + READY_PATIENCE;
         for provider in &providers {
@@ -189,5 +211,26 @@ impl JoinedBuilder {
             }
         }
         Ok(Joined { providers, platform: self.platform, subnet: self.subnet })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::join::GsbAddress;
+
+    fn nowhere() -> DaemonAddress {
+        DaemonAddress { api: "http://127.0.0.1:1".into(), gsb: GsbAddress::default(), key: AppKey::new("k") }
+    }
+
+    #[tokio::test]
+    async fn names_are_told_apart_before_anybody_is_asked() {
+        let twins = Joined::builder(nowhere())
+            .provider(ProviderConfig::new("ada"))
+            .provider(ProviderConfig::new("ada"))
+            .providers(2);
+        assert!(matches!(twins.start().await, Err(JoinError::SameName(name)) if name == "ada"));
+        let alone = Joined::builder(nowhere()).provider(ProviderConfig::new("ada")).providers(2);
+        assert!(matches!(alone.start().await, Err(JoinError::NoDaemon { .. })));
     }
 }

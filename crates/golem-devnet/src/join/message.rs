@@ -40,13 +40,22 @@ pub(crate) fn read<T: DeserializeOwned>(data: &[u8]) -> Result<T, MessageError> 
 
 /// The message itself, where it came compressed. Whether it is can only be found out by trying, as daemons do.
 pub(crate) fn inflated(data: &[u8]) -> Cow<'_, [u8]> {
+    if !is_maybe_compressed(data) {
+        return Cow::Borrowed(data);
+    }
     let mut message = Vec::new();
     let limit = MAX_PACKET as u64 + 1;
     match ZlibDecoder::new(data).take(limit).read_to_end(&mut message) {
         // One that never ends is no message of ours: it fails as what it is, a few bytes of junk.
-        Ok(size) if size > 0 && size <= MAX_PACKET => Cow::Owned(message),
+        Ok(size) if size <= MAX_PACKET => Cow::Owned(message),
         _ => Cow::Borrowed(data),
     }
+}
+
+/// The two bytes that everything compressed by zlib begins with: the method, and a check that 31 divides them.
+fn is_maybe_compressed(data: &[u8]) -> bool {
+    data.first_chunk::<2>()
+        .is_some_and(|head| head[0] & 0x0f == 8 && u16::from_be_bytes(*head).is_multiple_of(31))
 }
 
 impl From<&ApiError> for ServiceError {

@@ -41,8 +41,12 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(3);
 const BIND_PATIENCE: Duration = Duration::from_secs(20);
 /// For a call of another node's service.
 const CALL_PATIENCE: Duration = Duration::from_secs(60);
-/// What must not be lost is said again for this long while the daemon restarts.
-const RESTART_PATIENCE: Duration = Duration::from_secs(60);
+/// An approval that may have been given is looked after for this long while the daemon restarts.
+const APPROVAL_PATIENCE: Duration = Duration::from_secs(60);
+/// A state is reported again for this long; shorter than an exe-unit may take to end.
+const STATE_PATIENCE: Duration = Duration::from_secs(15);
+/// The oldest daemon that the clients of today still work with.
+const OLDEST: (u32, u32) = (0, 15);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -72,10 +76,11 @@ impl DaemonPort {
     pub async fn connect(address: DaemonAddress) -> Result<Self, JoinError> {
         let DaemonAddress { api, gsb, key } = address;
         let rest = Rest::new(&api, &key).map_err(|error| setup(error, &api))?;
-        let version: Version = rest
-            .json(Request::get("/version/get"))
-            .await
-            .map_err(|source| JoinError::NoDaemon { api: api.clone(), source })?;
+        let version: Version =
+            rest.json(Request::get("/version/get")).await.map_err(|error| no_daemon(&api, &error))?;
+        if is_too_old(&version.current.version) {
+            return Err(JoinError::TooOld { found: version.current.version });
+        }
         let node = whoami(&rest, &api).await?;
         let bus = Bus::connect(gsb.clone()).await.map_err(|source| JoinError::Bus { gsb, source })?;
         debug!(version = version.current.version, %node, "joined a daemon");
@@ -116,7 +121,7 @@ impl DaemonPort {
                 Ok(state) => state == AgreementState::Pending,
                 Err(unknown) => is_down(&unknown),
             };
-            if !pending || !is_down(&error) || began.elapsed() >= RESTART_PATIENCE {
+            if !pending || !is_down(&error) || began.elapsed() >= APPROVAL_PATIENCE {
                 return Err(error);
             }
             sleep(PAUSE).await;
@@ -131,7 +136,7 @@ impl DaemonPort {
         loop {
             match self.rest.done(calls::set_activity_state(activity, &state)).await {
                 // A state that never arrives would leave the requestor waiting.
-                Err(error) if is_down(&error) && began.elapsed() < RESTART_PATIENCE => sleep(PAUSE).await,
+                Err(error) if is_down(&error) && began.elapsed() < STATE_PATIENCE => sleep(PAUSE).await,
                 answer => return answer,
             }
         }
@@ -360,8 +365,23 @@ async fn whoami(rest: &Rest, api: &str) -> Result<NodeId, JoinError> {
     match rest.json::<Me>(Request::get("/me")).await {
         Ok(me) => Ok(me.identity),
         Err(error) if error.is_unauthorised() => Err(JoinError::Key { api: api.to_owned() }),
-        Err(source) => Err(JoinError::NoDaemon { api: api.to_owned(), source }),
+        Err(error) => Err(no_daemon(api, &error)),
     }
+}
+
+fn no_daemon(api: &str, error: &ApiError) -> JoinError {
+    let problem = if is_down(error) {
+        error.message.clone()
+    } else {
+        format!("it answers {}: {}", error.status, error.message)
+    };
+    JoinError::NoDaemon { api: api.to_owned(), problem }
+}
+
+/// Text that is no version says nothing about age.
+fn is_too_old(version: &str) -> bool {
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    matches!((parts.next(), parts.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST)
 }
 
 fn setup(error: RestError, api: &str) -> JoinError {
@@ -384,3 +404,6 @@ fn on_bus(error: CallError) -> ApiError {
         CallError::Refused { code, text } => own(u16::try_from(code).unwrap_or(500), text),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ use yagna_api::activity::{
 use yagna_api::market::AgreementState;
 use yagna_api::{ActivityId, AgreementId, BatchId, NodeId, Timestamp};
 
+use super::agreement::AgreementRecord;
+use super::monitor::{Vigil, is_alive};
 use super::negotiation::{Side, is_hex};
 use super::refusal::Refusal;
 use super::world::{Due, State, World};
@@ -31,13 +33,24 @@ pub(crate) struct ActivityRecord {
     pub(crate) agreement: AgreementId,
     pub(crate) requestor: NodeId,
     pub(crate) provider: NodeId,
+    /// What the provider's daemon knows.
     pub(crate) state: ActivityState,
     pub(crate) usage: Option<ActivityUsage>,
+    /// What the requestor's daemon knows: nothing of an activity whose creation failed, and of others what it saw last.
+    seen: Option<Seen>,
     pub(crate) created: Timestamp,
     pub(crate) unit: Option<Arc<dyn ExeUnitService>>,
-    /// Destruction has been asked for.
-    destroying: bool,
+    pub(crate) vigil: Vigil,
+    /// Its requestor's patience is over.
+    given_up: bool,
     wake: Arc<Notify>,
+}
+
+/// An activity as the requestor's daemon remembers it. Once it is on its way to its end, it isn't asked about again.
+#[derive(Debug, Clone)]
+struct Seen {
+    state: ActivityState,
+    usage: ActivityUsage,
 }
 
 impl ActivityRecord {
@@ -73,9 +86,12 @@ impl World {
         };
         let deadline = Instant::now() + wait;
         if let Some(answer) = self.wait(&wake, deadline, self.0.delays.activity_poll, look).await {
+            if answer.is_ok() {
+                self.with(|state| state.on_created(&id));
+            }
             answer
         } else {
-            self.with(|state| state.ask_destruction(&id));
+            self.with(|state| state.give_up_activity(&id));
             Err(Refusal::timeout())
         }
     }
@@ -87,15 +103,53 @@ impl World {
         id: &ActivityId,
         wait: Duration,
     ) -> Result<(), Refusal> {
-        let wake = self.with(|state| {
+        let (wake, ending, frozen) = self.with(|state| {
             let record = state.own_activity(caller, id)?;
-            let wake = Arc::clone(&record.wake);
+            // What is on its way to its end isn't waited for.
+            let (wake, ending) = (Arc::clone(&record.wake), !is_alive(&record.state));
+            let frozen = state.is_frozen(&record.provider);
             state.ask_destruction(id);
-            Ok::<_, Refusal>(wake)
+            Ok::<_, Refusal>((wake, ending, frozen))
         })?;
-        let look = |state: &mut State| state.activities.0[id].is_over().then_some(());
-        let deadline = Instant::now() + wait;
-        self.wait(&wake, deadline, self.0.delays.activity_poll, look).await.ok_or_else(Refusal::timeout)
+        let look = |state: &mut State| (ending || state.activities.0[id].is_over()).then_some(());
+        let deadline = Instant::now() + if frozen { wait + MARGIN } else { wait };
+        let ended = self.wait(&wake, deadline, self.0.delays.activity_poll, look).await;
+        ended.ok_or_else(Refusal::timeout)?;
+        self.with(|state| state.on_destroyed(id));
+        Ok(())
+    }
+
+    /// An activity's state, as far as the requestor's daemon can tell.
+    pub(crate) async fn activity_state(
+        &self,
+        caller: &NodeId,
+        id: &ActivityId,
+        wait: Duration,
+    ) -> Result<ActivityState, Refusal> {
+        match self
+            .with(|state| state.look_at(caller, id, |record, seen| seen.state = record.state.clone()))?
+        {
+            Some(seen) => Ok(seen.state),
+            None => Err(silence(wait).await),
+        }
+    }
+
+    /// The same for its usage.
+    pub(crate) async fn activity_usage(
+        &self,
+        caller: &NodeId,
+        id: &ActivityId,
+        wait: Duration,
+    ) -> Result<ActivityUsage, Refusal> {
+        let look = |record: &ActivityRecord, seen: &mut Seen| {
+            if let Some(usage) = &record.usage {
+                seen.usage = usage.clone();
+            }
+        };
+        match self.with(|state| state.look_at(caller, id, look))? {
+            Some(seen) => Ok(seen.usage),
+            None => Err(silence(wait).await),
+        }
     }
 
     /// Sends a script to the exe-unit.
@@ -148,17 +202,82 @@ async fn silence(wait: Duration) -> Refusal {
 impl State {
     /// An activity of the caller's as requestor.
     pub(crate) fn own_activity(&self, caller: &NodeId, id: &ActivityId) -> Result<&ActivityRecord, Refusal> {
-        let record = self.activities.0.get(id).ok_or_else(|| {
-            Refusal::new(500, format!("DAO error: Not found: agreement id for activity: {id}"))
-        })?;
-        if record.requestor == *caller {
-            Ok(record)
-        } else {
-            Err(Refusal::new(
-                403,
-                format!("Forbidden: caller: {caller} is not authorized: {}", record.requestor),
-            ))
+        let record = self.activities.0.get(id).filter(|record| record.seen.is_some());
+        let record = record.ok_or_else(|| unknown(id))?;
+        if record.requestor == *caller { Ok(record) } else { Err(forbidden(caller, &record.requestor)) }
+    }
+
+    /// An agreement that the caller has proposed to a provider.
+    pub(crate) fn initiated_agreement(
+        &self,
+        caller: &NodeId,
+        id: &AgreementId,
+    ) -> Result<&AgreementRecord, Refusal> {
+        if !is_hex(id.as_str(), 64) {
+            let problem = if id.as_str().bytes().all(|b| b.is_ascii_hexdigit()) {
+                "hash has invalid length. Should be |64|"
+            } else {
+                "contains non hexadecimal characters."
+            };
+            return Err(Refusal::new(500, format!("Service error: Id [{id}] {problem}")));
         }
+        let not_found = || Refusal::new(404, format!("Not found: {id}"));
+        let record = self.agreements.0.get(id).ok_or_else(not_found)?;
+        if record.requestor == *caller { Ok(record) } else { Err(forbidden(caller, &record.requestor)) }
+    }
+
+    /// The activities of an agreement that one of its sides knows of.
+    pub(crate) fn list_activities(
+        &self,
+        caller: &NodeId,
+        agreement: &AgreementId,
+    ) -> Result<Vec<ActivityId>, Refusal> {
+        if let Ok((record, Side::Provider)) = self.own_agreement(caller, agreement) {
+            return Ok(record.activities.clone());
+        }
+        let all = &self.initiated_agreement(caller, agreement)?.activities;
+        Ok(all.iter().filter(|id| self.activities.0[*id].seen.is_some()).cloned().collect())
+    }
+
+    fn on_created(&mut self, id: &ActivityId) {
+        let now = self.now.as_second();
+        if let Some(record) = self.activities.0.get_mut(id) {
+            let new = StatePair(ActivityStage::New, None);
+            record.seen = Some(Seen {
+                state: ActivityState { state: new, reason: None, error_message: None },
+                usage: ActivityUsage { current_usage: None, timestamp: now },
+            });
+        }
+    }
+
+    /// The requestor's daemon notes its own success, whatever the provider says.
+    fn on_destroyed(&mut self, id: &ActivityId) {
+        if let Some(seen) = self.activities.0.get_mut(id).and_then(|record| record.seen.as_mut()) {
+            let over = StatePair(ActivityStage::Terminated, None);
+            seen.state = ActivityState { state: over, reason: None, error_message: None };
+        }
+    }
+
+    /// What the requestor's daemon knows, after a look at what the provider's knows unless the activity is past it;
+    /// `None` when that one is frozen.
+    fn look_at(
+        &mut self,
+        caller: &NodeId,
+        id: &ActivityId,
+        look: impl FnOnce(&ActivityRecord, &mut Seen),
+    ) -> Result<Option<Seen>, Refusal> {
+        let record = self.own_activity(caller, id)?;
+        let mut seen = record.seen.clone().expect("own activities are seen");
+        if is_alive(&seen.state) {
+            if self.is_frozen(&record.provider) {
+                return Ok(None);
+            }
+            look(record, &mut seen);
+            if let Some(record) = self.activities.0.get_mut(id) {
+                record.seen = Some(seen.clone());
+            }
+        }
+        Ok(Some(seen))
     }
 
     /// The exe-unit of an activity; `None` when its node is frozen.
@@ -194,21 +313,22 @@ impl State {
         let record = self.provided_activity(provider, id)?;
         // What has ended stays so: a late report of a running exe-unit changes nothing.
         if !record.is_over() {
-            record.state = state;
+            record.report(state);
         }
         record.wake.notify_waiters();
+        if !record.given_up {
+            self.begin_vigil(id);
+        }
         Ok(())
     }
 
     /// The provider reports usage.
-    pub(crate) fn set_activity_usage(
-        &mut self,
-        provider: &NodeId,
-        id: &ActivityId,
-        usage: ActivityUsage,
-    ) -> Result<(), Refusal> {
-        self.provided_activity(provider, id)?.usage = Some(usage);
-        Ok(())
+    pub(crate) fn set_activity_usage(&mut self, provider: &NodeId, id: &ActivityId, usage: ActivityUsage) {
+        // The daemon doesn't notice that it knows no such activity.
+        if let Ok(record) = self.provided_activity(provider, id) {
+            record.usage = Some(usage);
+            self.on_usage_report(id);
+        }
     }
 
     /// An activity that this node provides.
@@ -217,11 +337,7 @@ impl State {
         provider: &NodeId,
         id: &ActivityId,
     ) -> Result<&mut ActivityRecord, Refusal> {
-        self.activities
-            .0
-            .get_mut(id)
-            .filter(|record| record.provider == *provider)
-            .ok_or_else(|| Refusal::new(404, format!("Not found: agreement id for activity: {id}")))
+        self.activities.0.get_mut(id).filter(|record| record.provider == *provider).ok_or_else(|| unknown(id))
     }
 
     fn begin_activity(
@@ -230,19 +346,12 @@ impl State {
         agreement: &AgreementId,
         wait: Duration,
     ) -> Result<(ActivityId, Arc<Notify>), Refusal> {
-        if !is_hex(agreement.as_str(), 64) {
-            let problem = if agreement.as_str().bytes().all(|b| b.is_ascii_hexdigit()) {
-                "has invalid length"
-            } else {
-                "contains non hexadecimal characters"
-            };
-            return Err(Refusal::new(500, format!("Service error: Id [{agreement}] {problem}.")));
-        }
-        let record =
-            self.agreements.0.get(agreement).filter(|record| record.side(caller) == Some(Side::Requestor));
-        let record =
-            record.ok_or_else(|| Refusal::new(404, format!("Not found: Agreement id: {agreement}")))?;
+        let record = self.initiated_agreement(caller, agreement)?;
         let stage = record.state(self.now);
+        if stage == AgreementState::Proposal {
+            // The provider hasn't heard of it.
+            return Err(Refusal::new(404, format!("Not found: {agreement}")));
+        }
         if stage != AgreementState::Approved {
             return Err(Refusal::new(
                 400,
@@ -262,9 +371,11 @@ impl State {
                 error_message: None,
             },
             usage: None,
+            seen: None,
             created: self.now,
             unit: None,
-            destroying: false,
+            vigil: Vigil::new(self.now),
+            given_up: false,
             wake: Arc::clone(&wake),
         };
         self.activities.0.insert(id.clone(), record);
@@ -278,16 +389,17 @@ impl State {
 
     /// What hasn't come up in its time is no longer wanted.
     pub(crate) fn give_up_activity(&mut self, id: &ActivityId) {
-        if self.activities.0.get(id).is_some_and(|record| record.state.state.0 == ActivityStage::New) {
+        let given_up = self.activities.0.get_mut(id).is_some_and(|record| {
+            record.state.state.0 == ActivityStage::New && !std::mem::replace(&mut record.given_up, true)
+        });
+        if given_up {
             self.ask_destruction(id);
         }
     }
 
-    fn ask_destruction(&mut self, id: &ActivityId) {
-        let Some(record) = self.activities.0.get_mut(id) else {
-            return;
-        };
-        if !record.is_over() && !std::mem::replace(&mut record.destroying, true) {
+    /// Asks a provider to end an activity, again if it was asked before.
+    pub(crate) fn ask_destruction(&mut self, id: &ActivityId) {
+        if self.activities.0.get(id).is_some_and(|record| is_alive(&record.state)) {
             self.tell_activity(id, ActivityEventKind::Destroy);
         }
     }
@@ -300,4 +412,12 @@ impl State {
         node.activity_log.push(at, ActivityEvent { event_date: at, activity: id.clone(), agreement, kind });
         node.activity_wake.notify_waiters();
     }
+}
+
+fn forbidden(caller: &NodeId, authorized: &NodeId) -> Refusal {
+    Refusal::new(403, format!("Forbidden: caller: {caller} is not authorized: {authorized}"))
+}
+
+fn unknown(id: &ActivityId) -> Refusal {
+    Refusal::new(500, format!("DAO error: Not found: agreement id for activity: {id}"))
 }

@@ -2,21 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use yagna_api::market::{
     Agreement, AgreementDemand, AgreementEventKind, AgreementOffer, AgreementState, ProposalState, Reason,
     Terminated, Terminator,
 };
-use yagna_api::time::between;
 use yagna_api::{ActivityId, AgreementId, AppSessionId, DemandId, NodeId, OfferId, Timestamp};
 
 use super::market::OfferItem;
 use super::matching::Sheet;
 use super::negotiation::Side;
 use super::refusal::Refusal;
-use super::world::{Due, State};
+use super::world::State;
 
 /// All agreements.
 #[derive(Debug, Default)]
@@ -28,6 +26,8 @@ pub(crate) struct AgreementRecord {
     pub(crate) provider: NodeId,
     pub(crate) demand: DemandId,
     pub(crate) offer: OfferId,
+    /// The provider's draft that it was made of, by its hash.
+    pub(crate) draft: Arc<str>,
     pub(crate) demand_sheet: Arc<Sheet>,
     pub(crate) offer_sheet: Arc<Sheet>,
     pub(crate) created: Timestamp,
@@ -132,15 +132,14 @@ impl State {
             .ok_or_else(|| not_found(id))
     }
 
-    /// Turns a provider's draft into an agreement.
+    /// Turns a provider's draft into an agreement. The daemon doesn't check whose negotiation it is.
     pub(crate) fn create_agreement(
         &mut self,
-        caller: &NodeId,
-        hash: &str,
+        (side, hash): (Side, &str),
         valid_to: Timestamp,
     ) -> Result<AgreementId, Refusal> {
-        let id = Side::Requestor.id(hash);
-        let Some(offer) = self.market.proposals.get(hash).filter(|record| record.requestor == *caller) else {
+        let id = side.id(hash);
+        let Some(offer) = self.market.proposals.get(hash).filter(|_| side == Side::Requestor) else {
             return Err(Refusal::new(
                 400,
                 format!("Can't create Agreement for Proposal [{id}]. Proposal [{id}] not found."),
@@ -162,11 +161,11 @@ impl State {
         if offer.state == ProposalState::Initial {
             return Err(Refusal::new(400, none));
         }
-        if offer.agreement.is_some() {
-            return Err(Refusal::new(409, format!("Can't create second Agreement for Proposal [{id}].")));
-        }
         if offer.state == ProposalState::Rejected {
             return Err(Refusal::new(400, format!("Can't create Agreement for rejected Proposal [{id}].")));
+        }
+        if offer.agreement.is_some() {
+            return Err(Refusal::new(409, format!("Can't create second Agreement for Proposal [{id}].")));
         }
         if offer.countered {
             return Err(Refusal::new(
@@ -181,6 +180,7 @@ impl State {
             provider: offer.provider.clone(),
             demand: offer.demand.clone(),
             offer: offer.offer.clone(),
+            draft: hash.into(),
             demand_sheet: Arc::clone(&demand.sheet),
             offer_sheet: Arc::clone(&offer.sheet),
             created: self.now,
@@ -198,7 +198,8 @@ impl State {
             offer.state = ProposalState::Accepted;
             offer.agreement = Some(agreement.clone());
         }
-        self.node(caller).agreements.push(agreement.clone());
+        let requestor = record.requestor.clone();
+        self.node(&requestor).agreements.push(agreement.clone());
         self.agreements.0.insert(agreement.clone(), record);
         Ok(agreement)
     }
@@ -210,22 +211,39 @@ impl State {
         id: &AgreementId,
         session: Option<AppSessionId>,
     ) -> Result<(), Refusal> {
+        let record = self.own_as_requestor(caller, id)?;
+        if record.state(self.now) == AgreementState::Proposal && self.market.is_countered(&record.draft) {
+            let (shown, draft) = (Side::Provider.id(id.as_str()), Side::Provider.id(&record.draft));
+            return Err(Refusal::new(
+                500,
+                format!(
+                    "Protocol error: Agreement [{shown}] remote error: Can't create Agreement for already countered \
+                     Proposal [{draft}]."
+                ),
+            ));
+        }
         let record = self.move_agreement(caller, id, Side::Requestor, AgreementState::Pending)?;
         record.requestor_session = session;
-        let (offer, provider, valid_to) = (record.offer.clone(), record.provider.clone(), record.valid_to);
-        // It expires just after `validTo`.
-        let life = between(self.now, valid_to) + Duration::from_nanos(1);
-        self.schedule(life, Due::Expire(id.clone()));
+        let (offer, provider) = (record.offer.clone(), record.provider.clone());
         self.node(&provider).agreements.push(id.clone());
         self.queue_for_offer(&offer, OfferItem::Agreement(id.clone()));
         Ok(())
     }
 
-    /// The provider's decision, once there is one.
-    pub(crate) fn decision(&self, caller: &NodeId, id: &AgreementId) -> Option<Decision> {
-        let record = match self.own_agreement(caller, id) {
-            Ok((record, _)) => record,
-            Err(refusal) => return Some(Err(refusal)),
+    /// An agreement that the caller proposed, or proposes.
+    pub(crate) fn own_as_requestor(
+        &self,
+        caller: &NodeId,
+        id: &AgreementId,
+    ) -> Result<&AgreementRecord, Refusal> {
+        let found = self.agreements.0.get(id).filter(|record| record.requestor == *caller);
+        found.ok_or_else(|| not_found_as(Side::Requestor, id))
+    }
+
+    /// The provider's decision, once there is one. The daemon doesn't check who asks.
+    pub(crate) fn decision(&self, id: &AgreementId) -> Option<Decision> {
+        let Some(record) = self.agreements.0.get(id) else {
+            return Some(Err(not_found_as(Side::Requestor, id)));
         };
         let shown = Side::Requestor.id(id.as_str());
         Some(match record.state(self.now) {
@@ -240,6 +258,11 @@ impl State {
             )),
             AgreementState::Terminated => Err(Refusal::new(400, format!("Agreement [{shown}] terminated."))),
         })
+    }
+
+    /// Has it run out undecided?
+    pub(crate) fn has_expired(&self, id: &AgreementId) -> bool {
+        self.agreements.0.get(id).is_some_and(|record| record.state(self.now) == AgreementState::Expired)
     }
 
     /// The provider agrees.
@@ -279,11 +302,13 @@ impl State {
         id: &AgreementId,
         reason: Option<Reason>,
     ) -> Result<(), Refusal> {
-        if self.own_agreement(caller, id)?.0.state(self.now) == AgreementState::Proposal {
-            let shown = Side::Requestor.id(id.as_str());
+        if self.own_as_requestor(caller, id)?.state(self.now) == AgreementState::Proposal {
+            let shown = Side::Provider.id(id.as_str());
             return Err(Refusal::new(
                 500,
-                format!("Protocol error: Agreement [{shown}] remote error: Agreement [{shown}] not found."),
+                format!(
+                    "Protocol error while approving: Remote failed to approve. Error: Agreement [{shown}] not found."
+                ),
             ));
         }
         self.move_agreement(caller, id, Side::Requestor, AgreementState::Cancelled)?;
@@ -314,13 +339,6 @@ impl State {
         Ok(())
     }
 
-    /// Lets whoever waits for a decision look again.
-    pub(crate) fn wake_agreement(&self, id: &AgreementId) {
-        if let Some(record) = self.agreements.0.get(id) {
-            record.wake.notify_waiters();
-        }
-    }
-
     fn move_agreement(
         &mut self,
         caller: &NodeId,
@@ -342,10 +360,9 @@ impl State {
         };
         if !allowed {
             let status = if from == AgreementState::Proposal { 409 } else { 410 };
-            let shown = side.id(id.as_str());
             return Err(Refusal::new(
                 status,
-                format!("Agreement [{shown}]. Error: Can't update Agreement state from {from:?} to {to:?}."),
+                format!("Can't update Agreement state from {from:?} to {to:?}."),
             ));
         }
         record.moved_to = to;
@@ -369,6 +386,10 @@ impl State {
         }
         at
     }
+}
+
+fn not_found_as(side: Side, id: &AgreementId) -> Refusal {
+    Refusal::new(404, format!("Agreement [{}] not found.", side.id(id.as_str())))
 }
 
 fn not_found(id: &AgreementId) -> Refusal {

@@ -1,32 +1,24 @@
 //! Allocations: money set aside, spent by accepted bills, given back at the end.
 
+pub(crate) mod platform;
+pub(crate) mod request;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
-use yagna_api::payment::{Allocation, AllocationChange, Expenditure, NewAllocation};
+use yagna_api::payment::{Allocation, Expenditure};
 use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, AllocationId, Glm, NodeId, Timestamp};
 
+use self::platform::NamedPlatform;
+use self::request::{AllocationUpdate, DepositRequest, NewAllocation};
 use super::refusal::{Form, Refusal};
 use super::world::State;
 
-const DEFAULT_PLATFORM: &str = "erc20-holesky-tglm";
 const DEFAULT_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const ALLOCATIONS: &str = "/payment-api/v1/allocations";
-
-/// The chains this daemon knows, and the token on each.
-const NETWORKS: [(&str, &str); 9] = [
-    ("mainnet", "glm"),
-    ("rinkeby", "tglm"),
-    ("goerli", "tglm"),
-    ("holesky", "tglm"),
-    ("hoodi", "tglm"),
-    ("sepolia", "tglm"),
-    ("polygon", "glm"),
-    ("mumbai", "tglm"),
-    ("amoy", "tglm"),
-];
 
 /// All allocations, and which accounts can pay.
 #[derive(Debug, Default)]
@@ -52,69 +44,59 @@ impl AllocationRecord {
     }
 }
 
-/// A chain that this daemon knows?
-pub(crate) fn is_network(name: &str) -> bool {
-    NETWORKS.iter().any(|(network, _)| *network == name)
-}
-
-/// `erc20-holesky-tglm` taken apart, and its token as accounts write it.
-pub(crate) fn platform_parts(platform: &str) -> (String, String, String) {
-    let mut parts = platform.splitn(3, '-').map(str::to_owned);
-    let mut next = || parts.next().unwrap_or_default();
-    let (driver, network, token) = (next(), next(), next());
-    let token = if token == "tglm" { "tGLM".to_owned() } else { token.to_uppercase() };
-    (driver, network, token)
-}
-
 impl State {
     /// Sets money aside.
     pub(crate) fn create_allocation(
         &mut self,
         owner: &NodeId,
-        new: NewAllocation,
-        request: &Value,
+        request: &NewAllocation,
     ) -> Result<Allocation, Refusal> {
-        let platform = read_platform(new.payment_platform.as_ref(), request)?;
-        let address = new.address.filter(|address| !address.is_empty()).unwrap_or_else(|| owner.to_string());
-        if !address.eq_ignore_ascii_case(owner.as_str()) {
-            return Err(problem(
-                500,
-                json!({
-                    "type": format!("{ALLOCATIONS}/internal-error"),
-                    "instance": format!("{ALLOCATIONS}/internal-error"),
-                    "detail": format!("Account not registered: {address}"),
-                }),
-            ));
-        }
-        if let Some(timeout) = new.timeout.filter(|timeout| *timeout <= self.now) {
-            return Err(problem(
+        let platform = NamedPlatform::resolve(request.payment_platform.as_ref()).map_err(|error| {
+            problem(
                 400,
                 json!({
-                    "type": format!("{ALLOCATIONS}/validation-error"),
-                    "instance": format!("{ALLOCATIONS}/validation-error/timeout-passed"),
-                    "detail": "Requested allocation timeout is in the past",
-                    "requestedTimeout": timeout.to_string(),
-                    "paymentPlatform": platform,
-                    "address": address,
+                    "type": format!("{ALLOCATIONS}/bad-payment-platform"),
+                    "detail": "Payment platform doesn't parse",
+                    "parseError": error,
                     "requestBody": request,
+                    "requestedPaymentPlatform": request.payment_platform,
                 }),
+            )
+        })?;
+        let address = request.address.clone().unwrap_or_else(|| owner.to_string());
+        if !address.eq_ignore_ascii_case(owner.as_str()) {
+            return Err(not_ours(&address, request));
+        }
+        let refused = |name: &str, detail: &str, more: Value| {
+            refused_request(name, detail, &platform, &address, Some(request), more)
+        };
+        if let Some(timeout) = request.timeout.filter(|timeout| *timeout <= self.now) {
+            return Err(refused(
+                "timeout-passed",
+                "Requested allocation timeout is in the past",
+                json!({"requestedTimeout": timeout}),
             ));
         }
-        self.check_funds(owner, new.total_amount, Glm::ZERO, &platform, &address, request)?;
+        if request.deposit.as_ref().is_some_and(|deposit| !is_address(&deposit.contract)) {
+            return Err(refused("malformed-deposit-contract", "Invalid deposit contract address", json!({})));
+        }
+        self.check_funds(owner, request.total_amount, Glm::ZERO, &platform, &address, Some(request))?;
+        let deposit = request.deposit.as_ref();
         let document = Allocation {
             allocation_id: AllocationId::new(self.uuid()),
             address,
             payment_platform: platform.clone(),
-            total_amount: new.total_amount,
+            total_amount: request.total_amount,
             spent_amount: Glm::ZERO,
-            remaining_amount: new.total_amount,
+            remaining_amount: request.total_amount,
             timestamp: self.now,
-            timeout: Some(new.timeout.unwrap_or_else(|| after(self.now, DEFAULT_LIFE))),
+            timeout: Some(request.timeout.unwrap_or_else(|| after(self.now, DEFAULT_LIFE))),
             created_ts: Some(self.now),
             updated_ts: Some(self.now),
-            make_deposit: new.make_deposit,
-            deposit: new.deposit,
-            extend_timeout: new.extend_timeout,
+            // Both mean something for deposits only, and are forgotten without one.
+            make_deposit: deposit.is_some() && request.make_deposit,
+            extend_timeout: deposit.and(request.extend_timeout),
+            deposit: deposit.map(DepositRequest::document),
         };
         let id = document.allocation_id.clone();
         let record = AllocationRecord {
@@ -171,7 +153,7 @@ impl State {
         &mut self,
         owner: &NodeId,
         id: &AllocationId,
-        change: AllocationChange,
+        change: &AllocationUpdate,
     ) -> Result<Allocation, Refusal> {
         let current = self.allocation(owner, id)?.document.clone();
         let mut new = current.clone();
@@ -186,28 +168,21 @@ impl State {
             new.total_amount = total;
             new.remaining_amount = rest.ok_or_else(|| Refusal::new(400, "Amount out of range"))?;
             let (platform, address) = (&current.payment_platform, &current.address);
-            self.check_funds(
-                owner,
-                new.remaining_amount,
-                current.remaining_amount,
-                platform,
-                address,
-                &Value::Null,
-            )?;
+            self.check_funds(owner, new.remaining_amount, current.remaining_amount, platform, address, None)?;
         }
         if let Some(timeout) = change.timeout {
             if timeout <= self.now {
-                return Err(Refusal::new(400, "Requested allocation timeout is in the past"));
+                return Err(Refusal::new(400, "New allocation timeout is in the past"));
             }
             new.timeout = Some(timeout);
         }
-        if change.deposit.is_some() {
+        if let Some(deposit) = &change.deposit {
             if current.deposit.is_none() {
-                return Err(Refusal::new(400, "Allocation has no deposit to change"));
+                return Err(Refusal::new(400, "Cannot update deposit of an allocation created without one"));
             }
-            new.deposit = change.deposit;
+            new.deposit = Some(deposit.document());
         }
-        new.updated_ts = Some(self.now);
+        // The daemon leaves the time of the last change as it is.
         if let Some(record) = self.allocations.records.get_mut(id) {
             record.document = new.clone();
         }
@@ -237,17 +212,16 @@ impl State {
         activity: Option<&ActivityId>,
     ) -> Result<(), Refusal> {
         let now = self.now;
-        let record = self.allocations.records.get_mut(id).filter(|record| record.owner == *owner);
-        let record = record.ok_or_else(|| Refusal::new(400, format!("Allocation {id} not found")))?;
-        if record.is_released(now) {
-            return Err(already_released(id));
-        }
+        let record = self.allocations.records.get_mut(id);
+        let record = record
+            .filter(|record| record.owner == *owner && !record.is_released(now))
+            .ok_or_else(|| Refusal::new(400, format!("Allocation {id} not found")))?;
         let document = &mut record.document;
         let rest = document.remaining_amount.checked_sub(amount).filter(|rest| *rest >= Glm::ZERO);
         let (Some(rest), Some(spent)) = (rest, document.spent_amount.checked_add(amount)) else {
             return Err(Refusal::new(
                 400,
-                format!("Not enough funds. Allocated: {} Needed: {amount}", document.remaining_amount),
+                format!("Not enough funds. Allocated: {} Needed: {amount}", as_kept(document)),
             ));
         };
         if amount > Glm::ZERO {
@@ -260,13 +234,14 @@ impl State {
         Ok(())
     }
 
-    /// What was taken from an allocation, and for whom.
+    /// What was taken from an allocation, released or not, and for whom.
     pub(crate) fn expenditures(
         &self,
         owner: &NodeId,
         id: &AllocationId,
     ) -> Result<Vec<Expenditure>, Refusal> {
-        let record = self.allocation(owner, id)?;
+        let record = self.allocations.records.get(id).filter(|record| record.owner == *owner);
+        let record = record.ok_or_else(|| Refusal::null(404))?;
         Ok(record
             .spent_for
             .iter()
@@ -275,7 +250,11 @@ impl State {
                 agreement_id: agreement.clone(),
                 activity_id: activity.clone(),
                 accepted_amount: *amount,
-                scheduled_amount: *amount,
+                scheduled_amount: if self.is_paid(agreement, activity.as_ref()) {
+                    *amount
+                } else {
+                    Glm::ZERO
+                },
             })
             .collect())
     }
@@ -285,14 +264,17 @@ impl State {
         let mut properties = Vec::new();
         let mut constraints: Vec<String> = Vec::new();
         let mut deposit = false;
+        // They come in the order of their ids; one that is named twice isn't found the second time.
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Refusal::null(404));
+        }
         for id in ids {
             let document = &self.allocation(owner, &AllocationId::new(id))?.document;
             let key = format!("golem.com.payment.platform.{}.address", document.payment_platform);
-            let filter = format!("({key}=*)");
-            if !constraints.contains(&filter) {
-                properties.push(json!({"key": key, "value": document.address}));
-                constraints.push(filter);
-            }
+            constraints.push(format!("({key}=*)"));
+            properties.push(json!({"key": key, "value": document.address}));
             deposit |= document.deposit.is_some();
         }
         properties.push(json!({"key": "golem.com.payment.protocol.version", "value": "3"}));
@@ -314,7 +296,7 @@ impl State {
         given_back: Glm,
         platform: &str,
         address: &str,
-        request: &Value,
+        request: Option<&NewAllocation>,
     ) -> Result<(), Refusal> {
         let Some(funds) = self.nodes.get(owner).and_then(|node| node.funds) else {
             return Ok(());
@@ -331,21 +313,72 @@ impl State {
         if wanted <= free {
             return Ok(());
         }
-        Err(problem(
-            400,
-            json!({
-                "type": format!("{ALLOCATIONS}/validation-error"),
-                "instance": format!("{ALLOCATIONS}/validation-error/insufficient-account-funds"),
-                "detail": format!("Insufficient funds to make allocation for payment platform {platform}"),
-                "requestedFunds": wanted,
-                "availableFunds": free,
-                "reservedFunds": reserved,
-                "paymentPlatform": platform,
-                "address": address,
-                "requestBody": request,
-            }),
+        Err(refused_request(
+            "insufficient-account-funds",
+            &format!("Insufficient funds to make allocation for payment platform {platform}"),
+            platform,
+            address,
+            request,
+            json!({"requestedFunds": wanted, "availableFunds": free, "reservedFunds": reserved}),
         ))
     }
+}
+
+impl DepositRequest {
+    fn document(&self) -> Value {
+        json!({"id": self.id, "contract": self.contract})
+    }
+}
+
+/// The refusal of a request that can be read.
+fn refused_request(
+    name: &str,
+    detail: &str,
+    platform: &str,
+    address: &str,
+    request: Option<&impl Serialize>,
+    more: Value,
+) -> Refusal {
+    let mut document = json!({
+        "type": format!("{ALLOCATIONS}/validation-error"),
+        "instance": format!("{ALLOCATIONS}/validation-error/{name}"),
+        "detail": detail,
+        "paymentPlatform": platform,
+        "address": address,
+        "requestBody": request,
+    });
+    if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
+        document.extend(more);
+    }
+    problem(400, document)
+}
+
+/// The refusal to pay from an address that isn't the caller's.
+fn not_ours(address: &str, request: &impl Serialize) -> Refusal {
+    let why = if is_address(address) {
+        format!("Account {} not found in active accounts", address.to_lowercase())
+    } else {
+        format!("Error when parsing identity key: {address} - Invalid input length")
+    };
+    problem(
+        500,
+        json!({
+            "type": format!("{ALLOCATIONS}/internal-error"),
+            "detail": "Unhandled internal error",
+            "internalError": format!("Failed to initialize account on driver: erc20 due to error {why}"),
+            "requestBody": request,
+        }),
+    )
+}
+
+/// What is left, as the daemon's database writes it: once something was spent, whole amounts have a point too.
+fn as_kept(document: &Allocation) -> String {
+    let left = document.remaining_amount.to_string();
+    if document.spent_amount.is_zero() || left.contains('.') { left } else { format!("{left}.0") }
+}
+
+fn is_address(text: &str) -> bool {
+    text.strip_prefix("0x").is_some_and(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn already_released(id: &AllocationId) -> Refusal {
@@ -354,56 +387,4 @@ fn already_released(id: &AllocationId) -> Refusal {
 
 fn problem(status: u16, document: Value) -> Refusal {
     Refusal { status, form: Form::Problem(document) }
-}
-
-fn read_platform(given: Option<&Value>, request: &Value) -> Result<String, Refusal> {
-    let bad = |error: String| {
-        problem(
-            400,
-            json!({
-                "type": format!("{ALLOCATIONS}/bad-payment-platform"),
-                "detail": "Payment platform doesn't parse",
-                "parseError": error,
-                "requestBody": request,
-                "requestedPaymentPlatform": given,
-            }),
-        )
-    };
-    let token_of =
-        |network: &str| NETWORKS.iter().find(|(name, _)| *name == network).map(|(_, token)| *token);
-    match given {
-        None | Some(Value::Null) => Ok(DEFAULT_PLATFORM.to_owned()),
-        Some(Value::String(text)) if text.is_empty() => Ok(DEFAULT_PLATFORM.to_owned()),
-        Some(Value::String(text)) => {
-            let parts: Vec<_> = text.split('-').collect();
-            let [driver, network, token] = parts[..] else {
-                return Err(bad(format!("{text}: expected driver-network-token")));
-            };
-            if driver != "erc20" {
-                return Err(bad(format!("Driver {driver} not found")));
-            }
-            match token_of(network) {
-                None => Err(bad(format!("Network {network} not found"))),
-                Some(known) if known != token => Err(bad(format!("Token {token} not found on {network}"))),
-                Some(_) => Ok(text.clone()),
-            }
-        }
-        Some(Value::Object(fields)) => {
-            let field = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_lowercase);
-            let driver = field("driver").unwrap_or_else(|| "erc20".to_owned());
-            let token = field("token");
-            let network = field("network").unwrap_or_else(|| {
-                if token.as_deref() == Some("glm") { "polygon".to_owned() } else { "holesky".to_owned() }
-            });
-            let known = token_of(&network).ok_or_else(|| bad(format!("Network {network} not found")))?;
-            if driver != "erc20" {
-                return Err(bad(format!("Driver {driver} not found")));
-            }
-            if let Some(token) = token.filter(|token| token != known) {
-                return Err(bad(format!("Token {token} not found on {network}")));
-            }
-            Ok(format!("{driver}-{network}-{known}"))
-        }
-        Some(other) => Err(bad(format!("{other}: expected a string or an object"))),
-    }
 }

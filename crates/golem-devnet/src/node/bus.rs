@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{DecodeError, Engine as _};
 use tokio::sync::{Notify, oneshot};
 use yagna_api::gsb::Listen;
 use yagna_api::{ApiError, AppKey, NodeId, ServicesId};
@@ -27,10 +27,10 @@ const MAX_PENDING: usize = 4096;
 
 type Reply = Result<BusValue, BusError>;
 
-/// All bound services, by node and id.
+/// All bound services. As at a real daemon they belong to nobody: any of its keys may serve and unbind them.
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
-    services: HashMap<(NodeId, ServicesId), Service>,
+    services: HashMap<ServicesId, Service>,
     sessions: u64,
 }
 
@@ -82,22 +82,23 @@ impl World {
 
     /// Serves bound services from within this process, as the WebSocket does from outside.
     pub fn bus_socket(&self, key: &AppKey, services: &ServicesId) -> Result<BusSocket, ApiError> {
-        let caller = self.with(|state| state.keys.get(key.expose()).map(|caller| caller.node.clone()));
-        let caller = caller.ok_or_else(|| Refusal::text(401, "Invalid application key"))?;
-        Ok(self.connect_bus(&caller, services)?)
+        if !self.with(|state| state.keys.contains_key(key.expose())) {
+            return Err(Refusal::text(401, "Invalid application key").into());
+        }
+        Ok(self.connect_bus(services)?)
     }
 
-    pub(crate) fn connect_bus(&self, caller: &NodeId, services: &ServicesId) -> Result<BusSocket, Refusal> {
-        let id = (caller.clone(), services.clone());
+    pub(crate) fn connect_bus(&self, id: &ServicesId) -> Result<BusSocket, Refusal> {
+        let address = address_of(id)?;
         let (session, wake) = self.with(|state| {
             state.bus.sessions += 1;
             let session = state.bus.sessions;
-            let service = state.bus.services.get_mut(&id).ok_or_else(|| no_service(services))?;
+            let service = state.bus.services.get_mut(id).ok_or_else(|| no_service(&address))?;
             service.session = Some(session);
             service.wake.notify_waiters();
             Ok::<_, Refusal>((session, Arc::clone(&service.wake)))
         })?;
-        Ok(BusSocket { world: self.clone(), id, session, wake })
+        Ok(BusSocket { world: self.clone(), id: id.clone(), address, session, wake })
     }
 }
 
@@ -115,18 +116,24 @@ pub enum BusClosed {
 /// Dropping it leaves the services bound: later requests wait for the next socket.
 pub struct BusSocket {
     world: World,
-    id: (NodeId, ServicesId),
+    id: ServicesId,
+    address: String,
     session: u64,
     wake: Arc<Notify>,
 }
 
 impl fmt::Debug for BusSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BusSocket").field("services", &self.id.1).finish_non_exhaustive()
+        f.debug_struct("BusSocket").field("services", &self.id).finish_non_exhaustive()
     }
 }
 
 impl BusSocket {
+    /// The address it serves.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Waits for the next request. Cancel safe.
     pub async fn next_request(&self) -> Result<Vec<u8>, BusClosed> {
         self.next().await.map(|request| request.frame)
@@ -143,11 +150,15 @@ impl BusSocket {
         }
     }
 
-    /// Hands in an answer. What is no answer to a waiting request is dropped.
-    pub fn answer(&self, frame: &[u8]) {
-        let Some(answer) = flex::decode(frame) else { return };
+    /// Hands in an answer. One that nobody waits for is dropped; what is no answer at all is refused with the words
+    /// that the WebSocket is closed with.
+    pub fn answer(&self, frame: &[u8]) -> Result<(), String> {
+        let unreadable = |what: &str| Err(format!("Failed to read response. Err: {what}"));
+        let Some(answer @ BusValue::Map(_)) = flex::decode(frame) else {
+            return unreadable("Missing root map.");
+        };
         let Some(BusValue::Text(id)) = answer.field("id") else {
-            return;
+            return unreadable("Missing response id.");
         };
         let reply = match (answer.field("error"), answer.field("payload")) {
             (Some(BusValue::Map(fields)), _) => {
@@ -159,7 +170,9 @@ impl BusSocket {
                 Err(BusError::Service { kind, message })
             }
             (_, Some(payload)) => Ok(payload.clone()),
-            (_, None) => Ok(BusValue::Null),
+            (_, None) => {
+                return unreadable(&format!("Missing 'payload' and 'error' fields. Id: {id}."));
+            }
         };
         self.world.with(|state| {
             let pending = state.bus.services.get_mut(&self.id).and_then(|service| service.pending.remove(id));
@@ -168,6 +181,7 @@ impl BusSocket {
                 drop(pending.reply.send(reply));
             }
         });
+        Ok(())
     }
 
     fn take(&self, state: &mut State) -> Option<Result<Request, BusClosed>> {
@@ -201,13 +215,13 @@ impl Drop for BusSocket {
 
 impl State {
     /// Binds an address.
-    pub(crate) fn bind_services(&mut self, owner: &NodeId, listen: &Listen) -> Result<ServicesId, Refusal> {
+    pub(crate) fn bind_services(&mut self, listen: &Listen) -> Result<ServicesId, Refusal> {
         if listen.on.is_empty() {
-            return Err(Refusal::new(400, "Empty service address"));
+            let problem = "Invalid service address prefix: Cannot bind service. Empty prefix.";
+            return Err(Refusal::new(400, problem));
         }
         let id = ServicesId::new(URL_SAFE_NO_PAD.encode(&listen.on));
-        let key = (owner.clone(), id.clone());
-        if self.bus.services.contains_key(&key) {
+        if self.bus.services.contains_key(&id) {
             return Err(Refusal::new(400, format!("Duplicated service address prefix: {}", listen.on)));
         }
         let service = Service {
@@ -218,21 +232,23 @@ impl State {
             session: None,
             wake: Arc::default(),
         };
-        self.bus.services.insert(key, service);
+        self.bus.services.insert(id.clone(), service);
         Ok(id)
     }
 
     /// Unbinds an address: its callers get no answers any more.
-    pub(crate) fn unbind_services(&mut self, owner: &NodeId, id: &ServicesId) -> Result<(), Refusal> {
-        check_services_id(id)?;
-        let service = self.bus.services.remove(&(owner.clone(), id.clone())).ok_or_else(|| no_service(id))?;
+    pub(crate) fn unbind_services(&mut self, id: &ServicesId) -> Result<(), Refusal> {
+        let address = address_of(id)?;
+        let service = self.bus.services.remove(id);
+        let service = service.ok_or_else(|| no_service(&format!("Cannot find service: {address}")))?;
         service.wake.notify_waiters();
         Ok(())
     }
 
-    /// Has the node bound these?
-    pub(crate) fn has_services(&self, owner: &NodeId, id: &ServicesId) -> bool {
-        self.bus.services.contains_key(&(owner.clone(), id.clone()))
+    /// Are these bound?
+    pub(crate) fn check_services(&self, id: &ServicesId) -> Result<(), Refusal> {
+        let address = address_of(id)?;
+        if self.bus.services.contains_key(id) { Ok(()) } else { Err(no_service(&address)) }
     }
 
     fn submit(
@@ -248,7 +264,11 @@ impl State {
             return Err(BusError::Timeout);
         }
         let id = self.uuid();
-        let key = (node.clone(), ServicesId::new(URL_SAFE_NO_PAD.encode(address)));
+        // Services are reached by any of the requestors' identities, and by nobody else's.
+        if !self.keys.values().any(|caller| caller.node == *node) {
+            return Err(no_endpoint());
+        }
+        let key = ServicesId::new(URL_SAFE_NO_PAD.encode(address));
         let service = self.bus.services.get_mut(&key).ok_or_else(no_endpoint)?;
         if service.on != address || !service.components.iter().any(|known| known == component) {
             return Err(no_endpoint());
@@ -265,14 +285,27 @@ impl State {
     }
 }
 
-/// A services id is base64url; anything else is a bad request.
-pub(crate) fn check_services_id(id: &ServicesId) -> Result<(), Refusal> {
-    match URL_SAFE_NO_PAD.decode(id.as_str()) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Refusal::new(400, format!("Invalid service id: {error}"))),
-    }
+/// A services id is the address in base64url; anything else is a bad request.
+fn address_of(id: &ServicesId) -> Result<String, Refusal> {
+    let bytes = URL_SAFE_NO_PAD.decode(id.as_str()).map_err(|error| {
+        let problem = match error {
+            DecodeError::InvalidByte(offset, byte) => format!("Invalid byte {byte}, offset {offset}."),
+            DecodeError::InvalidLength(_) => "Encoded text cannot have a 6-bit remainder.".to_owned(),
+            DecodeError::InvalidLastSymbol(offset, byte) => {
+                format!("Invalid last symbol {byte}, offset {offset}.")
+            }
+            DecodeError::InvalidPadding => "Invalid padding".to_owned(),
+        };
+        let problem =
+            format!("Service address should be encoded in base64. Unable to decode. Err: {problem}");
+        Refusal::new(400, problem)
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let problem = format!("Service address should be a string. Unable to parse address. Err: {error}");
+        Refusal::new(400, problem)
+    })
 }
 
-fn no_service(id: &ServicesId) -> Refusal {
-    Refusal::new(404, format!("Services not found: {id}"))
+fn no_service(what: &str) -> Refusal {
+    Refusal::new(404, format!("Service prefix not found: {what}"))
 }

@@ -184,7 +184,8 @@ impl Faults {
         async move { drop(cuts.changed().await) }
     }
 
-    fn cut_all(&self) {
+    /// Ends every connection that waits or lasts.
+    pub(crate) fn cut_all(&self) {
         self.shared.cut.notify_waiters();
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }

@@ -5,10 +5,13 @@
 mod activity;
 mod bus;
 mod extract;
+mod ids;
 mod market;
 mod misc;
 mod net;
 mod payment;
+mod registry;
+mod script;
 mod streams;
 mod wire;
 
@@ -54,13 +57,14 @@ impl World {
             .with_state(self.clone())
     }
 
-    /// Serves the API to every connection of a listener until told to stop; open connections are then dropped.
+    /// Serves the API, and the registry of images beside it, to every connection of a listener until told to stop;
+    /// open connections are then dropped.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
-        let router = self.router();
+        let router = self.router().merge(registry::routes().with_state(self.clone()));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => break,
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((socket, _)) => {
@@ -72,6 +76,10 @@ impl World {
                 },
             }
         }
+        drop(connections);
+        // WebSockets are connections no more; nobody else would end them.
+        self.0.faults.cut_all();
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Offers and demands: publishing, matching, and the queues of what happened to them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) struct Market {
     demand_order: Vec<DemandId>,
     pub(crate) offers: HashMap<OfferId, OfferRecord>,
     pub(crate) offer_order: Vec<OfferId>,
+    /// Offers that their providers took back: their daemons know them apart from those that never were.
+    withdrawn: HashSet<OfferId>,
     /// By hash, the part of the id that both sides share.
     pub(crate) proposals: HashMap<Arc<str>, ProposalRecord>,
 }
@@ -76,6 +78,13 @@ pub(crate) struct Listing {
     pub(crate) owner: NodeId,
     pub(crate) sheet: Arc<Sheet>,
     pub(crate) created: Timestamp,
+}
+
+impl Market {
+    /// Was the proposal with this hash answered?
+    pub(crate) fn is_countered(&self, hash: &str) -> bool {
+        self.proposals.get(hash).is_some_and(|record| record.countered)
+    }
 }
 
 impl State {
@@ -170,17 +179,33 @@ impl State {
         max: usize,
     ) -> Result<Vec<DemandItem>, Refusal> {
         let now = self.now;
-        let demand = self.market.demands.get_mut(id).ok_or_else(|| not_found_for_events(id))?;
+        let demand = self.market.demands.get_mut(id).ok_or_else(|| not_found_for_events(id.as_str()))?;
         if demand.expires <= now {
-            return Err(Refusal::new(404, format!("Subscription [{id}] expired.")));
+            return Err(expired_for_events(id.as_str()));
         }
         let count = demand.queue.len().min(max);
         Ok(demand.queue.drain(..count).collect())
     }
 
-    /// Takes events of one's own offer. An offer that is gone has none.
-    pub(crate) fn take_offer_events(&mut self, id: &OfferId) -> Vec<OfferItem> {
-        self.market.offers.get_mut(id).map(|offer| offer.queue.drain(..).collect()).unwrap_or_default()
+    /// What wakes those who wait for an offer's events; `None` when it was withdrawn, and has none ever.
+    pub(crate) fn offer_wake(&self, id: &OfferId) -> Result<Option<Arc<Notify>>, Refusal> {
+        match self.market.offers.get(id) {
+            Some(offer) if offer.expires <= self.now => Err(expired_for_events(id.as_str())),
+            Some(offer) => Ok(Some(Arc::clone(&offer.wake))),
+            None if self.market.withdrawn.contains(id) => Ok(None),
+            None => Err(not_found_for_events(id.as_str())),
+        }
+    }
+
+    /// Takes events of one's own offer, for a poll that waits: none when there are none, even when the offer has run
+    /// out meanwhile, but a refusal when it was withdrawn.
+    pub(crate) fn take_offer_events(&mut self, id: &OfferId) -> Result<Vec<OfferItem>, Refusal> {
+        let now = self.now;
+        let offer = self.market.offers.get_mut(id).ok_or_else(|| not_found_for_events(id.as_str()))?;
+        if offer.expires <= now && !offer.queue.is_empty() {
+            return Err(expired_for_events(id.as_str()));
+        }
+        Ok(offer.queue.drain(..).collect())
     }
 
     /// One's own demands that live, oldest first.
@@ -232,15 +257,19 @@ impl State {
             Some(offer) if offer.owner != *owner => {
                 Err(Refusal::new(404, format!("Offer [{id}] not found.")))
             }
-            None => Err(Refusal::new(410, format!("Offer [{id}] already unsubscribed."))),
+            None if self.market.withdrawn.contains(id) => {
+                Err(Refusal::new(410, format!("Offer [{id}] already unsubscribed.")))
+            }
+            None => Err(Refusal::new(404, format!("Offer [{id}] not found."))),
             Some(offer) if offer.expires <= self.now => {
-                Err(Refusal::new(410, format!("Offer [{id}] expired.")))
+                Err(Refusal::new(410, format!("Can't unsubscribe expired Offer [{id}].")))
             }
             Some(_) => {
                 if let Some(offer) = self.market.offers.remove(id) {
                     offer.wake.notify_waiters();
                 }
                 self.market.offer_order.retain(|other| other != id);
+                self.market.withdrawn.insert(id.clone());
                 Ok(())
             }
         }
@@ -265,6 +294,10 @@ impl State {
     }
 }
 
-fn not_found_for_events(id: &DemandId) -> Refusal {
+fn expired_for_events(id: &str) -> Refusal {
+    Refusal::new(404, format!("Subscription [{id}] expired."))
+}
+
+fn not_found_for_events(id: &str) -> Refusal {
     Refusal::new(404, format!("Subscription [{id}] not found. Could be unsubscribed."))
 }

@@ -23,9 +23,9 @@ pub(crate) struct Sheet {
 /// A text that is no filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SyntaxError {
-    /// It ends too early.
-    #[error("Incomplete expression: Unknown")]
-    Incomplete,
+    /// It ends too early: it would have to have at least so many bytes.
+    #[error("Incomplete expression: Size({0})")]
+    Incomplete(usize),
     /// It says something else.
     #[error("Parsing error: Alternative")]
     Unexpected,
@@ -57,6 +57,16 @@ impl Sheet {
     /// What our constraints say of the other side's properties.
     pub(crate) fn judge(&self, other: &Self) -> Verdict {
         self.filter.as_ref().map_or(Verdict::Undefined, |filter| filter.judge(&other.properties))
+    }
+
+    /// The properties that our constraints ask for in vain, as far as the daemon tells which: of all that must hold
+    /// it tells none when one of them plainly doesn't.
+    pub(crate) fn missing_from(&self, other: &Self) -> Vec<&str> {
+        let mut missing = Vec::new();
+        if let Ok(filter) = &self.filter {
+            filter.note_missing(&other.properties, &mut missing);
+        }
+        missing
     }
 
     /// Do both sides suit each other?
@@ -151,15 +161,50 @@ impl Filter {
                 Verdict::Undefined => Verdict::Undefined,
             },
             Self::Present(reference) => {
-                let there = !reference.aspect && properties.get(&reference.name).is_some_and(is_readable);
-                if there { Verdict::True } else { Verdict::False }
+                if reference.is_in(properties) {
+                    Verdict::True
+                } else {
+                    Verdict::False
+                }
             }
             Self::Compare(reference, comparison, text) => reference.judge(properties, *comparison, text),
         }
     }
 }
 
+impl Filter {
+    fn note_missing<'a>(&'a self, properties: &Properties, missing: &mut Vec<&'a str>) {
+        let before = missing.len();
+        match self {
+            Self::Anything => {}
+            Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    part.note_missing(properties, missing);
+                }
+            }
+            Self::Not(part) => part.note_missing(properties, missing),
+            Self::Present(reference) | Self::Compare(reference, ..) => {
+                if !reference.is_in(properties) {
+                    missing.push(&reference.name);
+                }
+            }
+        }
+        let tells_none = match self.judge(properties) {
+            Verdict::True => true,
+            Verdict::False => matches!(self, Self::All(_) | Self::Not(_)),
+            Verdict::Undefined => false,
+        };
+        if tells_none {
+            missing.truncate(before);
+        }
+    }
+}
+
 impl Reference {
+    fn is_in(&self, properties: &Properties) -> bool {
+        !self.aspect && properties.get(&self.name).is_some_and(is_readable)
+    }
+
     fn new(text: &str) -> Self {
         let (name, kind) = [("$d", Kind::Decimal), ("$v", Kind::Version), ("$t", Kind::Time)]
             .into_iter()
@@ -324,14 +369,22 @@ impl Reader<'_> {
                 Ok(())
             }
             Some(_) => Err(SyntaxError::Unexpected),
-            None => Err(SyntaxError::Incomplete),
+            None => Err(self.incomplete(1)),
         }
+    }
+
+    /// It ends where so many more bytes must be.
+    fn incomplete(&self, missing: usize) -> SyntaxError {
+        SyntaxError::Incomplete(self.at + missing)
     }
 
     fn filter(&mut self) -> Result<Filter, SyntaxError> {
         if self.rest().starts_with("()") {
             self.at += 2;
             return Ok(Filter::Anything);
+        }
+        if self.rest().is_empty() || self.rest() == "(" {
+            return Err(self.incomplete(2));
         }
         self.depth += 1;
         if self.depth > Self::MAX_DEPTH {
@@ -345,7 +398,7 @@ impl Reader<'_> {
         self.take('(')?;
         self.skip_space();
         let filter = match self.rest().chars().next() {
-            None => return Err(SyntaxError::Incomplete),
+            None => return Err(self.incomplete(1)),
             Some('&') => Filter::All(self.parts()?),
             Some('|') => Filter::Any(self.parts()?),
             Some('!') => {
@@ -373,9 +426,14 @@ impl Reader<'_> {
     }
 
     fn comparison(&mut self) -> Result<Filter, SyntaxError> {
-        let end = self.rest().find(['=', '<', '>', '~']).ok_or(SyntaxError::Incomplete)?;
+        let Some(end) = self.rest().find(['=', '<', '>', '~']) else {
+            return Err(SyntaxError::Incomplete(self.text.len() + 2));
+        };
         let reference = Reference::new(&self.rest()[..end]);
         self.at += end;
+        if matches!(self.rest(), "=" | "<" | ">") {
+            return Err(self.incomplete(2));
+        }
         if self.rest().starts_with("=*") {
             self.at += 2;
             return Ok(Filter::Present(reference));
@@ -391,7 +449,10 @@ impl Reader<'_> {
         .find(|(sign, _)| self.rest().starts_with(sign))
         .ok_or(SyntaxError::Unexpected)?;
         self.at += sign.len();
-        let end = self.rest().find(')').ok_or(SyntaxError::Incomplete)?;
+        if self.rest().is_empty() {
+            return Err(self.incomplete(1));
+        }
+        let end = self.rest().find(')').ok_or(SyntaxError::Unexpected)?;
         let value = self.rest()[..end].to_owned();
         self.at += end;
         Ok(Filter::Compare(reference, comparison, value))
@@ -484,13 +545,13 @@ mod tests {
     #[test]
     fn bad_filters_suit_nothing() {
         for (filter, error) in [
-            ("", SyntaxError::Incomplete),
-            ("((((", SyntaxError::Incomplete),
-            ("(n=10", SyntaxError::Incomplete),
+            ("", SyntaxError::Incomplete(2)),
+            ("((((", SyntaxError::Incomplete(6)),
+            ("(n=10", SyntaxError::Unexpected),
             ("(name=*golem)", SyntaxError::Unexpected),
             ("(n~10)", SyntaxError::Unexpected),
             ("n=10", SyntaxError::Unexpected),
-            ("( )", SyntaxError::Incomplete),
+            ("( )", SyntaxError::Incomplete(5)),
         ] {
             assert_eq!(judge(filter, json!({"n": 10})), Err(error), "{filter}");
             let bad = Sheet::new(Properties::new(), filter.to_owned());

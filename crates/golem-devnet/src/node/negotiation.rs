@@ -7,7 +7,7 @@ use yagna_api::{AgreementId, DemandId, NodeId, OfferId, Properties, ProposalId, 
 
 use super::events::to_millis;
 use super::market::{DemandItem, OfferItem};
-use super::matching::{Sheet, Verdict};
+use super::matching::Sheet;
 use super::refusal::Refusal;
 use super::world::State;
 
@@ -126,36 +126,45 @@ impl State {
     }
 
     /// A proposal of a demand; the daemon doesn't check who asks.
-    pub(crate) fn proposal_view(&self, demand: &DemandId, hash: &str) -> Result<ProposalView, Refusal> {
+    ///
+    /// A provider's name for it names nothing here.
+    pub(crate) fn proposal_view(
+        &self,
+        demand: &DemandId,
+        (side, hash): (Side, &str),
+    ) -> Result<ProposalView, Refusal> {
         match self.market.proposals.get(hash) {
-            Some(record) if record.demand == *demand => Ok(record.view(hash, Side::Requestor)),
-            _ => Err(not_found(Side::Requestor, hash, demand.as_str())),
+            Some(record) if record.demand == *demand && side == Side::Requestor => {
+                Ok(record.view(hash, Side::Requestor))
+            }
+            _ => Err(not_found(side, hash, demand.as_str())),
         }
     }
 
-    /// A requestor answers a provider's proposal.
+    /// A requestor answers a provider's proposal. The daemon doesn't check who it is.
     pub(crate) fn counter_as_requestor(
         &mut self,
-        caller: &NodeId,
         demand: &DemandId,
-        hash: &str,
+        proposal: (Side, &str),
         properties: Properties,
         constraints: String,
     ) -> Result<ProposalId, Refusal> {
+        self.proposal_view(demand, proposal)?;
         self.check_demand(demand)?;
-        self.proposal_view(demand, hash)?;
-        let sheet = self.check_counter(caller, Side::Requestor, hash, properties, constraints)?;
+        let (_, hash) = proposal;
+        let sheet = self.check_counter(Side::Requestor, hash, properties, constraints)?;
         let prev = &self.market.proposals[hash];
-        let offer = prev.offer.clone();
-        if self.market.offers.get(&offer).is_none_or(|record| record.expires <= self.now)
-            || self.is_frozen(&prev.provider)
-        {
-            let id = Side::Requestor.id(hash);
+        let (offer, is_first, frozen) =
+            (prev.offer.clone(), prev.prev.is_none(), self.is_frozen(&prev.provider));
+        let is_gone = self.market.offers.get(&offer).is_none_or(|record| record.expires <= self.now);
+        // The provider's daemon takes the first answer to whatever offer it ever had.
+        if frozen || (is_gone && !is_first) {
+            let (id, new) = (Side::Requestor.id(hash), Side::Provider.id(&self.hex(64)));
             return Err(Refusal::new(
                 500,
                 format!(
-                    "Failed to send response for Proposal [{id}]. Error: Countering Proposal [{id}] remote error: \
-                     Subscription [{offer}] wasn't found."
+                    "Failed to send response for Proposal [{id}]. Error: Countering Proposal [{new}] remote error: \
+                     Subscription [{offer}] was already unsubscribed."
                 ),
             ));
         }
@@ -180,7 +189,8 @@ impl State {
             _ => return Err(not_found(Side::Provider, hash, offer.as_str())),
         };
         let demand = prev.demand.clone();
-        let sheet = self.check_counter(caller, Side::Provider, hash, properties, constraints)?;
+        self.check_provider(caller, hash)?;
+        let sheet = self.check_counter(Side::Provider, hash, properties, constraints)?;
         if self.market.demands.get(&demand).is_none_or(|record| record.expires <= self.now) {
             let id = Side::Provider.id(hash);
             return Err(Refusal::new(
@@ -198,22 +208,26 @@ impl State {
         Ok(Side::Provider.id(&new))
     }
 
-    /// A requestor refuses a provider's proposal. Doing so twice is fine.
+    /// A requestor refuses a provider's proposal. Doing so twice is fine, and the daemon doesn't check who it is.
     pub(crate) fn reject_as_requestor(
         &mut self,
-        caller: &NodeId,
         demand: &DemandId,
-        hash: &str,
+        proposal: (Side, &str),
         reason: Option<Reason>,
     ) -> Result<(), Refusal> {
+        self.proposal_view(demand, proposal).map_err(|refusal| Refusal { status: 500, ..refusal })?;
         self.check_demand(demand)?;
-        self.proposal_view(demand, hash)?;
-        self.check_foreign(caller, Side::Requestor, hash)?;
+        let (_, hash) = proposal;
+        self.check_foreign(Side::Requestor, hash)?;
+        let offers = &self.market.offers;
         let record = self.market.proposals.get_mut(hash).expect("it was found just above");
-        // A provider doesn't know of Initial proposals.
-        let tell = record.state == ProposalState::Draft;
-        record.state = ProposalState::Rejected;
         let offer = record.offer.clone();
+        // A provider doesn't know of Initial proposals.
+        let tell = record.prev.is_some() && record.state != ProposalState::Rejected;
+        if tell && !offers.contains_key(&offer) {
+            return Err(already_unsubscribed(&offer));
+        }
+        record.state = ProposalState::Rejected;
         if tell {
             self.queue_for_offer(&offer, OfferItem::Rejected(hash.into(), reason));
         }
@@ -232,7 +246,8 @@ impl State {
         if self.market.proposals.get(hash).is_none_or(|record| record.offer != *offer) {
             return Err(not_found(Side::Provider, hash, offer.as_str()));
         }
-        self.check_foreign(caller, Side::Provider, hash)?;
+        self.check_provider(caller, hash)?;
+        self.check_foreign(Side::Provider, hash)?;
         let record = self.market.proposals.get_mut(hash).expect("it was found just above");
         let first = record.state != ProposalState::Rejected;
         record.state = ProposalState::Rejected;
@@ -256,7 +271,7 @@ impl State {
 
     fn check_offer(&self, id: &OfferId) -> Result<(), Refusal> {
         match self.market.offers.get(id) {
-            None => Err(Refusal::new(400, format!("Subscription [{id}] was already unsubscribed."))),
+            None => Err(already_unsubscribed(id)),
             Some(offer) if offer.expires <= self.now => {
                 Err(Refusal::new(410, format!("Subscription [{id}] expired.")))
             }
@@ -264,34 +279,32 @@ impl State {
         }
     }
 
-    /// Is it the other side's proposal, and the caller's negotiation?
-    fn check_foreign(&self, caller: &NodeId, side: Side, hash: &str) -> Result<(), Refusal> {
-        let record = &self.market.proposals[hash];
-        let (own, id) = match side {
-            Side::Requestor => (&record.requestor, side.id(hash)),
-            Side::Provider => (&record.provider, side.id(hash)),
-        };
-        if own != caller {
-            return Err(Refusal::new(
-                401,
-                format!("Unauthorized operation attempt on Proposal [{id}] from [{caller}]."),
-            ));
+    /// Is it the provider's negotiation?
+    fn check_provider(&self, caller: &NodeId, hash: &str) -> Result<(), Refusal> {
+        if self.market.proposals[hash].provider == *caller {
+            return Ok(());
         }
-        if record.issuer == side {
-            return Err(Refusal::new(400, format!("Can't react to own Proposal [{id}].")));
+        let id = Side::Provider.id(hash);
+        let problem = format!("Unauthorized operation attempt on Proposal [{id}] from [{caller}].");
+        Err(Refusal::new(401, problem))
+    }
+
+    /// Is it the other side's proposal?
+    fn check_foreign(&self, side: Side, hash: &str) -> Result<(), Refusal> {
+        if self.market.proposals[hash].issuer == side {
+            return Err(Refusal::new(400, format!("Can't react to own Proposal [{}].", side.id(hash))));
         }
         Ok(())
     }
 
     fn check_counter(
         &mut self,
-        caller: &NodeId,
         side: Side,
         hash: &str,
         properties: Properties,
         constraints: String,
     ) -> Result<Arc<Sheet>, Refusal> {
-        self.check_foreign(caller, side, hash)?;
+        self.check_foreign(side, hash)?;
         let prev = &self.market.proposals[hash];
         let id = side.id(hash);
         if prev.countered {
@@ -305,28 +318,24 @@ impl State {
             Side::Requestor => (&*prev.sheet, &sheet),
             Side::Provider => (&sheet, &*prev.sheet),
         };
-        let verdicts = (offer.judge(demand), demand.judge(offer));
-        if verdicts == (Verdict::True, Verdict::True) {
+        if demand.suits(offer) {
             return Ok(Arc::new(sheet));
         }
-        let syntax =
-            offer.syntax_error().map(|error| format!("Error parsing Offer constraints: {error}")).or_else(
-                || demand.syntax_error().map(|error| format!("Error parsing Demand constraints: {error}")),
-            );
-        let (offer_text, demand_text) = (offer.constraints.clone(), demand.constraints.clone());
+        let syntax = [("Offer", offer), ("Demand", demand)].into_iter().find_map(|(whose, sheet)| {
+            Some(format!("Error parsing {whose} constraints: {}", sheet.syntax_error()?))
+        });
+        let (of_offer, of_demand) = (demand.missing_from(offer), offer.missing_from(demand));
+        let mismatch = format!("Mismatched constraints - Offer: {of_offer:?}, Demand: {of_demand:?}");
         let new = side.id(&self.hex(64));
         Err(Refusal::new(
             400,
             match syntax {
-                Some(error) => {
-                    format!("Can't match Proposal [{new}] with previous Proposal [{id}]. Error: {error}")
-                }
-                None => format!(
-                    "Proposal properties [{new}] doesn't match previous Proposal [{id}]. Mismatched constraints - \
-                     Offer: [{}], Demand: [{}]",
-                    if verdicts.0 == Verdict::True { "" } else { &offer_text },
-                    if verdicts.1 == Verdict::True { "" } else { &demand_text },
+                Some(error) => format!(
+                    "Can't match Proposal [{new}] with previous Proposal [{id}]. Error: Prepare error: {error}"
                 ),
+                None => {
+                    format!("Proposal properties [{new}] doesn't match previous Proposal [{id}]. {mismatch}")
+                }
             },
         ))
     }
@@ -337,6 +346,10 @@ impl State {
         let prev =
             self.market.proposals.get_mut(prev_hash).expect("only proposals that were found are countered");
         prev.countered = true;
+        // An answer takes a refusal back.
+        if prev.state == ProposalState::Rejected {
+            prev.state = if prev.prev.is_none() { ProposalState::Initial } else { ProposalState::Draft };
+        }
         let record = ProposalRecord {
             demand: prev.demand.clone(),
             offer: prev.offer.clone(),
@@ -355,12 +368,16 @@ impl State {
     }
 }
 
+fn already_unsubscribed(offer: &OfferId) -> Refusal {
+    Refusal::new(400, format!("Subscription [{offer}] was already unsubscribed."))
+}
+
 fn not_found(side: Side, hash: &str, subscription: &str) -> Refusal {
     let (id, subscription) = (side.id(hash), subscription.split_once('-').unwrap_or((subscription, "")));
     Refusal::new(
         404,
         format!(
-            "Proposal [{id}] not found (subscription [Some(SubscriptionId {{ id: \"{}\", hash: \"{}\" }})]).",
+            "Proposal [{id}] not found (subscription [Some(SubscriptionId {{ random_id: \"{}\", hash: \"{}\" }})]).",
             subscription.0, subscription.1
         ),
     )

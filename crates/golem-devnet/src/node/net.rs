@@ -32,7 +32,9 @@ pub(crate) enum Target {
 #[derive(Debug, Clone)]
 pub(crate) struct NetRecord {
     owner: NodeId,
-    pub(crate) network: Ipv4Addr,
+    /// The address it was made with, which may be any in it.
+    pub(crate) given: Ipv4Addr,
+    network: Ipv4Addr,
     pub(crate) prefix: u8,
     pub(crate) gateway: Ipv4Addr,
     pub(crate) addresses: Vec<Ipv4Addr>,
@@ -64,37 +66,38 @@ impl State {
         owner: &NodeId,
         new: &NewNetwork,
     ) -> Result<(NetworkId, NetRecord), Refusal> {
-        let (text, given) = match new.ip.split_once('/') {
-            Some((ip, prefix)) => (ip, Some(prefix)),
-            None => (new.ip.as_str(), None),
-        };
-        let ip: Ipv4Addr =
-            text.parse().map_err(|_| Refusal::new(400, format!("Invalid IP address: {}", new.ip)))?;
-        let prefix = match (given, &new.mask) {
-            (Some(prefix), _) => prefix.parse().ok().filter(|prefix| *prefix <= 32),
-            (None, Some(mask)) => mask.parse().ok().and_then(|mask: Ipv4Addr| {
-                let bits = mask.to_bits();
-                let prefix = u8::try_from(bits.leading_ones()).ok()?;
-                (mask_bits(prefix) == bits).then_some(prefix)
-            }),
-            (None, None) => Some(24),
-        };
-        let prefix =
-            prefix.ok_or_else(|| Refusal::new(400, format!("Invalid network mask of {}", new.ip)))?;
-        let network = Ipv4Addr::from_bits(ip.to_bits() & mask_bits(prefix));
-        let gateway = match new.gateway.as_deref().filter(|gateway| !gateway.is_empty()) {
-            Some(gateway) => {
-                gateway.parse().map_err(|_| Refusal::new(400, format!("Invalid IP address: {gateway}")))?
+        let bad_network = || Refusal::new(400, format!("Invalid network IP address: {}", new.ip));
+        let (ip, prefix) = match (new.ip.split_once('/'), new.mask.as_deref().filter(|mask| !mask.is_empty()))
+        {
+            (Some((ip, prefix)), _) => {
+                let prefix = prefix.parse().ok().filter(|prefix| *prefix <= 32);
+                (ip.parse().map_err(|_| bad_network())?, prefix.ok_or_else(bad_network)?)
             }
-            None => Ipv4Addr::from_bits(network.to_bits().saturating_add(1)),
+            (None, None) => (parse(&new.ip)?, 24),
+            (None, Some(mask)) => {
+                let ip = parse(&new.ip)?;
+                let mask: Ipv4Addr = mask
+                    .parse()
+                    .map_err(|_| Refusal::new(400, "Invalid IP address: invalid IPv4 address syntax"))?;
+                // Holes in it are passed over.
+                let ones = u8::try_from(mask.to_bits().leading_ones());
+                (ip, ones.expect("a u32 has no more than 32 ones"))
+            }
+        };
+        let network = Ipv4Addr::from_bits(ip.to_bits() & mask_bits(prefix));
+        let first = Ipv4Addr::from_bits(network.to_bits() + u32::from(prefix < 31));
+        let gateway = match new.gateway.as_deref().filter(|gateway| !gateway.is_empty()) {
+            Some(gateway) => parse(gateway)?,
+            None => first,
         };
         let id = NetworkId::new(self.hex(32));
         let record = NetRecord {
             owner: owner.clone(),
+            given: ip,
             network,
             prefix,
             gateway,
-            addresses: vec![gateway],
+            addresses: vec![first],
             nodes: BTreeMap::new(),
         };
         self.nets.records.insert(id.clone(), record.clone());
@@ -107,8 +110,12 @@ impl State {
         self.nets.records.iter().filter(own).map(|(id, record)| (id.clone(), record.clone())).collect()
     }
 
-    /// A network of the caller's; all else is forbidden, whether it exists or not.
+    /// A network of the caller's. All else is forbidden, whether it exists or not; who has no network at all is told
+    /// that there is none.
     pub(crate) fn network(&mut self, owner: &NodeId, id: &NetworkId) -> Result<&mut NetRecord, Refusal> {
+        if !self.nets.records.values().any(|record| record.owner == *owner) {
+            return Err(Refusal::new(404, "Network not found"));
+        }
         self.nets
             .records
             .get_mut(id)
@@ -126,14 +133,17 @@ impl State {
     /// Gives the requestor an address.
     pub(crate) fn add_address(&mut self, owner: &NodeId, id: &NetworkId, ip: &str) -> Result<(), Refusal> {
         let record = self.network(owner, id)?;
-        let ip = address_in(record, ip)?;
+        let ip = parse(ip)?;
+        if !record.contains(ip) {
+            return Err(Refusal::new(400, format!("Network not found for IP address: {ip}")));
+        }
         if !record.addresses.contains(&ip) {
             record.addresses.push(ip);
         }
         Ok(())
     }
 
-    /// Adds a node, or moves an address to it.
+    /// Adds a node. An address that is another's stays so, and nobody is told.
     pub(crate) fn add_net_node(
         &mut self,
         owner: &NodeId,
@@ -142,8 +152,11 @@ impl State {
         ip: &str,
     ) -> Result<(), Refusal> {
         let record = self.network(owner, id)?;
-        let ip = address_in(record, ip)?;
-        record.nodes.insert(ip, node.to_owned());
+        let ip = parse(ip)?;
+        if !record.contains(ip) {
+            return Err(Refusal::new(400, format!("Invalid network IP address: {ip}")));
+        }
+        record.nodes.entry(ip).or_insert_with(|| node.to_owned());
         Ok(())
     }
 
@@ -167,7 +180,7 @@ impl State {
         port: u16,
     ) -> Result<Target, Refusal> {
         let record = self.network(owner, id)?;
-        let node = ip.parse().ok().and_then(|ip: Ipv4Addr| record.nodes.get(&ip)?.parse::<NodeId>().ok());
+        let node = record.nodes.get(&parse(ip)?).and_then(|node| node.parse::<NodeId>().ok());
         Ok(match node {
             None => Target::Nobody,
             Some(node) => {
@@ -181,13 +194,6 @@ fn mask_bits(prefix: u8) -> u32 {
     u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
 }
 
-fn address_in(record: &NetRecord, ip: &str) -> Result<Ipv4Addr, Refusal> {
-    let text = ip.split_once('/').map_or(ip, |(ip, _)| ip);
-    let address: Ipv4Addr =
-        text.parse().map_err(|_| Refusal::new(400, format!("Invalid IP address: {ip}")))?;
-    if record.contains(address) {
-        Ok(address)
-    } else {
-        Err(Refusal::new(400, format!("Network not found for IP address: {address}")))
-    }
+fn parse(ip: &str) -> Result<Ipv4Addr, Refusal> {
+    ip.parse().map_err(|_| Refusal::new(400, "Invalid IP address: invalid IP address syntax"))
 }

@@ -10,7 +10,7 @@ use yagna_api::{ActivityId, AgreementId, AllocationId, AppSessionId, Glm, NodeId
 use super::agreement::AgreementRecord;
 use super::events::to_millis;
 use super::negotiation::Side;
-use super::refusal::Refusal;
+use super::refusal::{Form, Refusal};
 use super::settlement::PaymentRecord;
 use super::world::{Due, State};
 use crate::port::{NewDebitNote, NewInvoice};
@@ -22,6 +22,10 @@ pub(crate) struct Bills {
     pub(crate) order: Vec<Arc<str>>,
     pub(crate) payments: Vec<PaymentRecord>,
     last_note: HashMap<ActivityId, Arc<str>>,
+    /// The highest debit note of an activity.
+    requested_for_activity: HashMap<ActivityId, Glm>,
+    /// What an agreement's bills ask for in all: the highest of each activity, or the invoice.
+    requested_for_agreement: HashMap<AgreementId, Glm>,
     accepted_for_activity: HashMap<ActivityId, Glm>,
     accepted_for_agreement: HashMap<AgreementId, Glm>,
     /// Agreements whose invoice has been accepted: their debit notes matter no more.
@@ -115,18 +119,23 @@ impl State {
             .collect()
     }
 
-    /// Makes a debit note.
+    /// Makes a debit note. One that is lower than the last lowers nothing.
     pub(crate) fn issue_debit_note(&mut self, issuer: &NodeId, new: NewDebitNote) -> Result<Bill, Refusal> {
-        let agreement = self.provided_activity(issuer, &new.activity)?.agreement.clone();
+        let agreement = match self.provided_activity(issuer, &new.activity) {
+            Ok(record) => record.agreement.clone(),
+            Err(refusal) => return Err(of_activity_service(refusal)),
+        };
         let previous = self.bills.last_note.get(&new.activity).cloned();
-        let so_far = previous.as_ref().map_or(Glm::ZERO, |id| self.bills.records[id].amount);
-        if new.total_amount_due < so_far {
-            return Err(Refusal::new(400, "Requested amount for activity cannot be lowered."));
-        }
         let activity = new.activity.clone();
         let kind = BillKind::DebitNote { activity: new.activity, usage: new.usage, previous };
         let bill = self.issue(issuer, &agreement, kind, new.total_amount_due, new.payment_due_date)?;
-        self.bills.last_note.insert(activity, Arc::clone(&bill.id));
+        self.bills.last_note.insert(activity.clone(), Arc::clone(&bill.id));
+        let highest = self.bills.requested_for_activity.entry(activity).or_default();
+        if let Some(more) = bill.amount.checked_sub(*highest).filter(|more| *more > Glm::ZERO) {
+            *highest = bill.amount;
+            let total = self.bills.requested_for_agreement.entry(agreement).or_default();
+            *total = total.checked_add(more).unwrap_or(*total);
+        }
         Ok(bill)
     }
 
@@ -136,24 +145,21 @@ impl State {
         if !own {
             return Err(Refusal::new(400, format!("Agreement not found: {}", new.agreement)));
         }
-        let notes: Glm = self.agreements.0[&new.agreement]
-            .activities
-            .iter()
-            .filter_map(|activity| self.bills.last_note.get(activity))
-            .map(|note| self.bills.records[note].amount)
-            .sum();
-        if new.amount < notes {
+        let so_far = self.bills.requested_for_agreement.get(&new.agreement).copied().unwrap_or_default();
+        if new.amount < so_far {
             return Err(Refusal::new(
                 400,
                 format!(
-                    "Requested amount for agreement cannot be lowered. Amount requested so far: {notes} Amount to be \
-                     requested: {}",
+                    "Requested amount for agreement cannot be lowered. Current amount requested: {so_far} Amount on \
+                     invoice: {}",
                     new.amount
                 ),
             ));
         }
         let kind = BillKind::Invoice { activities: new.activities };
-        self.issue(issuer, &new.agreement, kind, new.amount, Some(new.payment_due_date))
+        let bill = self.issue(issuer, &new.agreement, kind, new.amount, Some(new.payment_due_date))?;
+        self.bills.requested_for_agreement.insert(new.agreement, bill.amount);
+        Ok(bill)
     }
 
     /// Sends a bill to its recipient. Doing so twice is fine.
@@ -368,6 +374,17 @@ impl State {
         self.bills.records.insert(Arc::clone(&id), bill.clone());
         self.bills.order.push(id);
         Ok(bill)
+    }
+}
+
+/// A refusal of the daemon's activity service, as its payment service passes it on.
+fn of_activity_service(refusal: Refusal) -> Refusal {
+    match refusal.form {
+        Form::Message(message) => Refusal::new(
+            500,
+            format!("External service error: Activity service error: Service error: {message}"),
+        ),
+        form => Refusal { form, ..refusal },
     }
 }
 

@@ -90,21 +90,19 @@ impl Port for LocalPort {
     ) -> BoxFuture<'a, PortResult<Vec<OfferEvent>>> {
         async move {
             self.thawed().await;
-            let Some(wake) = self.world.with(|state| Some(Arc::clone(&state.market.offers.get(offer)?.wake)))
-            else {
+            let Some(wake) = self.world.with(|state| state.offer_wake(offer))? else {
+                // The daemon lets its provider wait for what can't come.
+                tokio::time::sleep(wait).await;
                 return Ok(Vec::new());
             };
             let look = |state: &mut State| {
-                let Some(record) = state.market.offers.get(offer) else {
-                    return Some(Ok(Vec::new()));
-                };
-                if record.expires <= state.now {
-                    return Some(Err(Refusal::new(404, format!("Subscription [{offer}] expired."))));
-                }
                 if state.is_frozen(&self.node) {
                     return None;
                 }
-                let items = state.take_offer_events(offer);
+                let items = match state.take_offer_events(offer) {
+                    Ok(items) => items,
+                    Err(refusal) => return Some(Err(refusal)),
+                };
                 (!items.is_empty())
                     .then(|| Ok(items.into_iter().filter_map(|item| show(state, item)).collect()))
             };
@@ -222,8 +220,11 @@ impl Port for LocalPort {
                     log.after(Some(after)).take(MAX_EVENTS).map(|(_, event)| event.clone()).collect();
                 (!found.is_empty()).then_some(found)
             };
-            let step = self.world.0.delays.activity_poll;
-            let found = self.world.wait(&wake, Instant::now() + wait, step, look).await;
+            // The monitor may have something for it when nobody else does anything.
+            let due =
+                |state: &State| state.next_due().into_iter().chain(state.next_monitored(&self.node)).min();
+            let (deadline, step) = (Instant::now() + wait, self.world.0.delays.activity_poll);
+            let found = self.world.wait_and_wake(&wake, deadline, step, look, due).await;
             Ok(found.unwrap_or_default())
         }
         .boxed()
@@ -242,7 +243,11 @@ impl Port for LocalPort {
         activity: &'a ActivityId,
         usage: ActivityUsage,
     ) -> BoxFuture<'a, PortResult<()>> {
-        self.act(move |world| world.set_activity_usage(&self.node, activity, usage)).boxed()
+        self.act(move |world| {
+            world.set_activity_usage(&self.node, activity, usage);
+            Ok(())
+        })
+        .boxed()
     }
 
     fn bind_exe_unit<'a>(

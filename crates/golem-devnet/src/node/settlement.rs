@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use yagna_api::payment::{BillEventKind, BillStatus, Payment, PaymentPart};
-use yagna_api::{AppSessionId, Glm, NodeId, PaymentId, Timestamp};
+use yagna_api::{ActivityId, AgreementId, AppSessionId, Glm, NodeId, PaymentId, Timestamp};
 
 use super::negotiation::Side;
 use super::payment::{Bill, BillKind, Paper};
@@ -81,6 +81,17 @@ impl State {
     pub(crate) fn payments_for(&self, node: &NodeId, bill: &Bill) -> Vec<PaymentRecord> {
         let for_bill = |payment: &&PaymentRecord| payment.is_of(node) && self.covers(bill, &payment.bill);
         self.bills.payments.iter().filter(for_bill).cloned().collect()
+    }
+
+    /// Has the agreement's invoice, or a debit note of the activity, been paid?
+    pub(crate) fn is_paid(&self, agreement: &AgreementId, activity: Option<&ActivityId>) -> bool {
+        self.bills.records.values().filter(|bill| bill.status == BillStatus::Settled).any(|bill| {
+            bill.agreement == *agreement
+                && match &bill.kind {
+                    BillKind::Invoice { .. } => activity.is_none(),
+                    BillKind::DebitNote { activity: of, .. } => activity == Some(of),
+                }
+        })
     }
 
     /// Does paying the bill pay the other one too?

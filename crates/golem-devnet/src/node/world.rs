@@ -22,6 +22,7 @@ use super::bus::Bus;
 use super::events::{EventLog, to_micros};
 use super::faults::Faults;
 use super::market::Market;
+use super::monitor::Monitor;
 use super::net::Nets;
 use super::payment::{BillEntry, Bills};
 use super::port::LocalPort;
@@ -142,6 +143,13 @@ impl World {
         });
     }
 
+    /// Makes a requestor's account ready to pay on a platform, `driver-network-token`, before its first allocation.
+    pub fn initialise_account(&self, node: &NodeId, platform: &str) {
+        self.with(|state| {
+            state.allocations.senders.insert((node.clone(), platform.to_owned()));
+        });
+    }
+
     /// Things to go wrong.
     pub fn faults(&self) -> Faults {
         self.0.faults.clone().of(self)
@@ -182,11 +190,23 @@ impl World {
         wake: &Notify,
         deadline: Instant,
         step: Duration,
+        look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Option<T> {
+        self.wait_and_wake(wake, deadline, step, look, State::next_due).await
+    }
+
+    /// The same, looking again when as much time has passed as `due` says after each look.
+    pub(crate) async fn wait_and_wake<T>(
+        &self,
+        wake: &Notify,
+        deadline: Instant,
+        step: Duration,
         mut look: impl FnMut(&mut State) -> Option<T>,
+        due: impl Fn(&State) -> Option<Duration>,
     ) -> Option<T> {
         loop {
             let woken = wake.notified();
-            let (found, due) = self.with(|state| (look(state), state.next_due()));
+            let (found, due) = self.with(|state| (look(state), due(state)));
             let now = Instant::now();
             if found.is_some() || now >= deadline {
                 return found;
@@ -265,8 +285,6 @@ impl Node {
 pub(crate) enum Due {
     /// A bill is paid.
     Settle(String),
-    /// An agreement that isn't approved runs out: whoever waits for it shall look again.
-    Expire(AgreementId),
     /// A requestor's patience with a new activity is over, even if it went away itself.
     GiveUp(ActivityId),
 }
@@ -283,6 +301,7 @@ pub(crate) struct State {
     pub(crate) market: Market,
     pub(crate) agreements: Agreements,
     pub(crate) activities: Activities,
+    pub(crate) monitor: Monitor,
     pub(crate) allocations: Allocations,
     pub(crate) bills: Bills,
     pub(crate) nets: Nets,
@@ -302,6 +321,7 @@ impl State {
             market: Market::default(),
             agreements: Agreements::default(),
             activities: Activities::default(),
+            monitor: Monitor::default(),
             allocations: Allocations::default(),
             bills: Bills::default(),
             nets: Nets::default(),
@@ -344,7 +364,7 @@ impl State {
     }
 
     /// How long until something happens by itself.
-    fn next_due(&self) -> Option<Duration> {
+    pub(crate) fn next_due(&self) -> Option<Duration> {
         self.schedule.keys().next().map(|at| between(self.now, *at))
     }
 
@@ -352,10 +372,10 @@ impl State {
         while let Some(entry) = self.schedule.first_entry().filter(|entry| *entry.key() <= self.now) {
             match entry.remove() {
                 Due::Settle(bill) => self.settle_bill(&bill),
-                Due::Expire(agreement) => self.wake_agreement(&agreement),
                 Due::GiveUp(activity) => self.give_up_activity(&activity),
             }
         }
+        self.apply_monitor();
     }
 
     /// A node that is known to exist: ids are only ever made by this world.

@@ -206,12 +206,22 @@ impl Deal {
 
     async fn destroy(&mut self, activity: &ActivityId) -> Option<Ending> {
         if self.running.as_ref().is_none_or(|running| running.unit.activity() != activity) {
-            debug!(%activity, "the activity has ended before");
+            self.say_again(activity).await;
             return None;
         }
         let stopped = self.stop_activity(None, ActivityEnd::Destroyed).await?;
         self.settle(stopped).await;
         (!self.multi_activity).then_some(Ending::SingleActivity)
+    }
+
+    /// An activity is to be destroyed that has ended before: its daemon can't have heard of that.
+    async fn say_again(&self, activity: &ActivityId) {
+        debug!(%activity, "the activity has ended before");
+        let terminated =
+            ActivityState { state: StatePair(State::Terminated, None), reason: None, error_message: None };
+        if let Err(error) = self.shared.port.set_activity_state(activity, terminated).await {
+            debug!(%activity, %error, "the daemon took no state");
+        }
     }
 
     /// The exe-unit ended without being asked: its machine died.
@@ -345,7 +355,7 @@ impl Deal {
         let behaviour = self.shared.manners.behaviour();
         let usage = reported(usage);
         let owed = inflated(self.terms.cost(&usage), behaviour.bill_factor);
-        // A bill can't fall: the daemon would refuse it.
+        // A bill doesn't fall: the daemon would refuse the invoice.
         bill.amount = bill.amount.max(owed);
         let first = bill.first_usage.get_or_insert_with(|| usage.clone()).clone();
         if behaviour.frozen_usage { first } else { usage }

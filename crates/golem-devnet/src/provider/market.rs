@@ -10,7 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 use yagna_api::market::{Agreement, AgreementEvent, AgreementEventKind, Proposal};
-use yagna_api::{AgreementId, OfferId, ProposalId};
+use yagna_api::{AgreementId, ApiError, OfferId, ProposalId};
 
 use super::behaviour::ApprovalManner;
 use super::deal::{Deal, DealInput};
@@ -194,8 +194,14 @@ impl Market {
                     .port
                     .reject_proposal(&published.id, &proposal.proposal_id, Some(reason))
                     .await;
-                if let Err(error) = refused {
-                    warn!(proposal = %proposal.proposal_id, %error, "the refusal can't be sent");
+                match refused {
+                    Ok(()) => {}
+                    Err(error) if is_about_a_lost_demand(&error) => {
+                        debug!(proposal = %proposal.proposal_id, %error, "nobody is there to be refused");
+                    }
+                    Err(error) => {
+                        warn!(proposal = %proposal.proposal_id, %error, "the refusal can't be sent");
+                    }
                 }
                 if !is_final {
                     self.postpone(proposal);
@@ -375,6 +381,11 @@ impl Market {
             }
         }
     }
+}
+
+/// Its requestor has withdrawn its demand, as it does at the end of its job, or the demand has run out.
+fn is_about_a_lost_demand(error: &ApiError) -> bool {
+    matches!(error.status, 400 | 404 | 410) && error.message.contains("Subscription [")
 }
 
 /// How long a provider may take to withdraw its offer at its end.

@@ -14,7 +14,7 @@ use yagna_api::ActivityId;
 
 use super::behaviour::Vanishing;
 use super::manners::{Manners, Presence};
-use crate::news::{HappeningKind, Reporter};
+use crate::news::{CommandName, HappeningKind, Reporter};
 use crate::runtime::{Deployment, Instance, Output, Runtime, RuntimeError};
 
 /// Runs commands by another runtime, unless the provider misbehaves.
@@ -69,20 +69,26 @@ impl Sabotaged {
     /// Does the work of a command, and tells when it began and how it ended.
     async fn told<T>(
         &self,
-        words: impl Fn() -> Arc<[String]>,
+        is_deploy: bool,
+        name: impl Fn() -> CommandName,
         code: impl FnOnce(&T) -> i32,
         work: impl Future<Output = Result<T, RuntimeError>>,
     ) -> Result<T, RuntimeError> {
         let activity = &self.activity;
-        self.news.tell(|| HappeningKind::CommandStarted { activity: activity.clone(), command: words() });
+        let all = self.news.wants_commands();
+        if all {
+            self.news.tell(|| HappeningKind::CommandStarted { activity: activity.clone(), command: name() });
+        }
         let began = Instant::now();
         let ended = work.await;
-        self.news.tell(|| HappeningKind::CommandEnded {
-            activity: activity.clone(),
-            command: words(),
-            took: began.elapsed(),
-            result: ended.as_ref().map(code).map_err(ToString::to_string),
-        });
+        if all || is_deploy {
+            self.news.tell(|| HappeningKind::CommandEnded {
+                activity: activity.clone(),
+                command: name(),
+                took: began.elapsed(),
+                result: ended.as_ref().map(code).map_err(ToString::to_string),
+            });
+        }
         ended
     }
 
@@ -124,11 +130,11 @@ impl Instance for Sabotaged {
             }
             self.instance.deploy(deployment).await
         };
-        Box::pin(self.told(|| Arc::new(["deploy".to_owned()]), |()| 0, work))
+        Box::pin(self.told(true, || CommandName::Deploy, |()| 0, work))
     }
 
     fn start<'a>(&'a self, args: &'a [String]) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        Box::pin(self.told(|| words("start", args), |()| 0, self.instance.start(args)))
+        Box::pin(self.told(false, || CommandName::Start(args.into()), |()| 0, self.instance.start(args)))
     }
 
     fn run<'a>(
@@ -138,7 +144,7 @@ impl Instance for Sabotaged {
         output: mpsc::Sender<Output>,
     ) -> BoxFuture<'a, Result<i32, RuntimeError>> {
         let work = self.spoiled(program, args, output);
-        Box::pin(self.told(move || words(program, args), |code| *code, work))
+        Box::pin(self.told(false, move || words(program, args), |code| *code, work))
     }
 
     fn open(&self, path: &str) -> Result<File, RuntimeError> {
@@ -158,8 +164,8 @@ impl Instance for Sabotaged {
     }
 }
 
-fn words(first: &str, rest: &[String]) -> Arc<[String]> {
-    std::iter::once(first.to_owned()).chain(rest.iter().cloned()).collect()
+fn words(program: &str, args: &[String]) -> CommandName {
+    CommandName::Run(std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 use rustix::io::Errno;
 
-use super::RuntimeError;
+use super::{RuntimeError, leftovers};
 
 /// Links followed before a path is called a loop, as in Linux.
 const MAX_LINKS: usize = 40;
@@ -25,6 +25,8 @@ const MAX_LINKS: usize = 40;
 pub(super) struct Folder {
     dir: tempfile::TempDir,
     root: PathBuf,
+    /// Held as long as we use the folder.
+    _lock: File,
     /// Names right under the root that are not the activity's own: the host shows through there.
     foreign: BTreeSet<OsString>,
 }
@@ -32,11 +34,12 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes an empty one in `base`, readable by this user alone.
     pub(super) fn new(base: &Path) -> io::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("golem-activity-").tempdir_in(base)?;
+        let dir = tempfile::Builder::new().prefix(leftovers::PREFIX).tempdir_in(base)?;
+        let lock = leftovers::lock(dir.path())?;
         // The real path: the host's temporary folder may itself be behind a link.
         let root = dir.path().canonicalize()?.join("root");
         fs::create_dir(&root)?;
-        Ok(Self { dir, root, foreign: BTreeSet::new() })
+        Ok(Self { dir, root, _lock: lock, foreign: BTreeSet::new() })
     }
 
     /// Where the activity's `/` is on the host.
@@ -147,14 +150,19 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // A command may have taken its own folders' permissions away, which stops everyone but root from removing them.
-        if fs::remove_dir_all(self.dir.path()).is_err() {
-            give_back_permissions(self.dir.path());
-            if let Err(error) = fs::remove_dir_all(self.dir.path()) {
-                tracing::warn!(folder = %self.dir.path().display(), %error, "an activity's folder stays behind");
-            }
+        if let Err(error) = remove(self.dir.path()) {
+            tracing::warn!(folder = %self.dir.path().display(), %error, "an activity's folder stays behind");
         }
     }
+}
+
+/// Removes an activity's folder with all that is in it.
+pub(super) fn remove(dir: &Path) -> io::Result<()> {
+    // A command may have taken its own folders' permissions away, which stops everyone but root from removing them.
+    fs::remove_dir_all(dir).or_else(|_| {
+        give_back_permissions(dir);
+        fs::remove_dir_all(dir)
+    })
 }
 
 fn give_back_permissions(dir: &Path) {

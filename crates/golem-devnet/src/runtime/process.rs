@@ -26,7 +26,7 @@ use yagna_api::ActivityId;
 use self::machine::{Kind, Machine, PATH, WORK, check_volumes, code, make_folders};
 use self::tree::Target;
 use super::folder::Folder;
-use super::{Deployment, Instance, Output, Runtime, RuntimeError};
+use super::{Deployment, Instance, Output, Runtime, RuntimeError, leftovers};
 
 /// How a [`ProcessRuntime`] treats the commands.
 #[derive(Debug, Clone)]
@@ -121,7 +121,21 @@ impl Runtime for ProcessRuntime {
 
 impl Shared {
     async fn method(&self) -> &Method {
-        self.method.get_or_init(|| Box::pin(self.probe())).await
+        let look = async {
+            self.sweep().await;
+            self.probe().await
+        };
+        self.method.get_or_init(|| Box::pin(look)).await
+    }
+
+    /// Removes what killed processes have left behind.
+    async fn sweep(&self) {
+        let base = self.config.folder.clone();
+        match tokio::task::spawn_blocking(move || leftovers::sweep(&base)).await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(swept, "removed folders of activities whose process was killed"),
+            Err(error) => tracing::warn!(%error, "can't look for folders that killed processes have left"),
+        }
     }
 
     #[cfg(target_os = "linux")]

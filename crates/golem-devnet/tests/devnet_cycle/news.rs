@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use golem_devnet::news::{ActivityEnd, BillFate, BillId, HappeningKind, Heard, News, NewsDesk};
+use golem_devnet::news::{ActivityEnd, BillFate, BillId, CommandName, HappeningKind, Heard, News, NewsDesk};
 use golem_devnet::provider::{ApprovalManner, Behaviour, Vanishing};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -35,8 +35,8 @@ fn short(kind: &HappeningKind) -> String {
         HappeningKind::AgreementLost { reason, .. } => format!("lost: {reason:?}"),
         HappeningKind::AgreementEnded { by, .. } => format!("ended by {by:?}"),
         HappeningKind::ActivityCreated { .. } => "activity".into(),
-        HappeningKind::CommandStarted { command, .. } => format!("> {}", command.join(" ")),
-        HappeningKind::CommandEnded { command, result, .. } => format!("{} = {result:?}", command[0]),
+        HappeningKind::CommandStarted { command, .. } => format!("> {}", words(command)),
+        HappeningKind::CommandEnded { command, result, .. } => format!("{} = {result:?}", words(command)),
         HappeningKind::ActivityEnded { how, commands, .. } => format!("{how:?} after {commands}"),
         HappeningKind::Bill { bill, amount, fate, .. } => {
             let bill = if matches!(bill, BillId::Invoice(_)) { "invoice" } else { "note" };
@@ -44,6 +44,14 @@ fn short(kind: &HappeningKind) -> String {
         }
         HappeningKind::Vanished => "vanished".into(),
         other => format!("{other:?}"),
+    }
+}
+
+fn words(command: &CommandName) -> String {
+    match command {
+        CommandName::Deploy => "deploy".into(),
+        CommandName::Start(_) => "start".into(),
+        CommandName::Run(words) => words.join(" "),
     }
 }
 
@@ -57,7 +65,7 @@ async fn until(news: &mut News, last: &str) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_whole_cycle_is_told_in_its_order() {
-    let desk = NewsDesk::new();
+    let desk = NewsDesk::with_commands();
     let mut news = desk.subscribe();
     let devnet = one(ada()).news(desk).start().await.unwrap();
     let buyer = Buyer::of(&devnet);
@@ -84,7 +92,7 @@ async fn a_whole_cycle_is_told_in_its_order() {
         "> /bin/work",
         "/bin/work = Ok(0)",
         "> /bin/echo hello",
-        "/bin/echo = Ok(0)",
+        "/bin/echo hello = Ok(0)",
         "> /bin/false",
         "/bin/false = Ok(1)",
         "Destroyed after 3",

@@ -183,7 +183,7 @@ async fn networks_have_the_daemons_defaults_and_limits() {
     let net = Net::new();
     for (base, body, shown) in [
         ("/net-api/v1", json!({"ip": "192.168.0.0"}), ("192.168.0.0/24", "255.255.255.0", "192.168.0.1")),
-        ("/net-api/v2/vpn", json!({"ip": "10.1.2.3/16"}), ("10.1.0.0/16", "255.255.0.0", "10.1.0.1")),
+        ("/net-api/v2/vpn", json!({"ip": "10.1.2.3/16"}), ("10.1.2.3/16", "255.255.0.0", "10.1.0.1")),
         (
             "/net-api/v1",
             json!({"ip": "10.0.0.0", "mask": "255.0.0.0"}),
@@ -223,11 +223,16 @@ async fn networks_have_the_daemons_defaults_and_limits() {
         net.post(&format!("{base}/nodes"), json!({"id": node, "ip": "192.168.7.2"})).await.expect(200);
     }
     let nodes = net.get(&format!("{base}/nodes")).await.json();
-    assert_eq!(nodes, json!([{"id": net.port.node_text(), "ip": "192.168.7.2"}]), "the address has moved");
-    for _ in 0..2 {
-        net.delete(&format!("{base}/nodes/{}", net.port.node_text())).await.expect(200);
+    assert_eq!(nodes, json!([{"id": "0xno-hex", "ip": "192.168.7.2"}]), "the address stays where it is");
+    for node in ["0xno-hex", net.port.node_text().as_str()] {
+        net.delete(&format!("{base}/nodes/{node}")).await.expect(200);
     }
+    assert_eq!(net.get(&format!("{base}/nodes")).await.json(), json!([]));
     let other = net.world.add_requestor("other");
+    let foreign = net.call_as(other.key.expose(), &format!("GET {base}"), None).await.expect(404);
+    assert_eq!(foreign.message(), "Network not found", "who has no network is told so");
+    let body = json!({"ip": "192.168.7.0/24"});
+    net.call_as(other.key.expose(), "POST /net-api/v1/net", Some(&body)).await.expect(200);
     let foreign = net.call_as(other.key.expose(), &format!("GET {base}"), None).await.expect(403);
     assert_eq!(foreign.text, "");
     assert_eq!(net.delete(&base).await.expect(200).text, "null");

@@ -221,8 +221,9 @@ async fn services_can_be_served_in_process() {
     let socket = net.world.bus_socket(&net.requestor.key, &yagna_api::ServicesId::new(&id)).unwrap();
     let serve = async {
         let request: Request = flexbuffers::from_slice(&socket.next_request().await.unwrap()).unwrap();
-        socket.answer(b"junk is dropped");
-        socket.answer(&flexbuffers::to_vec(json!({"id": request.id, "payload": {"fileSize": 3}})).unwrap());
+        assert!(socket.answer(b"junk is refused").is_err());
+        let answer = flexbuffers::to_vec(json!({"id": request.id, "payload": {"fileSize": 3}})).unwrap();
+        socket.answer(&answer).unwrap();
     };
     let call = net.port.call_bus(&net.requestor.node, "/public/gftp/f1", "GetMetadata", BusValue::Null);
     let (answer, ()) = tokio::join!(call, serve);

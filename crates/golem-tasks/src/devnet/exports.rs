@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use golem_devnet::node::Requestor;
+use serde_json::{Map, Value, json};
 
 use super::DevnetOptions;
+use super::network::Network;
 use crate::exit::{Exit, Failure};
 
 /// Why the environment isn't in its file.
@@ -26,17 +27,21 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    pub(super) fn new(options: &DevnetOptions, url: &str, requestors: &[Requestor]) -> Self {
-        let mut keys = requestors.iter().map(|requestor| requestor.key.expose().to_owned());
-        let variables = vec![
-            ("YAGNA_API_URL", url.to_owned()),
-            ("YAGNA_APPKEY", keys.next().unwrap_or_default()),
+    /// A daemon that isn't ours keeps its address and its keys to itself.
+    pub(super) fn new(options: &DevnetOptions, network: &Network) -> Self {
+        let mut keys = network.requestors().iter().map(|requestor| requestor.key.expose().to_owned());
+        let url = network.url().map(|url| ("YAGNA_API_URL", url.to_owned()));
+        let key = keys.next().map(|key| ("YAGNA_APPKEY", key));
+        // It answers as the registry of images too; a real daemon's requestors have the real one.
+        let registry = network.url().map(|url| ("GOLEM_REGISTRY_URL", url.to_owned()));
+        let mut variables: Vec<_> = [url, key, registry].into_iter().flatten().collect();
+        variables.extend([
             ("YAGNA_SUBNET", options.subnet.clone()),
             ("YAGNA_PAYMENT_DRIVER", options.driver.clone()),
             ("YAGNA_PAYMENT_NETWORK", options.network.clone()),
             // golem-js has a name of its own for it.
             ("PAYMENT_NETWORK", options.network.clone()),
-        ];
+        ]);
         Self { variables, others: keys.collect() }
     }
 
@@ -50,6 +55,29 @@ impl Exports {
             let _ = writeln!(text, "# another requestor: export YAGNA_APPKEY={}", quoted(key));
         }
         text
+    }
+
+    /// The same for machines, with the network it leads to.
+    pub(super) fn json(&self, options: &DevnetOptions, network: &Network) -> Value {
+        let environment: Map<_, _> =
+            self.variables.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let requestors: Vec<_> = network
+            .requestors()
+            .iter()
+            .map(|requestor| json!({ "id": requestor.node, "app_key": requestor.key.expose() }))
+            .collect();
+        let providers: Vec<_> = network
+            .providers()
+            .map(|provider| json!({ "id": provider.node(), "name": provider.name() }))
+            .collect();
+        json!({
+            "type": "devnet",
+            "version": super::json::VERSION,
+            "seed": options.seed,
+            "environment": environment,
+            "requestors": requestors,
+            "providers": providers,
+        })
     }
 
     /// Writes it to a file, whole or not at all: whoever waits for the file finds all of it.

@@ -14,12 +14,14 @@ use toml::de::{DeTable, DeValue};
 use yagna_api::Glm;
 
 use super::problem::{JobError, MOST, Place, Problem, Problems};
-use super::schema;
+use super::schema::{self, Vocabulary};
 
 /// Collects the problems of one document.
 #[derive(Debug)]
-pub(super) struct Diagnostics<'t> {
+pub(crate) struct Diagnostics<'t> {
     text: &'t str,
+    /// The words of this kind of document.
+    vocabulary: &'static Vocabulary,
     /// Where each line begins.
     lines: Vec<usize>,
     found: Vec<Found>,
@@ -34,10 +36,10 @@ struct Found {
 
 /// A table of the document whose keys are known.
 #[derive(Debug, Clone)]
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     /// How messages call it, for example `[payload]`.
-    pub(super) name: String,
-    pub(super) span: Range<usize>,
+    pub(crate) name: String,
+    pub(crate) span: Range<usize>,
     /// What its entries' names start with.
     prefix: String,
     /// Keys that a mistyped key was taken for.
@@ -47,39 +49,45 @@ pub(super) struct Section<'a> {
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// How messages call it, for example `budget` or `upload.from`.
-    pub(super) name: String,
-    pub(super) key_span: Range<usize>,
-    pub(super) value: &'a Spanned<DeValue<'a>>,
+    pub(crate) name: String,
+    pub(crate) key_span: Range<usize>,
+    pub(crate) value: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'t> Diagnostics<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self { text, lines, found: Vec::new() }
+    /// Of a job file.
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self::of(text, &schema::JOB)
     }
 
-    pub(super) fn is_clean(&self) -> bool {
+    /// Of another kind of file.
+    pub(crate) fn of(text: &'t str, vocabulary: &'static Vocabulary) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Self { text, vocabulary, lines, found: Vec::new() }
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
         self.found.is_empty()
     }
 
     /// The text behind a span.
-    pub(super) fn raw(&self, span: Range<usize>) -> &'t str {
+    pub(crate) fn raw(&self, span: Range<usize>) -> &'t str {
         self.text.get(span).unwrap_or_default()
     }
 
     /// The line, from 1, of a byte offset.
-    pub(super) fn line(&self, offset: usize) -> usize {
+    pub(crate) fn line(&self, offset: usize) -> usize {
         self.lines.partition_point(|start| *start <= offset)
     }
 
-    pub(super) fn report(&mut self, span: Range<usize>, message: impl Into<String>) {
+    pub(crate) fn report(&mut self, span: Range<usize>, message: impl Into<String>) {
         self.push(Some(span), message.into(), None);
     }
 
-    pub(super) fn report_with_help(
+    pub(crate) fn report_with_help(
         &mut self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -89,12 +97,12 @@ impl<'t> Diagnostics<'t> {
     }
 
     /// Something that isn't there, so has no place.
-    pub(super) fn missing(&mut self, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn missing(&mut self, message: impl Into<String>, help: impl Into<String>) {
         self.push(None, message.into(), Some(help.into()));
     }
 
     /// Mistakes in TOML's grammar, one a line: a second complaint about a line is mostly an echo of the first.
-    pub(super) fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
+    pub(crate) fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
         let mut lines = BTreeSet::new();
         for error in errors {
             let span = error.span();
@@ -105,7 +113,12 @@ impl<'t> Diagnostics<'t> {
         }
     }
 
-    pub(super) fn into_error(mut self, origin: &Path) -> JobError {
+    pub(crate) fn into_error(self, origin: &Path) -> JobError {
+        JobError::Invalid(self.into_problems(origin))
+    }
+
+    /// What was found, in the order of the lines.
+    pub(crate) fn into_problems(mut self, origin: &Path) -> Problems {
         self.found.sort_by_key(|found| found.span.as_ref().map_or(0, |span| span.start));
         let count = self.found.len();
         let text = self.text;
@@ -115,7 +128,7 @@ impl<'t> Diagnostics<'t> {
             help,
         };
         let list = self.found.into_iter().take(MOST).map(problem).collect();
-        JobError::Invalid(Problems::new(origin, list, count))
+        Problems::new(origin, list, count)
     }
 
     fn push(&mut self, span: Option<Range<usize>>, message: String, help: Option<String>) {
@@ -125,12 +138,13 @@ impl<'t> Diagnostics<'t> {
 
 impl<'a> Section<'a> {
     /// The document itself, whose keys are the sections.
-    pub(super) fn document(table: &'a DeTable<'a>, diagnostics: &mut Diagnostics<'_>) -> Self {
-        Self::open(table, 0..0, "a job file".to_owned(), schema::TOP, diagnostics)
+    pub(crate) fn document(table: &'a DeTable<'a>, diagnostics: &mut Diagnostics<'_>) -> Self {
+        let Vocabulary { file, top, .. } = diagnostics.vocabulary;
+        Self::open(table, 0..0, (*file).to_owned(), top, diagnostics)
     }
 
     /// A table that may have the `known` keys only; others are reported.
-    pub(super) fn open(
+    pub(crate) fn open(
         table: &'a DeTable<'a>,
         span: Range<usize>,
         name: String,
@@ -138,26 +152,27 @@ impl<'a> Section<'a> {
         diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
         let mut meant = Vec::new();
+        let vocabulary = diagnostics.vocabulary;
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let message = format!("unknown key `{}` in {name}", key.get_ref());
-            let help = if let Some(close) = schema::closest(key.get_ref(), known.iter().copied()) {
+            let help = if let Some(close) = vocabulary.closest(key.get_ref(), known.iter().copied()) {
                 meant.push(close.to_owned());
                 format!("did you mean `{close}`?")
             } else {
-                schema::help_for_stranger(key.get_ref(), &name, known)
+                vocabulary.help_for_stranger(key.get_ref(), &name, known)
             };
             diagnostics.report_with_help(key.span(), message, help);
         }
         Self { name, span, prefix: String::new(), meant, table }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Entry<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Entry<'a>> {
         let (found, value) = self.table.get_key_value(key)?;
         Some(Entry { name: format!("{}{key}", self.prefix), key_span: found.span(), value })
     }
 
     /// A value that may be left out.
-    pub(super) fn value_or<'d, T>(
+    pub(crate) fn value_or<'d, T>(
         &self,
         key: &str,
         default: T,
@@ -171,24 +186,24 @@ impl<'a> Section<'a> {
     }
 
     /// The entries among `keys`, in the order of the file.
-    pub(super) fn entries(&self, keys: &[&str]) -> Vec<Entry<'a>> {
+    pub(crate) fn entries(&self, keys: &[&str]) -> Vec<Entry<'a>> {
         let mut found: Vec<_> = keys.iter().filter_map(|key| self.get(key)).collect();
         found.sort_by_key(|entry| entry.key_span.start);
         found
     }
 
     /// Is a key absent, and was no other key reported as a slip for it?
-    pub(super) fn lacks(&self, key: &str) -> bool {
+    pub(crate) fn lacks(&self, key: &str) -> bool {
         self.get(key).is_none() && !self.meant.iter().any(|meant| meant == key)
     }
 
     /// Are there keys that aren't among `known`? They were reported already.
-    pub(super) fn has_unknown(&self, known: &[&str]) -> bool {
+    pub(crate) fn has_unknown(&self, known: &[&str]) -> bool {
         self.table.keys().any(|key| !known.contains(&key.get_ref().as_ref()))
     }
 
     /// A section such as `[limits]`; `None` when it is absent or was reported as no table.
-    pub(super) fn section(
+    pub(crate) fn section(
         &self,
         key: &str,
         known: &[&str],
@@ -218,17 +233,17 @@ impl<'a> Section<'a> {
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn span(&self) -> Range<usize> {
+    pub(crate) fn span(&self) -> Range<usize> {
         self.value.span()
     }
 
     /// Reports that the value should be something else.
-    pub(super) fn expected(&self, what: &str, diagnostics: &mut Diagnostics<'_>) {
+    pub(crate) fn expected(&self, what: &str, diagnostics: &mut Diagnostics<'_>) {
         let found = describe(self.value.get_ref());
         diagnostics.report(self.span(), format!("`{}` must be {what}, found {found}", self.name));
     }
 
-    pub(super) fn string(&self, diagnostics: &mut Diagnostics<'_>) -> Option<&'a str> {
+    pub(crate) fn string(&self, diagnostics: &mut Diagnostics<'_>) -> Option<&'a str> {
         let text = self.value.get_ref().as_str();
         if text.is_none() {
             self.expected("a string", diagnostics);
@@ -237,7 +252,7 @@ impl<'a> Entry<'a> {
     }
 
     /// A string with something in it.
-    pub(super) fn text(&self, diagnostics: &mut Diagnostics<'_>) -> Option<&'a str> {
+    pub(crate) fn text(&self, diagnostics: &mut Diagnostics<'_>) -> Option<&'a str> {
         let text = self.string(diagnostics)?;
         if text.trim().is_empty() {
             diagnostics.report(self.span(), format!("`{}` is empty", self.name));
@@ -246,7 +261,16 @@ impl<'a> Entry<'a> {
         Some(text)
     }
 
-    pub(super) fn integer(&self, diagnostics: &mut Diagnostics<'_>) -> Option<i64> {
+    #[cfg(feature = "devnet")]
+    pub(crate) fn boolean(&self, diagnostics: &mut Diagnostics<'_>) -> Option<bool> {
+        let value = self.value.get_ref().as_bool();
+        if value.is_none() {
+            self.expected("true or false", diagnostics);
+        }
+        value
+    }
+
+    pub(crate) fn integer(&self, diagnostics: &mut Diagnostics<'_>) -> Option<i64> {
         let DeValue::Integer(literal) = self.value.get_ref() else {
             self.expected("a whole number", diagnostics);
             return None;
@@ -259,7 +283,7 @@ impl<'a> Entry<'a> {
     }
 
     /// A whole number from `least` up.
-    pub(super) fn count(&self, least: u32, diagnostics: &mut Diagnostics<'_>) -> Option<u32> {
+    pub(crate) fn count(&self, least: u32, diagnostics: &mut Diagnostics<'_>) -> Option<u32> {
         let number = self.integer(diagnostics)?;
         let count = u32::try_from(number).ok().filter(|count| *count >= least);
         if count.is_none() {
@@ -274,7 +298,7 @@ impl<'a> Entry<'a> {
     }
 
     /// A number from 0 up.
-    pub(super) fn amount(&self, diagnostics: &mut Diagnostics<'_>) -> Option<f64> {
+    pub(crate) fn amount(&self, diagnostics: &mut Diagnostics<'_>) -> Option<f64> {
         let number = match self.value.get_ref() {
             DeValue::Float(literal) => literal.as_str().parse::<f64>().ok(),
             DeValue::Integer(literal) if literal.radix() == 10 => literal.as_str().parse::<f64>().ok(),
@@ -288,7 +312,7 @@ impl<'a> Entry<'a> {
     }
 
     /// An amount of GLM from 0 up, exactly as it is written, be it a string or a number.
-    pub(super) fn money(&self, diagnostics: &mut Diagnostics<'_>) -> Option<Glm> {
+    pub(crate) fn money(&self, diagnostics: &mut Diagnostics<'_>) -> Option<Glm> {
         let text = match self.value.get_ref() {
             DeValue::String(text) => text.as_ref(),
             DeValue::Float(literal) => literal.as_str(),
@@ -312,7 +336,7 @@ impl<'a> Entry<'a> {
     }
 
     /// A time longer than none, such as `"1h30m"`.
-    pub(super) fn duration(&self, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {
+    pub(crate) fn duration(&self, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {
         const EXAMPLE: &str = "a duration such as \"90s\", \"5m\" or \"1h30m\"";
         let DeValue::String(text) = self.value.get_ref() else {
             let found = describe(self.value.get_ref());
@@ -344,7 +368,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    pub(super) fn list(&self, what: &str, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<Entry<'a>>> {
+    pub(crate) fn list(&self, what: &str, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<Entry<'a>>> {
         let DeValue::Array(items) = self.value.get_ref() else {
             self.expected(what, diagnostics);
             return None;
@@ -358,7 +382,7 @@ impl<'a> Entry<'a> {
     }
 
     /// A table with the `known` keys only.
-    pub(super) fn table(
+    pub(crate) fn table(
         &self,
         known: &[&str],
         example: &str,
@@ -376,7 +400,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Any value, as JSON; dates and times become strings.
-    pub(super) fn json(&self, diagnostics: &mut Diagnostics<'_>) -> Option<Value> {
+    pub(crate) fn json(&self, diagnostics: &mut Diagnostics<'_>) -> Option<Value> {
         match self.value.get_ref() {
             DeValue::String(text) => Some(Value::String(text.to_string())),
             DeValue::Boolean(value) => Some(Value::Bool(*value)),
@@ -410,7 +434,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The entries of a table whose keys are the user's own.
-    pub(super) fn fields(&self) -> Option<Vec<(String, Entry<'a>)>> {
+    pub(crate) fn fields(&self) -> Option<Vec<(String, Entry<'a>)>> {
         let table = self.value.get_ref().as_table()?;
         let field = |(key, value): (&'a Spanned<std::borrow::Cow<'a, str>>, _)| {
             let name = format!("{}.{}", self.name, key.get_ref());
@@ -421,7 +445,7 @@ impl<'a> Entry<'a> {
 }
 
 /// What a value is, for "found ..".
-pub(super) fn describe(value: &DeValue<'_>) -> String {
+pub(crate) fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) if text.chars().count() > 30 || text.contains('\n') => "a string".to_owned(),
         DeValue::String(text) => format!("the string \"{text}\""),
@@ -435,7 +459,7 @@ pub(super) fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-pub(super) fn is_array_of_tables(value: &DeValue<'_>) -> bool {
+pub(crate) fn is_array_of_tables(value: &DeValue<'_>) -> bool {
     value.as_array().is_some_and(|items| {
         items.iter().next().is_some() && items.iter().all(|item| item.get_ref().is_table())
     })

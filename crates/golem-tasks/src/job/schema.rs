@@ -1,4 +1,21 @@
-//! The keys a job file may have, and what to suggest for the others.
+//! The keys a job file may have, and what to suggest for the others; the same for other files of ours.
+
+/// The words of one kind of file.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
+    /// What the file is called, with its article.
+    pub(crate) file: &'static str,
+    /// Its sections and keys outside of any.
+    pub(crate) top: &'static [&'static str],
+    /// Sections with their keys, to tell where a key belongs that is right elsewhere.
+    pub(crate) homes: &'static [(&'static str, &'static [&'static str])],
+    /// Words people write for a key, by what they mean.
+    pub(crate) other_words: &'static [(&'static str, &'static str)],
+}
+
+/// The words of a job file.
+pub(super) const JOB: Vocabulary =
+    Vocabulary { file: "a job file", top: TOP, homes: HOMES, other_words: OTHER_WORDS };
 
 /// Sections of a job file.
 pub(super) const TOP: &[&str] = &["payload", "tasks", "setup", "steps", "limits"];
@@ -87,31 +104,44 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("url", "image_url"),
 ];
 
-/// The mend for a key that `section` doesn't have and that is like none of its own.
-pub(super) fn help_for_stranger(key: &str, section: &str, known: &[&str]) -> String {
-    if let Some((home, _)) = HOMES.iter().find(|(home, keys)| *home != section && keys.contains(&key)) {
-        return format!("`{key}` belongs in {home}");
+impl Vocabulary {
+    /// The mend for a key that `section` doesn't have and that is like none of its own.
+    pub(crate) fn help_for_stranger(&self, key: &str, section: &str, known: &[&str]) -> String {
+        if let Some((home, _)) =
+            self.homes.iter().find(|(home, keys)| *home != section && keys.contains(&key))
+        {
+            return format!("`{key}` belongs in {home}");
+        }
+        format!("the keys here are {}", list(known, "and"))
     }
-    format!("the keys here are {}", list(known, "and"))
+
+    /// The candidate that a mistyped or translated word most likely means.
+    pub(crate) fn closest<'a>(
+        &self,
+        word: &str,
+        candidates: impl Iterator<Item = &'a str> + Clone,
+    ) -> Option<&'a str> {
+        let lower = word.to_lowercase().replace('-', "_");
+        let meant = self.other_words.iter().find(|(other, _)| *other == lower).map(|(_, meant)| *meant);
+        let is_meant = |candidate: &&str| *candidate == lower || Some(*candidate) == meant;
+        if let Some(exact) = candidates.clone().find(is_meant) {
+            return Some(exact);
+        }
+        candidates
+            .map(|candidate| (strsim::damerau_levenshtein(&lower, candidate), candidate))
+            .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, candidate)| candidate)
+    }
 }
 
-/// The candidate that a mistyped or translated word most likely means.
+/// The same for the words of a job file.
 pub(super) fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
-    let lower = word.to_lowercase().replace('-', "_");
-    let meant = OTHER_WORDS.iter().find(|(other, _)| *other == lower).map(|(_, meant)| *meant);
-    if let Some(exact) = candidates.clone().find(|candidate| *candidate == lower || Some(*candidate) == meant)
-    {
-        return Some(exact);
-    }
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    JOB.closest(word, candidates)
 }
 
 /// `a`, `b` or `c`.
-pub(super) fn list(words: &[&str], last: &str) -> String {
+pub(crate) fn list(words: &[&str], last: &str) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
         Some((end, rest)) if !rest.is_empty() => format!("{} {last} {end}", rest.join(", ")),
@@ -135,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_key_of_another_section_is_sent_home() {
-        assert_eq!(help_for_stranger("retries", "[tasks]", TASKS), "`retries` belongs in [limits]");
+        assert_eq!(JOB.help_for_stranger("retries", "[tasks]", TASKS), "`retries` belongs in [limits]");
         assert_eq!(
-            help_for_stranger("xyzzy", "`range`", RANGE),
+            JOB.help_for_stranger("xyzzy", "`range`", RANGE),
             "the keys here are `start`, `end` and `step`"
         );
     }

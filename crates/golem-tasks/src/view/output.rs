@@ -41,6 +41,12 @@ impl Output {
         self.lost.as_ref()
     }
 
+    /// The same, of an output that is done.
+    #[cfg(feature = "devnet")]
+    pub(crate) fn into_lost(self) -> Option<io::Error> {
+        self.lost
+    }
+
     /// Writes text and flushes it.
     ///
     /// Once the reader has gone (`| head`), what comes is left out in silence: the results are in the store, and

@@ -113,12 +113,12 @@ pub(super) fn progress(tasks: TaskCounts, total: Option<u64>) -> String {
 }
 
 /// `1 task`, `2 tasks`.
-pub(super) fn plural(n: u64, what: &str) -> String {
+pub(crate) fn plural(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// A duration at the precision people care for.
-pub(super) fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let tenths = time.as_millis() / 100;
     let seconds = time.as_secs();
     match seconds {
@@ -142,7 +142,7 @@ pub(super) fn money(amount: Glm, places: u32) -> String {
 }
 
 /// An amount alone.
-pub(super) fn one_amount(amount: Glm) -> String {
+pub(crate) fn one_amount(amount: Glm) -> String {
     Glm::from_decimal_rounding_down(amount.to_decimal().round_dp(money_places([amount])))
         .unwrap_or(amount)
         .to_string()
@@ -154,12 +154,12 @@ pub(super) fn since(start: Timestamp, at: Timestamp) -> String {
 }
 
 /// Text from strangers without what could steer a terminal; line breaks and tabs stay.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
 /// Text from strangers in one line of bounded length.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = clean(text).replace('\n', " ");
     if let Some((end, _)) = line.char_indices().nth(LINE) {
         line.truncate(end);

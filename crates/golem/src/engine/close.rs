@@ -16,6 +16,14 @@ use crate::text::chain;
 /// The first pause before an agreement that couldn't be ended is ended again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
+/// What is left of an activity when its worker has ended.
+pub(super) struct Left {
+    /// None where it never came to be.
+    pub(super) activity: Option<ActivityId>,
+    /// Is it known to be gone?
+    pub(super) lost: bool,
+}
+
 impl Outside {
     /// Ends a deal and says so, also where it couldn't be ended in time. Then it goes on trying in silence: a daemon
     /// comes back, and so may a provider, and neither shall find an agreement that nobody wants.
@@ -23,47 +31,53 @@ impl Outside {
         &self,
         rental: RentalId,
         agreement: Option<AgreementId>,
-        activity: Option<ActivityId>,
+        left: Left,
         reason: Reason,
     ) {
-        let (usage, problem) = self.end_activity(activity).await;
+        let (mut usage, problem) = self.end_activity(&left).await;
         let mut problems = Vec::from_iter(problem);
-        let mut left = None;
+        let mut unended = None;
         if let Some(agreement) = agreement
             && let Err(error) = self.end_agreement(&agreement, &reason).await
         {
             problems.push(chain(&error));
-            left = (error.disposition() == Disposition::Retry).then_some(agreement);
+            unended = (error.disposition() == Disposition::Retry).then_some(agreement);
+        }
+        if let Some(activity) = left.activity.filter(|_| left.lost) {
+            // With its agreement it is over for certain.
+            usage = self.usage(activity).await;
         }
         let failure = (!problems.is_empty()).then(|| problems.join("; "));
         self.tell(Input::Closed { rental, usage, failure }).await;
         let mut pause = PAUSES.0;
-        while let Some(agreement) = &left {
+        while let Some(agreement) = &unended {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
             match self.end_agreement(agreement, &reason).await {
                 Err(error) if error.disposition() == Disposition::Retry => {
                     tracing::debug!(%error, %agreement, "ending the agreement again");
                 }
-                _ => left = None,
+                _ => unended = None,
             }
         }
     }
 
     /// Ends an activity and says so; its agreement goes on.
-    pub(super) async fn close_activity(
-        &self,
-        rental: RentalId,
-        no: ActivityNo,
-        activity: Option<ActivityId>,
-    ) {
-        let (usage, failure) = self.end_activity(activity).await;
+    pub(super) async fn close_activity(&self, rental: RentalId, no: ActivityNo, left: Left) {
+        let (mut usage, mut failure) = self.end_activity(&left).await;
+        if let Some(activity) = left.activity.filter(|_| left.lost) {
+            // Whether it has ended its provider alone knows: with the agreement it is over for certain.
+            failure = Some(format!("activity {activity} is lost"));
+            usage = self.usage(activity).await;
+        }
         self.tell(Input::ActivityClosed { rental, no, usage, failure }).await;
     }
 
     /// Destroys an activity, if there is one. What it has used, and why it couldn't be ended.
-    async fn end_activity(&self, activity: Option<ActivityId>) -> (Option<Vec<f64>>, Option<String>) {
-        let Some(activity) = activity else {
+    ///
+    /// Of one that is lost nothing is left that could be ended, and its provider might never answer.
+    async fn end_activity(&self, left: &Left) -> (Option<Vec<f64>>, Option<String>) {
+        let Some(activity) = left.activity.clone().filter(|_| !left.lost) else {
             return (None, None);
         };
         let wait = self.options.timing.destruction;
@@ -74,8 +88,11 @@ impl Outside {
             Err(error) => Some(chain(&error)),
         };
         // Once it has ended its usage no longer grows: this is what its bill will be measured by.
-        let usage = self.client.call_once(&GetUsage(activity)).await;
-        (usage.ok().and_then(|usage| usage.current_usage), problem)
+        (self.usage(activity).await, problem)
+    }
+
+    async fn usage(&self, activity: ActivityId) -> Option<Vec<f64>> {
+        self.client.call_once(&GetUsage(activity)).await.ok()?.current_usage
     }
 
     /// Terminates an agreement; one that isn't approved yet is cancelled.

@@ -1,6 +1,7 @@
 //! Makes deals: negotiates, signs, opens activities and lets workers work in them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use golem_core::event::{ActivityNo, JobId, Provider, RentalId};
 use golem_core::run::Input;
@@ -16,6 +17,7 @@ use yagna_api::market::{
 use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, DemandId, ProposalId};
 
+use super::close::Left;
 use super::{Hold, Outside};
 use crate::context::WorkContext;
 use crate::script::Script;
@@ -33,6 +35,8 @@ pub(super) struct Opening {
     /// Whoever ends the activity while it is being created waits for its id here.
     pub(super) creating: oneshot::Sender<ActivityId>,
     pub(super) cancel: CancellationToken,
+    /// Whoever ends the activity looks here whether there is anything left of it.
+    pub(super) lost: Arc<AtomicBool>,
 }
 
 /// Why there is no agreement to work with.
@@ -61,8 +65,8 @@ impl Outside {
     }
 
     /// Makes an agreement, or finds out that there is none.
-    pub(super) async fn sign(&self, rental: RentalId, proposal: ProposalId) {
-        let input = match self.try_sign(rental, proposal).await {
+    pub(super) async fn sign(&self, rental: RentalId, proposal: ProposalId, cancel: CancellationToken) {
+        let input = match self.try_sign(rental, proposal, cancel).await {
             Ok(agreement) => Input::Approved { rental, agreement: Box::new(agreement) },
             Err(NotMade::Over(reason)) => Input::NotApproved { rental, reason, open: false },
             Err(NotMade::Open(reason)) => Input::NotApproved { rental, reason, open: true },
@@ -70,7 +74,12 @@ impl Outside {
         self.tell(input).await;
     }
 
-    async fn try_sign(&self, rental: RentalId, proposal_id: ProposalId) -> Result<Agreement, NotMade> {
+    async fn try_sign(
+        &self,
+        rental: RentalId,
+        proposal_id: ProposalId,
+        cancel: CancellationToken,
+    ) -> Result<Agreement, NotMade> {
         let wait = self.options.timing.approval;
         let valid_to = after(self.clock.now(), wait * 2);
         let create = CreateAgreement { proposal_id, valid_to };
@@ -81,7 +90,13 @@ impl Outside {
         let confirm =
             ConfirmAgreement { agreement: agreement.clone(), session: Some(self.options.session.clone()) };
         let decided = match self.client.call(&confirm).await {
-            Ok(()) => self.client.call(&WaitForApproval { agreement: agreement.clone(), wait }).await,
+            Ok(()) => {
+                let approval = WaitForApproval { agreement: agreement.clone(), wait };
+                match cancel.run_until_cancelled(self.client.call(&approval)).await {
+                    Some(decided) => decided,
+                    None => return self.take_back(&agreement, "it isn't wanted any more".to_owned()).await,
+                }
+            }
             Err(error) => Err(error),
         };
         match decided {
@@ -116,7 +131,7 @@ impl Outside {
 
     /// Opens an activity and lets the worker work in it, until either ends.
     pub(super) async fn open(&self, opening: Opening, assigned: mpsc::Receiver<Vec<AssignedTask>>) {
-        let Opening { rental, no, job, agreement, provider, worker, creating, cancel } = opening;
+        let Opening { rental, no, job, agreement, provider, worker, creating, cancel, lost } = opening;
         let create = CreateActivity {
             agreement: agreement.clone(),
             requestor_pub_key: None,
@@ -130,10 +145,13 @@ impl Outside {
                 // Nobody waits for it unless the activity ends now.
                 creating.send(activity.clone()).ok();
                 let (client, node) = (self.client.clone(), self.node.clone());
-                let ctx = WorkContext::new(client, node, provider, agreement, activity);
+                let ctx = WorkContext::new(client, node, provider, agreement, activity, Arc::clone(&lost));
                 let tasks = Tasks { rental, no, job, assigned, inputs: self.inputs.clone() };
-                match cancel.run_until_cancelled(self.work(ctx, tasks, &*worker)).await {
-                    Some(worked) => worked.err().map(|error| chain(&error)),
+                match cancel.run_until_cancelled(self.work(&ctx, tasks, &*worker)).await {
+                    Some(Err(error)) => Some(chain(&error)),
+                    // A worker may pass over it, but nothing can follow on what is lost.
+                    Some(Ok(())) if lost.load(Ordering::Relaxed) => Some("the activity is lost".to_owned()),
+                    Some(Ok(())) => None,
                     None => return,
                 }
             }
@@ -149,19 +167,20 @@ impl Outside {
         hold: Option<Hold>,
         activity: Option<ActivityId>,
         gently: bool,
-    ) -> Option<ActivityId> {
-        let Some(Hold { cancel, assign, created, ended }) = hold else {
-            return activity;
+    ) -> Left {
+        let Some(Hold { cancel, assign, created, ended, lost }) = hold else {
+            return Left { activity, lost: false };
         };
         drop(assign);
         if gently && timeout(self.options.config.stop_grace, ended).await.is_err() {
             tracing::debug!(?activity, "a worker that was told to end is stopped");
         }
         cancel.cancel();
-        match activity {
+        let activity = match activity {
             Some(activity) => Some(activity),
             None => self.wait_for_creation(created).await,
-        }
+        };
+        Left { activity, lost: lost.load(Ordering::Relaxed) }
     }
 
     /// The activity of a deal that ends while it is being created, if it comes soon.
@@ -169,11 +188,16 @@ impl Outside {
         timeout(self.options.timing.destruction, created).await.ok()?.ok()
     }
 
-    async fn work(&self, ctx: WorkContext, mut tasks: Tasks, worker: &dyn Worker) -> Result<(), WorkerError> {
+    async fn work(
+        &self,
+        ctx: &WorkContext,
+        mut tasks: Tasks,
+        worker: &dyn Worker,
+    ) -> Result<(), WorkerError> {
         let start = Script::new()
             .command(Command::Deploy(Deploy::default()))
             .command(Command::Start(Start::default()));
         ctx.must("deployment", start, self.options.timing.deployment).await?;
-        worker.work(&ctx, &mut tasks).await
+        worker.work(ctx, &mut tasks).await
     }
 }

@@ -82,6 +82,7 @@ impl Engine {
             effects: JoinSet::new(),
             followers: JoinSet::new(),
             outbox: Outbox::new(journal),
+            signing: HashMap::new(),
             deals: HashMap::new(),
             jobs: HashMap::new(),
             outlets: Outlets::default(),

@@ -1,6 +1,6 @@
 //! Bills: what is owed is promised once, what isn't owed is refused, and the budget holds.
 
-use golem::core::event::{EventKind, StopReason};
+use golem::core::event::{Bill, EventKind, StopReason};
 use golem_devnet::provider::{Behaviour, InvoiceManner, Prices, ProviderConfig};
 use yagna_api::Glm;
 use yagna_api::payment::BillStatus;
@@ -24,6 +24,21 @@ async fn an_invoice_above_what_is_owed_is_refused_and_its_provider_left_alone() 
     assert!(invoices(&played, "ada").iter().all(|bill| bill.status == BillStatus::Accepted));
     assert!(played.count(is_refused) > 0);
     assert_eq!(n_agreements(&played, "greedy"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invoice_is_refused_that_asks_for_as_much_as_a_refused_debit_note() {
+    // Twice of little: full use of all threads for the grace alone would cost more.
+    let greedy = Behaviour { bill_factor: 2.0, ..Behaviour::default() };
+    let played = Stage::new([strange("greedy", greedy), honest("ada")]).play().await;
+    let end = played.end();
+    assert_eq!((end.why, end.done), (StopReason::AllDone, 12));
+    let bills = invoices(&played, "greedy");
+    assert!(!bills.is_empty() && bills.iter().all(|bill| bill.status == BillStatus::Rejected), "{bills:?}");
+    let refused_notes =
+        played.count(|kind| matches!(kind, EventKind::BillRefused { bill: Bill::DebitNote(_), .. }));
+    assert!(refused_notes > 0);
+    assert!(invoices(&played, "ada").iter().all(|bill| bill.status == BillStatus::Accepted));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use golem::core::event::{EventKind, FailureKind, StopReason};
 use golem_devnet::provider::{ApprovalManner, Behaviour, Vanishing};
 use golem_devnet::runtime::ScriptedAnswer;
 use yagna_api::market::{AgreementState, Reason, Terminator};
+use yagna_api::time::between;
 
 use crate::books::{n_agreements, n_done_by};
 use crate::hands::Hands;
@@ -39,6 +40,25 @@ async fn one_that_never_approves_is_left_alone_and_its_agreement_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_never_approves_holds_nobody_up_when_the_work_is_done() {
+    let silent = Behaviour { approval: ApprovalManner::Never, ..Behaviour::default() };
+    let played = Stage::new([strange("silent", silent), honest("ada")]).tasks(4).play().await;
+    played.assert_all_done(4).await;
+    assert!(played.took < secs(45), "{:?}", played.took);
+    let silent = played.node("silent");
+    let states: Vec<_> = played
+        .devnet
+        .books()
+        .agreements
+        .iter()
+        .filter(|row| row.provider == silent)
+        .map(|row| row.state)
+        .collect();
+    assert_eq!(states, [AgreementState::Cancelled]);
+    assert_eq!(played.count(is_set_back), 0, "nobody is to blame");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_approves_late_is_used_all_the_same() {
     let slow = Behaviour { approval: ApprovalManner::After(secs(30)), ..Behaviour::default() };
     let played = Stage::new([strange("slow", slow)]).play().await;
@@ -63,6 +83,19 @@ async fn one_that_vanishes_in_the_middle_of_a_task_loses_it_to_another() {
     assert_eq!(n_done_by(&played, "fickle"), 2);
     let lost = |kind: &EventKind| matches!(kind, EventKind::AttemptFailed { failure, .. } if failure.kind == FailureKind::Lost);
     assert_eq!(played.count(lost), 1);
+    // Nothing is left there that could be ended, and nobody waits for it.
+    let trouble = |kind: &EventKind| matches!(kind, EventKind::Trouble { .. });
+    assert_eq!(played.count(trouble), 0);
+    let at = |is: &dyn Fn(&EventKind) -> bool| played.events.iter().find(|event| is(&event.kind)).unwrap().at;
+    let fickle = played.node("fickle");
+    let deal = played.kinds().find_map(|kind| match kind {
+        EventKind::AgreementIntended { rental, provider, .. } if provider.id == fickle => Some(*rental),
+        _ => None,
+    });
+    let over =
+        |kind: &EventKind| matches!(kind, EventKind::AgreementEnded { rental, .. } if Some(*rental) == deal);
+    let took = between(at(&lost), at(&over));
+    assert!(took < secs(2), "its agreement ended after {took:?}");
 }
 
 #[tokio::test(start_paused = true)]

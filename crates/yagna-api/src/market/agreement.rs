@@ -129,8 +129,8 @@ pub struct Terminated {
     /// The daemon's signature; unused.
     #[serde(default)]
     pub signature: String,
-    /// Why.
-    #[serde(default)]
+    /// Why, if it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<TerminationReason>,
 }
 

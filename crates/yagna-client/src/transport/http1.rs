@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use reqwest::Url;
+use reqwest::{ClientBuilder, Url};
 use tokio::task::JoinSet;
 use yagna_api::{AppKey, Request};
 
@@ -25,6 +25,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// For upgrades. None of its connections is used twice: the daemon closes one after it refused an upgrade, and
+    /// doesn't say so.
+    upgrades: reqwest::Client,
     bearer: HeaderValue,
     /// Without a slash at its end.
     base: String,
@@ -40,24 +43,17 @@ impl HttpTransport {
         if base.set_username("").is_err() || base.set_password(None).is_err() {
             return Err(SetupError::Address(base.to_string()));
         }
-        let builder = reqwest::Client::builder()
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_DEADLINE)
-            .pool_idle_timeout(IDLE);
         // The first of several transports wins; all would install the same.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let builder = match base.scheme() {
+        let build = |builder: ClientBuilder| match base.scheme() {
             // Machines without any certificate authority can still talk to the daemon beside them.
-            "http" => builder.tls_certs_only([]),
-            "https" => builder,
-            _ => return Err(SetupError::Address(base.to_string())),
+            "http" => builder.tls_certs_only([]).build().map_err(setup),
+            "https" => builder.build().map_err(setup),
+            _ => Err(SetupError::Address(base.to_string())),
         };
         Ok(Self {
-            client: builder.build().map_err(|source| SetupError::Client { source: source.into() })?,
+            client: build(builder().pool_idle_timeout(IDLE))?,
+            upgrades: build(builder().pool_max_idle_per_host(0))?,
             bearer: bearer(key)?,
             base: base.as_str().trim_end_matches('/').to_owned(),
         })
@@ -70,12 +66,13 @@ impl HttpTransport {
 
     async fn execute(
         &self,
+        client: &reqwest::Client,
         method: Method,
         path: &str,
         headers: HeaderMap,
         body: Option<Vec<u8>>,
     ) -> Result<reqwest::Response, TransportError> {
-        let mut request = self.client.request(method, self.url(path)?).headers(headers);
+        let mut request = client.request(method, self.url(path)?).headers(headers);
         if let Some(body) = body {
             request = request.body(body);
         }
@@ -86,7 +83,7 @@ impl HttpTransport {
         let headers = headers(&request, &self.bearer)?;
         let method =
             Method::from_bytes(request.method.as_str().as_bytes()).map_err(TransportError::unsendable)?;
-        self.execute(method, &request.path, headers, request.body).await
+        self.execute(&self.client, method, &request.path, headers, request.body).await
     }
 
     async fn whole(&self, response: reqwest::Response) -> Result<Response, TransportError> {
@@ -151,7 +148,7 @@ impl Transport for HttpTransport {
         async move {
             let handshake = Handshake::new();
             let headers = handshake.headers(&self.bearer, subprotocol)?;
-            let response = self.execute(Method::GET, &path, headers, None).await?;
+            let response = self.execute(&self.upgrades, Method::GET, &path, headers, None).await?;
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 return self.whole(response).await.map(SocketAnswer::Refused);
             }
@@ -161,4 +158,18 @@ impl Transport for HttpTransport {
         }
         .boxed()
     }
+}
+
+fn builder() -> ClientBuilder {
+    reqwest::Client::builder()
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_DEADLINE)
+}
+
+fn setup(source: reqwest::Error) -> SetupError {
+    SetupError::Client { source: source.into() }
 }

@@ -56,6 +56,9 @@ impl Stream for Socket {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            if self.closed.is_some() {
+                return Poll::Ready(None);
+            }
             match ready!(self.frames.poll_next_unpin(cx)) {
                 Some(Ok(Message::Binary(frame))) => return Poll::Ready(Some(Ok(frame))),
                 Some(Ok(Message::Text(text))) => return Poll::Ready(Some(Ok(text.into()))),
@@ -63,6 +66,9 @@ impl Stream for Socket {
                     self.closed = Some(frame.map_or((1005, String::new()), |frame| {
                         (frame.code.into(), frame.reason.to_string())
                     }));
+                    // The daemon leaves the connection open after its farewell: there is no end to wait for. Ours
+                    // goes out if it can at once.
+                    drop(self.frames.poll_flush_unpin(cx));
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return Poll::Ready(Some(Err(TransportError::lost(error)))),

@@ -1,5 +1,6 @@
 //! A batch's output as a stream.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use yagna_api::activity::{Output, RuntimeEventKind};
@@ -88,23 +89,46 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), future).await.expect("it comes in time")
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_silent_stream_is_given_up_and_pings_keep_it() {
-    let (router, sender) = streaming();
-    let client = in_process(router);
-    let mut events = follow(&client);
-    let mut pings = tokio::task::JoinSet::new();
-    pings.spawn(async move {
-        for _ in 0..20 {
-            sender.send(Ok(":ping\n")).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(15)).await;
+/// A daemon whose stream pings and tells nothing, and whose polls are answered from a list, the last one for ever.
+fn silent(polls: Vec<(StatusCode, Value)>) -> Router {
+    let polls = Arc::new(Mutex::new(VecDeque::from(polls)));
+    Router::new().fallback(move |headers: HeaderMap| {
+        let polls = Arc::clone(&polls);
+        async move {
+            if headers["accept"] == "text/event-stream" {
+                let pings = stream::unfold((), |()| async {
+                    tokio::time::sleep(Duration::from_secs(15)).await;
+                    Some((Ok::<_, Infallible>(Bytes::from(":ping\n")), ()))
+                });
+                return ([("content-type", "text/event-stream")], Body::from_stream(pings)).into_response();
+            }
+            let mut polls = polls.lock().unwrap();
+            let (status, body) = if polls.len() > 1 { polls.pop_front().unwrap() } else { polls[0].clone() };
+            (status, body.to_string()).into_response()
         }
-        std::future::pending::<()>().await;
-    });
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_is_followed_as_long_as_its_batch_runs() {
+    let done = json!([{
+        "index": 0, "result": "Ok", "stdout": null, "stderr": null, "message": null, "isBatchFinished": true,
+        "eventDate": "2026-11-21T21:17:19Z",
+    }]);
+    let running = (StatusCode::OK, json!([]));
+    let client = in_process(silent(vec![running.clone(), running.clone(), (StatusCode::OK, done)]));
+    let mut events = follow(&client);
     let begun = Instant::now();
     let error = events.next().await.unwrap().unwrap_err();
     assert!(matches!(error, ClientError::TimedOut { .. }), "{error:?}");
-    assert_eq!(begun.elapsed(), Duration::from_secs(19 * 15 + 60));
+    assert_eq!(begun.elapsed(), Duration::from_secs(180), "each minute it is asked whether it still runs");
+    assert!(events.next().await.is_none());
+
+    let lost = json!({"message": "GSB error: Bad request: endpoint address not found"});
+    let client = in_process(silent(vec![running, (StatusCode::INTERNAL_SERVER_ERROR, lost)]));
+    let mut events = follow(&client);
+    let error = events.next().await.unwrap().unwrap_err();
+    assert!(error.api().is_some_and(yagna_api::ApiError::is_activity_lost), "{error:?}");
     assert!(events.next().await.is_none());
 }
 

@@ -382,6 +382,15 @@ impl World {
             Effect::Counter { demand, proposal, terms } => self.negotiate(&demand, &proposal, &terms),
             Effect::RefuseProposal { .. } | Effect::RejectInvoice { .. } => {}
             Effect::Sign { rental, proposal } => self.sign(rental, &proposal),
+            Effect::TakeBack { rental } => {
+                let undecided = self.coming.iter().find(
+                    |(_, input)| matches!(input, Input::NotApproved { rental: id, .. } if *id == rental),
+                );
+                let input = undecided.map(|(place, _)| *place).and_then(|place| self.coming.remove(&place));
+                if let Some(input) = input {
+                    self.soon(input);
+                }
+            }
             Effect::OpenActivity { rental, no, job, agreement, provider } => {
                 let deal = &self.deals[&rental];
                 assert!(deal.running && deal.agreement == agreement && deal.provider == provider.id);

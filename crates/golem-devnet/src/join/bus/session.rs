@@ -1,6 +1,7 @@
 //! One connection to the bus, from its hello to its loss.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,14 +22,14 @@ use crate::join::wire::{
 const OUTBOX: usize = 64;
 /// The registrar asks one thing at a time.
 const OUTCOMES: usize = 4;
-/// Calls that are served at the same time.
-const MAX_CALLS: usize = 1024;
 /// How long the daemon may take nothing from us.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 /// Say something when nothing came for this long..
 const PING_AFTER: Duration = Duration::from_secs(10);
 /// ..and give up then.
 const SILENCE: Duration = Duration::from_secs(30);
+/// Answers of more bytes are not given: a packet's length has 32 bits, and others have less memory than that.
+const MAX_ANSWER: usize = 1 << 30;
 /// What the router of a bus says where nobody serves an address.
 const NO_ENDPOINT: &str = "Bad request: endpoint address not found";
 
@@ -146,14 +147,17 @@ impl Dispatcher<'_> {
             }
             return;
         };
-        if self.calls.len() >= MAX_CALLS {
+        let Ok(room) = Arc::clone(&service.room).try_acquire_owned() else {
             if !no_reply {
                 self.send(failure(request, "too many calls at the same time")).await;
             }
             return;
-        }
+        };
         let reply_to = (!no_reply).then(|| (request, self.out.clone()));
-        self.calls.spawn(serve(service, method, data, reply_to));
+        self.calls.spawn(async move {
+            serve(service, method, data, reply_to).await;
+            drop(room);
+        });
     }
 }
 
@@ -183,6 +187,9 @@ async fn serve(
 
 async fn answer_all(request: String, answer: Answer, out: &mpsc::Sender<Body>) {
     let last = match answer {
+        Answer::Full(data) if data.len() > MAX_ANSWER => {
+            return drop(out.send(failure(request, "the answer is too large")).await);
+        }
         Answer::Full(data) => Reply { request, code: OK, kind: FULL, data: data.into() },
         Answer::Stream(mut messages) => {
             while let Some(data) = messages.next().await {

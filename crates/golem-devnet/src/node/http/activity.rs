@@ -6,11 +6,11 @@ use axum::routing::{any, get, post};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::json;
-use yagna_api::activity::Script;
 use yagna_api::{ActivityId, AgreementId, BatchId};
 
 use super::extract::{Answer, Params, Payload, null, ok, wants_stream};
-use super::streams;
+use super::wire::Outcome;
+use super::{script, streams};
 use crate::node::refusal::Refusal;
 use crate::node::world::{Caller, World};
 
@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<World> {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum CreateBody {
+enum CreateActivityJson {
     Agreement(String),
     #[serde(rename_all = "camelCase")]
     Request {
@@ -41,25 +41,25 @@ enum CreateBody {
 
 async fn create(Ext(world): Ext<World>, caller: Caller, params: Params, body: Payload) -> Answer {
     let wait = params.timeout(5.0)?;
-    let body: CreateBody = body.plain()?;
+    let body: CreateActivityJson = body.plain()?;
     let (agreement, key, bare) = match body {
-        CreateBody::Agreement(id) => (id, None, true),
-        CreateBody::Request { agreement_id, requestor_pub_key } => (agreement_id, requestor_pub_key, false),
+        CreateActivityJson::Agreement(id) => (id, None, true),
+        CreateActivityJson::Request { agreement_id, requestor_pub_key } => {
+            (agreement_id, requestor_pub_key, false)
+        }
     };
+    let agreement = AgreementId::new(agreement);
+    world.with(|state| state.initiated_agreement(&caller.node, &agreement).map(drop))?;
     if let Some(Err(error)) = key.map(hex::decode) {
         return Err(Refusal::new(400, format!("Bad request: Invalid requestor pub key: {error}")));
     }
-    let activity = world.create_activity(&caller.node, &AgreementId::new(agreement), wait).await?;
+    let activity = world.create_activity(&caller.node, &agreement, wait).await?;
     if bare { ok(&activity) } else { ok(&json!({"activityId": activity})) }
 }
 
 async fn list(Ext(world): Ext<World>, caller: Caller, params: Params) -> Answer {
     let agreement = AgreementId::new(params.required("agreementId")?);
-    let list = world.with(|state| {
-        let record = state.own_agreement(&caller.node, &agreement);
-        record.map(|(record, _)| record.activities.clone()).unwrap_or_default()
-    });
-    ok(&list)
+    ok(&world.with(|state| state.list_activities(&caller.node, &agreement))?)
 }
 
 async fn destroy(
@@ -74,7 +74,7 @@ async fn destroy(
 }
 
 #[derive(Deserialize)]
-struct ExecBody {
+struct ExeScriptRequest {
     text: String,
 }
 
@@ -86,11 +86,10 @@ async fn exec(
     body: Payload,
 ) -> Answer {
     let wait = params.timeout(5.0)?;
-    let body: ExecBody = body.plain()?;
+    let body: ExeScriptRequest = body.plain()?;
     let id = ActivityId::new(activity);
     world.with(|state| state.own_activity(&caller.node, &id).map(drop))?;
-    let script: Script = serde_json::from_str(&body.text)
-        .map_err(|error| Refusal::new(400, format!("Bad request: {error:?}")))?;
+    let script = script::read(&body.text)?;
     ok(&world.exec(&caller.node, &id, script, wait).await?)
 }
 
@@ -103,13 +102,15 @@ async fn results(
 ) -> Answer {
     let (id, batch) = (ActivityId::new(activity), BatchId::new(batch));
     if wants_stream(&headers) {
-        let unit = world.with(|state| state.unit(&caller.node, &id, "StreamExecBatchResults"))?;
-        let events = unit.map(|unit| unit.events(&batch));
+        world.with(|state| state.own_activity(&caller.node, &id).map(drop))?;
+        let unit = world.with(|state| state.unit(&caller.node, &id, "StreamExecBatchResults"));
+        let events = unit.map(|unit| unit.map(|unit| unit.events(&batch)));
         return Ok(streams::results(&world, events));
     }
     let wait = params.timeout(0.0)?;
     let command = params.number("commandIndex")?;
-    ok(&world.results(&caller.node, &id, &batch, wait, command).await?)
+    let results = world.results(&caller.node, &id, &batch, wait, command).await?;
+    ok(&results.iter().map(Outcome).collect::<Vec<_>>())
 }
 
 async fn state(
@@ -118,9 +119,8 @@ async fn state(
     Path(activity): Path<String>,
     params: Params,
 ) -> Answer {
-    params.timeout(5.0)?;
-    let id = ActivityId::new(activity);
-    ok(&world.with(|state| state.own_activity(&caller.node, &id).map(|record| record.state.clone()))?)
+    let wait = params.timeout(5.0)?;
+    ok(&world.activity_state(&caller.node, &ActivityId::new(activity), wait).await?)
 }
 
 async fn usage(
@@ -129,16 +129,8 @@ async fn usage(
     Path(activity): Path<String>,
     params: Params,
 ) -> Answer {
-    params.timeout(5.0)?;
-    let id = ActivityId::new(activity);
-    let (usage, now) = world.with(|state| {
-        let record = state.own_activity(&caller.node, &id)?;
-        Ok::<_, Refusal>((record.usage.clone(), state.now))
-    })?;
-    match usage {
-        Some(usage) => ok(&usage),
-        None => ok(&json!({"timestamp": now.as_second()})),
-    }
+    let wait = params.timeout(5.0)?;
+    ok(&world.activity_usage(&caller.node, &ActivityId::new(activity), wait).await?)
 }
 
 async fn agreement(Ext(world): Ext<World>, caller: Caller, Path(activity): Path<String>) -> Answer {
@@ -148,13 +140,13 @@ async fn agreement(Ext(world): Ext<World>, caller: Caller, Path(activity): Path<
 
 /// The daemon asks an address that nothing binds.
 async fn command(Ext(world): Ext<World>, caller: Caller, Path(activity): Path<String>) -> Answer {
-    unserved(&world, &caller, &activity, "activity", "GetRunningCommand")
+    unserved(&world, &caller, &activity, "activity/GetRunningCommand", "")
 }
 
 /// Only secret runtimes serve this, and the devnet has none.
 async fn encrypted(Ext(world): Ext<World>, caller: Caller, Path(activity): Path<String>) -> Answer {
-    let service = format!("exeunit/{activity}");
-    unserved(&world, &caller, &activity, &service, "CallEncryptedService")
+    let service = format!("exeunit/{activity}/CallEncryptedService");
+    unserved(&world, &caller, &activity, &service, "GSB failure: ")
 }
 
 /// The devnet's runtimes serve no HTTP over the bus.
@@ -163,17 +155,18 @@ async fn proxy(
     caller: Caller,
     Path((activity, _)): Path<(String, String)>,
 ) -> Answer {
-    let service = format!("exeunit/{activity}");
-    unserved(&world, &caller, &activity, &service, "GsbHttpCallStreaming")
+    let service = format!("exeunit/{activity}/GsbHttpCallStreaming");
+    unserved(&world, &caller, &activity, &service, "")
 }
 
-fn unserved(world: &World, caller: &Caller, activity: &str, service: &str, message: &str) -> Answer {
+/// `via` tells of the exe-unit's own bus, where that is what doesn't know the message.
+fn unserved(world: &World, caller: &Caller, activity: &str, service: &str, via: &str) -> Answer {
     let id = ActivityId::new(activity);
     let provider = world.with(|state| state.own_activity(&caller.node, &id).map(|it| it.provider.clone()))?;
     Err(Refusal::new(
         500,
         format!(
-            "GSB error: Remote service at `/net/{provider}/{service}/{message}` error: GSB failure: Bad request: \
+            "GSB error: Remote service at `/net/{provider}/{service}` error: GSB failure: {via}Bad request: \
              endpoint address not found"
         ),
     ))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State as Ext};
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
@@ -18,9 +18,9 @@ use yagna_api::ServicesId;
 use yagna_api::gsb::{Listen, SUBPROTOCOL};
 
 use super::extract::{Answer, Payload, json as json_answer, null};
-use crate::node::bus::{BusClosed, BusSocket, check_services_id};
+use crate::node::bus::{BusClosed, BusSocket};
 use crate::node::refusal::Refusal;
-use crate::node::world::{Caller, World};
+use crate::node::world::World;
 
 /// How long a piece of a file waits for the answer to the one before it.
 ///
@@ -28,6 +28,8 @@ use crate::node::world::{Caller, World};
 /// write them in the order in which their disk finishes (golem-js): without a pause their files are jumbled.
 const CHUNK_PACE: Duration = Duration::from_millis(50);
 
+/// The WebSocket's close code for an orderly end.
+const NORMAL: u16 = 1000;
 /// The WebSocket's close code for a policy that was broken.
 const POLICY: u16 = 1008;
 /// The WebSocket's close code for data it doesn't take.
@@ -38,13 +40,13 @@ pub(super) fn routes() -> Router<World> {
 }
 
 #[derive(Deserialize)]
-struct BindBody {
+struct ServiceRequest {
     listen: Listen,
 }
 
-async fn bind(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
-    let body: BindBody = body.plain()?;
-    let id = world.with(|state| state.bind_services(&caller.node, &body.listen))?;
+async fn bind(Ext(world): Ext<World>, body: Payload) -> Answer {
+    let body: ServiceRequest = body.plain()?;
+    let id = world.with(|state| state.bind_services(&body.listen))?;
     let mut answer = json_answer(StatusCode::CREATED, &json!({"listen": body.listen, "servicesId": id}))?;
     if let Ok(location) = HeaderValue::from_str(&format!("/{id}")) {
         answer.headers_mut().insert(LOCATION, location);
@@ -52,24 +54,20 @@ async fn bind(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
     Ok(answer)
 }
 
-async fn unbind(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) -> Answer {
-    world.with(|state| state.unbind_services(&caller.node, &ServicesId::new(id)))?;
+async fn unbind(Ext(world): Ext<World>, Path(id): Path<String>) -> Answer {
+    world.with(|state| state.unbind_services(&ServicesId::new(id)))?;
     null()
 }
 
 async fn connect(
     Ext(world): Ext<World>,
-    caller: Caller,
     Path(id): Path<String>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer {
     let id = ServicesId::new(id);
-    check_services_id(&id)?;
-    if !world.with(|state| state.has_services(&caller.node, &id)) {
-        return Err(Refusal::new(404, format!("Services not found: {id}")));
-    }
-    let upgrade = upgrade.map_err(|_| Refusal::new(500, "WebSocket upgrade is expected"))?;
-    let service = world.connect_bus(&caller.node, &id)?;
+    world.with(|state| state.check_services(&id))?;
+    let upgrade = upgrade.map_err(|_| Refusal::new(500, "Actix error: WebSocket upgrade is expected"))?;
+    let service = world.connect_bus(&id)?;
     let cut = world.0.faults.watch_cut();
     let answer = upgrade.protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
         tokio::select! {
@@ -99,7 +97,10 @@ async fn serve(mut socket: WebSocket, service: BusSocket) {
                         let reason = "Closing old WS connection in favour of new WS connection";
                         return close(socket, POLICY, reason).await;
                     }
-                    Err(BusClosed::Unbound) => return close(socket, POLICY, "Unbind").await,
+                    Err(BusClosed::Unbound) => {
+                        let reason = format!("Unbinding service: {}", service.address());
+                        return close(socket, NORMAL, reason).await;
+                    }
                 };
                 if sent.is_err() {
                     return;
@@ -108,7 +109,9 @@ async fn serve(mut socket: WebSocket, service: BusSocket) {
             () = &mut pause, if pacing => pacing = false,
             message = socket.recv() => match message {
                 Some(Ok(Message::Binary(frame))) => {
-                    service.answer(&frame);
+                    if let Err(problem) = service.answer(&frame) {
+                        return close(socket, POLICY, problem).await;
+                    }
                     pacing = false;
                 }
                 Some(Ok(Message::Text(_))) => return close(socket, UNSUPPORTED, "Text msg unsupported.").await,
@@ -119,7 +122,7 @@ async fn serve(mut socket: WebSocket, service: BusSocket) {
     }
 }
 
-async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
+async fn close(mut socket: WebSocket, code: u16, reason: impl Into<Utf8Bytes>) {
     // The other end may be gone already, and then needs no farewell.
     drop(socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await);
 }

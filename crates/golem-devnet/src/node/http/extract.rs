@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use yagna_api::{AppSessionId, Timestamp};
 
 use crate::node::refusal::Refusal;
+use crate::node::rfc3339;
 use crate::node::world::{Caller, World};
 
 /// An answer or a refusal.
@@ -30,10 +31,10 @@ const MAX_WAIT: f64 = 1e9;
 
 /// Finds out whose key it is.
 pub(crate) fn authorise(world: &World, request: &Request) -> Result<Caller, Refusal> {
-    let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    let key = match header {
-        Some(Some(key)) => Some(String::from_utf8_lossy(key)),
-        Some(None) => None,
+    let header = request.headers().get(AUTHORIZATION);
+    // Another scheme is as good as none.
+    let key = match header.and_then(|value| value.as_bytes().trim_ascii().strip_prefix(b"Bearer ")) {
+        Some(key) => Some(String::from_utf8_lossy(key)),
         None => {
             pairs(request.uri().query()).find(|(name, _)| name == "authToken").map(|(_, value)| decode(value))
         }
@@ -91,7 +92,9 @@ impl Params {
             Some(text) => text.parse().map_err(|error| Refusal::query(&format!("{error}")))?,
             None => default,
         };
-        Ok(Duration::try_from_secs_f64(seconds.min(MAX_WAIT)).unwrap_or_default())
+        // What is no number is no time to wait, too.
+        let seconds = if seconds.is_nan() { 0.0 } else { seconds.min(MAX_WAIT) };
+        Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
 
     /// A whole number.
@@ -103,7 +106,7 @@ impl Params {
     /// A time with its zone.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Refusal> {
         let text = self.text(name)?;
-        let read = |text: Cow<'_, str>| text.parse().map_err(|_| Refusal::query(time_problem(&text)));
+        let read = |text: Cow<'_, str>| rfc3339::read(&text).map_err(Refusal::query);
         text.map(read).transpose()
     }
 
@@ -119,15 +122,6 @@ impl Params {
             Ok(max @ 1..=100) => Ok(max),
             _ => Err(Refusal::new(400, format!("Invalid maxEvents '{max}', should be between 1 and 100."))),
         }
-    }
-}
-
-fn time_problem(text: &str) -> &'static str {
-    // A time without its zone ends too early; anything else is wrong somewhere.
-    if text.len() >= 10 && text.is_ascii() && !text.contains(['z', 'Z', '+']) {
-        "premature end of input"
-    } else {
-        "input contains invalid characters"
     }
 }
 

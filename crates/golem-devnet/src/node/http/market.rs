@@ -11,14 +11,19 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use yagna_api::market::{AgreementState, Reason, ScanKind};
-use yagna_api::{AgreementId, DemandId, NodeId, Properties, Timestamp};
+use yagna_api::{AgreementId, NodeId, Properties, Timestamp};
 
 use super::extract::{Answer, Params, Payload, json as json_answer, ok, status, wants_stream};
+use super::ids::{
+    agreement_id, demand_id, no_agreement, no_agreement_to_end, no_agreement_to_wait_for, proposal_in_path,
+    proposal_parts,
+};
 use super::streams;
 use super::wire::{AgreementEventView, AgreementView, Half, When};
 use crate::node::market::Listing;
-use crate::node::negotiation::{Side, hash_of, is_hex};
+use crate::node::negotiation::Side;
 use crate::node::refusal::Refusal;
+use crate::node::rfc3339;
 use crate::node::world::{Caller, State, World};
 
 /// How long a frozen daemon lets its partner's one wait for a message's receipt.
@@ -44,7 +49,9 @@ pub(super) fn routes() -> Router<World> {
         .route("/scan/{scan}/events", get(scan_events))
 }
 
+/// The daemon's own name for it is part of its complaints.
 #[derive(Deserialize)]
+#[serde(expecting = "struct DemandOfferBase")]
 struct TermsBody {
     properties: Value,
     constraints: String,
@@ -52,7 +59,7 @@ struct TermsBody {
 
 async fn subscribe(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
     let body: TermsBody = body.market()?;
-    let properties = Properties::from_value(body.properties);
+    let properties = published(body.properties);
     let id = world.with(|state| state.subscribe_demand(&caller.node, properties, body.constraints));
     json_answer(StatusCode::CREATED, &id)
 }
@@ -93,36 +100,33 @@ async fn demand_events(Ext(world): Ext<World>, Path(demand): Path<String>, param
 }
 
 async fn get_proposal(Ext(world): Ext<World>, Path((demand, proposal)): Path<(String, String)>) -> Answer {
-    let (demand, hash) = (demand_id(&demand)?, proposal_hash(&proposal)?);
-    ok(&world.with(|state| state.proposal_view(&demand, hash))?)
+    let (demand, proposal) = (demand_id(&demand)?, proposal_in_path(&proposal)?);
+    ok(&world.with(|state| state.proposal_view(&demand, proposal))?)
 }
 
 async fn counter(
     Ext(world): Ext<World>,
-    caller: Caller,
     Path((demand, proposal)): Path<(String, String)>,
     body: Payload,
 ) -> Answer {
-    let (demand, hash) = (demand_id(&demand)?, proposal_hash(&proposal)?);
+    let (demand, proposal) = (demand_id(&demand)?, proposal_in_path(&proposal)?);
     let body: TermsBody = body.market()?;
-    let properties = Properties::from_value(body.properties);
+    let properties = published(body.properties);
     world.message().await;
-    let id = world.with(|state| {
-        state.counter_as_requestor(&caller.node, &demand, hash, properties, body.constraints)
-    })?;
+    let id =
+        world.with(|state| state.counter_as_requestor(&demand, proposal, properties, body.constraints))?;
     ok(&id)
 }
 
 async fn reject(
     Ext(world): Ext<World>,
-    caller: Caller,
     Path((demand, proposal)): Path<(String, String)>,
     body: Payload,
 ) -> Answer {
-    let (demand, hash) = (demand_id(&demand)?, proposal_hash(&proposal)?);
+    let (demand, proposal) = (demand_id(&demand)?, proposal_in_path(&proposal)?);
     let reason = reason(&body)?;
     world.message().await;
-    world.with(|state| state.reject_as_requestor(&caller.node, &demand, hash, reason))?;
+    world.with(|state| state.reject_as_requestor(&demand, proposal, reason))?;
     status(StatusCode::NO_CONTENT)
 }
 
@@ -130,17 +134,19 @@ async fn reject(
 #[serde(rename_all = "camelCase")]
 struct NewAgreementBody {
     proposal_id: String,
+    #[serde(deserialize_with = "rfc3339::deserialize")]
     valid_to: Timestamp,
 }
 
-async fn create_agreement(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
+async fn create_agreement(Ext(world): Ext<World>, body: Payload) -> Answer {
     let body: NewAgreementBody = body.market()?;
-    let hash = hash_of(&body.proposal_id).ok_or_else(|| bad_agreement_id(400, &body.proposal_id))?;
-    ok(&world.with(|state| state.create_agreement(&caller.node, hash, body.valid_to))?)
+    let proposal = proposal_parts(&body.proposal_id)
+        .map_err(|problem| Refusal::new(400, format!("Invalid Agreement id. {problem}")))?;
+    ok(&world.with(|state| state.create_agreement(proposal, body.valid_to))?)
 }
 
 async fn get_agreement(Ext(world): Ext<World>, caller: Caller, Path(agreement): Path<String>) -> Answer {
-    let id = agreement_id(&agreement, 400)?;
+    let id = agreement_id(&agreement, no_agreement)?;
     world.with(|state| {
         let (record, side) = state.own_agreement(&caller.node, &id)?;
         ok(&AgreementView { id: &id, record, side, now: state.now })
@@ -189,25 +195,22 @@ async fn confirm(
     Path(agreement): Path<String>,
     params: Params,
 ) -> Answer {
-    let (id, session) = (agreement_id(&agreement, 400)?, params.session()?);
+    let (id, session) = (agreement_id(&agreement, no_agreement)?, params.session()?);
     reach_provider(&world, &id).await?;
     world.with(|state| state.confirm_agreement(&caller.node, &id, session))?;
     status(StatusCode::NO_CONTENT)
 }
 
-async fn wait(
-    Ext(world): Ext<World>,
-    caller: Caller,
-    Path(agreement): Path<String>,
-    params: Params,
-) -> Answer {
-    let id = agreement_id(&agreement, 400)?;
+async fn wait(Ext(world): Ext<World>, Path(agreement): Path<String>, params: Params) -> Answer {
+    let id = agreement_id(&agreement, no_agreement_to_wait_for)?;
     let deadline = Instant::now() + params.timeout(5.0)?;
-    let wake = world.with(|state| {
-        let (record, _) = state.own_agreement(&caller.node, &id)?;
-        Ok::<_, Refusal>(Arc::clone(&record.wake))
-    })?;
-    let look = |state: &mut State| state.decision(&caller.node, &id);
+    let first = world.with(|state| state.decision(&id));
+    let wake = world.with(|state| state.agreements.0.get(&id).map(|record| Arc::clone(&record.wake)));
+    let Some(wake) = wake.filter(|_| first.is_none()) else {
+        return first.unwrap_or(Ok(())).and_then(|()| status(StatusCode::NO_CONTENT));
+    };
+    // Who waits isn't told that it has expired meanwhile.
+    let look = |state: &mut State| state.decision(&id).filter(|_| !state.has_expired(&id));
     if let Some(decision) = world.wait(&wake, deadline, Duration::ZERO, look).await {
         decision.and_then(|()| status(StatusCode::NO_CONTENT))
     } else {
@@ -222,7 +225,7 @@ async fn cancel(
     Path(agreement): Path<String>,
     body: Payload,
 ) -> Answer {
-    let id = agreement_id(&agreement, 400)?;
+    let id = agreement_id(&agreement, no_agreement)?;
     let reason = reason(&body)?;
     reach_provider(&world, &id).await?;
     world.with(|state| state.cancel_agreement(&caller.node, &id, reason))?;
@@ -236,14 +239,14 @@ async fn terminate(
     body: Payload,
 ) -> Answer {
     let reason = reason(&body)?;
-    let id = agreement_id(&agreement, 500)?;
+    let id = agreement_id(&agreement, no_agreement_to_end)?;
     reach_provider(&world, &id).await?;
     world.with(|state| state.terminate_agreement(&caller.node, &id, reason))?;
     status(StatusCode::OK)
 }
 
 async fn termination_reason(Ext(world): Ext<World>, caller: Caller, Path(agreement): Path<String>) -> Answer {
-    let id = agreement_id(&agreement, 400)?;
+    let id = agreement_id(&agreement, no_agreement_to_end)?;
     let view = world.with(|state| {
         let (record, side) = state.own_agreement(&caller.node, &id)?;
         let (at, end) = record.ended.clone().ok_or_else(|| {
@@ -298,7 +301,7 @@ async fn scan_events(
     let deadline = Instant::now() + params.timeout(5.0)?;
     let max = params.number("maxEvents")?.unwrap_or(500);
     let peer = match params.text("peerId")? {
-        Some(peer) => Some(peer.parse::<NodeId>().map_err(|error| Refusal::query(&error.to_string()))?),
+        Some(peer) => Some(peer.parse::<NodeId>().map_err(|_| Refusal::query("invalid format"))?),
         None => None,
     };
     if wants_stream(&headers) {
@@ -345,9 +348,18 @@ async fn reach_provider(world: &World, id: &AgreementId) -> Result<(), Refusal> 
     Err(Refusal::new(500, format!("Protocol error: Agreement [{shown}] GSB error: Timeout.")))
 }
 
+/// What a demand says of itself. The daemon keeps what names nothing under no name.
+fn published(value: Value) -> Properties {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => Properties::from_value(Value::Object(fields)),
+        other => Properties::new().with("", other),
+    }
+}
+
 /// A reason or `null`; a body there must be.
 fn reason(body: &Payload) -> Result<Option<Reason>, Refusal> {
     #[derive(Deserialize)]
+    #[serde(expecting = "struct Reason")]
     struct Strict {
         message: String,
         #[serde(flatten)]
@@ -355,25 +367,6 @@ fn reason(body: &Payload) -> Result<Option<Reason>, Refusal> {
     }
     let strict: Option<Strict> = body.market()?;
     Ok(strict.map(|reason| Reason { message: reason.message, extra: reason.extra }))
-}
-
-fn demand_id(text: &str) -> Result<DemandId, Refusal> {
-    match text.split_once('-') {
-        Some((id, hash)) if is_hex(id, 32) && is_hex(hash, 64) => Ok(DemandId::new(text)),
-        _ => Err(Refusal::path(&format!("Subscription id [{text}] has invalid format."))),
-    }
-}
-
-fn proposal_hash(text: &str) -> Result<&str, Refusal> {
-    hash_of(text).ok_or_else(|| Refusal::path(&format!("Id [{text}] has invalid format.")))
-}
-
-fn agreement_id(text: &str, status: u16) -> Result<AgreementId, Refusal> {
-    if is_hex(text, 64) { Ok(AgreementId::new(text)) } else { Err(bad_agreement_id(status, text)) }
-}
-
-fn bad_agreement_id(status: u16, text: &str) -> Refusal {
-    Refusal::new(status, format!("Invalid Agreement id. Id [{text}] has invalid format."))
 }
 
 const STATES: &str = "`Proposal`, `Pending`, `Cancelled`, `Rejected`, `Approved`, `Expired`, `Terminated`";

@@ -10,12 +10,13 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use yagna_api::ActivityId;
 use yagna_api::activity::{ActivityState, ActivityUsage};
+use yagna_api::{ActivityId, NodeId};
 
 use super::extract::{Answer, Payload, ok, status};
 use crate::node::refusal::Refusal;
 use crate::node::world::{Caller, World};
+use crate::port::{BusError, BusValue};
 
 pub(super) fn routes() -> Router<World> {
     Router::new()
@@ -86,7 +87,8 @@ struct SetUsage {
     usage: ActivityUsage,
 }
 
-/// Sends a message on the node's own bus. Only what a provider reports of its activities is bound there.
+/// Sends a message on the bus: to the node's own, where only what a provider reports of its activities is bound, or
+/// by `net/<node>/..` to what any node has made public.
 async fn bridge(
     Ext(world): Ext<World>,
     caller: Caller,
@@ -100,15 +102,52 @@ async fn bridge(
         }
         "local/activity/SetActivityUsage" => {
             let message: SetUsage = body.plain()?;
-            world.with(|state| state.set_activity_usage(&caller.node, &message.activity_id, message.usage))
+            world.with(|state| state.set_activity_usage(&caller.node, &message.activity_id, message.usage));
+            Ok(())
         }
-        _ => return Err(Refusal::text(500, "Bad request: endpoint address not found")),
+        other => return call_node(&world, other, body.plain()?).await,
     };
     match done {
         Ok(()) => ok(&json!({"Ok": null})),
         Err(refusal) => {
             let error = yagna_api::ApiError::from(refusal);
-            ok(&json!({"Err": {"notFound": Value::String(error.message)}}))
+            ok(&json!({"Err": {"service": Value::String(error.message)}}))
         }
     }
+}
+
+async fn call_node(world: &World, address: &str, message: Value) -> Answer {
+    let nowhere = || Refusal::text(500, "Bad request: endpoint address not found");
+    let (node, rest) =
+        address.strip_prefix("net/").and_then(|rest| rest.split_once('/')).ok_or_else(nowhere)?;
+    let node: NodeId = node.parse().map_err(|_| nowhere())?;
+    let (service, component) = rest.rsplit_once('/').ok_or_else(nowhere)?;
+    let service = format!("/public/{service}");
+    match world.call_service(&node, &service, component, BusValue::Json(message)).await {
+        Ok(answer) => ok(&json!({"Ok": to_json(answer)?})),
+        Err(BusError::Service { kind, message }) => ok(&json!({"Err": {kind: message}})),
+        Err(BusError::NoEndpoint(_)) => Err(nowhere()),
+        Err(error) => Err(Refusal::text(500, format!("GSB error: {error}"))),
+    }
+}
+
+/// The bridge speaks JSON, which has no form for bytes: the daemon fails where they occur.
+fn to_json(value: BusValue) -> Result<Value, Refusal> {
+    Ok(match value {
+        BusValue::Null => Value::Null,
+        BusValue::Bool(truth) => truth.into(),
+        BusValue::UInt(number) => number.into(),
+        BusValue::Text(text) => text.into(),
+        BusValue::Bytes(_) => {
+            return Err(Refusal::text(
+                500,
+                "Serde Error: invalid type: byte array, expected any valid JSON value",
+            ));
+        }
+        BusValue::Map(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| Ok((name, to_json(value)?)));
+            Value::Object(fields.collect::<Result<_, Refusal>>()?)
+        }
+        BusValue::Json(value) => value,
+    })
 }

@@ -118,9 +118,8 @@ async fn tcp(
     Path((id, ip, port)): Path<(String, String, String)>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer {
-    let port: u16 = port.parse().map_err(|_| Refusal::empty(404))?;
+    let port: u16 = port.parse().map_err(|_| unparsable(&port, "a u16"))?;
     let target = world.with(|state| state.tcp_target(&caller.node, &NetworkId::new(id), &ip, port))?;
-    let upgrade = upgrade.map_err(|_| Refusal::empty(400))?;
     let stream = match target {
         Target::Nobody => {
             tokio::time::sleep(CONNECT_PATIENCE).await;
@@ -129,6 +128,7 @@ async fn tcp(
         Target::Closed => return Err(closed()),
         Target::Open(address) => connect(address).await?,
     };
+    let upgrade = upgrade.map_err(|_| Refusal::empty(400))?;
     let cut = world.0.faults.watch_cut();
     Ok(upgrade.on_upgrade(move |socket| async move {
         tokio::select! {
@@ -144,6 +144,11 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Refusal> {
         Ok(Err(_)) => Err(closed()),
         Err(_) => Err(Refusal::empty(504)),
     }
+}
+
+/// A part of the path that isn't what it should be.
+fn unparsable(text: &str, what: &str) -> Refusal {
+    Refusal::text(404, format!("can not parse \"{text}\" to {what}"))
 }
 
 fn closed() -> Refusal {
@@ -193,7 +198,7 @@ async fn carry(mut socket: WebSocket, stream: TcpStream) {
 fn document(id: &NetworkId, record: &NetRecord) -> Value {
     json!({
         "id": id,
-        "ip": format!("{}/{}", record.network, record.prefix),
+        "ip": format!("{}/{}", record.given, record.prefix),
         "mask": record.mask(),
         "gateway": record.gateway,
     })

@@ -7,15 +7,15 @@ use axum::Router;
 use axum::extract::{Path, State as Ext};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use yagna_api::AllocationId;
-use yagna_api::payment::{Acceptance, AllocationChange, NewAllocation, Rejection};
+use yagna_api::payment::Rejection;
 
 use super::extract::{Answer, Params, Payload, json as json_answer, null, ok};
 use super::wire::{AllocationView, BillEventView, bill_event_names};
-use crate::node::allocation::{is_network, platform_parts};
+use crate::node::allocation::platform::{is_network, platform_parts};
+use crate::node::allocation::request::{Acceptance, AllocationUpdate, NewAllocation};
 use crate::node::negotiation::Side;
 use crate::node::payment::{BillEntry, Paper};
 use crate::node::refusal::Refusal;
@@ -81,10 +81,8 @@ fn account(platform: &str, address: &str, send: bool) -> Value {
 }
 
 async fn create_allocation(Ext(world): Ext<World>, caller: Caller, body: Payload) -> Answer {
-    let request: Value = body.plain()?;
-    let new = NewAllocation::deserialize(&request)
-        .map_err(|error| Refusal::text(400, format!("Json deserialize error: {error}")))?;
-    let allocation = world.with(|state| state.create_allocation(&caller.node, new, &request))?;
+    let request: NewAllocation = body.plain()?;
+    let allocation = world.with(|state| state.create_allocation(&caller.node, &request))?;
     json_answer(StatusCode::CREATED, &AllocationView(&allocation))
 }
 
@@ -107,9 +105,9 @@ async fn amend_allocation(
     Path(id): Path<String>,
     body: Payload,
 ) -> Answer {
-    let change: AllocationChange = body.plain()?;
+    let change: AllocationUpdate = body.plain()?;
     let document =
-        world.with(|state| state.amend_allocation(&caller.node, &AllocationId::new(id), change))?;
+        world.with(|state| state.amend_allocation(&caller.node, &AllocationId::new(id), &change))?;
     ok(&AllocationView(&document))
 }
 
@@ -255,7 +253,9 @@ async fn payments(Ext(world): Ext<World>, caller: Caller, params: Params) -> Ans
     let (after, session) = (params.time("afterTimestamp")?, params.session()?);
     let max = params.number::<u32>("maxEvents")?.map_or(usize::MAX, |max| max as usize);
     let (network, driver) = (params.text("network")?, params.text("driver")?);
-    if network.as_deref().is_some_and(|network| !is_network(network)) {
+    let unknown = network.as_deref().is_some_and(|network| !is_network(network))
+        || driver.as_deref().is_some_and(|driver| driver != "erc20");
+    if unknown {
         return Err(Refusal::new(500, "Matching variant not found"));
     }
     let wake = world.with(|state| Arc::clone(&state.node(&caller.node).bill_wake));
@@ -280,9 +280,13 @@ async fn payment(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>)
 
 async fn payment_status(params: Params) -> Answer {
     let (network, driver) = (params.text("network")?, params.text("driver")?);
-    let unknown = network.is_some_and(|network| !is_network(&network))
-        || driver.is_some_and(|driver| driver != "erc20");
-    if unknown { Err(Refusal::null(404)) } else { ok(&json!([])) }
+    if let Some(driver) = driver.filter(|driver| driver != "erc20") {
+        return Err(Refusal::new(404, format!("Requested driver not registered {driver}")));
+    }
+    if let Some(network) = network.filter(|network| !is_network(network)) {
+        return Err(Refusal::new(404, format!("Requested network not supported {network}")));
+    }
+    ok(&json!([]))
 }
 
 /// Lists that the devnet keeps no more than empty: nothing in a run depends on them.

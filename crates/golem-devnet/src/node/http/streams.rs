@@ -14,26 +14,38 @@ use yagna_api::NodeId;
 use yagna_api::activity::RuntimeEvent;
 
 use super::market::more_of_scan;
-use super::wire::Half;
+use super::script;
+use super::wire::{Half, Happened};
 use crate::node::market::Listing;
+use crate::node::refusal::Refusal;
 use crate::node::world::World;
 
 /// How often a silent stream shows that it lives.
 const PING: Duration = Duration::from_secs(15);
 
-/// A batch's events; when they are over the stream goes on with pings. It never ends by itself.
-pub(super) fn results(world: &World, events: Option<BoxStream<'static, RuntimeEvent>>) -> Response {
-    let events = events.unwrap_or_else(|| stream::pending().boxed());
+/// A batch's events; only when they are over pings begin, and the stream never ends by itself. An exe-unit that is gone
+/// has none to tell, and nothing is said of that.
+pub(super) fn results(
+    world: &World,
+    unit: Result<Option<BoxStream<'static, RuntimeEvent>>, Refusal>,
+) -> Response {
+    let events = match unit {
+        Ok(Some(events)) => events,
+        // Its node is frozen.
+        Ok(None) => stream::pending().boxed(),
+        Err(_) => stream::empty().boxed(),
+    };
     let events = events.enumerate().map(|(id, event)| {
-        let data = serde_json::to_string(&event).expect("runtime events have text keys and plain values");
+        let data = serde_json::to_string(&Happened(&script::passed_on(event)))
+            .expect("runtime events have text keys and plain values");
         format!("event: runtime\ndata: {data}\nid: {id}\n\n")
     });
-    let first = stream::iter([":ping\n\n".to_owned()]);
+    let first = stream::iter([":ping\n".to_owned()]);
     let pings = first.chain(stream::unfold((), |()| async {
         tokio::time::sleep(PING).await;
-        Some((":ping\n\n".to_owned(), ()))
+        Some((":ping\n".to_owned(), ()))
     }));
-    answer(world, stream::select(events.chain(stream::pending()), pings))
+    answer(world, events.chain(pings))
 }
 
 /// What a scan finds, endless.

@@ -1,7 +1,9 @@
 //! The daemon's documents as it writes them, digits of times included.
 
+use jiff::tz::TimeZone;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
+use yagna_api::activity::{CommandResult, RuntimeEvent};
 use yagna_api::market::{AgreementEventKind, Reason, Terminated};
 use yagna_api::payment::{Allocation, BillEventKind, BillStatus, Payment, Rejection};
 use yagna_api::{AgreementId, NodeId, Timestamp};
@@ -19,13 +21,60 @@ pub(crate) struct When(pub(crate) Timestamp);
 
 impl Serialize for When {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let digits = match self.0.subsec_nanosecond() {
-            0 => 0,
-            nanos if nanos % 1_000_000 == 0 => 3,
-            nanos if nanos % 1_000 == 0 => 6,
-            _ => 9,
-        };
+        let digits = digits(self.0);
         serializer.collect_str(&format_args!("{:.digits$}", self.0))
+    }
+}
+
+/// [`When`] without its zone, as exe-units write times.
+struct Naive(Timestamp);
+
+impl Serialize for Naive {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digits = digits(self.0);
+        serializer.collect_str(&format_args!("{:.digits$}", TimeZone::UTC.to_datetime(self.0)))
+    }
+}
+
+fn digits(time: Timestamp) -> usize {
+    match time.subsec_nanosecond() {
+        0 => 0,
+        nanos if nanos % 1_000_000 == 0 => 3,
+        nanos if nanos % 1_000 == 0 => 6,
+        _ => 9,
+    }
+}
+
+/// The outcome of a command.
+pub(crate) struct Outcome<'a>(pub(crate) &'a CommandResult);
+
+impl Serialize for Outcome<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let CommandResult { index, result, stdout, stderr, message, is_batch_finished, event_date } = self.0;
+        let mut map = fields(serializer)?;
+        map.put("index", index)?
+            .put("eventDate", &When(*event_date))?
+            .put("result", result)?
+            .put("stdout", stdout)?
+            .put("stderr", stderr)?
+            .put("message", message)?
+            .put("isBatchFinished", is_batch_finished)?;
+        map.0.end()
+    }
+}
+
+/// What happened in a running batch.
+pub(crate) struct Happened<'a>(pub(crate) &'a RuntimeEvent);
+
+impl Serialize for Happened<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let RuntimeEvent { batch_id, index, timestamp, kind } = self.0;
+        let mut map = fields(serializer)?;
+        map.put("batch_id", batch_id)?
+            .put("index", index)?
+            .put("timestamp", &Naive(*timestamp))?
+            .put("kind", kind)?;
+        map.0.end()
     }
 }
 
@@ -329,6 +378,8 @@ fn id_name(paper: Paper) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -342,5 +393,23 @@ mod tests {
             let time: Timestamp = text.parse().unwrap();
             assert_eq!(serde_json::to_string(&When(time)).unwrap(), format!("\"{text}\""));
         }
+    }
+
+    #[test]
+    fn results_and_events_of_a_batch_have_three_six_or_nine_digits_too() {
+        let result = json!({
+            "index": 0, "eventDate": "2026-11-21T21:17:19.355800120Z", "result": "Ok", "stdout": "hello\n",
+            "stderr": null, "message": null, "isBatchFinished": true,
+        });
+        let typed: CommandResult = serde_json::from_value(result.clone()).unwrap();
+        assert_eq!(serde_json::to_value(Outcome(&typed)).unwrap(), result);
+        let event = json!({
+            "batch_id": "b1", "index": 2, "timestamp": "2026-11-21T21:17:19.820",
+            "kind": {"finished": {"return_code": 1, "message": "ExeScript command exited with code 1"}},
+        });
+        let typed: RuntimeEvent = serde_json::from_value(event.clone()).unwrap();
+        assert_eq!(serde_json::to_value(Happened(&typed)).unwrap(), event);
+        let whole = RuntimeEvent { timestamp: "2026-11-21T21:17:19Z".parse().unwrap(), ..typed };
+        assert_eq!(serde_json::to_value(Happened(&whole)).unwrap()["timestamp"], "2026-11-21T21:17:19");
     }
 }

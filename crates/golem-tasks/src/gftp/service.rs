@@ -1,0 +1,129 @@
+//! One file on the daemon's bus, served until it is taken back, whatever happens to the daemon meanwhile.
+
+use std::time::Duration;
+
+use golem::transfer::{Answers, Offer, Receipt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use yagna_client::BusSession;
+
+/// Between two looks for a daemon that has been gone for longer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a daemon may take to forget a service.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// A file that is served. Dropping it ends that, but leaves its address bound in the daemon.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// How many have published it.
+    pub(super) users: usize,
+    /// The hash it is published by; none if a file is to come in.
+    pub(super) hash: Option<String>,
+    newer: mpsc::Sender<Offer>,
+    stop: CancellationToken,
+    task: JoinSet<()>,
+}
+
+impl Service {
+    /// Gives a file away.
+    pub(super) fn offer(session: BusSession, offer: Offer, hash: String) -> Self {
+        let (newer, replacements) = mpsc::channel(1);
+        Self::start(session, offer, Some(hash), newer, replacements)
+    }
+
+    /// Takes a file in.
+    pub(super) fn receipt(session: BusSession, receipt: Receipt) -> Self {
+        let (newer, _) = mpsc::channel(1);
+        let (_, replacements) = mpsc::channel(1);
+        Self::start(session, receipt, None, newer, replacements)
+    }
+
+    /// Another file with the same content has been published. It is the one to read from now on: the earlier one may
+    /// have been written over since.
+    pub(super) async fn published_again(&mut self, offer: Offer) {
+        self.users += 1;
+        if self.newer.send(offer).await.is_err() {
+            tracing::warn!(hash = self.hash, "a published file isn't served any more");
+        }
+    }
+
+    /// Takes it off the bus.
+    pub(super) async fn close(mut self) {
+        self.stop.cancel();
+        let ended = timeout(CLOSING, async { while self.task.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            tracing::debug!("the daemon doesn't say whether it has forgotten a file");
+        }
+    }
+
+    fn start<A: Answers + 'static>(
+        session: BusSession,
+        answers: A,
+        hash: Option<String>,
+        newer: mpsc::Sender<Offer>,
+        replacements: mpsc::Receiver<A>,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let mut task = JoinSet::new();
+        task.spawn(serve(session, answers, replacements, stop.clone()));
+        Self { users: 1, hash, newer, stop, task }
+    }
+}
+
+async fn serve<A: Answers>(
+    mut session: BusSession,
+    mut answers: A,
+    mut replacements: mpsc::Receiver<A>,
+    stop: CancellationToken,
+) {
+    let mut lost = false;
+    loop {
+        let request = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(newer) = replacements.recv() => {
+                answers = newer;
+                continue;
+            }
+            request = session.next() => request,
+        };
+        match request {
+            Ok(request) => {
+                lost = false;
+                let answer = answers.answer(&request.component, &request.payload).await;
+                if let Err(fault) = &answer {
+                    // The provider is told, and tells its requestor.
+                    let address = session.address();
+                    tracing::info!(
+                        address,
+                        kind = fault.kind,
+                        message = fault.message,
+                        "a piece of a file is refused"
+                    );
+                }
+                session.reply(&request.id, answer).await;
+            }
+            Err(error) => {
+                if !lost {
+                    let error = golem::text::chain(&error);
+                    tracing::warn!(
+                        address = session.address(),
+                        error,
+                        "a file can't be served until the daemon is back"
+                    );
+                    lost = true;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+    if let Err(error) = session.close().await {
+        tracing::debug!(%error, "a file's address couldn't be unbound");
+    }
+}
