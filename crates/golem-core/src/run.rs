@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use yagna_api::market::NewDemand;
-use yagna_api::payment::Decoration;
+use yagna_api::payment::{Decoration, Invoice};
 use yagna_api::time::between;
 use yagna_api::{AgreementId, DemandId, Glm, NodeId, Timestamp};
 
@@ -46,6 +46,8 @@ pub struct Run {
     accepting: HashMap<Bill, RentalId>,
     /// Bills that couldn't be accepted, and when to try again.
     bills_again: BTreeSet<(Timestamp, Bill)>,
+    /// Invoices that wait for debit notes they may have overtaken, and until when.
+    held_invoices: Vec<(Timestamp, RentalId, Invoice)>,
     /// What the bills of forgotten rentals promise.
     settled: Glm,
     /// Has any provider ever come so far that it could take a task?
@@ -101,6 +103,7 @@ impl Run {
             next_rental: 1,
             accepting: HashMap::new(),
             bills_again: BTreeSet::new(),
+            held_invoices: Vec::new(),
             settled: Glm::ZERO,
             ever_worked: false,
             never_opened: HashSet::new(),

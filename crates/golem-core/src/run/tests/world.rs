@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rust_decimal::Decimal;
 use serde_json::json;
 use yagna_api::market::{
     Agreement, AgreementDemand, AgreementOffer, AgreementState, NewDemand, Proposal, ProposalState, Reason,
@@ -22,7 +23,7 @@ use crate::event::{
     AttemptFailure, Bill, Event, EventKind, FailureKind, RentalId, RunEnd, StopReason, TaskOutput,
 };
 use crate::payload::Payload;
-use crate::pricing::Pricing;
+use crate::pricing::{Pricing, round_up};
 use crate::run::{Effect, Input, Run, RunConfig};
 use crate::terms::TermsPolicy;
 
@@ -39,6 +40,8 @@ pub(super) struct Faults {
     pub(super) fails: f64,
     pub(super) terminates: f64,
     pub(super) overbills: f64,
+    /// Every last debit note and every invoice asks for a little more than is owed, and the invoice comes first.
+    pub(super) pads_the_end: bool,
     pub(super) never_invoices: f64,
     pub(super) daemon: f64,
     pub(super) repeats: f64,
@@ -67,6 +70,7 @@ impl Faults {
             repeats: p[11],
             never_opens: p[12] * 0.5,
             poisoned: None,
+            pads_the_end: false,
         })
     }
 }
@@ -540,33 +544,38 @@ impl World {
             if !deal.running || between(opened, self.now).as_secs() / 30 <= u64::from(deal.n_notes) {
                 continue;
             }
-            let (usage, due) = self.due(deal);
-            let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
-            let Some(activity_id) = deal.activity.clone() else {
+            if deal.activity.is_none() {
                 continue;
-            };
+            }
+            let (usage, due) = self.due(deal);
             self.deals.get_mut(&rental).unwrap().n_notes += 1;
             let asked = self.asked(due);
-            self.next += 1;
-            let note = DebitNote {
-                debit_note_id: DebitNoteId::new(format!("n{}", self.next)),
-                issuer_id,
-                recipient_id: Self::node(99),
-                payee_addr: "0x2".into(),
-                payer_addr: "0x1".into(),
-                payment_platform: Self::PLATFORM.into(),
-                previous_debit_note_id: None,
-                timestamp: self.now,
-                agreement_id,
-                activity_id,
-                total_amount_due: asked,
-                usage_counter_vector: Some(json!(usage)),
-                payment_due_date: None,
-                status: BillStatus::Received,
-            };
-            self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
-            self.soon(Input::DebitNote(Box::new(note)));
+            let note = self.note(rental, &usage, due, asked);
+            self.soon(note);
         }
+    }
+
+    fn note(&mut self, rental: RentalId, usage: &[f64], due: Glm, asked: Glm) -> Input {
+        let deal = &self.deals[&rental];
+        self.next += 1;
+        let note = DebitNote {
+            debit_note_id: DebitNoteId::new(format!("n{}", self.next)),
+            issuer_id: deal.provider.clone(),
+            recipient_id: Self::node(99),
+            payee_addr: "0x2".into(),
+            payer_addr: "0x1".into(),
+            payment_platform: Self::PLATFORM.into(),
+            previous_debit_note_id: None,
+            timestamp: self.now,
+            agreement_id: deal.agreement.clone(),
+            activity_id: deal.activity.clone().unwrap(),
+            total_amount_due: asked,
+            usage_counter_vector: Some(json!(usage)),
+            payment_due_date: None,
+            status: BillStatus::Received,
+        };
+        self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
+        Input::DebitNote(Box::new(note))
     }
 
     fn asked(&mut self, due: Glm) -> Glm {
@@ -587,11 +596,13 @@ impl World {
         let had_activity = deal.activity.is_some();
         let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
         let activity_ids: Vec<_> = deal.activity.iter().cloned().collect();
-        self.later(1.0, Input::Closed { rental, usage: had_activity.then_some(usage), failure: None });
+        let seen = had_activity.then(|| usage.clone());
+        self.later(1.0, Input::Closed { rental, usage: seen, failure: None });
         if !had_activity || self.roll(self.faults.never_invoices) {
             return;
         }
-        let amount = self.asked(due);
+        let padded = round_up(due.to_decimal() * Decimal::new(103, 2));
+        let amount = if self.faults.pads_the_end { padded } else { self.asked(due) };
         self.next += 1;
         let invoice = Invoice {
             invoice_id: InvoiceId::new(format!("i{}", self.next)),
@@ -610,6 +621,10 @@ impl World {
         self.owed.insert(Bill::Invoice(invoice.invoice_id.clone()), due);
         let time = 1.1 + self.chance.f64() * 5.0;
         self.later(time, Input::Invoice(Box::new(invoice)));
+        if self.faults.pads_the_end {
+            let note = self.note(rental, &usage, due, padded);
+            self.later(time + 2.0, note);
+        }
         if let Some(demand) = self.demand.clone() {
             let provider = self.deals[&rental].provider.clone();
             let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
