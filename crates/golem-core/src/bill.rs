@@ -121,6 +121,15 @@ impl Meter {
         }
     }
 
+    /// What the usage that was reported costs, or what was accepted, if that is more: nobody needs to be believed
+    /// for an invoice of that much.
+    fn known(&self, pricing: &Pricing, now: Timestamp) -> Glm {
+        self.by_reports(pricing, now)
+            .map_or(Glm::ZERO, round_up)
+            .min(self.ceiling(pricing, now))
+            .max(self.noted)
+    }
+
     /// What the usage that was reported costs, as far as it is possible at all; `None` where none was reported.
     fn by_reports(&self, pricing: &Pricing, now: Timestamp) -> Option<Decimal> {
         let reported = self.reported.as_deref()?;
@@ -377,6 +386,20 @@ pub fn check_invoice(
     }
     let trusted = !meters.iter().any(|(_, meter)| meter.overbilled);
     check_amount(asked, total(ours().map(|(_, meter)| meter.owed(pricing, trusted, now))))
+}
+
+/// Is what an invoice asks for known to be used? Otherwise a debit note that is still on its way may tell more.
+///
+/// `true` says nothing of whether it is owed: that is [`check_invoice`]'s business.
+pub fn is_known(
+    invoice: &Invoice,
+    pricing: &Pricing,
+    meters: &[(&ActivityId, &Meter)],
+    now: Timestamp,
+) -> bool {
+    let named = meters.iter().filter(|(activity, _)| invoice.activity_ids.contains(*activity));
+    let known = total(named.map(|(_, meter)| meter.known(pricing, now)));
+    !exceeds(invoice.amount, known.to_decimal())
 }
 
 fn check_amount(asked: Glm, owed: Glm) -> Result<(), BillProblem> {

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use yagna_api::market::NewDemand;
-use yagna_api::payment::Decoration;
+use yagna_api::payment::{Decoration, Invoice};
 use yagna_api::time::between;
 use yagna_api::{AgreementId, DemandId, Glm, NodeId, Timestamp};
 
@@ -56,6 +56,8 @@ pub struct Run {
     accepting: HashMap<Bill, RentalId>,
     /// Bills that couldn't be accepted, and when to try again.
     bills_again: BTreeSet<(Timestamp, Bill)>,
+    /// Invoices that wait for debit notes they may have overtaken, and until when.
+    held_invoices: Vec<(Timestamp, RentalId, Invoice)>,
     /// What the bills of forgotten rentals promise.
     settled: Glm,
     /// Providers that have done a task.
@@ -109,6 +111,7 @@ impl Run {
             next_rental: 1,
             accepting: HashMap::new(),
             bills_again: BTreeSet::new(),
+            held_invoices: Vec::new(),
             settled: Glm::ZERO,
             proven: HashSet::new(),
             accepted: Glm::ZERO,

@@ -401,6 +401,6 @@ fn refusal(status: u16, message: String) -> ApiError {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

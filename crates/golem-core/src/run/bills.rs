@@ -9,12 +9,14 @@ use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 use super::rental::{Accepting, InvoiceState, Rental, Stage};
 use super::rentals::Ending;
 use super::{Effect, Run, Step};
-use crate::bill::{check_debit_note, check_invoice};
+use crate::bill::{check_debit_note, check_invoice, is_known};
 use crate::event::{Bill, EventKind, RentalId, StopReason};
 
 impl Run {
     /// The first pause before a bill is accepted again; doubled up to eight times as long.
     const BILL_PAUSE: Duration = Duration::from_secs(2);
+    /// How long an invoice for more than is known waits for the last debit note, which may have been overtaken.
+    const OVERTAKING: Duration = Duration::from_secs(5);
 
     pub(super) fn on_debit_note(&mut self, now: Timestamp, note: &DebitNote, step: &mut Step) {
         let bill = Bill::DebitNote(note.debit_note_id.clone());
@@ -61,11 +63,23 @@ impl Run {
     pub(super) fn on_invoice(&mut self, now: Timestamp, invoice: &Invoice, step: &mut Step) {
         let bill = Bill::Invoice(invoice.invoice_id.clone());
         let amount = invoice.amount;
-        let Some(id) =
-            self.receive(now, &invoice.agreement_id, &invoice.issuer_id, &bill, amount, invoice.status, step)
-        else {
-            return;
-        };
+        let id =
+            self.receive(now, &invoice.agreement_id, &invoice.issuer_id, &bill, amount, invoice.status, step);
+        if let Some(id) = id {
+            self.decide_invoice(now, id, invoice, after(now, Self::OVERTAKING), step);
+        }
+    }
+
+    /// Accepts an invoice or refuses it; or lets it wait until then, if it asks for more than is known.
+    fn decide_invoice(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        invoice: &Invoice,
+        wait_until: Timestamp,
+        step: &mut Step,
+    ) {
+        let (bill, amount) = (Bill::Invoice(invoice.invoice_id.clone()), invoice.amount);
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
@@ -79,9 +93,13 @@ impl Run {
             let ours = rental.activities.iter();
             let meters: Vec<_> =
                 ours.filter_map(|activity| Some((activity.id.as_ref()?, &activity.meter))).collect();
-            check_invoice(invoice, &rental.terms.pricing, &meters, now)
-                .err()
-                .map(|problem| (problem.rejection_reason(), problem.owed(), problem.to_string()))
+            let pricing = &rental.terms.pricing;
+            let checked = check_invoice(invoice, pricing, &meters, now);
+            if now < wait_until && checked.is_ok() && !is_known(invoice, pricing, &meters, now) {
+                self.held_invoices.push((wait_until, id, invoice.clone()));
+                return;
+            }
+            checked.err().map(|problem| (problem.rejection_reason(), problem.owed(), problem.to_string()))
         };
         if let Some((rejection_reason, owed, words)) = refusal {
             if rental.invoice == InvoiceState::Awaited {
@@ -244,8 +262,12 @@ impl Run {
         step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
     }
 
-    /// Tries again to accept what couldn't be accepted. The intent was stored the first time.
+    /// Looks again at invoices that wait, and tries again to accept what couldn't be accepted. The
+    /// intent was stored the first time.
     pub(super) fn plan_bills(&mut self, now: Timestamp, step: &mut Step) {
+        for (until, id, invoice) in std::mem::take(&mut self.held_invoices) {
+            self.decide_invoice(now, id, &invoice, until, step);
+        }
         while self.bills_again.first().is_some_and(|(time, _)| *time <= now)
             && let Some((_, bill)) = self.bills_again.pop_first()
         {

@@ -396,7 +396,9 @@ impl Run {
         }
         let paying = self.rentals.values().any(|rental| !rental.accepting.is_empty());
         let awaited = self.unsettled().next().is_some();
-        if (paying || awaited) && now < after(settling_since, self.config.settle_timeout) {
+        // What waits to be decided about waits a few seconds at the most.
+        let undecided = !self.held_invoices.is_empty();
+        if undecided || ((paying || awaited) && now < after(settling_since, self.config.settle_timeout)) {
             return;
         }
         self.finish(now, stopping.why, step);

@@ -117,6 +117,22 @@ fn a_bill_above_what_is_owed_is_refused_and_the_work_goes_on_elsewhere() {
 }
 
 #[test]
+fn an_invoice_that_overtakes_a_wrong_debit_note_is_refused_with_it() {
+    let mut overtaken = 0;
+    for seed in 0..20 {
+        let mut world = World::new(seed, 12, Faults { pads_the_end: true, ..Faults::none() });
+        world.run_to_end();
+        overtaken += world.n_events(|event| {
+            matches!(event, EventKind::BillRefused { bill: crate::event::Bill::Invoice(_), .. })
+        });
+        for (asked, owed) in &world.accepted_bills {
+            assert!(asked <= owed, "seed {seed}: {asked} accepted where {owed} was owed");
+        }
+    }
+    assert!(overtaken > 0);
+}
+
+#[test]
 fn the_budget_holds_and_ends_the_run() {
     let mut world =
         World::configured(8, 10_000, Faults::none(), |config| config.budget = "0.02".parse().unwrap());

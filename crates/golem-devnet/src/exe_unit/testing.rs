@@ -29,7 +29,7 @@ pub(super) const REQUESTOR: &str = "0x1111111111111111111111111111111111111111";
 
 /// Tells tokio's time.
 #[derive(Debug)]
-pub(super) struct TestClock(tokio::time::Instant);
+pub(crate) struct TestClock(tokio::time::Instant);
 
 impl Default for TestClock {
     fn default() -> Self {
@@ -45,8 +45,8 @@ impl Clock for TestClock {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct FakePort {
-    pub(super) states: Mutex<Vec<ActivityState>>,
+pub(crate) struct FakePort {
+    pub(crate) states: Mutex<Vec<ActivityState>>,
     pub(super) usage: Mutex<Vec<ActivityUsage>>,
     pub(super) bound: Mutex<Option<Arc<dyn ExeUnitService>>>,
     pub(super) refuses_binding: bool,

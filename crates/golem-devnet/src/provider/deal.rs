@@ -463,3 +463,6 @@ async fn unit_end(running: Option<&Running>) {
         None => pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

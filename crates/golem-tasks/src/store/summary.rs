@@ -79,7 +79,8 @@ pub struct ProviderSummary {
     pub tasks_done: u64,
     /// Tries that failed there.
     pub failed_attempts: u64,
-    /// The time of all tries that ended there, added up.
+    /// The time of all tries that ended there, added up, each until its end was known. Failures are often known late,
+    /// and tries that share a script overlap.
     pub busy: Duration,
     /// GLM accepted.
     pub cost: Glm,

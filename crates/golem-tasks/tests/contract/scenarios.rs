@@ -22,6 +22,7 @@ mod negotiation;
 mod output;
 mod program;
 mod restarts;
+mod vanished;
 
 /// How long a scenario may take, on a machine that is busy with other things.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -106,5 +107,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_batch_tells_its_events, bytes_are_streamed_as_they_are, stream_and_poll_agree,
             a_stream_tells_of_a_failure, a_stream_of_an_unknown_batch,
             a_stream_of_a_lost_activity;
+        vanished: a_dead_providers_activity_falls_silent, an_idle_activity_falls_silent,
+            a_provider_that_comes_back_knows_nothing;
     }
 }

@@ -2,10 +2,15 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::process::Command;
+use yagna_api::AppKey;
+use yagna_api::identity::GetMe;
+use yagna_api::payment::ListRequestorAccounts;
+use yagna_client::{Client, HttpTransport, Url};
 
 use crate::served::{Served, command, objects};
 use crate::stage::{Home, Running, signal, wait_until};
@@ -109,21 +114,14 @@ async fn every_requestors_account_is_ready_to_pay() {
     let flags = ["--providers", "1", "--network", "holesky"];
     let mut devnet = Served::start(&[&flags[..], &keys].concat());
     let environment = devnet.environment().await;
-    let client = reqwest::Client::new();
+    let url = Url::parse(&environment["YAGNA_API_URL"]).unwrap();
     for key in ["first-key", "second-key"] {
-        let ask = |path: &str| {
-            let url = format!("{}{path}", environment["YAGNA_API_URL"].trim_end_matches('/'));
-            client.get(url).bearer_auth(key).send()
-        };
-        let json = async |path: &str| {
-            let text = ask(path).await.unwrap().text().await.unwrap();
-            serde_json::from_str::<serde_json::Value>(&text).unwrap()
-        };
-        let accounts = json("/payment-api/v1/requestorAccounts").await;
-        let account = accounts.as_array().unwrap().iter().find(|it| it["platform"] == "erc20-holesky-tglm");
-        let account = account.unwrap_or_else(|| panic!("not there: {accounts}"));
-        assert_eq!((&account["send"], &account["network"]), (&true.into(), &"holesky".into()));
-        assert_eq!(account["address"], json("/me").await["identity"]);
+        let client = Client::new(Arc::new(HttpTransport::new(&url, &AppKey::new(key)).unwrap()));
+        let accounts = client.call(&ListRequestorAccounts).await.unwrap().items;
+        let account = accounts.iter().find(|account| account.platform == "erc20-holesky-tglm");
+        let account = account.unwrap_or_else(|| panic!("not there: {accounts:?}"));
+        assert_eq!((account.send, account.network.as_str()), (true, "holesky"));
+        assert_eq!(account.address, client.call(&GetMe).await.unwrap().identity.as_str());
     }
     devnet.stop().await;
 }

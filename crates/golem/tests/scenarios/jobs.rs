@@ -8,15 +8,17 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use golem::core::event::{EventKind, JobEnd, JobEndReason, JobId, StopReason, TaskId};
 use golem::{JobEvents, JobOptions, JobSource, RunOver, Script, Tasks, WorkContext, Worker, WorkerError};
-use golem_devnet::provider::{Prices, ProviderConfig};
+use golem_devnet::provider::{ApprovalManner, Behaviour, Prices, ProviderConfig, Vanishing};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use yagna_api::market::AgreementState;
 use yagna_api::payment::BillStatus;
+use yagna_api::time::between;
 
 use crate::books::assert_books_closed;
 use crate::hands::Hands;
-use crate::stage::{Live, Played, Stage, honest, secs, wait_for};
+use crate::stage::{Live, Played, Stage, honest, secs, strange, wait_for};
 
 fn numbers(n: u64) -> JobSource {
     JobSource::Iterator(Box::new((0..n).map(|n| Ok(json!(n)))))
@@ -308,6 +310,105 @@ async fn a_worker_may_do_its_last_things_when_there_are_no_more_tasks() {
     assert_eq!(Outcome::of(job).await.end().done, 5);
     closed(live, &handle).await;
     assert_eq!(worker.goodbyes.load(Ordering::Relaxed), 1);
+}
+
+/// Does `work <n>` and lets nothing trouble it: a script that fails ends it as if all were well.
+#[derive(Debug)]
+struct Stoic;
+
+impl Worker for Stoic {
+    fn work<'a>(
+        &'a self,
+        ctx: &'a WorkContext,
+        tasks: &'a mut Tasks,
+    ) -> BoxFuture<'a, Result<(), WorkerError>> {
+        Box::pin(async move {
+            while let Some(task) = tasks.next().await {
+                let script = Script::new().run("work", [task.data().to_string()]);
+                if ctx.execute(script, secs(60)).await.is_err() {
+                    task.give_back().await;
+                    return Ok(());
+                }
+                task.done(golem::core::event::TaskOutput::default()).await;
+            }
+            ctx.execute(Script::new().run("goodbye", [""; 0]), secs(60)).await.ok();
+            Ok(())
+        })
+    }
+}
+
+fn vanishing(commands: u64) -> ProviderConfig {
+    let vanishes = Some(Vanishing::AfterCommands(commands));
+    strange("fickle", Behaviour { vanishes, ..Behaviour::default() })
+}
+
+fn is_trouble(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Trouble { .. })
+}
+
+fn is_set_back(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::ProviderSetBack { .. })
+}
+
+/// How long after the first event of this kind the agreement with `fickle` ended.
+fn ended_after(played: &Played, is: impl Fn(&EventKind) -> bool) -> std::time::Duration {
+    let node = played.node("fickle");
+    let deal = played.kinds().find_map(|kind| match kind {
+        EventKind::AgreementIntended { rental, provider, .. } if provider.id == node => Some(*rental),
+        _ => None,
+    });
+    let at = |is: &dyn Fn(&EventKind) -> bool| played.events.iter().find(|event| is(&event.kind)).unwrap().at;
+    let ended =
+        |kind: &EventKind| matches!(kind, EventKind::AgreementEnded { rental, .. } if Some(*rental) == deal);
+    between(at(&is), at(&ended))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_activity_ends_its_agreement_though_its_worker_passes_over_it() {
+    let stage = Stage::new([vanishing(2), honest("ada")]);
+    let (live, handle) = stage.stand().await;
+    let job = handle.submit(Arc::new(Stoic), numbers(12), JobOptions::default()).await.unwrap();
+    assert_eq!(Outcome::of(job).await.end().done, 12);
+    let played = closed(live, &handle).await;
+    assert_eq!((played.count(is_trouble), played.count(is_set_back)), (0, 1));
+    let given_back = |kind: &EventKind| matches!(kind, EventKind::AttemptCancelled { .. });
+    let took = ended_after(&played, given_back);
+    assert!(took < secs(2), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_activity_that_is_lost_when_it_is_ended_is_waited_for_by_nobody() {
+    let stage = Stage::new([vanishing(5)]).configured(|config| {
+        config.workers = 1;
+        config.stop_grace = secs(60);
+    });
+    let (live, handle) = stage.stand().await;
+    let job = handle.submit(Arc::new(Stoic), numbers(5), JobOptions::default()).await.unwrap();
+    assert_eq!(Outcome::of(job).await.end().done, 5);
+    live.until_seen(1, |kind| matches!(kind, EventKind::AgreementEnded { .. })).await;
+    let played = closed(live, &handle).await;
+    let told =
+        |kind: &EventKind| matches!(kind, EventKind::Trouble { problem, .. } if problem.ends_with("is lost"));
+    assert_eq!((played.count(told), played.count(is_trouble)), (1, 1), "{:#?}", played.events);
+    let took = ended_after(&played, |kind| matches!(kind, EventKind::JobEnded { .. }));
+    assert!(took < secs(10), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_never_approves_holds_no_closed_run_up() {
+    let silent = Behaviour { approval: ApprovalManner::Never, ..Behaviour::default() };
+    let (live, handle) = Stage::new([strange("silent", silent), honest("ada")]).stand().await;
+    let job = handle.submit(Arc::new(Hands::default()), numbers(4), JobOptions::default()).await.unwrap();
+    assert_eq!(Outcome::of(job).await.end().done, 4);
+    let begun = Instant::now();
+    let played = closed(live, &handle).await;
+    assert!(begun.elapsed() < secs(15), "{:?}", begun.elapsed());
+    let silent = played.node("silent");
+    let books = played.devnet.books();
+    let states: Vec<_> =
+        books.agreements.iter().filter(|row| row.provider == silent).map(|row| row.state).collect();
+    assert_eq!(states, [AgreementState::Cancelled]);
+    assert_eq!(played.count(is_set_back), 0, "nobody is to blame");
 }
 
 #[tokio::test(start_paused = true)]

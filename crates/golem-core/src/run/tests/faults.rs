@@ -15,6 +15,8 @@ pub(super) struct Faults {
     pub(super) fails: f64,
     pub(super) terminates: f64,
     pub(super) overbills: f64,
+    /// Every last debit note and every invoice asks for a little more than is owed, and the invoice comes first.
+    pub(super) pads_the_end: bool,
     pub(super) never_invoices: f64,
     pub(super) daemon: f64,
     pub(super) repeats: f64,
@@ -49,6 +51,7 @@ impl Faults {
             single: p[13],
             clings: p[14] * 0.5,
             poisoned: None,
+            pads_the_end: false,
         })
     }
 }

@@ -45,6 +45,27 @@ fn a_second_job_takes_the_agreements_of_the_first() {
 }
 
 #[test]
+fn an_invoice_for_several_activities_that_overtakes_a_wrong_debit_note_is_refused_with_it() {
+    let mut covering_two = 0;
+    for seed in 0..20 {
+        let faults = Faults { pads_the_end: true, ..Faults::none() };
+        let mut world = World::standing(seed, faults, &[tasks(12), at(45, tasks(12))]);
+        world.run_for(Duration::from_secs(200));
+        world.stop(StopReason::Closed);
+        world.run_to_end();
+        covering_two += world.n_activities().iter().filter(|activities| **activities > 1).count();
+        let refused = world.n_events(|event| {
+            matches!(event, EventKind::BillRefused { bill: crate::event::Bill::Invoice(_), .. })
+        });
+        assert_eq!(refused, world.n_activities().iter().filter(|activities| **activities > 0).count());
+        for (asked, owed) in &world.accepted_bills {
+            assert!(asked <= owed, "seed {seed}: {asked} accepted where {owed} was owed");
+        }
+    }
+    assert!(covering_two > 0);
+}
+
+#[test]
 fn an_agreement_for_one_activity_isnt_used_for_a_second_one() {
     let faults = Faults { single: 1.0, ..Faults::none() };
     let mut world = World::standing(2, faults, &[tasks(12), at(90, tasks(12))]);

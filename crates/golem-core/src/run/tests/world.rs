@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde_json::json;
 use yagna_api::market::{
     Agreement, AgreementDemand, AgreementOffer, AgreementState, NewDemand, Proposal, ProposalState, Reason,
@@ -23,7 +24,7 @@ use crate::event::{
     RunEnd, StopReason, TaskId, TaskOutput,
 };
 use crate::payload::Payload;
-use crate::pricing::Pricing;
+use crate::pricing::{Pricing, round_up};
 use crate::run::rental::Stage;
 use crate::run::{Effect, Input, JobSpec, Run, RunConfig};
 use crate::terms::TermsPolicy;
@@ -659,31 +660,36 @@ impl World {
             if !deal.running || activity.ended.is_some() || age / 30 <= u64::from(activity.n_notes) {
                 continue;
             }
-            let (usage, due) = self.due(deal, deal.activities.len() - 1);
-            let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
-            let activity_id = activity.id.clone();
-            self.deals.get_mut(&rental).unwrap().activities.last_mut().unwrap().n_notes += 1;
+            let place = deal.activities.len() - 1;
+            let (usage, due) = self.due(deal, place);
+            self.deals.get_mut(&rental).unwrap().activities[place].n_notes += 1;
             let asked = self.asked(due);
-            self.next += 1;
-            let note = DebitNote {
-                debit_note_id: DebitNoteId::new(format!("n{}", self.next)),
-                issuer_id,
-                recipient_id: Self::node(99),
-                payee_addr: "0x2".into(),
-                payer_addr: "0x1".into(),
-                payment_platform: Self::PLATFORM.into(),
-                previous_debit_note_id: None,
-                timestamp: self.now,
-                agreement_id,
-                activity_id,
-                total_amount_due: asked,
-                usage_counter_vector: Some(json!(usage)),
-                payment_due_date: None,
-                status: BillStatus::Received,
-            };
-            self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
-            self.soon(Input::DebitNote(Box::new(note)));
+            let note = self.note(rental, place, &usage, due, asked);
+            self.soon(note);
         }
+    }
+
+    fn note(&mut self, rental: RentalId, place: usize, usage: &[f64], due: Glm, asked: Glm) -> Input {
+        let deal = &self.deals[&rental];
+        self.next += 1;
+        let note = DebitNote {
+            debit_note_id: DebitNoteId::new(format!("n{}", self.next)),
+            issuer_id: deal.provider.clone(),
+            recipient_id: Self::node(99),
+            payee_addr: "0x2".into(),
+            payer_addr: "0x1".into(),
+            payment_platform: Self::PLATFORM.into(),
+            previous_debit_note_id: None,
+            timestamp: self.now,
+            agreement_id: deal.agreement.clone(),
+            activity_id: deal.activities[place].id.clone(),
+            total_amount_due: asked,
+            usage_counter_vector: Some(json!(usage)),
+            payment_due_date: None,
+            status: BillStatus::Received,
+        };
+        self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
+        Input::DebitNote(Box::new(note))
     }
 
     fn asked(&mut self, due: Glm) -> Glm {
@@ -715,7 +721,8 @@ impl World {
         if !had_activity || self.roll(self.faults.never_invoices) {
             return;
         }
-        let amount = self.asked(due);
+        let padded = |due: Glm| round_up(due.to_decimal() * Decimal::new(103, 2));
+        let amount = if self.faults.pads_the_end { padded(due) } else { self.asked(due) };
         self.next += 1;
         let invoice = Invoice {
             invoice_id: InvoiceId::new(format!("i{}", self.next)),
@@ -734,6 +741,11 @@ impl World {
         self.owed.insert(Bill::Invoice(invoice.invoice_id.clone()), due);
         let time = 1.1 + self.chance.f64() * 5.0;
         self.later(time, Input::Invoice(Box::new(invoice)));
+        if self.faults.pads_the_end {
+            let (usage, due) = dues.last().expect("there was an activity");
+            let note = self.note(rental, dues.len() - 1, usage, *due, padded(*due));
+            self.later(time + 2.0, note);
+        }
         if let Some(demand) = self.demand.clone() {
             let provider = self.deals[&rental].provider.clone();
             let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
