@@ -91,6 +91,8 @@ pub mod context;
 mod engine;
 pub mod image;
 pub mod journal;
+pub mod manifest;
+pub mod payload;
 pub mod run;
 pub mod script;
 pub mod text;
