@@ -13,7 +13,9 @@
 //! | [`context`] | a worker's view of its activity: scripts in, results out |
 //! | [`script`] | the commands of a script, files included |
 //! | [`journal`] | where events become durable |
+//! | [`payload`] | which machine the work needs, and with which image |
 //! | [`image`] | finds images by hash or tag |
+//! | [`manifest`] | what a payload is going to do on the internet, signed |
 //!
 //! # Example
 //!

@@ -149,3 +149,6 @@ async fn digest(path: PathBuf) -> Result<(String, u64), PayloadError> {
     let read = reading.await.unwrap_or_else(|broken| Err(std::io::Error::other(broken)));
     read.map_err(|source| PayloadError::File(TransferError::Unreadable { path, source }))
 }
+
+#[cfg(test)]
+mod tests;
