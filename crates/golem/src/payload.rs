@@ -216,6 +216,13 @@ impl PayloadSpec {
         Self { image, ..Payload::default().into() }
     }
 
+    /// All of what a machine asks, in place of what was said of it so far; the image stays.
+    #[must_use]
+    pub fn on_machine(mut self, machine: Payload) -> Self {
+        self.machine = machine;
+        self
+    }
+
     /// Another runtime for the same machine and image, such as `vm-nvidia`.
     #[must_use]
     pub fn on_runtime(mut self, name: impl Into<String>) -> Self {
