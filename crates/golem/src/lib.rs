@@ -104,9 +104,11 @@ pub mod worker;
 pub use golem_core as core;
 
 pub use crate::clock::SystemClock;
-pub use crate::context::{Execution, ExecutionEnd, ScriptError, WorkContext};
+pub use crate::context::{
+    Batch, BatchEvent, Command, Download, Execution, ExecutionEnd, Json, ScriptError, Streamed, WorkContext,
+};
 pub use crate::journal::{Journal, JournalError, MemoryJournal};
 pub use crate::run::{Run, RunError, RunOptions, TaskSource, Timing};
-pub use crate::script::{Script, Source, Target};
+pub use crate::script::{Capture, Program, Script, Source, Target};
 pub use crate::transfer::TransferError;
 pub use crate::worker::{Task, Tasks, Worker, WorkerError};

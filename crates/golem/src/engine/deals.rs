@@ -1,23 +1,21 @@
 //! Makes deals: negotiates, signs, opens activities and lets workers work in them.
 
-use golem_core::event::{Provider, RentalId};
+use golem_core::event::RentalId;
 use golem_core::run::Input;
 use golem_core::tasks::AssignedTask;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use yagna_api::activity::{Command, CreateActivity, Deploy, Start};
+use yagna_api::activity::CreateActivity;
 use yagna_api::market::{
     Agreement, AgreementState, Approval, CancelAgreement, ConfirmAgreement, CounterProposal, CreateAgreement,
     GetAgreement, NewDemand, Reason, RejectProposal, WaitForApproval,
 };
-use yagna_api::properties::name;
 use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, DemandId, ProposalId};
 
 use super::Outside;
-use crate::context::WorkContext;
-use crate::script::Script;
+use crate::context::{Preparation, WorkContext};
 use crate::text::chain;
 use crate::worker::{Tasks, WorkerError};
 
@@ -147,14 +145,9 @@ impl Outside {
         activity: ActivityId,
         assigned: mpsc::Receiver<Vec<AssignedTask>>,
     ) -> Result<(), WorkerError> {
-        let name = agreement.offer.properties.text(name::NODE_NAME).unwrap_or_default().to_owned();
-        let provider = Provider { name, id: agreement.offer.provider_id };
-        let id = agreement.agreement_id;
-        let ctx = WorkContext::new(self.client.clone(), self.node.clone(), provider, id, activity);
-        let start = Script::new()
-            .command(Command::Deploy(Deploy::default()))
-            .command(Command::Start(Start::default()));
-        ctx.must("deployment", start, self.options.timing.deployment).await?;
+        let preparation = Preparation { implicit_start: true, limit: self.options.timing.deployment };
+        let (client, node) = (self.client.clone(), self.node.clone());
+        let ctx = WorkContext::open(client, node, agreement, activity, preparation).await?;
         let mut tasks = Tasks { rental, assigned, inputs: self.inputs.clone() };
         self.worker.work(&ctx, &mut tasks).await
     }
