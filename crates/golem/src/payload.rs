@@ -1,7 +1,7 @@
 //! Payloads: which machine the work needs, and with which image, from their description to what a demand says.
 //!
 //! A [`PayloadSpec`] is a description, begun with [`Vm`] or [`PayloadSpec::runtime`]. It becomes a
-//! [`Payload`](golem_core::payload::Payload) by [`PayloadSpec::resolve`], which asks Golem's registry where that is
+//! [`Payload`] by [`PayloadSpec::resolve`], which asks Golem's registry where that is
 //! needed, or by [`PayloadSpec::prepare`], which also serves local images to providers. Finding an image alone is
 //! the business of [`crate::image`], manifests are that of [`crate::manifest`].
 //!
