@@ -26,6 +26,8 @@ pub(super) const LONGEST_POLL: Duration = Duration::from_secs(10);
 pub(super) const FIRST_POLL: Duration = Duration::from_secs(2);
 /// How long the exe-unit may take to accept a script.
 const EXEC_WAIT: Duration = Duration::from_secs(30);
+/// Time that it is given in any case.
+const SHORTEST_EXEC: Duration = Duration::from_secs(1);
 /// How often a followed transfer says how far it is.
 const PROGRESS_INTERVAL: &str = "1s";
 
@@ -188,26 +190,29 @@ impl Inner {
         let told: Vec<_> = steps.iter().enumerate().map(|(place, step)| Told::of(place, step)).collect();
         let ends_others = matches!(steps.first(), Some(Step::Command(WireCommand::Terminate(_))));
         let mut claim = self.claim(ends_others).await?;
-        let Ok(prepared) = timeout_at(deadline, self.prepare(steps, follow)).await else {
-            let batch = Batch { queue: queue.id, results: Vec::new(), downloads: Vec::new() };
+        let expired = || {
+            let so_far = Batch { queue: queue.id, results: Vec::new(), downloads: Vec::new() };
             let (command, provider) = (told[0].name.clone(), self.provider.clone());
-            let expiry = Expiry { command, limit, provider, so_far: batch };
-            return Err(ScriptError::Expired(Box::new(expiry)));
+            ScriptError::Expired(Box::new(Expiry { command, limit, provider, so_far }))
+        };
+        let Ok(prepared) = timeout_at(deadline, self.prepare(steps, follow)).await else {
+            return Err(expired());
         };
         let (commands, served) = prepared?;
         claim.then = Slot::Left(None);
         let batch = match self.send(commands, deadline).await {
             Ok(batch) => batch,
             Err(error) => {
-                // A refusal means that nothing runs; of a lost answer nobody knows.
-                let refused = match &error {
-                    ScriptError::Daemon(error) => error.api().is_some(),
-                    _ => true,
-                };
-                if refused {
-                    claim.then = Slot::Idle;
-                }
                 served.finish().await;
+                let unanswered = match &error {
+                    ScriptError::Daemon(error) => error.api().is_none_or(ApiError::is_timeout),
+                    _ => false,
+                };
+                if unanswered {
+                    // Nobody knows whether it runs.
+                    return Err(if Instant::now() >= deadline { expired() } else { error });
+                }
+                claim.then = Slot::Idle;
                 return Err(error);
             }
         };
@@ -263,7 +268,9 @@ impl Inner {
         script: Vec<WireCommand>,
         deadline: Instant,
     ) -> Result<BatchId, ScriptError> {
-        let exec = Exec { activity: self.activity.clone(), script, wait: EXEC_WAIT };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = EXEC_WAIT.min(left.max(SHORTEST_EXEC));
+        let exec = Exec { activity: self.activity.clone(), script, wait };
         let mut pause = Duration::from_millis(200);
         loop {
             let error = match self.client.call(&exec).await {
