@@ -22,9 +22,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use golem_core::event::Provider;
 use serde::Serialize;
+use tokio::sync::OnceCell;
 use yagna_api::activity::{Command as WireCommand, Deploy, Empty, Start};
 use yagna_api::market::Agreement;
-use yagna_api::properties::name;
 use yagna_api::{ActivityId, AgreementId, NodeId};
 use yagna_client::Client;
 
@@ -119,7 +119,9 @@ struct Inner {
     client: Client,
     transfers: Transfers,
     provider: Provider,
-    agreement: Agreement,
+    agreement: AgreementId,
+    /// Read when they are first asked for.
+    terms: OnceCell<Agreement>,
     activity: ActivityId,
     /// Who has the activity's one place for a running batch.
     slot: Mutex<Slot>,
@@ -154,26 +156,29 @@ impl Queue {
 }
 
 impl WorkContext {
-    /// Takes over an activity that has just been created.
-    pub(crate) async fn open(
+    /// The context of an activity that has just been created.
+    pub(crate) fn new(
         client: Client,
         node: NodeId,
-        agreement: Agreement,
+        provider: Provider,
+        agreement: AgreementId,
         activity: ActivityId,
-        preparation: Preparation,
-    ) -> Result<Self, ScriptError> {
-        let name = agreement.offer.properties.text(name::NODE_NAME).unwrap_or_default().to_owned();
-        let provider = Provider { name, id: agreement.offer.provider_id.clone() };
+    ) -> Self {
         let transfers = Transfers::new(client.clone(), node);
-        let slot = Mutex::new(Slot::Idle);
-        let inner = Arc::new(Inner { client, transfers, provider, agreement, activity, slot });
-        let mut ctx = Self { inner, queue: Queue::new() };
+        let (slot, terms) = (Mutex::new(Slot::Idle), OnceCell::new());
+        let inner = Inner { client, transfers, provider, agreement, terms, activity, slot };
+        Self { inner: Arc::new(inner), queue: Queue::new() }
+    }
+
+    /// Makes the activity ready for its worker.
+    pub(crate) async fn make_ready(&self, preparation: Preparation) -> Result<(), ScriptError> {
         if preparation.implicit_start {
-            ctx.deploy(Deploy::default());
-            ctx.start([""; 0]);
-            ctx.commit(preparation.limit).await?;
+            let mut own = self.clone();
+            own.deploy(Deploy::default());
+            own.start([""; 0]);
+            own.commit(preparation.limit).await?;
         }
-        Ok(ctx)
+        Ok(())
     }
 
     /// The provider whose machine this is.
@@ -193,11 +198,6 @@ impl WorkContext {
 
     /// The agreement that the activity belongs to.
     pub fn agreement(&self) -> &AgreementId {
-        &self.inner.agreement.agreement_id
-    }
-
-    /// What was agreed.
-    pub fn agreement_terms(&self) -> &Agreement {
         &self.inner.agreement
     }
 
@@ -317,3 +317,6 @@ impl WorkContext {
         Command { queue: self.queue.id, place: self.queue.script.len().saturating_sub(1) }
     }
 }
+
+#[cfg(test)]
+mod tests;

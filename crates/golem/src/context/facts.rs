@@ -2,6 +2,7 @@
 
 use golem_core::pricing::Pricing;
 use yagna_api::activity::{ActivityState, GetState, GetUsage};
+use yagna_api::market::{Agreement, GetAgreement};
 use yagna_api::properties::name;
 use yagna_api::{Glm, Timestamp};
 
@@ -37,14 +38,21 @@ impl Usage {
 impl WorkContext {
     /// What the activity has used so far.
     pub async fn usage(&self) -> Result<Usage, ScriptError> {
+        let terms = self.terms().await?;
         let usage = self.inner.client.call(&GetUsage(self.inner.activity.clone())).await?;
-        let names = self.inner.agreement.offer.properties.get(name::USAGE_VECTOR);
+        let names = terms.offer.properties.get(name::USAGE_VECTOR);
         let names = names.and_then(|names| names.as_array()).map(Vec::as_slice).unwrap_or_default();
         let names = names.iter().map(|name| name.as_str().unwrap_or_default().to_owned());
         Ok(Usage {
             counters: names.zip(usage.current_usage.unwrap_or_default()).collect(),
             at: Timestamp::from_second(usage.timestamp).unwrap_or_default(),
         })
+    }
+
+    /// What was agreed with the provider. It is asked for once, the first time.
+    pub async fn terms(&self) -> Result<&Agreement, ScriptError> {
+        let ask = || async { self.inner.client.call(&GetAgreement(self.inner.agreement.clone())).await };
+        Ok(self.inner.terms.get_or_try_init(ask).await?)
     }
 
     /// How the activity stands, as its provider says.
@@ -59,7 +67,7 @@ impl WorkContext {
     ///
     /// **Errors**: [`ScriptError::Prices`], or [`ScriptError::Unpriced`] when the usage does not fit them.
     pub async fn cost(&self) -> Result<Glm, ScriptError> {
-        let pricing = Pricing::read(&self.inner.agreement.offer.properties).map_err(ScriptError::Prices)?;
+        let pricing = Pricing::read(&self.terms().await?.offer.properties).map_err(ScriptError::Prices)?;
         let usage = self.inner.client.call(&GetUsage(self.inner.activity.clone())).await?;
         let cost = match &usage.current_usage {
             None => Some(pricing.start),

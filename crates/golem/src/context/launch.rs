@@ -350,7 +350,7 @@ impl Inner {
     }
 
     async fn agreement_ended(&self) -> Option<ScriptError> {
-        let id = &self.agreement.agreement_id;
+        let id = &self.agreement;
         let agreement = self.client.call_once(&GetAgreement(id.clone())).await.ok()?;
         if agreement.state != AgreementState::Terminated {
             return None;

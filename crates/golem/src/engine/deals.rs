@@ -1,6 +1,6 @@
 //! Makes deals: negotiates, signs, opens activities and lets workers work in them.
 
-use golem_core::event::RentalId;
+use golem_core::event::{Provider, RentalId};
 use golem_core::run::Input;
 use golem_core::tasks::AssignedTask;
 use tokio::sync::{mpsc, oneshot};
@@ -11,6 +11,7 @@ use yagna_api::market::{
     Agreement, AgreementState, Approval, CancelAgreement, ConfirmAgreement, CounterProposal, CreateAgreement,
     GetAgreement, NewDemand, Reason, RejectProposal, WaitForApproval,
 };
+use yagna_api::properties::name;
 use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, DemandId, ProposalId};
 
@@ -145,9 +146,12 @@ impl Outside {
         activity: ActivityId,
         assigned: mpsc::Receiver<Vec<AssignedTask>>,
     ) -> Result<(), WorkerError> {
-        let preparation = Preparation { implicit_start: true, limit: self.options.timing.deployment };
-        let (client, node) = (self.client.clone(), self.node.clone());
-        let ctx = WorkContext::open(client, node, agreement, activity, preparation).await?;
+        let name = agreement.offer.properties.text(name::NODE_NAME).unwrap_or_default().to_owned();
+        let provider = Provider { name, id: agreement.offer.provider_id };
+        let id = agreement.agreement_id;
+        let ctx = WorkContext::new(self.client.clone(), self.node.clone(), provider, id, activity);
+        let limit = self.options.timing.deployment;
+        ctx.make_ready(Preparation { implicit_start: true, limit }).await?;
         let mut tasks = Tasks { rental, assigned, inputs: self.inputs.clone() };
         self.worker.work(&ctx, &mut tasks).await
     }

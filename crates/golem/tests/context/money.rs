@@ -14,7 +14,7 @@ async fn usage_state_and_cost_are_the_activitys_own() {
     let ctx = &mut lab.ctx;
     assert_eq!((ctx.provider_name(), ctx.provider_id()), (ADA, &ctx.provider().id));
     assert_eq!(ctx.id(), ctx.activity());
-    assert_eq!(ctx.agreement_terms().agreement_id, *ctx.agreement());
+    assert_eq!(ctx.terms().await.unwrap().agreement_id, *ctx.agreement());
     let start: Glm = "0.5".parse().unwrap();
     assert!(ctx.cost().await.unwrap() >= start);
 
@@ -32,7 +32,7 @@ async fn usage_state_and_cost_are_the_activitys_own() {
     let cost = ctx.cost().await.unwrap();
     let told: f64 = cost.to_string().parse().unwrap();
     assert!((told - expected).abs() < 0.000_02, "{cost} for {expected}");
-    let pricing = Pricing::read(&ctx.agreement_terms().offer.properties).unwrap();
+    let pricing = Pricing::read(&ctx.terms().await.unwrap().offer.properties).unwrap();
     assert_eq!(pricing.start_price(), start);
     lab.end().await;
 }
