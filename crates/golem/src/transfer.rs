@@ -9,9 +9,11 @@ mod service;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use yagna_api::NodeId;
@@ -20,6 +22,9 @@ use yagna_client::{BusFault, BusSession, BusValue, Client, ClientError};
 
 pub use self::service::{Answers, Offer, Receipt};
 use crate::script::{Source, Target};
+
+/// How long a script's end waits until its files are off the bus.
+const RELEASE: Duration = Duration::from_secs(5);
 
 /// The message that ends what a provider brings.
 const LAST_OF_UPLOAD: &str = "UploadFinished";
@@ -112,7 +117,10 @@ impl Served {
         }
         self.done.cancel();
         self.services.close();
-        self.services.wait().await;
+        // With a daemon that doesn't answer they are through later, by themselves.
+        if timeout(RELEASE, self.services.wait()).await.is_err() {
+            tracing::debug!("files are still being taken off the bus");
+        }
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         Brought { bytes, seen }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use golem_core::event::Provider;
+use golem_core::event::{AttemptFailure, FailureKind, Provider};
 use golem_core::offer::OfferProblem;
 use yagna_api::AgreementId;
 use yagna_api::activity::CommandResult;
@@ -12,6 +12,7 @@ use yagna_client::ClientError;
 
 use super::batch::Batch;
 use crate::script::ProgramProblem;
+use crate::text::chain;
 use crate::transfer::TransferError;
 
 /// So much of the end of a failed command's standard error is kept.
@@ -100,6 +101,64 @@ pub enum ScriptError {
     /// The usage that the provider reports has no price.
     #[error("the reported usage can't be priced by the agreement")]
     Unpriced,
+}
+
+impl ScriptError {
+    /// Can the activity take the next script at once? If not, it is busy, gone, or out of reach.
+    pub fn leaves_activity_ready(&self) -> bool {
+        match self {
+            Self::CommandFailed(_)
+            | Self::TransferFailed(_)
+            | Self::Invalid { .. }
+            | Self::NoJson { .. }
+            | Self::Unreadable { .. }
+            | Self::NoSuchResult
+            | Self::Prices(_)
+            | Self::Unpriced => true,
+            Self::Transfer(error) => is_ours(error),
+            Self::Expired(_)
+            | Self::ActivityLost { .. }
+            | Self::AgreementEnded { .. }
+            | Self::Busy { .. }
+            | Self::Told
+            | Self::Daemon(_) => false,
+        }
+    }
+
+    /// What it means for a task: what kind of failure, and whether another provider may do better.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::CommandFailed(_) => FailureKind::CommandFailed,
+            Self::TransferFailed(_) => FailureKind::TransferFailed,
+            Self::Transfer(error) if !is_ours(error) => FailureKind::TransferFailed,
+            Self::Expired(_) => FailureKind::Expired,
+            Self::Unreadable { .. } => FailureKind::Rejected,
+            Self::ActivityLost { .. }
+            | Self::AgreementEnded { .. }
+            | Self::Busy { .. }
+            | Self::Told
+            | Self::Daemon(_)
+            | Self::Prices(_)
+            | Self::Unpriced => FailureKind::Lost,
+            Self::Invalid { .. } | Self::NoJson { .. } | Self::NoSuchResult | Self::Transfer(_) => {
+                FailureKind::Invalid
+            }
+        }
+    }
+
+    /// The failure of a task that this is the reason for, to be handed in by [`Task::failed`](crate::Task::failed).
+    pub fn to_failure(&self) -> AttemptFailure {
+        let stderr = match self {
+            Self::CommandFailed(failure) | Self::TransferFailed(failure) => failure.stderr.clone(),
+            _ => String::new(),
+        };
+        AttemptFailure { kind: self.kind(), message: chain(self), stderr }
+    }
+}
+
+/// Is something wrong with our own file, so that nobody else could send or take it either?
+fn is_ours(error: &TransferError) -> bool {
+    matches!(error, TransferError::Unreadable { .. } | TransferError::Unwritable { .. })
 }
 
 /// A command, for people: its place in the batch and a few words. Never its environment.

@@ -28,6 +28,8 @@ pub(super) const FIRST_POLL: Duration = Duration::from_secs(2);
 const EXEC_WAIT: Duration = Duration::from_secs(30);
 /// Time that it is given in any case.
 const SHORTEST_EXEC: Duration = Duration::from_secs(1);
+/// "No limit", where a longer time would overflow the clock.
+const LONGEST_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How often a followed transfer says how far it is.
 const PROGRESS_INTERVAL: &str = "1s";
 
@@ -185,7 +187,7 @@ impl Inner {
         limit: Duration,
         follow: bool,
     ) -> Result<Launched, ScriptError> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit.min(LONGEST_LIMIT);
         let steps = queue.script.steps;
         let told: Vec<_> = steps.iter().enumerate().map(|(place, step)| Told::of(place, step)).collect();
         let ends_others = matches!(steps.first(), Some(Step::Command(WireCommand::Terminate(_))));

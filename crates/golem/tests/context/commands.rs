@@ -1,6 +1,7 @@
 //! Queueing and its results.
 
 use golem::context::Failure;
+use golem::core::event::FailureKind;
 use golem::{Program, ScriptError};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
 use serde_json::json;
@@ -62,6 +63,12 @@ async fn a_failed_command_is_named_with_its_code_and_its_last_words_and_the_work
     let expected =
         "`/bin/fail hard` (command 1) failed on ada: ExeScript command exited with code 42: no more memory";
     assert_eq!(error.to_string(), expected);
+    let failure = error.to_failure();
+    assert_eq!(
+        (failure.kind, failure.stderr.as_str()),
+        (FailureKind::CommandFailed, "first\nno more memory\n")
+    );
+    assert!(error.leaves_activity_ready());
     let ScriptError::CommandFailed(failure) = error else { panic!("{error:?}") };
     let Failure { command, provider, exit_code, stderr, so_far, .. } = *failure;
     assert_eq!((command.place, provider.name.as_str(), exit_code), (1, ADA, Some(42)));
@@ -94,6 +101,7 @@ async fn a_handle_of_another_batch_finds_nothing() {
     assert!(second.get(old).is_none() && first.get(odd).is_none());
     assert!(first.get(foreign).is_none() && second.get(foreign).is_none());
     let error = second.json::<u8>(odd).unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Rejected);
     assert!(matches!(&error, ScriptError::Unreadable { command, .. } if command.place == 1), "{error:?}");
     lab.end().await;
 }
@@ -131,6 +139,9 @@ async fn a_missing_file_fails_its_transfer_in_the_providers_words() {
     lab.ctx.send_file(folder.path().join("missing"), "/golem/work/x");
     let error = lab.ctx.commit(secs(60)).await.unwrap_err();
     assert!(matches!(error, ScriptError::Transfer(_)), "{error:?}");
+    assert!(error.leaves_activity_ready());
+    assert_eq!(error.kind(), FailureKind::Invalid);
+    assert!(error.to_failure().message.contains("missing can't be read: No such file"), "{error:?}");
     lab.end().await;
 }
 

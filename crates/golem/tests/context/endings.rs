@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use golem::core::event::FailureKind;
 use golem::{Program, ScriptError};
 use golem_devnet::provider::Behaviour;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
@@ -33,6 +34,7 @@ async fn a_batch_that_timed_out_says_where_and_the_next_says_busy_until_it_is_te
     let error = lab.ctx.commit(secs(20)).await.unwrap_err();
     assert!(begun.elapsed() < secs(22), "{:?}", begun.elapsed());
     assert_eq!(error.to_string(), "the batch took longer than 20s on ada, at `hang` (command 1)");
+    assert_eq!((error.kind(), error.leaves_activity_ready()), (FailureKind::Expired, false));
     let ScriptError::Expired(expiry) = error else { panic!("{error:?}") };
     assert_eq!(expiry.so_far[name].stdout(), "ada");
 
@@ -127,6 +129,7 @@ async fn a_lost_activity_is_told_with_the_providers_reason() {
     lab.ctx.run("die", [""; 0]);
     let error = lab.ctx.commit(secs(60)).await.unwrap_err();
     assert_eq!(error.to_string(), "the activity is lost on ada: execution aborted");
+    assert_eq!((error.kind(), error.leaves_activity_ready()), (FailureKind::Lost, false));
 
     // Nor is there anything for the next one.
     lab.ctx.run("name", [""; 0]);
