@@ -165,3 +165,25 @@ async fn what_cant_be_sent_is_refused_before_anything_is_done() {
     assert_eq!(lab.ctx.queued(), 0);
     lab.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_brought_nothing_isnt_done_whatever_the_provider_says() {
+    let mut lab = Lab::scripted(runtime()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("big");
+    std::fs::write(&kept, "an older result").unwrap();
+    lab.wire.divert_downloads();
+    for into_file in [true, false] {
+        lab.ctx.run("/bin/big", [""; 0]);
+        if into_file {
+            lab.ctx.download_file("/golem/output/big", &kept);
+        } else {
+            lab.ctx.download_bytes("/golem/output/big", 2000);
+        }
+        let error = lab.ctx.commit(secs(60)).await.unwrap_err();
+        let ScriptError::TransferFailed(failure) = error else { panic!("{error:?}") };
+        assert_eq!((failure.command.place, failure.message.as_str()), (1, "nothing arrived"));
+    }
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "an older result");
+    lab.end().await;
+}

@@ -1,5 +1,6 @@
 //! A way to the daemon that keeps count, and meddles with batches' streams of events.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -27,15 +28,21 @@ pub(crate) struct Wire {
     inner: InProcessTransport,
     lines: Mutex<Vec<String>>,
     meddling: Mutex<Meddling>,
+    diverting: AtomicBool,
 }
 
 impl Wire {
     pub(crate) fn new(inner: InProcessTransport) -> Self {
-        Self { inner, lines: Mutex::default(), meddling: Mutex::default() }
+        Self { inner, lines: Mutex::default(), meddling: Mutex::default(), diverting: AtomicBool::new(false) }
     }
 
     pub(crate) fn meddle(&self, meddling: Meddling) {
         *self.meddling.lock().unwrap_or_else(PoisonError::into_inner) = meddling;
+    }
+
+    /// From now on providers put aside what they should bring, and call that done.
+    pub(crate) fn divert_downloads(&self) {
+        self.diverting.store(true, Ordering::Relaxed);
     }
 
     /// How many requests began like this: `DELETE /gsb-api`.
@@ -60,8 +67,11 @@ impl Transport for Wire {
         self.inner.address()
     }
 
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+    fn send(&self, mut request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
         Box::pin(async move {
+            if self.diverting.load(Ordering::Relaxed) && request.path.contains("/exec") {
+                request.body = request.body.map(|body| diverted(&String::from_utf8(body).unwrap()).into());
+            }
             let (method, path) = (request.method.as_str(), request.path.clone());
             let answer = self.inner.send(request).await;
             // Only what was done counts: who gives an address back has surely had the answer.
@@ -89,6 +99,16 @@ impl Transport for Wire {
     ) -> BoxFuture<'_, Result<SocketAnswer, TransportError>> {
         self.inner.open_socket(path, subprotocol)
     }
+}
+
+/// A script, which is JSON in JSON, whose first upload to us goes elsewhere.
+fn diverted(script: &str) -> String {
+    let upload = r#"\"to\":\"gftp://"#;
+    let Some((before, rest)) = script.split_once(upload) else {
+        return script.to_owned();
+    };
+    let (_, after) = rest.split_once('\\').unwrap();
+    format!(r#"{before}\"to\":\"container:/golem/work/aside\{after}"#)
 }
 
 /// The devnet sends each event as a piece of its own.
