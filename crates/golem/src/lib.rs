@@ -10,8 +10,8 @@
 //! |---|---|
 //! | [`run`] | the run itself: options, start, stop, end |
 //! | [`worker`] | the trait that does tasks, and the tasks it is handed |
-//! | [`context`] | a worker's view of its activity: scripts in, results out |
-//! | [`script`] | the commands of a script, files included |
+//! | [`context`] | a worker's view of its activity: commands in, results and output out, cost |
+//! | [`script`] | the commands of a script, files, environment and captures included |
 //! | [`journal`] | where events become durable |
 //! | [`payload`] | which machine the work needs, and with which image |
 //! | [`image`] | finds images by hash or tag |
