@@ -23,11 +23,11 @@ pub struct Payload {
     pub runtime: String,
     /// The image to run; the runtime `vm` always needs one on the real network.
     pub image: Option<Image>,
-    /// Memory in GiB, at least.
+    /// Memory in GiB, at least; 0 asks nothing.
     pub min_mem_gib: f64,
-    /// Storage in GiB, at least.
+    /// Storage in GiB, at least; 0 asks nothing.
     pub min_storage_gib: f64,
-    /// CPU threads, at least.
+    /// CPU threads, at least; 0 asks nothing.
     pub min_cpu_threads: u32,
     /// CPU cores, at least.
     pub min_cpu_cores: Option<u32>,
@@ -99,6 +99,27 @@ impl Default for Payload {
 }
 
 impl Payload {
+    /// Any machine that has a runtime of this name: it asks for nothing else, and has no image.
+    ///
+    /// # Example
+    /// ```
+    /// use golem_core::payload::Payload;
+    /// let payload = Payload { min_mem_gib: 1.0, ..Payload::runtime("wasmtime") };
+    /// assert_eq!(
+    ///     payload.constraints().to_string(),
+    ///     "(&(golem.inf.mem.gib>=1)(golem.runtime.name=wasmtime))",
+    /// );
+    /// ```
+    pub fn runtime(name: impl Into<String>) -> Self {
+        Self {
+            runtime: name.into(),
+            min_mem_gib: 0.0,
+            min_storage_gib: 0.0,
+            min_cpu_threads: 0,
+            ..Self::default()
+        }
+    }
+
     /// Finds what would keep every offer away. A payload that passes builds constraints that mean what they say.
     pub fn check(&self) -> Result<(), PayloadProblem> {
         let capabilities = self.capabilities.iter().map(|text| ("capability", text));
@@ -129,11 +150,18 @@ impl Payload {
 
     /// What it asks of an offer. A constraint that can't be read ([`Payload::check`] finds it) matches nothing.
     pub fn constraints(&self) -> Constraints {
-        let mut all = vec![
-            Constraints::at_least(name::MEMORY_GIB, self.min_mem_gib),
-            Constraints::at_least(name::STORAGE_GIB, self.min_storage_gib),
-            Constraints::at_least(name::CPU_THREADS, self.min_cpu_threads),
-        ];
+        let mut all = Vec::new();
+        for (property, amount) in
+            [(name::MEMORY_GIB, self.min_mem_gib), (name::STORAGE_GIB, self.min_storage_gib)]
+        {
+            // Anything but nothing: an amount that is no number must keep every offer away.
+            if amount != 0.0 {
+                all.push(Constraints::at_least(property, amount));
+            }
+        }
+        if self.min_cpu_threads > 0 {
+            all.push(Constraints::at_least(name::CPU_THREADS, self.min_cpu_threads));
+        }
         if let Some(cores) = self.min_cpu_cores {
             all.push(Constraints::at_least(name::CPU_CORES, cores));
         }
@@ -214,6 +242,29 @@ mod tests {
             r#"{"golem.custom":7,"golem.srv.comp.task_package":"hash:sha3:9a3b5d67:http://images.example/alpine.gvmi","golem.srv.comp.vm.package_format":"gvmkit-squash"}"#
         );
         assert!(Payload::default().properties().is_empty());
+    }
+
+    #[test]
+    fn a_float_property_is_taken_as_it_is() {
+        let payload = Payload {
+            properties: Properties::new().with("golem.custom.ratio", 0.25).with("golem.custom.whole", 8.0),
+            ..Payload::runtime("wasmtime")
+        };
+        assert_eq!(payload.check(), Ok(()));
+        assert_eq!(
+            serde_json::to_string(&payload.properties()).unwrap(),
+            r#"{"golem.custom.ratio":0.25,"golem.custom.whole":8.0}"#
+        );
+    }
+
+    #[test]
+    fn another_runtime_asks_for_nothing_that_was_not_said() {
+        let payload = Payload::runtime("wasmtime");
+        assert_eq!(payload.check(), Ok(()));
+        assert_eq!(payload.constraints().to_string(), "(golem.runtime.name=wasmtime)");
+        assert!(payload.properties().is_empty());
+        let nonsense = Payload { min_mem_gib: f64::NAN, ..payload };
+        assert!(nonsense.constraints().to_string().contains("mem.gib>=NaN"));
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn read<'a>(
 ) -> Option<Job> {
     let shared_folder: Arc<Path> = Arc::from(folder);
     let top = Section::document(document, diagnostics);
-    let payload = payload::read(&top, diagnostics);
+    let payload = payload::read(&top, folder, diagnostics);
     let tasks = tasks::read(&top, &shared_folder, diagnostics);
     let (setup, steps) = steps::read(&top, &shared_folder, tasks.as_ref(), diagnostics);
     let limits = limits::read(&top, diagnostics);

@@ -9,13 +9,14 @@ use golem::core::caps::PriceCaps;
 use golem::core::event::{RunEnd, StopReason};
 use golem::core::payload::{Image as CoreImage, Payload};
 use golem::core::run::RunConfig;
-use golem::image::{self, ImageName};
+use golem::image::{ImageError, Registry};
+use golem::payload::{PayloadError, PayloadSpec, PreparedPayload, Vm};
 use golem::run::Events;
 use golem::{Run, SystemClock, TaskSource, Timing};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
-use yagna_api::{AppKey, AppSessionId, Clock, Properties};
+use yagna_api::{AppKey, AppSessionId, Clock};
 use yagna_client::{Client, HttpTransport, Url};
 
 use crate::cli::{DaemonChoice, RunOptions};
@@ -99,7 +100,7 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
     golem::run::greet(&client).await?;
-    let payload = payload(&options).await?;
+    let PreparedPayload { payload, serving } = payload(&options, &client).await?;
     let clock = SystemClock;
     let session = AppSessionId::new(format!("golem-tasks-{}", options.run_id));
     let new = NewRun {
@@ -134,11 +135,17 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
     let mut listening = JoinSet::new();
     listening.spawn(listen(run.stopper(), leave.clone()));
     let ended = watch(run, view.as_mut(), &leave).await;
+    let close = async {
+        if let Some(image) = serving {
+            image.stop().await;
+        }
+        daemon.close().await;
+    };
     tokio::select! {
         biased;
         // What is left of a devnet ends at once when it is dropped.
         () = leave.cancelled() => {}
-        () = daemon.close() => {}
+        () = close => {}
     }
     view.finish(&store.run_summary(&options.run_id).await?);
     match (ended?, broken.get()) {
@@ -218,50 +225,45 @@ fn tasks(job: &Job) -> Result<(TaskSource, Arc<OnceLock<String>>), Failure> {
     Ok((Box::new(tasks), broken))
 }
 
-async fn payload(options: &RunOptions) -> Result<Payload, Failure> {
+/// The job's payload, with its image found or served.
+async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayload, Failure> {
     let wanted = &options.job.payload;
-    let image = match &wanted.image {
-        None => None,
-        Some(image) => Some(find_image(options, image).await?),
-    };
-    let payload = Payload {
+    let machine = Payload {
         runtime: wanted.runtime.clone(),
-        image,
+        image: None,
         min_mem_gib: wanted.min_mem_gib,
         min_storage_gib: wanted.min_storage_gib,
         min_cpu_threads: wanted.min_cpu_threads,
-        min_cpu_cores: None,
+        min_cpu_cores: wanted.min_cpu_cores,
         capabilities: wanted.capabilities.clone(),
-        properties: Properties::new(),
-        constraints: Vec::new(),
+        properties: wanted.properties.clone(),
+        constraints: wanted.constraints.clone(),
     };
-    payload.check().map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok(payload)
-}
-
-async fn find_image(options: &RunOptions, image: &Image) -> Result<CoreImage, Failure> {
-    let name = match image {
-        Image::Url { url, hash } => return Ok(CoreImage { hash: hash.clone(), url: url.clone() }),
-        Image::Hash(hash) => ImageName::Hash(hash.clone()),
-        Image::Tag(tag) => ImageName::Tag(tag.clone()),
+    let spec = match &wanted.image {
+        None => PayloadSpec::from(machine),
+        Some(Image::Url { url, hash }) => {
+            let image = Some(CoreImage { hash: hash.clone(), url: url.clone() });
+            PayloadSpec::from(Payload { image, ..machine })
+        }
+        Some(Image::Hash(hash)) => Vm::image_hash(hash).on_machine(machine),
+        Some(Image::Tag(tag)) => Vm::image_tag(tag).on_machine(machine),
+        Some(Image::File(path)) => Vm::image_file(path).on_machine(machine),
+        Some(Image::Manifest { sealed, .. }) => Vm::manifest((**sealed).clone()).on_machine(machine),
     };
-    if matches!(options.daemon, DaemonChoice::Devnet { .. }) {
-        // The devnet's providers run programs of this machine: there is nothing to fetch, and nobody to ask.
-        let hash = match name {
-            ImageName::Hash(hash) => hash,
-            ImageName::Tag(_) => "0".repeat(56),
-        };
-        return Ok(CoreImage { hash, url: "http://registry.devnet.invalid/image".to_owned() });
-    }
-    let registry = std::env::var("GOLEM_REGISTRY_URL").ok().filter(|url| !url.trim().is_empty());
-    let registry = registry.as_deref().unwrap_or(image::REGISTRY);
-    image::find(registry, &name).await.map_err(|error| {
-        let exit = match error {
-            image::ImageError::NotFound { .. } => Exit::Usage,
-            _ => Exit::Daemon,
-        };
-        Failure::new(exit, error)
-            .advise("name the image by `image_url` and `image_hash` to do without the registry")
+    // The devnet's providers run programs of this machine: there is nothing to fetch, and nobody to ask.
+    let spec = match options.daemon {
+        DaemonChoice::Devnet { .. } => spec.registry(Registry::devnet()),
+        DaemonChoice::Yagna { .. } => spec,
+    };
+    spec.prepare(client).await.map_err(|error| match &error {
+        PayloadError::NotServed(_) => Failure::new(Exit::Daemon, error),
+        PayloadError::Image(ImageError::Tag(_) | ImageError::Hash(_)) => Failure::new(Exit::Usage, error),
+        PayloadError::Image(image) => {
+            let known = !matches!(image, ImageError::NotFound { .. });
+            Failure::new(if known { Exit::Daemon } else { Exit::Usage }, error)
+                .advise("name the image by `image_url` and `image_hash` to do without the registry")
+        }
+        _ => Failure::new(Exit::Usage, error),
     })
 }
 

@@ -92,6 +92,90 @@ fn a_job_file_of_few_lines_has_sensible_defaults() {
     assert_eq!(job.steps.len(), 1);
 }
 
+/// The golem crate's own test files: keys, certificates, a manifest and its signature.
+fn manifest_files() -> TempDir {
+    let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../golem/src/manifest/tests");
+    let folder = TempDir::new().unwrap();
+    for file in fs::read_dir(files).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_manifest_comes_with_what_proves_it() {
+    let folder = manifest_files();
+    for (proof, signed) in [
+        ("", false),
+        ("manifest_key = \"leaf.key.pem\"\nmanifest_certificate = \"leaf.cert.pem\"\n", true),
+        ("manifest_signature = \"manifest.signature\"\nmanifest_certificate = \"leaf.cert.pem\"\n", true),
+    ] {
+        let text = format!("[payload]\nmanifest = \"manifest.json\"\n{proof}{TASKS}{STEPS}");
+        let job = parse_in(&folder, &text).unwrap();
+        let Some(Image::Manifest { path, sealed }) = job.payload.image else { panic!("{text}") };
+        assert_eq!(path, folder.path().join("manifest.json"));
+        assert_eq!(sealed.properties().text("golem.srv.comp.payload.sig").is_some(), signed);
+    }
+}
+
+#[test]
+fn a_manifest_that_is_refused_says_why() {
+    let folder = manifest_files();
+    fs::write(folder.path().join("text.json"), "hello").unwrap();
+    let broken = fs::read_to_string(folder.path().join("manifest.json")).unwrap().replace("sha3:", "md5:");
+    fs::write(folder.path().join("broken.json"), broken).unwrap();
+    for (keys, words) in [
+        ("manifest = \"none.json\"", "`none.json` can't be read"),
+        ("manifest = \".\"", "is no file"),
+        ("manifest = \"text.json\"", "`manifest`: the manifest is neither JSON nor the base64 of it"),
+        ("manifest = \"broken.json\"", "`manifest`: the manifest isn't right: the image's hash `md5:"),
+        (
+            "manifest = \"manifest.json\"\nmanifest_signature = \"manifest.json.signature\"\n\
+             manifest_certificate = \"leaf.cert.pem\"",
+            "`manifest_signature`: the signature isn't the certificate's for this manifest",
+        ),
+        (
+            "manifest = \"manifest.json\"\nmanifest_key = \"root.key.pem\"\nmanifest_certificate = \"leaf.cert.pem\"",
+            "`manifest_key`: the private key belongs to none of the certificates",
+        ),
+        (
+            "manifest = \"manifest.json\"\nmanifest_key = \"leaf.encrypted.pem\"\n\
+             manifest_certificate = \"leaf.cert.pem\"",
+            "`manifest_key`: the private key has a passphrase",
+        ),
+        (
+            "manifest = \"manifest.json\"\nmanifest_key = \"leaf.key.pem\"\nmanifest_certificate = \"leaf.key.pem\"",
+            "`manifest_certificate`: there is no certificate in PEM",
+        ),
+    ] {
+        let message = refused_in(&folder, &format!("[payload]\n{keys}\n{TASKS}{STEPS}"));
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn a_payload_may_say_and_ask_what_it_wants() {
+    let folder = folder_with(&[("images/alpine.gvmi", "squash")]);
+    let text = format!(
+        r#"
+        [payload]
+        image_file = "images/alpine.gvmi"
+        min_cpu_cores = 2
+        constraints = ["(golem.inf.cpu.architecture=x86_64)"]
+        [payload.properties]
+        golem.example.share = 0.25
+        "golem.example.words" = ["a", 1]
+        {TASKS}{STEPS}"#
+    );
+    let job = parse_in(&folder, &text).unwrap();
+    assert_eq!(job.payload.image, Some(Image::File(folder.path().join("images/alpine.gvmi"))));
+    assert_eq!(job.payload.min_cpu_cores, Some(2));
+    assert_eq!(job.payload.constraints, ["(golem.inf.cpu.architecture=x86_64)"]);
+    let properties = serde_json::to_value(&job.payload.properties).unwrap();
+    assert_eq!(properties, json!({ "golem.example.share": 0.25, "golem.example.words": ["a", 1] }));
+}
+
 #[test]
 fn every_key_of_a_job_file_is_read() {
     let folder = folder_with(&[("scene.blend", "x")]);
@@ -241,7 +325,13 @@ fn the_examples_are_good_job_files() {
 #[test]
 fn the_guide_shows_good_job_files() {
     let guide = include_str!("../../../docs/job-file.md");
-    let folder = folder_with(&[("scene.blend", "x"), ("frames/0001.png", "x"), ("words.txt", "x\n")]);
+    let manifest = include_str!("../../golem/src/manifest/tests/manifest.json");
+    let folder = folder_with(&[
+        ("scene.blend", "x"),
+        ("frames/0001.png", "x"),
+        ("words.txt", "x\n"),
+        ("manifest.json", manifest),
+    ]);
     let mut shown = 0;
     for block in guide.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
         // Parts of a job file are completed by what they leave out.
@@ -513,6 +603,14 @@ refusals! {
     payload_hash_of_wrong_length: format!("[payload]\nimage_hash = \"abc123\"\n{TASKS}{STEPS}");
     payload_hash_no_hex: format!("[payload]\nimage_hash = \"golem/alpine:latest\"\n{TASKS}{STEPS}");
     payload_hash_with_prefix: format!("[payload]\nimage_hash = \"sha3:{}\"\n{TASKS}{STEPS}", "a".repeat(56));
+    payload_image_file_and_hash: format!("[payload]\nimage_hash = \"{}\"\nimage_file = \"a.gvmi\"\n{TASKS}{STEPS}", "a".repeat(56));
+    payload_image_file_missing: format!("[payload]\nimage_file = \"a.gvmi\"\n{TASKS}{STEPS}");
+    payload_manifest_and_tag: format!("[payload]\nmanifest = \"m.json\"\nimage_tag = \"a/b:c\"\n{TASKS}{STEPS}");
+    payload_key_without_manifest: format!("[payload]\nimage_tag = \"a/b:c\"\nmanifest_key = \"k.pem\"\n{TASKS}{STEPS}");
+    payload_key_without_certificate: format!("[payload]\nmanifest = \"m.json\"\nmanifest_key = \"k.pem\"\n{TASKS}{STEPS}");
+    payload_certificate_alone: format!("[payload]\nmanifest = \"m.json\"\nmanifest_certificate = \"c.pem\"\n{TASKS}{STEPS}");
+    payload_signed_twice: format!("[payload]\nmanifest = \"m.json\"\nmanifest_key = \"k.pem\"\nmanifest_signature = \"s\"\n{TASKS}{STEPS}");
+    payload_bad_constraints: format!("{PAYLOAD}constraints = [\"(a=1\", \"(b=2)\", 3]\nproperties = 4\nmin_cpu_cores = 0\n{TASKS}{STEPS}");
     payload_numbers: format!("[payload]\nimage_tag = \"a/b:c\"\nmin_mem_gib = -1\nmin_cpu_threads = 0\nmin_storage_gib = \"2\"\ncapabilities = \"vpn\"\n{TASKS}{STEPS}");
     tasks_without_source: with_tasks("[tasks]\n\n");
     tasks_with_two_sources: with_tasks("[tasks]\nrange = { start = 0, end = 3 }\nvalues = [1]\n");

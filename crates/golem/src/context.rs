@@ -1,25 +1,118 @@
-//! A worker's view of its activity.
+//! A worker's view of its activity: commands in, results out, and how the activity stands.
+//!
+//! A [`WorkContext`] queues commands; [`commit`](WorkContext::commit) sends what is queued as one batch and gives
+//! the result of each, [`commit_streamed`](WorkContext::commit_streamed) tells of it as it happens.
+//! [`execute`](WorkContext::execute) takes a whole [`Script`] instead and leaves the judgement of its end to its
+//! caller.
+//!
+//! Which activity that is, and when it ends, is decided elsewhere.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod batch;
+mod error;
+mod execution;
+mod facts;
+mod handle;
+mod launch;
+mod streamed;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use golem_core::event::Provider;
-use tokio::time::{Instant, sleep};
-use yagna_api::activity::{
-    Command, CommandResult, Exec, GetResults, GetState, Outcome, State, StatePair, Transfer,
-};
-use yagna_api::{ActivityId, AgreementId, ApiError, BatchId, NodeId};
-use yagna_client::{Client, ClientError};
+use serde::Serialize;
+use tokio::sync::OnceCell;
+use yagna_api::activity::{Command as WireCommand, Deploy, Empty, Start};
+use yagna_api::market::Agreement;
+use yagna_api::{ActivityId, AgreementId, NodeId};
+use yagna_client::Client;
 
-use crate::script::{Script, Step};
-use crate::transfer::{Served, TransferError, Transfers};
+pub use self::batch::{Batch, Finished};
+pub use self::error::{CommandName, Expiry, Failure, ScriptError};
+pub use self::execution::{Execution, ExecutionEnd};
+pub use self::facts::Usage;
+pub use self::handle::{Command, Download, Json};
+pub use self::streamed::{BatchEvent, Chunk, Streamed};
+
+use self::handle::QueueId;
+use self::launch::Slot;
+use crate::script::{Program, Script, Source, Step, Target};
+use crate::transfer::Transfers;
+
+/// How long a batch may take when nothing is said.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Runs scripts on one activity.
-#[derive(Debug, Clone)]
+///
+/// Clones are cheap and speak of the same activity; each has a queue of its own, empty at first. Only one batch can run
+/// at a time: [`ScriptError::Busy`] is all that a second one gets.
+///
+/// What sends or fetches takes its source first and its target second, as `cp` does.
+///
+/// # Example
+///
+/// A worker that sends a document, runs programs on it and takes another one home:
+/// ```
+/// # use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// # use futures_util::future::BoxFuture;
+/// # use golem::core::payload::Payload;
+/// # use golem::core::run::RunConfig;
+/// # use golem::{MemoryJournal, Run, RunOptions, SystemClock, Tasks, Timing, Worker, WorkerError};
+/// use golem::core::event::TaskOutput;
+/// use golem::{Program, WorkContext};
+/// # use golem_devnet::devnet::Devnet;
+/// # use yagna_client::{Client, InProcessTransport};
+///
+/// # #[derive(Debug)]
+/// # struct Sorter;
+/// # impl Worker for Sorter {
+/// #     fn work<'a>(&'a self, ctx: &'a WorkContext, tasks: &'a mut Tasks) -> BoxFuture<'a, Result<(), WorkerError>> {
+/// #         Box::pin(async move {
+/// let mut ctx = ctx.clone();
+/// while let Some(task) = tasks.next().await {
+///     ctx.send_json(task.data(), "/golem/input/numbers.json")?;
+///     let line = "tr -d '[]' </golem/input/numbers.json | tr , '\\n' | sort $ORDER";
+///     let sorted = ctx.add(Program::shell(line).env("ORDER", "-rn"));
+///     ctx.run("/bin/cp", ["/golem/input/numbers.json", "/golem/output/copy.json"]);
+///     let copy = ctx.download_json("/golem/output/copy.json", 1024);
+///
+///     let done = ctx.commit(Duration::from_secs(60)).await?;
+///     assert_eq!(done[sorted].stdout(), "21\n20\n1\n");
+///     assert_eq!(done.json::<Vec<u64>>(copy)?, [1, 20, 21]);
+///     task.done(TaskOutput::default()).await;
+/// }
+/// #             Ok(())
+/// #         })
+/// #     }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let devnet = Devnet::builder().providers(1).start().await?;
+/// # let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key)?;
+/// # let options = RunOptions {
+/// #     config: RunConfig { workers: 1, ..RunConfig::new(Payload::default(), devnet.payment_platform()) },
+/// #     driver: "erc20".into(),
+/// #     network: "hoodi".into(),
+/// #     session: yagna_api::AppSessionId::new("sorter"),
+/// #     timing: Timing::default(),
+/// # };
+/// # let tasks = Box::new([serde_json::json!([1, 20, 21])].into_iter().map(Ok));
+/// # let client = Client::new(Arc::new(transport));
+/// # let run = Run::new(client, Arc::new(SystemClock), Arc::new(MemoryJournal::new()), Arc::new(Sorter), tasks, options);
+/// # let end = run.run().await?;
+/// # assert_eq!((end.done, end.failed), (1, 0));
+/// # devnet.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
 pub struct WorkContext {
     inner: Arc<Inner>,
+    queue: Queue,
 }
 
 #[derive(Debug)]
@@ -28,84 +121,45 @@ struct Inner {
     transfers: Transfers,
     provider: Provider,
     agreement: AgreementId,
+    /// Read when they are first asked for.
+    terms: OnceCell<Agreement>,
     activity: ActivityId,
     /// Set once a script finds the activity gone.
     lost: Arc<AtomicBool>,
+    /// Who has the activity's one place for a running batch.
+    slot: Mutex<Slot>,
 }
 
-/// What came of a script.
+/// What waits for the next commit.
 #[derive(Debug)]
-pub struct Execution {
-    /// The results of its commands, in order, as far as it got.
-    pub results: Vec<CommandResult>,
-    /// How it ended.
-    pub end: ExecutionEnd,
-    downloads: Vec<Option<Bytes>>,
+struct Queue {
+    id: QueueId,
+    script: Script,
 }
 
-/// How a script ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExecutionEnd {
-    /// Every command succeeded.
-    Done,
-    /// This command failed, and nothing after it was run.
-    Failed {
-        /// Its place in the script.
-        index: usize,
-    },
-    /// Time ran out while a command was being run; it may still be running.
-    Expired,
+/// How an activity is made ready for its worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Preparation {
+    /// Deploy and start it first; else the worker does that itself.
+    pub(crate) implicit_start: bool,
+    /// How long that may take.
+    pub(crate) limit: Duration,
 }
 
-impl Execution {
-    /// The bytes that the command at this place brought, if it is a finished download into memory.
-    pub fn download(&self, index: usize) -> Option<&Bytes> {
-        self.downloads.get(index)?.as_ref()
+impl Clone for WorkContext {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), queue: Queue::new() }
     }
 }
 
-/// Why a script couldn't be carried out.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScriptError {
-    /// The activity is gone; nothing more can be run in it.
-    #[error("the activity is lost: {reason}")]
-    ActivityLost {
-        /// What the provider says of it.
-        reason: String,
-    },
-    /// The daemon couldn't pass the script or its results on.
-    #[error("the daemon couldn't carry out the script")]
-    Daemon(#[from] ClientError),
-    /// A file couldn't be offered or received.
-    #[error("a file transfer couldn't be prepared")]
-    Transfer(#[from] TransferError),
-    /// A command that must succeed failed.
-    #[error("{command} failed: {message}")]
-    CommandFailed {
-        /// The command's name.
-        command: String,
-        /// What the provider says of it.
-        message: String,
-    },
-    /// A script that must end in time didn't.
-    #[error("{what} took longer than {limit:?}")]
-    Expired {
-        /// What was being done.
-        what: String,
-        /// How long it may take.
-        limit: Duration,
-    },
+impl Queue {
+    fn new() -> Self {
+        Self { id: QueueId::new(), script: Script::new() }
+    }
 }
 
-/// The longest that one poll for results waits.
-const LONGEST_POLL: Duration = Duration::from_secs(10);
-/// The first poll's wait: later ones wait longer, so that a batch that failed early is noticed early.
-const FIRST_POLL: Duration = Duration::from_secs(2);
-/// How long the exe-unit may take to accept a script.
-const EXEC_WAIT: Duration = Duration::from_secs(30);
-
 impl WorkContext {
+    /// The context of an activity that has just been created.
     pub(crate) fn new(
         client: Client,
         node: NodeId,
@@ -115,12 +169,35 @@ impl WorkContext {
         lost: Arc<AtomicBool>,
     ) -> Self {
         let transfers = Transfers::new(client.clone(), node);
-        Self { inner: Arc::new(Inner { client, transfers, provider, agreement, activity, lost }) }
+        let (slot, terms) = (Mutex::new(Slot::Idle), OnceCell::new());
+        let inner = Inner { client, transfers, provider, agreement, terms, activity, lost, slot };
+        Self { inner: Arc::new(inner), queue: Queue::new() }
+    }
+
+    /// Makes the activity ready for its worker.
+    pub(crate) async fn make_ready(&self, preparation: Preparation) -> Result<(), ScriptError> {
+        if preparation.implicit_start {
+            let mut own = self.clone();
+            own.deploy(Deploy::default());
+            own.start([""; 0]);
+            own.commit(preparation.limit).await?;
+        }
+        Ok(())
     }
 
     /// The provider whose machine this is.
     pub fn provider(&self) -> &Provider {
         &self.inner.provider
+    }
+
+    /// The provider's own name for itself; not unique, and sometimes empty.
+    pub fn provider_name(&self) -> &str {
+        &self.inner.provider.name
+    }
+
+    /// The provider's node id.
+    pub fn provider_id(&self) -> &NodeId {
+        &self.inner.provider.id
     }
 
     /// The agreement that the activity belongs to.
@@ -133,158 +210,117 @@ impl WorkContext {
         &self.inner.activity
     }
 
-    /// Runs a script and waits for it, `limit` at the most.
+    /// The activity's id, which is this context's as well.
+    pub fn id(&self) -> &ActivityId {
+        self.activity()
+    }
+
+    /// How many commands wait for the next commit.
+    pub fn queued(&self) -> usize {
+        self.queue.script.len()
+    }
+
+    /// Queues a file to be sent. It is read when the provider fetches it.
+    pub fn send_file(&mut self, from: impl Into<PathBuf>, to: impl Into<String>) -> Command {
+        self.push(Step::Upload { source: Source::File(from.into()), to: to.into() })
+    }
+
+    /// Queues bytes, or a text, to be sent.
+    pub fn send_bytes(&mut self, bytes: impl Into<Bytes>, to: impl Into<String>) -> Command {
+        self.push(Step::Upload { source: Source::Bytes(bytes.into()), to: to.into() })
+    }
+
+    /// Queues a value to be sent as a JSON document.
     ///
-    /// A command that fails, or time that runs out, is an [`ExecutionEnd`], not an error: the results so far are
-    /// there. After [`ExecutionEnd::Expired`] the activity is still busy with the script.
+    /// **Errors**: [`ScriptError::NoJson`] when the value has no form in JSON; nothing is queued then.
+    pub fn send_json<T: Serialize + ?Sized>(
+        &mut self,
+        value: &T,
+        to: impl Into<String>,
+    ) -> Result<Command, ScriptError> {
+        let to = to.into();
+        match serde_json::to_vec(value) {
+            Ok(bytes) => Ok(self.send_bytes(bytes, to)),
+            Err(source) => Err(ScriptError::NoJson { to, source }),
+        }
+    }
+
+    /// Queues a program with its arguments; all it writes is captured as text. [`WorkContext::add`] has the rest.
+    pub fn run<A: Into<String>>(
+        &mut self,
+        program: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Command {
+        self.add(Program::new(program).args(args))
+    }
+
+    /// Queues a line for the provider's `/bin/sh`.
+    pub fn shell(&mut self, line: impl Into<String>) -> Command {
+        self.add(Program::shell(line))
+    }
+
+    /// Queues a program with all that can be said of it: environment, what to keep of its output.
+    pub fn add(&mut self, program: Program) -> Command {
+        self.push(Step::Program(program))
+    }
+
+    /// Queues a download into a file. It appears whole or not at all; folders are made as needed, and a file that is
+    /// there is replaced.
+    pub fn download_file(&mut self, from: impl Into<String>, to: impl Into<PathBuf>) -> Download<PathBuf> {
+        self.download(from, Target::File(to.into()))
+    }
+
+    /// Queues a download into memory of at most so many bytes: more is an error, never cut off.
+    pub fn download_bytes(&mut self, from: impl Into<String>, limit: u64) -> Download<Bytes> {
+        self.download(from, Target::Memory { limit })
+    }
+
+    /// Queues the download of a JSON document of at most so many bytes.
+    pub fn download_json(&mut self, from: impl Into<String>, limit: u64) -> Download<Json> {
+        self.download(from, Target::Memory { limit })
+    }
+
+    /// Queues something that the provider fetches from the web by itself. The payload must be allowed to go there.
     ///
-    /// **Cancel safety**: dropping the future leaves the script running on the provider.
-    pub async fn execute(&self, script: Script, limit: Duration) -> Result<Execution, ScriptError> {
-        let deadline = Instant::now() + limit;
-        let n_commands = script.len();
-        let (commands, served) = self.prepare(script).await?;
-        let batch = self.send(commands, deadline).await?;
-        let outcome = self.follow(&batch, n_commands, deadline).await;
-        // Whatever came of it, nobody must be left asking for files that nobody offers.
-        let downloads = served.finish().await;
-        let (results, end) = outcome?;
-        Ok(Execution { results, end, downloads })
+    /// Some exe-units take an error page for the file: check what must be right.
+    pub fn fetch(&mut self, url: impl Into<String>, to: impl Into<String>) -> Command {
+        let script = std::mem::take(&mut self.queue.script);
+        self.queue.script = script.fetch(url, to);
+        self.last()
     }
 
-    /// Runs a script that must succeed: anything else is an error that names what failed.
-    pub(crate) async fn must(&self, what: &str, script: Script, limit: Duration) -> Result<(), ScriptError> {
-        let execution = self.execute(script, limit).await?;
-        match execution.end {
-            ExecutionEnd::Done => Ok(()),
-            ExecutionEnd::Expired => Err(ScriptError::Expired { what: what.to_owned(), limit }),
-            ExecutionEnd::Failed { index } => Err(ScriptError::CommandFailed {
-                command: what.to_owned(),
-                message: describe(&execution.results[index]),
-            }),
-        }
+    /// Queues the activity's deployment: networks, volumes, an environment for all programs. Only where the start is
+    /// explicit, or after [`WorkContext::terminate`].
+    pub fn deploy(&mut self, deploy: Deploy) -> Command {
+        self.push(Step::Command(WireCommand::Deploy(deploy)))
     }
 
-    async fn prepare(&self, script: Script) -> Result<(Vec<Command>, Served), ScriptError> {
-        let mut served = Served::new(script.len());
-        let mut commands = Vec::with_capacity(script.len());
-        for (index, step) in script.steps.into_iter().enumerate() {
-            commands.push(match step {
-                Step::Command(command) => command,
-                Step::Upload { source, to } => {
-                    let from = self.inner.transfers.offer(&mut served, source).await?;
-                    Command::Transfer(Transfer { from, to: container(&to), ..Transfer::default() })
-                }
-                Step::Download { from, target } => {
-                    let to = self.inner.transfers.receive(&mut served, index, target).await?;
-                    Command::Transfer(Transfer { from: container(&from), to, ..Transfer::default() })
-                }
-            });
-        }
-        Ok((commands, served))
+    /// Queues the start of the runtime, with arguments for it. It comes after [`WorkContext::deploy`].
+    pub fn start<A: Into<String>>(&mut self, args: impl IntoIterator<Item = A>) -> Command {
+        let args = args.into_iter().map(Into::into).collect();
+        self.push(Step::Command(WireCommand::Start(Start { args })))
     }
 
-    async fn send(&self, script: Vec<Command>, deadline: Instant) -> Result<BatchId, ScriptError> {
-        let exec = Exec { activity: self.inner.activity.clone(), script, wait: EXEC_WAIT };
-        let mut pause = Duration::from_millis(200);
-        loop {
-            let error = match self.inner.client.call(&exec).await {
-                Ok(batch) => return Ok(batch),
-                Err(error) => error,
-            };
-            let refused_by_daemon = error.api().is_some_and(|api| {
-                // The daemon itself failed: the script never left it. What the bus says may have come after.
-                api.status == 500 && api.is_passing() && !api.message.contains("GSB")
-            });
-            if error.api().is_some_and(ApiError::is_activity_lost) {
-                return Err(self.lost(&error).await);
-            }
-            if !refused_by_daemon || Instant::now() + pause >= deadline {
-                return Err(error.into());
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
-        }
+    /// Queues the end of all that runs in the activity, its files included. It must be deployed and started again then.
+    ///
+    /// A batch that begins with it may be sent while another one runs: this is the way on after one that timed out.
+    pub fn terminate(&mut self) -> Command {
+        self.push(Step::Command(WireCommand::Terminate(Empty {})))
     }
 
-    async fn follow(
-        &self,
-        batch: &BatchId,
-        n_commands: usize,
-        deadline: Instant,
-    ) -> Result<(Vec<CommandResult>, ExecutionEnd), ScriptError> {
-        let mut wait = FIRST_POLL;
-        let mut last = Vec::new();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let get = GetResults {
-                activity: self.inner.activity.clone(),
-                batch: batch.clone(),
-                wait: wait.min(left),
-                command: None,
-            };
-            match self.inner.client.call(&get).await {
-                Ok(results) => {
-                    if let Some(end) = ended(&results, n_commands) {
-                        return Ok((results, end));
-                    }
-                    last = results;
-                }
-                Err(error) if error.api().is_some_and(ApiError::is_activity_lost) => {
-                    return Err(self.lost(&error).await);
-                }
-                Err(error) if error.api().is_some_and(ApiError::is_timeout) => {}
-                Err(error) => {
-                    if Instant::now() >= deadline {
-                        return Err(error.into());
-                    }
-                    tracing::debug!(%error, %batch, "polling results again");
-                    sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())))
-                        .await;
-                }
-            }
-            if Instant::now() >= deadline {
-                return Ok((last, ExecutionEnd::Expired));
-            }
-            wait = (wait * 2).min(LONGEST_POLL);
-        }
+    fn download<T>(&mut self, from: impl Into<String>, target: Target) -> Download<T> {
+        Download::new(self.push(Step::Download { from: from.into(), target }))
     }
 
-    /// Asks the provider why the activity is gone.
-    async fn lost(&self, error: &ClientError) -> ScriptError {
-        self.inner.lost.store(true, Ordering::Relaxed);
-        let state = self.inner.client.call_once(&GetState(self.inner.activity.clone())).await;
-        let told = state.ok().filter(|state| matches!(state.state, StatePair(State::Terminated, _)));
-        let reason = told.and_then(|state| match (state.reason, state.error_message) {
-            (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
-            (reason, message) => reason.or(message),
-        });
-        let reason = reason
-            .unwrap_or_else(|| error.api().map_or_else(|| error.to_string(), |api| api.message.clone()));
-        ScriptError::ActivityLost { reason }
+    fn push(&mut self, step: Step) -> Command {
+        self.queue.script.steps.push(step);
+        self.last()
+    }
+
+    fn last(&self) -> Command {
+        Command { queue: self.queue.id, place: self.queue.script.len().saturating_sub(1) }
     }
 }
 
-/// How the batch ended, if it has.
-fn ended(results: &[CommandResult], n_commands: usize) -> Option<ExecutionEnd> {
-    if let Some(index) = results.iter().position(|result| result.result == Outcome::Error) {
-        return Some(ExecutionEnd::Failed { index });
-    }
-    let finished = results.last().is_some_and(|last| last.is_batch_finished);
-    (finished || results.len() >= n_commands).then_some(ExecutionEnd::Done)
-}
-
-/// A failed command in the provider's words, with the end of its standard error.
-pub(crate) fn describe(result: &CommandResult) -> String {
-    let message = result.message.clone().unwrap_or_else(|| "no reason given".to_owned());
-    match result.stderr.as_ref().map(|stderr| stderr.to_text().trim_end().to_owned()) {
-        Some(stderr) if !stderr.is_empty() => {
-            let last = stderr.lines().next_back().unwrap_or_default();
-            format!("{message}: {last}")
-        }
-        _ => message,
-    }
-}
-
-fn container(path: &str) -> String {
-    if path.starts_with('/') { format!("container:{path}") } else { format!("container:/{path}") }
-}
+#[cfg(test)]
+mod tests;

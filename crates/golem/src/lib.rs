@@ -11,10 +11,12 @@
 //! | [`run`] | the run itself: options, start, stop, end |
 //! | [`jobs`] | several jobs in one run, handed in while it goes on |
 //! | [`worker`] | the trait that does tasks, and the tasks it is handed |
-//! | [`context`] | a worker's view of its activity: scripts in, results out |
-//! | [`script`] | the commands of a script, files included |
+//! | [`context`] | a worker's view of its activity: commands in, results and output out, cost |
+//! | [`script`] | the commands of a script, files, environment and captures included |
 //! | [`journal`] | where events become durable |
+//! | [`payload`] | which machine the work needs, and with which image |
 //! | [`image`] | finds images by hash or tag |
+//! | [`manifest`] | what a payload is going to do on the internet, signed |
 //!
 //! # Example
 //!
@@ -93,6 +95,8 @@ mod engine;
 pub mod image;
 pub mod jobs;
 pub mod journal;
+pub mod manifest;
+pub mod payload;
 pub mod run;
 pub mod script;
 pub mod text;
@@ -102,10 +106,12 @@ pub mod worker;
 pub use golem_core as core;
 
 pub use crate::clock::SystemClock;
-pub use crate::context::{Execution, ExecutionEnd, ScriptError, WorkContext};
+pub use crate::context::{
+    Batch, BatchEvent, Command, Download, Execution, ExecutionEnd, Json, ScriptError, Streamed, WorkContext,
+};
 pub use crate::jobs::{Handle, JobEvents, JobOptions, JobSource, RunOver, TaskStream};
 pub use crate::journal::{Journal, JournalError, MemoryJournal};
 pub use crate::run::{Run, RunError, RunOptions, TaskSource, Timing};
-pub use crate::script::{Script, Source, Target};
+pub use crate::script::{Capture, Program, Script, Source, Target};
 pub use crate::transfer::TransferError;
 pub use crate::worker::{Task, Tasks, Worker, WorkerError};

@@ -1,10 +1,17 @@
 //! Scripts: what a provider's machine is to do, in order, until something fails.
 
+mod program;
+
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde_json::Value;
-use yagna_api::activity::{Capture, Command, Run};
+use yagna_api::activity::{Capture as WireCapture, Command, Run, Transfer};
+
+pub use self::program::{Capture, Program, ProgramProblem};
+
+/// So many characters of a command are shown, where it is named.
+const SHOWN: usize = 80;
 
 /// Commands and file transfers for one activity, carried out in order until one fails.
 ///
@@ -25,6 +32,7 @@ pub struct Script {
 #[derive(Debug)]
 pub(crate) enum Step {
     Command(Command),
+    Program(Program),
     Upload { source: Source, to: String },
     Download { from: String, target: Target },
 }
@@ -73,7 +81,7 @@ impl Script {
         self.command(Command::Run(Run {
             entry_point: program.into(),
             args: args.into_iter().map(Into::into).collect(),
-            capture: Some(Capture::text()),
+            capture: Some(WireCapture::text()),
         }))
     }
 
@@ -81,6 +89,20 @@ impl Script {
     #[must_use]
     pub fn shell(self, line: impl Into<String>) -> Self {
         self.run("/bin/sh", ["-c".to_owned(), line.into()])
+    }
+
+    /// Runs a program that is more than a path and arguments.
+    #[must_use]
+    pub fn program(mut self, program: Program) -> Self {
+        self.steps.push(Step::Program(program));
+        self
+    }
+
+    /// Lets the provider fetch something from the web by itself. The payload must be allowed to go there.
+    #[must_use]
+    pub fn fetch(self, url: impl Into<String>, to: impl Into<String>) -> Self {
+        let transfer = Transfer { from: url.into(), to: container(&to.into()), ..Transfer::default() };
+        self.command(Command::Transfer(transfer))
     }
 
     /// Adds any command as it is.
@@ -140,4 +162,37 @@ impl Script {
         self.steps.extend(other.steps);
         self
     }
+}
+
+impl Step {
+    /// For people: what it does, in a few words.
+    pub(crate) fn words(&self) -> String {
+        let words = match self {
+            Self::Program(program) => program.words(),
+            Self::Command(Command::Run(run)) => program::words(&run.entry_point, &run.args),
+            Self::Command(Command::Transfer(transfer)) => {
+                format!("transfer {} to {}", transfer.from, transfer.to)
+            }
+            Self::Command(command) => command.name().to_owned(),
+            Self::Upload { source: Source::File(path), to } => format!("send {} to {to}", path.display()),
+            Self::Upload { source: Source::Bytes(bytes), to } => {
+                format!("send {} bytes to {to}", bytes.len())
+            }
+            Self::Download { from, .. } => format!("download {from}"),
+        };
+        let words = words.trim();
+        match words.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{}…", words[..end].trim_end()),
+            None => words.to_owned(),
+        }
+    }
+
+    pub(crate) fn is_transfer(&self) -> bool {
+        matches!(self, Self::Upload { .. } | Self::Download { .. } | Self::Command(Command::Transfer(_)))
+    }
+}
+
+/// A path on the provider as transfers name it.
+pub(crate) fn container(path: &str) -> String {
+    if path.starts_with('/') { format!("container:{path}") } else { format!("container:/{path}") }
 }

@@ -6,18 +6,28 @@
 
 mod service;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use yagna_api::NodeId;
 use yagna_api::gsb::Listen;
-use yagna_client::{BusSession, Client, ClientError};
+use yagna_client::{BusFault, BusSession, BusValue, Client, ClientError};
 
 pub use self::service::{Answers, Offer, Receipt};
 use crate::script::{Source, Target};
+
+/// How long a script's end waits until its files are off the bus.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// The message that ends what a provider brings.
+const LAST_OF_UPLOAD: &str = "UploadFinished";
 
 /// Why a file couldn't be offered or received.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +52,9 @@ pub enum TransferError {
     /// The daemon doesn't offer its bus.
     #[error("the daemon doesn't pass the file on")]
     Bus(#[source] ClientError),
+    /// What serves the file has panicked: a bug.
+    #[error("the file's service broke")]
+    Broken,
 }
 
 /// Opens transfers on the bus of one daemon.
@@ -51,29 +64,65 @@ pub(crate) struct Transfers {
     node: NodeId,
 }
 
-/// The transfers of one script. Dropping it ends them.
+/// The transfers of one script.
+///
+/// Dropping it ends them as well as [`Served::finish`] does, only that nobody waits for it: each then gives its address
+/// back to the daemon by itself, within the time that a call may take.
 #[derive(Debug)]
 pub(crate) struct Served {
-    services: JoinSet<()>,
+    services: TaskTracker,
     done: CancellationToken,
+    _guard: DropGuard,
     received: Vec<(usize, oneshot::Receiver<Bytes>)>,
     n_steps: usize,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What the transfers of a script brought.
+#[derive(Debug, Default)]
+pub(crate) struct Brought {
+    /// What was received into memory, by place in the script.
+    pub(crate) bytes: Vec<Option<Bytes>>,
+    /// How transfers ended, as seen from here.
+    pub(crate) seen: Seen,
+}
+
+/// How transfers ended, by place in the script.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// What has been received whole.
+    pub(crate) whole: BTreeSet<usize>,
+    /// Why we refused something that a provider asked or brought.
+    pub(crate) refused: BTreeMap<usize, String>,
 }
 
 impl Served {
     pub(crate) fn new(n_steps: usize) -> Self {
-        Self { services: JoinSet::new(), done: CancellationToken::new(), received: Vec::new(), n_steps }
+        let done = CancellationToken::new();
+        Self {
+            services: TaskTracker::new(),
+            _guard: done.clone().drop_guard(),
+            done,
+            received: Vec::new(),
+            n_steps,
+            seen: Arc::default(),
+        }
     }
 
-    /// Takes the services off the bus and gives what was received into memory, by place in the script.
-    pub(crate) async fn finish(mut self) -> Vec<Option<Bytes>> {
-        let mut downloads = vec![None; self.n_steps];
+    /// Takes the services off the bus and gives what was received.
+    pub(crate) async fn finish(mut self) -> Brought {
+        let mut bytes = vec![None; self.n_steps];
         for (place, mut received) in self.received.drain(..) {
-            downloads[place] = received.try_recv().ok();
+            bytes[place] = received.try_recv().ok();
         }
         self.done.cancel();
-        while self.services.join_next().await.is_some() {}
-        downloads
+        self.services.close();
+        // With a daemon that doesn't answer they are through later, by themselves.
+        if timeout(RELEASE, self.services.wait()).await.is_err() {
+            tracing::debug!("files are still being taken off the bus");
+        }
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        Brought { bytes, seen }
     }
 }
 
@@ -83,15 +132,17 @@ impl Transfers {
     }
 
     /// Offers something to providers; the answer is where they fetch it.
-    pub(crate) async fn offer(&self, served: &mut Served, source: Source) -> Result<String, TransferError> {
+    pub(crate) async fn offer(
+        &self,
+        served: &mut Served,
+        place: usize,
+        source: Source,
+    ) -> Result<String, TransferError> {
         let offer = match source {
             Source::Bytes(bytes) => Offer::bytes(bytes),
             Source::File(path) => Offer::file(path).await?,
         };
-        let (session, url) = self.bind(Offer::COMPONENTS).await?;
-        let done = served.done.clone();
-        served.services.spawn(async move { serve(session, done, offer).await });
-        Ok(url)
+        self.serve(served, place, offer).await
     }
 
     /// Waits for something from a provider; the answer is where it is handed in.
@@ -109,51 +160,86 @@ impl Transfers {
             }
             Target::File(path) => Receipt::file(path).await?,
         };
-        let (session, url) = self.bind(Receipt::COMPONENTS).await?;
-        let done = served.done.clone();
-        served.services.spawn(async move { serve(session, done, receipt).await });
-        Ok(url)
+        self.serve(served, place, receipt).await
     }
 
-    async fn bind(&self, components: &[&str]) -> Result<(BusSession, String), TransferError> {
+    async fn serve<A: Answers + 'static>(
+        &self,
+        served: &Served,
+        place: usize,
+        answers: A,
+    ) -> Result<String, TransferError> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let listen = Listen {
             on: format!("/public/gftp/{id}"),
-            components: components.iter().map(|&component| component.to_owned()).collect(),
+            components: A::COMPONENTS.iter().map(|&component| component.to_owned()).collect(),
         };
-        let session = self.client.serve_bus(listen).await.map_err(TransferError::Bus)?;
-        Ok((session, format!("gftp://{}/{id}", self.node)))
+        let (client, done) = (self.client.clone(), served.done.clone());
+        let service = Service { answers, place, seen: Arc::clone(&served.seen) };
+        let (ready, bound) = oneshot::channel();
+        // Bound in there, so that nothing stays bound when whoever waits for it is dropped.
+        served.services.spawn(async move {
+            match client.serve_bus(listen).await {
+                Ok(session) => {
+                    drop(ready.send(Ok(())));
+                    service.serve(session, done).await;
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        });
+        match bound.await {
+            Ok(Ok(())) => Ok(format!("gftp://{}/{id}", self.node)),
+            Ok(Err(error)) => Err(TransferError::Bus(error)),
+            Err(_) => Err(TransferError::Broken),
+        }
     }
 }
 
-/// Serves until told to stop, then takes the service off the bus.
-async fn serve(mut session: BusSession, done: CancellationToken, mut answers: impl Answers) {
-    loop {
-        let request = tokio::select! {
-            () = done.cancelled() => break,
-            request = session.next() => request,
-        };
-        match request {
-            Ok(request) => {
-                let answer = answers.answer(&request.component, &request.payload).await;
-                if let Err(fault) = &answer {
-                    tracing::warn!(
-                        address = session.address(),
-                        kind = fault.kind,
-                        message = fault.message,
-                        "a transfer failed"
-                    );
+/// One file on the bus.
+struct Service<A> {
+    answers: A,
+    place: usize,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl<A: Answers> Service<A> {
+    /// Serves until told to stop, then takes the service off the bus.
+    async fn serve(mut self, mut session: BusSession, done: CancellationToken) {
+        loop {
+            let request = tokio::select! {
+                () = done.cancelled() => break,
+                request = session.next() => request,
+            };
+            match request {
+                Ok(request) => {
+                    let answer = self.answers.answer(&request.component, &request.payload).await;
+                    self.note(session.address(), &request.component, &answer);
+                    session.reply(&request.id, answer).await;
                 }
-                session.reply(&request.id, answer).await;
-            }
-            Err(error) => {
-                // The provider's transfer will fail by itself, and the script with it.
-                tracing::warn!(address = session.address(), %error, "a transfer lost its way to the daemon");
-                break;
+                Err(error) => {
+                    // The provider's transfer will fail by itself, and the script with it.
+                    tracing::warn!(address = session.address(), %error, "a transfer lost its way to the daemon");
+                    break;
+                }
             }
         }
+        if let Err(error) = session.close().await {
+            tracing::debug!(%error, "a transfer's address couldn't be unbound");
+        }
     }
-    if let Err(error) = session.close().await {
-        tracing::debug!(%error, "a transfer's address couldn't be unbound");
+
+    /// Before the reply: the script may be over as soon as that is sent.
+    fn note(&self, address: &str, component: &str, answer: &Result<BusValue, BusFault>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(_) if component == LAST_OF_UPLOAD => {
+                seen.whole.insert(self.place);
+            }
+            Ok(_) => {}
+            Err(fault) => {
+                tracing::warn!(address, kind = fault.kind, message = fault.message, "a transfer failed");
+                seen.refused.insert(self.place, fault.message.clone());
+            }
+        }
     }
 }

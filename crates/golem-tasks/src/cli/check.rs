@@ -101,6 +101,8 @@ fn machine(payload: &Payload) -> String {
         Some(Image::Tag(tag)) => write!(text, ", image {tag}"),
         Some(Image::Hash(hash)) => write!(text, ", image {}…", hash.chars().take(16).collect::<String>()),
         Some(Image::Url { url, .. }) => write!(text, ", image {url}"),
+        Some(Image::File(path)) => write!(text, ", image {}", path.display()),
+        Some(Image::Manifest { path, .. }) => write!(text, ", manifest {}", path.display()),
         None => Ok(()),
     };
     let _ = write!(

@@ -91,6 +91,8 @@ impl RunOptions {
             Image::Hash(hash) => json!({ "hash": hash }),
             Image::Tag(tag) => json!({ "tag": tag }),
             Image::Url { url, hash } => json!({ "url": url, "hash": hash }),
+            Image::File(path) => json!({ "file": path.display().to_string() }),
+            Image::Manifest { path, .. } => json!({ "manifest": path.display().to_string() }),
         });
         let daemon = match &self.daemon {
             DaemonChoice::Devnet { providers, seed } => {
@@ -106,7 +108,10 @@ impl RunOptions {
                 "min_mem_gib": payload.min_mem_gib,
                 "min_storage_gib": payload.min_storage_gib,
                 "min_cpu_threads": payload.min_cpu_threads,
+                "min_cpu_cores": payload.min_cpu_cores,
                 "capabilities": payload.capabilities,
+                "properties": payload.properties,
+                "constraints": payload.constraints,
             },
             "limits": {
                 "task_timeout_seconds": limits.task_timeout.as_secs_f64(),

@@ -24,11 +24,19 @@ pub(super) const PAYLOAD: &[&str] = &[
     "image_hash",
     "image_tag",
     "image_url",
+    "image_file",
+    "manifest",
+    "manifest_key",
+    "manifest_signature",
+    "manifest_certificate",
     "runtime",
     "min_mem_gib",
     "min_storage_gib",
     "min_cpu_threads",
+    "min_cpu_cores",
     "capabilities",
+    "properties",
+    "constraints",
 ];
 /// Keys of `[tasks]`: each is a source.
 pub(super) const TASKS: &[&str] = &["values", "range", "lines", "csv", "jsonl", "glob"];
@@ -66,6 +74,7 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("cmd", "run"),
     ("command", "run"),
     ("concurrency", "workers"),
+    ("cores", "min_cpu_cores"),
     ("cpus", "min_cpu_threads"),
     ("deadline", "expiration"),
     ("disk", "min_storage_gib"),

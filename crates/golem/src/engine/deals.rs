@@ -9,7 +9,7 @@ use golem_core::tasks::AssignedTask;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use yagna_api::activity::{Command, CreateActivity, Deploy, Start};
+use yagna_api::activity::CreateActivity;
 use yagna_api::market::{
     Agreement, AgreementState, Approval, CancelAgreement, ConfirmAgreement, CounterProposal, CreateAgreement,
     GetAgreement, NewDemand, Reason, RejectProposal, WaitForApproval,
@@ -19,8 +19,7 @@ use yagna_api::{ActivityId, AgreementId, DemandId, ProposalId};
 
 use super::close::Left;
 use super::{Hold, Outside};
-use crate::context::WorkContext;
-use crate::script::Script;
+use crate::context::{Preparation, WorkContext};
 use crate::text::chain;
 use crate::worker::{Tasks, Worker, WorkerError};
 
@@ -194,10 +193,8 @@ impl Outside {
         mut tasks: Tasks,
         worker: &dyn Worker,
     ) -> Result<(), WorkerError> {
-        let start = Script::new()
-            .command(Command::Deploy(Deploy::default()))
-            .command(Command::Start(Start::default()));
-        ctx.must("deployment", start, self.options.timing.deployment).await?;
+        let limit = self.options.timing.deployment;
+        ctx.make_ready(Preparation { implicit_start: true, limit }).await?;
         worker.work(ctx, &mut tasks).await
     }
 }

@@ -182,7 +182,7 @@ impl Worker for Sevens {
                         let stdout = text.to_text().into_owned();
                         task.done(TaskOutput { stdout, ..TaskOutput::default() }).await;
                     }
-                    None => task.reject("it printed nothing").await,
+                    None => task.reject("it printed nothing", true).await,
                 }
             }
             Ok(())

@@ -1,0 +1,105 @@
+//! The manifest of a payload that reaches out to the internet, with what proves it.
+
+use std::path::Path;
+
+use golem::manifest::{Certificates, ManifestError, SealedManifest, SigningKey};
+use golem::text::chain;
+
+use super::super::document::{Diagnostics, Entry, Section};
+use super::image::Reported;
+use super::{Image, file};
+
+const PROOFS: [&str; 3] = ["manifest_signature", "manifest_key", "manifest_certificate"];
+
+/// Finds parts of a proof that stand alone.
+pub(super) fn check_company(
+    section: &Section<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Result<(), Reported> {
+    let proofs = section.entries(&PROOFS);
+    let Some(first) = proofs.first() else {
+        return Ok(());
+    };
+    let has = |key: &str| section.get(key).is_some();
+    let (message, help) = if !has("manifest") {
+        (format!("`{}` needs `manifest`", first.name), "add manifest = \"manifest.json\"")
+    } else if has("manifest_signature") && has("manifest_key") {
+        (
+            "the manifest is signed twice".to_owned(),
+            "keep `manifest_key` to have it signed, or `manifest_signature` where it is signed already",
+        )
+    } else if !has("manifest_certificate") {
+        (
+            format!("`{}` needs `manifest_certificate`: providers check whose it is", first.name),
+            "add manifest_certificate = \"certificate.pem\"",
+        )
+    } else if !has("manifest_signature") && !has("manifest_key") {
+        (
+            "`manifest_certificate` needs a signature".to_owned(),
+            "add manifest_key = \"key.pem\" to have it signed, or manifest_signature = \"manifest.sig\"",
+        )
+    } else {
+        return Ok(());
+    };
+    diagnostics.report_with_help(first.key_span.clone(), message, help);
+    Err(Reported)
+}
+
+/// Reads the manifest and proves it; what is wrong with it is told at its place in the job file.
+pub(super) fn read(
+    section: &Section<'_>,
+    entry: &Entry<'_>,
+    folder: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Image> {
+    let path = file(entry, folder, diagnostics)?;
+    let read =
+        std::fs::read(&path).map_err(|source| ManifestError::Unreadable { path: path.clone(), source });
+    let sealed = read.and_then(SealedManifest::from_text).and_then(|sealed| {
+        // Whether it is over is for the hour of the run to tell.
+        sealed.check(sealed.manifest().created_at).map(|()| sealed)
+    });
+    let sealed = told(entry, sealed, diagnostics)?;
+    let sealed = prove(section, sealed, folder, diagnostics)?;
+    Some(Image::Manifest { path, sealed: Box::new(sealed) })
+}
+
+fn prove(
+    section: &Section<'_>,
+    sealed: SealedManifest,
+    folder: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<SealedManifest> {
+    let mut bytes = |key: &str| {
+        let entry = section.get(key)?;
+        let path = file(&entry, folder, diagnostics)?;
+        let read = std::fs::read(&path).map_err(|source| ManifestError::Unreadable { path, source });
+        Some((told(&entry, read, diagnostics)?, entry))
+    };
+    let Some(certificate) = section.get("manifest_certificate") else {
+        return Some(sealed);
+    };
+    let (pem, _) = bytes("manifest_certificate")?;
+    if section.get("manifest_signature").is_some() {
+        let (signature, entry) = bytes("manifest_signature")?;
+        return told(&entry, sealed.signature(signature, "sha256", pem), diagnostics);
+    }
+    let (key, entry) = bytes("manifest_key")?;
+    let key = told(&entry, SigningKey::from_pem(key), diagnostics)?;
+    let certificates = told(&certificate, Certificates::from_pem(pem), diagnostics)?;
+    told(&entry, sealed.sign(&key, &certificates), diagnostics)
+}
+
+fn told<T>(
+    entry: &Entry<'_>,
+    result: Result<T, ManifestError>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            diagnostics.report(entry.span(), format!("`{}`: {}", entry.name, chain(&error)));
+            None
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Why a script, or something asked about an activity, came to nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use golem_core::event::{AttemptFailure, FailureKind, Provider};
+use golem_core::offer::OfferProblem;
+use yagna_api::AgreementId;
+use yagna_api::activity::CommandResult;
+use yagna_api::market::Terminator;
+use yagna_client::ClientError;
+
+use super::batch::Batch;
+use crate::script::ProgramProblem;
+use crate::text::chain;
+use crate::transfer::TransferError;
+
+/// So much of the end of a failed command's standard error is kept.
+const STDERR_KEPT: usize = 4096;
+
+/// Why a script couldn't be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScriptError {
+    /// A command failed, and nothing after it was run. The activity can be used on.
+    #[error("{0}")]
+    CommandFailed(Box<Failure>),
+    /// A file didn't get through, and nothing after it was run. The activity can be used on.
+    #[error("{0}")]
+    TransferFailed(Box<Failure>),
+    /// Time ran out while a command was being run; it may still be running.
+    #[error("{0}")]
+    Expired(Box<Expiry>),
+    /// The activity is gone; nothing more can be run in it.
+    #[error("the activity is lost on {}: {reason}", shown(provider))]
+    ActivityLost {
+        /// What the provider says of it.
+        reason: String,
+        /// The provider.
+        provider: Provider,
+    },
+    /// One side has ended the agreement, and the activity with it.
+    #[error("the {} ended the agreement with {}: {reason}", side(*by), shown(provider))]
+    AgreementEnded {
+        /// The agreement.
+        agreement: AgreementId,
+        /// Who ended it.
+        by: Terminator,
+        /// Why, in their words.
+        reason: String,
+        /// The provider.
+        provider: Provider,
+    },
+    /// An earlier script still runs in the activity: one that timed out or was dropped, or that of a clone.
+    #[error("{} is still busy with an earlier script", shown(provider))]
+    Busy {
+        /// The provider.
+        provider: Provider,
+    },
+    /// A command can't be sent as it is; nothing of its batch was.
+    #[error("{command} can't be sent")]
+    Invalid {
+        /// The command.
+        command: CommandName,
+        /// What is wrong with it.
+        source: ProgramProblem,
+    },
+    /// A value has no form in JSON.
+    #[error("the content of {to} can't be written as JSON")]
+    NoJson {
+        /// Where it should go.
+        to: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// A downloaded document isn't what was expected.
+    #[error("what {command} brought can't be read as JSON of the type wanted")]
+    Unreadable {
+        /// The download.
+        command: CommandName,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A handle was used on another batch than that it was queued for, or its command wasn't reached.
+    #[error(
+        "this batch has no such result: the handle belongs to another one, or its command wasn't reached"
+    )]
+    NoSuchResult,
+    /// The error that ended the batch has been told before, by the stream.
+    #[error("the batch has failed, as its stream has told")]
+    Told,
+    /// The daemon couldn't pass the script or its results on.
+    #[error("the daemon couldn't carry out the script")]
+    Daemon(#[from] ClientError),
+    /// A file couldn't be offered or received.
+    #[error("a file transfer couldn't be prepared")]
+    Transfer(#[from] TransferError),
+    /// The agreement's prices can't be read, so that no cost can be told.
+    #[error("the agreement's prices can't be read")]
+    Prices(#[source] OfferProblem),
+    /// The usage that the provider reports has no price.
+    #[error("the reported usage can't be priced by the agreement")]
+    Unpriced,
+}
+
+impl ScriptError {
+    /// Can the activity take the next script at once? If not, it is busy, gone, or out of reach.
+    pub fn leaves_activity_ready(&self) -> bool {
+        match self {
+            Self::CommandFailed(_)
+            | Self::TransferFailed(_)
+            | Self::Invalid { .. }
+            | Self::NoJson { .. }
+            | Self::Unreadable { .. }
+            | Self::NoSuchResult
+            | Self::Prices(_)
+            | Self::Unpriced => true,
+            Self::Transfer(error) => is_ours(error),
+            Self::Expired(_)
+            | Self::ActivityLost { .. }
+            | Self::AgreementEnded { .. }
+            | Self::Busy { .. }
+            | Self::Told
+            | Self::Daemon(_) => false,
+        }
+    }
+
+    /// What it means for a task: what kind of failure, and whether another provider may do better.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::CommandFailed(_) => FailureKind::CommandFailed,
+            Self::TransferFailed(_) => FailureKind::TransferFailed,
+            Self::Transfer(error) if !is_ours(error) => FailureKind::TransferFailed,
+            Self::Expired(_) => FailureKind::Expired,
+            Self::Unreadable { .. } => FailureKind::Rejected,
+            Self::ActivityLost { .. }
+            | Self::AgreementEnded { .. }
+            | Self::Busy { .. }
+            | Self::Told
+            | Self::Daemon(_)
+            | Self::Prices(_)
+            | Self::Unpriced => FailureKind::Lost,
+            Self::Invalid { .. } | Self::NoJson { .. } | Self::NoSuchResult | Self::Transfer(_) => {
+                FailureKind::Invalid
+            }
+        }
+    }
+
+    /// The failure of a task that this is the reason for, to be handed in by [`Task::failed`](crate::Task::failed).
+    pub fn to_failure(&self) -> AttemptFailure {
+        let stderr = match self {
+            Self::CommandFailed(failure) | Self::TransferFailed(failure) => failure.stderr.clone(),
+            _ => String::new(),
+        };
+        AttemptFailure { kind: self.kind(), message: chain(self), stderr }
+    }
+}
+
+/// Is something wrong with our own file, so that nobody else could send or take it either?
+fn is_ours(error: &TransferError) -> bool {
+    matches!(error, TransferError::Unreadable { .. } | TransferError::Unwritable { .. })
+}
+
+/// A command, for people: its place in the batch and a few words. Never its environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandName {
+    /// Its place in the batch, from 0.
+    pub place: usize,
+    /// What it does, cut where it is long.
+    pub words: String,
+}
+
+impl fmt::Display for CommandName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` (command {})", self.words, self.place)
+    }
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The command.
+    pub command: CommandName,
+    /// Where it failed.
+    pub provider: Provider,
+    /// Its exit code, if it was a program that ran to its end.
+    pub exit_code: Option<i32>,
+    /// What the provider says of it; of a refused transfer, why we refused it.
+    pub message: String,
+    /// The end of what it wrote to its standard error, as far as that was captured.
+    pub stderr: String,
+    /// What came of the commands before it, and of itself.
+    pub so_far: Batch,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed on {}: {}", self.command, shown(&self.provider), self.message)?;
+        match self.stderr.trim_end().lines().next_back() {
+            Some(last) => write!(f, ": {last}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A batch that ran out of time.
+#[derive(Debug)]
+pub struct Expiry {
+    /// The first command without a result.
+    pub command: CommandName,
+    /// How long the batch was given.
+    pub limit: Duration,
+    /// Where.
+    pub provider: Provider,
+    /// What came of the commands before.
+    pub so_far: Batch,
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let provider = shown(&self.provider);
+        write!(f, "the batch took longer than {:?} on {provider}, at {}", self.limit, self.command)
+    }
+}
+
+/// The end of what a command wrote to its standard error.
+pub(super) fn stderr_end(result: &CommandResult) -> String {
+    let text = result.stderr.as_ref().map(|stderr| stderr.to_text()).unwrap_or_default();
+    let from = text.len().saturating_sub(STDERR_KEPT);
+    let from = (from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    text[from..].to_owned()
+}
+
+fn shown(provider: &Provider) -> &str {
+    if provider.name.is_empty() { provider.id.as_str() } else { &provider.name }
+}
+
+fn side(side: Terminator) -> &'static str {
+    match side {
+        Terminator::Requestor => "requestor",
+        Terminator::Provider => "provider",
+    }
+}

@@ -1,0 +1,74 @@
+//! Whole scripts, and what came of them: how the batch ended is a value here, not an error.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use yagna_api::activity::{CommandResult, Outcome};
+
+use super::WorkContext;
+use super::error::ScriptError;
+use crate::script::Script;
+
+/// What came of a script.
+#[derive(Debug)]
+pub struct Execution {
+    /// The results of its commands, in order, as far as it got.
+    pub results: Vec<CommandResult>,
+    /// How it ended.
+    pub end: ExecutionEnd,
+    downloads: Vec<Option<Bytes>>,
+}
+
+/// How a script ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutionEnd {
+    /// Every command succeeded.
+    Done,
+    /// This command failed, and nothing after it was run.
+    Failed {
+        /// Its place in the script.
+        index: usize,
+    },
+    /// Time ran out while a command was being run; it may still be running.
+    Expired,
+}
+
+impl Execution {
+    /// The bytes that the command at this place brought, if it is a finished download into memory.
+    pub fn download(&self, index: usize) -> Option<&Bytes> {
+        self.downloads.get(index)?.as_ref()
+    }
+}
+
+impl WorkContext {
+    /// Runs a script and waits for it, `limit` at the most. What is queued in the context has no part in it.
+    ///
+    /// A command that fails, or time that runs out, is an [`ExecutionEnd`], not an error: the results so far are
+    /// there. After [`ExecutionEnd::Expired`] the activity is still busy with the script.
+    ///
+    /// **Cancel safety**: dropping the future leaves the script running on the provider.
+    pub async fn execute(&self, script: Script, limit: Duration) -> Result<Execution, ScriptError> {
+        let deadline = Instant::now() + limit;
+        let n_commands = script.len();
+        let (commands, served) = self.inner.prepare(script.steps, false).await?;
+        let sent = self.inner.send(commands, deadline).await;
+        let outcome = match sent {
+            Ok(batch) => self.inner.follow(&batch, n_commands, deadline).await,
+            Err(error) => Err(error),
+        };
+        // Whatever came of it, nobody must be left asking for files that nobody offers.
+        let brought = served.finish().await;
+        let (results, end) = outcome?;
+        Ok(Execution { results, end, downloads: brought.bytes })
+    }
+}
+
+/// How the batch ended, if it has.
+pub(super) fn ended(results: &[CommandResult], n_commands: usize) -> Option<ExecutionEnd> {
+    if let Some(index) = results.iter().position(|result| result.result == Outcome::Error) {
+        return Some(ExecutionEnd::Failed { index });
+    }
+    let finished = results.last().is_some_and(|last| last.is_batch_finished);
+    (finished || results.len() >= n_commands).then_some(ExecutionEnd::Done)
+}

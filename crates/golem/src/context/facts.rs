@@ -1,0 +1,78 @@
+//! What an activity has used, how it stands, and what it has cost so far.
+
+use golem_core::pricing::Pricing;
+use yagna_api::activity::{ActivityState, GetState, GetUsage};
+use yagna_api::market::{Agreement, GetAgreement};
+use yagna_api::properties::name;
+use yagna_api::{Glm, Timestamp};
+
+use super::WorkContext;
+use super::error::ScriptError;
+
+/// What an activity has used, as its provider last reported it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Usage {
+    /// The counters and their values, in the agreement's order. Empty before the first report.
+    pub counters: Vec<(String, f64)>,
+    /// When it was reported, to the second.
+    pub at: Timestamp,
+}
+
+impl Usage {
+    /// A counter by its name.
+    pub fn get(&self, counter: &str) -> Option<f64> {
+        self.counters.iter().find(|(name, _)| name == counter).map(|(_, value)| *value)
+    }
+
+    /// Seconds since the activity began.
+    pub fn duration(&self) -> Option<f64> {
+        self.get(name::USAGE_DURATION)
+    }
+
+    /// Seconds of CPU, over all threads.
+    pub fn cpu(&self) -> Option<f64> {
+        self.get(name::USAGE_CPU)
+    }
+}
+
+impl WorkContext {
+    /// What the activity has used so far.
+    pub async fn usage(&self) -> Result<Usage, ScriptError> {
+        let terms = self.terms().await?;
+        let usage = self.inner.client.call(&GetUsage(self.inner.activity.clone())).await?;
+        let names = terms.offer.properties.get(name::USAGE_VECTOR);
+        let names = names.and_then(|names| names.as_array()).map(Vec::as_slice).unwrap_or_default();
+        let names = names.iter().map(|name| name.as_str().unwrap_or_default().to_owned());
+        Ok(Usage {
+            counters: names.zip(usage.current_usage.unwrap_or_default()).collect(),
+            at: Timestamp::from_second(usage.timestamp).unwrap_or_default(),
+        })
+    }
+
+    /// What was agreed with the provider. It is asked for once, the first time.
+    pub async fn terms(&self) -> Result<&Agreement, ScriptError> {
+        let ask = || async { self.inner.client.call(&GetAgreement(self.inner.agreement.clone())).await };
+        Ok(self.inner.terms.get_or_try_init(ask).await?)
+    }
+
+    /// How the activity stands, as its provider says.
+    pub async fn state(&self) -> Result<ActivityState, ScriptError> {
+        Ok(self.inner.client.call(&GetState(self.inner.activity.clone())).await?)
+    }
+
+    /// What the reported usage costs by the agreement's prices, exactly; before the first report the price of the start.
+    ///
+    /// It is what the provider may bill for by now, not what it has billed. What is less than the smallest part of a
+    /// GLM is left out, as providers do.
+    ///
+    /// **Errors**: [`ScriptError::Prices`], or [`ScriptError::Unpriced`] when the usage does not fit them.
+    pub async fn cost(&self) -> Result<Glm, ScriptError> {
+        let pricing = Pricing::read(&self.terms().await?.offer.properties).map_err(ScriptError::Prices)?;
+        let usage = self.inner.client.call(&GetUsage(self.inner.activity.clone())).await?;
+        let cost = match &usage.current_usage {
+            None => Some(pricing.start),
+            Some(usage) => pricing.cost(usage),
+        };
+        cost.and_then(Glm::from_decimal_rounding_down).ok_or(ScriptError::Unpriced)
+    }
+}

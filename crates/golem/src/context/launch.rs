@@ -1,0 +1,433 @@
+//! A batch on its way: the activity's one place for it, its files, its commands, its results.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use yagna_api::activity::{
+    Command as WireCommand, CommandResult, Exec, GetResults, GetState, ProgressArgs, State, StatePair,
+    Transfer,
+};
+use yagna_api::market::{AgreementEventKind, AgreementState, GetAgreement, GetTerminationReason, Terminator};
+use yagna_api::{ApiError, BatchId};
+use yagna_client::ClientError;
+
+use super::batch::{Batch, Brought, Finished};
+use super::error::{CommandName, Expiry, Failure, ScriptError, stderr_end};
+use super::execution::{ExecutionEnd, ended};
+use super::handle::QueueId;
+use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
+use crate::script::{Step, Target, container};
+use crate::transfer::{Seen, Served};
+
+/// The longest that one poll for results waits.
+pub(super) const LONGEST_POLL: Duration = Duration::from_secs(10);
+/// The first poll's wait: later ones wait longer, so that a batch that failed early is noticed early.
+pub(super) const FIRST_POLL: Duration = Duration::from_secs(2);
+/// How long the exe-unit may take to accept a script.
+const EXEC_WAIT: Duration = Duration::from_secs(30);
+/// Time that it is given in any case.
+const SHORTEST_EXEC: Duration = Duration::from_secs(1);
+/// "No limit", where a longer time would overflow the clock.
+const LONGEST_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How often a followed transfer says how far it is.
+const PROGRESS_INTERVAL: &str = "1s";
+
+/// An activity's one place for a running batch.
+#[derive(Debug, Clone)]
+pub(super) enum Slot {
+    /// Free.
+    Idle,
+    /// Somebody waits for a batch.
+    Taken,
+    /// Nobody waits any more for a batch that may still run: this one, or one whose id was never learnt.
+    Left(Option<(BatchId, usize)>),
+}
+
+/// The place, held. Dropping it says what has become of the batch.
+#[derive(Debug)]
+pub(super) struct Claim {
+    inner: Arc<Inner>,
+    then: Slot,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let then = std::mem::replace(&mut self.then, Slot::Idle);
+        *self.inner.slot() = then;
+    }
+}
+
+/// What is kept of a step to speak about it.
+#[derive(Debug)]
+struct Told {
+    name: CommandName,
+    is_transfer: bool,
+    target: Option<Target>,
+}
+
+/// A batch that was sent.
+#[derive(Debug)]
+pub(super) struct Launched {
+    claim: Claim,
+    served: Served,
+    queue: QueueId,
+    told: Vec<Told>,
+    limit: Duration,
+    pub(super) batch: BatchId,
+    pub(super) deadline: Instant,
+}
+
+impl WorkContext {
+    /// Sends what is queued as one batch and waits for all its results; `None` gives it [`DEFAULT_LIMIT`].
+    ///
+    /// The queue is empty afterwards, whatever came of it. With nothing queued nothing is sent. The limit holds for all
+    /// of it: offering the files, the commands, their results.
+    ///
+    /// **Errors**: a failed command or transfer, time that ran out, the end of the activity or of its agreement: a
+    /// variant of [`ScriptError`] for each, with what had been done by then. After a failure the activity can be used
+    /// on. After [`ScriptError::Expired`] it is busy until the provider is through with the batch, and a commit before
+    /// that is [`ScriptError::Busy`], unless it begins with [`WorkContext::terminate`].
+    ///
+    /// **Cancel safety**: dropping the future leaves the batch running on the provider, as if its time had run out.
+    /// Files that were offered for it are withdrawn in any case.
+    pub async fn commit(&mut self, limit: impl Into<Option<Duration>>) -> Result<Batch, ScriptError> {
+        let queue = std::mem::replace(&mut self.queue, Queue::new());
+        let limit = limit.into().unwrap_or(DEFAULT_LIMIT);
+        if queue.script.is_empty() {
+            return Ok(Batch { queue: queue.id, results: Vec::new(), downloads: Vec::new() });
+        }
+        let launched = Box::pin(self.inner.launch(queue, limit, false)).await?;
+        let followed = self.inner.follow(&launched.batch, launched.n_commands(), launched.deadline).await;
+        launched.conclude(followed).await
+    }
+}
+
+impl Launched {
+    pub(super) fn n_commands(&self) -> usize {
+        self.told.len()
+    }
+
+    pub(super) fn queue(&self) -> QueueId {
+        self.queue
+    }
+
+    /// Withdraws the files, frees the place, and makes a batch or an error of the end.
+    pub(super) async fn conclude(
+        mut self,
+        followed: Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
+    ) -> Result<Batch, ScriptError> {
+        let brought = self.served.finish().await;
+        let over = match &followed {
+            Ok((_, end)) => *end != ExecutionEnd::Expired,
+            Err(error) => {
+                matches!(error, ScriptError::ActivityLost { .. } | ScriptError::AgreementEnded { .. })
+            }
+        };
+        if over {
+            self.claim.then = Slot::Idle;
+        }
+        let provider = self.claim.inner.provider.clone();
+        drop(self.claim);
+        let (mut results, end) = followed?;
+        results.truncate(self.told.len());
+        let done = end == ExecutionEnd::Done;
+        let missing = done.then(|| missing(&self.told, &results, &brought.seen)).flatten();
+        let failed = match end {
+            ExecutionEnd::Failed { index } => Some(index),
+            // Nothing that wasn't brought counts as done, whatever the provider says.
+            ExecutionEnd::Done => missing,
+            ExecutionEnd::Expired => None,
+        };
+        let failure = failed.map(|index| {
+            let result = &results[index];
+            let message = match brought.seen.refused.get(&index) {
+                Some(refused) => refused.clone(),
+                None if missing == Some(index) => "nothing arrived".to_owned(),
+                None => result.message.clone().unwrap_or_else(|| "no reason given".to_owned()),
+            };
+            let exit_code = result.exit_code().filter(|_| missing != Some(index));
+            (index, exit_code, message, stderr_end(result))
+        });
+        let downloads = self.told.iter().zip(brought.bytes).map(|(told, bytes)| match &told.target {
+            Some(Target::File(path)) if brought.seen.whole.contains(&told.name.place) => {
+                Some(Brought::File(path.clone()))
+            }
+            _ => bytes.map(Brought::Bytes),
+        });
+        let finished =
+            self.told.iter().zip(results).map(|(told, result)| Finished::new(told.name.clone(), result));
+        let batch = Batch { queue: self.queue, results: finished.collect(), downloads: downloads.collect() };
+        if let Some((index, exit_code, message, stderr)) = failure {
+            let told = &self.told[index];
+            let command = told.name.clone();
+            let failure = Box::new(Failure { command, provider, exit_code, message, stderr, so_far: batch });
+            return Err(if told.is_transfer {
+                ScriptError::TransferFailed(failure)
+            } else {
+                ScriptError::CommandFailed(failure)
+            });
+        }
+        if end == ExecutionEnd::Expired {
+            // Without results for all of them there is one that has none.
+            let place = batch.len().min(self.told.len().saturating_sub(1));
+            let command = self.told[place].name.clone();
+            let expiry = Expiry { command, limit: self.limit, provider, so_far: batch };
+            return Err(ScriptError::Expired(Box::new(expiry)));
+        }
+        Ok(batch)
+    }
+}
+
+impl Inner {
+    /// Takes the place, offers the files, sends the commands.
+    pub(super) async fn launch(
+        self: &Arc<Self>,
+        queue: Queue,
+        limit: Duration,
+        follow: bool,
+    ) -> Result<Launched, ScriptError> {
+        let deadline = Instant::now() + limit.min(LONGEST_LIMIT);
+        let steps = queue.script.steps;
+        let told: Vec<_> = steps.iter().enumerate().map(|(place, step)| Told::of(place, step)).collect();
+        let ends_others = matches!(steps.first(), Some(Step::Command(WireCommand::Terminate(_))));
+        let mut claim = self.claim(ends_others).await?;
+        let expired = || {
+            let so_far = Batch { queue: queue.id, results: Vec::new(), downloads: Vec::new() };
+            let (command, provider) = (told[0].name.clone(), self.provider.clone());
+            ScriptError::Expired(Box::new(Expiry { command, limit, provider, so_far }))
+        };
+        let Ok(prepared) = timeout_at(deadline, self.prepare(steps, follow)).await else {
+            return Err(expired());
+        };
+        let (commands, served) = prepared?;
+        claim.then = Slot::Left(None);
+        let batch = match self.send(commands, deadline).await {
+            Ok(batch) => batch,
+            Err(error) => {
+                served.finish().await;
+                let unanswered = match &error {
+                    ScriptError::Daemon(error) => error.api().is_none_or(ApiError::is_timeout),
+                    _ => false,
+                };
+                if unanswered {
+                    // Nobody knows whether it runs.
+                    return Err(if Instant::now() >= deadline { expired() } else { error });
+                }
+                claim.then = Slot::Idle;
+                return Err(error);
+            }
+        };
+        claim.then = Slot::Left(Some((batch.clone(), told.len())));
+        Ok(Launched { claim, served, queue: queue.id, told, limit, batch, deadline })
+    }
+
+    /// Makes commands of steps, and serves their files.
+    pub(super) async fn prepare(
+        &self,
+        steps: Vec<Step>,
+        follow: bool,
+    ) -> Result<(Vec<WireCommand>, Served), ScriptError> {
+        let mut served = Served::new(steps.len());
+        let progress = || {
+            let every =
+                || ProgressArgs { update_interval: Some(PROGRESS_INTERVAL.into()), update_step: None };
+            follow.then(every)
+        };
+        let mut commands = Vec::with_capacity(steps.len());
+        for (place, step) in steps.into_iter().enumerate() {
+            let words = step.words();
+            commands.push(match step {
+                Step::Command(WireCommand::Transfer(mut transfer)) => {
+                    transfer.progress = transfer.progress.or_else(progress);
+                    WireCommand::Transfer(transfer)
+                }
+                Step::Command(WireCommand::Deploy(mut deploy)) => {
+                    deploy.progress = deploy.progress.or_else(progress);
+                    WireCommand::Deploy(deploy)
+                }
+                Step::Command(command) => command,
+                Step::Program(program) => WireCommand::Run(program.command(follow).map_err(|source| {
+                    ScriptError::Invalid { command: CommandName { place, words }, source }
+                })?),
+                Step::Upload { source, to } => {
+                    let from = self.transfers.offer(&mut served, place, source).await?;
+                    let to = container(&to);
+                    WireCommand::Transfer(Transfer { from, to, progress: progress(), ..Transfer::default() })
+                }
+                Step::Download { from, target } => {
+                    let to = self.transfers.receive(&mut served, place, target).await?;
+                    let from = container(&from);
+                    WireCommand::Transfer(Transfer { from, to, progress: progress(), ..Transfer::default() })
+                }
+            });
+        }
+        Ok((commands, served))
+    }
+
+    pub(super) async fn send(
+        &self,
+        script: Vec<WireCommand>,
+        deadline: Instant,
+    ) -> Result<BatchId, ScriptError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = EXEC_WAIT.min(left.max(SHORTEST_EXEC));
+        let exec = Exec { activity: self.activity.clone(), script, wait };
+        let mut pause = Duration::from_millis(200);
+        loop {
+            let error = match self.client.call(&exec).await {
+                Ok(batch) => return Ok(batch),
+                Err(error) => error,
+            };
+            let refused_by_daemon = error.api().is_some_and(|api| {
+                // The daemon itself failed: the script never left it. What the bus says may have come after.
+                api.status == 500 && api.is_passing() && !api.message.contains("GSB")
+            });
+            if error.api().is_some_and(ApiError::is_activity_lost) {
+                return Err(self.lost(&error).await);
+            }
+            if !refused_by_daemon || Instant::now() + pause >= deadline {
+                return Err(error.into());
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    pub(super) async fn follow(
+        &self,
+        batch: &BatchId,
+        n_commands: usize,
+        deadline: Instant,
+    ) -> Result<(Vec<CommandResult>, ExecutionEnd), ScriptError> {
+        let mut wait = FIRST_POLL;
+        let mut last = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client.call(&self.look(batch, wait.min(left))).await {
+                Ok(results) => {
+                    if let Some(end) = ended(&results, n_commands) {
+                        return Ok((results, end));
+                    }
+                    last = results;
+                }
+                Err(error) if error.api().is_some_and(ApiError::is_activity_lost) => {
+                    return Err(self.lost(&error).await);
+                }
+                Err(error) if error.api().is_some_and(ApiError::is_timeout) => {}
+                Err(error) => {
+                    if Instant::now() >= deadline {
+                        return Err(error.into());
+                    }
+                    tracing::debug!(%error, %batch, "polling results again");
+                    sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())))
+                        .await;
+                }
+            }
+            if Instant::now() >= deadline {
+                return Ok((last, ExecutionEnd::Expired));
+            }
+            wait = (wait * 2).min(LONGEST_POLL);
+        }
+    }
+
+    pub(super) fn look(&self, batch: &BatchId, wait: Duration) -> GetResults {
+        GetResults { activity: self.activity.clone(), batch: batch.clone(), wait, command: None }
+    }
+
+    /// Finds out why the activity is gone: by its agreement's end, or by itself.
+    pub(super) async fn lost(&self, error: &ClientError) -> ScriptError {
+        self.lost.store(true, Ordering::Relaxed);
+        if let Some(ended) = self.agreement_ended().await {
+            return ended;
+        }
+        let state = self.client.call_once(&GetState(self.activity.clone())).await;
+        let told = state.ok().filter(|state| matches!(state.state, StatePair(State::Terminated, _)));
+        let reason = told.and_then(|state| match (state.reason, state.error_message) {
+            (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
+            (reason, message) => reason.or(message),
+        });
+        let reason = reason
+            .unwrap_or_else(|| error.api().map_or_else(|| error.to_string(), |api| api.message.clone()));
+        ScriptError::ActivityLost { reason, provider: self.provider.clone() }
+    }
+
+    async fn agreement_ended(&self) -> Option<ScriptError> {
+        let id = &self.agreement;
+        let agreement = self.client.call_once(&GetAgreement(id.clone())).await.ok()?;
+        if agreement.state != AgreementState::Terminated {
+            return None;
+        }
+        let event = self.client.call_once(&GetTerminationReason(id.clone())).await.ok();
+        let (by, reason) = match event.map(|event| event.kind) {
+            Some(AgreementEventKind::Terminated(ended)) => (ended.terminator, ended.reason),
+            // Who did it isn't known; we would know it of ourselves.
+            _ => (Terminator::Provider, None),
+        };
+        let reason = reason.map_or_else(|| "no reason given".to_owned(), |reason| reason.message);
+        Some(ScriptError::AgreementEnded {
+            agreement: id.clone(),
+            by,
+            reason,
+            provider: self.provider.clone(),
+        })
+    }
+
+    /// Takes the place for a batch, if it is free or what was left there is over by now.
+    async fn claim(self: &Arc<Self>, ends_others: bool) -> Result<Claim, ScriptError> {
+        let before = {
+            let mut slot = self.slot();
+            let before = slot.clone();
+            if !matches!(before, Slot::Taken) {
+                *slot = Slot::Taken;
+            }
+            before
+        };
+        let busy = || ScriptError::Busy { provider: self.provider.clone() };
+        let left = match &before {
+            Slot::Taken => return Err(busy()),
+            Slot::Idle => None,
+            Slot::Left(left) => Some(left.clone()),
+        };
+        let claim = Claim { inner: Arc::clone(self), then: before };
+        if let Some(left) = left.filter(|_| !ends_others)
+            && self.still_runs(left).await
+        {
+            return Err(busy());
+        }
+        Ok(claim)
+    }
+
+    /// Does a batch that nobody waits for still run? Where that can't be learnt, the next script will tell.
+    async fn still_runs(&self, left: Option<(BatchId, usize)>) -> bool {
+        if let Some((batch, n_commands)) = left {
+            return match self.client.call(&self.look(&batch, Duration::ZERO)).await {
+                Ok(results) => ended(&results, n_commands).is_none(),
+                Err(_) => false,
+            };
+        }
+        let state = self.client.call(&GetState(self.activity.clone())).await;
+        state.is_ok_and(|state| state.state.1.is_some())
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+impl Told {
+    fn of(place: usize, step: &Step) -> Self {
+        let target = match step {
+            Step::Download { target, .. } => Some(target.clone()),
+            _ => None,
+        };
+        let name = CommandName { place, words: step.words() };
+        Self { name, is_transfer: step.is_transfer(), target }
+    }
+}
+
+/// The first download that succeeded without bringing anything.
+fn missing(told: &[Told], results: &[CommandResult], seen: &Seen) -> Option<usize> {
+    (0..results.len()).find(|place| told[*place].target.is_some() && !seen.whole.contains(place))
+}

@@ -1,0 +1,192 @@
+//! The manifest's form, as providers read it. Whatever isn't known here is kept as it was found.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a payload is and does, for providers to agree with.
+///
+/// Times are kept as instants: how a file wrote them may come out another way. Only a
+/// [`SealedManifest`](super::SealedManifest) keeps every character.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// The manifest's own version, by the rules of Semantic Versioning.
+    pub version: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it is no longer good.
+    pub expires_at: Timestamp,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// The images: a provider takes the first one that suits its machine.
+    pub payload: Vec<ManifestImage>,
+    /// What is going to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comp_manifest: Option<CompManifest>,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What a manifest is for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// The application's name.
+    pub name: String,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its version, by the rules of Semantic Versioning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<String>,
+    /// Where to read of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homepage: Option<String>,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// An image, and for which machines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestImage {
+    /// The machines; any where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Where it is fetched; providers take the first.
+    pub urls: Vec<String>,
+    /// Its hash: `sha3:<hex>`.
+    pub hash: String,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// A kind of machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Platform {
+    /// Its processor, such as `x86_64`.
+    pub arch: String,
+    /// Its system, such as `linux`.
+    pub os: String,
+    /// The system's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What is going to be done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompManifest {
+    /// The version of this part, by the rules of Semantic Versioning.
+    pub version: String,
+    /// Which commands may be given; any where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+    /// What of the network may be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<Net>,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// Which commands may be given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Script {
+    /// Each a line such as `run /bin/date .*`, or an object in JSON as a string.
+    pub commands: Vec<String>,
+    /// How a given command is compared with them: strictly unless it says otherwise.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Match>,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// How commands are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Match {
+    /// Character by character.
+    Strict,
+    /// By regular expressions.
+    Regex,
+}
+
+/// What of the network may be reached.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Net {
+    /// The internet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inet: Option<Inet>,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What of the internet may be reached.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inet {
+    /// From inside to outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<InetOut>,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What may be reached from inside: either some addresses or any.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InetOut {
+    /// The protocols; `http`, `https`, `ws` and `wss` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocols: Option<Vec<String>>,
+    /// The addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urls: Option<Vec<String>>,
+    /// Any address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrestricted: Option<Unrestricted>,
+    /// What else was there.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// Any address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unrestricted {
+    /// Always true.
+    pub urls: bool,
+}
+
+impl Platform {
+    pub(super) fn new(arch: &str, os: &str) -> Self {
+        Self { arch: arch.to_owned(), os: os.to_owned(), os_version: None, other: Map::new() }
+    }
+}
+
+impl Manifest {
+    /// What of the internet it asks for, if anything.
+    pub fn asks_outbound(&self) -> Option<&InetOut> {
+        let out = self.comp_manifest.as_ref()?.net.as_ref()?.inet.as_ref()?.out.as_ref()?;
+        let asks = out.unrestricted.is_some() || out.urls.as_ref().is_some_and(|urls| !urls.is_empty());
+        asks.then_some(out)
+    }
+}
