@@ -9,6 +9,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`run`] | the run itself: options, start, stop, end |
+//! | [`executor`] | tasks of any type in, finished ones out: where to begin |
 //! | [`jobs`] | several jobs in one run, handed in while it goes on |
 //! | [`worker`] | the trait that does tasks, and the tasks it is handed |
 //! | [`context`] | a worker's view of its activity: scripts in, results out |
@@ -90,6 +91,7 @@
 pub mod clock;
 pub mod context;
 mod engine;
+pub mod executor;
 pub mod image;
 pub mod jobs;
 pub mod journal;
