@@ -226,11 +226,12 @@ impl LogSummary {
 
     /// Who refused whom how often, and why.
     fn refusals(&self) -> Option<String> {
-        let parts: Vec<_> = [(&self.market.refused_by_us, "by us"), (&self.market.refused_by_them, "by providers")]
-            .into_iter()
-            .filter(|(reasons, _)| reasons.total > 0)
-            .map(|(reasons, by)| reasons.words(by))
-            .collect();
+        let parts: Vec<_> =
+            [(&self.market.refused_by_us, "by us"), (&self.market.refused_by_them, "by providers")]
+                .into_iter()
+                .filter(|(reasons, _)| reasons.total > 0)
+                .map(|(reasons, by)| reasons.words(by))
+                .collect();
         if parts.is_empty() { None } else { Some(parts.join(", ")) }
     }
 
@@ -257,14 +258,18 @@ impl LogSummary {
     fn money(&self) -> String {
         let cost = format!("{} GLM accepted", amount(self.cost));
         match self.budget {
-            Some(budget) => format!("{cost}, {} GLM of the budget left", amount(budget.saturating_sub(self.cost))),
+            Some(budget) => {
+                format!("{cost}, {} GLM of the budget left", amount(budget.saturating_sub(self.cost)))
+            }
             None => cost,
         }
     }
 
     /// The name of a deal's provider, between quotes.
     fn provider(&self, rental: RentalId) -> String {
-        self.deals.get(rental).map_or_else(|| "of an unknown deal".to_owned(), |deal| name(&deal.provider.name))
+        self.deals
+            .get(rental)
+            .map_or_else(|| "of an unknown deal".to_owned(), |deal| name(&deal.provider.name))
     }
 
     fn say(&mut self, level: Level, text: impl AsRef<str>) {

@@ -56,12 +56,13 @@ impl LogSummary {
                 ));
             }
             EventKind::BillAccepted { rental, bill, amount: due, total } => {
-                let before =
-                    self.deals.get_mut(*rental).map(|deal| std::mem::replace(&mut deal.cost, *total));
-                if let Some(before) = before {
+                if let Some(deal) = self.deals.get_mut(*rental) {
+                    let before = std::mem::replace(&mut deal.cost, *total);
                     self.cost = replaced(self.cost, before, *total);
+                    let share = self.tally.share(&deal.provider);
+                    share.cost = replaced(share.cost, before, *total);
                 }
-                self.accepted(*rental, bill, *due, *total);
+                self.accepted(*rental, bill, *due);
             }
             EventKind::BillRefused { rental, bill, amount: asked, reason } => {
                 self.bills_refused += 1;
@@ -125,15 +126,9 @@ impl LogSummary {
         }
     }
 
-    fn accepted(&mut self, rental: RentalId, bill: &Bill, due: Glm, total: Glm) {
-        if let Some(deal) = self.deals.get(rental) {
-            let provider = deal.provider.clone();
-            // A deal's bills name all that it costs so far; a provider has had other deals.
-            let of_others = self.deals.values().filter(|other| other.provider.id == provider.id);
-            let sum = of_others.fold(Glm::ZERO, |sum, deal| sum.checked_add(deal.cost).unwrap_or(sum));
-            self.tally.share(&provider).cost = sum.max(total);
-        }
-        let text = format!("Accepted {} {}, amount: {} GLM", kind(bill), self.from(Some(rental)), amount(due));
+    fn accepted(&mut self, rental: RentalId, bill: &Bill, due: Glm) {
+        let text =
+            format!("Accepted {} {}, amount: {} GLM", kind(bill), self.from(Some(rental)), amount(due));
         match bill {
             Bill::Invoice(_) => self.info(format!("{text}; {} in all", self.money())),
             Bill::DebitNote(_) => self.debug(text),
@@ -187,8 +182,7 @@ impl LogSummary {
             total = format!("{total}, {} GLM for each of {}", amount(each), plural(end.done, "task"));
         }
         if let Some(budget) = self.budget {
-            total =
-                format!("{total}, {} GLM of the budget left", amount(budget.saturating_sub(end.cost)));
+            total = format!("{total}, {} GLM of the budget left", amount(budget.saturating_sub(end.cost)));
         }
         self.info(total);
         match end.why {
@@ -242,7 +236,8 @@ impl LogSummary {
             self.info(format!("{prefix}Activity failed {times} on provider {name}"));
         }
         if tally.tries_failed() > 0 {
-            let tries = if tally.tries_failed() == 1 { "1 try" } else { &format!("{} tries", tally.tries_failed()) };
+            let tries =
+                if tally.tries_failed() == 1 { "1 try" } else { &format!("{} tries", tally.tries_failed()) };
             self.info(format!("{prefix}{tries} of tasks failed"));
         }
     }

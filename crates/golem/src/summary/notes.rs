@@ -89,12 +89,10 @@ impl Reasons {
     pub(super) fn add(&mut self, reason: &str) {
         self.total += 1;
         let reason = if reason.is_empty() { "no reason given".to_owned() } else { part(reason) };
-        match self.by_reason.get_mut(&reason) {
-            Some(n) => *n += 1,
-            None if self.by_reason.len() < REASONS => {
-                self.by_reason.insert(reason, 1);
-            }
-            None => self.others += 1,
+        if self.by_reason.len() < REASONS || self.by_reason.contains_key(&reason) {
+            *self.by_reason.entry(reason).or_default() += 1;
+        } else {
+            self.others += 1;
         }
     }
 

@@ -135,10 +135,8 @@ impl LogSummary {
         match why {
             JobEndReason::Finished => self.info(format!("{prefix}Job finished in {took}: {counts}")),
             JobEndReason::Cancelled => self.warn(format!("{prefix}Job cancelled after {took}: {counts}")),
-            _ => self.say(
-                Level::ERROR,
-                format!("{prefix}Job failed, reason: {reason}; after {took}: {counts}"),
-            ),
+            _ => self
+                .say(Level::ERROR, format!("{prefix}Job failed, reason: {reason}; after {took}: {counts}")),
         }
         self.tallied(&prefix, &job.tally);
     }
