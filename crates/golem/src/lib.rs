@@ -15,6 +15,8 @@
 //! | [`context`] | a worker's view of its activity: scripts in, results out |
 //! | [`script`] | the commands of a script, files included |
 //! | [`journal`] | where events become durable |
+//! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
+//! | [`summary`] | the lines of that summary |
 //! | [`image`] | finds images by hash or tag |
 //!
 //! # Example
@@ -95,8 +97,10 @@ pub mod executor;
 pub mod image;
 pub mod jobs;
 pub mod journal;
+pub mod log;
 pub mod run;
 pub mod script;
+pub mod summary;
 pub mod text;
 pub mod transfer;
 pub mod worker;
