@@ -321,7 +321,7 @@ impl Executor {
             biased;
             () = watch.prepared.cancelled() => Ok(()),
             ended = self.ended() => Err(match ended {
-                Err(CloseError::Run(error)) => StartError::Run(error),
+                Err(CloseError::Run(error)) => error.into(),
                 _ => StartError::ShuttingDown,
             }),
         }

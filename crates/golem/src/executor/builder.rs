@@ -9,7 +9,6 @@ use golem_core::payload::Payload;
 use golem_core::run::RunConfig;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use yagna_api::payment::ListRequestorAccounts;
 use yagna_api::{AppKey, AppSessionId, Clock, Glm};
 use yagna_client::{Client, HttpTransport, Url};
 
@@ -31,6 +30,9 @@ const SUBNET: &str = "public";
 /// before its end.
 const AGREEMENT_MARGIN: Duration = Duration::from_secs(120);
 
+/// A change of the run's settings.
+type Change = Box<dyn FnOnce(&mut RunConfig) + Send>;
+
 /// Settings of an [`Executor`].
 #[must_use = "nothing happens before `start`"]
 pub struct ExecutorBuilder {
@@ -50,7 +52,7 @@ pub struct ExecutorBuilder {
     clock: Arc<dyn Clock>,
     timing: Timing,
     heeds_ctrl_c: bool,
-    changes: Vec<Box<dyn FnOnce(&mut RunConfig) + Send>>,
+    changes: Vec<Change>,
 }
 
 impl fmt::Debug for ExecutorBuilder {
@@ -173,7 +175,7 @@ impl ExecutorBuilder {
         self
     }
 
-    /// Starts it: finds the daemon and an account to pay from, and sets the budget aside. Nothing is on the market
+    /// Starts it: finds the daemon, and sets the budget aside in its account. Nothing is on the market
     /// before there is a job.
     ///
     /// **Errors**: [`StartError`] says what is missing and what mends it.
@@ -197,28 +199,21 @@ impl ExecutorBuilder {
         let driver = or(self.driver, "YAGNA_PAYMENT_DRIVER", DRIVER).to_lowercase();
         let network = or(self.network, "YAGNA_PAYMENT_NETWORK", NETWORK).to_lowercase();
         let subnet = or(self.subnet, "YAGNA_SUBNET", SUBNET);
-        let client = match self.client {
-            Some(client) => client,
-            None => {
-                let address = or(self.api_url, "YAGNA_API_URL", API_URL);
-                let key = self.app_key.or_else(|| variable("YAGNA_APPKEY").map(AppKey::new));
-                connect(address, &key.ok_or(StartError::NoAppKey)?)?
-            }
+        let client = if let Some(client) = self.client {
+            client
+        } else {
+            let address = or(self.api_url, "YAGNA_API_URL", API_URL);
+            let key = self.app_key.or_else(|| variable("YAGNA_APPKEY").map(AppKey::new));
+            connect(address, &key.ok_or(StartError::NoAppKey)?)?
         };
         greet(&client).await?;
-        let accounts = client.call(&ListRequestorAccounts).await.map_err(StartError::Accounts)?;
-        let pays = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
-        let mut accounts = accounts.items.iter();
-        if !accounts.any(|account| pays(&account.driver, &driver) && pays(&account.network, &network)) {
-            return Err(StartError::NoPaymentAccount { driver, network });
-        }
-
         let mut config = RunConfig::new(payload, platform(&driver, &network));
         config.subnet = Some(subnet);
         config.workers = self.max_workers;
         config.budget = self.budget;
         config.retries = self.retries;
-        config.expiration = self.timeout.saturating_add(AGREEMENT_MARGIN);
+        // Providers refuse agreements that are very short.
+        config.expiration = config.expiration.max(self.timeout.saturating_add(AGREEMENT_MARGIN));
         for change in self.changes {
             change(&mut config);
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use golem_core::event::{AttemptFailure, Provider, TaskId};
 use golem_core::explain::Explanation;
 use golem_core::payload::PayloadProblem;
+use serde_json::Value;
 use yagna_api::Glm;
 use yagna_client::{ClientError, SetupError};
 
@@ -36,9 +37,9 @@ pub enum StartError {
     /// No offer could match the payload.
     #[error("the payload isn't right")]
     Payload(#[from] PayloadProblem),
-    /// The daemon has no account that pays by this driver on this network.
+    /// The daemon has no account that could pay by this driver on this network, or there is nothing in it.
     #[error(
-        "no payment account for the driver `{driver}` on the network `{network}`: {}",
+        "no payment account with funds for the driver `{driver}` on the network `{network}`: {}",
         remedy(.driver, .network)
     )]
     NoPaymentAccount {
@@ -46,26 +47,54 @@ pub enum StartError {
         driver: String,
         /// The chain.
         network: String,
+        /// What the daemon said when it was to set money aside.
+        source: ClientError,
     },
-    /// The daemon couldn't say which accounts it has.
-    #[error("the daemon doesn't say which payment accounts it has")]
-    Accounts(#[source] ClientError),
     /// The run couldn't begin: no daemon, a key that it doesn't take, money that it can't set aside.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(RunError),
     /// The runtime that would run it is being shut down.
     #[error("the async runtime is shutting down")]
     ShuttingDown,
 }
 
-/// The command that mends a missing account.
-fn remedy(driver: &str, network: &str) -> String {
-    let init = format!("`yagna payment init --sender --driver {driver} --network {network}` sets one up");
-    if matches!(network, "mainnet" | "polygon") {
-        format!("{init}; it needs GLM and some of the chain's own coin")
-    } else {
-        format!("{init}, `yagna payment fund --driver {driver} --network {network}` does and adds test GLM")
+impl From<RunError> for StartError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Allocation { driver, network, source, .. } if lacks_account(&source) => {
+                Self::NoPaymentAccount { driver, network, source }
+            }
+            other => Self::Run(other),
+        }
     }
+}
+
+/// Did the daemon refuse to set money aside because there is no account for it, or nothing in it?
+fn lacks_account(error: &ClientError) -> bool {
+    let Some(problem) = error.api().and_then(|error| error.problem.as_ref()) else {
+        return false;
+    };
+    match problem.short() {
+        "bad-payment-platform" | "account-not-registered" => true,
+        "insufficient-account-funds" => {
+            let funds = problem.fields.get("availableFunds").and_then(Value::as_str);
+            funds.and_then(|funds| funds.parse::<Glm>().ok()).is_some_and(Glm::is_zero)
+        }
+        _ => false,
+    }
+}
+
+/// The commands that mend a missing account.
+fn remedy(driver: &str, network: &str) -> String {
+    let place = format!("--driver {driver} --network {network}");
+    let fund = if matches!(network, "mainnet" | "polygon") {
+        "then it needs GLM and some of the chain's own coin".to_owned()
+    } else {
+        format!("`yagna payment fund {place}` brings test GLM")
+    };
+    format!(
+        "`yagna payment init --sender {place}` sets one up, {fund}; `yagna payment driver list` shows what there is"
+    )
 }
 
 /// Why an executor didn't come to its end as it should.

@@ -115,7 +115,7 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Submitted<T, R> {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Self(reading.boxed())
+        Self(reading.fuse().boxed())
     }
 
     /// The next finished task; `None` once every one is.

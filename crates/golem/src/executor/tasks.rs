@@ -71,21 +71,20 @@ impl<T, R> Tasks<T, R> {
     /// The user's side of a task.
     fn known(&self, inner: worker::Task) -> Option<Task<T, R>> {
         let key = inner.data().as_u64();
-        match key.and_then(|key| Some((key, self.table.hand_out(key, &self.provider)?))) {
-            Some((key, data)) => Some(Task {
-                inner: Some(inner),
-                key,
-                data,
-                table: Arc::clone(&self.table),
-                provider: self.provider.clone(),
-                dropped: self.dropped.clone(),
-            }),
-            None => {
-                // It got its end while it was on its way; the run drops the answer.
-                self.dropped.push(inner);
-                None
-            }
-        }
+        let handed = key.and_then(|key| Some((key, self.table.hand_out(key, &self.provider)?)));
+        let Some((key, data)) = handed else {
+            // It got its end while it was on its way; the run drops the answer.
+            self.dropped.push(inner);
+            return None;
+        };
+        Some(Task {
+            inner: Some(inner),
+            key,
+            data,
+            table: Arc::clone(&self.table),
+            provider: self.provider.clone(),
+            dropped: self.dropped.clone(),
+        })
     }
 }
 
@@ -106,7 +105,7 @@ pub struct Task<T, R> {
 
 impl<T: fmt::Debug, R> fmt::Debug for Task<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("id", &self.id().0).field("data", &self.data).finish()
+        f.debug_struct("Task").field("id", &self.id().0).field("data", &self.data).finish_non_exhaustive()
     }
 }
 
