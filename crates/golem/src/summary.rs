@@ -50,7 +50,7 @@ use yagna_api::time::between;
 use yagna_api::{Glm, Timestamp};
 
 use notes::{Deal, Job, OpenTask, Reasons, Recent, Seen, Tally};
-use words::{amount, line, name, plural};
+use words::{amount, left, line, name, plural};
 
 /// The time between two lines that count providers, at least.
 const COUNT_EVERY: Duration = Duration::from_secs(3);
@@ -259,7 +259,7 @@ impl LogSummary {
         let cost = format!("{} GLM accepted", amount(self.cost));
         match self.budget {
             Some(budget) => {
-                format!("{cost}, {} GLM of the budget left", amount(budget.saturating_sub(self.cost)))
+                format!("{cost}, {} GLM of the budget left", left(budget, self.cost))
             }
             None => cost,
         }

@@ -6,7 +6,7 @@ use yagna_api::market::{Reason, Terminator};
 use yagna_api::{Glm, Timestamp};
 
 use super::notes::Deal;
-use super::words::{amount, each, name, part, plural, reaches, replaced};
+use super::words::{amount, each, left, name, part, plural, reaches, replaced};
 use super::{LogSummary, hour, stop_words};
 
 /// Providers that a list names, at most.
@@ -130,7 +130,7 @@ impl LogSummary {
         let text =
             format!("Accepted {} {}, amount: {} GLM", kind(bill), self.from(Some(rental)), amount(due));
         match bill {
-            Bill::Invoice(_) => self.info(format!("{text}; {} in all", self.money())),
+            Bill::Invoice(_) => self.info(format!("{text} (in all: {})", self.money())),
             Bill::DebitNote(_) => self.debug(text),
         }
         let Some(budget) = self.budget.filter(|budget| !budget.is_zero()) else { return };
@@ -138,7 +138,7 @@ impl LogSummary {
         if reached > self.told_of {
             self.told_of = reached;
             let level = if reached >= 90 { Level::WARN } else { Level::INFO };
-            let left = amount(budget.saturating_sub(self.cost));
+            let left = left(budget, self.cost);
             self.say(level, format!("{reached} % of the budget is used, {left} GLM left"));
         }
     }
@@ -182,7 +182,7 @@ impl LogSummary {
             total = format!("{total}, {} GLM for each of {}", amount(each), plural(end.done, "task"));
         }
         if let Some(budget) = self.budget {
-            total = format!("{total}, {} GLM of the budget left", amount(budget.saturating_sub(end.cost)));
+            total = format!("{total}, {} GLM of the budget left", left(budget, end.cost));
         }
         self.info(total);
         match end.why {

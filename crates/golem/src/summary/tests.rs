@@ -331,10 +331,10 @@ fn a_provider_that_leaves_is_told_of_with_its_reason() {
         [
             (
                 Level::WARN,
-                "Task was lost on provider 'p1', it will be tried again; reason: no such file (task 1)"
+                "Task was lost on provider 'p1' (task 1), it will be tried again; reason: no such file"
             ),
             (Level::DEBUG, "It wrote to standard error: last"),
-            (Level::ERROR, "Task failed for good on provider 'p1'; reason: no such file (task 1)"),
+            (Level::ERROR, "Task failed for good on provider 'p1' (task 1); reason: no such file"),
             (Level::DEBUG, "It wrote to standard error: last"),
             (Level::WARN, "Refused invoice from a stranger, amount: 0.25 GLM: not ours"),
             (Level::WARN, "Provider 'p1' terminated the agreement: bye (Shutdown)"),

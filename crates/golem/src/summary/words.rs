@@ -40,6 +40,16 @@ pub(super) fn amount(amount: Glm) -> String {
     Glm::from_decimal_rounding_down(rounded).unwrap_or(amount).to_string()
 }
 
+/// What is left of a budget, and never more than that.
+pub(super) fn left(budget: Glm, cost: Glm) -> String {
+    let left = budget.saturating_sub(cost);
+    let shown = left.to_decimal().trunc_with_scale(4);
+    match Glm::from_decimal_rounding_down(shown) {
+        Some(shown) if !shown.is_zero() => shown.to_string(),
+        _ => amount(left),
+    }
+}
+
 /// What one of so many costs, where that can be said.
 pub(super) fn each(sum: Glm, n: u64) -> Option<Glm> {
     Glm::from_decimal_rounding_down(sum.to_decimal().checked_div(n.into())?)
@@ -103,6 +113,9 @@ mod tests {
         assert_eq!(amount(Glm::ZERO), "0");
         assert_eq!(each(glm("1"), 3).map(amount).as_deref(), Some("0.3333"));
         assert_eq!(each(glm("1"), 0), None);
+        assert_eq!(left(glm("1"), glm("0.000001")), "0.9999", "not a whole one");
+        assert_eq!(left(glm("1"), glm("0.999999")), "0.000001");
+        assert_eq!(left(glm("1"), glm("2")), "0");
         assert!(reaches(glm("1"), glm("2"), 50) && !reaches(glm("0.99"), glm("2"), 50));
         assert!(!reaches(glm("1"), Glm::MAX, 90), "no amount is too large to compare");
     }

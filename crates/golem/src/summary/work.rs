@@ -77,20 +77,16 @@ impl LogSummary {
             EventKind::AttemptFailed { attempt, rental, failure } => {
                 self.runs(attempt.task, false);
                 self.share(Some(attempt.task), *rental, |share| share.tries_failed += 1);
-                let text = format!(
-                    "Task {} on provider {}, it will be tried again; reason: {}",
-                    failed_words(failure.kind),
-                    self.provider(*rental),
-                    part(&failure.message)
-                );
-                self.task_line(Level::WARN, *attempt, &text, "");
+                let words = failed_words(failure.kind);
+                let text = format!("Task {words} on provider {}", self.provider(*rental));
+                let end = format!(", it will be tried again; reason: {}", part(&failure.message));
+                self.task_line(Level::WARN, *attempt, &text, &end);
                 self.stderr(failure);
             }
             EventKind::AttemptCancelled { attempt, rental } => {
                 self.runs(attempt.task, false);
-                let text =
-                    format!("Task taken back from provider {}, it waits for another", self.provider(*rental));
-                self.task_line(Level::INFO, *attempt, &text, "");
+                let text = format!("Task taken back from provider {}", self.provider(*rental));
+                self.task_line(Level::INFO, *attempt, &text, ", it waits for another");
             }
             EventKind::TaskFailed { attempt, rental, failure } => {
                 self.failed += 1;
@@ -100,8 +96,9 @@ impl LogSummary {
                     on = format!(" on provider {}", self.provider(rental));
                 }
                 let words = failed_words(failure.kind);
-                let text = format!("Task {words} for good{on}; reason: {}", part(&failure.message));
-                self.task_line(Level::ERROR, *attempt, &text, "");
+                let text = format!("Task {words} for good{on}");
+                let end = format!("; reason: {}", part(&failure.message));
+                self.task_line(Level::ERROR, *attempt, &text, &end);
                 self.stderr(failure);
                 self.over(attempt.task, *rental, |job| job.failed += 1);
             }
