@@ -255,3 +255,6 @@ fn connect(address: String, key: &AppKey) -> Result<Client, StartError> {
     };
     Ok(Client::new(Arc::new(HttpTransport::new(&url, key)?)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use golem::core::event::{EventKind, StopReason};
+use futures_util::future::BoxFuture;
+use golem::core::event::{Event, EventKind, StopReason};
 use golem::executor::{CloseError, EndCause};
+use golem::{Journal, JournalError, MemoryJournal, RunError};
 use golem_devnet::provider::{Prices, ProviderConfig};
 use tokio::time::{Instant, sleep};
 
@@ -177,4 +179,57 @@ async fn an_executor_that_was_never_used_costs_nothing() {
     assert!(stage.devnet.books().agreements.is_empty());
     let end = stage.close().await;
     assert!(end.cost.is_zero() && end.done == 0, "{end:?}");
+}
+
+/// Can't be written to once the first task is done.
+#[derive(Debug, Default)]
+struct Full(MemoryJournal);
+
+impl Journal for Full {
+    fn commit<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async move {
+            if events.iter().any(|event| matches!(event.kind, EventKind::TaskDone { .. })) {
+                return Err(JournalError { place: "the disk".into(), source: "it is full".into() });
+            }
+            self.0.commit(events).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_breaks_tells_every_job_why() {
+    let stage = Stage::with(&["ada", "bob"], |builder| builder.journal(Arc::new(Full::default()))).await;
+    let submitted = stage.executor.submit(sevens, 0..20);
+    let outcome = Outcome::of(submitted).await;
+    let error = outcome.error();
+    let EndCause::Broken { problem } = error.cause() else { panic!("{error:?}") };
+    assert!(problem.contains("the disk") && problem.contains("it is full"), "{problem}");
+    assert_eq!((outcome.done.len(), error.unfinished().len()), (0, 20));
+    let late = Outcome::of(stage.executor.submit(sevens, 0..2)).await;
+    assert_eq!(late.error().unfinished().len(), 2);
+    let ended = stage.try_close().await;
+    assert!(matches!(ended, Err(CloseError::Run(RunError::Journal(_)))), "{ended:?}");
+}
+
+/// In real time: the signal comes from outside.
+#[cfg(unix)]
+#[tokio::test]
+async fn issues_145_and_238_the_first_ctrl_c_ends_everything_in_order() {
+    let stage = Stage::with(&["ada"], |builder| {
+        builder.stop_on_ctrl_c().configure(|config| {
+            config.selection_window = std::time::Duration::from_millis(50);
+            config.stop_grace = std::time::Duration::from_millis(200);
+        })
+    })
+    .await;
+    let submitted = stage.executor.submit(sevens, 0..300);
+    stage.until_seen(1, |kind| matches!(kind, EventKind::TaskStarted { .. })).await;
+    let begun = Instant::now();
+    let pid = std::process::id().to_string();
+    let sent = tokio::process::Command::new("kill").args(["-INT", &pid]).status().await.unwrap();
+    assert!(sent.success());
+    let outcome = Outcome::of(submitted).await;
+    assert!(matches!(outcome.error().cause(), EndCause::Cancelled), "{:?}", outcome.error());
+    assert!(begun.elapsed() < secs(10), "{:?}", begun.elapsed());
+    assert_eq!(stage.close().await.why, StopReason::Cancelled);
 }

@@ -131,9 +131,9 @@ async fn a_worker_that_panics_fails_alone() {
         let counted = Arc::clone(&counted);
         async move {
             while let Some(task) = tasks.next().await {
-                if *task.data() == 5 && counted.fetch_add(1, Ordering::Relaxed) == 0 {
-                    panic!("number {} is unlucky", task.data());
-                }
+                let n = *task.data();
+                let is_unlucky = n == 5 && counted.fetch_add(1, Ordering::Relaxed) == 0;
+                assert!(!is_unlucky, "number {n} is unlucky");
                 do_one(&ctx, task).await?;
             }
             Ok(())

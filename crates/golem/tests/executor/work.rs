@@ -211,3 +211,31 @@ async fn every_consumer_hears_of_everything_in_order_and_a_broken_one_harms_nobo
     }
     assert!(all.ends_with(&late) && late.len() > 4, "{late:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_never_reads_events_misses_some_is_told_so_and_holds_nobody_up() {
+    let stage = Stage::with(&["ada"], |builder| builder.max_workers(1)).await;
+    let mut events = stage.executor.events();
+    let worker = |_: WorkContext, mut tasks: Tasks<u64, u64>| async move {
+        // One at a time: each makes a batch of events at least.
+        while let Some(task) = tasks.next().await {
+            let n = *task.data();
+            task.accept_result(n).await;
+        }
+        Ok(())
+    };
+    let outcome = Outcome::of(stage.executor.submit(worker, 0..6000)).await;
+    assert!(outcome.error.is_none() && outcome.done.len() == 6000, "{:?}", outcome.error);
+    let written = stage.journal.events().len() as u64;
+    let missed = events.missed();
+    assert!(missed > 0 && missed < written, "{missed} of {written}");
+    stage.close().await;
+    let mut n_read = 0;
+    while let Some(more) = events.next().await {
+        n_read += more.len() as u64;
+    }
+    assert!(
+        n_read > 0 && n_read + missed <= written + 1000,
+        "{n_read} read, {missed} missed, {written} written"
+    );
+}
