@@ -13,13 +13,17 @@
 //! # Example
 //!
 //! ```no_run
+//! use golem::core::payload::Payload;
+//! use golem::executor::Executor;
 //! use golem::log::{LogOptions, enable_default_logger, log_event_repr, log_summary, only};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! enable_default_logger(LogOptions::default().file("blender.log"))?;
-//! let for_people = log_summary();
-//! let bills = only(&["bill_received", "bill_accepted", "bill_refused"], log_event_repr)?;
-//! # let _ = (for_people, bills);
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! enable_default_logger(&LogOptions::default().file("blender.log"))?;
+//! let executor = Executor::builder(Payload::default())
+//!     .event_consumer(log_summary())
+//!     .event_consumer(only(&["bill_received", "bill_accepted", "bill_refused"], log_event_repr)?)
+//!     .start()
+//!     .await?;
 //! # Ok(())
 //! # }
 //! ```

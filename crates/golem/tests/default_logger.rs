@@ -38,8 +38,8 @@ async fn a_run_is_kept_in_the_file_without_the_app_key() {
     let path = folder.path().join("golem.log");
     std::fs::write(&path, "the run before").unwrap();
     let options = LogOptions::default().file(&path).file_level(LevelFilter::TRACE);
-    enable_default_logger(options.clone()).unwrap();
-    let again = enable_default_logger(options);
+    enable_default_logger(&options).unwrap();
+    let again = enable_default_logger(&options);
     assert!(matches!(again, Err(LogError::AlreadySet)), "{again:?}");
 
     let devnet = Devnet::builder().providers(1).start().await.unwrap();

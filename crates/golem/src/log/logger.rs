@@ -83,7 +83,7 @@ pub enum LogError {
 /// in a log, at no level. A program with a logger of its own doesn't call this.
 ///
 /// **Errors**: [`LogError`]; nothing is changed then, but that an earlier file may have got its new name.
-pub fn enable_default_logger(options: LogOptions) -> Result<(), LogError> {
+pub fn enable_default_logger(options: &LogOptions) -> Result<(), LogError> {
     let wanted = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
     let filter = match wanted {
         Some(wanted) => EnvFilter::try_new(wanted)?,
