@@ -89,6 +89,8 @@ pub struct LogSummary {
     /// Percent of the budget whose use was told of.
     told_of: u32,
     bills_refused: u64,
+    /// What last couldn't be done, and when that was told.
+    trouble: Option<(String, Timestamp)>,
     stopping: Option<StopReason>,
 }
 
@@ -151,7 +153,17 @@ impl LogSummary {
                 self.info(format!("Demand published, looking for providers until {}", hour(*expires)));
             }
             EventKind::DemandEnded { why, .. } => self.debug(format!("Demand ended: {}", words::part(why))),
-            EventKind::Trouble { doing, problem } => self.warn(format!("Couldn't {doing}: {problem}")),
+            EventKind::Trouble { doing, problem } => {
+                // A flood of the same, such as offers that nobody can read, is not for everybody.
+                let same = self.trouble.as_ref().is_some_and(|(last, told)| {
+                    last == doing && between(*told, at) < COUNT_EVERY && *told <= at
+                });
+                if !same {
+                    self.trouble = Some((doing.clone(), at));
+                }
+                let level = if same { Level::DEBUG } else { Level::WARN };
+                self.say(level, format!("Couldn't {doing}: {problem}"));
+            }
             EventKind::Waiting { explanation } => self.warn(sentence(&explanation.to_string())),
             EventKind::ProviderSetBack { provider, until, reason } => {
                 let rest = words::duration(between(at, *until));
@@ -168,6 +180,9 @@ impl LogSummary {
                 self.say(level, format!("Golem is shutting down: {}", stop_words(*why)));
             }
             EventKind::RunEnded { end } => {
+                // Refusals are told of for good now.
+                self.market.told.1 = self.market.refused_by_us.total;
+                self.market.told.2 = self.market.refused_by_them.total;
                 self.count(at);
                 self.run_ended(at, end);
             }

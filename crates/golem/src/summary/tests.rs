@@ -289,6 +289,22 @@ fn refusals_are_counted_with_their_reasons_and_by_whom() {
 }
 
 #[test]
+fn a_flood_of_the_same_trouble_is_told_of_now_and_then() {
+    let mut summary = LogSummary::new();
+    let trouble =
+        |doing: &str| EventKind::Trouble { doing: doing.into(), problem: "it makes no sense".into() };
+    let mut levels = Vec::new();
+    for (second, doing) in
+        [(0, "read an offer"), (1, "read an offer"), (2, "accept a bill"), (3, "read an offer")]
+    {
+        levels.extend(summary.on(&at(second, trouble(doing))).into_iter().map(|line| line.level));
+    }
+    assert_eq!(levels, [Level::WARN, Level::DEBUG, Level::WARN, Level::WARN]);
+    let again = [4, 5, 6, 7].map(|second| summary.on(&at(second, trouble("read an offer")))[0].level);
+    assert_eq!(again, [Level::DEBUG, Level::DEBUG, Level::WARN, Level::DEBUG]);
+}
+
+#[test]
 fn the_use_of_the_budget_is_told_of_before_it_ends() {
     let mut kinds: Vec<_> = one_of_each(1).into_iter().skip(1).take(1).collect();
     for n in 0..4 {
