@@ -196,6 +196,9 @@ impl ExecutorBuilder {
         // The one place to change for payloads that must be resolved or served.
         let payload = self.payload;
         payload.check()?;
+        if self.max_workers == 0 {
+            return Err(StartError::NoWorkers);
+        }
         let driver = or(self.driver, "YAGNA_PAYMENT_DRIVER", DRIVER).to_lowercase();
         let network = or(self.network, "YAGNA_PAYMENT_NETWORK", NETWORK).to_lowercase();
         let subnet = or(self.subnet, "YAGNA_SUBNET", SUBNET);

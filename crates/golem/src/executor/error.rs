@@ -34,6 +34,9 @@ pub enum StartError {
     /// The way to the daemon couldn't be set up.
     #[error("the way to the daemon can't be set up")]
     Setup(#[from] SetupError),
+    /// Nobody is to work.
+    #[error("with no workers nothing can be done: `max_workers` is 1 or more")]
+    NoWorkers,
     /// No offer could match the payload.
     #[error("the payload isn't right")]
     Payload(#[from] PayloadProblem),

@@ -6,6 +6,7 @@
 
 mod stage;
 
+mod chaos;
 mod ends;
 mod failures;
 mod start;

@@ -116,6 +116,34 @@ async fn results_spawn_tasks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn results_that_the_caller_reads_spawn_tasks_by_the_stream_they_come_from() {
+    let stage = Stage::with(&["ada"], |builder| builder.max_workers(1)).await;
+    let (feed, fed) = tokio::sync::mpsc::channel(16);
+    feed.send(1).await.unwrap();
+    let tasks = stream::unfold(fed, |mut fed| async move { Some((fed.recv().await?, fed)) });
+    let mut submitted = stage.executor.submit_stream(sevens, tasks);
+    let (mut feed, mut open, mut results) = (Some(feed), 1, Vec::new());
+    while let Some(task) = submitted.try_next().await.unwrap() {
+        open -= 1;
+        let n = *task.data();
+        results.push(n);
+        if n < 8 {
+            for next in [n * 2, n * 2 + 1] {
+                feed.as_ref().unwrap().send(next).await.unwrap();
+                open += 1;
+            }
+        }
+        if open == 0 {
+            // No more can come: the stream ends, and with it the job.
+            feed = None;
+        }
+    }
+    results.sort_unstable();
+    assert_eq!(results, (1..16).collect::<Vec<_>>());
+    stage.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_tasks_may_share_a_batch() {
     let stage = Stage::with(&["ada"], |builder| builder.max_workers(1)).await;
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {

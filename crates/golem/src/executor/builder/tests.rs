@@ -20,10 +20,13 @@ async fn issue_242_without_a_key_one_line_says_how_to_get_one() {
 }
 
 #[tokio::test]
-async fn a_payload_that_no_offer_could_match_is_refused_before_anything_else() {
+async fn what_could_never_work_is_refused_before_anything_else() {
     let payload = Payload { min_mem_gib: -1.0, ..Payload::default() };
     let error = Executor::builder(payload).start_in(variables(&[])).await.unwrap_err();
     assert!(matches!(error, StartError::Payload(_)), "{error:?}");
+    let nobody = Executor::builder(Payload::default()).max_workers(0);
+    let error = nobody.start_in(variables(&[])).await.unwrap_err();
+    assert!(matches!(error, StartError::NoWorkers), "{error:?}");
 }
 
 #[tokio::test]
