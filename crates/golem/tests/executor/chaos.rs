@@ -47,7 +47,7 @@ struct Account {
 /// Numbers of tasks say what is done with them.
 fn manner(n: u64) -> Manner {
     // Most tasks are peaceful.
-    if !n.is_multiple_of(3) { Manner::Accept } else { MANNERS[(n / 3 % 7) as usize] }
+    if n.is_multiple_of(3) { MANNERS[(n / 3 % 7) as usize] } else { Manner::Accept }
 }
 
 async fn work(

@@ -211,10 +211,23 @@ async fn a_run_that_breaks_tells_every_job_why() {
     assert!(matches!(ended, Err(CloseError::Run(RunError::Journal(_)))), "{ended:?}");
 }
 
+/// A signal is for the whole process: one test at a time.
+#[cfg(unix)]
+static SIGNALS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// As if the user did.
+#[cfg(unix)]
+async fn press_ctrl_c() {
+    let pid = std::process::id().to_string();
+    let sent = tokio::process::Command::new("kill").args(["-INT", &pid]).status().await.unwrap();
+    assert!(sent.success());
+}
+
 /// In real time: the signal comes from outside.
 #[cfg(unix)]
 #[tokio::test]
 async fn issues_145_and_238_the_first_ctrl_c_ends_everything_in_order() {
+    let _alone = SIGNALS.lock().await;
     let stage = Stage::with(&["ada"], |builder| {
         builder.stop_on_ctrl_c().configure(|config| {
             config.selection_window = std::time::Duration::from_millis(50);
@@ -225,11 +238,33 @@ async fn issues_145_and_238_the_first_ctrl_c_ends_everything_in_order() {
     let submitted = stage.executor.submit(sevens, 0..300);
     stage.until_seen(1, |kind| matches!(kind, EventKind::TaskStarted { .. })).await;
     let begun = Instant::now();
-    let pid = std::process::id().to_string();
-    let sent = tokio::process::Command::new("kill").args(["-INT", &pid]).status().await.unwrap();
-    assert!(sent.success());
+    press_ctrl_c().await;
     let outcome = Outcome::of(submitted).await;
     assert!(matches!(outcome.error().cause(), EndCause::Cancelled), "{:?}", outcome.error());
     assert!(begun.elapsed() < secs(10), "{:?}", begun.elapsed());
     assert_eq!(stage.close().await.why, StopReason::Cancelled);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_ctrl_c_leaves_at_once() {
+    let _alone = SIGNALS.lock().await;
+    let stage = Stage::with(&["ada"], |builder| {
+        builder
+            .stop_on_ctrl_c()
+            .configure(|config| config.selection_window = std::time::Duration::from_millis(50))
+    })
+    .await;
+    let submitted = stage.executor.submit(sevens, 0..300);
+    stage.until_seen(1, |kind| matches!(kind, EventKind::TaskStarted { .. })).await;
+    // Whoever waits for it waits long.
+    stage.devnet.provider("ada").unwrap().freeze();
+    let begun = Instant::now();
+    press_ctrl_c().await;
+    stage.until_seen(1, |kind| matches!(kind, EventKind::Stopping { why: StopReason::Cancelled })).await;
+    press_ctrl_c().await;
+    let left = stage.executor.close().await;
+    assert!(matches!(left, Err(CloseError::Left)), "{left:?}");
+    assert!(begun.elapsed() < secs(4), "{:?}", begun.elapsed());
+    assert!(Outcome::of(submitted).await.error.is_some());
 }

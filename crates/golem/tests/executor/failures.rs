@@ -11,7 +11,7 @@ use golem::{WorkContext, WorkerError};
 use golem_devnet::runtime::ScriptedAnswer;
 use tokio::time::Instant;
 
-use crate::stage::{Outcome, Stage, do_one, honest, scripted, secs, seven_times, sevens};
+use crate::stage::{Outcome, Stage, do_one, honest, scripted, secs, seven_times, sevens, wait_for};
 
 #[tokio::test(start_paused = true)]
 async fn issue_890_rejecting_with_one_worker_never_deadlocks() {
@@ -169,12 +169,19 @@ async fn a_worker_that_always_panics_fails_its_tasks_and_not_the_executor() {
 
 #[tokio::test(start_paused = true)]
 async fn issue_76_a_silent_provider_stalls_nobody() {
-    // On eve, whatever is begun never ends.
     let stage = Stage::new(&["ada", "bob", "eve"]).await;
-    stage.devnet.provider("eve").unwrap().freeze();
+    let submitted = stage.executor.submit(sevens, 0..20);
+    let eve = stage.devnet.provider("eve").unwrap();
+    let at_work = || {
+        let books = stage.devnet.books();
+        let mut with_eve = books.agreements.iter().filter(|row| row.provider == *eve.node());
+        with_eve.any(|row| books.running_activities().any(|activity| activity.agreement == row.id))
+    };
+    wait_for("eve to work", at_work).await;
     let begun = Instant::now();
-    Outcome::of(stage.executor.submit(sevens, 0..20)).await.assert_sevens(0..20);
-    assert!(begun.elapsed() < secs(600), "{:?}", begun.elapsed());
+    eve.freeze();
+    Outcome::of(submitted).await.assert_sevens(0..20);
+    assert!(begun.elapsed() < secs(300), "{:?}", begun.elapsed());
     stage.devnet.provider("eve").unwrap().thaw();
     stage.close().await;
 }

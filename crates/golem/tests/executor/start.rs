@@ -29,6 +29,11 @@ async fn a_budget_that_the_account_does_not_have_is_an_error_at_the_start() {
     let error = builder(&devnet).start().await.unwrap_err();
     assert!(matches!(error, StartError::Run(RunError::Allocation { .. })), "{error:?}");
     assert!(chain(&error).contains("2 GLM"), "{}", chain(&error));
+    devnet.world().set_funds(&devnet.requestor().node, "0".parse().unwrap());
+    let error = builder(&devnet).start().await.unwrap_err();
+    assert!(matches!(error, StartError::NoPaymentAccount { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("`yagna payment fund --driver erc20 --network hoodi`"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]
