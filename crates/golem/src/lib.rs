@@ -109,6 +109,7 @@ pub use golem_core as core;
 
 pub use crate::clock::SystemClock;
 pub use crate::context::{Execution, ExecutionEnd, ScriptError, WorkContext};
+pub use crate::executor::Executor;
 pub use crate::jobs::{Handle, JobEvents, JobOptions, JobSource, RunOver, TaskStream};
 pub use crate::journal::{Journal, JournalError, MemoryJournal};
 pub use crate::run::{Run, RunError, RunOptions, TaskSource, Timing};

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::CloseError;
 use super::tasks::panic_text;
-use super::watch::{Watch, why_broken};
+use super::watch::Watch;
 use crate::run::{Events, Run, RunError};
+use crate::text::chain;
 
 /// Who is called with each event.
 pub(super) type Consumer = Box<dyn FnMut(&Event) + Send>;
@@ -60,7 +61,7 @@ impl Supervised {
         };
         watch.ended(match &ended {
             Ok(end) => Ok(end),
-            Err(CloseError::Run(error)) => Err(why_broken(error)),
+            Err(CloseError::Run(error)) => Err(chain(error)),
             Err(error) => Err(error.to_string()),
         });
         let all_called = async {

@@ -12,8 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Journal, JournalError};
-use crate::run::{Events, Reader, RunError};
-use crate::text::chain;
+use crate::run::{Events, Reader};
 
 /// Batches of events that a reader may be behind before it misses some.
 const READER_QUEUE: usize = 4096;
@@ -127,9 +126,4 @@ impl Journal for Watch {
             Ok(())
         })
     }
-}
-
-/// A run's error, on one line.
-pub(super) fn why_broken(error: &RunError) -> String {
-    chain(error)
 }
