@@ -3,6 +3,8 @@
 //! An event is stored before the effect that follows from it is sent, and shown to people only after it is
 //! stored. So the same stream serves the database, the progress bar, the log, the summary and machines.
 
+mod name;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -9,12 +9,15 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`run`] | the run itself: options, start, stop, end |
+//! | [`executor`] | tasks of any type in, finished ones out: where to begin |
 //! | [`jobs`] | several jobs in one run, handed in while it goes on |
 //! | [`worker`] | the trait that does tasks, and the tasks it is handed |
 //! | [`context`] | a worker's view of its activity: commands in, results and output out, cost |
 //! | [`script`] | the commands of a script, files, environment and captures included |
 //! | [`journal`] | where events become durable |
 //! | [`payload`] | which machine the work needs, and with which image |
+//! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
+//! | [`summary`] | the lines of that summary |
 //! | [`image`] | finds images by hash or tag |
 //! | [`manifest`] | what a payload is going to do on the internet, signed |
 //!
@@ -92,13 +95,16 @@
 pub mod clock;
 pub mod context;
 mod engine;
+pub mod executor;
 pub mod image;
 pub mod jobs;
 pub mod journal;
+pub mod log;
 pub mod manifest;
 pub mod payload;
 pub mod run;
 pub mod script;
+pub mod summary;
 pub mod text;
 pub mod transfer;
 pub mod worker;
@@ -109,6 +115,7 @@ pub use crate::clock::SystemClock;
 pub use crate::context::{
     Batch, BatchEvent, Command, Download, Execution, ExecutionEnd, Json, ScriptError, Streamed, WorkContext,
 };
+pub use crate::executor::Executor;
 pub use crate::jobs::{Handle, JobEvents, JobOptions, JobSource, RunOver, TaskStream};
 pub use crate::journal::{Journal, JournalError, MemoryJournal};
 pub use crate::run::{Run, RunError, RunOptions, TaskSource, Timing};

@@ -15,5 +15,6 @@ mod jobs;
 mod journal;
 mod market;
 mod providers;
+mod summary;
 mod transfers;
 mod work;

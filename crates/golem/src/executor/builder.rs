@@ -1,0 +1,263 @@
+//! Builds an executor: what it is to keep to, where its daemon is, who hears of what happens.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use golem_core::event::Event;
+use golem_core::payload::Payload;
+use golem_core::run::RunConfig;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use yagna_api::{AppKey, AppSessionId, Clock, Glm};
+use yagna_client::{Client, HttpTransport, Url};
+
+use super::error::StartError;
+use super::supervise::{self, Consumer};
+use super::watch::Watch;
+use super::{Executor, Limits};
+use crate::clock::SystemClock;
+use crate::journal::Journal;
+use crate::run::{Run, RunOptions, Timing, greet, platform};
+
+/// Where a daemon listens unless told otherwise.
+const API_URL: &str = "http://127.0.0.1:7465";
+const DRIVER: &str = "erc20";
+const NETWORK: &str = "hoodi";
+const SUBNET: &str = "public";
+
+/// How long an agreement may outlast the executor's time-out: its last task may be handed out no later than a minute
+/// before its end.
+const AGREEMENT_MARGIN: Duration = Duration::from_secs(120);
+
+/// A change of the run's settings.
+type Change = Box<dyn FnOnce(&mut RunConfig) + Send>;
+
+/// Settings of an [`Executor`].
+#[must_use = "nothing happens before `start`"]
+pub struct ExecutorBuilder {
+    payload: Payload,
+    client: Option<Client>,
+    api_url: Option<String>,
+    app_key: Option<AppKey>,
+    driver: Option<String>,
+    network: Option<String>,
+    subnet: Option<String>,
+    max_workers: u32,
+    budget: Glm,
+    timeout: Duration,
+    retries: u32,
+    consumers: Vec<Consumer>,
+    journal: Option<Arc<dyn Journal>>,
+    clock: Arc<dyn Clock>,
+    timing: Timing,
+    heeds_ctrl_c: bool,
+    changes: Vec<Change>,
+}
+
+impl fmt::Debug for ExecutorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecutorBuilder")
+            .field("payload", &self.payload)
+            .field("max_workers", &self.max_workers)
+            .field("budget", &self.budget)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ExecutorBuilder {
+    pub(super) fn new(payload: Payload) -> Self {
+        Self {
+            payload,
+            client: None,
+            api_url: None,
+            app_key: None,
+            driver: None,
+            network: None,
+            subnet: None,
+            max_workers: 5,
+            budget: Glm::ONE,
+            timeout: Duration::from_secs(3600),
+            retries: 3,
+            consumers: Vec::new(),
+            journal: None,
+            clock: Arc::new(SystemClock),
+            timing: Timing::default(),
+            heeds_ctrl_c: false,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Providers that work at the same time, at most, for all jobs together. Default: 5.
+    pub fn max_workers(self, max_workers: u32) -> Self {
+        Self { max_workers, ..self }
+    }
+
+    /// GLM that may be spent in all, by all jobs together. Default: 1.
+    pub fn budget(self, budget: Glm) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// How long all jobs together may take, from the start on. Default: an hour.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// How often a task that failed is tried again. Default: 3.
+    pub fn retries(self, retries: u32) -> Self {
+        Self { retries, ..self }
+    }
+
+    /// The part of the market to buy on. Default: `YAGNA_SUBNET`, or else `public`.
+    pub fn subnet_tag(self, subnet: impl Into<String>) -> Self {
+        Self { subnet: Some(subnet.into()), ..self }
+    }
+
+    /// The payment driver. Default: `YAGNA_PAYMENT_DRIVER`, or else `erc20`.
+    pub fn driver(self, driver: impl Into<String>) -> Self {
+        Self { driver: Some(driver.into()), ..self }
+    }
+
+    /// The chain to pay on. Default: `YAGNA_PAYMENT_NETWORK`, or else `hoodi`, where GLM is for tests.
+    pub fn network(self, network: impl Into<String>) -> Self {
+        Self { network: Some(network.into()), ..self }
+    }
+
+    /// Where the daemon is. Default: `YAGNA_API_URL`, or else `http://127.0.0.1:7465`.
+    pub fn api_url(self, url: impl Into<String>) -> Self {
+        Self { api_url: Some(url.into()), ..self }
+    }
+
+    /// A key of the daemon. Default: `YAGNA_APPKEY`.
+    pub fn app_key(self, key: AppKey) -> Self {
+        Self { app_key: Some(key), ..self }
+    }
+
+    /// A way to the daemon, such as a devnet's; address and key are part of it.
+    pub fn client(self, client: Client) -> Self {
+        Self { client: Some(client), ..self }
+    }
+
+    /// Calls this with each event, in order, from the first on. There may be any number of consumers, each with a queue
+    /// of its own: one that is slow holds nobody up, and misses events where it falls thousands of them behind. It
+    /// mustn't block: it is called on the async runtime. One that panics is called no more.
+    pub fn event_consumer(mut self, consumer: impl FnMut(&Event) + Send + 'static) -> Self {
+        self.consumers.push(Box::new(consumer));
+        self
+    }
+
+    /// Writes the events down here before anything follows from them. Default: they are kept nowhere.
+    pub fn journal(self, journal: Arc<dyn Journal>) -> Self {
+        Self { journal: Some(journal), ..self }
+    }
+
+    /// What tells the time. Default: the system's clock; a devnet has its own.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// How long the phases of a deal may take.
+    pub fn timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
+    /// Heeds Ctrl+C: the first ends everything in order, as [`Executor::stop`] does, the second leaves at once. From
+    /// then on the program isn't ended by Ctrl+C itself; it ends when its streams and [`Executor::close`] have.
+    pub fn stop_on_ctrl_c(self) -> Self {
+        Self { heeds_ctrl_c: true, ..self }
+    }
+
+    /// Changes the run's settings, all that the other methods don't: price caps, waiting times, terms. What is called
+    /// last has the last word.
+    pub fn configure(mut self, change: impl FnOnce(&mut RunConfig) + Send + 'static) -> Self {
+        self.changes.push(Box::new(change));
+        self
+    }
+
+    /// Starts it: finds the daemon, and sets the budget aside in its account. Nothing is on the market
+    /// before there is a job.
+    ///
+    /// **Errors**: [`StartError`] says what is missing and what mends it.
+    ///
+    /// **Cancel safety**: where the future is dropped, what it began is ended.
+    pub async fn start(self) -> Result<Executor, StartError> {
+        self.start_in(|name| std::env::var(name).ok()).await
+    }
+
+    /// With these environment variables.
+    async fn start_in(self, variable: impl Fn(&str) -> Option<String>) -> Result<Executor, StartError> {
+        let variable = |name: &str| {
+            variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
+        let or = |given: Option<String>, name, default: &str| {
+            given.or_else(|| variable(name)).unwrap_or_else(|| default.to_owned())
+        };
+        // The one place to change for payloads that must be resolved or served.
+        let payload = self.payload;
+        payload.check()?;
+        if self.max_workers == 0 {
+            return Err(StartError::NoWorkers);
+        }
+        let driver = or(self.driver, "YAGNA_PAYMENT_DRIVER", DRIVER).to_lowercase();
+        let network = or(self.network, "YAGNA_PAYMENT_NETWORK", NETWORK).to_lowercase();
+        let subnet = or(self.subnet, "YAGNA_SUBNET", SUBNET);
+        let client = if let Some(client) = self.client {
+            client
+        } else {
+            let address = or(self.api_url, "YAGNA_API_URL", API_URL);
+            let key = self.app_key.or_else(|| variable("YAGNA_APPKEY").map(AppKey::new));
+            connect(address, &key.ok_or(StartError::NoAppKey)?)?
+        };
+        greet(&client).await?;
+        let mut config = RunConfig::new(payload, platform(&driver, &network));
+        config.subnet = Some(subnet);
+        config.workers = self.max_workers;
+        config.budget = self.budget;
+        config.retries = self.retries;
+        // Providers refuse agreements that are very short.
+        config.expiration = config.expiration.max(self.timeout.saturating_add(AGREEMENT_MARGIN));
+        for change in self.changes {
+            change(&mut config);
+        }
+        let limits = Limits {
+            budget: config.budget,
+            timeout: self.timeout,
+            deadline: Instant::now().checked_add(self.timeout),
+        };
+        let watch = Arc::new(Watch::new(self.journal));
+        let options = RunOptions {
+            config,
+            driver: driver.clone(),
+            network: network.clone(),
+            session: AppSessionId::new(format!("golem-{}", uuid::Uuid::new_v4())),
+            timing: self.timing,
+        };
+        let run = Run::standing(client, self.clock, Arc::clone(&watch) as Arc<dyn Journal>, options);
+        let (handle, stop, leave) = (run.handle(), run.stopper(), CancellationToken::new());
+        let supervised = supervise::Supervised {
+            run,
+            watch: Arc::clone(&watch),
+            consumers: self.consumers,
+            heeds_ctrl_c: self.heeds_ctrl_c,
+            leave: leave.clone(),
+        };
+        let running = supervised.begin();
+        // From here on dropping it ends what was begun.
+        let mut executor =
+            Executor { handle, watch, stop, leave, running: Some(running), driver, network, limits };
+        executor.prepared().await?;
+        Ok(executor)
+    }
+}
+
+fn connect(address: String, key: &AppKey) -> Result<Client, StartError> {
+    let url: Url = match address.parse() {
+        Ok(url) => url,
+        Err(error) => return Err(StartError::Address { address, reason: format!("{error}") }),
+    };
+    Ok(Client::new(Arc::new(HttpTransport::new(&url, key)?)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! Lines about agreements, bills, money, and the end of the run.
+
+use golem_core::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
+use tracing::Level;
+use yagna_api::market::{Reason, Terminator};
+use yagna_api::{Glm, Timestamp};
+
+use super::notes::Deal;
+use super::words::{amount, each, left, name, part, plural, reaches, replaced};
+use super::{LogSummary, hour, stop_words};
+
+/// Providers that a list names, at most.
+const LISTED: usize = 50;
+/// Percent of the budget whose use is told of.
+const MARKS: [u32; 3] = [50, 75, 90];
+
+impl LogSummary {
+    pub(super) fn on_deal(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::AllocationCreated { amount: set_aside, expires, .. } => {
+                self.budget = Some(*set_aside);
+                let text = format!("{} GLM set aside until {}", amount(*set_aside), hour(*expires));
+                self.info(text);
+            }
+            EventKind::AllocationReleased { .. } => self.debug("The rest of the money was given back"),
+            EventKind::AgreementIntended { rental, provider, per_hour, start, .. } => {
+                // Who is signed with was found before.
+                self.count(event.at);
+                let deal = Deal {
+                    provider: provider.clone(),
+                    prices: (*per_hour, *start),
+                    job: JobId::FIRST,
+                    approved: false,
+                    ended: false,
+                    cost: Glm::ZERO,
+                };
+                self.deals.insert(*rental, deal);
+            }
+            EventKind::AgreementCreated { rental, agreement } => {
+                self.info(format!("Agreement proposed to provider {} ({agreement})", self.provider(*rental)));
+            }
+            EventKind::AgreementApproved { rental, .. } => self.approved(*rental),
+            EventKind::AgreementFailed { rental, reason } => {
+                if let Some(deal) = self.deals.get_mut(*rental) {
+                    deal.ended = true;
+                }
+                self.warn(format!("No agreement with provider {}: {}", self.provider(*rental), part(reason)));
+            }
+            EventKind::AgreementEnded { rental, by, reason, .. } => self.ended(*rental, *by, reason),
+            EventKind::BillReceived { rental, bill, amount: asked, .. } => {
+                self.debug(format!(
+                    "Received {} {}, amount: {} GLM",
+                    kind(bill),
+                    self.from(*rental),
+                    amount(*asked)
+                ));
+            }
+            EventKind::BillAccepted { rental, bill, amount: due, total } => {
+                if let Some(deal) = self.deals.get_mut(*rental) {
+                    let before = std::mem::replace(&mut deal.cost, *total);
+                    self.cost = replaced(self.cost, before, *total);
+                    let share = self.tally.share(&deal.provider);
+                    share.cost = replaced(share.cost, before, *total);
+                }
+                self.accepted(*rental, bill, *due);
+            }
+            EventKind::BillRefused { rental, bill, amount: asked, reason } => {
+                self.bills_refused += 1;
+                self.warn(format!(
+                    "Refused {} {}, amount: {} GLM: {}",
+                    kind(bill),
+                    self.from(*rental),
+                    amount(*asked),
+                    part(reason)
+                ));
+            }
+            EventKind::BillMissing { rental, .. } => {
+                self.warn(format!(
+                    "The final bill of provider {} hasn't come in time",
+                    self.provider(*rental)
+                ));
+            }
+            // Intents are told of when something came of them.
+            _ => {}
+        }
+    }
+
+    fn approved(&mut self, rental: RentalId) {
+        let provider = self.provider(rental);
+        let prices = self.deals.get_mut(rental).map(|deal| {
+            deal.approved = true;
+            self.tally.agree(rental, &deal.provider);
+            deal.prices
+        });
+        let prices = prices.map_or_else(String::new, |(per_hour, start)| {
+            format!(" ({} GLM an hour, {} GLM for the start)", amount(per_hour), amount(start))
+        });
+        self.info(format!("Agreement confirmed by provider {provider}{prices}"));
+    }
+
+    fn ended(&mut self, rental: RentalId, by: Terminator, reason: &Reason) {
+        if let Some(deal) = self.deals.get_mut(rental) {
+            deal.ended = true;
+        }
+        let key = match by {
+            Terminator::Requestor => "golem.requestor.code",
+            Terminator::Provider => "golem.provider.code",
+        };
+        let code = reason.extra.get(key).and_then(|code| code.as_str()).unwrap_or_default();
+        let why = match (reason.message.is_empty(), code.is_empty()) {
+            (true, true) => "no reason given".to_owned(),
+            (false, true) => part(&reason.message),
+            (true, false) => part(code),
+            (false, false) => format!("{} ({})", part(&reason.message), part(code)),
+        };
+        let provider = self.provider(rental);
+        match by {
+            Terminator::Provider => {
+                let level = if code == "Success" { Level::INFO } else { Level::WARN };
+                self.say(level, format!("Provider {provider} terminated the agreement: {why}"));
+            }
+            Terminator::Requestor => {
+                let level = if code == "Success" { Level::DEBUG } else { Level::INFO };
+                self.say(level, format!("Terminated agreement with {provider}: {why}"));
+            }
+        }
+    }
+
+    fn accepted(&mut self, rental: RentalId, bill: &Bill, due: Glm) {
+        let text =
+            format!("Accepted {} {}, amount: {} GLM", kind(bill), self.from(Some(rental)), amount(due));
+        match bill {
+            Bill::Invoice(_) => self.info(format!("{text} (in all: {})", self.money())),
+            Bill::DebitNote(_) => self.debug(text),
+        }
+        let Some(budget) = self.budget.filter(|budget| !budget.is_zero()) else { return };
+        let reached = MARKS.into_iter().rev().find(|mark| reaches(self.cost, budget, *mark)).unwrap_or(0);
+        if reached > self.told_of {
+            self.told_of = reached;
+            let level = if reached >= 90 { Level::WARN } else { Level::INFO };
+            let left = left(budget, self.cost);
+            self.say(level, format!("{reached} % of the budget is used, {left} GLM left"));
+        }
+    }
+
+    pub(super) fn run_ended(&mut self, at: Timestamp, end: &RunEnd) {
+        while let Some((id, job)) = self.jobs.pop_first() {
+            let why = match end.why {
+                StopReason::AllDone => JobEndReason::Finished,
+                StopReason::Cancelled => JobEndReason::Cancelled,
+                _ => JobEndReason::Stopped,
+            };
+            self.job_ended(at, id, &job, why, end.unfinished);
+        }
+        if self.jobs_over > 1 {
+            self.negotiated("");
+        }
+        let mut shares: Vec<_> = self.tally.ranked().into_iter().cloned().collect();
+        shares.retain(|share| !share.cost.is_zero());
+        shares.sort_by_key(|share| std::cmp::Reverse(share.cost));
+        for share in shares.iter().take(LISTED) {
+            let each = each(share.cost, share.computed).map_or_else(String::new, |each| {
+                format!(" for {}, {} GLM a task", plural(share.computed, "task"), amount(each))
+            });
+            self.info(format!("Provider {} cost {} GLM{each}", name(&share.name), amount(share.cost)));
+        }
+        if let Some(refusals) = self.refusals() {
+            self.info(format!("Offers refused: {refusals}"));
+        }
+        if self.bills_refused > 0 {
+            self.warn(format!("{} refused", plural(self.bills_refused, "bill")));
+        }
+        if end.unsettled > 0 {
+            self.warn(format!(
+                "Unpaid agreements: {}; the final bill hasn't come, or isn't accepted yet",
+                end.unsettled
+            ));
+        }
+        self.cost = end.cost;
+        let mut total = format!("Total cost: {} GLM", amount(end.cost));
+        if let Some(each) = each(end.cost, end.done) {
+            total = format!("{total}, {} GLM for each of {}", amount(each), plural(end.done, "task"));
+        }
+        if let Some(budget) = self.budget {
+            total = format!("{total}, {} GLM of the budget left", left(budget, end.cost));
+        }
+        self.info(total);
+        match end.why {
+            StopReason::AllDone | StopReason::Closed => self.info("Golem engine has shut down"),
+            StopReason::Broken => {
+                self.say(Level::ERROR, format!("Golem engine has shut down: {}", stop_words(end.why)));
+            }
+            why => self.warn(format!("Golem engine has shut down: {}", stop_words(why))),
+        }
+    }
+
+    /// Whose bill it is.
+    fn from(&self, rental: Option<RentalId>) -> String {
+        match rental {
+            Some(rental) => format!("from {}", self.provider(rental)),
+            None => "from a stranger".to_owned(),
+        }
+    }
+
+    /// Who did how much in the whole run, or in a job whose lines begin with this.
+    pub(super) fn negotiated(&mut self, prefix: &str) {
+        let tally = std::mem::take(&mut self.tally);
+        self.tallied(prefix, &tally);
+        self.tally = tally;
+    }
+
+    pub(super) fn tallied(&mut self, prefix: &str, tally: &super::Tally) {
+        let (agreements, providers) = (tally.agreements, tally.providers());
+        self.info(format!(
+            "{prefix}Negotiated {} with {}",
+            plural(agreements, "agreement"),
+            plural(providers, "provider")
+        ));
+        let shares = tally.ranked();
+        for share in shares.iter().take(LISTED) {
+            let name = name(&share.name);
+            if share.computed > 0 {
+                let tasks = plural(share.computed, "task");
+                self.info(format!("{prefix}Provider {name} computed {tasks}"));
+            } else {
+                self.info(format!("{prefix}Provider {name} did not compute any tasks"));
+            }
+        }
+        if let Some(rest) = shares.get(LISTED..).filter(|rest| !rest.is_empty()) {
+            let computed = rest.iter().map(|share| share.computed).sum();
+            let (others, tasks) = (plural(rest.len() as u64, "other provider"), plural(computed, "task"));
+            self.info(format!("{prefix}{others} computed {tasks}"));
+        }
+        for share in shares.iter().filter(|share| share.activities_failed > 0).take(LISTED) {
+            let (times, name) = (plural(share.activities_failed, "time"), name(&share.name));
+            self.info(format!("{prefix}Activity failed {times} on provider {name}"));
+        }
+        if tally.tries_failed() > 0 {
+            let tries =
+                if tally.tries_failed() == 1 { "1 try" } else { &format!("{} tries", tally.tries_failed()) };
+            self.info(format!("{prefix}{tries} of tasks failed"));
+        }
+    }
+}
+
+fn kind(bill: &Bill) -> &'static str {
+    match bill {
+        Bill::DebitNote(_) => "debit note",
+        Bill::Invoice(_) => "invoice",
+    }
+}
