@@ -139,9 +139,9 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::payload::PayloadSpec;
 use futures_util::{FutureExt, Stream, StreamExt};
 use golem_core::event::RunEnd;
-use golem_core::payload::Payload;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -188,7 +188,7 @@ struct Limits {
 
 impl Executor {
     /// Begins to set one up, for work on this payload.
-    pub fn builder(payload: impl Into<Payload>) -> ExecutorBuilder {
+    pub fn builder(payload: impl Into<PayloadSpec>) -> ExecutorBuilder {
         ExecutorBuilder::new(payload.into())
     }
 

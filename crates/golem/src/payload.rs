@@ -370,7 +370,7 @@ impl PayloadSpec {
     }
 
     /// All that can be told without asking anybody.
-    fn checked(&self) -> Result<Payload, PayloadError> {
+    pub(crate) fn checked(&self) -> Result<Payload, PayloadError> {
         let mut payload = self.machine.clone();
         for (operator, version) in &self.versions {
             if semver::Version::parse(version).is_err() {

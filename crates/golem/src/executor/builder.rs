@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use golem_core::event::Event;
-use golem_core::payload::Payload;
 use golem_core::run::RunConfig;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,7 @@ use super::watch::Watch;
 use super::{Executor, Limits};
 use crate::clock::SystemClock;
 use crate::journal::Journal;
+use crate::payload::{PayloadSpec, PreparedPayload};
 use crate::run::{Run, RunOptions, Timing, greet, platform};
 
 /// Where a daemon listens unless told otherwise.
@@ -36,7 +36,7 @@ type Change = Box<dyn FnOnce(&mut RunConfig) + Send>;
 /// Settings of an [`Executor`].
 #[must_use = "nothing happens before `start`"]
 pub struct ExecutorBuilder {
-    payload: Payload,
+    payload: PayloadSpec,
     client: Option<Client>,
     api_url: Option<String>,
     app_key: Option<AppKey>,
@@ -67,7 +67,7 @@ impl fmt::Debug for ExecutorBuilder {
 }
 
 impl ExecutorBuilder {
-    pub(super) fn new(payload: Payload) -> Self {
+    pub(super) fn new(payload: PayloadSpec) -> Self {
         Self {
             payload,
             client: None,
@@ -175,7 +175,7 @@ impl ExecutorBuilder {
         self
     }
 
-    /// Starts it: finds the daemon, and sets the budget aside in its account. Nothing is on the market
+    /// Starts it: finds the daemon and the payload's image, and sets the budget aside in the daemon's account. Nothing is on the market
     /// before there is a job.
     ///
     /// **Errors**: [`StartError`] says what is missing and what mends it.
@@ -193,9 +193,8 @@ impl ExecutorBuilder {
         let or = |given: Option<String>, name, default: &str| {
             given.or_else(|| variable(name)).unwrap_or_else(|| default.to_owned())
         };
-        // The one place to change for payloads that must be resolved or served.
-        let payload = self.payload;
-        payload.check()?;
+        // What could never work is said before anybody is asked.
+        self.payload.checked()?;
         if self.max_workers == 0 {
             return Err(StartError::NoWorkers);
         }
@@ -210,6 +209,7 @@ impl ExecutorBuilder {
             connect(address, &key.ok_or(StartError::NoAppKey)?)?
         };
         greet(&client).await?;
+        let PreparedPayload { payload, serving } = self.payload.prepare(&client).await?;
         let mut config = RunConfig::new(payload, platform(&driver, &network));
         config.subnet = Some(subnet);
         config.workers = self.max_workers;
@@ -238,6 +238,7 @@ impl ExecutorBuilder {
         let supervised = supervise::Supervised {
             run,
             watch: Arc::clone(&watch),
+            serving,
             consumers: self.consumers,
             heeds_ctrl_c: self.heeds_ctrl_c,
             leave: leave.clone(),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use golem_core::event::{AttemptFailure, Provider, TaskId};
 use golem_core::explain::Explanation;
-use golem_core::payload::PayloadProblem;
 use serde_json::Value;
 use yagna_api::Glm;
 use yagna_client::{ClientError, SetupError};
 
+use crate::payload::PayloadError;
 use crate::run::RunError;
 
 /// Why an executor couldn't start.
@@ -37,9 +37,9 @@ pub enum StartError {
     /// Nobody is to work.
     #[error("with no workers nothing can be done: `max_workers` is 1 or more")]
     NoWorkers,
-    /// No offer could match the payload.
+    /// The payload can't be made: its image isn't found, or no offer could match it.
     #[error("the payload isn't right")]
-    Payload(#[from] PayloadProblem),
+    Payload(#[from] PayloadError),
     /// The daemon has no account that could pay by this driver on this network, or there is nothing in it.
     #[error(
         "no payment account with funds for the driver `{driver}` on the network `{network}`: {}",

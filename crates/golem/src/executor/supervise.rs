@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::CloseError;
 use super::tasks::panic_text;
 use super::watch::Watch;
+use crate::payload::Published;
 use crate::run::{Events, Run, RunError};
 use crate::text::chain;
 
@@ -27,6 +28,8 @@ const LAST_EVENTS: Duration = Duration::from_secs(5);
 pub(super) struct Supervised {
     pub(super) run: Run,
     pub(super) watch: Arc<Watch>,
+    /// Serves the payload's image to providers, where it is a local one.
+    pub(super) serving: Option<Published>,
     pub(super) consumers: Vec<Consumer>,
     pub(super) heeds_ctrl_c: bool,
     /// Leaves at once, with agreements open.
@@ -44,7 +47,7 @@ impl Supervised {
     }
 
     async fn go(self) -> Result<RunEnd, CloseError> {
-        let Self { run, watch, consumers, heeds_ctrl_c, leave } = self;
+        let Self { run, watch, serving, consumers, heeds_ctrl_c, leave } = self;
         let mut called = JoinSet::new();
         for consumer in consumers {
             called.spawn(call(consumer, watch.events()));
@@ -59,6 +62,9 @@ impl Supervised {
             Some(Err(panic)) => Err(RunError::Broken(panic_text(&*panic).to_owned()).into()),
             None => Err(CloseError::Left),
         };
+        if let Some(serving) = serving {
+            serving.stop().await;
+        }
         watch.ended(match &ended {
             Ok(end) => Ok(end),
             Err(CloseError::Run(error)) => Err(chain(error)),

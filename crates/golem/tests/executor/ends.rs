@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::stage::{Outcome, Stage, assert_all_ended, scripted, secs, sevens, wait_for};
 
 #[tokio::test(start_paused = true)]
-async fn issue_273_a_time_out_is_an_error_that_lists_the_unfinished() {
+async fn a_time_out_is_an_error_that_lists_the_unfinished() {
     let stage = Stage::with(&["ada", "bob"], |builder| builder.timeout(secs(60))).await;
     let begun = Instant::now();
     let outcome = Outcome::of(stage.executor.submit(sevens, 0..500)).await;
@@ -83,7 +83,7 @@ async fn two_jobs_never_pass_their_one_budget_and_say_that_it_is_used_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn issue_481_a_dropped_stream_cancels_its_job_and_no_other() {
+async fn a_dropped_stream_cancels_its_job_and_no_other() {
     let stage = Stage::new(&["ada", "bob"]).await;
     let mut dropped = stage.executor.submit(sevens, 0..300);
     let other = stage.executor.submit(sevens, 1000..1010);
@@ -122,7 +122,7 @@ async fn an_error_in_the_callers_loop_leaves_nothing_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn issue_441_an_executor_without_work_soon_holds_no_agreement() {
+async fn an_executor_without_work_soon_holds_no_agreement() {
     let stage = Stage::new(&["ada", "bob"]).await;
     Outcome::of(stage.executor.submit(sevens, 0..6)).await.assert_sevens(0..6);
     let begun = Instant::now();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::stage::{Outcome, Stage, do_one, honest, scripted, secs, seven_times, sevens, wait_for};
 
 #[tokio::test(start_paused = true)]
-async fn issue_890_rejecting_with_one_worker_never_deadlocks() {
+async fn rejecting_with_one_worker_never_deadlocks() {
     let stage = Stage::with(&["ada"], |builder| builder.max_workers(1)).await;
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
         while let Some(task) = tasks.next().await {
@@ -35,7 +35,7 @@ async fn issue_890_rejecting_with_one_worker_never_deadlocks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn issue_890_rejecting_is_bounded_and_costs_the_others_nothing() {
+async fn rejecting_is_bounded_and_costs_the_others_nothing() {
     let stage = Stage::with(&["ada"], |builder| builder.max_workers(1).retries(2)).await;
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
         while let Some(task) = tasks.next().await {
@@ -168,7 +168,7 @@ async fn a_worker_that_always_panics_fails_its_tasks_and_not_the_executor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn issue_76_a_silent_provider_stalls_nobody() {
+async fn a_silent_provider_stalls_nobody() {
     let stage = Stage::new(&["ada", "bob", "eve"]).await;
     let submitted = stage.executor.submit(sevens, 0..20);
     let eve = stage.devnet.provider("eve").unwrap();

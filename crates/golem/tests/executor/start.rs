@@ -10,7 +10,7 @@ use yagna_client::{Client, InProcessTransport};
 use crate::stage::{assert_all_ended, builder, devnet, honest, scripted};
 
 #[tokio::test(start_paused = true)]
-async fn issue_59_no_payment_account_names_driver_and_network_and_what_mends_it() {
+async fn no_payment_account_names_driver_and_network_and_what_mends_it() {
     let devnet = devnet(scripted(), [honest("ada")]).start().await.unwrap();
     let error = builder(&devnet).driver("ZkSync").network("Rinkeby").start().await.unwrap_err();
     let StartError::NoPaymentAccount { driver, network, .. } = &error else { panic!("{error:?}") };

@@ -133,5 +133,5 @@ async fn everything_that_matters_is_told_once_however_bad_the_market() {
 
 /// An amount as far as a summary shows it.
 fn short(cost: yagna_api::Glm) -> String {
-    cost.to_string().chars().take(6).collect()
+    cost.to_string().chars().take(6).collect::<String>().trim_end_matches('0').to_owned()
 }

@@ -3,6 +3,8 @@
 use golem_devnet::devnet::Devnet;
 use yagna_api::identity::GetMe;
 
+use golem_core::payload::Payload;
+
 use super::*;
 
 fn variables(set: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
@@ -10,7 +12,7 @@ fn variables(set: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> O
 }
 
 #[tokio::test]
-async fn issue_242_without_a_key_one_line_says_how_to_get_one() {
+async fn without_a_key_one_line_says_how_to_get_one() {
     for set in [&[][..], &[("YAGNA_APPKEY", " ")]] {
         let error = Executor::builder(Payload::default()).start_in(variables(set)).await.unwrap_err();
         assert!(matches!(error, StartError::NoAppKey), "{error:?}");
