@@ -1,4 +1,4 @@
-//! All scenarios. Each is played on every ground, unless it says otherwise.
+//! All scenarios. Each is played on every ground, unless its line says otherwise.
 
 use std::time::Duration;
 
@@ -36,13 +36,21 @@ pub(crate) struct Scenario {
     pub(crate) deadline: Duration,
 }
 
-/// Lists functions of modules as scenarios.
+/// Where a program of its own can be pointed at the daemon: not at a devnet within this process.
+const WITH_AN_ADDRESS: &[Ground] = &[Ground::Http, Ground::Daemons];
+/// Where providers can join: the devnet has no bus that others reach.
+const WITH_A_BUS: &[Ground] = &[Ground::Daemons];
+
+/// Lists functions of modules as scenarios. One that makes no sense on every ground names those where it is played:
+/// `name @ GROUNDS`.
 macro_rules! scenarios {
-    ($($module:ident: $($name:ident),+;)+) => {
+    (@grounds) => { &Ground::ALL };
+    (@grounds $grounds:ident) => { $grounds };
+    ($($module:ident: $($name:ident $(@ $grounds:ident)?),+;)+) => {
         vec![$($(Scenario {
             name: concat!(stringify!($module), "::", stringify!($name)),
             play: |scene| $module::$name(scene).boxed_local(),
-            grounds: &Ground::ALL,
+            grounds: scenarios!(@grounds $($grounds)?),
             deadline: DEADLINE,
         }),+),+]
     };
@@ -99,8 +107,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             we_refuse_an_initial_proposal, we_refuse_a_draft, we_are_refused, a_busy_provider_comes_back,
             negotiations_are_apart, an_offer_that_is_gone, a_demand_that_is_gone;
         program:
-            hello_world, hello_world_with_a_provider_that_fails, hello_world_with_a_provider_that_vanishes,
-            hello_world_on_providers_of_the_program;
+            hello_world, hello_world_with_a_provider_that_fails @ WITH_AN_ADDRESS, hello_world_with_a_provider_that_vanishes @ WITH_AN_ADDRESS,
+            hello_world_on_providers_of_the_program @ WITH_A_BUS;
         restarts: a_killed_daemon_remembers_deals, a_stream_outlives_a_daemon, a_run_outlives_its_daemon;
         output:
             captures_have_many_modes, nothing_written_is_null, what_is_no_text, large_output_arrives_whole,

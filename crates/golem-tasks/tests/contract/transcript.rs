@@ -36,6 +36,15 @@ pub(crate) struct Transcript {
     text: String,
     names: HashMap<String, String>,
     counts: HashMap<&'static str, usize>,
+    checked: bool,
+}
+
+/// A scenario that forgets to close its stage would pass whatever its transcript says.
+impl Drop for Transcript {
+    fn drop(&mut self) {
+        let forgotten = !self.checked && !self.text.is_empty() && !std::thread::panicking();
+        assert!(!forgotten, "the transcript was held against nothing: close the stage");
+    }
 }
 
 impl Transcript {
@@ -68,7 +77,8 @@ impl Transcript {
     ///
     /// # Panics
     /// When they differ: with the first difference.
-    pub(crate) fn check(&self, scenario: &str, ground: Ground) {
+    pub(crate) fn check(mut self, scenario: &str, ground: Ground) {
+        self.checked = true;
         let name = scenario.replace("::", ".");
         let path: PathBuf =
             [env!("CARGO_MANIFEST_DIR"), "tests/contract/transcripts", &format!("{name}.txt")]

@@ -1,6 +1,7 @@
 //! The first example of the guide, run by the program as its users run it.
 //!
-//! Within this process no other program reaches the devnet: on that ground the program brings its own.
+//! Within this process no other program reaches the devnet: on that ground the program brings its own, which has honest
+//! providers only.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -46,76 +47,68 @@ pub(super) async fn hello_world(scene: Scene) {
 pub(super) async fn hello_world_with_a_provider_that_fails(scene: Scene) {
     let fails = Behaviour { fails_commands: Some(3), ..Behaviour::default() };
     let stage = scene.open([honest("ada"), honest("bob"), honest("eve").behaving(fails)]).await;
-    // The program's own devnet has honest providers only.
-    if stage.environment().is_some() {
-        let begun = now();
-        let ended = run(&stage, &[]).await;
-        ended.assert_all_done();
-        let failed: u64 = ended.summary.providers.iter().map(|provider| provider.failed_attempts).sum();
-        assert!(failed > 0, "no task went to the provider that fails: {:?}", ended.summary.providers);
-        let invoices = settled_invoices(&stage.hand, begun).await;
-        assert_eq!(sum(&invoices), ended.summary.cost);
-        assert_eq!(ended.summary.unsettled, 0);
-    }
+    let begun = now();
+    let ended = run(&stage, &[]).await;
+    ended.assert_all_done();
+    let failed: u64 = ended.summary.providers.iter().map(|provider| provider.failed_attempts).sum();
+    assert!(failed > 0, "no task went to the provider that fails: {:?}", ended.summary.providers);
+    let invoices = settled_invoices(&stage.hand, begun).await;
+    assert_eq!(sum(&invoices), ended.summary.cost);
+    assert_eq!(ended.summary.unsettled, 0);
     stage.close().await;
 }
 
 pub(super) async fn hello_world_with_a_provider_that_vanishes(scene: Scene) {
     let vanishes = Behaviour { vanishes: Some(Vanishing::AfterCommands(3)), ..Behaviour::default() };
     let stage = scene.open([honest("ada"), honest("bob"), honest("eve").behaving(vanishes)]).await;
-    // The program's own devnet has honest providers only.
-    if stage.environment().is_some() {
-        let begun = now();
-        let ended = run(&stage, &["--settle-timeout", "3s"]).await;
-        ended.assert_all_done();
-        assert!(stage.provider("eve").is_gone(), "no task went to the provider that vanishes");
-        // It never bills again, and is paid what it had billed.
-        let invoices = settled_invoices(&stage.hand, begun).await;
-        let vanished = stage.provider("eve").node();
-        assert!(invoices.iter().all(|invoice| invoice.issuer_id != *vanished), "{invoices:?}");
-        assert_eq!(ended.summary.unsettled, 1);
-        assert_eq!(sum(&invoices), ended.summary.cost);
-    }
+    let begun = now();
+    let ended = run(&stage, &["--settle-timeout", "3s"]).await;
+    ended.assert_all_done();
+    assert!(stage.provider("eve").is_gone(), "no task went to the provider that vanishes");
+    // It never bills again, and is paid what it had billed.
+    let invoices = settled_invoices(&stage.hand, begun).await;
+    let vanished = stage.provider("eve").node();
+    assert!(invoices.iter().all(|invoice| invoice.issuer_id != *vanished), "{invoices:?}");
+    assert_eq!(ended.summary.unsettled, 1);
+    assert_eq!(sum(&invoices), ended.summary.cost);
     stage.close().await;
 }
 
 pub(super) async fn hello_world_on_providers_of_the_program(scene: Scene) {
     let stage = scene.open([]).await;
-    // Only a real daemon can be joined: the devnet has no bus that others reach.
-    if let Some(rig) = stage.rig() {
-        let begun = now();
-        let mut keys = Vec::new();
-        for _ in 0..3 {
-            keys.push(rig.lend(Side::Sellers).await);
-        }
-        let home = TempDir::with_prefix("golem-program-").expect("a temporary folder");
-        let ready = home.path().join("ready");
-        let daemon = rig.daemon(Side::Sellers);
-        let mut providers = program(home.path());
-        providers
-            .args(["devnet", "--quiet", "--providers", "3", "--network", "hoodi", "--subnet", &stage.subnet])
-            .args(["--join", &daemon.api_url(), "--gsb-url", &daemon.bus_url(), "--env-file"])
-            .arg(&ready)
-            .args(keys.iter().flat_map(|lease| ["--app-key", lease.key.expose()]))
-            .stdout(Stdio::null());
-        let mut providers = providers.spawn().expect("it starts");
-        let there = async {
-            while !ready.is_file() {
-                assert!(matches!(providers.try_wait(), Ok(None)), "the providers have gone");
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(PATIENCE, there).await.expect("the providers come");
-        let ended = run(&stage, &[]).await;
-        ended.assert_all_done();
-        assert_eq!(ended.summary.unsettled, 0);
-        let invoices = settled_invoices(&stage.hand, begun).await;
-        assert_eq!(sum(&invoices), ended.summary.cost);
-        let id = providers.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
-        kill_process(id, Signal::INT).expect("it runs");
-        let status = timeout(PATIENCE, providers.wait()).await.expect("it ends in time").expect("its end");
-        assert!(status.success(), "{status}");
+    let rig = stage.rig().expect("this ground has daemons");
+    let begun = now();
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        keys.push(rig.lend(Side::Sellers).await);
     }
+    let home = TempDir::with_prefix("golem-program-").expect("a temporary folder");
+    let ready = home.path().join("ready");
+    let daemon = rig.daemon(Side::Sellers);
+    let mut providers = program(home.path());
+    providers
+        .args(["devnet", "--quiet", "--providers", "3", "--network", "hoodi", "--subnet", &stage.subnet])
+        .args(["--join", &daemon.api_url(), "--gsb-url", &daemon.bus_url(), "--env-file"])
+        .arg(&ready)
+        .args(keys.iter().flat_map(|lease| ["--app-key", lease.key.expose()]))
+        .stdout(Stdio::null());
+    let mut providers = providers.spawn().expect("it starts");
+    let there = async {
+        while !ready.is_file() {
+            assert!(matches!(providers.try_wait(), Ok(None)), "the providers have gone");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, there).await.expect("the providers come");
+    let ended = run(&stage, &[]).await;
+    ended.assert_all_done();
+    assert_eq!(ended.summary.unsettled, 0);
+    let invoices = settled_invoices(&stage.hand, begun).await;
+    assert_eq!(sum(&invoices), ended.summary.cost);
+    let id = providers.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
+    kill_process(id, Signal::INT).expect("it runs");
+    let status = timeout(PATIENCE, providers.wait()).await.expect("it ends in time").expect("its end");
+    assert!(status.success(), "{status}");
     stage.close().await;
 }
 
