@@ -448,6 +448,20 @@ pub enum StopReason {
     Closed,
 }
 
+impl StopReason {
+    /// The same in words, to stand after a colon or "because".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::AllDone => "every task has its end",
+            Self::Cancelled => "it was cancelled",
+            Self::BudgetReached => "the budget is reached",
+            Self::NothingRuns => "nothing could run",
+            Self::Broken => "the run itself can't go on",
+            Self::Closed => "no more work is wanted",
+        }
+    }
+}
+
 /// Why a job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -177,7 +177,7 @@ impl LogSummary {
                     StopReason::Broken => Level::ERROR,
                     _ => Level::WARN,
                 };
-                self.say(level, format!("Golem is shutting down: {}", stop_words(*why)));
+                self.say(level, format!("Golem is shutting down: {}", why.words()));
             }
             EventKind::RunEnded { end } => {
                 // Refusals are told of for good now.
@@ -301,18 +301,6 @@ impl LogSummary {
 
     fn warn(&mut self, text: impl AsRef<str>) {
         self.say(Level::WARN, text);
-    }
-}
-
-/// Why a run stops, after a colon.
-fn stop_words(why: StopReason) -> &'static str {
-    match why {
-        StopReason::AllDone => "every task has its end",
-        StopReason::Cancelled => "it was cancelled",
-        StopReason::BudgetReached => "the budget is reached",
-        StopReason::NothingRuns => "nothing could run",
-        StopReason::Broken => "the run itself can't go on",
-        StopReason::Closed => "no more work is wanted",
     }
 }
 

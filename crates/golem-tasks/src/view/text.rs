@@ -81,22 +81,10 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
              Ctrl+C again leaves at once",
             STOP_GRACE.as_secs()
         ),
-        EventKind::Stopping { why } => format!("no more work is begun: {}", stop_words(*why)),
+        EventKind::Stopping { why } => format!("no more work is begun: {}", why.words()),
         _ => return None,
     };
     Some(one_line(&text))
-}
-
-/// Why a run stops, after "because" or a colon.
-pub(super) fn stop_words(why: StopReason) -> &'static str {
-    match why {
-        StopReason::AllDone => "every task has its end",
-        StopReason::Cancelled => "it was cancelled",
-        StopReason::BudgetReached => "the budget is reached",
-        StopReason::NothingRuns => "nothing could run",
-        StopReason::Broken => "the run itself can't go on",
-        StopReason::Closed => "no more work is wanted",
-    }
 }
 
 /// How far the tasks are: `3 of 24 tasks done, 1 failed, 2 running`.

@@ -7,7 +7,7 @@ use yagna_api::{Glm, Timestamp};
 
 use super::notes::Deal;
 use super::words::{amount, each, left, name, part, plural, reaches, replaced};
-use super::{LogSummary, hour, stop_words};
+use super::{LogSummary, hour};
 
 /// Providers that a list names, at most.
 const LISTED: usize = 50;
@@ -188,9 +188,9 @@ impl LogSummary {
         match end.why {
             StopReason::AllDone | StopReason::Closed => self.info("Golem engine has shut down"),
             StopReason::Broken => {
-                self.say(Level::ERROR, format!("Golem engine has shut down: {}", stop_words(end.why)));
+                self.say(Level::ERROR, format!("Golem engine has shut down: {}", end.why.words()));
             }
-            why => self.warn(format!("Golem engine has shut down: {}", stop_words(why))),
+            why => self.warn(format!("Golem engine has shut down: {}", why.words())),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Lines about jobs, tasks and activities.
 
 use golem_core::event::{
-    Attempt, AttemptFailure, Event, EventKind, FailureKind, JobEndReason, JobId, RentalId, TaskId,
+    Attempt, AttemptFailure, Event, EventKind, FailureKind, JobEndReason, JobId, RentalId, StopReason, TaskId,
 };
 use serde_json::Value;
 use tracing::Level;
@@ -10,7 +10,7 @@ use yagna_api::time::between;
 
 use super::notes::{Job, OpenTask};
 use super::words::{duration, part, plural};
-use super::{LogSummary, hour, stop_words};
+use super::{LogSummary, hour};
 
 impl LogSummary {
     /// Was it about work?
@@ -127,7 +127,7 @@ impl LogSummary {
             JobEndReason::Expired => "its deadline passed",
             JobEndReason::Broken => "its tasks couldn't be read",
             JobEndReason::NothingRuns => "nothing could run for it",
-            JobEndReason::Stopped => self.stopping.map_or("the run stopped", stop_words),
+            JobEndReason::Stopped => self.stopping.map_or("the run stopped", StopReason::words),
         };
         match why {
             JobEndReason::Finished => self.info(format!("{prefix}Job finished in {took}: {counts}")),

@@ -7,7 +7,7 @@ use golem_core::event::StopReason;
 use golem_core::explain::Explanation;
 
 use crate::store::{FailedTask, RunSummary, TaskCounts};
-use crate::view::text::{clean, duration, money, money_places, one_amount, plural, progress, stop_words};
+use crate::view::text::{clean, duration, money, money_places, one_amount, plural, progress};
 
 /// Lines shown of a failed task's standard error.
 const STDERR_LINES: usize = 4;
@@ -45,7 +45,7 @@ fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
     match &summary.ended {
         Some(ended) if ended.end.why == StopReason::AllDone => {}
         Some(ended) => {
-            let _ = writeln!(text, "The run ended early: {}", stop_words(ended.end.why));
+            let _ = writeln!(text, "The run ended early: {}", ended.end.why.words());
         }
         None => text.push_str("The run didn't come to its end\n"),
     }
