@@ -4,6 +4,7 @@
 //! hands it pieces. Pieces may come in any order and many at once. What arrives is checked against the
 //! provider's hash and appears under its name only when it is whole.
 
+mod lasting;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use yagna_api::NodeId;
 use yagna_api::gsb::Listen;
 use yagna_client::{BusFault, BusSession, BusValue, Client, ClientError};
 
+pub use self::lasting::serve_until_stopped;
 pub use self::service::{Answers, Offer, Receipt};
 use crate::script::{Source, Target};
 

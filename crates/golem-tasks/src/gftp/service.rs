@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use golem::transfer::{Answers, Offer, Receipt};
+use golem::transfer::{Answers, Offer, Receipt, serve_until_stopped};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use yagna_client::BusSession;
-
-/// Between two looks for a daemon that has been gone for longer.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a daemon may take to forget a service.
 const CLOSING: Duration = Duration::from_secs(3);
@@ -68,62 +65,7 @@ impl Service {
     ) -> Self {
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
-        task.spawn(serve(session, answers, replacements, stop.clone()));
+        task.spawn(serve_until_stopped(session, answers, replacements, stop.clone()));
         Self { users: 1, hash, newer, stop, task }
-    }
-}
-
-async fn serve<A: Answers>(
-    mut session: BusSession,
-    mut answers: A,
-    mut replacements: mpsc::Receiver<A>,
-    stop: CancellationToken,
-) {
-    let mut lost = false;
-    loop {
-        let request = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            Some(newer) = replacements.recv() => {
-                answers = newer;
-                continue;
-            }
-            request = session.next() => request,
-        };
-        match request {
-            Ok(request) => {
-                lost = false;
-                let answer = answers.answer(&request.component, &request.payload).await;
-                if let Err(fault) = &answer {
-                    // The provider is told, and tells its requestor.
-                    let address = session.address();
-                    tracing::info!(
-                        address,
-                        kind = fault.kind,
-                        message = fault.message,
-                        "a piece of a file is refused"
-                    );
-                }
-                session.reply(&request.id, answer).await;
-            }
-            Err(error) => {
-                if !lost {
-                    let error = golem::text::chain(&error);
-                    tracing::warn!(
-                        address = session.address(),
-                        error,
-                        "a file can't be served until the daemon is back"
-                    );
-                    lost = true;
-                }
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = sleep(PAUSE) => {}
-                }
-            }
-        }
-    }
-    if let Err(error) = session.close().await {
-        tracing::debug!(%error, "a file's address couldn't be unbound");
     }
 }

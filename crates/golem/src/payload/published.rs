@@ -2,23 +2,18 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use golem_core::payload::Image;
 use sha3::{Digest, Sha3_224};
+use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use yagna_api::gsb::Listen;
 use yagna_api::identity::GetMe;
 use yagna_client::{BusSession, Client, ClientError};
 
 use super::PayloadError;
-use crate::text::chain;
-use crate::transfer::{Answers, Offer, TransferError};
-
-/// Before a daemon that went away is looked for again.
-const PAUSE: Duration = Duration::from_secs(2);
+use crate::transfer::{Answers as _, Offer, TransferError, serve_until_stopped};
 
 /// A local image that providers can fetch.
 ///
@@ -43,7 +38,9 @@ impl Published {
         let (session, id) = bind(client, &hash).await.map_err(PayloadError::NotServed)?;
         let stop = CancellationToken::new();
         let mut service = JoinSet::new();
-        service.spawn(serve(session, offer, stop.clone()));
+        // There is never a newer one.
+        let (_, newer) = mpsc::channel(1);
+        service.spawn(serve_until_stopped(session, offer, newer, stop.clone()));
         Ok(Self { image: Image { hash, url: format!("gftp://{node}/{id}") }, size: read, stop, service })
     }
 
@@ -78,50 +75,6 @@ async fn bind(client: &Client, hash: &str) -> Result<(BusSession, String), Clien
             Ok((client.serve_bus(listen(&id)).await?, id))
         }
         Err(error) => Err(error),
-    }
-}
-
-async fn serve(mut session: BusSession, mut offer: Offer, stop: CancellationToken) {
-    let mut lost = false;
-    loop {
-        let request = tokio::select! {
-            () = stop.cancelled() => break,
-            request = session.next() => request,
-        };
-        match request {
-            Ok(request) => {
-                lost = false;
-                let answer = offer.answer(&request.component, &request.payload).await;
-                if let Err(fault) = &answer {
-                    let address = session.address();
-                    tracing::warn!(
-                        address,
-                        kind = fault.kind,
-                        message = fault.message,
-                        "a provider can't be given a piece of the image"
-                    );
-                }
-                session.reply(&request.id, answer).await;
-            }
-            Err(error) => {
-                if !lost {
-                    let error = chain(&error);
-                    tracing::warn!(
-                        address = session.address(),
-                        error,
-                        "the image can't be served until the daemon is back"
-                    );
-                    lost = true;
-                }
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = sleep(PAUSE) => {}
-                }
-            }
-        }
-    }
-    if let Err(error) = session.close().await {
-        tracing::debug!(%error, "the image's address couldn't be unbound");
     }
 }
 

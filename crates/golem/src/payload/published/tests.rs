@@ -1,12 +1,13 @@
 //! On a devnet, seen by a provider: what its exe-unit asks of the bus.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::Devnet;
 use golem_devnet::node::LocalPort;
 use golem_devnet::port::{BusError, BusValue, Port};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use yagna_api::properties::name;
 use yagna_api::{AppKey, NodeId};
 use yagna_client::InProcessTransport;
