@@ -1,0 +1,127 @@
+//! "Coming from yapapi" stands in the documentation, where every link to a name of ours is checked when it is built, and
+//! in `docs/`, where it is read without links. Here the two are held together, and held complete.
+//!
+//! After a change of the first, `GOLEM_RECORD=1` writes the second anew.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const SOURCE: &str = include_str!("../src/coming_from_yapapi.rs");
+
+/// What stands in the second column as code and is no name of a Rust item.
+const NO_ITEMS: [&str; 4] = ["T: Send + Sync", "Ok", "RUST_LOG=yagna_client=trace", "golem-devnet"];
+
+/// What yapapi's users import, call or wait for.
+const THEIRS: &str = "\
+    Golem Executor submit execute_tasks Task WorkContext NoPaymentAccountError windows_event_loop_fix __version__ \
+    get_version ExecOptions package payload max_workers budget timeout strategy subnet_tag driver network payment_driver \
+    payment_network event_consumer add_event_consumer stream_output api_config app_key start stop operative job_id \
+    implicit_init run_service resume_service create_network resume_network Job \
+    accept_result reject_result running_time aclose \
+    provider_name provider_id new_script get_raw_usage get_usage get_raw_state get_cost emit begin commit Script \
+    wait_for_results deploy terminate run env upload_bytes upload_json upload_file send_json send_file download_file \
+    download_bytes download_json download_from_url ProgressArgs CaptureContext CommandExecuted Work Command \
+    image_hash image_tag image_url image_use_https repository_url dev_mode min_mem_gib min_storage_gib min_cpu_threads \
+    capabilities VmCaps manifest node_descriptor generate Payload prop constraint DemandBuilder PackageException \
+    LeastExpensiveLinearPayuMS DummyMS DecreaseScoreForUnconfirmedAgreement ProviderFilter WrappingMarketStrategy \
+    MarketStrategy BaseMarketStrategy score_offer decorate_demand respond_to_provider_offer invoice_accepted_amount \
+    debit_note_accepted_amount max_fixed_price max_price_for expected_time_secs PropValueRange ComLinear \
+    SCORE_REJECTED SCORE_NEUTRAL SCORE_TRUSTED \
+    ComputationStarted ComputationFinished JobStarted JobFinished SubscriptionCreated SubscriptionFailed CollectFailed \
+    ProposalReceived ProposalRejected ProposalResponded ProposalConfirmed ProposalFailed NoProposalsConfirmed \
+    AgreementCreated AgreementConfirmed AgreementRejected AgreementTerminated DebitNoteReceived DebitNoteAccepted \
+    PaymentAccepted PaymentPrepared PaymentQueued PaymentFailed InvoiceReceived InvoiceAccepted WorkerStarted \
+    WorkerFinished ActivityCreated ActivityCreateFailed TaskStarted TaskFinished TaskAccepted TaskRejected \
+    ServiceStateChanged ServiceFinished ScriptSent GettingResults ScriptFinished CommandStarted CommandStdOut \
+    CommandStdErr CommandProgress DownloadStarted DownloadFinished ShutdownFinished ExecutionInterrupted \
+    MissingConfiguration InvalidPropertiesError ConstraintException BatchError CommandExecutionError BatchTimeoutError \
+    NetworkError ServiceRunnerError ApiException YAGNA_APPKEY YAGNA_API_URL YAGNA_MARKET_URL YAGNA_PAYMENT_URL \
+    YAGNA_ACTIVITY_URL YAGNA_NET_URL YAGNA_PAYMENT_DRIVER YAGNA_PAYMENT_NETWORK YAGNA_SUBNET YAPAPI_USE_GFTP_CLOSE \
+    DEBUG_GFTP YAPAPI_TRACEBACK enable_default_logger log_event log_event_repr log_summary SummaryLogger Configuration \
+    subscribe subscriptions respond create_agreement get_details confirm new_activity send new_allocation allocations \
+    accounts invoices incoming_invoices incoming_debit_note_ids add_address add_node remove_node GftpProvider \
+    DavStorageProvider ComposedStorageProvider";
+
+#[test]
+fn the_page_without_links_says_the_same() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/coming-from-yapapi.md");
+    let page = page();
+    if std::env::var_os("GOLEM_RECORD").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap();
+    assert!(kept == page, "{} isn't up to date: set GOLEM_RECORD=1 and run this test again", path.display());
+}
+
+#[test]
+fn every_name_of_ours_is_a_link_that_is_checked() {
+    let rows = rows();
+    assert!(rows.len() > 150, "{} rows", rows.len());
+    for row in rows {
+        let [theirs, ours, _] = row.as_slice() else { panic!("not three cells: {row:?}") };
+        assert!(!theirs.is_empty() && !ours.is_empty(), "an empty cell: {row:?}");
+        // Odd parts are code.
+        let parts: Vec<&str> = ours.split('`').collect();
+        for n in (1..parts.len()).step_by(2) {
+            let linked = parts[n - 1].ends_with('[') && parts[n + 1].starts_with(']');
+            assert!(linked || NO_ITEMS.contains(&parts[n]), "`{}` is no link in {row:?}", parts[n]);
+        }
+        let in_words =
+            ["later", "none", "the same", "any ", "returning", "another task", "one more", "the devnet"];
+        assert!(ours.contains("[`") || in_words.iter().any(|word| ours.starts_with(word)), "{row:?}");
+    }
+}
+
+#[test]
+fn every_name_of_yapapi_is_there() {
+    let there: BTreeSet<String> = rows().iter().flat_map(|row| words(&row[0])).collect();
+    let missing: Vec<&str> = THEIRS.split_whitespace().filter(|name| !there.contains(*name)).collect();
+    assert!(missing.is_empty(), "no row tells of {missing:?}");
+}
+
+/// The documentation's lines.
+fn lines() -> impl Iterator<Item = &'static str> {
+    SOURCE
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+}
+
+/// The cells of the tables' rows, without their heads.
+fn rows() -> Vec<Vec<String>> {
+    let rows = lines().filter(|line| line.starts_with('|'));
+    rows.map(|line| {
+        line.trim_matches('|').split(" | ").map(|cell| cell.trim_matches([' ', '|']).to_owned()).collect()
+    })
+    .filter(|row: &Vec<String>| row[0] != "yapapi" && !row[0].starts_with("---"))
+    .collect()
+}
+
+/// The names in a cell.
+fn words(cell: &str) -> impl Iterator<Item = String> {
+    cell.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).map(str::to_owned)
+}
+
+/// The documentation as a page: headings one deeper, code without its hidden lines, no links to Rust items.
+fn page() -> String {
+    let mut page = String::from("# Coming from yapapi\n\n");
+    let mut in_code = false;
+    for line in lines() {
+        if line.starts_with("```") {
+            page.push_str(if in_code { "```" } else { "```rust" });
+            in_code = !in_code;
+        } else if in_code && (line == "#" || line.starts_with("# ")) {
+            continue;
+        } else if in_code {
+            page.push_str(line);
+        } else {
+            if line.starts_with('#') {
+                page.push('#');
+            }
+            page.push_str(&line.replace("[`", "`").replace("`]", "`"));
+        }
+        page.push('\n');
+    }
+    page
+}
