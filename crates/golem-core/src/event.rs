@@ -2,6 +2,61 @@
 //!
 //! An event is stored before the effect that follows from it is sent, and shown to people only after it is
 //! stored. So the same stream serves the database, the progress bar, the log, the summary and machines.
+//!
+//! A run that goes well tells this story, in this order for each thing that it speaks of:
+//!
+//! | of what | events |
+//! |---|---|
+//! | the money | [`AllocationIntended`], [`AllocationCreated`], at the end [`AllocationReleased`] |
+//! | the market | [`DemandPublished`]; for each provider [`OfferReceived`] and [`TermsAgreed`]; [`DemandEnded`] |
+//! | a deal | [`AgreementIntended`], [`AgreementCreated`], [`AgreementApproved`], [`AgreementEnded`] |
+//! | its activities, one after the other | [`ActivityIntended`], [`ActivityCreated`], [`ActivityReady`], [`ActivityEnded`] |
+//! | its bills | [`BillReceived`], [`BillAccepting`], [`BillAccepted`] |
+//! | a job | [`JobAdded`], [`JobEnded`] |
+//! | a task | [`TaskAdded`], [`TaskStarted`], [`TaskDone`] |
+//! | the run | [`Stopping`], [`RunEnded`] |
+//!
+//! The others tell what went another way. What belongs together has the same ids: tasks lead to deals by the
+//! [`RentalId`] of their attempts, deals to providers by that of their agreements.
+//!
+//! # Records
+//!
+//! Events are kept as JSON, and are read back the same:
+//! ```
+//! use golem_core::event::{Event, EventKind, TaskId};
+//!
+//! let event = Event { at: "2026-01-01T12:00:00Z".parse()?, kind: EventKind::TaskCancelled { task: TaskId(7) } };
+//! let record = r#"{"at":"2026-01-01T12:00:00Z","kind":{"event":"task_cancelled","task":7}}"#;
+//! assert_eq!(serde_json::to_string(&event)?, record);
+//! assert_eq!(serde_json::from_str::<Event>(record)?, event);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`AllocationIntended`]: EventKind::AllocationIntended
+//! [`AllocationCreated`]: EventKind::AllocationCreated
+//! [`AllocationReleased`]: EventKind::AllocationReleased
+//! [`DemandPublished`]: EventKind::DemandPublished
+//! [`OfferReceived`]: EventKind::OfferReceived
+//! [`TermsAgreed`]: EventKind::TermsAgreed
+//! [`DemandEnded`]: EventKind::DemandEnded
+//! [`AgreementIntended`]: EventKind::AgreementIntended
+//! [`AgreementCreated`]: EventKind::AgreementCreated
+//! [`AgreementApproved`]: EventKind::AgreementApproved
+//! [`AgreementEnded`]: EventKind::AgreementEnded
+//! [`ActivityIntended`]: EventKind::ActivityIntended
+//! [`ActivityCreated`]: EventKind::ActivityCreated
+//! [`ActivityReady`]: EventKind::ActivityReady
+//! [`ActivityEnded`]: EventKind::ActivityEnded
+//! [`BillReceived`]: EventKind::BillReceived
+//! [`BillAccepting`]: EventKind::BillAccepting
+//! [`BillAccepted`]: EventKind::BillAccepted
+//! [`JobAdded`]: EventKind::JobAdded
+//! [`JobEnded`]: EventKind::JobEnded
+//! [`TaskAdded`]: EventKind::TaskAdded
+//! [`TaskStarted`]: EventKind::TaskStarted
+//! [`TaskDone`]: EventKind::TaskDone
+//! [`Stopping`]: EventKind::Stopping
+//! [`RunEnded`]: EventKind::RunEnded
 
 mod name;
 
@@ -380,7 +435,7 @@ pub enum Bill {
     Invoice(InvoiceId),
 }
 
-/// What came of a task.
+/// What came of a task. With an executor's tasks it is empty: their results are values of the program and aren't stored.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TaskOutput {
     /// The result, as the worker made it.

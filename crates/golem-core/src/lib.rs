@@ -2,6 +2,44 @@
 //!
 //! No I/O, no clock, no chance and no global state: everything this crate knows came in as an input, and all it
 //! wants goes out as an effect. The same inputs give the same decisions, always.
+//!
+//! Users of the SDK meet this crate as `golem::core`: for payloads ([`payload::Payload`]), events
+//! ([`event::EventKind`]), settings ([`run::RunConfig`]), and where something didn't happen, for why
+//! ([`explain::Explanation`]). The rest is for those who build another engine or test a decision by itself.
+//!
+//! | module | what it decides, or says |
+//! |---|---|
+//! | [`run`] | the whole: one input in, events and effects out |
+//! | [`event`] | everything that happens in a run |
+//! | [`payload`], [`demand`] | which machine the work needs, and how that is put on the market |
+//! | [`offer`], [`pricing`] | what a provider offers, and what that can cost |
+//! | [`caps`], [`terms`] | which offers are refused, and what is agreed with the others |
+//! | [`standing`] | who is left alone for a while |
+//! | [`tasks`] | which task is tried next, where, and how often |
+//! | [`bill`] | whether a debit note or an invoice asks for no more than is owed |
+//! | [`explain`] | why nothing runs |
+//!
+//! # Example
+//!
+//! A run that is told of a job wants its tasks and a demand on the market:
+//! ```
+//! use golem_core::event::JobId;
+//! use golem_core::payload::Payload;
+//! use golem_core::run::{Effect, Input, JobSpec, Run, RunConfig};
+//! use yagna_api::payment::Decoration;
+//!
+//! let now = "2026-01-01T12:00:00Z".parse()?;
+//! let config = RunConfig::new(Payload::default(), "erc20-hoodi-tglm");
+//! let decoration = Decoration { properties: Default::default(), constraints: Vec::new() };
+//! let mut run = Run::new(config, decoration, now);
+//!
+//! let step = run.on(now, Input::JobAdded { job: JobId(0), spec: JobSpec::default() });
+//! assert!(step.effects.iter().any(|effect| matches!(effect, Effect::LoadTasks { .. })));
+//! let step = run.on(now, Input::Tasks { job: JobId(0), data: vec![1.into(), 2.into()], exhausted: true });
+//! assert_eq!(step.events.len(), 2, "two tasks are known now");
+//! assert!(step.effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod bill;
 pub mod caps;

@@ -77,6 +77,8 @@ pub enum OfferProblem {
 
 impl OfferTerms {
     /// Reads what its issuer says.
+    ///
+    /// **Errors**: an [`OfferProblem`] when it lacks what every offer has, or says what can't be.
     pub fn read(issuer: &NodeId, properties: &Properties) -> Result<Self, OfferProblem> {
         Ok(Self {
             provider: issuer.clone(),

@@ -121,6 +121,8 @@ impl Payload {
     }
 
     /// Finds what would keep every offer away. A payload that passes builds constraints that mean what they say.
+    ///
+    /// **Errors**: the first [`PayloadProblem`] that is found.
     pub fn check(&self) -> Result<(), PayloadProblem> {
         let capabilities = self.capabilities.iter().map(|text| ("capability", text));
         for (what, text) in std::iter::once(("runtime", &self.runtime)).chain(capabilities) {

@@ -54,6 +54,29 @@ impl Counter {
 
 impl Pricing {
     /// Reads an offer's prices; whole numbers are as good as decimals.
+    ///
+    /// **Errors**: prices that aren't linear or by usage, that don't fit their counters, or that are no prices.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use golem_core::pricing::Pricing;
+    /// use serde_json::json;
+    /// use yagna_api::Properties;
+    ///
+    /// let offer = Properties::new()
+    ///     .with("golem.com.pricing.model", "linear")
+    ///     .with("golem.com.scheme", "payu")
+    ///     .with("golem.com.usage.vector", json!(["golem.usage.duration_sec", "golem.usage.cpu_sec"]))
+    ///     .with("golem.com.pricing.model.linear.coeffs", json!([0.0001, 0.0002, 0.05]));
+    /// let pricing = Pricing::read(&offer)?;
+    /// // Ten seconds with half a minute of CPU, and the start.
+    /// assert_eq!(pricing.cost(&[10.0, 30.0]).map(|cost| cost.to_string()), Some("0.0570".to_owned()));
+    /// assert_eq!(pricing.cost_at_full_use(Duration::from_secs(10), 4).to_string(), "0.059");
+    /// assert_eq!(pricing.per_hour(4).to_string(), "3.24");
+    /// # Ok::<(), golem_core::offer::OfferProblem>(())
+    /// ```
     pub fn read(offer: &Properties) -> Result<Self, OfferProblem> {
         expect_text(offer, name::PRICING_MODEL, "linear", OfferProblem::Model)?;
         expect_text(offer, name::PAYMENT_SCHEME, "payu", OfferProblem::Scheme)?;

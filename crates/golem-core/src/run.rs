@@ -127,7 +127,8 @@ impl Run {
         }
     }
 
-    /// Takes one input and decides.
+    /// Takes one input and decides. The step's events are to be stored before its effects are sent, and both kept in their
+    /// order. Once the run has [ended](Run::end) nothing more comes of any input.
     pub fn on(&mut self, now: Timestamp, input: Input) -> Step {
         let mut step = Step::default();
         if self.end.is_some() {

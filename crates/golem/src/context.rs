@@ -220,7 +220,9 @@ impl WorkContext {
         self.queue.script.len()
     }
 
-    /// Queues a file to be sent. It is read when the provider fetches it.
+    /// Queues a file to be sent. It is read when the provider fetches it, in pieces, so its size doesn't matter.
+    ///
+    /// A file that can't be read is [`ScriptError::Transfer`] at the commit, and nothing of the batch is sent.
     pub fn send_file(&mut self, from: impl Into<PathBuf>, to: impl Into<String>) -> Command {
         self.push(Step::Upload { source: Source::File(from.into()), to: to.into() })
     }
@@ -245,7 +247,8 @@ impl WorkContext {
         }
     }
 
-    /// Queues a program with its arguments; all it writes is captured as text. [`WorkContext::add`] has the rest.
+    /// Queues a program with its arguments; all it writes is captured as text. It is started without a shell, and one
+    /// that doesn't end with exit code 0 is [`ScriptError::CommandFailed`]. [`WorkContext::add`] has the rest.
     pub fn run<A: Into<String>>(
         &mut self,
         program: impl Into<String>,
@@ -254,7 +257,8 @@ impl WorkContext {
         self.add(Program::new(program).args(args))
     }
 
-    /// Queues a line for the provider's `/bin/sh`.
+    /// Queues a line for the payload's `/bin/sh`. What is put into it is read by the shell: quote what comes from others,
+    /// or hand it to [`WorkContext::run`] as an argument.
     pub fn shell(&mut self, line: impl Into<String>) -> Command {
         self.add(Program::shell(line))
     }
@@ -270,12 +274,13 @@ impl WorkContext {
         self.download(from, Target::File(to.into()))
     }
 
-    /// Queues a download into memory of at most so many bytes: more is an error, never cut off.
+    /// Queues a download into memory of at most so many bytes: more is [`ScriptError::TransferFailed`], never cut off.
+    /// [`Batch::bytes`] has them.
     pub fn download_bytes(&mut self, from: impl Into<String>, limit: u64) -> Download<Bytes> {
         self.download(from, Target::Memory { limit })
     }
 
-    /// Queues the download of a JSON document of at most so many bytes.
+    /// Queues the download of a JSON document of at most so many bytes, into memory. [`Batch::json`] reads it.
     pub fn download_json(&mut self, from: impl Into<String>, limit: u64) -> Download<Json> {
         self.download(from, Target::Memory { limit })
     }

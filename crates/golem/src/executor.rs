@@ -13,7 +13,6 @@
 //! # use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! use golem::Script;
 //! use golem::core::payload::Payload;
 //! use golem::executor::Executor;
 //! # use golem_devnet::devnet::Devnet;
@@ -31,14 +30,14 @@
 //!     .start()
 //!     .await?;
 //! let mut squares = executor.submit(
-//!     |ctx, mut tasks| async move {
+//!     async |mut ctx, mut tasks| {
 //!         // What is done here is done once for each provider.
 //!         while let Some(task) = tasks.next().await {
-//!             let script = Script::new().shell(format!("echo $(( {n} * {n} ))", n = task.data()));
-//!             let done = ctx.execute(script, Duration::from_secs(60)).await?;
-//!             match done.results.last().and_then(|last| last.stdout.as_ref()) {
-//!                 Some(printed) => task.accept_result(printed.to_text().trim().to_owned()).await,
-//!                 None => task.reject_result("nothing came of it", true).await,
+//!             let square = ctx.shell(format!("echo $(( {n} * {n} ))", n = task.data()));
+//!             let done = ctx.commit(Duration::from_secs(60)).await?;
+//!             match done[square].stdout().trim() {
+//!                 "" => task.reject_result("nothing came of it", true).await,
+//!                 printed => task.accept_result(printed.to_owned()).await,
 //!             }
 //!         }
 //!         Ok(())
@@ -79,7 +78,7 @@
 //! # let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), &devnet.requestor().key)?));
 //! # let executor = Executor::builder(Payload::default()).client(client).start().await?;
 //! let mut done = executor.submit(
-//!     |_ctx, mut tasks| async move {
+//!     async |_ctx, mut tasks| {
 //!         while let Some(task) = tasks.next().await {
 //!             let result = match task.data() {
 //!                 Part::Plan => {
@@ -110,6 +109,8 @@
 //! - A task that fails, is rejected with `retry`, is dropped by its worker or whose provider is lost is tried again,
 //!   elsewhere where that can be, up to [`ExecutorBuilder::retries`] times. Then it has failed for good; the others go
 //!   on.
+//! - A task that isn't answered is tried again too; whether it was the worker that forgot it or its provider that went
+//!   makes no difference.
 //! - A worker that returns an error or panics is ended, and with it the deal; its provider is left alone for a while.
 //! - A job that doesn't get all its tasks done ends with a [`SubmitError`]. It comes after the last result and says
 //!   why, which tasks failed, and which weren't finished.

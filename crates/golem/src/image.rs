@@ -255,7 +255,7 @@ impl Registry {
     }
 }
 
-/// Asks a registry for an image: [`Registry::find`] for those who have but its address.
+/// Asks a registry for an image: [`Registry::find`] for those who have but its address, with its errors.
 pub async fn find(registry: &str, name: &ImageName) -> Result<Image, ImageError> {
     Registry::at(registry).find(name).await
 }

@@ -166,13 +166,18 @@ impl Handle {
     /// Adds tasks to a job that isn't over; to one that is they come too late, and nothing happens.
     ///
     /// **Errors**: [`RunOver`] when the run has ended.
+    ///
+    /// **Cancel safety**: where the future is dropped, all of them have been added or none.
     pub async fn add(&self, job: JobId, tasks: Vec<Value>) -> Result<(), RunOver> {
         self.send(Command::Add { job, tasks }).await
     }
 
-    /// Gives a job up: what waits is dropped, what runs is stopped. The other jobs go on.
+    /// Gives a job up: what waits is dropped, what runs is stopped. The other jobs go on. Its [`JobEvents`] end with the
+    /// event that says so.
     ///
     /// **Errors**: [`RunOver`] when the run has ended.
+    ///
+    /// **Cancel safety**: where the future is dropped, the job may go on.
     pub async fn cancel(&self, job: JobId) -> Result<(), RunOver> {
         self.send(Command::Cancel(job)).await
     }

@@ -190,13 +190,17 @@ impl Manifest {
         self
     }
 
-    /// Reads a manifest in JSON.
+    /// Reads a manifest in JSON. Whether providers would take it is said by [`Manifest::check`].
+    ///
+    /// **Errors**: [`ManifestError::Json`].
     pub fn from_json(text: impl AsRef<[u8]>) -> Result<Self, ManifestError> {
         let text = text.as_ref();
         Ok(serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))?)
     }
 
     /// Reads a manifest in JSON from a file.
+    ///
+    /// **Errors**: [`ManifestError::Unreadable`], [`ManifestError::Json`].
     pub async fn load(path: impl AsRef<Path>) -> Result<Self, ManifestError> {
         Self::from_json(read(path.as_ref()).await?)
     }
@@ -217,6 +221,21 @@ impl Manifest {
     ///
     /// **Source**: the provider's check: RSA (PKCS#1 v1.5) with SHA-256 of the base64 of the manifest, by the key
     /// of the last certificate.
+    ///
+    /// # Example
+    /// ```no_run
+    /// use golem::manifest::{Certificates, Manifest, SigningKey};
+    /// use golem::payload::Vm;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key = SigningKey::load("requestor.key.pem").await?;
+    /// let certificates = Certificates::load("requestor.cert.pem").await?;
+    /// let sealed = Manifest::load("manifest.json").await?.sign(&key, &certificates)?;
+    /// let payload = Vm::manifest(sealed).min_mem_gib(1.0);
+    /// # drop(payload);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn sign(
         &self,
         key: &SigningKey,

@@ -52,7 +52,7 @@ const VM_FORMAT: &str = "gvmkit-squash";
 #[derive(Debug, Clone, Copy)]
 pub struct Vm;
 
-/// The description of a payload, to be resolved.
+/// The description of a payload, to be resolved. Nothing is asked of anybody before that, and nothing is wrong yet.
 #[derive(Debug, Clone)]
 pub struct PayloadSpec {
     machine: Payload,
@@ -147,7 +147,8 @@ impl Vm {
 
     /// With an image of our own, a file, which we serve to providers ourselves.
     ///
-    /// It has to be [prepared](PayloadSpec::prepare) with a client, and mustn't change while it is served.
+    /// It has to be [prepared](PayloadSpec::prepare) with a client, which an executor does by itself, and mustn't change
+    /// while it is served.
     pub fn image_file(path: impl AsRef<Path>) -> PayloadSpec {
         PayloadSpec::vm(Wanted::File(path.as_ref().to_owned()))
     }
@@ -272,7 +273,7 @@ impl PayloadSpec {
         self
     }
 
-    /// What the runtime must be able to do, such as `vpn`, beside what was asked before.
+    /// What the runtime must be able to do, such as `vpn` or `inet`, beside what was asked before.
     #[must_use]
     pub fn capabilities<I: IntoIterator<Item: Into<String>>>(mut self, capabilities: I) -> Self {
         for capability in capabilities {
@@ -319,6 +320,8 @@ impl PayloadSpec {
     ///
     /// **Errors**: [`PayloadError::NeedsDaemon`] for a local image, and what is wrong with the description or the
     /// image. Asks for half a minute at the most.
+    ///
+    /// **Cancel safety**: dropping the future leaves nothing behind.
     pub async fn resolve(&self) -> Result<Payload, PayloadError> {
         let mut payload = self.checked()?;
         match &self.image {
@@ -355,7 +358,8 @@ impl PayloadSpec {
         Ok(payload)
     }
 
-    /// [`PayloadSpec::resolve`], and serves a local image through the daemon.
+    /// [`PayloadSpec::resolve`], and serves a local image through the daemon. A local image is read once from end to end
+    /// for its hash.
     ///
     /// **Errors**: those of [`PayloadSpec::resolve`], and for a local image that it can't be read, or that the
     /// daemon doesn't pass it on.

@@ -86,7 +86,7 @@ impl Default for Timing {
     }
 }
 
-/// Why a run couldn't begin or go on.
+/// Why a run couldn't begin or go on. Its agreements are ended first, as far as the daemon lets it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -156,7 +156,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next events; `None` when the run is over.
+    /// The next events, at least one; `None` when the run is over.
+    ///
+    /// **Cancel safety**: dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Arc<Vec<Event>>> {
         self.receiver.recv().await
     }
@@ -167,7 +169,11 @@ impl Events {
     }
 }
 
-/// One run on the Golem Network.
+/// One run on the Golem Network: one budget and one place on the market, for one job or for any number.
+///
+/// An [`Executor`](crate::Executor) is a run with workers and tasks of any type. Whoever wants to store tasks and results,
+/// and to go on with them in another process, uses a run itself, with a [`Journal`] that keeps its events;
+/// [`crate::jobs`] has an example.
 pub struct Run {
     pub(crate) client: Client,
     pub(crate) clock: Arc<dyn Clock>,
@@ -268,6 +274,9 @@ impl Run {
 
     /// Runs until every task has its end, or the run is stopped or can't go on. A standing run goes on until it is
     /// closed, or until nobody has a handle of it and its jobs are over.
+    ///
+    /// **Errors**: [`RunError`] when it can't begin, when its events can't be written down, or when a part of it broke.
+    /// What goes wrong with a provider, a task or a bill is an event, never an error.
     ///
     /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to
     /// their providers' time-outs, and their bills to a later settlement.

@@ -15,6 +15,9 @@ const SHOWN: usize = 80;
 
 /// Commands and file transfers for one activity, carried out in order until one fails.
 ///
+/// A batch as a value, for [`WorkContext::execute`](crate::WorkContext::execute). Most workers do without and queue their
+/// commands in the context itself, whose handles find the results.
+///
 /// # Example
 /// ```
 /// use golem::Script;
@@ -85,7 +88,7 @@ impl Script {
         }))
     }
 
-    /// Runs a line in the provider's shell.
+    /// Runs a line in the payload's `/bin/sh`.
     #[must_use]
     pub fn shell(self, line: impl Into<String>) -> Self {
         self.run("/bin/sh", ["-c".to_owned(), line.into()])

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::context::{ScriptError, WorkContext};
 
-/// Does tasks on a provider's machine.
+/// Does tasks on a provider's machine. [`crate::jobs`] has an example; whoever can do without a trait hands a function to
+/// an [`Executor`](crate::Executor).
 ///
 /// [`Worker::work`] is called once for each activity. What it does before it asks for its first task is done once
 /// per provider; then it asks for tasks until there are none. What it does after the last one must be short: it has
@@ -61,6 +62,8 @@ pub struct Tasks {
 
 impl Tasks {
     /// Waits for the next task; `None` when there will be no more.
+    ///
+    /// **Cancel safety**: as that of [`Tasks::next_pack`].
     pub async fn next(&mut self) -> Option<Task> {
         self.next_pack(1).await?.pop()
     }
@@ -92,14 +95,18 @@ impl Tasks {
 
     /// Adds tasks to the job, such as those that a result gives rise to. Done before that result is handed in, they
     /// never come too late.
+    ///
+    /// **Cancel safety**: where the future is dropped, all of them have been added or none.
     pub async fn add(&self, tasks: Vec<Value>) {
         // The engine only stops listening when the run is over, and then nothing is begun any more.
         self.inputs.send(Input::MoreTasks { job: self.job, data: tasks }).await.ok();
     }
 }
 
-/// One try of one task, in a worker's hands. It must be answered: [`Task::done`], [`Task::failed`] or
+/// One try of one task, in a worker's hands. It must be answered: [`Task::done`], [`Task::failed`], [`Task::reject`] or
 /// [`Task::give_back`]. A task that is dropped counts as lost when the worker ends.
+///
+/// **Cancel safety** of all answers: where the future is dropped the answer may be lost, as if the task had been.
 #[derive(Debug)]
 #[must_use = "a task must be answered"]
 pub struct Task {
@@ -131,7 +138,7 @@ impl Task {
         self.started
     }
 
-    /// Hands in its result.
+    /// Hands in its result: the task is done, and took as long as it was in the worker's hands.
     pub async fn done(self, output: TaskOutput) {
         let took = self.started.elapsed();
         self.done_after(output, took).await;
@@ -143,7 +150,8 @@ impl Task {
         self.answer(input).await;
     }
 
-    /// This try failed; the task may be tried elsewhere.
+    /// This try failed. The task is tried again, elsewhere where that can be, while it has tries left; one whose failure is
+    /// [`FailureKind::Invalid`] isn't, for it would fail everywhere.
     pub async fn failed(self, failure: AttemptFailure) {
         self.fail(failure, true).await;
     }

@@ -58,13 +58,17 @@ impl Client {
     ///
     /// Each attempt has a deadline: the daemon's own time for it and five seconds more. One that passes it
     /// ends the call with [`ClientError::TimedOut`]. What is "safe" is said by [`yagna_api::Repeat`]: a
-    /// request with effects is repeated only when the daemon surely never took it. Dropping the future gives
-    /// the call up; the daemon may still carry it out.
+    /// request with effects is repeated only when the daemon surely never took it.
+    ///
+    /// **Errors**: [`ClientError`], of the last attempt.
+    ///
+    /// **Cancel safety**: dropping the future gives the call up; the daemon may still carry it out.
     pub async fn call<E: Endpoint>(&self, endpoint: &E) -> Result<E::Answer, ClientError> {
         self.repeat(endpoint, self.retry.total, None).await
     }
 
-    /// Like [`call`](Self::call), but all attempts together end by `deadline` from now.
+    /// Like [`call`](Self::call), but all attempts together end by `deadline` from now; a call that it cuts off ends with
+    /// [`ClientError::TimedOut`].
     pub async fn call_within<E: Endpoint>(
         &self,
         endpoint: &E,
@@ -79,6 +83,11 @@ impl Client {
     }
 
     /// Opens a WebSocket, such as one of [`yagna_api::net::tcp_path`]. `operation` names it in errors.
+    ///
+    /// **Errors**: [`ClientError`]; a daemon that answers with something else than a socket is
+    /// [`ClientError::Answer`].
+    ///
+    /// **Cancel safety**: dropping the future leaves no socket open.
     pub async fn socket(
         &self,
         operation: &'static str,

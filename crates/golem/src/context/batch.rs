@@ -16,6 +16,19 @@ use super::handle::{Command, Download, Json, QueueId};
 ///
 /// A handle of another batch finds nothing here: [`Batch::get`] gives `None`, the others an error. Only indexing panics,
 /// as it does everywhere: `batch[command]`.
+///
+/// # Example
+/// ```
+/// # use std::time::Duration;
+/// # use golem::{ScriptError, WorkContext};
+/// async fn version(ctx: &mut WorkContext) -> Result<String, ScriptError> {
+///     let version = ctx.run("/usr/bin/blender", ["--version"]);
+///     let licence = ctx.download_bytes("/usr/share/blender/LICENSE", 64 * 1024);
+///     let done = ctx.commit(Duration::from_secs(30)).await?;
+///     println!("its licence has {} bytes", done.bytes(licence)?.len());
+///     Ok(done[version].stdout().into_owned())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Batch {
     pub(super) queue: QueueId,

@@ -47,6 +47,9 @@ impl WorkContext {
     /// A command that fails, or time that runs out, is an [`ExecutionEnd`], not an error: the results so far are
     /// there. After [`ExecutionEnd::Expired`] the activity is still busy with the script.
     ///
+    /// **Errors**: a [`ScriptError`] when the script couldn't be sent or its results can't be had: the activity is lost or
+    /// its agreement ended, an earlier script still runs, a file can't be offered, the daemon can't be reached.
+    ///
     /// **Cancel safety**: dropping the future leaves the script running on the provider.
     pub async fn execute(&self, script: Script, limit: Duration) -> Result<Execution, ScriptError> {
         let deadline = Instant::now() + limit;

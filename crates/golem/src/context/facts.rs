@@ -36,7 +36,10 @@ impl Usage {
 }
 
 impl WorkContext {
-    /// What the activity has used so far.
+    /// What the activity has used so far, as its provider last reported it.
+    ///
+    /// **Errors**: [`ScriptError::Daemon`] when the daemon can't tell. Like all that is asked of an activity here, it can be
+    /// asked while a batch runs, and is cancel safe.
     pub async fn usage(&self) -> Result<Usage, ScriptError> {
         let terms = self.terms().await?;
         let usage = self.inner.client.call(&GetUsage(self.inner.activity.clone())).await?;
@@ -49,13 +52,17 @@ impl WorkContext {
         })
     }
 
-    /// What was agreed with the provider. It is asked for once, the first time.
+    /// What was agreed with the provider: both sides' properties, prices and times. It is asked for once, the first time.
+    ///
+    /// **Errors**: [`ScriptError::Daemon`] when the daemon can't tell.
     pub async fn terms(&self) -> Result<&Agreement, ScriptError> {
         let ask = || async { self.inner.client.call(&GetAgreement(self.inner.agreement.clone())).await };
         Ok(self.inner.terms.get_or_try_init(ask).await?)
     }
 
     /// How the activity stands, as its provider says.
+    ///
+    /// **Errors**: [`ScriptError::Daemon`] when the daemon or the provider can't tell.
     pub async fn state(&self) -> Result<ActivityState, ScriptError> {
         Ok(self.inner.client.call(&GetState(self.inner.activity.clone())).await?)
     }
@@ -65,7 +72,17 @@ impl WorkContext {
     /// It is what the provider may bill for by now, not what it has billed. What is less than the smallest part of a
     /// GLM is left out, as providers do.
     ///
-    /// **Errors**: [`ScriptError::Prices`], or [`ScriptError::Unpriced`] when the usage does not fit them.
+    /// **Errors**: [`ScriptError::Prices`], or [`ScriptError::Unpriced`] when the usage does not fit them, and as
+    /// [`WorkContext::usage`].
+    ///
+    /// # Example
+    /// ```
+    /// # use golem::{ScriptError, WorkContext};
+    /// async fn told(ctx: &WorkContext) -> Result<String, ScriptError> {
+    ///     let seconds = ctx.usage().await?.duration().unwrap_or_default();
+    ///     Ok(format!("{} GLM for {seconds:.0} s on {}", ctx.cost().await?, ctx.provider_name()))
+    /// }
+    /// ```
     pub async fn cost(&self) -> Result<Glm, ScriptError> {
         let pricing = Pricing::read(&self.terms().await?.offer.properties).map_err(ScriptError::Prices)?;
         let usage = self.inner.client.call(&GetUsage(self.inner.activity.clone())).await?;

@@ -174,6 +174,26 @@ impl<T> fmt::Debug for TaskFailure<T> {
 }
 
 /// Why not every task of a job has a result, and which have none. It comes last, after every result that there is.
+///
+/// Each task of the job has its result in the stream, or is among [`failed`](SubmitError::failed) or
+/// [`unfinished`](SubmitError::unfinished); of a source that wasn't read to its end there may be
+/// [more](SubmitError::more_in_source).
+///
+/// # Example
+///
+/// What is left of a job, for another try with more time:
+/// ```
+/// use std::sync::Arc;
+///
+/// use golem::executor::{EndCause, SubmitError};
+///
+/// fn left<T>(error: SubmitError<T>) -> Result<Vec<Arc<T>>, SubmitError<T>> {
+///     match error.cause() {
+///         EndCause::TimedOut { .. } => Ok(error.into_unfinished()),
+///         _ => Err(error),
+///     }
+/// }
+/// ```
 pub struct SubmitError<T> {
     pub(super) cause: EndCause,
     pub(super) failed: Vec<TaskFailure<T>>,

@@ -43,6 +43,8 @@ impl<T, R> Tasks<T, R> {
     /// Waits for the next tasks, at least one and at most `room`: short tasks go faster several in one batch.
     ///
     /// `None` when there will be no more.
+    ///
+    /// **Cancel safety**: as that of [`Tasks::next`].
     pub async fn next_pack(&mut self, room: usize) -> Option<Vec<Task<T, R>>> {
         loop {
             self.dropped.answer().await;
@@ -58,11 +60,13 @@ impl<T, R> Tasks<T, R> {
     ///
     /// Done before that result is accepted, it never comes too late. To a job that is over it comes too late, and
     /// nothing happens.
+    ///
+    /// **Cancel safety**: where the future is dropped, the task has been added or it hasn't.
     pub async fn add(&self, data: T) {
         self.add_all([data]).await;
     }
 
-    /// Adds several tasks to the job, as [`Tasks::add`] does.
+    /// Adds several tasks to the job, as [`Tasks::add`] does: all of them or, where the future is dropped, none.
     pub async fn add_all(&self, data: impl IntoIterator<Item = T>) {
         let keys = data.into_iter().map(|data| Value::from(self.table.add(data))).collect();
         self.inner.add(keys).await;
@@ -133,6 +137,9 @@ impl<T, R> Task<T, R> {
     /// Hands in its result: the task is done.
     ///
     /// Of a task that has its end already, because its job is over or its agreement was, nothing more comes.
+    ///
+    /// **Cancel safety**: where the future is dropped, the answer may be lost; the task is then tried again once the
+    /// worker has ended.
     pub async fn accept_result(mut self, result: R) {
         if let Some(inner) = self.inner.take() {
             self.table.keep(self.key, inner.attempt(), result, self.provider.clone());
@@ -141,7 +148,11 @@ impl<T, R> Task<T, R> {
     }
 
     /// The result is no good. With `retry` the task is tried again, elsewhere where that can be, while it has tries
-    /// left; without it, or after its last try, it has failed for good.
+    /// left; without it, or after its last try, it has failed for good, and the [`SubmitError`](super::SubmitError) at
+    /// the end of its job lists it with the reason. It doesn't wait for another
+    /// worker, not in a job that has but one.
+    ///
+    /// **Cancel safety**: as that of [`Task::accept_result`].
     pub async fn reject_result(mut self, reason: impl Into<String>, retry: bool) {
         if let Some(inner) = self.inner.take() {
             inner.reject(reason, retry).await;

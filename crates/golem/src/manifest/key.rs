@@ -27,6 +27,8 @@ impl fmt::Debug for SigningKey {
 
 impl SigningKey {
     /// Reads a private RSA key in PEM, PKCS#8 or PKCS#1, without a passphrase.
+    ///
+    /// **Errors**: [`ManifestError::Passphrase`], [`ManifestError::Key`].
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, ManifestError> {
         let pem = pem.as_ref();
         if String::from_utf8_lossy(pem).contains("ENCRYPTED") {
@@ -45,7 +47,9 @@ impl SigningKey {
         }
     }
 
-    /// Reads a private key from a file.
+    /// Reads a private key from a file, as [`SigningKey::from_pem`] does.
+    ///
+    /// **Errors**: [`ManifestError::Unreadable`] too.
     pub async fn load(path: impl AsRef<Path>) -> Result<Self, ManifestError> {
         Self::from_pem(read(path.as_ref()).await?)
     }
@@ -68,6 +72,8 @@ impl SigningKey {
 
 impl Certificates {
     /// Reads one certificate or a chain of them in PEM, in either order.
+    ///
+    /// **Errors**: [`ManifestError::Certificate`].
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, ManifestError> {
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem.as_ref())
             .collect::<Result<_, _>>()
@@ -78,7 +84,9 @@ impl Certificates {
         Ok(Self(certificates))
     }
 
-    /// Reads certificates from a file.
+    /// Reads certificates from a file, as [`Certificates::from_pem`] does.
+    ///
+    /// **Errors**: [`ManifestError::Unreadable`] too.
     pub async fn load(path: impl AsRef<Path>) -> Result<Self, ManifestError> {
         Self::from_pem(read(path.as_ref()).await?)
     }

@@ -58,6 +58,8 @@ pub enum Proof {
 impl SealedManifest {
     /// Takes a manifest as text: its JSON, which is encoded here, or the base64 of that, which is taken as it is.
     ///
+    /// **Errors**: [`ManifestError::Encoding`] when it is neither, [`ManifestError::Json`] when it is no manifest.
+    ///
     /// # Example
     /// ```
     /// # let text = r#"{"version": "0.1.0", "createdAt": "2022-07-26T12:51:00.000000Z",
@@ -143,7 +145,7 @@ impl SealedManifest {
         &self.encoded
     }
 
-    /// [`Manifest::check`].
+    /// [`Manifest::check`]: would providers let it in now?
     pub fn check(&self, now: Timestamp) -> Result<(), ManifestError> {
         Ok(self.manifest.check(now)?)
     }

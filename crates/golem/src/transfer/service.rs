@@ -47,6 +47,8 @@ impl Offer {
     }
 
     /// Offers a regular file, which is read as it is asked for. It stays open, so that removing it does no harm.
+    ///
+    /// **Errors**: [`TransferError::Unreadable`].
     pub async fn file(path: impl Into<PathBuf>) -> Result<Self, TransferError> {
         Content::open(path.into()).await.map(Self)
     }
@@ -57,6 +59,8 @@ impl Offer {
     }
 
     /// The SHA3-256 of the content in lowercase hex. The file is read whole, but not at once.
+    ///
+    /// **Errors**: [`TransferError::Unreadable`], also when the file changes meanwhile.
     pub async fn hash(&mut self) -> Result<String, TransferError> {
         match &mut self.0 {
             Content::Bytes(bytes) => Ok(hex::encode(Sha3_256::digest(&bytes[..]))),
@@ -100,6 +104,8 @@ impl Receipt {
 
     /// Takes a file in. It appears under its name, with its folders, when it is complete, and is on the disk then;
     /// another file of that name is replaced. What isn't complete when this is dropped is removed.
+    ///
+    /// **Errors**: [`TransferError::Unwritable`].
     pub async fn file(path: impl Into<PathBuf>) -> Result<Self, TransferError> {
         Store::create(path.into()).await.map(Self)
     }
