@@ -13,5 +13,6 @@ pub mod payload;
 pub mod pricing;
 pub mod run;
 pub mod standing;
+pub mod strategy;
 pub mod tasks;
 pub mod terms;

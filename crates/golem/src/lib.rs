@@ -15,6 +15,7 @@
 //! | [`context`] | a worker's view of its activity: commands in, results and output out, cost |
 //! | [`script`] | the commands of a script, files, environment and captures included |
 //! | [`journal`] | where events become durable |
+//! | [`strategy`] | which offers are taken, and which of them first |
 //! | [`payload`] | which machine the work needs, and with which image |
 //! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
 //! | [`summary`] | the lines of that summary |
@@ -110,6 +111,11 @@ pub mod transfer;
 pub mod worker;
 
 pub use golem_core as core;
+pub use golem_core::strategy;
+
+pub use golem_core::caps::{PriceCaps, Refusal};
+pub use golem_core::strategy::{LeastExpensive, ProviderList, Strategy};
+pub use golem_core::terms::{MidAgreementPayments, TermsPolicy};
 
 pub use crate::clock::SystemClock;
 pub use crate::context::{
