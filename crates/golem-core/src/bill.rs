@@ -215,6 +215,26 @@ pub enum BillProblem {
         /// Accepted before.
         accepted: Glm,
     },
+    /// More debit notes than were agreed.
+    #[error("is number {notes} in {} s, more often than agreed", .age.as_secs())]
+    TooManyNotes {
+        /// How many have come for its activity.
+        notes: u32,
+        /// How old the activity is.
+        age: Duration,
+        /// Accepted before.
+        accepted: Glm,
+    },
+    /// More debit notes to be paid before the agreement ends than were agreed.
+    #[error("is number {notes} to be paid on the way in {} s, more often than agreed", .age.as_secs())]
+    TooManyPayableNotes {
+        /// How many of that kind have come for its activity.
+        notes: u32,
+        /// How old the activity is.
+        age: Duration,
+        /// Accepted before.
+        accepted: Glm,
+    },
     /// Its usage vector doesn't fit the agreement's counters.
     #[error("its usage is no list of {counters} amounts")]
     Usage {
@@ -276,13 +296,25 @@ impl BillProblem {
             Self::UnknownActivity { .. }
             | Self::NoActivity { .. }
             | Self::PaymentNotAgreed { .. }
-            | Self::DueTooSoon { .. } => RejectionReason::UnsolicitedService,
+            | Self::DueTooSoon { .. }
+            | Self::TooManyNotes { .. }
+            | Self::TooManyPayableNotes { .. } => RejectionReason::UnsolicitedService,
             Self::Negative { .. }
             | Self::Shrank { .. }
             | Self::Usage { .. }
             | Self::Implausible { .. }
             | Self::AboveUsage { .. }
             | Self::AboveMeasure { .. } => RejectionReason::IncorrectAmount,
+        }
+    }
+
+    /// The code of an agreement's end for this reason.
+    pub fn ending_code(&self) -> &'static str {
+        match self {
+            Self::TooManyNotes { .. } => "TooManyDebitNotes",
+            Self::TooManyPayableNotes { .. } => "TooManyPayableDebitNotes",
+            Self::PaymentNotAgreed { .. } | Self::DueTooSoon { .. } => "PaymentNotAgreed",
+            _ => "IncorrectAmount",
         }
     }
 
@@ -304,6 +336,8 @@ impl BillProblem {
             Self::Shrank { accepted, .. }
             | Self::PaymentNotAgreed { accepted }
             | Self::DueTooSoon { accepted, .. }
+            | Self::TooManyNotes { accepted, .. }
+            | Self::TooManyPayableNotes { accepted, .. }
             | Self::Usage { accepted, .. }
             | Self::Implausible { accepted, .. }
             | Self::UnknownActivity { accepted, .. } => *accepted,
@@ -351,6 +385,26 @@ pub fn check_debit_note(
         return Err(BillProblem::AboveUsage { asked, owed });
     }
     if meter.complete { check_amount(asked, meter.ceiling(pricing, now)) } else { Ok(()) }
+}
+
+/// Have no more debit notes come for an activity than were agreed, this one included?
+///
+/// Those that are to be paid on the way are counted apart.
+pub fn check_frequency(
+    notes: u32,
+    payable_notes: u32,
+    meter: &Meter,
+    agreed: &AgreedTerms,
+    now: Timestamp,
+) -> Result<(), BillProblem> {
+    let (age, accepted) = (between(meter.started, now), meter.noted);
+    if !agreed.allows_notes(notes, age) {
+        Err(BillProblem::TooManyNotes { notes, age, accepted })
+    } else if !agreed.allows_payable_notes(payable_notes, age) {
+        Err(BillProblem::TooManyPayableNotes { notes: payable_notes, age, accepted })
+    } else {
+        Ok(())
+    }
 }
 
 /// Is an invoice owed?

@@ -1,5 +1,8 @@
-//! Which offers are too dear, and which of two is the cheaper.
+//! Which offers are too dear, which of two is the cheaper, and in what words offers are refused.
+//!
+//! What is made of that is a matter of the [`crate::strategy`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -8,21 +11,26 @@ use yagna_api::{Glm, Timestamp};
 use crate::offer::{OfferProblem, OfferTerms, plain};
 use crate::pricing::{round_up, supply};
 
-/// The highest prices that are paid; no cap where there is none.
+/// The highest prices that are paid. There is no cap unless one is named, and that there is none must be said:
+/// [`PriceCaps::none`].
 ///
 /// # Example
 /// ```
 /// use golem_core::caps::PriceCaps;
-/// let caps = PriceCaps { per_hour: Some("0.2".parse()?), ..PriceCaps::default() };
-/// assert_eq!(caps.start, None);
+/// let caps = PriceCaps::none()
+///     .start_at_most("0.1".parse()?)
+///     .per_hour_at_most("2".parse()?)
+///     .unit_at_most("golem.usage.gib", "0.01".parse()?);
 /// # Ok::<(), yagna_api::money::GlmError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceCaps {
     /// GLM for starting an activity.
     pub start: Option<Glm>,
     /// GLM an hour at full use, without the start price.
     pub per_hour: Option<Glm>,
+    /// GLM for a unit of each of these usage counters, such as a second of `golem.usage.cpu_sec`.
+    pub per_unit: BTreeMap<String, Glm>,
 }
 
 /// Why we refuse an offer.
@@ -31,6 +39,16 @@ pub enum Refusal {
     /// An hour costs too much.
     #[error("{price} GLM an hour is above the cap of {cap}")]
     TooDear {
+        /// Its price.
+        price: Glm,
+        /// Our cap.
+        cap: Glm,
+    },
+    /// A unit of one usage counter costs too much.
+    #[error("{price} GLM for a unit of `{counter}` is above the cap of {cap}")]
+    UnitTooDear {
+        /// The usage counter.
+        counter: String,
         /// Its price.
         price: Glm,
         /// Our cap.
@@ -66,6 +84,31 @@ pub enum Refusal {
         /// The least we need.
         least: Duration,
     },
+    /// Its draft gives us less time than we asked for.
+    #[error("its draft says {} s for `{term}`, less than the {} s we asked for", .drafted.as_secs(), .asked.as_secs())]
+    TermShortened {
+        /// The negotiated property.
+        term: &'static str,
+        /// Our time.
+        asked: Duration,
+        /// The time in its draft.
+        drafted: Duration,
+    },
+    /// Its draft names a term that we left out, or one that can't be read.
+    #[error("its draft says something for `{term}` that we didn't agree to")]
+    TermAdded {
+        /// The negotiated property.
+        term: &'static str,
+    },
+    /// A strategy doesn't want it, for a reason in the strategy's own words.
+    #[error("{0}")]
+    Unwanted(String),
+    /// A strategy's score for it is not a number.
+    #[error("the strategy's score is no number")]
+    NoScore,
+    /// A strategy panicked over it.
+    #[error("the strategy panicked")]
+    StrategyPanicked,
     /// Our own demand is over, or says no readable end.
     #[error("the demand ended at {0}")]
     Expired(Timestamp),
@@ -78,26 +121,38 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A strategy's reason, in its own words. The provider is told them too.
+    pub fn because(words: impl Into<String>) -> Self {
+        Self::Unwanted(words.into())
+    }
+
     /// A short name that stays the same, for counting.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::TooDear { .. } => "too dear",
+            Self::UnitTooDear { .. } => "price of a unit too high",
             Self::StartTooDear { .. } => "start price too high",
             Self::Unbounded { .. } => "price without bound",
             Self::Platform { .. } => "no common payment platform",
             Self::AcceptTimeout { .. } => "accept time-out too short",
+            Self::TermShortened { .. } | Self::TermAdded { .. } => "terms changed",
+            Self::Unwanted(_) => "unwanted",
+            Self::NoScore | Self::StrategyPanicked => "strategy failed",
             Self::Expired(_) | Self::NoExpiration => "demand expired",
             Self::Offer(_) => "malformed offer",
         }
     }
-}
 
-impl Refusal {
     /// In words that all refusals for the same cause share, for telling how many there were.
     pub fn group(&self) -> String {
         match self {
             Self::TooDear { cap, .. } => format!("above the cap of {cap} GLM an hour"),
             Self::StartTooDear { cap, .. } => format!("above the cap of {cap} GLM for the start"),
+            Self::UnitTooDear { counter, cap, .. } => {
+                format!("above the cap of {cap} GLM for a unit of `{counter}`")
+            }
+            Self::Unwanted(words) => words.clone(),
+            Self::NoScore | Self::StrategyPanicked => self.to_string(),
             _ => self.kind().to_owned(),
         }
     }
@@ -112,20 +167,63 @@ impl Refusal {
 }
 
 impl PriceCaps {
+    /// No caps: any price will do, and only the budget bounds what is spent.
+    pub fn none() -> Self {
+        Self { start: None, per_hour: None, per_unit: BTreeMap::new() }
+    }
+
+    /// Caps for those who named none: 0.5 GLM for the start, 5 GLM an hour at full use.
+    pub fn usual() -> Self {
+        let half = round_up(Decimal::new(5, 1));
+        Self::none().start_at_most(half).per_hour_at_most(round_up(Decimal::from(5)))
+    }
+
+    /// With this cap for starting an activity.
+    #[must_use]
+    pub fn start_at_most(self, start: Glm) -> Self {
+        Self { start: Some(start), ..self }
+    }
+
+    /// With this cap for an hour at full use, the start price left out.
+    #[must_use]
+    pub fn per_hour_at_most(self, per_hour: Glm) -> Self {
+        Self { per_hour: Some(per_hour), ..self }
+    }
+
+    /// With this cap for a unit of a usage counter.
+    #[must_use]
+    pub fn unit_at_most(mut self, counter: impl Into<String>, per_unit: Glm) -> Self {
+        self.per_unit.insert(counter.into(), per_unit);
+        self
+    }
+
     /// Why this offer is too dear, if it is. A price that equals its cap is not.
     ///
-    /// With a cap an hour, an offer that charges for a usage counter nobody can check is refused too.
+    /// With a cap an hour, an offer that charges for a usage counter nobody can check is refused too, unless that
+    /// counter has a cap of its own.
     pub fn refuse(&self, offer: &OfferTerms) -> Option<Refusal> {
-        if let Some(cap) = self.per_hour {
-            if let Some(counter) = offer.pricing.unbounded_counter() {
-                let counter = plain(counter);
-                return Some(Refusal::Unbounded { counter });
-            }
-            let price = offer.pricing.per_hour(offer.threads);
-            if price > cap {
-                return Some(Refusal::TooDear { price, cap });
-            }
+        self.refuse_hour(offer).or_else(|| self.refuse_unit(offer)).or_else(|| self.refuse_start(offer))
+    }
+
+    fn refuse_hour(&self, offer: &OfferTerms) -> Option<Refusal> {
+        let cap = self.per_hour?;
+        let uncapped = |counter: &&str| !self.per_unit.contains_key(*counter);
+        if let Some(counter) = offer.pricing.unbounded_counters().find(uncapped) {
+            return Some(Refusal::Unbounded { counter: plain(counter) });
         }
+        let price = offer.pricing.per_hour(offer.threads);
+        (price > cap).then_some(Refusal::TooDear { price, cap })
+    }
+
+    fn refuse_unit(&self, offer: &OfferTerms) -> Option<Refusal> {
+        offer.pricing.rates.iter().find_map(|(counter, rate)| {
+            let cap = *self.per_unit.get(counter)?;
+            let price = round_up(*rate);
+            (price > cap).then(|| Refusal::UnitTooDear { counter: plain(counter), price, cap })
+        })
+    }
+
+    fn refuse_start(&self, offer: &OfferTerms) -> Option<Refusal> {
         let cap = self.start?;
         let price = offer.pricing.start_price();
         (price > cap).then_some(Refusal::StartTooDear { price, cap })
@@ -157,7 +255,7 @@ mod tests {
 
     fn caps(start: Option<&str>, per_hour: Option<&str>) -> PriceCaps {
         let read = |text: Option<&str>| text.map(|text| text.parse().unwrap());
-        PriceCaps { start: read(start), per_hour: read(per_hour) }
+        PriceCaps { start: read(start), per_hour: read(per_hour), ..PriceCaps::none() }
     }
 
     #[test]

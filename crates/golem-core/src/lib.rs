@@ -4,7 +4,7 @@
 //! wants goes out as an effect. The same inputs give the same decisions, always.
 //!
 //! Users of the SDK meet this crate as `golem::core`: for payloads ([`payload::Payload`]), events
-//! ([`event::EventKind`]), settings ([`run::RunConfig`]), and where something didn't happen, for why
+//! ([`event::EventKind`]), settings ([`run::RunConfig`]), strategies ([`strategy::Strategy`]), and where something didn't happen, for why
 //! ([`explain::Explanation`]). The rest is for those who build another engine or test a decision by itself.
 //!
 //! | module | what it decides, or says |
@@ -13,7 +13,8 @@
 //! | [`event`] | everything that happens in a run |
 //! | [`payload`], [`demand`] | which machine the work needs, and how that is put on the market |
 //! | [`offer`], [`pricing`] | what a provider offers, and what that can cost |
-//! | [`caps`], [`terms`] | which offers are refused, and what is agreed with the others |
+//! | [`strategy`], [`caps`] | which offers are taken, which of them first, and what is too dear |
+//! | [`terms`] | what is agreed besides the price |
 //! | [`standing`] | who is left alone for a while |
 //! | [`tasks`] | which task is tried next, where, and how often |
 //! | [`bill`] | whether a debit note or an invoice asks for no more than is owed |
@@ -51,5 +52,6 @@ pub mod payload;
 pub mod pricing;
 pub mod run;
 pub mod standing;
+pub mod strategy;
 pub mod tasks;
 pub mod terms;

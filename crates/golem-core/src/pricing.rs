@@ -21,8 +21,8 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Linear prices: GLM per unit of each usage counter, in the counters' order, and a start price per activity.
 ///
 /// Time and CPU seconds are known counters: a clock bounds them. Of any other counter nothing is known but
-/// what its provider reports, so it has no part in the sums "at full use"; [`Pricing::unbounded_counter`] tells
-/// that one is charged for.
+/// what its provider reports, so it has no part in the sums "at full use"; [`Pricing::unbounded_counters`] tells
+/// which are charged for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pricing {
     /// The usage counters and the price of a unit of each, in the order of usage vectors.
@@ -133,11 +133,11 @@ impl Pricing {
         round_up(self.start)
     }
 
-    /// The first usage counter that is charged for, though nothing but its provider's report bounds it.
-    pub fn unbounded_counter(&self) -> Option<&str> {
+    /// The usage counters that are charged for, though nothing but their provider's report bounds them.
+    pub fn unbounded_counters(&self) -> impl Iterator<Item = &str> {
         self.rates
             .iter()
-            .find(|(counter, rate)| Counter::of(counter) == Counter::Other && !rate.is_zero())
+            .filter(|(counter, rate)| Counter::of(counter) == Counter::Other && !rate.is_zero())
             .map(|(counter, _)| counter.as_str())
     }
 
@@ -333,11 +333,11 @@ mod tests {
     fn counters_nobody_knows_cost_what_is_reported() {
         let counters = json!([name::USAGE_DURATION, "golem.usage.gib"]);
         let pricing = Pricing::read(&offer(&counters, &json!([0.001, 2, 0]))).unwrap();
-        assert_eq!(pricing.unbounded_counter(), Some("golem.usage.gib"));
+        assert_eq!(pricing.unbounded_counters().collect::<Vec<_>>(), ["golem.usage.gib"]);
         assert_eq!(pricing.cost(&[0.0, 1.5]), Some(Decimal::from(3)));
         assert_eq!(pricing.cost_at_full_use(Duration::from_secs(10), 1), glm("0.01"));
         let free = Pricing::read(&offer(&counters, &json!([0.001, 0, 0]))).unwrap();
-        assert_eq!(free.unbounded_counter(), None);
+        assert_eq!(free.unbounded_counters().count(), 0);
     }
 
     #[test]

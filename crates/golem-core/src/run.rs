@@ -8,6 +8,7 @@
 
 mod activities;
 mod bills;
+mod choice;
 mod config;
 mod input;
 mod jobs;
@@ -31,7 +32,7 @@ pub use self::jobs::JobSpec;
 use self::market::Market;
 use self::rental::{InvoiceState, Rental, Stage};
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
-use crate::standing::Standings;
+use crate::standing::{Records, Standings};
 use crate::tasks::TaskQueue;
 
 /// One run, from its first demand to its last bill: one demand and one budget for all of its jobs.
@@ -48,6 +49,7 @@ pub struct Run {
     standing: bool,
     market: Market,
     standings: Standings,
+    records: Records,
     rentals: BTreeMap<RentalId, Rental>,
     /// Rentals by agreement, for as long as the rentals are kept: bills may come late.
     by_agreement: HashMap<AgreementId, RentalId>,
@@ -92,6 +94,8 @@ impl Run {
     const KEEP_PAID: Duration = Duration::from_secs(10 * 60);
     /// The same where nothing was paid: a right bill may follow a wrong one.
     const KEEP_UNPAID: Duration = Duration::from_secs(3600);
+    /// A demand is renewed this long after it was published: the daemon forgets it after an hour.
+    const RENEW_AFTER: Duration = Duration::from_secs(25 * 60);
     /// Different reasons of failures that are counted apart.
     const MOST_REASONS: usize = 32;
 
@@ -106,6 +110,7 @@ impl Run {
             decoration,
             market: Market::default(),
             standings: Standings::default(),
+            records: Records::default(),
             rentals: BTreeMap::new(),
             by_agreement: HashMap::new(),
             next_rental: 1,

@@ -1,4 +1,5 @@
-//! How providers stand with us: who is left alone for a while after failing, and for how long.
+//! How providers stand with us: who is left alone for a while after failing, and for how long; and what a run knows
+//! of each.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -44,6 +45,75 @@ impl Standings {
     /// How many are left alone now.
     pub fn n_set_back(&self, now: Timestamp) -> u64 {
         self.0.values().filter(|standing| standing.until > now).count() as u64
+    }
+}
+
+/// What a run knows of a provider it has dealt with. All zero where it hasn't.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Record {
+    /// Agreements that it approved.
+    pub approved: u32,
+    /// Agreements that it didn't approve, or not in time.
+    pub not_approved: u32,
+    /// The same since it last approved one.
+    pub not_approved_in_a_row: u32,
+    /// Tasks that it has done.
+    pub tasks_done: u64,
+    /// Tries of tasks that failed with it, through whose fault ever.
+    pub tasks_failed: u64,
+    /// Deals that it failed in: an activity that didn't come to work or was lost, tasks that failed one after the
+    /// other, a wrong bill, an agreement that it ended under our hands.
+    pub failures: u32,
+    /// The same since it last did a task.
+    pub failures_in_a_row: u32,
+}
+
+/// The records of all providers that a run has dealt with.
+#[derive(Debug, Default)]
+pub struct Records(HashMap<NodeId, Record>);
+
+impl Records {
+    /// What is known of a provider.
+    pub fn of(&self, provider: &NodeId) -> Record {
+        self.0.get(provider).copied().unwrap_or_default()
+    }
+
+    /// It approved an agreement.
+    pub fn approved(&mut self, provider: &NodeId) {
+        let record = self.of_mut(provider);
+        record.approved = record.approved.saturating_add(1);
+        record.not_approved_in_a_row = 0;
+    }
+
+    /// It didn't approve an agreement.
+    pub fn not_approved(&mut self, provider: &NodeId) {
+        let record = self.of_mut(provider);
+        record.not_approved = record.not_approved.saturating_add(1);
+        record.not_approved_in_a_row = record.not_approved_in_a_row.saturating_add(1);
+    }
+
+    /// It did a task.
+    pub fn task_done(&mut self, provider: &NodeId) {
+        let record = self.of_mut(provider);
+        record.tasks_done += 1;
+        record.failures_in_a_row = 0;
+    }
+
+    /// A try of a task failed there.
+    pub fn task_failed(&mut self, provider: &NodeId) {
+        self.of_mut(provider).tasks_failed += 1;
+    }
+
+    /// It failed in a deal.
+    pub fn failed(&mut self, provider: &NodeId) {
+        let record = self.of_mut(provider);
+        record.failures = record.failures.saturating_add(1);
+        record.failures_in_a_row = record.failures_in_a_row.saturating_add(1);
+    }
+
+    fn of_mut(&mut self, provider: &NodeId) -> &mut Record {
+        self.0.entry(provider.clone()).or_default()
     }
 }
 

@@ -9,6 +9,7 @@ use golem::core::caps::PriceCaps;
 use golem::core::event::{RunEnd, StopReason};
 use golem::core::payload::{Image as CoreImage, Payload};
 use golem::core::run::RunConfig;
+use golem::core::strategy::{LeastExpensive, Strategy as _};
 use golem::image::{ImageError, Registry};
 use golem::payload::{PayloadError, PayloadSpec, PreparedPayload, Vm};
 use golem::run::Events;
@@ -270,10 +271,13 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
 fn config(options: &RunOptions, payload: Payload) -> RunConfig {
     let limits = &options.job.limits;
     let platform = golem::run::platform(&options.driver, &options.network);
+    // A job that names no caps has none: its budget bounds what is spent.
+    let caps =
+        PriceCaps { start: limits.max_start_price, per_hour: limits.max_price_per_hour, ..PriceCaps::none() };
     RunConfig {
         subnet: Some(options.subnet.clone()),
         node_name: Some("golem-tasks".to_owned()),
-        caps: PriceCaps { start: limits.max_start_price, per_hour: limits.max_price_per_hour },
+        strategy: Arc::new(LeastExpensive::new(caps).cautious()),
         max_price: limits.max_price,
         workers: limits.workers,
         retries: limits.retries,

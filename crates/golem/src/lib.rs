@@ -311,12 +311,16 @@
 //! # }
 //! ```
 //!
-//! # The market
+//! # Strategies: which offers
 //!
-//! Offers are refused when they ask more than the price caps, and the one whose expected use costs least is taken
-//! first. A provider that failed is left alone for a while, longer each time.
+//! A [`Strategy`] gives each offer a score or refuses it with a reason, when it comes and again when one is to be
+//! chosen. An executor that isn't told otherwise takes the least expensive first, up to 0.5 GLM for the start and 5 GLM an
+//! hour, and puts providers back that failed or didn't confirm. Strategies are put together of small ones, and their
+//! lists may change while they are at work; a strategy of your own is one method.
 //! ```
-//! use golem::core::caps::PriceCaps;
+//! use std::time::Duration;
+//!
+//! use golem::{LeastExpensive, PriceCaps, ProviderList, Strategy};
 //!
 //! # use golem::Executor;
 //! # use golem::core::payload::Payload;
@@ -325,13 +329,20 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let devnet = Devnet::builder().providers(1).start().await?;
 //! # let address = devnet.listen(([127, 0, 0, 1], 0).into()).await?;
-//! let caps = PriceCaps { start: Some("0.01".parse()?), per_hour: Some("0.2".parse()?) };
+//! let blocked = ProviderList::from(["mighty-badger"]);
+//! let caps = PriceCaps::none().start_at_most("0.01".parse()?).per_hour_at_most("0.2".parse()?);
+//! let strategy = LeastExpensive::new(caps)
+//!     .for_use(Duration::from_secs(30 * 60))
+//!     .except(&blocked)
+//!     .refuse_if("it has fewer than four threads", |candidate| candidate.offer.threads < 4)
+//!     .rescaled(|candidate, score| if candidate.record.tasks_done > 0 { score * 1.5 } else { score });
 //! let executor = Executor::builder(Payload::default())
-//!     .configure(|config| config.caps = caps)
+//!     .strategy(strategy)
 //! #   .api_url(format!("http://{address}"))
 //! #   .app_key(devnet.requestor().key.clone())
 //!     .start()
 //!     .await?;
+//! blocked.add("0xabcdef0123456789abcdef0123456789abcdef01"); // counts from the next choice on
 //! # executor.close().await?;
 //! # devnet.stop().await;
 //! # Ok(())
@@ -558,6 +569,7 @@
 //! | [`payload`] | which machine the work needs, and with which image |
 //! | [`image`] | finds images by hash or tag |
 //! | [`manifest`] | what a payload is going to do on the internet, signed |
+//! | [`strategy`] | which offers are taken, and which of them first |
 //! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
 //! | [`summary`] | the lines of that summary |
 //! | [`run`] | a run itself: options, start, stop, end |
@@ -588,6 +600,11 @@ pub mod transfer;
 pub mod worker;
 
 pub use golem_core as core;
+pub use golem_core::strategy;
+
+pub use golem_core::caps::{PriceCaps, Refusal};
+pub use golem_core::strategy::{LeastExpensive, ProviderList, Strategy};
+pub use golem_core::terms::{MidAgreementPayments, TermsPolicy};
 
 pub use crate::clock::SystemClock;
 pub use crate::context::{

@@ -9,7 +9,7 @@ use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 use super::rental::{Accepting, InvoiceState, Rental, Stage};
 use super::rentals::Ending;
 use super::{Effect, Run, Step};
-use crate::bill::{check_debit_note, check_invoice, is_known};
+use crate::bill::{check_debit_note, check_frequency, check_invoice, is_known};
 use crate::event::{Bill, EventKind, RentalId, StopReason};
 
 impl Run {
@@ -32,20 +32,29 @@ impl Run {
         let place = rental.find(&note.activity_id);
         let covered = matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted);
         let never_ran = rental.activities.is_empty();
-        let problem = match place.map(|place| &mut rental.activities[place].meter) {
-            Some(meter) => check_debit_note(note, &rental.terms.pricing, meter, &rental.agreed, now)
-                .inspect_err(|problem| meter.refused(note, problem))
-                .err()
-                .map(|problem| (problem.to_string(), problem.is_harmless())),
-            None if never_ran => Some(("nothing was ever run".to_owned(), false)),
-            None => Some(("it is for an activity that isn't ours".to_owned(), false)),
+        let payable = note.payment_due_date.is_some();
+        let problem = match place.map(|place| &mut rental.activities[place]) {
+            Some(activity) => {
+                activity.notes = activity.notes.saturating_add(1);
+                activity.payable_notes = activity.payable_notes.saturating_add(payable.into());
+                let (notes, payable_notes) = (activity.notes, activity.payable_notes);
+                let meter = &mut activity.meter;
+                check_debit_note(note, &rental.terms.pricing, meter, &rental.agreed, now)
+                    .and_then(|()| check_frequency(notes, payable_notes, meter, &rental.agreed, now))
+                    .inspect_err(|problem| meter.refused(note, problem))
+                    .err()
+                    .map(|problem| (problem.to_string(), problem.is_harmless(), problem.ending_code()))
+            }
+            None if never_ran => Some(("nothing was ever run".to_owned(), false, "IncorrectAmount")),
+            None => Some(("it is for an activity that isn't ours".to_owned(), false, "IncorrectAmount")),
         };
-        if let Some((reason, harmless)) = problem {
+        if let Some((reason, harmless, code)) = problem {
             let refused = EventKind::BillRefused { rental: Some(id), bill, amount, reason: reason.clone() };
             step.event(now, refused);
             if !harmless {
                 // There is no way to refuse a debit note but to leave it and to end the deal.
-                self.close(now, id, &Ending::overbilled(format!("wrong debit note: {reason}")), step);
+                let ending = Ending::overbilled(format!("wrong debit note: {reason}")).with_code(code);
+                self.close(now, id, &ending, step);
             }
             return;
         }
@@ -57,7 +66,7 @@ impl Run {
             let reason = "it asks for more than the invoice that was accepted".to_owned();
             return step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
         }
-        self.accept(now, id, bill, amount, place, step);
+        self.accept(now, id, bill, amount, place.map(|place| (place, payable)), step);
     }
 
     pub(super) fn on_invoice(&mut self, now: Timestamp, invoice: &Invoice, step: &mut Step) {
@@ -162,16 +171,18 @@ impl Run {
         rental
     }
 
-    /// Accepts a bill, a debit note for the activity at `place` or else an invoice, if the budget covers it.
+    /// Accepts a bill, if the budget covers it: an invoice, or a debit note, by the place of its activity and whether it
+    /// is to be paid on the way.
     fn accept(
         &mut self,
         now: Timestamp,
         id: RentalId,
         bill: Bill,
         amount: Glm,
-        place: Option<usize>,
+        note: Option<(usize, bool)>,
         step: &mut Step,
     ) {
+        let (place, payable) = note.map_or((None, false), |(place, payable)| (Some(place), payable));
         // A debit note names all that its activity owes so far, an invoice all of all: only the increase is new.
         let rental = &self.rentals[&id];
         let increase = rental.promised_with(place, amount).saturating_sub(rental.promised());
@@ -185,7 +196,7 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        rental.accepting.insert(bill.clone(), Accepting { amount, activity: place, failures: 0 });
+        rental.accepting.insert(bill.clone(), Accepting { amount, activity: place, payable, failures: 0 });
         self.accepting.insert(bill.clone(), id);
         step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount });
         step.effects.push(Effect::AcceptBill { bill, amount });
@@ -250,9 +261,14 @@ impl Run {
             return;
         }
         self.accepting.remove(&bill);
-        let Some(Accepting { amount, .. }) = rental.accepting.remove(&bill) else {
+        let Some(Accepting { amount, activity, payable, .. }) = rental.accepting.remove(&bill) else {
             return;
         };
+        if let Some(activity) = activity.and_then(|place| rental.activities.get_mut(place)) {
+            // It is counted again if it comes again.
+            activity.notes = activity.notes.saturating_sub(1);
+            activity.payable_notes = activity.payable_notes.saturating_sub(payable.into());
+        }
         if matches!(bill, Bill::Invoice(_)) {
             rental.invoice = InvoiceState::Awaited;
         }

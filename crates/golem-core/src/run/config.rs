@@ -1,14 +1,15 @@
 //! What a run is to keep to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use yagna_api::market::NewDemand;
 use yagna_api::payment::Decoration;
 use yagna_api::{Glm, Timestamp};
 
-use crate::caps::PriceCaps;
 use crate::demand::DemandSpec;
 use crate::payload::Payload;
+use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
 
 /// What a run is to keep to.
@@ -24,8 +25,8 @@ pub struct RunConfig {
     pub terms: TermsPolicy,
     /// How long a provider is asked to wait for the acceptance of a debit note.
     pub accept_timeout: Duration,
-    /// Prices above which an offer is refused.
-    pub caps: PriceCaps,
+    /// Which offers are taken, and which of them first. It is used as it is: no caution is added to it.
+    pub strategy: Arc<dyn Strategy>,
     /// The most GLM that a result may cost on average on one provider, once it has worked for a while.
     pub max_price: Option<Glm>,
     /// How long a provider may work before its results are held against their price.
@@ -38,8 +39,6 @@ pub struct RunConfig {
     pub budget: Glm,
     /// How long an agreement may last.
     pub expiration: Duration,
-    /// For how long an agreement is expected to be used: offers are compared by what that costs.
-    pub expected_use: Duration,
     /// How long to collect offers before the first agreement.
     pub selection_window: Duration,
     /// How long a run may wait with nothing running before it gives up.
@@ -63,7 +62,8 @@ pub struct RunConfig {
 
 impl RunConfig {
     /// The usual rules for work on this payload, paid on this platform (`driver-network-token`): five providers,
-    /// three retries, one GLM, agreements of an hour.
+    /// three retries, one GLM, agreements of an hour; the least expensive offers first, none above 0.5 GLM for the start or
+    /// 5 GLM an hour at full use, providers that failed set behind others.
     pub fn new(payload: Payload, platform: impl Into<String>) -> Self {
         Self {
             payload,
@@ -71,14 +71,13 @@ impl RunConfig {
             node_name: None,
             terms: TermsPolicy::new(platform),
             accept_timeout: Duration::from_secs(120),
-            caps: PriceCaps::default(),
+            strategy: Arc::new(LeastExpensive::usual().cautious()),
             max_price: None,
             price_grace: Duration::from_secs(300),
             workers: 5,
             retries: 3,
             budget: Glm::ONE,
             expiration: Duration::from_secs(3600),
-            expected_use: Duration::from_secs(600),
             selection_window: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(15 * 60),
             idle_grace: Duration::from_secs(5),
@@ -95,6 +94,9 @@ impl RunConfig {
     /// The budget must cover at least so much work of a new activity before it would have to be stopped again: one that
     /// barely fits would be opened and ended over and over, and nothing done.
     pub const LEAST_USE: Duration = Duration::from_secs(10);
+
+    /// No agreement is made that would last less than this: providers refuse those that end within five minutes.
+    pub const LEAST_AGREEMENT: Duration = Duration::from_secs(5 * 60 + 30);
 
     /// A provider's agreement must be in the requestor's hands this long before it expires, or it isn't given
     /// another task.

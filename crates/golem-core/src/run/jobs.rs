@@ -221,7 +221,7 @@ impl Run {
         best(&|job| self.queue.has_use_for(job, provider)).or_else(|| {
             // With nobody else at work or in sight one that has failed before is better than none.
             let alone = self.rentals.iter().all(|(other, rental)| *other == id || !rental.is_live());
-            if alone && self.draft_of_use(now).is_none() { best(&|_| true) } else { None }
+            if alone && !self.has_draft_of_use(now) { best(&|_| true) } else { None }
         })
     }
 

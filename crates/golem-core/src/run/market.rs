@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use yagna_api::market::{Proposal, ProposalState, Reason};
+use yagna_api::market::{NewDemand, Proposal, ProposalState, Reason};
 use yagna_api::time::between;
 use yagna_api::{DemandId, Glm, NodeId, ProposalId, Timestamp};
 
 use super::{Effect, Run, Step};
-use crate::caps::{Refusal, expected_cost};
+use crate::caps::Refusal;
 use crate::event::{EventKind, Provider};
 use crate::offer::OfferTerms;
-use crate::terms::counter_terms;
+use crate::strategy::Score;
+use crate::terms::{NegotiatedTimes, check_draft, counter_terms};
 
 /// Why a provider was refused.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +30,6 @@ struct Refused {
 pub(super) struct Draft {
     pub(super) proposal: ProposalId,
     pub(super) terms: OfferTerms,
-    pub(super) cost: Glm,
     pub(super) received: Timestamp,
 }
 
@@ -37,6 +37,8 @@ pub(super) struct Draft {
 struct Counter {
     provider: Provider,
     since: Timestamp,
+    /// The times that we asked for.
+    asked: NegotiatedTimes,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ pub(super) struct Market {
     sending: HashMap<ProposalId, Counter>,
     /// Counter-proposals that wait for an answer, by their own id.
     sent: HashMap<ProposalId, Counter>,
+    /// What each of our counter-proposals asked for, by its own id: its answer may come after a refusal.
+    asked: HashMap<ProposalId, NegotiatedTimes>,
     /// Refusals that came before we knew the id of the counter-proposal they answer.
     early: HashMap<ProposalId, Option<Reason>>,
     drafts: BTreeMap<NodeId, Draft>,
@@ -71,8 +75,6 @@ struct Published {
 impl Market {
     /// How long a provider may take to answer a counter-proposal before we stop counting on it.
     const ANSWER_TIME: Duration = Duration::from_secs(60);
-    /// A demand is renewed this long after it was published: the daemon forgets it after an hour.
-    const RENEW_AFTER: Duration = Duration::from_secs(25 * 60);
     /// While nothing runs, the demand is published anew this often, so that every offer comes again.
     const RENEW_WHEN_STARVING: Duration = Duration::from_secs(60);
     /// A pause after a publication failed.
@@ -103,17 +105,22 @@ impl Market {
         self.drafts.clear();
         self.sending.clear();
         self.sent.clear();
+        self.asked.clear();
         self.early.clear();
         self.demand.take().map(|published| published.demand)
     }
 
-    /// The best draft of a provider that may be dealt with.
-    pub(super) fn best_draft(&self, welcome: impl Fn(&NodeId) -> bool) -> Option<&Draft> {
-        self.drafts
-            .iter()
-            .filter(|(provider, _)| welcome(provider))
-            .map(|(_, draft)| draft)
-            .min_by(|one, other| one.cost.cmp(&other.cost).then_with(|| one.received.cmp(&other.received)))
+    pub(super) fn drafts(&self) -> impl Iterator<Item = &Draft> {
+        self.drafts.values()
+    }
+
+    pub(super) fn draft(&self, provider: &NodeId) -> Option<&Draft> {
+        self.drafts.get(provider)
+    }
+
+    pub(super) fn add_draft(&mut self, draft: Draft) {
+        self.first_draft.get_or_insert(draft.received);
+        self.drafts.insert(draft.terms.provider.clone(), draft);
     }
 
     pub(super) fn take_draft(&mut self, provider: &NodeId) -> Option<Draft> {
@@ -160,6 +167,14 @@ impl Market {
         if self.sending.is_empty() {
             self.early.clear();
         }
+    }
+
+    /// What we asked for in the counter-proposal that this draft answers, where that is known.
+    fn asked_before(&self, draft: &Proposal) -> Option<NegotiatedTimes> {
+        let known = draft.prev_proposal_id.as_ref().and_then(|ours| self.asked.get(ours));
+        // Its answer may be faster than the news that our question was sent.
+        let on_its_way = || self.sending.values().find(|counter| counter.provider.id == draft.issuer_id);
+        known.copied().or_else(|| on_its_way().map(|counter| counter.asked))
     }
 
     /// Stops counting on providers that haven't answered in time.
@@ -223,7 +238,7 @@ impl Run {
         }
         self.market.seen.insert(proposal.issuer_id.clone());
         match proposal.state {
-            ProposalState::Draft => self.on_draft(now, demand, &proposal, step),
+            ProposalState::Draft => self.on_draft(now, &proposal, step),
             ProposalState::Initial => {
                 self.market.held.insert(proposal.issuer_id.clone(), (demand.clone(), Box::new(proposal)));
             }
@@ -231,55 +246,73 @@ impl Run {
         }
     }
 
-    fn on_draft(&mut self, now: Timestamp, demand: &DemandId, proposal: &Proposal, step: &mut Step) {
-        let issuer = &proposal.issuer_id;
+    fn on_draft(&mut self, now: Timestamp, proposal: &Proposal, step: &mut Step) {
+        let asked = self.market.asked_before(proposal);
         if let Some(previous) = &proposal.prev_proposal_id {
             self.market.sent.remove(previous);
         }
-        let terms = match OfferTerms::read(issuer, &proposal.properties) {
-            Ok(terms) => terms,
-            Err(problem) => {
-                return self.refuse(now, demand, proposal, &problem.into(), step);
-            }
+        let (terms, score) = match self.look_at(now, proposal) {
+            Ok(seen) => seen,
+            Err(refusal) => return self.refuse_proposal(now, proposal, &refusal, step),
         };
-        if let Some(refusal) = self.config.caps.refuse(&terms) {
-            return self.refuse(now, demand, proposal, &refusal, step);
+        // It is an offer too: what we would answer to it is what we ask for.
+        let settled = self.terms_for(now, &terms).and_then(|ours| {
+            let asked = asked.unwrap_or_else(|| NegotiatedTimes::of(&ours.properties));
+            check_draft(&asked, &proposal.properties)
+        });
+        if let Err(refusal) = settled {
+            return self.refuse_proposal(now, proposal, &refusal, step);
         }
-        self.market.refused_by_them.remove(issuer);
-        self.market.refused_by_us.remove(issuer);
-        let cost = expected_cost(&terms, self.config.expected_use);
-        // One provider may have several offers: the cheaper one stands, the newer one where they cost the same.
-        if self.market.drafts.get(issuer).is_some_and(|known| known.cost < cost) {
-            return;
+        self.market.refused_by_them.remove(&proposal.issuer_id);
+        self.market.refused_by_us.remove(&proposal.issuer_id);
+        let provider = provider(&terms);
+        if self.keep_draft(now, proposal.proposal_id.clone(), terms, score) {
+            step.event(now, EventKind::TermsAgreed { provider });
         }
-        step.event(now, EventKind::TermsAgreed { provider: provider(&terms) });
-        self.market.first_draft.get_or_insert(now);
-        let draft = Draft { proposal: proposal.proposal_id.clone(), terms, cost, received: now };
-        self.market.drafts.insert(issuer.clone(), draft);
     }
 
-    fn refuse(
+    /// Reads an offer, and asks the strategy for its score.
+    fn look_at(&self, now: Timestamp, proposal: &Proposal) -> Result<(OfferTerms, Score), Refusal> {
+        let terms = OfferTerms::read(&proposal.issuer_id, &proposal.properties)?;
+        let score = self.appraise(now, &terms)?;
+        Ok((terms, score))
+    }
+
+    /// What we would answer to an offer.
+    fn terms_for(&self, now: Timestamp, offer: &OfferTerms) -> Result<NewDemand, Refusal> {
+        let expires = self.market.expires().ok_or(Refusal::NoExpiration)?;
+        counter_terms(&self.demand(expires), offer, &self.config.terms, now)
+    }
+
+    fn refuse_proposal(&mut self, now: Timestamp, proposal: &Proposal, refusal: &Refusal, step: &mut Step) {
+        let name = proposal.properties.text(yagna_api::properties::name::NODE_NAME).unwrap_or_default();
+        let provider = Provider { id: proposal.issuer_id.clone(), name: name.to_owned() };
+        self.refuse(now, &proposal.proposal_id, provider, refusal, step);
+    }
+
+    /// Refuses a proposal of the demand that is on the market.
+    pub(super) fn refuse(
         &mut self,
         now: Timestamp,
-        demand: &DemandId,
-        proposal: &Proposal,
+        proposal: &ProposalId,
+        provider: Provider,
         refusal: &Refusal,
         step: &mut Step,
     ) {
-        let issuer = proposal.issuer_id.clone();
+        let Some(demand) = self.market.demand.as_ref().map(|published| published.demand.clone()) else {
+            return;
+        };
         let reason = refusal.to_string();
         let refused =
             Refused { reason: reason.clone(), group: refusal.group(), per_hour: refusal.price_per_hour() };
         // The same refusal of the same provider is told once, however often its offer comes again.
-        let told = self.market.refused_by_us.insert(issuer.clone(), refused);
+        let told = self.market.refused_by_us.insert(provider.id.clone(), refused);
         if told.is_none_or(|told| told.reason != reason) {
-            let name = proposal.properties.text(yagna_api::properties::name::NODE_NAME).unwrap_or_default();
-            let provider = Provider { id: issuer, name: name.to_owned() };
             step.event(now, EventKind::OfferRefused { provider, reason: reason.clone() });
         }
         step.effects.push(Effect::RefuseProposal {
-            demand: demand.clone(),
-            proposal: proposal.proposal_id.clone(),
+            demand,
+            proposal: proposal.clone(),
             reason: Reason::new(reason).with("golem.requestor.code", refusal.kind()),
         });
     }
@@ -296,6 +329,7 @@ impl Run {
         };
         let early = self.market.early.remove(ours);
         self.market.forget_early();
+        self.market.asked.insert(ours.clone(), counter.asked);
         if self.market.drafts.contains_key(&counter.provider.id) {
             // Its answer was faster than the news that our question was sent.
             return;
@@ -350,9 +384,7 @@ impl Run {
         }
         let renew = self.market.demand.as_ref().is_none_or(|published| {
             let age = between(published.since, now);
-            // Agreements made late in a demand's life would be short: renew before half of it is over.
-            let lifetime = self.config.expiration / 2;
-            age >= Market::RENEW_AFTER.min(lifetime) || (starving && age >= Market::RENEW_WHEN_STARVING)
+            self.demand_is_old(published.since, now) || (starving && age >= Market::RENEW_WHEN_STARVING)
         });
         if renew {
             let expires = yagna_api::time::after(now, self.config.expiration);
@@ -380,23 +412,10 @@ impl Run {
     }
 
     fn negotiate(&mut self, now: Timestamp, demand: &DemandId, proposal: &Proposal, step: &mut Step) {
-        let terms = match OfferTerms::read(&proposal.issuer_id, &proposal.properties) {
-            Ok(terms) => terms,
-            Err(problem) => {
-                return self.refuse(now, demand, proposal, &problem.into(), step);
-            }
-        };
-        if let Some(refusal) = self.config.caps.refuse(&terms) {
-            return self.refuse(now, demand, proposal, &refusal, step);
-        }
-        let Some(expires) = self.market.expires() else {
-            return;
-        };
-        let ours = match counter_terms(&self.demand(expires), &terms, &self.config.terms, now) {
-            Ok(ours) => ours,
-            Err(refusal) => {
-                return self.refuse(now, demand, proposal, &refusal, step);
-            }
+        let looked = self.look_at(now, proposal);
+        let (terms, ours) = match looked.and_then(|(terms, _)| Ok((self.terms_for(now, &terms)?, terms))) {
+            Ok((ours, terms)) => (terms, ours),
+            Err(refusal) => return self.refuse_proposal(now, proposal, &refusal, step),
         };
         self.market.refused_by_us.remove(&proposal.issuer_id);
         let provider = provider(&terms);
@@ -408,7 +427,8 @@ impl Run {
                 start: terms.pricing.start_price(),
             },
         );
-        self.market.sending.insert(proposal.proposal_id.clone(), Counter { provider, since: now });
+        let asked = NegotiatedTimes::of(&ours.properties);
+        self.market.sending.insert(proposal.proposal_id.clone(), Counter { provider, since: now, asked });
         step.effects.push(Effect::Counter {
             demand: demand.clone(),
             proposal: proposal.proposal_id.clone(),

@@ -217,32 +217,12 @@ impl Run {
 
     /// Where every worker's place is taken, lets go of one that has failed at all that waits, for one that hasn't.
     fn plan_replacement(&mut self, now: Timestamp, step: &mut Step) {
-        if self.n_live() < self.config.workers as usize || self.draft_to_sign(now).is_none() {
+        if self.n_live() < self.config.workers as usize || self.choose(now, step).is_none() {
             return;
         }
         if let Some(id) = self.stuck(now).first() {
             self.close(now, *id, &Ending::cancelled("the tasks that are left have failed here"), step);
         }
-    }
-
-    /// The best draft of a provider that may be dealt with; one that is of use for what waits, if there is.
-    fn draft_to_sign(&self, now: Timestamp) -> Option<&market::Draft> {
-        let best = self.draft_of_use(now);
-        // With nobody at work one that has failed before is better than none.
-        if best.is_none() && self.n_live() == 0 {
-            self.market.best_draft(|provider| self.is_welcome(provider, now))
-        } else {
-            best
-        }
-    }
-
-    pub(super) fn draft_of_use(&self, now: Timestamp) -> Option<&market::Draft> {
-        self.market
-            .best_draft(|provider| self.is_welcome(provider, now) && self.queue.has_any_use_for(provider))
-    }
-
-    fn is_welcome(&self, provider: &NodeId, now: Timestamp) -> bool {
-        self.standings.is_welcome(provider, now) && !self.deals_with(provider)
     }
 
     fn plan_signing(&mut self, now: Timestamp, opening_blocked: bool, step: &mut Step) {
@@ -255,7 +235,10 @@ impl Run {
         self.budget_blocks = opening_blocked;
         let most = self.config.workers as usize;
         while self.n_wanted() > self.n_live() - self.stuck(now).len() && self.n_live() < most {
-            let Some(draft) = self.draft_to_sign(now).cloned() else {
+            let Some(chosen) = self.choose(now, step) else {
+                return;
+            };
+            let Some(draft) = self.market.draft(&chosen).cloned() else {
                 return;
             };
             let expires = self.market.expires().unwrap_or(now);

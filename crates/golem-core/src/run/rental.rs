@@ -41,6 +41,8 @@ pub(super) struct Rental {
     /// When the agreement ends by itself.
     pub(super) expires: Timestamp,
     pub(super) agreement: Option<AgreementId>,
+    /// Did its provider approve it?
+    pub(super) approved: bool,
     /// Has the provider ended the agreement, or did it never come about?
     pub(super) agreement_over: bool,
     pub(super) agreed: AgreedTerms,
@@ -73,6 +75,10 @@ pub(super) struct Activity {
     pub(super) meter: Meter,
     /// Tasks that it has done.
     pub(super) done: u64,
+    /// Debit notes that came for it.
+    pub(super) notes: u32,
+    /// Those among them that were to be paid before the agreement's end.
+    pub(super) payable_notes: u32,
     /// Was its worker ever given a task?
     pub(super) was_given: bool,
     /// Is it being ended while its agreement goes on?
@@ -87,6 +93,8 @@ pub(super) struct Accepting {
     pub(super) amount: Glm,
     /// Of a debit note: the place of its activity among the deal's.
     pub(super) activity: Option<usize>,
+    /// Is it a debit note to be paid before the agreement's end?
+    pub(super) payable: bool,
     /// How often that has failed.
     pub(super) failures: u32,
 }
@@ -113,6 +121,7 @@ impl Rental {
             since: now,
             expires,
             agreement: None,
+            approved: false,
             agreement_over: false,
             agreed: AgreedTerms::default(),
             activities: Vec::new(),
@@ -151,6 +160,8 @@ impl Rental {
             id: None,
             meter: Meter::new(now, self.terms.threads),
             done: 0,
+            notes: 0,
+            payable_notes: 0,
             was_given: false,
             closing: false,
             over: false,

@@ -41,6 +41,10 @@ impl Ending {
         Self { message: message.into(), code: "IncorrectAmount", blame: true }
     }
 
+    pub(super) fn with_code(self, code: &'static str) -> Self {
+        Self { code, ..self }
+    }
+
     fn reason(&self) -> Reason {
         Reason::new(self.message.clone()).with("golem.requestor.code", self.code)
     }
@@ -89,6 +93,8 @@ impl Run {
         rental.agreement = Some(agreement_id.clone());
         rental.agreed = AgreedTerms::read(&agreement.demand.properties, &agreement.offer.properties);
         rental.since = now;
+        rental.approved = true;
+        self.records.approved(&rental.provider.id);
         let offer = OfferTerms::read(&rental.provider.id, &agreement.offer.properties);
         let same_price = offer.is_ok_and(|offer| {
             offer.pricing == rental.terms.pricing && offer.threads == rental.terms.threads
@@ -129,6 +135,9 @@ impl Run {
         let words = format!("agreement not approved: {reason}");
         step.event(now, EventKind::AgreementFailed { rental: id, reason });
         rental.invoice = InvoiceState::Closed;
+        if self.stopping.is_none() {
+            self.records.not_approved(&rental.provider.id);
+        }
         let to_end = open && rental.agreement.is_some();
         if !to_end {
             rental.stage = Stage::Closed;
@@ -172,6 +181,7 @@ impl Run {
             self.proven.insert(rental.provider.id.clone());
         }
         self.standings.forgive(&rental.provider.id);
+        self.records.task_done(&rental.provider.id);
         self.last_alive = now;
         step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
     }
@@ -201,6 +211,7 @@ impl Run {
                 step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
             }
         }
+        self.records.task_failed(&rental.provider.id);
         // One that no other could mend neither.
         if !shared && retry && kind != FailureKind::Invalid {
             rental.streak += 1;
@@ -222,7 +233,7 @@ impl Run {
     /// Is there any other provider to work with?
     fn others_to_turn_to(&self, provider: &NodeId) -> bool {
         self.rentals.values().any(|rental| rental.is_live() && rental.provider.id != *provider)
-            || self.market.best_draft(|other| other != provider).is_some()
+            || self.market.drafts().any(|draft| draft.terms.provider != *provider)
     }
 
     pub(super) fn on_attempt_cancelled(
@@ -381,6 +392,10 @@ impl Run {
             return;
         };
         let until = self.standings.set_back(&rental.provider.id, now);
+        if rental.approved {
+            // That it approved no agreement is on its record already.
+            self.records.failed(&rental.provider.id);
+        }
         // What it agreed to before it failed is no longer wanted.
         self.market.take_draft(&rental.provider.id);
         step.event(now, EventKind::ProviderSetBack { provider: rental.provider.clone(), until, reason });

@@ -1,5 +1,6 @@
 //! The decisions of a run against a market that misbehaves by the roll of a seeded die.
 
+mod choice;
 mod faults;
 mod jobs;
 mod world;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use yagna_api::time::between;
 
-use self::faults::Faults;
+use self::faults::{Faults, Taste};
 use self::world::World;
 use super::RunConfig;
 use crate::event::{Event, EventKind, StopReason};
@@ -265,8 +266,8 @@ proptest! {
     /// Whatever goes wrong, in whatever order: the run ends, each task once, nothing is left running, and at no
     /// moment is more promised than the budget. The world checks itself after every step.
     #[test]
-    fn any_market_is_survived(seed in any::<u64>(), tasks in 0usize..60, faults in Faults::any(), stop_after in prop::option::of(1u64..600)) {
-        let mut world = World::new(seed, tasks, faults);
+    fn any_market_is_survived(seed in any::<u64>(), tasks in 0usize..60, faults in Faults::any(), taste in Taste::any(), stop_after in prop::option::of(1u64..600)) {
+        let mut world = World::configured(seed, tasks, faults, |config| config.strategy = taste.strategy());
         if let Some(seconds) = stop_after {
             world.run_for(Duration::from_secs(seconds));
             world.stop(StopReason::Cancelled);

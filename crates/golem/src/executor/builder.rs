@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use golem_core::event::Event;
 use golem_core::run::RunConfig;
+use golem_core::strategy::Strategy;
+use golem_core::terms::TermsPolicy;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, AppSessionId, Clock, Glm};
@@ -168,7 +170,55 @@ impl ExecutorBuilder {
         Self { heeds_ctrl_c: true, ..self }
     }
 
-    /// Changes the run's settings, all that the other methods don't: price caps, waiting times, terms. What is called
+    /// Which offers are taken, and which of them first. Default: [`LeastExpensive::usual`], the least expensive ones, none
+    /// above 0.5 GLM for the start or 5 GLM an hour at full use.
+    ///
+    /// It is made [cautious](Strategy::cautious): providers that failed or didn't approve an agreement are set behind
+    /// others until they do well again. [`ExecutorBuilder::strategy_alone`] leaves that out.
+    ///
+    /// [`LeastExpensive::usual`]: golem_core::strategy::LeastExpensive::usual
+    ///
+    /// # Example
+    /// ```
+    /// use golem::core::payload::Payload;
+    /// use golem::strategy::{LeastExpensive, ProviderList, Strategy};
+    /// use golem::{Executor, PriceCaps};
+    ///
+    /// let blocked = ProviderList::new();
+    /// let caps = PriceCaps::none().start_at_most("0.1".parse()?).per_hour_at_most("1".parse()?);
+    /// let builder =
+    ///     Executor::builder(Payload::default()).strategy(LeastExpensive::new(caps).except(&blocked));
+    /// // Also later, while it works:
+    /// blocked.add("mighty-badger");
+    /// # drop(builder);
+    /// # Ok::<(), yagna_api::money::GlmError>(())
+    /// ```
+    pub fn strategy(self, strategy: impl Strategy + 'static) -> Self {
+        self.strategy_alone(strategy.cautious())
+    }
+
+    /// The same, with nothing added to it: how providers have done so far counts only if the strategy looks at it. They
+    /// are still left alone for a while after failing.
+    pub fn strategy_alone(self, strategy: impl Strategy + 'static) -> Self {
+        self.configure(move |config| config.strategy = Arc::new(strategy))
+    }
+
+    /// Changes what is agreed with providers: how long we have for debit notes, how often they come, and whether they are
+    /// paid while an agreement goes on. Default: [`TermsPolicy::new`].
+    ///
+    /// # Example
+    /// ```
+    /// use golem::core::payload::Payload;
+    /// use golem::{Executor, MidAgreementPayments};
+    /// let builder = Executor::builder(Payload::default())
+    ///     .terms(|terms| terms.mid_agreement_payments = MidAgreementPayments::Always);
+    /// # drop(builder);
+    /// ```
+    pub fn terms(self, change: impl FnOnce(&mut TermsPolicy) + Send + 'static) -> Self {
+        self.configure(move |config| change(&mut config.terms))
+    }
+
+    /// Changes the run's settings, all that the other methods don't, such as waiting times. What is called
     /// last has the last word.
     pub fn configure(mut self, change: impl FnOnce(&mut RunConfig) + Send + 'static) -> Self {
         self.changes.push(Box::new(change));

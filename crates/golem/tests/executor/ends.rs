@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use golem::core::event::{Event, EventKind, StopReason};
 use golem::executor::{CloseError, EndCause};
-use golem::{Journal, JournalError, MemoryJournal, RunError};
+use golem::{Journal, JournalError, LeastExpensive, MemoryJournal, RunError};
 use golem_devnet::provider::{Prices, ProviderConfig};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{Outcome, Stage, assert_all_ended, scripted, secs, sevens, wait_for};
+use crate::stage::{Outcome, Stage, assert_all_ended, per_hour, scripted, secs, sevens, wait_for};
 
 #[tokio::test(start_paused = true)]
 async fn a_time_out_is_an_error_that_lists_the_unfinished() {
@@ -43,10 +43,9 @@ async fn a_time_out_with_a_source_without_end_says_that_there_is_more() {
 #[tokio::test(start_paused = true)]
 async fn a_job_for_which_nothing_can_run_says_why() {
     let stage = Stage::with(&["ada"], |builder| {
-        builder.configure(|config| {
-            config.idle_timeout = secs(120);
-            config.caps.per_hour = "0.0001".parse().ok();
-        })
+        builder
+            .configure(|config| config.idle_timeout = secs(120))
+            .strategy(LeastExpensive::new(per_hour("0.0001")))
     })
     .await;
     let outcome = Outcome::of(stage.executor.submit(sevens, 0..3)).await;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem::core::caps::PriceCaps;
 use golem::core::event::{EventKind, RunEnd};
 use golem::core::payload::Payload;
 use golem::executor::{CloseError, Executor, ExecutorBuilder, Finished, SubmitError, Submitted, Task, Tasks};
-use golem::{ExecutionEnd, MemoryJournal, Script, WorkContext, WorkerError};
+use golem::{ExecutionEnd, LeastExpensive, MemoryJournal, PriceCaps, Script, WorkContext, WorkerError};
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::{Devnet, DevnetBuilder};
 use golem_devnet::provider::{Prices, ProviderConfig};
@@ -132,10 +131,13 @@ pub(crate) fn builder(devnet: &Devnet) -> ExecutorBuilder {
         .subnet_tag("public")
         .max_workers(4)
         .budget("2".parse().unwrap())
-        .configure(|config| {
-            config.caps = PriceCaps { start: None, per_hour: Some("4".parse().unwrap()) };
-            config.settle_timeout = secs(120);
-        })
+        .strategy(LeastExpensive::new(per_hour("4")))
+        .configure(|config| config.settle_timeout = secs(120))
+}
+
+/// A cap for an hour, and none for anything else.
+pub(crate) fn per_hour(glm: &str) -> PriceCaps {
+    PriceCaps::none().per_hour_at_most(glm.parse().unwrap())
 }
 
 impl Stage {

@@ -6,7 +6,7 @@ use yagna_api::Glm;
 use yagna_api::payment::BillStatus;
 
 use crate::books::{invoices, n_agreements};
-use crate::stage::{Stage, honest, secs, strange};
+use crate::stage::{Stage, at_any_price, honest, secs, strange};
 
 fn is_refused(kind: &EventKind) -> bool {
     matches!(kind, EventKind::BillRefused { .. })
@@ -117,7 +117,7 @@ async fn the_budget_ends_the_run_before_it_is_passed() {
     let budget: Glm = "0.5".parse().unwrap();
     let stage = Stage::new([priced]).tasks(1000).configured(|config| {
         config.budget = budget;
-        config.caps.per_hour = None;
+        config.strategy = at_any_price();
     });
     let played = stage.play().await;
     let end = played.end();
@@ -133,7 +133,7 @@ async fn a_budget_too_small_for_any_agreement_signs_none_and_says_so() {
     let played = Stage::new([priced])
         .configured(|config| {
             config.budget = "0.5".parse().unwrap();
-            config.caps.per_hour = None;
+            config.strategy = at_any_price();
         })
         .play()
         .await;

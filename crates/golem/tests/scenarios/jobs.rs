@@ -18,7 +18,7 @@ use yagna_api::time::between;
 
 use crate::books::assert_books_closed;
 use crate::hands::Hands;
-use crate::stage::{Live, Played, Stage, honest, secs, strange, wait_for};
+use crate::stage::{Live, Played, Stage, honest, secs, strange, wait_for, within};
 
 fn numbers(n: u64) -> JobSource {
     JobSource::Iterator(Box::new((0..n).map(|n| Ok(json!(n)))))
@@ -97,7 +97,7 @@ async fn two_jobs_at_once_share_a_budget_and_never_pass_it() {
     let dear = |name| ProviderConfig::new(name).priced(Prices::per_hour("0", "0", "3.6").unwrap());
     let stage = Stage::new(["ada", "bob", "eve"].map(dear)).configured(|config| {
         config.budget = "1".parse().unwrap();
-        config.caps.per_hour = "4".parse().ok();
+        config.strategy = within("4");
     });
     let (live, handle) = stage.stand().await;
     let worker = Arc::new(Hands::default());

@@ -5,7 +5,7 @@ use golem::core::explain::Explanation;
 use golem_devnet::provider::{Behaviour, OfferFlaw, Prices, ProviderConfig};
 
 use crate::books::n_agreements;
-use crate::stage::{Live, Played, Stage, Task, config, honest, options, secs, strange};
+use crate::stage::{Live, Played, Stage, Task, at_any_price, config, honest, options, secs, strange};
 
 fn last_explanation(played: &Played) -> &Explanation {
     let explanations = played.kinds().filter_map(|kind| match kind {
@@ -42,7 +42,7 @@ async fn whole_prices_and_odd_names_are_no_fault() {
     for flaw in [OfferFlaw::WholePrices, OfferFlaw::NameAsNumber] {
         let odd = Behaviour { offer_flaw: Some(flaw), ..Behaviour::default() };
         let stage = Stage::new([strange("odd", odd)]).configured(|config| {
-            config.caps.per_hour = None;
+            config.strategy = at_any_price();
             config.budget = "10000".parse().unwrap();
         });
         stage.play().await.assert_all_done(12).await;

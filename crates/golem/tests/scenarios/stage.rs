@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem::core::caps::PriceCaps;
 use golem::core::event::{Event, EventKind, RunEnd};
 use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
 use golem::core::terms::TermsPolicy;
-use golem::{Handle, Journal, MemoryJournal, Run, RunError, RunOptions, Timing, Worker};
+use golem::strategy::{LeastExpensive, Strategy};
+use golem::{Handle, Journal, MemoryJournal, PriceCaps, Run, RunError, RunOptions, Timing, Worker};
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::{Devnet, DevnetBuilder};
 use golem_devnet::provider::{Behaviour, Prices, ProviderConfig, ProviderHandle};
@@ -282,12 +282,11 @@ pub(crate) fn config() -> RunConfig {
         accept_timeout: secs(120),
         max_price: None,
         price_grace: secs(300),
-        caps: PriceCaps { start: None, per_hour: Some("2".parse().unwrap()) },
+        strategy: within("2"),
         workers: 4,
         retries: 3,
         budget: "2".parse().unwrap(),
         expiration: secs(3600),
-        expected_use: secs(600),
         selection_window: secs(1),
         idle_timeout: secs(600),
         idle_grace: secs(5),
@@ -298,6 +297,16 @@ pub(crate) fn config() -> RunConfig {
         stop_horizon: secs(120),
         explain_every: secs(30),
     }
+}
+
+/// The least expensive for at most so much an hour.
+pub(crate) fn within(per_hour: &str) -> Arc<dyn Strategy> {
+    Arc::new(LeastExpensive::new(PriceCaps::none().per_hour_at_most(per_hour.parse().unwrap())).cautious())
+}
+
+/// The least expensive, whatever that is.
+pub(crate) fn at_any_price() -> Arc<dyn Strategy> {
+    Arc::new(LeastExpensive::new(PriceCaps::none()).cautious())
 }
 
 /// Waits for a condition, a quarter of an hour of virtual time at the most.

@@ -1,6 +1,11 @@
 //! What is rolled for the simulated market: how much goes wrong, and which jobs there are.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
+
+use crate::caps::{PriceCaps, Refusal};
+use crate::strategy::{self, Candidate, LeastExpensive, ProviderList, Score, Strategy as _, from_fn};
 
 /// How often each thing goes wrong, from 0 (never) to 1 (always).
 #[derive(Debug, Clone, Default)]
@@ -9,6 +14,8 @@ pub(super) struct Faults {
     pub(super) absent: f64,
     pub(super) malformed: f64,
     pub(super) refuses: f64,
+    /// Drafts that give less time than was asked for.
+    pub(super) haggles: f64,
     pub(super) never_approves: f64,
     pub(super) never_opens: f64,
     pub(super) vanishes: f64,
@@ -34,7 +41,7 @@ impl Faults {
 
     pub(super) fn any() -> impl Strategy<Value = Self> {
         let chance = || prop_oneof![3 => Just(0.0), 2 => 0.0..0.5, 1 => 0.5..1.0];
-        prop::collection::vec(chance(), 15).prop_map(|p| Self {
+        prop::collection::vec(chance(), 16).prop_map(|p| Self {
             dear: p[0],
             absent: p[1],
             malformed: p[2],
@@ -50,9 +57,63 @@ impl Faults {
             never_opens: p[12] * 0.5,
             single: p[13],
             clings: p[14] * 0.5,
+            haggles: p[15],
             poisoned: None,
             pads_the_end: false,
         })
+    }
+}
+
+/// Which offers the run likes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Taste {
+    Usual,
+    Incautious,
+    /// The dearest first, some not at all.
+    Contrary,
+    /// Another opinion every few seconds.
+    Fickle,
+    /// Whoever has done nothing yet.
+    Strangers,
+    Nobody,
+}
+
+impl Taste {
+    pub(super) fn any() -> impl Strategy<Value = Self> {
+        prop_oneof![
+            4 => Just(Self::Usual),
+            1 => Just(Self::Incautious),
+            2 => Just(Self::Contrary),
+            4 => Just(Self::Fickle),
+            2 => Just(Self::Strangers),
+            1 => Just(Self::Nobody),
+        ]
+    }
+
+    pub(super) fn strategy(self) -> Arc<dyn strategy::Strategy> {
+        let capped = LeastExpensive::new(PriceCaps::none().per_hour_at_most("2".parse().unwrap()));
+        match self {
+            Self::Usual => Arc::new(capped.cautious()),
+            Self::Incautious => Arc::new(capped),
+            Self::Contrary => {
+                Arc::new(capped.rescaled(|_, score| -score).except(["provider-2", "provider-4"]).cautious())
+            }
+            Self::Fickle => Arc::new(from_fn(fickle)),
+            Self::Strangers => {
+                Arc::new(capped.refuse_if("it has done enough", |candidate| candidate.record.tasks_done > 2))
+            }
+            Self::Nobody => Arc::new(capped.only(ProviderList::new())),
+        }
+    }
+}
+
+fn fickle(candidate: &Candidate<'_>) -> Result<Score, Refusal> {
+    let moment =
+        u64::from(candidate.id().as_str().as_bytes()[41]) + candidate.now.as_second().unsigned_abs() / 7;
+    match moment.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 {
+        0..4 => Err(Refusal::because("not now")),
+        4 => Score::new(f64::NAN),
+        opinion => Score::new(f64::from(u8::try_from(opinion).unwrap()) - 8.0),
     }
 }
 

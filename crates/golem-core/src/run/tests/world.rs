@@ -1,6 +1,7 @@
 //! A market in miniature: answers a run's effects, late, in another order, or wrongly, as a seeded die says.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -27,6 +28,7 @@ use crate::payload::Payload;
 use crate::pricing::{Pricing, round_up};
 use crate::run::rental::Stage;
 use crate::run::{Effect, Input, JobSpec, Run, RunConfig};
+use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
 
 #[derive(Debug)]
@@ -123,14 +125,15 @@ impl World {
             node_name: None,
             terms: TermsPolicy::new(Self::PLATFORM),
             accept_timeout: Duration::from_secs(120),
-            caps: PriceCaps { start: None, per_hour: Some("2".parse().unwrap()) },
+            strategy: Arc::new(
+                LeastExpensive::new(PriceCaps::none().per_hour_at_most("2".parse().unwrap())).cautious(),
+            ),
             max_price: None,
             price_grace: Duration::from_secs(300),
             workers: Self::WORKERS,
             retries: Self::RETRIES,
             budget: "1".parse().unwrap(),
             expiration: Duration::from_secs(3600),
-            expected_use: Duration::from_secs(600),
             selection_window: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(600),
             idle_grace: Duration::from_secs(5),
@@ -538,7 +541,11 @@ impl World {
             return self.soon(Input::Rejected { ours, reason });
         }
         let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == node).unwrap();
-        let draft = self.proposal(n, ProposalState::Draft, Self::offer(n, false, false), Some(ours));
+        let mut terms = Self::offer(n, false, false);
+        if self.roll(self.faults.haggles) {
+            terms.set(name::ACCEPT_TIMEOUT, 60);
+        }
+        let draft = self.proposal(n, ProposalState::Draft, terms, Some(ours));
         self.soon(Input::Proposal { demand: demand.clone(), proposal: Box::new(draft) });
     }
 

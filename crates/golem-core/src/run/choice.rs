@@ -1,0 +1,117 @@
+//! Which offers are taken: the strategy is asked when one comes, and again when an agreement is to be made.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use yagna_api::time::{after, between};
+use yagna_api::{NodeId, ProposalId, Timestamp};
+
+use super::market::{Draft, provider};
+use super::{Run, RunConfig, Step};
+use crate::caps::Refusal;
+use crate::offer::OfferTerms;
+use crate::strategy::{Candidate, Score};
+
+impl Run {
+    /// What the strategy says of an offer, and of its provider, now.
+    pub(super) fn appraise(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
+        let candidate = Candidate::new(offer, self.records.of(&offer.provider), now);
+        let strategy = &self.config.strategy;
+        // It may be anybody's code, and mustn't take the run along.
+        catch_unwind(AssertUnwindSafe(|| strategy.appraise(&candidate)))
+            .unwrap_or(Err(Refusal::StrategyPanicked))
+    }
+
+    /// Keeps a provider's draft, unless a better one of the same provider is known; the newer one where both are as
+    /// good. `false` where it isn't kept.
+    pub(super) fn keep_draft(
+        &mut self,
+        now: Timestamp,
+        proposal: ProposalId,
+        terms: OfferTerms,
+        score: Score,
+    ) -> bool {
+        let known = self.market.draft(&terms.provider);
+        let known = known.and_then(|known| self.appraise(now, &known.terms).ok());
+        if known.is_some_and(|known| known > score) {
+            return false;
+        }
+        self.market.add_draft(Draft { proposal, terms, received: now });
+        true
+    }
+
+    /// The provider whose draft is to be signed, if there is one: of those that may be dealt with, and that are of use
+    /// for what waits, the one with the best score, and the earlier one of two that are as good.
+    ///
+    /// What the strategy refuses now is refused.
+    pub(super) fn choose(&mut self, now: Timestamp, step: &mut Step) -> Option<NodeId> {
+        if self.too_late_to_sign(now) {
+            return None;
+        }
+        let best = self.best_draft(now, step, |run, provider| run.queue.has_any_use_for(provider));
+        // With nobody at work one that has failed before is better than none.
+        if best.is_none() && self.n_live() == 0 { self.best_draft(now, step, |_, _| true) } else { best }
+    }
+
+    /// Is there a draft that could be signed now, of a provider that is of use for what waits?
+    pub(super) fn has_draft_of_use(&self, now: Timestamp) -> bool {
+        self.market.drafts().any(|draft| {
+            let provider = &draft.terms.provider;
+            self.is_welcome(provider, now)
+                && self.queue.has_any_use_for(provider)
+                && self.appraise(now, &draft.terms).is_ok()
+        })
+    }
+
+    /// Would an agreement made of the demand that is on the market end before it was of use?
+    fn too_late_to_sign(&self, now: Timestamp) -> bool {
+        let lifetime = self.config.expiration;
+        let least = RunConfig::LEAST_AGREEMENT.min(lifetime.saturating_sub(lifetime / 4));
+        self.market.expires().is_some_and(|expires| expires < after(now, least))
+    }
+
+    fn is_welcome(&self, provider: &NodeId, now: Timestamp) -> bool {
+        self.standings.is_welcome(provider, now) && !self.deals_with(provider)
+    }
+
+    fn best_draft(
+        &mut self,
+        now: Timestamp,
+        step: &mut Step,
+        is_of_use: impl Fn(&Self, &NodeId) -> bool,
+    ) -> Option<NodeId> {
+        let mut best: Option<(Score, &Draft)> = None;
+        let mut refused = Vec::new();
+        for draft in self.market.drafts() {
+            let provider = &draft.terms.provider;
+            if !self.is_welcome(provider, now) || !is_of_use(self, provider) {
+                continue;
+            }
+            match self.appraise(now, &draft.terms) {
+                Ok(score) => {
+                    let is_better = best.is_none_or(|(known, other)| {
+                        score > known || (score == known && draft.received < other.received)
+                    });
+                    if is_better {
+                        best = Some((score, draft));
+                    }
+                }
+                Err(refusal) => refused.push((provider.clone(), refusal)),
+            }
+        }
+        let best = best.map(|(_, draft)| draft.terms.provider.clone());
+        for (id, refusal) in refused {
+            if let Some(draft) = self.market.take_draft(&id) {
+                self.refuse(now, &draft.proposal, provider(&draft.terms), &refusal, step);
+            }
+        }
+        best
+    }
+
+    /// How old a demand may get before it is published anew. Agreements that are made late in its life are short, and
+    /// providers refuse those that are very short.
+    pub(super) fn demand_is_old(&self, since: Timestamp, now: Timestamp) -> bool {
+        let lifetime = self.config.expiration;
+        let in_time = lifetime.saturating_sub(RunConfig::LEAST_AGREEMENT).max(lifetime / 4);
+        between(since, now) >= Self::RENEW_AFTER.min(lifetime / 2).min(in_time)
+    }
+}

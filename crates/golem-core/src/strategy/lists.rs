@@ -1,0 +1,158 @@
+//! Lists of providers that are wanted, or not wanted.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use yagna_api::NodeId;
+
+use super::{Candidate, Score, Strategy};
+use crate::caps::Refusal;
+use crate::offer::plain;
+
+/// Providers by node id or by name.
+///
+/// A clone is the same list: it can be kept and changed while a run goes by it, and counts as it is whenever an
+/// offer is decided about. An agreement that exists already isn't touched.
+///
+/// # Example
+/// ```
+/// use golem_core::strategy::ProviderList;
+/// let list = ProviderList::from(["mighty-badger", "0xABCDEF0123456789abcdef0123456789abcdef01"]);
+/// assert!(list.has("0xabcdef0123456789abcdef0123456789abcdef01"), "ids are ids in whatever letters");
+/// assert!(list.clone().remove("mighty-badger"));
+/// assert!(!list.has("mighty-badger"));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct ProviderList(Arc<RwLock<BTreeSet<Entry>>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Entry {
+    Id(String),
+    Name(String),
+}
+
+impl Entry {
+    /// What reads as a node id is one, and else it is a name, as it would be shown.
+    fn of(text: &str) -> Self {
+        match text.trim().to_ascii_lowercase().parse::<NodeId>() {
+            Ok(id) => Self::Id(id.as_str().to_owned()),
+            Err(_) => Self::Name(plain(text)),
+        }
+    }
+
+    fn into_text(self) -> String {
+        match self {
+            Self::Id(text) | Self::Name(text) => text,
+        }
+    }
+}
+
+impl ProviderList {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a provider by its id or its name; `false` where it was there already.
+    pub fn add(&self, provider: impl AsRef<str>) -> bool {
+        let entry = Entry::of(provider.as_ref());
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(entry)
+    }
+
+    /// Takes an entry off; `false` where there was none.
+    pub fn remove(&self, provider: impl AsRef<str>) -> bool {
+        let entry = Entry::of(provider.as_ref());
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&entry)
+    }
+
+    /// Is there such an entry?
+    pub fn has(&self, provider: impl AsRef<str>) -> bool {
+        let entry = Entry::of(provider.as_ref());
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&entry)
+    }
+
+    /// Is a provider with this id and this name on it, by either?
+    pub fn lists(&self, id: &NodeId, name: &str) -> bool {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        entries.contains(&Entry::Id(id.as_str().to_owned()))
+            || entries.contains(&Entry::Name(name.to_owned()))
+    }
+
+    /// All entries at this moment: ids first, each kind sorted.
+    pub fn entries(&self) -> Vec<String> {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().cloned().map(Entry::into_text).collect()
+    }
+}
+
+impl<T: AsRef<str>> FromIterator<T> for ProviderList {
+    fn from_iter<I: IntoIterator<Item = T>>(providers: I) -> Self {
+        let entries = providers.into_iter().map(|provider| Entry::of(provider.as_ref())).collect();
+        Self(Arc::new(RwLock::new(entries)))
+    }
+}
+
+impl<T: AsRef<str>, const N: usize> From<[T; N]> for ProviderList {
+    fn from(providers: [T; N]) -> Self {
+        providers.into_iter().collect()
+    }
+}
+
+impl<T: AsRef<str>> From<Vec<T>> for ProviderList {
+    fn from(providers: Vec<T>) -> Self {
+        providers.into_iter().collect()
+    }
+}
+
+impl From<&ProviderList> for ProviderList {
+    /// The same list.
+    fn from(list: &ProviderList) -> Self {
+        list.clone()
+    }
+}
+
+/// A strategy that takes providers of a list only.
+#[derive(Debug, Clone)]
+pub struct Only<S> {
+    strategy: S,
+    list: ProviderList,
+}
+
+impl<S> Only<S> {
+    pub(super) fn new(strategy: S, list: ProviderList) -> Self {
+        Self { strategy, list }
+    }
+}
+
+impl<S: Strategy> Strategy for Only<S> {
+    fn appraise(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal> {
+        if self.list.lists(candidate.id(), candidate.name()) {
+            self.strategy.appraise(candidate)
+        } else {
+            Err(Refusal::because("it isn't on the list of providers to work with"))
+        }
+    }
+}
+
+/// A strategy that takes no provider of a list.
+#[derive(Debug, Clone)]
+pub struct Except<S> {
+    strategy: S,
+    list: ProviderList,
+}
+
+impl<S> Except<S> {
+    pub(super) fn new(strategy: S, list: ProviderList) -> Self {
+        Self { strategy, list }
+    }
+}
+
+impl<S: Strategy> Strategy for Except<S> {
+    fn appraise(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal> {
+        if self.list.lists(candidate.id(), candidate.name()) {
+            Err(Refusal::because("it is on the list of blocked providers"))
+        } else {
+            self.strategy.appraise(candidate)
+        }
+    }
+}
