@@ -10,12 +10,14 @@
 //! |---|---|
 //! | [`run`] | the run itself: options, start, stop, end |
 //! | [`executor`] | tasks of any type in, finished ones out: where to begin |
+//! | [`budget`] | why a run's budget couldn't be raised |
 //! | [`jobs`] | several jobs in one run, handed in while it goes on |
 //! | [`worker`] | the trait that does tasks, and the tasks it is handed |
 //! | [`context`] | a worker's view of its activity: commands in, results and output out, cost |
 //! | [`script`] | the commands of a script, files, environment and captures included |
 //! | [`journal`] | where events become durable |
 //! | [`payload`] | which machine the work needs, and with which image |
+//! | [`consumer`] | who hears of what happens |
 //! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
 //! | [`summary`] | the lines of that summary |
 //! | [`image`] | finds images by hash or tag |
@@ -92,13 +94,16 @@
 //!
 //! Decisions are made in `golem-core`, which does no I/O; talking to the daemon is `yagna-client`'s business.
 
+pub mod budget;
 pub mod clock;
+pub mod consumer;
 pub mod context;
 mod engine;
 pub mod executor;
 pub mod image;
 pub mod jobs;
 pub mod journal;
+mod label;
 pub mod log;
 pub mod manifest;
 pub mod payload;
@@ -111,7 +116,9 @@ pub mod worker;
 
 pub use golem_core as core;
 
+pub use crate::budget::BudgetError;
 pub use crate::clock::SystemClock;
+pub use crate::consumer::EventConsumer;
 pub use crate::context::{
     Batch, BatchEvent, Command, Download, Execution, ExecutionEnd, Json, ScriptError, Streamed, WorkContext,
 };

@@ -2,6 +2,7 @@
 
 mod faults;
 mod jobs;
+mod money;
 mod world;
 
 use std::time::Duration;
