@@ -66,8 +66,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use yagna_api::market::{Reason, Terminator};
 use yagna_api::{
-    ActivityId, AgreementId, AllocationId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId, ProposalId,
-    Timestamp,
+    ActivityId, AgreementId, AllocationId, BatchId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId,
+    ProposalId, Timestamp,
 };
 
 use crate::explain::Explanation;
@@ -145,6 +145,36 @@ pub enum EventKind {
         amount: Glm,
         /// When the daemon releases it by itself.
         expires: Timestamp,
+    },
+    /// The allocation's end was moved ahead of the run.
+    AllocationProlonged {
+        /// The allocation.
+        allocation: AllocationId,
+        /// When the daemon releases it by itself now.
+        expires: Timestamp,
+    },
+    /// The daemon no longer has the allocation: somebody released it, or it expired. Nothing is signed and no bill
+    /// accepted before there is a new one, whose intent and creation are told as those of the first.
+    AllocationLost {
+        /// The allocation.
+        allocation: AllocationId,
+    },
+    /// The budget is about to be raised. Stored before the request.
+    BudgetIntended {
+        /// What it is to become.
+        budget: Glm,
+    },
+    /// The budget was raised: more is set aside.
+    BudgetRaised {
+        /// What it is now.
+        budget: Glm,
+    },
+    /// The budget couldn't be raised and is what it was.
+    BudgetNotRaised {
+        /// What it should have become.
+        budget: Glm,
+        /// Why not.
+        reason: String,
     },
     /// The rest of the money was given back.
     AllocationReleased {
@@ -253,6 +283,45 @@ pub enum EventKind {
     ActivityReady {
         /// The deal.
         rental: RentalId,
+    },
+    /// A script was sent. A [detail](EventKind::is_detail).
+    ScriptSent {
+        /// The deal.
+        rental: RentalId,
+        /// The activity.
+        activity: ActivityId,
+        /// The batch that it became.
+        batch: BatchId,
+        /// Its commands in a few words each, never their environment.
+        commands: Vec<String>,
+    },
+    /// A command of a script has ended. A [detail](EventKind::is_detail), told when its script has ended too.
+    CommandFinished {
+        /// The deal.
+        rental: RentalId,
+        /// The batch.
+        batch: BatchId,
+        /// Its place there, from 0.
+        place: u32,
+        /// The command in a few words.
+        command: String,
+        /// What it said when it failed; `None` where it succeeded.
+        failure: Option<String>,
+        /// The end of its captured standard output.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        stdout: String,
+        /// The end of its captured standard error.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        stderr: String,
+    },
+    /// A script has ended. A [detail](EventKind::is_detail).
+    ScriptFinished {
+        /// The deal.
+        rental: RentalId,
+        /// The batch.
+        batch: BatchId,
+        /// Why it failed, if it did.
+        failure: Option<String>,
     },
     /// The activity is over.
     ActivityEnded {
@@ -423,6 +492,18 @@ pub enum EventKind {
         /// How.
         end: RunEnd,
     },
+}
+
+impl EventKind {
+    /// The names of those that are details.
+    pub const DETAILS: &[&str] = &["script_sent", "command_finished", "script_finished"];
+
+    /// Is it a detail: told at once to who asked for details, and neither stored nor decided upon?
+    ///
+    /// There may be thousands a second, so they aren't even made where nobody asked.
+    pub fn is_detail(&self) -> bool {
+        matches!(self, Self::ScriptSent { .. } | Self::CommandFinished { .. } | Self::ScriptFinished { .. })
+    }
 }
 
 /// A bill of either kind.

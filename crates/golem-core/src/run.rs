@@ -13,6 +13,7 @@ mod config;
 mod input;
 mod jobs;
 mod market;
+mod money;
 mod plan;
 mod rental;
 mod rentals;
@@ -23,13 +24,15 @@ use std::time::Duration;
 use yagna_api::market::NewDemand;
 use yagna_api::payment::{Decoration, Invoice};
 use yagna_api::time::between;
-use yagna_api::{AgreementId, DemandId, Glm, NodeId, Timestamp};
+use yagna_api::{AgreementId, AllocationId, DemandId, Glm, NodeId, Timestamp};
 
 pub use self::config::RunConfig;
 pub use self::input::{Effect, Input, Step};
 use self::jobs::Job;
 pub use self::jobs::JobSpec;
 use self::market::Market;
+use self::money::Backing;
+pub use self::money::NotRaised;
 use self::rental::{InvoiceState, Rental, Stage};
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
 use crate::standing::{Records, Standings};
@@ -40,6 +43,9 @@ use crate::tasks::TaskQueue;
 pub struct Run {
     config: RunConfig,
     decoration: Decoration,
+    backing: Backing,
+    /// The allocation that was lost last: news of it may come twice.
+    lost: Option<AllocationId>,
     queue: TaskQueue,
     /// Jobs that aren't over.
     jobs: BTreeMap<JobId, Job>,
@@ -108,6 +114,8 @@ impl Run {
             standing: config.standing,
             config,
             decoration,
+            backing: Backing::There,
+            lost: None,
             market: Market::default(),
             standings: Standings::default(),
             records: Records::default(),
@@ -180,18 +188,25 @@ impl Run {
             Input::MoreTasks { job, data } => self.add_tasks(now, job, data, step),
             Input::SourceBroken { job, problem } => self.on_source_broken(now, job, problem, step),
             Input::Stop { why } => self.stop(now, why, step),
-            Input::Trouble { doing, problem } => {
-                self.trouble = Some(format!("{doing}: {problem}"));
-                // A failing daemon is asked again and again: the same trouble is told once.
-                if self.told.get(&doing) != Some(&problem) {
-                    self.told.insert(doing.clone(), problem.clone());
-                    step.event(now, EventKind::Trouble { doing, problem });
-                }
-            }
+            Input::Trouble { doing, problem } => self.tell_trouble(now, doing, problem, step),
             Input::Recovered => {
                 self.trouble = None;
                 self.told.clear();
             }
+
+            Input::RaiseBudget { amount } => self.on_raise_budget(now, amount, step),
+            Input::BudgetRaised { budget } => self.on_budget_raised(now, budget, step),
+            Input::BudgetNotRaised { budget, reason } => {
+                step.event(now, EventKind::BudgetNotRaised { budget, reason });
+            }
+            Input::AllocationProlonged { allocation, expires } => {
+                step.event(now, EventKind::AllocationProlonged { allocation, expires });
+            }
+            Input::AllocationLost { allocation } => self.on_allocation_lost(now, allocation, step),
+            Input::Allocated { allocation, amount, expires, decoration } => {
+                self.on_allocated(now, allocation, amount, expires, *decoration, step);
+            }
+            Input::NotAllocated { problem } => self.on_not_allocated(now, problem, step),
 
             Input::Published { demand, expires } => self.on_published(now, demand, expires, step),
             Input::PublishFailed { problem } => {
@@ -251,6 +266,15 @@ impl Run {
             Input::BillFailed { bill, problem, passing } => {
                 self.on_bill_failed(now, bill, &problem, passing, step);
             }
+        }
+    }
+
+    /// A failing daemon is asked again and again: the same trouble is told once.
+    fn tell_trouble(&mut self, now: Timestamp, doing: String, problem: String, step: &mut Step) {
+        self.trouble = Some(format!("{doing}: {problem}"));
+        if self.told.get(&doing) != Some(&problem) {
+            self.told.insert(doing.clone(), problem.clone());
+            step.event(now, EventKind::Trouble { doing, problem });
         }
     }
 

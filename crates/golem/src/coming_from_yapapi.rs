@@ -78,14 +78,15 @@
 //! | `Executor(..)`, `Golem(..)` | [`Executor::builder`], [`ExecutorBuilder::start`] | one for both; can't be used before it has started |
 //! | `package`, `payload` | the argument of [`Executor::builder`] | of the executor; one for each payload |
 //! | `max_workers` | [`ExecutorBuilder::max_workers`] | 5 as well, for all jobs together |
-//! | `budget` | [`ExecutorBuilder::budget`] | exact money ([`Glm`]); kept before signing, not only when bills come |
+//! | `budget` | [`ExecutorBuilder::budget`], [`Executor::add_budget`] | exact money ([`Glm`]); kept before signing, not only when bills come |
 //! | `timeout` | [`ExecutorBuilder::timeout`] | an hour, for all jobs; agreements outlast it, so none is too short for providers |
-//! | `strategy` | [`ExecutorBuilder::configure`] | see [strategies](#strategies) |
+//! | `strategy` | [`ExecutorBuilder::strategy`] | see [strategies](#strategies) |
 //! | `subnet_tag` | [`ExecutorBuilder::subnet_tag`] | |
 //! | `driver`, `payment_driver` | [`ExecutorBuilder::driver`] | `erc20`; `zksync` is gone |
 //! | `network`, `payment_network` | [`ExecutorBuilder::network`] | `hoodi`; `rinkeby` and `holesky` are gone |
-//! | `event_consumer`, `add_event_consumer` | [`ExecutorBuilder::event_consumer`], [`Executor::events`] | any number; [`log::only`] filters by kind |
-//! | `event_classes_or_names` | [`log::only`] | names only, checked |
+//! | `event_consumer`, `add_event_consumer` | [`ExecutorBuilder::event_consumer`], [`Executor::add_event_consumer`] | any number; a closure or an [`EventConsumer`]; [`Executor::events`] is a stream |
+//! | `event_consumer=None` | [`ExecutorBuilder::quiet`] | without either it is [`log_summary`] |
+//! | `event_classes_or_names` | [`log::only`] | names, checked |
 //! | `stream_output` | [`WorkContext::commit_streamed`] | said for each batch |
 //! | `api_config`, `app_key` | [`ExecutorBuilder::api_url`], [`ExecutorBuilder::app_key`], [`ExecutorBuilder::client`] | |
 //! | `start`, `async with` | [`ExecutorBuilder::start`] | fails with a [`StartError`] that says what mends it |
@@ -96,11 +97,11 @@
 //! | `submit(worker, data)`, `execute_tasks(..)` | [`Executor::submit`] | begins at once, read or not |
 //! | `data`: an async iterator | [`Executor::submit_stream`], [`Executor::submit_try_stream`] | a source may fail: [`EndCause::SourceFailed`] |
 //! | `job_id` | [`JobId`] | counted, never taken twice |
-//! | `implicit_init` | [`WorkContext::deploy`], [`WorkContext::start`] | done before the worker is called |
+//! | `implicit_init` | [`ExecutorBuilder::implicit_start`] | done before the worker is called |
 //! | retries without a limit | [`ExecutorBuilder::retries`] | 3, elsewhere where that can be |
 //! | `identity` (`GET /me`) | [`run::greet`] | |
 //! | Ctrl+C, left to the program | [`ExecutorBuilder::stop_on_ctrl_c`], [`Executor::stop`] | |
-//! | `Job` | [`JobOptions`], [`Handle::submit`], [`JobEvents`] | below the executor; jobs share one demand and its agreements |
+//! | `Job` | [`Executor::job`], [`executor::Job`]; below it [`Handle::submit`], [`JobEvents`] | jobs share one demand and its agreements |
 //! | `Job.offers_collected`, `.proposals_confirmed` | [`Explanation`] | counted with reasons |
 //! | `run_service`, `resume_service` | later | |
 //! | `create_network`, `resume_network` | later | |
@@ -187,21 +188,27 @@
 //!
 //! | yapapi | here | what differs |
 //! |---|---|---|
-//! | `MarketStrategy`, `BaseMarketStrategy`, `WrappingMarketStrategy`, `score_offer` | later | |
-//! | `SCORE_REJECTED`, `SCORE_NEUTRAL`, `SCORE_TRUSTED` | later | |
-//! | `LeastExpensiveLinearPayuMS`, `expected_time_secs` | [`RunConfig::caps`], [`RunConfig::expected_use`] | the use that you state |
-//! | `max_fixed_price`, `max_price_for` | [`PriceCaps`] | |
-//! | `DecreaseScoreForUnconfirmedAgreement` | [`EventKind::ProviderSetBack`] | left alone for a while after any failure |
-//! | `ProviderFilter` | later | |
+//! | `MarketStrategy`, `BaseMarketStrategy`, `score_offer` | [`Strategy`], [`Strategy::appraise`], [`from_fn`] | asked when an offer comes and again when one is chosen; must not wait |
+//! | `SCORE_REJECTED` | [`Refusal::because`] | with a reason, which the provider is told |
+//! | `SCORE_NEUTRAL`, `SCORE_TRUSTED` | [`Score::NEUTRAL`], [`Score::new`] | any number, never NaN; ties go to the earlier draft |
+//! | `WrappingMarketStrategy` | [`Strategy::rescaled`], [`Strategy::refuse_if`], [`Strategy::filter`] | |
+//! | `LeastExpensiveLinearPayuMS`, `expected_time_secs` | [`LeastExpensive`], [`LeastExpensive::for_use`] | ten minutes unless told otherwise |
+//! | `max_fixed_price`, `max_price_for` | [`PriceCaps`], [`PriceCaps::start_at_most`], [`PriceCaps::unit_at_most`] | no caps must be said: [`PriceCaps::none`]; an hour has one too |
+//! | `DecreaseScoreForUnconfirmedAgreement` | [`Strategy::cautious`], [`Cautious::by`] | around your own strategy as well; failures count too |
+//! | `ProviderFilter`, allow and block lists | [`Strategy::only`], [`Strategy::except`], [`ProviderList`] | a list may change meanwhile, and counts at the next choice |
 //! | `DummyMS` | none needed | |
 //! | `decorate_demand` | [`PayloadSpec::property`], [`PayloadSpec::constraint`] | |
-//! | `respond_to_provider_offer`, `PropValueRange` | [`TermsPolicy`] | what was agreed is read from both sides |
+//! | `respond_to_provider_offer` | [`ExecutorBuilder::terms`] | the provider's draft is checked against what we asked |
+//! | `acceptable_prop_value_range_overrides`, `PropValueRange` | [`TermsPolicy`], [`TimeRange`] | |
+//! | mid-agreement payments | [`MidAgreementPayments`] | from five hours on, as there |
 //! | `invoice_accepted_amount`, `debit_note_accepted_amount` | none needed | bills are checked against use, terms and budget |
+//! | `ComLinear`, offer properties | [`Candidate`], [`Pricing`] | |
 //!
 //! # Events
 //!
 //! Each is a kind of [`Event`], with its own time. Ids lead from one to the other; there is no tree of objects. What
-//! happens within a batch is told by the batch's own stream, a [`BatchEvent`].
+//! happens within a batch is told by the batch's own stream, a [`BatchEvent`], and to a consumer that
+//! [wants details](EventConsumer::wants_details).
 //!
 //! | yapapi | here | what differs |
 //! |---|---|---|
@@ -231,10 +238,11 @@
 //! | `TaskFinished`, `TaskAccepted` | [`EventKind::TaskDone`] | once for each task |
 //! | `TaskRejected` | [`EventKind::AttemptFailed`], [`EventKind::TaskFailed`] | [`FailureKind::Rejected`]; tried again, or failed for good |
 //! | `ServiceStateChanged`, `ServiceFinished` | later | |
-//! | `ScriptSent`, `GettingResults`, `ScriptFinished` | the call and the return of [`WorkContext::commit`] | |
+//! | `ScriptSent` | [`EventKind::ScriptSent`] | for consumers of [details](EventKind::is_detail) |
+//! | `GettingResults`, `ScriptFinished` | [`EventKind::ScriptFinished`] | the same |
 //! | `CommandStarted` | [`BatchEvent::Started`] | |
 //! | `CommandStdOut`, `CommandStdErr` | [`BatchEvent::Stdout`], [`BatchEvent::Stderr`] | nothing is lost or told twice |
-//! | `CommandExecuted` | [`BatchEvent::Finished`] | |
+//! | `CommandExecuted` | [`BatchEvent::Finished`], [`EventKind::CommandFinished`] | the second is a detail as well |
 //! | `CommandProgress` | [`BatchEvent::Progress`] | |
 //! | `DownloadStarted`, `DownloadFinished` | [`BatchEvent::Started`], [`BatchEvent::Finished`] | a transfer is a command |
 //! | `ExecutionInterrupted` | [`EventKind::Stopping`] | [`StopReason`] says why |
@@ -266,7 +274,7 @@
 //! |---|---|---|
 //! | `YAGNA_APPKEY` | the same, or [`ExecutorBuilder::app_key`] | |
 //! | `YAGNA_API_URL` | the same, or [`ExecutorBuilder::api_url`] | |
-//! | `YAGNA_MARKET_URL`, `YAGNA_PAYMENT_URL`, `YAGNA_ACTIVITY_URL`, `YAGNA_NET_URL` | later | |
+//! | `YAGNA_MARKET_URL`, `YAGNA_PAYMENT_URL`, `YAGNA_ACTIVITY_URL`, `YAGNA_NET_URL` | the same, or [`ExecutorBuilder::api_urls`] | [`ApiUrls`] |
 //! | `YAGNA_PAYMENT_DRIVER`, `YAGNA_PAYMENT_NETWORK`, `YAGNA_SUBNET` | the same | read when an executor starts |
 //! | `YAPAPI_USE_GFTP_CLOSE`, `DEBUG_GFTP` | none needed | |
 //!
@@ -307,6 +315,7 @@
 // Only for the links above: that each of these names exists is what building the documentation checks.
 #[cfg(doc)]
 use {
+    crate::consumer::EventConsumer,
     crate::context::{self, Batch, BatchEvent, ScriptError, WorkContext},
     crate::core::demand::DemandSpec,
     crate::core::event::{Bill, Event, EventKind, FailureKind, JobId, RunEnd, StopReason},
@@ -314,15 +323,18 @@ use {
     crate::core::offer::OfferProblem,
     crate::core::payload::PayloadProblem,
     crate::core::pricing::Pricing,
-    crate::core::run::RunConfig,
-    crate::core::{caps::PriceCaps, terms::TermsPolicy},
-    crate::executor::{EndCause, Executor, ExecutorBuilder, Finished, StartError, SubmitError, Task, Tasks},
+    crate::core::terms::{MidAgreementPayments, TermsPolicy, TimeRange},
+    crate::core::{caps::PriceCaps, caps::Refusal},
+    crate::executor::{
+        self, EndCause, Executor, ExecutorBuilder, Finished, StartError, SubmitError, Task, Tasks,
+    },
     crate::image::Registry,
-    crate::jobs::{Handle, JobEvents, JobOptions},
+    crate::jobs::{Handle, JobEvents},
     crate::log::{self, LogOptions, enable_default_logger, log_event, log_event_repr, log_summary},
     crate::manifest::{Manifest, SealedManifest},
     crate::payload::{PayloadError, PayloadSpec, Vm},
     crate::script::{Capture, Program, Script},
+    crate::strategy::{Candidate, Cautious, LeastExpensive, ProviderList, Score, Strategy, from_fn},
     crate::summary::LogSummary,
     crate::{run, text, transfer},
     yagna_api::activity::{CreateActivity, Deploy, DestroyActivity, Exec, GetResults, GetState, GetUsage},
@@ -336,5 +348,5 @@ use {
         GetInvoice, ListAllocations, ListInvoices, ListRequestorAccounts, ReleaseAllocation,
     },
     yagna_api::{ApiError, Glm},
-    yagna_client::{Client, ClientError, HttpTransport},
+    yagna_client::{ApiUrls, Client, ClientError, HttpTransport},
 };

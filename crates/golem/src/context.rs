@@ -14,6 +14,7 @@ mod facts;
 mod handle;
 mod launch;
 mod streamed;
+mod witness;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use golem_core::event::Provider;
+use golem_core::event::{Provider, RentalId};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 use yagna_api::activity::{Command as WireCommand, Deploy, Empty, Start};
@@ -38,6 +39,7 @@ pub use self::streamed::{BatchEvent, Chunk, Streamed};
 
 use self::handle::QueueId;
 use self::launch::Slot;
+pub(crate) use self::witness::Witness;
 use crate::script::{Program, Script, Source, Step, Target};
 use crate::transfer::Transfers;
 
@@ -128,6 +130,8 @@ struct Inner {
     lost: Arc<AtomicBool>,
     /// Who has the activity's one place for a running batch.
     slot: Mutex<Slot>,
+    /// Who may want to know of its scripts.
+    witness: Option<(RentalId, Arc<dyn Witness>)>,
 }
 
 /// What waits for the next commit.
@@ -170,7 +174,8 @@ impl WorkContext {
     ) -> Self {
         let transfers = Transfers::new(client.clone(), node);
         let (slot, terms) = (Mutex::new(Slot::Idle), OnceCell::new());
-        let inner = Inner { client, transfers, provider, agreement, terms, activity, lost, slot };
+        let witness = None;
+        let inner = Inner { client, transfers, provider, agreement, terms, activity, lost, slot, witness };
         Self { inner: Arc::new(inner), queue: Queue::new() }
     }
 

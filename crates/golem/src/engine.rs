@@ -9,10 +9,11 @@ mod close;
 mod deals;
 mod follow;
 mod jobs;
+mod money;
 mod outbox;
 mod prepare;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +32,10 @@ use yagna_client::{Client, Disposition};
 
 use self::deals::Opening;
 use self::jobs::{JobHands, Outlets};
+use self::money::Purse;
+pub(crate) use self::money::Raise;
 use self::outbox::Outbox;
+use crate::context::Witness;
 use crate::jobs::{Door, JobOptions, JobSource};
 use crate::run::{OneJob, Reader, RunError, RunOptions};
 
@@ -56,9 +60,11 @@ pub(crate) struct Outside {
     client: Client,
     clock: Arc<dyn Clock>,
     node: NodeId,
-    allocation: AllocationId,
+    purse: Arc<Purse>,
     options: Arc<RunOptions>,
     inputs: mpsc::Sender<Input>,
+    /// Who may want to know of scripts.
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Outside {
@@ -94,6 +100,8 @@ pub(crate) struct Engine {
     deals: HashMap<RentalId, Hold>,
     jobs: HashMap<JobId, JobHands>,
     outlets: Outlets,
+    /// Wishes for more budget; the first is under way.
+    raises: VecDeque<Raise>,
     first: Option<OneJob>,
     door: Door,
     readers: Vec<Reader>,
@@ -187,6 +195,7 @@ impl Engine {
     /// Takes an input, sends what may be sent at once and puts the rest behind the events it rests on.
     fn decide(&mut self, input: Input) {
         let now = self.outside.clock.now();
+        let raise_is_over = matches!(input, Input::BudgetRaised { .. } | Input::BudgetNotRaised { .. });
         let Step { events, effects } = self.core.on(now, input);
         for event in &events {
             match event.kind {
@@ -204,6 +213,9 @@ impl Engine {
         self.outbox.push(events, gated);
         for effect in free {
             self.carry_out(effect);
+        }
+        if raise_is_over {
+            self.raise_is_over();
         }
     }
 
@@ -229,6 +241,13 @@ impl Engine {
         let outside = self.outside.clone();
         match effect {
             Effect::LoadTasks { job, most } => self.load(job, most),
+            Effect::RaiseBudget { by, budget } => {
+                let answer = self.take_answer();
+                self.spawn(async move { outside.raise_budget(by, budget, answer).await });
+            }
+            Effect::Allocate { amount } => {
+                self.spawn(async move { outside.allocate(amount).await });
+            }
             Effect::Publish { demand, expires } => {
                 // It follows the demand until the daemon no longer has it.
                 self.followers.spawn(async move { outside.publish(*demand, expires).await });
@@ -326,8 +345,9 @@ impl Engine {
     /// Gives the money back, and waits for what is still being ended.
     async fn finish(mut self) -> Result<RunEnd, RunError> {
         self.followers.shutdown().await;
+        let allocation = self.outside.purse.allocation();
         if self.outside.release().await {
-            let kind = EventKind::AllocationReleased { allocation: self.outside.allocation.clone() };
+            let kind = EventKind::AllocationReleased { allocation: allocation.clone() };
             self.outbox.push(vec![Event { at: self.outside.clock.now(), kind }], Vec::new());
             self.write_rest().await?;
         }
@@ -335,6 +355,10 @@ impl Engine {
         let rest = async { while self.effects.join_next().await.is_some() {} };
         tokio::time::timeout(LAST_MOMENT, rest).await.ok();
         self.effects.shutdown().await;
+        if self.outside.purse.allocation() != allocation {
+            // One in place of a lost one came at the last moment.
+            self.outside.release().await;
+        }
         self.core.end().cloned().ok_or_else(|| RunError::Broken("a run without an end".to_owned()))
     }
 
@@ -395,7 +419,7 @@ impl Engine {
 impl Outside {
     /// Gives back what of the money isn't promised.
     pub(crate) async fn release(&self) -> bool {
-        release(&self.client, &self.allocation).await
+        release(&self.client, &self.purse.allocation()).await
     }
 }
 

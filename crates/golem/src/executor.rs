@@ -128,7 +128,9 @@
 //! [`Executor::stop`].
 
 mod builder;
+mod consumers;
 mod error;
+mod job;
 mod source;
 mod submitted;
 mod supervise;
@@ -141,7 +143,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::payload::PayloadSpec;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use golem_core::event::RunEnd;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -149,16 +151,16 @@ use tokio_util::sync::CancellationToken;
 use yagna_api::Glm;
 
 pub use self::builder::ExecutorBuilder;
+use self::consumers::Consumers;
 pub use self::error::{CloseError, EndCause, StartError, SubmitError, TaskFailure};
-use self::source::Rest;
+pub use self::job::Job;
 pub use self::submitted::{Finished, Submitted};
-use self::submitted::{Handed, Reading};
-use self::table::Table;
-use self::tasks::Hands;
 pub use self::tasks::{Task, Tasks};
 use self::watch::Watch;
+use crate::budget::BudgetError;
+use crate::consumer::EventConsumer;
 use crate::context::WorkContext;
-use crate::jobs::{Handle, JobOptions, JobSource};
+use crate::jobs::Handle;
 use crate::run::Events;
 use crate::worker::WorkerError;
 
@@ -169,6 +171,7 @@ use crate::worker::WorkerError;
 pub struct Executor {
     handle: Handle,
     watch: Arc<Watch>,
+    consumers: Arc<Consumers>,
     stop: CancellationToken,
     leave: CancellationToken,
     /// Taken by `close`.
@@ -176,12 +179,12 @@ pub struct Executor {
     driver: String,
     network: String,
     limits: Limits,
+    implicit_start: bool,
 }
 
 /// What all jobs together are to keep to.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    budget: Glm,
     timeout: Duration,
     /// `None` where the time-out is for ever.
     deadline: Option<Instant>,
@@ -206,7 +209,7 @@ impl Executor {
     /// What happens from now on. The queue is bounded and holds nobody up: a reader that falls far behind misses
     /// events, and is told how many.
     pub fn events(&self) -> Events {
-        self.watch.events()
+        self.watch.events(false)
     }
 
     /// Hands a job in: the worker function does the tasks of an iterator. It begins at once, read or not.
@@ -226,9 +229,7 @@ impl Executor {
         I: IntoIterator<Item = T>,
         I::IntoIter: Send + 'static,
     {
-        let table = Arc::new(Table::new());
-        let (source, rest) = source::iterator(tasks.into_iter(), &table);
-        self.hand_in(worker, source, rest, table)
+        self.job(tasks).submit(worker)
     }
 
     /// Hands a job in whose tasks come from a stream, as they are wanted. Otherwise as [`Executor::submit`].
@@ -240,9 +241,7 @@ impl Executor {
         Work: Future<Output = Result<(), WorkerError>> + Send + 'static,
         S: Stream<Item = T> + Send + 'static,
     {
-        let table = Arc::new(Table::new());
-        let (source, rest) = source::stream(tasks.map(Ok), &table);
-        self.hand_in(worker, source, rest, table)
+        self.job_of_stream(tasks).submit(worker)
     }
 
     /// Hands a job in whose tasks come from a stream that may fail: its first error ends the job with
@@ -256,41 +255,61 @@ impl Executor {
         S: Stream<Item = Result<T, E>> + Send + 'static,
         E: Display + 'static,
     {
-        let table = Arc::new(Table::new());
-        let tasks = tasks.map(|task| task.map_err(|error| error.to_string()));
-        let (source, rest) = source::stream(tasks, &table);
-        self.hand_in(worker, source, rest, table)
+        self.job_of_try_stream(tasks).submit(worker)
     }
 
-    fn hand_in<T, R, F, Work>(
-        &self,
-        worker: F,
-        source: JobSource,
-        rest: Arc<dyn Rest<T>>,
-        table: Arc<Table<T, R>>,
-    ) -> Submitted<T, R>
+    /// Begins to make a job of an iterator's tasks, for what [`Executor::submit`] leaves out: how its tasks are
+    /// described, retries and a time-out of its own.
+    pub fn job<T, I>(&self, tasks: I) -> Job<'_, T>
     where
         T: Send + Sync + 'static,
-        R: Send + 'static,
-        F: Fn(WorkContext, Tasks<T, R>) -> Work + Send + Sync + 'static,
-        Work: Future<Output = Result<(), WorkerError>> + Send + 'static,
+        I: IntoIterator<Item = T>,
+        I::IntoIter: Send + 'static,
     {
-        let Limits { budget, timeout, deadline } = self.limits;
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let options = JobOptions { retries: None, timeout: left };
-        let worker = Arc::new(Hands { worker, table: Arc::clone(&table) });
-        let handle = self.handle.clone();
-        let handing = async move { handle.submit(worker, source, options).await };
-        Submitted::new(Reading {
-            job: Handed::now(handing.boxed()),
-            table,
-            rest,
-            watch: Arc::clone(&self.watch),
-            timeout,
-            budget,
-            keys: std::collections::HashMap::new(),
-            failed: Vec::new(),
-        })
+        Job::new(self, job::Source::Iterator(Box::new(tasks.into_iter())))
+    }
+
+    /// Begins to make a job of a stream's tasks.
+    pub fn job_of_stream<T, S>(&self, tasks: S) -> Job<'_, T>
+    where
+        T: Send + Sync + 'static,
+        S: Stream<Item = T> + Send + 'static,
+    {
+        Job::new(self, job::Source::Stream(tasks.map(Ok).boxed()))
+    }
+
+    /// Begins to make a job of the tasks of a stream that may fail, as [`Executor::submit_try_stream`] does.
+    pub fn job_of_try_stream<T, S, E>(&self, tasks: S) -> Job<'_, T>
+    where
+        T: Send + Sync + 'static,
+        S: Stream<Item = Result<T, E>> + Send + 'static,
+        E: Display + 'static,
+    {
+        let tasks = tasks.map(|task| task.map_err(|error| error.to_string()));
+        Job::new(self, job::Source::Stream(tasks.boxed()))
+    }
+
+    /// GLM that may be spent in all, as it is now.
+    pub fn budget(&self) -> Glm {
+        self.watch.budget()
+    }
+
+    /// Raises the budget by so much while it runs, and returns what it is then: the daemon sets more aside first.
+    ///
+    /// Several at once add up. A job that has ended because the budget was reached isn't revived: raise it before.
+    ///
+    /// **Errors**: [`BudgetError`]: not enough in the account, a daemon that can't, an executor that is stopping.
+    /// Nothing has changed then.
+    ///
+    /// **Cancel safety**: where the future is dropped, the budget may be raised all the same.
+    pub async fn add_budget(&self, amount: Glm) -> Result<Glm, BudgetError> {
+        self.handle.add_budget(amount).await
+    }
+
+    /// Calls this with each event from now on; otherwise as [`ExecutorBuilder::event_consumer`]. An executor that has
+    /// ended has nothing more to tell.
+    pub fn add_event_consumer(&self, consumer: impl EventConsumer) {
+        self.consumers.add(Box::new(consumer));
     }
 
     /// Stops it in order, as a first Ctrl+C does: no new work, a few seconds for what runs, agreements ended, bills

@@ -87,9 +87,12 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use golem_core::event::{Event, JobId};
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use yagna_api::Glm;
 
+use crate::budget::BudgetError;
+use crate::engine::Raise;
 use crate::run::TaskSource;
 use crate::worker::Worker;
 
@@ -182,6 +185,20 @@ impl Handle {
         self.send(Command::Cancel(job)).await
     }
 
+    /// Raises the run's budget by so much, and returns what it is then.
+    ///
+    /// It is written down first, then the daemon sets more aside; the budget counts as raised only once it has. Several
+    /// at once add up. A run that has stopped because its budget is reached isn't revived: raise it before.
+    ///
+    /// **Errors**: [`BudgetError`], and nothing has changed then.
+    ///
+    /// **Cancel safety**: where the future is dropped, the budget may be raised all the same.
+    pub async fn add_budget(&self, amount: Glm) -> Result<Glm, BudgetError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Raise(Raise { amount, answer })).await.map_err(|RunOver| BudgetError::RunOver)?;
+        answered.await.unwrap_or(Err(BudgetError::RunOver))
+    }
+
     /// Closes the run: it begins no more work, gives what runs a short grace, ends its agreements and settles. At
     /// once, whatever else waits; a second time changes nothing.
     pub fn close(&self) {
@@ -247,6 +264,7 @@ pub(crate) enum Command {
     Submit(Box<Submission>),
     Add { job: JobId, tasks: Vec<Value> },
     Cancel(JobId),
+    Raise(Raise),
 }
 
 #[derive(Debug)]

@@ -4,8 +4,9 @@
 //! your own machine finds them on a market, makes agreements with them and pays them in GLM. With this crate a program
 //! says which machine it needs, what that may cost and what is to be done there; the crate sees to the rest.
 //!
-//! Those who know yapapi find its names (Executor, Task, WorkContext, worker, strategy, event consumer, `log_summary`)
-//! here, and each of them with its counterpart in [`coming_from_yapapi`].
+//! Those who know yapapi find the same parts here: [`Executor`], [`Task`](executor::Task), [`WorkContext`], worker,
+//! [`Strategy`], [event consumer](EventConsumer), [`log_summary`](log::log_summary). [`coming_from_yapapi`] has each of its
+//! names with ours.
 //!
 //! # A first program
 //!
@@ -139,7 +140,8 @@
 //! A [`WorkContext`] queues commands: files to send, programs to run, files to fetch. [`commit`](WorkContext::commit)
 //! sends what is queued as one batch, within a time, and gives the result of each command under the handle that queueing
 //! it gave. Sources come first and targets second, as with `cp`. What is fetched into memory has a limit, and more is an
-//! error. Deploy and start are done before the worker is called.
+//! error. Deploy and start are done before the worker is called, unless an executor with
+//! [`implicit_start(false)`](executor::ExecutorBuilder::implicit_start) leaves them to it.
 //! ```
 //! use std::time::Duration;
 //!
@@ -280,7 +282,7 @@
 //! All jobs of an executor share its budget, its time-out and its workers. The budget is set aside in the daemon's
 //! account before anything is bought. No agreement is signed that could take the cost past it, and what runs is stopped
 //! while it can still be paid. Every debit note and invoice is checked against our own measure of use, time and price
-//! before it is accepted; one that asks for too much is refused with a reason.
+//! before it is accepted; one that asks for too much is refused with a reason. The budget can be raised on the way.
 //! ```
 //! use std::time::Duration;
 //!
@@ -304,6 +306,7 @@
 //!     .start()
 //!     .await?;
 //! assert_eq!((executor.driver(), executor.network()), ("erc20", "hoodi"));
+//! assert_eq!(executor.add_budget("0.5".parse()?).await?.to_string(), "3");
 //! let end = executor.close().await?;
 //! assert!(end.cost.is_zero());
 //! # devnet.stop().await;
@@ -353,10 +356,11 @@
 //!
 //! All that happens is one stream of typed [`Event`](core::event::Event)s: offers, agreements, activities, tasks, bills,
 //! each with its own time and ids. An [event consumer](executor::ExecutorBuilder::event_consumer) is called with each of
-//! them; there may be any number, and a slow one holds nobody up. [`log::log_summary`] is one that writes lines for
-//! people to the log, and [`log::enable_default_logger`] shows the log of a program that has no logger of its own.
+//! them; there may be any number, and a slow one holds nobody up. [`log::log_summary`] is the one that an executor has
+//! where none is set: it writes lines for people to the log. [`log::enable_default_logger`] shows the log of a program
+//! that has no logger of its own.
 //! ```
-//! use golem::core::event::EventKind;
+//! use golem::core::event::{Event, EventKind};
 //! use golem::log::{LogOptions, enable_default_logger, log_summary};
 //!
 //! # use golem::Executor;
@@ -369,7 +373,7 @@
 //! enable_default_logger(&LogOptions::default())?;
 //! let executor = Executor::builder(Payload::default())
 //!     .event_consumer(log_summary())
-//!     .event_consumer(|event| {
+//!     .event_consumer(|event: &Event| {
 //!         if let EventKind::BillAccepted { amount, total, .. } = &event.kind {
 //!             println!("{amount} GLM accepted at {}, this agreement costs {total} now", event.at);
 //!         }
@@ -388,7 +392,8 @@
 //!
 //! Every [`submit`](Executor::submit) is a job of its own, and they all run at the same time on the same providers.
 //! Tasks may also come from an async stream, by [`submit_stream`](Executor::submit_stream): what one job finds may be
-//! the other's work.
+//! the other's work. [`Executor::job`] is for what `submit` leaves out: how tasks are described in events and in the log,
+//! retries and a time-out of the job's own.
 //! ```
 //! use futures_util::TryStreamExt;
 //! use golem::executor::Finished;
@@ -570,6 +575,8 @@
 //! | [`image`] | finds images by hash or tag |
 //! | [`manifest`] | what a payload is going to do on the internet, signed |
 //! | [`strategy`] | which offers are taken, and which of them first |
+//! | [`budget`] | why a budget couldn't be raised |
+//! | [`consumer`] | who hears of what happens |
 //! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
 //! | [`summary`] | the lines of that summary |
 //! | [`run`] | a run itself: options, start, stop, end |
@@ -581,14 +588,17 @@
 //! | [`core`] | the decisions: events, terms, prices, budget, bills |
 //! | [`coming_from_yapapi`] | each name of yapapi, and ours |
 
+pub mod budget;
 pub mod clock;
 pub mod coming_from_yapapi;
+pub mod consumer;
 pub mod context;
 mod engine;
 pub mod executor;
 pub mod image;
 pub mod jobs;
 pub mod journal;
+mod label;
 pub mod log;
 pub mod manifest;
 pub mod payload;
@@ -606,7 +616,9 @@ pub use golem_core::caps::{PriceCaps, Refusal};
 pub use golem_core::strategy::{LeastExpensive, ProviderList, Strategy};
 pub use golem_core::terms::{MidAgreementPayments, TermsPolicy};
 
+pub use crate::budget::BudgetError;
 pub use crate::clock::SystemClock;
+pub use crate::consumer::EventConsumer;
 pub use crate::context::{
     Batch, BatchEvent, Command, Download, Execution, ExecutionEnd, Json, ScriptError, Streamed, WorkContext,
 };

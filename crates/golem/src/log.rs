@@ -1,7 +1,8 @@
 //! What happens in a run, in the log: consumers of events that write to [`tracing`], and a default logger for
 //! programs that have none of their own.
 //!
-//! A consumer takes `&Event`s; give it to whoever tells of a run. There are three:
+//! A consumer takes events; give it to whoever tells of a run, such as an executor, which has the first of them by
+//! default. There are three:
 //!
 //! - [`log_summary`] writes lines for people, see [`crate::summary`];
 //! - [`log_event`] writes each event in words, at debug;
@@ -31,14 +32,14 @@
 #[cfg(feature = "log")]
 mod logger;
 
-use std::sync::{Mutex, PoisonError};
-
 use golem_core::event::{Event, EventKind};
 use serde_json::Value;
 use tracing::Level;
+use yagna_api::Timestamp;
 
 #[cfg(feature = "log")]
 pub use self::logger::{LogError, LogOptions, enable_default_logger};
+use crate::consumer::EventConsumer;
 use crate::summary::{Line, LogSummary};
 
 /// Characters of one field of an event in words.
@@ -46,15 +47,30 @@ const FIELD: usize = 200;
 
 /// A consumer that writes what happens in a run to the log, for people, under the target `golem::summary`.
 ///
-/// One consumer is for one run.
-pub fn log_summary() -> impl Fn(&Event) + Send + Sync + 'static {
-    let summary = Mutex::new(LogSummary::new());
-    move |event| {
-        // A summary takes an event as a whole or doesn't; one that panicked elsewhere is no reason to fall silent.
-        let lines = summary.lock().unwrap_or_else(PoisonError::into_inner).on(event);
-        for line in &lines {
-            write_line(line);
-        }
+/// One consumer is for one run. Where the log takes lines of level debug, it wants details: each script has its lines.
+pub fn log_summary() -> SummaryLog {
+    SummaryLog::default()
+}
+
+/// Writes the lines of a [`LogSummary`] to the log; made by [`log_summary`].
+#[derive(Debug, Default)]
+pub struct SummaryLog(LogSummary);
+
+impl EventConsumer for SummaryLog {
+    fn on_event(&mut self, event: &Event) {
+        self.0.on(event).iter().for_each(write_line);
+    }
+
+    fn on_missed(&mut self, events: u64) {
+        self.0.missed(events).iter().for_each(write_line);
+    }
+
+    fn on_tick(&mut self, now: Timestamp) {
+        self.0.tick(now).iter().for_each(write_line);
+    }
+
+    fn wants_details(&self) -> bool {
+        tracing::enabled!(target: "golem::summary", Level::DEBUG)
     }
 }
 
@@ -120,18 +136,43 @@ pub fn repr(event: &Event) -> String {
 
 /// Lets only events of these kinds through to a consumer, by their names in [`EventKind::NAMES`].
 ///
+/// Where one of them is a detail, details are wanted.
+///
 /// **Errors**: [`UnknownKind`] where there is no such kind.
-pub fn only<C: Fn(&Event)>(kinds: &[&str], consumer: C) -> Result<impl Fn(&Event) + use<C>, UnknownKind> {
+pub fn only<C: EventConsumer>(kinds: &[&str], consumer: C) -> Result<Only<C>, UnknownKind> {
     let wanted: Vec<&'static str> = kinds
         .iter()
         .map(|kind| EventKind::NAMES.iter().copied().find(|name| name == kind).ok_or(*kind))
         .collect::<Result<_, _>>()
         .map_err(|kind| UnknownKind { kind: kind.to_owned() })?;
-    Ok(move |event: &Event| {
-        if wanted.contains(&event.kind.name()) {
-            consumer(event);
+    Ok(Only { wanted, consumer })
+}
+
+/// A consumer behind a filter; made by [`only`].
+#[derive(Debug)]
+pub struct Only<C> {
+    wanted: Vec<&'static str>,
+    consumer: C,
+}
+
+impl<C: EventConsumer> EventConsumer for Only<C> {
+    fn on_event(&mut self, event: &Event) {
+        if self.wanted.contains(&event.kind.name()) {
+            self.consumer.on_event(event);
         }
-    })
+    }
+
+    fn on_missed(&mut self, events: u64) {
+        self.consumer.on_missed(events);
+    }
+
+    fn on_tick(&mut self, now: Timestamp) {
+        self.consumer.on_tick(now);
+    }
+
+    fn wants_details(&self) -> bool {
+        self.wanted.iter().any(|name| EventKind::DETAILS.contains(name))
+    }
 }
 
 /// No event is of this kind.

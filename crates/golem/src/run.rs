@@ -13,6 +13,7 @@ use yagna_api::identity::GetMe;
 use yagna_api::{AppSessionId, Clock, NodeId};
 use yagna_client::{Client, ClientError};
 
+use crate::context::Witness;
 use crate::engine::Engine;
 use crate::jobs::{Door, Handle};
 use crate::journal::{Journal, JournalError};
@@ -184,6 +185,8 @@ pub struct Run {
     pub(crate) options: RunOptions,
     pub(crate) readers: Vec<Reader>,
     pub(crate) stop: CancellationToken,
+    /// Who may want to know of scripts.
+    pub(crate) witness: Option<Arc<dyn Witness>>,
 }
 
 /// The job that a run is made with.
@@ -250,6 +253,7 @@ impl Run {
             options,
             readers: Vec::new(),
             stop: CancellationToken::new(),
+            witness: None,
         }
     }
 

@@ -9,7 +9,7 @@
 //! | error | a task or a job failed for good, the run broke |
 //! | warn | a try failed, a provider went, a bill was refused, nothing runs, the budget ends |
 //! | info | agreements, tasks, invoices, jobs and what came of them, refusals with their reasons, the cost |
-//! | debug | each offer, activity and debit note |
+//! | debug | each offer, activity and debit note; each script, where its consumer hears of details |
 //!
 //! Those who come from yapapi find the lines of its `log_summary`, and beside them what it never told: who refused
 //! whom and why, tries that failed, why a provider ended an agreement, bills that were refused, what a task costs,
@@ -92,6 +92,8 @@ pub struct LogSummary {
     /// What last couldn't be done, and when that was told.
     trouble: Option<(String, Timestamp)>,
     stopping: Option<StopReason>,
+    /// Was it said that only bills are awaited?
+    settling: bool,
 }
 
 #[derive(Debug, Default)]
@@ -178,6 +180,13 @@ impl LogSummary {
                     _ => Level::WARN,
                 };
                 self.say(level, format!("Golem is shutting down: {}", why.words()));
+                let running = self.tasks.values().filter(|task| task.running).count() as u64;
+                if running > 0 {
+                    self.info(format!(
+                        "Waiting for {} that still run, for a short time...",
+                        plural(running, "task")
+                    ));
+                }
             }
             EventKind::RunEnded { end } => {
                 // Refusals are told of for good now.
@@ -190,6 +199,7 @@ impl LogSummary {
                 if !self.on_work(event) {
                     self.on_deal(event);
                 }
+                self.settling();
             }
         }
         self.tick(at)

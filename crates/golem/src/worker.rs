@@ -30,6 +30,12 @@ pub trait Worker: Send + Sync + fmt::Debug {
         ctx: &'a WorkContext,
         tasks: &'a mut Tasks,
     ) -> BoxFuture<'a, Result<(), WorkerError>>;
+
+    /// Is each activity deployed and started before [`Worker::work`] is called? Otherwise the worker does so itself,
+    /// first of all, by [`WorkContext::deploy`] and [`WorkContext::start`]: with an environment, networks, arguments.
+    fn implicit_start(&self) -> bool {
+        true
+    }
 }
 
 /// Why a worker can't go on with its provider.

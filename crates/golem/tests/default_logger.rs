@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use golem::EventConsumer as _;
 use golem::core::event::TaskOutput;
 use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
@@ -60,12 +61,12 @@ async fn a_run_is_kept_in_the_file_without_the_app_key() {
         },
     );
     let mut events = run.events();
-    let (summary, ends) = (log_summary(), only(&["run_ended"], log_event_repr).unwrap());
+    let (mut summary, mut ends) = (log_summary(), only(&["run_ended"], log_event_repr).unwrap());
     let consumed = async {
         while let Some(happened) = events.next().await {
             for event in happened.iter() {
-                summary(event);
-                ends(event);
+                summary.on_event(event);
+                ends.on_event(event);
             }
         }
     };

@@ -59,6 +59,7 @@ pub use crate::client::Client;
 pub use crate::error::{ClientError, Disposition};
 pub use crate::events::{EventStream, Polled};
 pub use crate::retry::RetryPolicy;
+pub use crate::transport::apis::{ApiUrlError, ApiUrls};
 pub use crate::transport::http1::HttpTransport;
 pub use crate::transport::in_process::{InProcessBody, InProcessError, InProcessTransport};
 pub use crate::transport::{

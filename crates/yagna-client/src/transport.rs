@@ -12,6 +12,7 @@ use futures_util::stream::BoxStream;
 use http::HeaderMap;
 use yagna_api::Request;
 
+pub(crate) mod apis;
 mod handshake;
 pub(crate) mod http1;
 pub(crate) mod in_process;

@@ -180,6 +180,9 @@ impl Run {
     /// `true` where only the budget forbade one.
     pub(super) fn plan_openings(&mut self, now: Timestamp, step: &mut Step) -> bool {
         let mut blocked = false;
+        if !self.can_pay() {
+            return blocked;
+        }
         let held: Vec<_> = self
             .rentals
             .iter()

@@ -199,7 +199,11 @@ impl Run {
         rental.accepting.insert(bill.clone(), Accepting { amount, activity: place, payable, failures: 0 });
         self.accepting.insert(bill.clone(), id);
         step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount });
-        step.effects.push(Effect::AcceptBill { bill, amount });
+        if self.can_pay() {
+            step.effects.push(Effect::AcceptBill { bill, amount });
+        } else {
+            self.bills_again.insert((now, bill));
+        }
     }
 
     /// GLM of bills that were accepted or are being accepted.
@@ -284,7 +288,8 @@ impl Run {
         for (until, id, invoice) in std::mem::take(&mut self.held_invoices) {
             self.decide_invoice(now, id, &invoice, until, step);
         }
-        while self.bills_again.first().is_some_and(|(time, _)| *time <= now)
+        while self.can_pay()
+            && self.bills_again.first().is_some_and(|(time, _)| *time <= now)
             && let Some((_, bill)) = self.bills_again.pop_first()
         {
             let rental = self.accepting.get(&bill).and_then(|id| self.rentals.get(id));

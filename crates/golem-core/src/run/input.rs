@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use yagna_api::market::{Agreement, NewDemand, Proposal, Reason, Terminator};
-use yagna_api::payment::{DebitNote, Invoice, Rejection};
-use yagna_api::{ActivityId, AgreementId, DemandId, Glm, InvoiceId, ProposalId, Timestamp};
+use yagna_api::payment::{DebitNote, Decoration, Invoice, Rejection};
+use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, InvoiceId, ProposalId, Timestamp};
 
 use super::JobSpec;
 use crate::event::{
@@ -69,6 +69,52 @@ pub enum Input {
     },
     /// The daemon does its work again.
     Recovered,
+
+    /// The user wants to spend so much more, as [`Run::raised_by`](super::Run::raised_by) allows.
+    RaiseBudget {
+        /// GLM to add.
+        amount: Glm,
+    },
+    /// The allocation has grown as [`Effect::RaiseBudget`] asked.
+    BudgetRaised {
+        /// The new budget.
+        budget: Glm,
+    },
+    /// It hasn't: the budget stays as it is.
+    BudgetNotRaised {
+        /// What it should have become.
+        budget: Glm,
+        /// Why not.
+        reason: String,
+    },
+    /// The allocation's end was moved ahead.
+    AllocationProlonged {
+        /// The allocation.
+        allocation: AllocationId,
+        /// Its new end.
+        expires: Timestamp,
+    },
+    /// The daemon no longer has the run's allocation.
+    AllocationLost {
+        /// The allocation.
+        allocation: AllocationId,
+    },
+    /// A new allocation was made.
+    Allocated {
+        /// The allocation.
+        allocation: AllocationId,
+        /// How much it holds.
+        amount: Glm,
+        /// When the daemon releases it by itself.
+        expires: Timestamp,
+        /// How demands speak of it.
+        decoration: Box<Decoration>,
+    },
+    /// No new allocation could be made.
+    NotAllocated {
+        /// Why.
+        problem: String,
+    },
 
     /// A demand is on the market.
     Published {
@@ -269,6 +315,18 @@ pub enum Effect {
         job: JobId,
         /// How many.
         most: usize,
+    },
+    /// Add to the allocation. The budget rises only when that was done.
+    RaiseBudget {
+        /// GLM to add.
+        by: Glm,
+        /// What the budget is to become.
+        budget: Glm,
+    },
+    /// Make a new allocation in place of one that is lost. Sets money aside.
+    Allocate {
+        /// How much.
+        amount: Glm,
     },
     /// Publish a demand and follow its events.
     Publish {

@@ -19,6 +19,7 @@ impl Run {
     const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
     pub(super) fn plan(&mut self, now: Timestamp, step: &mut Step) {
+        self.plan_allocation(now, step);
         self.plan_bills(now, step);
         self.plan_jobs(now, step);
         if self.stopping.is_some() {
@@ -229,7 +230,7 @@ impl Run {
         let Some(first) = self.market.first_draft else {
             return;
         };
-        if between(first, now) < self.config.selection_window {
+        if between(first, now) < self.config.selection_window || !self.can_pay() {
             return;
         }
         self.budget_blocks = opening_blocked;

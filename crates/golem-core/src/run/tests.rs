@@ -3,6 +3,7 @@
 mod choice;
 mod faults;
 mod jobs;
+mod money;
 mod world;
 
 use std::time::Duration;

@@ -12,7 +12,7 @@ use yagna_client::ClientError;
 
 use super::batch::Batch;
 use crate::script::ProgramProblem;
-use crate::text::chain;
+use crate::text::{chain, tail};
 use crate::transfer::TransferError;
 
 /// So much of the end of a failed command's standard error is kept.
@@ -226,9 +226,7 @@ impl fmt::Display for Expiry {
 /// The end of what a command wrote to its standard error.
 pub(super) fn stderr_end(result: &CommandResult) -> String {
     let text = result.stderr.as_ref().map(|stderr| stderr.to_text()).unwrap_or_default();
-    let from = text.len().saturating_sub(STDERR_KEPT);
-    let from = (from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
-    text[from..].to_owned()
+    tail(&text, STDERR_KEPT).to_owned()
 }
 
 fn shown(provider: &Provider) -> &str {

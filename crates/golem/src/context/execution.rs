@@ -8,7 +8,7 @@ use yagna_api::activity::{CommandResult, Outcome};
 
 use super::WorkContext;
 use super::error::ScriptError;
-use crate::script::Script;
+use crate::script::{Script, Step};
 
 /// What came of a script.
 #[derive(Debug)]
@@ -54,10 +54,20 @@ impl WorkContext {
     pub async fn execute(&self, script: Script, limit: Duration) -> Result<Execution, ScriptError> {
         let deadline = Instant::now() + limit;
         let n_commands = script.len();
+        let words: Vec<_> = if self.inner.is_witnessed() {
+            script.steps.iter().map(Step::words).collect()
+        } else {
+            Vec::new()
+        };
         let (commands, served) = self.inner.prepare(script.steps, false).await?;
         let sent = self.inner.send(commands, deadline).await;
         let outcome = match sent {
-            Ok(batch) => self.inner.follow(&batch, n_commands, deadline).await,
+            Ok(batch) => {
+                self.inner.tell_sent(&batch, words.iter().cloned());
+                let ended = self.inner.follow(&batch, n_commands, deadline).await;
+                self.inner.tell_executed(&batch, &words, ended.as_ref());
+                ended
+            }
             Err(error) => Err(error),
         };
         // Whatever came of it, nobody must be left asking for files that nobody offers.

@@ -115,6 +115,16 @@ impl Launched {
 
     /// Withdraws the files, frees the place, and makes a batch or an error of the end.
     pub(super) async fn conclude(
+        self,
+        followed: Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
+    ) -> Result<Batch, ScriptError> {
+        let (inner, batch) = (Arc::clone(&self.claim.inner), self.batch.clone());
+        let ended = self.settle(followed).await;
+        inner.tell_concluded(&batch, &ended);
+        ended
+    }
+
+    async fn settle(
         mut self,
         followed: Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
     ) -> Result<Batch, ScriptError> {
@@ -220,6 +230,7 @@ impl Inner {
             }
         };
         claim.then = Slot::Left(Some((batch.clone(), told.len())));
+        self.tell_sent(&batch, told.iter().map(|told| told.name.words.clone()));
         Ok(Launched { claim, served, queue: queue.id, told, limit, batch, deadline })
     }
 

@@ -12,7 +12,8 @@ use crate::text::chain;
 impl Outside {
     /// Promises to pay a bill. Repeated sendings do no harm: the daemon accepts a bill once.
     pub(super) async fn accept(&self, bill: Bill, amount: Glm) {
-        let acceptance = Acceptance { total_amount_accepted: amount, allocation_id: self.allocation.clone() };
+        let allocation = self.purse.allocation();
+        let acceptance = Acceptance { total_amount_accepted: amount, allocation_id: allocation.clone() };
         let accepted = match bill.clone() {
             Bill::DebitNote(debit_note) => {
                 self.client.call(&AcceptDebitNote { debit_note, acceptance }).await
@@ -21,6 +22,12 @@ impl Outside {
         };
         let input = match accepted {
             Ok(()) => Input::BillAccepted { bill },
+            Err(error) if self.is_allocation_lost(&error, &allocation).await => {
+                let problem = chain(&error);
+                self.tell(Input::AllocationLost { allocation }).await;
+                // It is accepted from the next one.
+                Input::BillFailed { bill, problem, passing: true }
+            }
             Err(error) => Input::BillFailed {
                 bill,
                 problem: chain(&error),

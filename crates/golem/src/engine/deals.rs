@@ -144,7 +144,8 @@ impl Outside {
                 // Nobody waits for it unless the activity ends now.
                 creating.send(activity.clone()).ok();
                 let (client, node) = (self.client.clone(), self.node.clone());
-                let ctx = WorkContext::new(client, node, provider, agreement, activity, Arc::clone(&lost));
+                let ctx = WorkContext::new(client, node, provider, agreement, activity, Arc::clone(&lost))
+                    .witnessed(rental, self.witness.clone());
                 let tasks = Tasks { rental, no, job, assigned, inputs: self.inputs.clone() };
                 match cancel.run_until_cancelled(self.work(&ctx, tasks, &*worker)).await {
                     Some(Err(error)) => Some(chain(&error)),
@@ -194,7 +195,7 @@ impl Outside {
         worker: &dyn Worker,
     ) -> Result<(), WorkerError> {
         let limit = self.options.timing.deployment;
-        ctx.make_ready(Preparation { implicit_start: true, limit }).await?;
+        ctx.make_ready(Preparation { implicit_start: worker.implicit_start(), limit }).await?;
         worker.work(ctx, &mut tasks).await
     }
 }

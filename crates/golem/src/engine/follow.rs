@@ -6,10 +6,7 @@ use futures_util::StreamExt;
 use golem_core::run::Input;
 use tokio::time::sleep;
 use yagna_api::market::{AgreementEventKind, DemandEventKind, NewDemand, Subscribe, Unsubscribe};
-use yagna_api::payment::{
-    AllocationChange, AmendAllocation, BillEventKind, EventFilter, GetDebitNote, GetInvoice,
-};
-use yagna_api::time::after;
+use yagna_api::payment::{BillEventKind, EventFilter, GetDebitNote, GetInvoice};
 use yagna_api::{DemandId, Endpoint, Timestamp};
 use yagna_client::{ClientError, Disposition, Polled};
 
@@ -18,9 +15,6 @@ use crate::text::chain;
 
 /// The pause before something that the daemon couldn't do is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);
-
-/// How often the allocation's end is moved ahead: often enough that a dozen failures in a row do no harm.
-const ALLOCATION_RENEWAL: Duration = Duration::from_secs(3600);
 
 impl Engine {
     /// Begins to follow agreements and bills of this run's session, from the session's beginning.
@@ -142,20 +136,6 @@ impl Outside {
                     tracing::debug!(%error, "invoices can't be followed just now");
                 }
                 Polled::Event(_) | Polled::Recovered | Polled::Gone(_) => {}
-            }
-        }
-    }
-
-    /// Moves the allocation's end ahead of the run, for as long as the run lasts.
-    async fn keep_allocation(&self) {
-        loop {
-            sleep(ALLOCATION_RENEWAL).await;
-            let timeout = after(self.clock.now(), self.options.config.expiration + Engine::ALLOCATION_MARGIN);
-            let change = AllocationChange { timeout: Some(timeout), ..AllocationChange::default() };
-            let amend = AmendAllocation { allocation: self.allocation.clone(), change };
-            if let Err(error) = self.client.call(&amend).await {
-                // There are many more tries before it ends.
-                tracing::warn!(error = chain(&error), "the allocation couldn't be prolonged just now");
             }
         }
     }

@@ -121,6 +121,7 @@ impl Engine {
                 self.begin_job(job, worker, source, options);
             }
             Command::Add { job, tasks } => self.decide(Input::MoreTasks { job, data: tasks }),
+            Command::Raise(raise) => self.want_budget(raise),
             Command::Cancel(job) => self.decide(Input::JobCancelled { job }),
         }
     }

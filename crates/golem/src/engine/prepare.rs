@@ -1,6 +1,6 @@
 //! What must be there before the first decision: who we are, the money, and how demands speak of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use yagna_api::time::after;
 use yagna_client::ClientError;
 
 use super::jobs::Outlets;
+use super::money::Purse;
 use super::outbox::Outbox;
 use super::{Engine, INPUT_QUEUE, Outside, release};
 use crate::run::{Run, RunError};
@@ -24,7 +25,7 @@ impl Engine {
     pub(super) const ALLOCATION_MARGIN: Duration = Duration::from_secs(24 * 3600);
 
     pub(crate) async fn prepare(run: Run) -> Result<Self, RunError> {
-        let Run { client, clock, journal, first, door, handle, options, readers, stop } = run;
+        let Run { client, clock, journal, first, door, handle, options, readers, stop, witness } = run;
         // From here on only handles that were given away keep a standing run from ending.
         drop(handle);
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
@@ -71,9 +72,10 @@ impl Engine {
             client,
             clock,
             node: me.identity,
-            allocation,
+            purse: Arc::new(Purse::new(allocation, amount)),
             options: Arc::new(options),
             inputs: sender,
+            witness,
         };
         let mut engine = Self {
             core,
@@ -86,6 +88,7 @@ impl Engine {
             deals: HashMap::new(),
             jobs: HashMap::new(),
             outlets: Outlets::default(),
+            raises: VecDeque::new(),
             first,
             door,
             readers,

@@ -4,21 +4,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_core::event::Event;
 use golem_core::run::RunConfig;
 use golem_core::strategy::Strategy;
 use golem_core::terms::TermsPolicy;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
 use yagna_api::{AppKey, AppSessionId, Clock, Glm};
-use yagna_client::{Client, HttpTransport, Url};
+use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
+use super::consumers::Consumers;
 use super::error::StartError;
-use super::supervise::{self, Consumer};
+use super::supervise;
 use super::watch::Watch;
 use super::{Executor, Limits};
 use crate::clock::SystemClock;
+use crate::consumer::EventConsumer;
+use crate::context::Witness;
 use crate::journal::Journal;
+use crate::log::log_summary;
 use crate::payload::{PayloadSpec, PreparedPayload};
 use crate::run::{Run, RunOptions, Timing, greet, platform};
 
@@ -41,6 +45,7 @@ pub struct ExecutorBuilder {
     payload: PayloadSpec,
     client: Option<Client>,
     api_url: Option<String>,
+    apis: ApiUrls,
     app_key: Option<AppKey>,
     driver: Option<String>,
     network: Option<String>,
@@ -49,7 +54,9 @@ pub struct ExecutorBuilder {
     budget: Glm,
     timeout: Duration,
     retries: u32,
-    consumers: Vec<Consumer>,
+    consumers: Vec<Box<dyn EventConsumer>>,
+    quiet: bool,
+    implicit_start: bool,
     journal: Option<Arc<dyn Journal>>,
     clock: Arc<dyn Clock>,
     timing: Timing,
@@ -74,6 +81,7 @@ impl ExecutorBuilder {
             payload,
             client: None,
             api_url: None,
+            apis: ApiUrls::default(),
             app_key: None,
             driver: None,
             network: None,
@@ -83,6 +91,8 @@ impl ExecutorBuilder {
             timeout: Duration::from_secs(3600),
             retries: 3,
             consumers: Vec::new(),
+            quiet: false,
+            implicit_start: true,
             journal: None,
             clock: Arc::new(SystemClock),
             timing: Timing::default(),
@@ -131,6 +141,12 @@ impl ExecutorBuilder {
         Self { api_url: Some(url.into()), ..self }
     }
 
+    /// Where single APIs of the daemon are, if they are elsewhere. Default, each for itself: `YAGNA_MARKET_URL`,
+    /// `YAGNA_PAYMENT_URL`, `YAGNA_ACTIVITY_URL` and `YAGNA_NET_URL`, or else where the daemon is.
+    pub fn api_urls(self, apis: ApiUrls) -> Self {
+        Self { apis, ..self }
+    }
+
     /// A key of the daemon. Default: `YAGNA_APPKEY`.
     pub fn app_key(self, key: AppKey) -> Self {
         Self { app_key: Some(key), ..self }
@@ -141,12 +157,27 @@ impl ExecutorBuilder {
         Self { client: Some(client), ..self }
     }
 
-    /// Calls this with each event, in order, from the first on. There may be any number of consumers, each with a queue
-    /// of its own: one that is slow holds nobody up, and misses events where it falls thousands of them behind. It
-    /// mustn't block: it is called on the async runtime. One that panics is called no more.
-    pub fn event_consumer(mut self, consumer: impl FnMut(&Event) + Send + 'static) -> Self {
+    /// Calls this with each event, in order, from the first on: a closure that takes `&Event`, or an
+    /// [`EventConsumer`]. There may be any number of consumers, each with a queue of its own: one that is slow holds
+    /// nobody up, and misses events where it falls thousands of them behind. It mustn't block: it is called on the
+    /// async runtime. One that panics is called no more.
+    ///
+    /// Default, where no consumer is set: [`log_summary`], which writes lines for people to the log.
+    pub fn event_consumer(mut self, consumer: impl EventConsumer) -> Self {
         self.consumers.push(Box::new(consumer));
         self
+    }
+
+    /// Sets no consumer of events by default: the log doesn't tell what happens.
+    pub fn quiet(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
+    /// Is each activity deployed and started before its worker is called? Otherwise the worker does so itself, first of
+    /// all: by [`deploy`](crate::WorkContext::deploy), with an environment or networks, and by
+    /// [`start`](crate::WorkContext::start), with arguments. A command that comes before them fails. Default: yes.
+    pub fn implicit_start(self, implicit_start: bool) -> Self {
+        Self { implicit_start, ..self }
     }
 
     /// Writes the events down here before anything follows from them. Default: they are kept nowhere.
@@ -236,13 +267,16 @@ impl ExecutorBuilder {
     }
 
     /// With these environment variables.
-    async fn start_in(self, variable: impl Fn(&str) -> Option<String>) -> Result<Executor, StartError> {
+    async fn start_in(mut self, variable: impl Fn(&str) -> Option<String>) -> Result<Executor, StartError> {
         let variable = |name: &str| {
             variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
         };
         let or = |given: Option<String>, name, default: &str| {
             given.or_else(|| variable(name)).unwrap_or_else(|| default.to_owned())
         };
+        if self.consumers.is_empty() && !self.quiet && LevelFilter::current() > LevelFilter::OFF {
+            self.consumers.push(Box::new(log_summary()));
+        }
         // What could never work is said before anybody is asked.
         self.payload.checked()?;
         if self.max_workers == 0 {
@@ -256,7 +290,8 @@ impl ExecutorBuilder {
         } else {
             let address = or(self.api_url, "YAGNA_API_URL", API_URL);
             let key = self.app_key.or_else(|| variable("YAGNA_APPKEY").map(AppKey::new));
-            connect(address, &key.ok_or(StartError::NoAppKey)?)?
+            let apis = self.apis.or(ApiUrls::read(variable)?);
+            connect(address, &apis, &key.ok_or(StartError::NoAppKey)?)?
         };
         greet(&client).await?;
         let PreparedPayload { payload, serving } = self.payload.prepare(&client).await?;
@@ -270,12 +305,12 @@ impl ExecutorBuilder {
         for change in self.changes {
             change(&mut config);
         }
-        let limits = Limits {
-            budget: config.budget,
-            timeout: self.timeout,
-            deadline: Instant::now().checked_add(self.timeout),
-        };
-        let watch = Arc::new(Watch::new(self.journal));
+        let limits = Limits { timeout: self.timeout, deadline: Instant::now().checked_add(self.timeout) };
+        let watch = Arc::new(Watch::new(self.journal, Arc::clone(&self.clock), config.budget));
+        let consumers = Arc::new(Consumers::new(Arc::clone(&watch), Arc::clone(&self.clock)));
+        for consumer in self.consumers {
+            consumers.add(consumer);
+        }
         let options = RunOptions {
             config,
             driver: driver.clone(),
@@ -283,31 +318,44 @@ impl ExecutorBuilder {
             session: AppSessionId::new(format!("golem-{}", uuid::Uuid::new_v4())),
             timing: self.timing,
         };
-        let run = Run::standing(client, self.clock, Arc::clone(&watch) as Arc<dyn Journal>, options);
+        let mut run = Run::standing(client, self.clock, Arc::clone(&watch) as Arc<dyn Journal>, options);
+        run.witness = Some(Arc::clone(&watch) as Arc<dyn Witness>);
         let (handle, stop, leave) = (run.handle(), run.stopper(), CancellationToken::new());
         let supervised = supervise::Supervised {
             run,
             watch: Arc::clone(&watch),
             serving,
-            consumers: self.consumers,
+            consumers: Arc::clone(&consumers),
             heeds_ctrl_c: self.heeds_ctrl_c,
             leave: leave.clone(),
         };
         let running = supervised.begin();
         // From here on dropping it ends what was begun.
-        let mut executor =
-            Executor { handle, watch, stop, leave, running: Some(running), driver, network, limits };
+        let running = Some(running);
+        let implicit_start = self.implicit_start;
+        let mut executor = Executor {
+            handle,
+            watch,
+            consumers,
+            stop,
+            leave,
+            running,
+            driver,
+            network,
+            limits,
+            implicit_start,
+        };
         executor.prepared().await?;
         Ok(executor)
     }
 }
 
-fn connect(address: String, key: &AppKey) -> Result<Client, StartError> {
+fn connect(address: String, apis: &ApiUrls, key: &AppKey) -> Result<Client, StartError> {
     let url: Url = match address.parse() {
         Ok(url) => url,
         Err(error) => return Err(StartError::Address { address, reason: format!("{error}") }),
     };
-    Ok(Client::new(Arc::new(HttpTransport::new(&url, key)?)))
+    Ok(Client::new(Arc::new(HttpTransport::with_apis(&url, apis, key)?)))
 }
 
 #[cfg(test)]

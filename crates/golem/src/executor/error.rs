@@ -8,7 +8,7 @@ use golem_core::event::{AttemptFailure, Provider, TaskId};
 use golem_core::explain::Explanation;
 use serde_json::Value;
 use yagna_api::Glm;
-use yagna_client::{ClientError, SetupError};
+use yagna_client::{ApiUrlError, ClientError, SetupError};
 
 use crate::payload::PayloadError;
 use crate::run::RunError;
@@ -24,13 +24,19 @@ pub enum StartError {
     )]
     NoAppKey,
     /// The daemon's address is none.
-    #[error("`{address}` is no address of a yagna daemon: {reason}")]
+    #[error(
+        "`{address}` is no address of a yagna daemon: {reason}; YAGNA_API_URL or `api_url` is one such as \
+         http://127.0.0.1:7465"
+    )]
     Address {
         /// As given.
         address: String,
         /// What is wrong with it.
         reason: String,
     },
+    /// A variable names no address of an API.
+    #[error(transparent)]
+    ApiUrl(#[from] ApiUrlError),
     /// The way to the daemon couldn't be set up.
     #[error("the way to the daemon can't be set up")]
     Setup(#[from] SetupError),

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{Stream, StreamExt};
-use serde_json::Value;
 
 use super::table::Table;
 use super::tasks::panic_text;
@@ -34,7 +33,7 @@ where
     let (reading, table) = (Arc::clone(&shared), Arc::clone(table));
     let tasks = std::iter::from_fn(move || {
         let next = reading.lock().next().transpose()?;
-        Some(next.map(|data| Value::from(table.add(data))))
+        Some(next.map(|data| table.enter(data)))
     });
     (JobSource::Iterator(Box::new(tasks)), shared)
 }
@@ -52,7 +51,7 @@ where
     let tasks = AssertUnwindSafe(tasks).catch_unwind().map(move |task| {
         let task = task.unwrap_or_else(|panic| Err(format!("the source panicked: {}", panic_text(&*panic))));
         match task {
-            Ok(data) => Ok(Value::from(table.add(data))),
+            Ok(data) => Ok(table.enter(data)),
             Err(problem) => {
                 *told.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem.clone());
                 Err(problem)

@@ -13,13 +13,13 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use golem_core::event::{
     Attempt, AttemptFailure, EventKind, JobEnd, JobEndReason, Provider, RentalId, StopReason, TaskId,
 };
-use yagna_api::Glm;
 
 use super::error::{EndCause, SubmitError, TaskFailure};
 use super::source::Rest;
 use super::table::Table;
 use super::watch::Watch;
 use crate::jobs::{JobEvents, RunOver};
+use crate::label;
 
 /// A task that is done.
 pub struct Finished<T, R> {
@@ -135,7 +135,6 @@ pub(super) struct Reading<T, R> {
     pub(super) rest: Arc<dyn Rest<T>>,
     pub(super) watch: Arc<Watch>,
     pub(super) timeout: Duration,
-    pub(super) budget: Glm,
     /// What the tasks that have no end yet are called in the table.
     pub(super) keys: HashMap<TaskId, u64>,
     pub(super) failed: Vec<TaskFailure<T>>,
@@ -180,7 +179,7 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
             };
             match event.kind {
                 EventKind::TaskAdded { task, data, .. } => {
-                    if let Some(key) = data.as_u64() {
+                    if let Some(key) = label::key(&data) {
                         self.keys.insert(task, key);
                     }
                 }
@@ -234,7 +233,7 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
             return EndCause::Broken { problem };
         }
         match self.watch.stopping() {
-            Some(StopReason::BudgetReached) => EndCause::BudgetReached { budget: self.budget },
+            Some(StopReason::BudgetReached) => EndCause::BudgetReached { budget: self.watch.budget() },
             Some(StopReason::Cancelled) => EndCause::Cancelled,
             Some(StopReason::NothingRuns) => EndCause::NothingRuns { explanation: self.watch.explanation() },
             Some(StopReason::Broken) => {

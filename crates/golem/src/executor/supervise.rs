@@ -6,20 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use golem_core::event::{Event, RunEnd};
+use golem_core::event::RunEnd;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::consumers::Consumers;
 use super::error::CloseError;
 use super::tasks::panic_text;
 use super::watch::Watch;
 use crate::payload::Published;
-use crate::run::{Events, Run, RunError};
+use crate::run::{Run, RunError};
 use crate::text::chain;
-
-/// Who is called with each event.
-pub(super) type Consumer = Box<dyn FnMut(&Event) + Send>;
 
 /// How long consumers have for what is left when the run is over.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
@@ -30,7 +28,7 @@ pub(super) struct Supervised {
     pub(super) watch: Arc<Watch>,
     /// Serves the payload's image to providers, where it is a local one.
     pub(super) serving: Option<Published>,
-    pub(super) consumers: Vec<Consumer>,
+    pub(super) consumers: Arc<Consumers>,
     pub(super) heeds_ctrl_c: bool,
     /// Leaves at once, with agreements open.
     pub(super) leave: CancellationToken,
@@ -48,10 +46,6 @@ impl Supervised {
 
     async fn go(self) -> Result<RunEnd, CloseError> {
         let Self { run, watch, serving, consumers, heeds_ctrl_c, leave } = self;
-        let mut called = JoinSet::new();
-        for consumer in consumers {
-            called.spawn(call(consumer, watch.events()));
-        }
         let mut listening = JoinSet::new();
         if heeds_ctrl_c {
             listening.spawn(listen([run.stopper(), leave.clone()]));
@@ -70,6 +64,7 @@ impl Supervised {
             Err(CloseError::Run(error)) => Err(chain(error)),
             Err(error) => Err(error.to_string()),
         });
+        let mut called = consumers.take();
         let all_called = async {
             while let Some(ended) = called.join_next().await {
                 if let Err(error) = ended {
@@ -81,18 +76,6 @@ impl Supervised {
             tracing::warn!("an event consumer is too slow for the last events");
         }
         ended
-    }
-}
-
-async fn call(mut consumer: Consumer, mut events: Events) {
-    while let Some(happened) = events.next().await {
-        happened.iter().for_each(&mut consumer);
-        let missed = events.missed();
-        if missed > 0 {
-            tracing::warn!(missed, "an event consumer is too slow and has missed events");
-        }
-        // One that always has something to do must let others have their turn.
-        tokio::task::yield_now().await;
     }
 }
 

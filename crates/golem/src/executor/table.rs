@@ -4,9 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use golem_core::event::Provider;
+use serde_json::Value;
+
+use super::job::Describe;
+use crate::label;
 
 /// What belongs to the tasks of one job that have no end yet, by their numbers.
-pub(super) struct Table<T, R>(Mutex<Inner<T, R>>);
+pub(super) struct Table<T, R> {
+    inner: Mutex<Inner<T, R>>,
+    describe: Describe<T>,
+}
 
 struct Inner<T, R> {
     next: u64,
@@ -35,12 +42,19 @@ pub(super) struct Ended<T, R> {
 }
 
 impl<T, R> Table<T, R> {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Inner { next: 0, slots: BTreeMap::new() }))
+    /// An empty one, whose tasks are described so. That mustn't panic.
+    pub(super) fn new(describe: Describe<T>) -> Self {
+        Self { inner: Mutex::new(Inner { next: 0, slots: BTreeMap::new() }), describe }
     }
 
-    /// Takes a new task's data in; the number is what the run knows it by.
-    pub(super) fn add(&self, data: T) -> u64 {
+    /// Takes a new task's data in, and gives what the run knows it by.
+    pub(super) fn enter(&self, data: T) -> Value {
+        // The user's code, and so outside the lock.
+        let description = (self.describe)(&data);
+        label::of(self.add(data), description)
+    }
+
+    fn add(&self, data: T) -> u64 {
         let mut inner = self.lock();
         let key = inner.next;
         inner.next += 1;
@@ -84,7 +98,7 @@ impl<T, R> Table<T, R> {
 
     fn lock(&self) -> MutexGuard<'_, Inner<T, R>> {
         // Nothing is done under the lock that could leave it half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_the_result_of_the_try_that_counts_is_given_out() {
-        let table = Table::new();
+        let table = Table::new(Box::new(|_| None));
         let key = table.add("data");
         assert_eq!(table.hand_out(key, &ada()).as_deref(), Some(&"data"));
         table.keep(key, 1, "old", ada());
@@ -113,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_is_left_comes_in_its_order() {
-        let table: Table<_, ()> = Table::new();
+        let table: Table<_, ()> = Table::new(Box::new(|_| None));
         let keys: Vec<_> = (0..20).map(|n| table.add(n)).collect();
         table.end(keys[7], 1);
         let left: Vec<i32> = table.take_rest().into_iter().map(|data| *data).collect();

@@ -10,11 +10,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use golem_core::event::{AttemptFailure, FailureKind, Provider, TaskId, TaskOutput};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::table::Table;
 use crate::context::WorkContext;
+use crate::label;
 use crate::worker::{self, Worker, WorkerError};
 
 /// The tasks for one worker, as they come.
@@ -68,13 +68,13 @@ impl<T, R> Tasks<T, R> {
 
     /// Adds several tasks to the job, as [`Tasks::add`] does: all of them or, where the future is dropped, none.
     pub async fn add_all(&self, data: impl IntoIterator<Item = T>) {
-        let keys = data.into_iter().map(|data| Value::from(self.table.add(data))).collect();
+        let keys = data.into_iter().map(|data| self.table.enter(data)).collect();
         self.inner.add(keys).await;
     }
 
     /// The user's side of a task.
     fn known(&self, inner: worker::Task) -> Option<Task<T, R>> {
-        let key = inner.data().as_u64();
+        let key = label::key(inner.data());
         let handed = key.and_then(|key| Some((key, self.table.hand_out(key, &self.provider)?)));
         let Some((key, data)) = handed else {
             // It got its end while it was on its way; the run drops the answer.
@@ -198,6 +198,8 @@ impl Dropped {
 pub(super) struct Hands<T, R, F> {
     pub(super) worker: F,
     pub(super) table: Arc<Table<T, R>>,
+    /// Is its activity deployed and started for it?
+    pub(super) implicit_start: bool,
 }
 
 impl<T, R, F> fmt::Debug for Hands<T, R, F> {
@@ -213,6 +215,10 @@ where
     F: Fn(WorkContext, Tasks<T, R>) -> Work + Send + Sync + 'static,
     Work: Future<Output = Result<(), WorkerError>> + Send,
 {
+    fn implicit_start(&self) -> bool {
+        self.implicit_start
+    }
+
     fn work<'a>(
         &'a self,
         ctx: &'a WorkContext,

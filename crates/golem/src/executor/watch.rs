@@ -2,7 +2,7 @@
 //! follows from it.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -10,7 +10,9 @@ use golem_core::event::{Event, EventKind, RunEnd, StopReason};
 use golem_core::explain::Explanation;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use yagna_api::{Clock, Glm};
 
+use crate::context::Witness;
 use crate::journal::{Journal, JournalError};
 use crate::run::{Events, Reader};
 
@@ -20,7 +22,10 @@ const READER_QUEUE: usize = 4096;
 /// Sees a run's events and passes them on.
 pub(super) struct Watch {
     journal: Option<Arc<dyn Journal>>,
+    clock: Arc<dyn Clock>,
     seen: Mutex<Seen>,
+    /// Does anybody want details? Asked for each script.
+    wants_details: AtomicBool,
     /// The run has its money: nothing that the user could have got wrong stands in its way any more.
     pub(super) prepared: CancellationToken,
     /// Why the run broke, once it is over.
@@ -38,26 +43,48 @@ struct Seen {
     explanation: Option<Box<Explanation>>,
     /// `None` once the run is over.
     readers: Option<Vec<Reader>>,
+    /// Those of them that want details, too.
+    detailed: Vec<Reader>,
+    budget: Glm,
 }
 
 impl Watch {
-    pub(super) fn new(journal: Option<Arc<dyn Journal>>) -> Self {
+    pub(super) fn new(journal: Option<Arc<dyn Journal>>, clock: Arc<dyn Clock>, budget: Glm) -> Self {
         Self {
             journal,
-            seen: Mutex::new(Seen { stopping: None, explanation: None, readers: Some(Vec::new()) }),
+            clock,
+            seen: Mutex::new(Seen {
+                stopping: None,
+                explanation: None,
+                readers: Some(Vec::new()),
+                detailed: Vec::new(),
+                budget,
+            }),
+            wants_details: AtomicBool::new(false),
             prepared: CancellationToken::new(),
             over: watch::Sender::new(None),
         }
     }
 
-    /// The events from now on.
-    pub(super) fn events(&self) -> Events {
+    /// The events from now on, with details or without.
+    pub(super) fn events(&self, details: bool) -> Events {
         let (sender, receiver) = mpsc::channel(READER_QUEUE);
         let missed = Arc::default();
-        if let Some(readers) = &mut self.lock().readers {
+        let mut seen = self.lock();
+        let seen = &mut *seen;
+        if let Some(readers) = &mut seen.readers {
+            if details {
+                seen.detailed.push(Reader { sender: sender.clone(), missed: Arc::clone(&missed) });
+                self.wants_details.store(true, Ordering::Relaxed);
+            }
             readers.push(Reader { sender, missed: Arc::clone(&missed) });
         }
         Events { receiver, missed }
+    }
+
+    /// GLM that may be spent in all, as it is now.
+    pub(super) fn budget(&self) -> Glm {
+        self.lock().budget
     }
 
     /// Why the run stops, if it does.
@@ -72,7 +99,10 @@ impl Watch {
 
     /// Nothing more happens.
     pub(super) fn ended(&self, end: Result<&RunEnd, String>) {
-        self.lock().readers = None;
+        let mut seen = self.lock();
+        seen.readers = None;
+        seen.detailed.clear();
+        drop(seen);
         self.over.send_replace(Some(end.map(|_| ())));
     }
 
@@ -91,6 +121,7 @@ impl Watch {
         for event in events {
             match &event.kind {
                 EventKind::AllocationCreated { .. } => self.prepared.cancel(),
+                EventKind::BudgetRaised { budget } => seen.budget = *budget,
                 EventKind::Stopping { why } => seen.stopping = Some(*why),
                 EventKind::Waiting { explanation } => seen.explanation = Some(Box::new(explanation.clone())),
                 _ => {}
@@ -99,20 +130,38 @@ impl Watch {
         let Some(readers) = seen.readers.as_mut().filter(|readers| !readers.is_empty()) else {
             return;
         };
-        let events = Arc::new(events.to_vec());
-        readers.retain(|reader| match reader.sender.try_send(Arc::clone(&events)) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                reader.missed.fetch_add(events.len() as u64, Ordering::Relaxed);
-                true
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-        });
+        pass_on(readers, events.to_vec());
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
         // Nothing is done under the lock that could leave it half done.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives events to each reader that still reads; one that is too far behind misses them.
+fn pass_on(readers: &mut Vec<Reader>, events: Vec<Event>) {
+    let events = Arc::new(events);
+    readers.retain(|reader| match reader.sender.try_send(Arc::clone(&events)) {
+        Ok(()) => true,
+        Err(mpsc::error::TrySendError::Full(_)) => {
+            reader.missed.fetch_add(events.len() as u64, Ordering::Relaxed);
+            true
+        }
+        Err(mpsc::error::TrySendError::Closed(_)) => false,
+    });
+}
+
+impl Witness for Watch {
+    fn wants_details(&self) -> bool {
+        self.wants_details.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, detail: EventKind) {
+        let at = self.clock.now();
+        let mut seen = self.lock();
+        pass_on(&mut seen.detailed, vec![Event { at, kind: detail }]);
+        self.wants_details.store(!seen.detailed.is_empty(), Ordering::Relaxed);
     }
 }
 

@@ -18,9 +18,25 @@ impl LogSummary {
     pub(super) fn on_deal(&mut self, event: &Event) {
         match &event.kind {
             EventKind::AllocationCreated { amount: set_aside, expires, .. } => {
-                self.budget = Some(*set_aside);
+                // One that takes a lost one's place holds what is left.
+                self.budget.get_or_insert(*set_aside);
                 let text = format!("{} GLM set aside until {}", amount(*set_aside), hour(*expires));
                 self.info(text);
+            }
+            EventKind::AllocationProlonged { expires, .. } => {
+                self.debug(format!("The money is set aside until {} now", hour(*expires)));
+            }
+            EventKind::AllocationLost { .. } => self.warn(
+                "The daemon no longer has the money that was set aside; nothing is signed before there is more",
+            ),
+            EventKind::BudgetRaised { budget } => {
+                self.budget = Some(*budget);
+                self.told_of = 0;
+                let left = left(*budget, self.cost);
+                self.info(format!("The budget is {} GLM now, {left} GLM left", amount(*budget)));
+            }
+            EventKind::BudgetNotRaised { budget, reason } => {
+                self.warn(format!("The budget couldn't be raised to {} GLM: {}", amount(*budget), part(reason)));
             }
             EventKind::AllocationReleased { .. } => self.debug("The rest of the money was given back"),
             EventKind::AgreementIntended { rental, provider, per_hour, start, .. } => {
@@ -31,7 +47,9 @@ impl LogSummary {
                     prices: (*per_hour, *start),
                     job: JobId::FIRST,
                     approved: false,
+                    used: false,
                     ended: false,
+                    invoiced: false,
                     cost: Glm::ZERO,
                 };
                 self.deals.insert(*rental, deal);
@@ -57,6 +75,7 @@ impl LogSummary {
             }
             EventKind::BillAccepted { rental, bill, amount: due, total } => {
                 if let Some(deal) = self.deals.get_mut(*rental) {
+                    deal.invoiced |= matches!(bill, Bill::Invoice(_));
                     let before = std::mem::replace(&mut deal.cost, *total);
                     self.cost = replaced(self.cost, before, *total);
                     let share = self.tally.share(&deal.provider);
@@ -82,6 +101,19 @@ impl LogSummary {
             }
             // Intents are told of when something came of them.
             _ => {}
+        }
+    }
+
+    /// Says once that only bills are awaited, where that is so.
+    pub(super) fn settling(&mut self) {
+        let in_use = self.deals.values().any(|deal| deal.approved && !deal.ended);
+        if self.stopping.is_none() || in_use || self.settling {
+            return;
+        }
+        self.settling = true;
+        let unpaid = self.deals.values().filter(|deal| deal.used && !deal.invoiced).count() as u64;
+        if unpaid > 0 {
+            self.info(format!("{} still unpaid, waiting for invoices...", plural(unpaid, "agreement")));
         }
     }
 

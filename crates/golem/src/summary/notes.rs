@@ -126,7 +126,11 @@ pub(super) struct Deal {
     /// Which job its activity serves.
     pub(super) job: JobId,
     pub(super) approved: bool,
+    /// Was there an activity?
+    pub(super) used: bool,
     pub(super) ended: bool,
+    /// Was its invoice accepted?
+    pub(super) invoiced: bool,
     /// All that was accepted for it.
     pub(super) cost: Glm,
 }

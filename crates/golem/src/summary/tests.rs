@@ -11,12 +11,13 @@ use tracing::Level;
 use yagna_api::market::{Reason, Terminator};
 use yagna_api::time::after;
 use yagna_api::{
-    ActivityId, AgreementId, AllocationId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId, ProposalId,
-    Timestamp,
+    ActivityId, AgreementId, AllocationId, BatchId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId,
+    ProposalId, Timestamp,
 };
 
 use super::notes::REMEMBERED;
 use super::{Line, LogSummary};
+use crate::consumer::EventConsumer as _;
 use crate::log::{log_event, log_event_repr, only, repr, words};
 
 fn start() -> Timestamp {
@@ -39,6 +40,7 @@ fn failure(kind: FailureKind) -> AttemptFailure {
 fn one_of_each(n: u64) -> Vec<EventKind> {
     let (rental, provider, job, task) = (RentalId(n), provider(n), JobId(n % 3), TaskId(n));
     let attempt = Attempt { task, number: 1 };
+    let batch = BatchId::new("batch");
     let agreement = AgreementId::new(format!("agreement-{n}"));
     let invoice = Bill::Invoice(InvoiceId::new(format!("invoice-{n}")));
     let note = Bill::DebitNote(DebitNoteId::new(format!("note-{n}")));
@@ -106,6 +108,27 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::DemandEnded { demand: DemandId::new("demand"), why: "no more work".into() },
         EventKind::RunEnded { end: run_end },
         EventKind::AllocationReleased { allocation: AllocationId::new("allocation") },
+        EventKind::AllocationProlonged { allocation: AllocationId::new("allocation"), expires: start() },
+        EventKind::AllocationLost { allocation: AllocationId::new("allocation") },
+        EventKind::BudgetIntended { budget: glm("2") },
+        EventKind::BudgetRaised { budget: glm("2") },
+        EventKind::BudgetNotRaised { budget: glm("2"), reason: "not enough funds".into() },
+        EventKind::ScriptSent {
+            rental,
+            activity: ActivityId::new("activity"),
+            batch: batch.clone(),
+            commands: vec!["deploy".into(), "start".into()],
+        },
+        EventKind::CommandFinished {
+            rental,
+            batch: batch.clone(),
+            place: 1,
+            command: "start".into(),
+            failure: Some("no".into()),
+            stdout: String::new(),
+            stderr: "no".into(),
+        },
+        EventKind::ScriptFinished { rental, batch, failure: None },
     ]
 }
 
@@ -127,7 +150,9 @@ fn texts(lines: &[Line]) -> Vec<&str> {
 fn ids_of(name: &str) -> &'static [&'static str] {
     match name {
         "allocation_intended" => &["platform"],
-        "allocation_created" | "allocation_released" => &["allocation"],
+        "allocation_created" | "allocation_released" | "allocation_prolonged" | "allocation_lost" => {
+            &["allocation"]
+        }
         "demand_published" | "demand_ended" => &["demand"],
         "offer_received" | "offer_refused" | "refused_by_provider" | "terms_agreed" | "provider_set_back" => {
             &["provider"]
@@ -136,6 +161,10 @@ fn ids_of(name: &str) -> &'static [&'static str] {
         "agreement_created" | "agreement_approved" | "agreement_ended" | "bill_missing" => {
             &["rental", "agreement"]
         }
+        "script_sent" => &["rental", "activity", "batch"],
+        "command_finished" => &["rental", "batch", "place"],
+        "script_finished" => &["rental", "batch"],
+        "budget_intended" | "budget_raised" | "budget_not_raised" => &["budget"],
         "activity_created" => &["rental", "activity"],
         "agreement_failed" | "activity_ready" | "activity_ended" => &["rental"],
         "activity_intended" => &["rental", "job"],
@@ -216,6 +245,7 @@ fn every_kind_is_told_of_by_itself() {
         "allocation_intended",
         "agreement_intended",
         "activity_intended",
+        "budget_intended",
         "task_added",
         "bill_accepting",
         "terms_agreed",
@@ -360,15 +390,16 @@ fn a_provider_that_leaves_is_told_of_with_its_reason() {
 
 #[test]
 fn a_filter_lets_only_its_kinds_through() {
-    let seen = std::cell::RefCell::new(Vec::new());
-    let bills = only(&["bill_accepted", "bill_refused"], |event: &Event| {
-        seen.borrow_mut().push(event.kind.name());
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = std::sync::Arc::clone(&seen);
+    let mut bills = only(&["bill_accepted", "bill_refused"], move |event: &Event| {
+        told.lock().unwrap().push(event.kind.name());
     })
     .unwrap();
     for kind in one_of_each(1) {
-        bills(&at(0, kind));
+        bills.on_event(&at(0, kind));
     }
-    assert_eq!(*seen.borrow(), ["bill_accepted", "bill_refused"]);
+    assert_eq!(*seen.lock().unwrap(), ["bill_accepted", "bill_refused"]);
     let unknown = only(&["bill_accepted", "BillLost"], |_: &Event| ()).err().unwrap();
     assert_eq!(unknown.kind, "BillLost");
     assert!(unknown.to_string().contains("bill_accepted, bill_refused"), "{unknown}");
@@ -382,4 +413,55 @@ fn a_record_cannot_steer_a_terminal() {
     assert!(!line.contains(char::is_control), "{line}");
     assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
     assert!(!words(&event).contains(char::is_control));
+}
+
+#[test]
+fn an_executors_task_is_called_by_its_description_and_not_by_its_number_in_the_table() {
+    let mut summary = LogSummary::new();
+    let mut said = |task: u64, data: Value| {
+        let kinds = [
+            EventKind::TaskAdded { job: JobId(0), task: TaskId(task), data },
+            EventKind::TaskStarted {
+                attempt: Attempt { task: TaskId(task), number: 1 },
+                rental: RentalId(1),
+            },
+        ];
+        kinds.into_iter().flat_map(|kind| summary.on(&at(0, kind))).map(|line| line.text).collect::<Vec<_>>()
+    };
+    let described = said(3, crate::label::of(17, Some("frame 17".to_owned())));
+    assert!(described[0].ends_with(", task data: frame 17 (task 3)"), "{described:?}");
+    let silent = said(4, crate::label::of(18, None));
+    assert!(silent[0].ends_with(" (task 4)") && !silent[0].contains("task data"), "{silent:?}");
+}
+
+#[test]
+fn unpaid_agreements_are_counted_once_when_only_bills_are_awaited() {
+    let deal = |n| {
+        let rental = RentalId(n);
+        let agreement = AgreementId::new("agreement");
+        vec![
+            EventKind::AgreementIntended {
+                rental,
+                provider: provider(n),
+                proposal: ProposalId::new("proposal"),
+                per_hour: glm("1"),
+                start: Glm::ZERO,
+            },
+            EventKind::AgreementApproved { rental, agreement },
+            EventKind::ActivityCreated { rental, activity: ActivityId::new("activity") },
+        ]
+    };
+    let end = |n| EventKind::AgreementEnded {
+        rental: RentalId(n),
+        agreement: AgreementId::new("agreement"),
+        by: Terminator::Requestor,
+        reason: Reason::default(),
+    };
+    let stopping = EventKind::Stopping { why: StopReason::AllDone };
+    let kinds: Vec<_> =
+        deal(1).into_iter().chain(deal(2)).chain([stopping, end(1), end(2), end(2)]).collect();
+    let all = lines(kinds);
+    let unpaid: Vec<_> = all.iter().filter(|line| line.text.contains("still unpaid")).collect();
+    assert_eq!(unpaid.len(), 1, "{all:?}");
+    assert_eq!(unpaid[0].text, "2 agreements still unpaid, waiting for invoices...");
 }

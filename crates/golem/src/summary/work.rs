@@ -11,6 +11,7 @@ use yagna_api::time::between;
 use super::notes::{Job, OpenTask};
 use super::words::{duration, part, plural};
 use super::{LogSummary, hour};
+use crate::label;
 
 impl LogSummary {
     /// Was it about work?
@@ -43,7 +44,28 @@ impl LogSummary {
                     }
                 }
             }
+            EventKind::ScriptSent { rental, batch, commands, .. } => {
+                let (provider, commands) = (self.provider(*rental), part(&commands.join(", ")));
+                self.debug(format!("Script '{batch}' sent to provider {provider}, cmds: {commands}"));
+            }
+            EventKind::CommandFinished { rental, command, failure: Some(failure), .. } => {
+                let (provider, command) = (self.provider(*rental), part(command));
+                self.debug(format!("Command `{command}` failed on provider {provider}: {}", part(failure)));
+            }
+            EventKind::CommandFinished { .. } => {}
+            EventKind::ScriptFinished { rental, batch, failure } => {
+                let provider = self.provider(*rental);
+                self.debug(match failure {
+                    None => format!("Script '{batch}' finished on provider {provider}"),
+                    Some(failure) => {
+                        format!("Script '{batch}' failed on provider {provider}: {}", part(failure))
+                    }
+                });
+            }
             EventKind::ActivityCreated { rental, activity } => {
+                if let Some(deal) = self.deals.get_mut(*rental) {
+                    deal.used = true;
+                }
                 self.debug(format!("Activity created on provider {} ({activity})", self.provider(*rental)));
             }
             EventKind::ActivityReady { rental } => {
@@ -205,6 +227,9 @@ impl LogSummary {
 
 /// Text as it is, everything else as JSON.
 fn shown(data: &Value) -> String {
+    if let Some(description) = label::description(data) {
+        return description.to_owned();
+    }
     match data {
         Value::String(text) => text.clone(),
         other => other.to_string(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use golem::core::event::EventKind;
+use golem::core::event::{Event, EventKind};
 use golem::executor::Tasks;
 use golem::{Script, WorkContext};
 use tokio::time::{Instant, sleep};
@@ -220,9 +220,9 @@ async fn every_consumer_hears_of_everything_in_order_and_a_broken_one_harms_nobo
     let [one, other] = heard.clone();
     let stage = Stage::with(&["ada"], |builder| {
         builder
-            .event_consumer(move |event| one.lock().unwrap().push(event.clone()))
-            .event_consumer(|_| panic!("a consumer that breaks"))
-            .event_consumer(move |event| other.lock().unwrap().push(event.clone()))
+            .event_consumer(move |event: &Event| one.lock().unwrap().push(event.clone()))
+            .event_consumer(|_: &Event| panic!("a consumer that breaks"))
+            .event_consumer(move |event: &Event| other.lock().unwrap().push(event.clone()))
     })
     .await;
     let mut events = stage.executor.events();

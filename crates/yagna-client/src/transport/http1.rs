@@ -10,6 +10,7 @@ use reqwest::{ClientBuilder, Url};
 use tokio::task::JoinSet;
 use yagna_api::{AppKey, Request};
 
+use super::apis::ApiUrls;
 use super::handshake::{Handshake, bearer, headers};
 use super::{Response, SetupError, Socket, SocketAnswer, StreamAnswer, Transport, TransportError};
 
@@ -31,37 +32,51 @@ pub struct HttpTransport {
     bearer: HeaderValue,
     /// Without a slash at its end.
     base: String,
+    /// Where single APIs are that are elsewhere: the base that is replaced, and what by, without a slash at its end.
+    elsewhere: Vec<(&'static str, String)>,
 }
 
 impl HttpTransport {
     /// A way to the daemon at `base_url`; a path in it goes before every request's own.
     pub fn new(base_url: &Url, key: &AppKey) -> Result<Self, SetupError> {
-        let mut base = base_url.clone();
-        base.set_query(None);
-        base.set_fragment(None);
-        // A user in the URL would become a second `Authorization`.
-        if base.set_username("").is_err() || base.set_password(None).is_err() {
-            return Err(SetupError::Address(base.to_string()));
-        }
+        Self::with_apis(base_url, &ApiUrls::default(), key)
+    }
+
+    /// The same where single APIs of the daemon are elsewhere. All of them get the app key.
+    pub fn with_apis(base_url: &Url, apis: &ApiUrls, key: &AppKey) -> Result<Self, SetupError> {
+        let base = bare(base_url)?;
+        let elsewhere = apis.bases().map(|(api, url)| Ok((api, bare(url)?)));
+        let elsewhere = elsewhere.collect::<Result<Vec<_>, SetupError>>()?;
+        let all_plain = || elsewhere.iter().all(|(_, url)| url.scheme() == "http");
         // The first of several transports wins; all would install the same.
         drop(rustls::crypto::ring::default_provider().install_default());
         let build = |builder: ClientBuilder| match base.scheme() {
             // Machines without any certificate authority can still talk to the daemon beside them.
-            "http" => builder.tls_certs_only([]).build().map_err(setup),
-            "https" => builder.build().map_err(setup),
-            _ => Err(SetupError::Address(base.to_string())),
+            "http" if all_plain() => builder.tls_certs_only([]).build().map_err(setup),
+            _ => builder.build().map_err(setup),
         };
         Ok(Self {
             client: build(builder().pool_idle_timeout(IDLE))?,
             upgrades: build(builder().pool_max_idle_per_host(0))?,
             bearer: bearer(key)?,
-            base: base.as_str().trim_end_matches('/').to_owned(),
+            base: without_slash(&base),
+            elsewhere: elsewhere.iter().map(|(api, url)| (*api, without_slash(url))).collect(),
         })
     }
 
     /// The one place that knows which base a path belongs to.
     fn url(&self, path: &str) -> Result<Url, TransportError> {
-        Url::parse(&format!("{}{path}", self.base)).map_err(TransportError::unsendable)
+        let (base, path) = self.place(path);
+        Url::parse(&format!("{base}{path}")).map_err(TransportError::unsendable)
+    }
+
+    /// Which base a path belongs to, and what of it comes after that.
+    fn place<'a>(&'a self, path: &'a str) -> (&'a str, &'a str) {
+        let own = self.elsewhere.iter().find_map(|(api, base)| {
+            let rest = path.strip_prefix(api)?;
+            (rest.is_empty() || rest.starts_with(['/', '?'])).then_some((base.as_str(), rest))
+        });
+        own.unwrap_or((&self.base, path))
     }
 
     async fn execute(
@@ -76,7 +91,7 @@ impl HttpTransport {
         if let Some(body) = body {
             request = request.body(body);
         }
-        request.send().await.map_err(|error| self.problem(error))
+        request.send().await.map_err(|error| Self::problem(error, self.place(path).0))
     }
 
     async fn exchange(&self, request: Request) -> Result<reqwest::Response, TransportError> {
@@ -86,18 +101,18 @@ impl HttpTransport {
         self.execute(&self.client, method, &request.path, headers, request.body).await
     }
 
-    async fn whole(&self, response: reqwest::Response) -> Result<Response, TransportError> {
+    async fn whole(response: reqwest::Response) -> Result<Response, TransportError> {
         Ok(Response {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            body: response.bytes().await.map_err(|error| self.problem(error))?,
+            body: response.bytes().await.map_err(lost)?,
         })
     }
 
-    fn problem(&self, error: reqwest::Error) -> TransportError {
+    fn problem(error: reqwest::Error, base: &str) -> TransportError {
         let error = error.without_url();
         if error.is_connect() {
-            TransportError::Unreachable { address: self.base.clone(), source: error.into() }
+            TransportError::Unreachable { address: base.to_owned(), source: error.into() }
         } else if error.is_builder() {
             TransportError::unsendable(error)
         } else {
@@ -120,7 +135,7 @@ impl Transport for HttpTransport {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
         async move {
             let response = self.exchange(request).await?;
-            self.whole(response).await
+            Self::whole(response).await
         }
         .boxed()
     }
@@ -150,10 +165,10 @@ impl Transport for HttpTransport {
             let headers = handshake.headers(&self.bearer, subprotocol)?;
             let response = self.execute(&self.upgrades, Method::GET, &path, headers, None).await?;
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                return self.whole(response).await.map(SocketAnswer::Refused);
+                return Self::whole(response).await.map(SocketAnswer::Refused);
             }
             handshake.check(response.headers())?;
-            let io = response.upgrade().await.map_err(|error| self.problem(error))?;
+            let io = response.upgrade().await.map_err(lost)?;
             Ok(SocketAnswer::Open(Socket::over(Box::new(io), JoinSet::new()).await))
         }
         .boxed()
@@ -168,6 +183,27 @@ fn builder() -> ClientBuilder {
         .referer(false)
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_DEADLINE)
+}
+
+fn lost(error: reqwest::Error) -> TransportError {
+    TransportError::lost(error.without_url())
+}
+
+/// An address that requests may go to: nothing but scheme, host and path.
+fn bare(url: &Url) -> Result<Url, SetupError> {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let is_http = matches!(url.scheme(), "http" | "https");
+    // A user in the URL would become a second `Authorization`.
+    if !is_http || url.set_username("").is_err() || url.set_password(None).is_err() {
+        return Err(SetupError::Address(url.to_string()));
+    }
+    Ok(url)
+}
+
+fn without_slash(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 fn setup(source: reqwest::Error) -> SetupError {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps in vain has failed")]
 
+mod apis;
 mod batches;
 mod bus;
 mod calls;

@@ -26,6 +26,8 @@ pub(super) struct Faults {
     pub(super) pads_the_end: bool,
     pub(super) never_invoices: f64,
     pub(super) daemon: f64,
+    /// Of each bill: that the allocation is gone when it is to be accepted.
+    pub(super) loses_money: f64,
     pub(super) repeats: f64,
     /// Agreements that take a single activity.
     pub(super) single: f64,
@@ -41,7 +43,7 @@ impl Faults {
 
     pub(super) fn any() -> impl Strategy<Value = Self> {
         let chance = || prop_oneof![3 => Just(0.0), 2 => 0.0..0.5, 1 => 0.5..1.0];
-        prop::collection::vec(chance(), 16).prop_map(|p| Self {
+        prop::collection::vec(chance(), 17).prop_map(|p| Self {
             dear: p[0],
             absent: p[1],
             malformed: p[2],
@@ -58,6 +60,7 @@ impl Faults {
             single: p[13],
             clings: p[14] * 0.5,
             haggles: p[15],
+            loses_money: p[16] * 0.5,
             poisoned: None,
             pads_the_end: false,
         })

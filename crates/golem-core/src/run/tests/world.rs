@@ -14,8 +14,8 @@ use yagna_api::payment::{BillStatus, DebitNote, Decoration, Invoice};
 use yagna_api::properties::name;
 use yagna_api::time::{after, between};
 use yagna_api::{
-    ActivityId, AgreementId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId, OfferId, Properties, ProposalId,
-    Timestamp,
+    ActivityId, AgreementId, AllocationId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId, OfferId,
+    Properties, ProposalId, Timestamp,
 };
 
 use super::faults::{Faults, Plan};
@@ -56,6 +56,9 @@ pub(super) struct World {
     chance: fastrand::Rng,
     faults: Faults,
     budget: Glm,
+    /// The allocation that there is, if there is one.
+    allocation: Option<AllocationId>,
+    n_allocations: u32,
     hold: Duration,
     to_load: BTreeMap<JobId, usize>,
     to_spawn: BTreeMap<JobId, usize>,
@@ -146,16 +149,15 @@ impl World {
         };
         change(&mut config);
         let (budget, hold) = (config.budget, config.hold);
-        let decoration = Decoration {
-            properties: Properties::new().with(name::platform_address(Self::PLATFORM), "0x1"),
-            constraints: vec![format!("({}=*)", name::platform_address(Self::PLATFORM))],
-        };
+        let decoration = Self::decoration();
         let mut world = Self {
             run: Run::new(config, decoration, now),
             now,
             chance: fastrand::Rng::with_seed(seed),
             faults,
             budget,
+            allocation: Some(AllocationId::new("allocation-0")),
+            n_allocations: 1,
             hold,
             to_load: BTreeMap::new(),
             to_spawn: BTreeMap::new(),
@@ -269,6 +271,22 @@ impl World {
         assert!(self.accepting.is_empty(), "bills were left half accepted");
     }
 
+    /// Somebody releases the allocation, and the run learns of it.
+    pub(super) fn lose_allocation(&mut self) {
+        if let Some(allocation) = self.allocation.take() {
+            self.give(Input::AllocationLost { allocation });
+        }
+    }
+
+    /// GLM that the run may spend.
+    pub(super) fn budget(&self) -> Glm {
+        self.run.budget()
+    }
+
+    pub(super) fn raise_budget(&mut self, amount: Glm) {
+        self.give(Input::RaiseBudget { amount });
+    }
+
     fn roll(&mut self, chance: f64) -> bool {
         chance > 0.0 && self.chance.f64() < chance
     }
@@ -325,6 +343,7 @@ impl World {
                     assert!(!self.ended_jobs.contains_key(&self.jobs[task]), "{task:?} outlived its job");
                 }
                 EventKind::JobEnded { job, end } => self.job_ended(*job, end),
+                EventKind::BudgetRaised { budget } => self.budget = self.budget.max(*budget),
                 EventKind::BillAccepted { bill, amount, .. } => {
                     self.accepted_bills.push((*amount, self.owed[bill]));
                 }
@@ -368,7 +387,20 @@ impl World {
     }
 
     fn answer(&mut self, effect: Effect) {
+        let pays =
+            matches!(effect, Effect::Sign { .. } | Effect::OpenActivity { .. } | Effect::AcceptBill { .. });
+        assert!(!pays || self.run.can_pay(), "{effect:?} without an allocation");
         match effect {
+            Effect::RaiseBudget { by, budget } => {
+                assert_eq!(self.budget.checked_add(by), Some(budget));
+                let input = if self.roll(self.faults.daemon) {
+                    Input::BudgetNotRaised { budget, reason: "500".into() }
+                } else {
+                    Input::BudgetRaised { budget }
+                };
+                self.soon(input);
+            }
+            Effect::Allocate { amount } => self.allocate(amount),
             Effect::LoadTasks { job, most } => {
                 let left = self.to_load.get_mut(&job).expect("only jobs that were added are read");
                 let n = (*left).min(most);
@@ -448,6 +480,14 @@ impl World {
             }
             Effect::Close { rental, .. } => self.close(rental),
             Effect::AcceptBill { bill, amount } => {
+                if self.roll(self.faults.loses_money)
+                    && let Some(allocation) = self.allocation.take()
+                {
+                    self.soon(Input::AllocationLost { allocation });
+                }
+                if self.allocation.is_none() {
+                    return self.soon(Input::BillFailed { bill, problem: "gone".into(), passing: true });
+                }
                 self.accepting.insert(bill.clone(), amount);
                 let failed = self.roll(self.faults.daemon);
                 self.accepting.remove(&bill);
@@ -458,6 +498,28 @@ impl World {
                 };
                 self.soon(input);
             }
+        }
+    }
+
+    fn allocate(&mut self, amount: Glm) {
+        let left = self.budget.saturating_sub(self.run.accepted());
+        assert!(amount <= left, "{amount} GLM set aside where {left} is left");
+        assert!(self.allocation.is_none(), "two allocations");
+        if self.roll(self.faults.daemon) {
+            return self.soon(Input::NotAllocated { problem: "500".into() });
+        }
+        let allocation = AllocationId::new(format!("allocation-{}", self.n_allocations));
+        self.n_allocations += 1;
+        self.allocation = Some(allocation.clone());
+        let decoration = Box::new(Self::decoration());
+        let expires = after(self.now, Duration::from_secs(3600));
+        self.soon(Input::Allocated { allocation, amount, expires, decoration });
+    }
+
+    fn decoration() -> Decoration {
+        Decoration {
+            properties: Properties::new().with(name::platform_address(Self::PLATFORM), "0x1"),
+            constraints: vec![format!("({}=*)", name::platform_address(Self::PLATFORM))],
         }
     }
 

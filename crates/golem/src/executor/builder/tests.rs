@@ -54,11 +54,49 @@ async fn what_is_said_counts_before_the_environment_and_that_before_the_defaults
     assert_eq!(executor.network(), "sepolia");
     executor.close().await.unwrap();
 
-    let client = connect(format!("http://{address}"), &key).unwrap();
+    let client = connect(format!("http://{address}"), &ApiUrls::default(), &key).unwrap();
     client.call(&GetMe).await.unwrap();
     let executor =
         Executor::builder(Payload::default()).client(client).start_in(variables(&[])).await.unwrap();
     assert_eq!((executor.driver(), executor.network()), ("erc20", "hoodi"));
     executor.close().await.unwrap();
+    devnet.stop().await;
+}
+
+#[tokio::test]
+async fn single_apis_are_found_by_the_environment_and_by_what_is_said_before_it() {
+    let devnet = Devnet::builder().start().await.unwrap();
+    let address = devnet.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let exposed = devnet.requestor().key.expose().to_owned();
+    // A port that was just free: nobody is there.
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let environment = |variables: Vec<(&'static str, String)>| {
+        let (url, exposed) = (format!("http://{address}"), exposed.clone());
+        move |name: &str| match name {
+            "YAGNA_API_URL" => Some(url.clone()),
+            "YAGNA_APPKEY" => Some(exposed.clone()),
+            _ => variables.iter().find(|(set, _)| *set == name).map(|(_, value)| value.clone()),
+        }
+    };
+    let executor = || Executor::builder(Payload::default());
+
+    let nowhere = ("YAGNA_PAYMENT_URL", format!("http://{free}/payment-api/v1"));
+    let error = executor().start_in(environment(vec![nowhere.clone()])).await.unwrap_err();
+    assert!(crate::text::chain(&error).contains(&free.to_string()), "{error:?}");
+    assert!(devnet.books().allocations.is_empty(), "the daemon itself wasn't asked for money");
+
+    let said = ApiUrls {
+        payment: Some(format!("http://{address}/payment-api/v1").parse().unwrap()),
+        ..ApiUrls::default()
+    };
+    let executor = executor().api_urls(said).start_in(environment(vec![nowhere])).await.unwrap();
+    assert_eq!(devnet.books().allocations.len(), 1);
+    executor.close().await.unwrap();
+
+    let wrong = environment(vec![("YAGNA_NET_URL", "somewhere".to_owned())]);
+    let error = Executor::builder(Payload::default()).start_in(wrong).await.unwrap_err();
+    let said = error.to_string();
+    assert!(matches!(error, StartError::ApiUrl(_)), "{error:?}");
+    assert!(said.contains("YAGNA_NET_URL") && said.contains("http://127.0.0.1:7465/net-api/v1"), "{said}");
     devnet.stop().await;
 }

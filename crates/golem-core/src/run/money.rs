@@ -1,0 +1,139 @@
+//! The money behind a run: its budget, which may be raised, and the allocation, which may be lost and is made anew.
+//!
+//! Who asks the daemon is left to the engine. Without an allocation nothing is begun that costs, and no bill is
+//! accepted; what runs goes on.
+
+use std::time::Duration;
+
+use yagna_api::payment::Decoration;
+use yagna_api::time::after;
+use yagna_api::{AllocationId, Glm, Timestamp};
+
+use super::{Effect, Run, Step};
+use crate::event::EventKind;
+
+/// Where the allocation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backing {
+    /// The daemon has it.
+    There,
+    /// The daemon no longer has it. A new one is asked for then, unless that is being done.
+    Lost {
+        /// How often a new one couldn't be made.
+        failures: u32,
+        /// When to ask; `None` while it is being done.
+        again: Option<Timestamp>,
+    },
+}
+
+/// Why a budget can't be raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotRaised {
+    /// The run begins no more work: more money would change nothing.
+    Stopping,
+    /// The daemon no longer has the run's allocation, and a new one isn't made yet.
+    AllocationLost,
+    /// There isn't so much GLM.
+    TooMuch,
+}
+
+impl Run {
+    /// The first pause before a lost allocation is made anew again; doubled up to 32 times as long.
+    const ALLOCATION_PAUSE: Duration = Duration::from_secs(2);
+
+    /// GLM that may be promised in all.
+    pub fn budget(&self) -> Glm {
+        self.config.budget
+    }
+
+    /// What the budget would be with so much more.
+    ///
+    /// **Errors**: [`NotRaised`] where it can't be raised now.
+    pub fn raised_by(&self, amount: Glm) -> Result<Glm, NotRaised> {
+        if self.stopping.is_some() {
+            return Err(NotRaised::Stopping);
+        }
+        if self.backing != Backing::There {
+            return Err(NotRaised::AllocationLost);
+        }
+        self.config.budget.checked_add(amount).ok_or(NotRaised::TooMuch)
+    }
+
+    pub(super) fn on_raise_budget(&mut self, now: Timestamp, amount: Glm, step: &mut Step) {
+        if let Ok(budget) = self.raised_by(amount) {
+            step.event(now, EventKind::BudgetIntended { budget });
+            step.effects.push(Effect::RaiseBudget { by: amount, budget });
+        }
+    }
+
+    pub(super) fn on_budget_raised(&mut self, now: Timestamp, budget: Glm, step: &mut Step) {
+        self.config.budget = self.config.budget.max(budget);
+        self.budget_blocks = false;
+        self.needed = None;
+        self.last_alive = now;
+        step.event(now, EventKind::BudgetRaised { budget });
+    }
+
+    pub(super) fn on_allocation_lost(&mut self, now: Timestamp, allocation: AllocationId, step: &mut Step) {
+        if self.backing != Backing::There || self.lost.as_ref() == Some(&allocation) {
+            return;
+        }
+        self.lost = Some(allocation.clone());
+        self.backing = Backing::Lost { failures: 0, again: Some(now) };
+        step.event(now, EventKind::AllocationLost { allocation });
+        // What is left. Bills that are being accepted aren't: they come to the new one.
+        let amount = self.config.budget.saturating_sub(self.accepted);
+        let platform = self.config.terms.platform.clone();
+        step.event(now, EventKind::AllocationIntended { amount, platform });
+    }
+
+    pub(super) fn on_allocated(
+        &mut self,
+        now: Timestamp,
+        allocation: AllocationId,
+        amount: Glm,
+        expires: Timestamp,
+        decoration: Decoration,
+        step: &mut Step,
+    ) {
+        if self.backing == Backing::There {
+            return;
+        }
+        self.backing = Backing::There;
+        step.event(now, EventKind::AllocationCreated { allocation, amount, expires });
+        if self.decoration != decoration {
+            // What is on the market says that we pay otherwise.
+            self.decoration = decoration;
+            if self.stopping.is_none()
+                && let Some(demand) = self.market.withdraw()
+            {
+                Self::withdraw(now, demand, "it is paid from another allocation", step);
+            }
+        }
+    }
+
+    pub(super) fn on_not_allocated(&mut self, now: Timestamp, problem: String, step: &mut Step) {
+        if let Backing::Lost { failures, .. } = self.backing {
+            let pause = Self::ALLOCATION_PAUSE.saturating_mul(1 << failures.min(5));
+            self.backing =
+                Backing::Lost { failures: failures.saturating_add(1), again: Some(after(now, pause)) };
+            self.tell_trouble(now, "set money aside again".to_owned(), problem, step);
+        }
+    }
+
+    /// May anything be begun or signed that is to be paid?
+    pub(super) fn can_pay(&self) -> bool {
+        self.backing == Backing::There
+    }
+
+    /// Asks for a new allocation, where the old one is lost.
+    pub(super) fn plan_allocation(&mut self, now: Timestamp, step: &mut Step) {
+        let Backing::Lost { failures, again: Some(again) } = self.backing else { return };
+        let amount = self.config.budget.saturating_sub(self.accepted);
+        // The daemon sets nothing aside where nothing is left.
+        if again <= now && !amount.is_zero() {
+            self.backing = Backing::Lost { failures, again: None };
+            step.effects.push(Effect::Allocate { amount });
+        }
+    }
+}

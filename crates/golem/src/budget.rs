@@ -1,0 +1,72 @@
+//! Why a run's budget couldn't be raised.
+
+use golem_core::run::NotRaised;
+use serde_json::Value;
+use yagna_api::Glm;
+use yagna_client::ClientError;
+
+/// Why a budget couldn't be raised. It is what it was, and so is what is set aside for it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BudgetError {
+    /// The account doesn't hold so much more.
+    #[error(
+        "the account can't set {amount} GLM more aside{}: `yagna payment status` shows what it holds, on test \
+         networks `yagna payment fund` brings more",
+        available.map_or_else(String::new, |available| format!(", it has {available} GLM left"))
+    )]
+    NotEnoughFunds {
+        /// How much more was wanted.
+        amount: Glm,
+        /// What the account could still set aside, if the daemon said so.
+        available: Option<Glm>,
+        /// What the daemon said.
+        source: ClientError,
+    },
+    /// The daemon couldn't do it, or its answer was lost.
+    #[error("the daemon couldn't set {amount} GLM more aside")]
+    Daemon {
+        /// How much more was wanted.
+        amount: Glm,
+        /// What happened.
+        source: ClientError,
+    },
+    /// The daemon no longer has the run's allocation. A new one is being made: try again then.
+    #[error("the daemon no longer has the run's allocation; once there is a new one, try again")]
+    AllocationLost,
+    /// There isn't so much GLM.
+    #[error("there isn't so much GLM")]
+    TooMuch,
+    /// The run begins no more work: more money would change nothing.
+    #[error("the run is stopping: more budget would change nothing")]
+    Stopping,
+    /// The run is over.
+    #[error("the run is over")]
+    RunOver,
+}
+
+impl BudgetError {
+    pub(crate) fn refused(amount: Glm, source: ClientError) -> Self {
+        let problem = source.api().and_then(|error| error.problem.as_ref());
+        let Some(problem) = problem.filter(|problem| problem.short() == "insufficient-account-funds") else {
+            return if source.is_not_found() || source.is_gone() {
+                Self::AllocationLost
+            } else {
+                Self::Daemon { amount, source }
+            };
+        };
+        let available = problem.fields.get("availableFunds").and_then(Value::as_str);
+        let available = available.and_then(|available| available.parse().ok());
+        Self::NotEnoughFunds { amount, available, source }
+    }
+}
+
+impl From<NotRaised> for BudgetError {
+    fn from(why: NotRaised) -> Self {
+        match why {
+            NotRaised::Stopping => Self::Stopping,
+            NotRaised::AllocationLost => Self::AllocationLost,
+            NotRaised::TooMuch => Self::TooMuch,
+        }
+    }
+}
