@@ -182,6 +182,7 @@ pub enum EventKind {
         allocation: AllocationId,
     },
     /// A demand is on the market.
+    #[doc(alias = "SubscriptionCreated")]
     DemandPublished {
         /// The demand.
         demand: DemandId,
@@ -203,6 +204,7 @@ pub enum EventKind {
         problem: String,
     },
     /// An offer fits and is being negotiated.
+    #[doc(alias = "ProposalReceived")]
     OfferReceived {
         /// Whose.
         provider: Provider,
@@ -212,6 +214,7 @@ pub enum EventKind {
         start: Glm,
     },
     /// We refused an offer.
+    #[doc(alias = "ProposalRejected")]
     OfferRefused {
         /// Whose.
         provider: Provider,
@@ -226,6 +229,7 @@ pub enum EventKind {
         reason: Option<Reason>,
     },
     /// A provider agreed to our terms; an agreement can be signed.
+    #[doc(alias = "ProposalConfirmed")]
     TermsAgreed {
         /// Who.
         provider: Provider,
@@ -251,6 +255,7 @@ pub enum EventKind {
         agreement: AgreementId,
     },
     /// The provider approved.
+    #[doc(alias = "AgreementConfirmed")]
     AgreementApproved {
         /// The deal.
         rental: RentalId,
@@ -258,6 +263,7 @@ pub enum EventKind {
         agreement: AgreementId,
     },
     /// There will be no agreement.
+    #[doc(alias = "AgreementRejected")]
     AgreementFailed {
         /// The deal.
         rental: RentalId,
@@ -280,6 +286,7 @@ pub enum EventKind {
         activity: ActivityId,
     },
     /// The activity is deployed, started and set up; it takes tasks.
+    #[doc(alias = "WorkerStarted")]
     ActivityReady {
         /// The deal.
         rental: RentalId,
@@ -324,6 +331,7 @@ pub enum EventKind {
         failure: Option<String>,
     },
     /// The activity is over.
+    #[doc(alias = "WorkerFinished")]
     ActivityEnded {
         /// The deal.
         rental: RentalId,
@@ -333,6 +341,7 @@ pub enum EventKind {
         failure: Option<String>,
     },
     /// The agreement is over.
+    #[doc(alias = "AgreementTerminated")]
     AgreementEnded {
         /// The deal.
         rental: RentalId,
@@ -344,6 +353,7 @@ pub enum EventKind {
         reason: Reason,
     },
     /// A job is known to the run; its tasks follow.
+    #[doc(alias("JobStarted", "ComputationStarted"))]
     JobAdded {
         /// The job.
         job: JobId,
@@ -352,6 +362,7 @@ pub enum EventKind {
         deadline: Option<Timestamp>,
     },
     /// A job is over: no more comes of it.
+    #[doc(alias("JobFinished", "ComputationFinished"))]
     JobEnded {
         /// The job.
         job: JobId,
@@ -376,6 +387,7 @@ pub enum EventKind {
         rental: RentalId,
     },
     /// A task is done; this is its one result.
+    #[doc(alias("TaskAccepted", "TaskFinished"))]
     TaskDone {
         /// The try that made it.
         attempt: Attempt,
@@ -387,6 +399,7 @@ pub enum EventKind {
         took: Duration,
     },
     /// A try failed; the task will be tried again.
+    #[doc(alias = "TaskRejected")]
     AttemptFailed {
         /// Which try.
         attempt: Attempt,
@@ -422,6 +435,7 @@ pub enum EventKind {
         task: TaskId,
     },
     /// A bill came.
+    #[doc(alias("DebitNoteReceived", "InvoiceReceived"))]
     BillReceived {
         /// The deal, if it is one of ours.
         rental: Option<RentalId>,
@@ -440,6 +454,7 @@ pub enum EventKind {
         amount: Glm,
     },
     /// A bill has been accepted: it will be paid.
+    #[doc(alias("DebitNoteAccepted", "InvoiceAccepted"))]
     BillAccepted {
         /// The deal.
         rental: RentalId,
@@ -478,16 +493,19 @@ pub enum EventKind {
         reason: String,
     },
     /// Tasks wait and nothing runs: this is why.
+    #[doc(alias = "NoProposalsConfirmed")]
     Waiting {
         /// The reasons, counted.
         explanation: Explanation,
     },
     /// No more work is begun.
+    #[doc(alias = "ExecutionInterrupted")]
     Stopping {
         /// Why.
         why: StopReason,
     },
     /// The run is over.
+    #[doc(alias = "ShutdownFinished")]
     RunEnded {
         /// How.
         end: RunEnd,

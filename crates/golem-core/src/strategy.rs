@@ -80,6 +80,7 @@ use crate::standing::Record;
 ///     }
 /// }
 /// ```
+#[doc(alias = "MarketStrategy")]
 pub trait Strategy: fmt::Debug + Send + Sync {
     /// How good an offer is, the higher the better, or why it isn't taken at all.
     fn appraise(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal>;

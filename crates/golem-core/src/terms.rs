@@ -26,6 +26,7 @@ const NOTES_GRACE: Duration = Duration::from_secs(30);
 /// assert!(range.contains(Duration::from_secs(240)));
 /// assert_eq!(range.clamp(Duration::from_secs(5)), Duration::from_secs(30));
 /// ```
+#[doc(alias = "PropValueRange")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeRange {
     least: Duration,

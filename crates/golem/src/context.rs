@@ -228,11 +228,13 @@ impl WorkContext {
     /// Queues a file to be sent. It is read when the provider fetches it, in pieces, so its size doesn't matter.
     ///
     /// A file that can't be read is [`ScriptError::Transfer`] at the commit, and nothing of the batch is sent.
+    #[doc(alias = "upload_file")]
     pub fn send_file(&mut self, from: impl Into<PathBuf>, to: impl Into<String>) -> Command {
         self.push(Step::Upload { source: Source::File(from.into()), to: to.into() })
     }
 
     /// Queues bytes, or a text, to be sent.
+    #[doc(alias = "upload_bytes")]
     pub fn send_bytes(&mut self, bytes: impl Into<Bytes>, to: impl Into<String>) -> Command {
         self.push(Step::Upload { source: Source::Bytes(bytes.into()), to: to.into() })
     }
@@ -240,6 +242,7 @@ impl WorkContext {
     /// Queues a value to be sent as a JSON document.
     ///
     /// **Errors**: [`ScriptError::NoJson`] when the value has no form in JSON; nothing is queued then.
+    #[doc(alias = "upload_json")]
     pub fn send_json<T: Serialize + ?Sized>(
         &mut self,
         value: &T,
@@ -293,6 +296,7 @@ impl WorkContext {
     /// Queues something that the provider fetches from the web by itself. The payload must be allowed to go there.
     ///
     /// Some exe-units take an error page for the file: check what must be right.
+    #[doc(alias = "download_from_url")]
     pub fn fetch(&mut self, url: impl Into<String>, to: impl Into<String>) -> Command {
         let script = std::mem::take(&mut self.queue.script);
         self.queue.script = script.fetch(url, to);

@@ -167,6 +167,7 @@ use crate::worker::WorkerError;
 /// Runs jobs on the Golem Network, any number at once, within one budget and one time-out.
 ///
 /// Dropping it ends everything in the background: jobs at once, agreements and bills within a bounded time.
+#[doc(alias = "Golem")]
 #[derive(Debug)]
 pub struct Executor {
     handle: Handle,
@@ -220,6 +221,7 @@ impl Executor {
     ///
     /// The iterator is read as tasks are wanted, and must not wait for others. Jobs share the providers by how much
     /// work they have.
+    #[doc(alias = "execute_tasks")]
     pub fn submit<T, R, F, Work, I>(&self, worker: F, tasks: I) -> Submitted<T, R>
     where
         T: Send + Sync + 'static,

@@ -11,7 +11,7 @@
 //! # A first program
 //!
 //! It has eight numbers squared on a devnet, which is a whole network of providers in this process (crate
-//! `golem-devnet`). On the Golem Network the four lines that name the devnet go, and `YAGNA_APPKEY` has a key of your
+//! `golem-devnet`). On the Golem Network the five lines that lead to the devnet go, and `YAGNA_APPKEY` has a key of your
 //! daemon; nothing else changes.
 //! ```
 //! use std::time::Duration;

@@ -49,6 +49,7 @@ const VM_FORMAT: &str = "gvmkit-squash";
 
 /// Begins the description of a virtual machine: with at least half a GiB of memory, 2 GiB of storage and one CPU
 /// thread, unless told otherwise.
+#[doc(alias = "vm.repo")]
 #[derive(Debug, Clone, Copy)]
 pub struct Vm;
 
@@ -86,6 +87,7 @@ pub struct PreparedPayload {
 }
 
 /// Why a payload couldn't be made of its description.
+#[doc(alias = "PackageException")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {

@@ -69,6 +69,7 @@ pub struct Line {
 /// Makes lines of a run's events.
 ///
 /// Its memory doesn't grow with the run, and no event in any order makes it panic or fall silent.
+#[doc(alias = "SummaryLogger")]
 #[derive(Debug, Default)]
 pub struct LogSummary {
     lines: Vec<Line>,

@@ -76,6 +76,7 @@ impl<S: fmt::Debug, F> fmt::Debug for Rescaled<S, F> {
 ///
 /// One lowers the score for each agreement that the provider didn't approve since it last approved one, another for
 /// each time it failed since it last did a task.
+#[doc(alias = "DecreaseScoreForUnconfirmedAgreement")]
 #[derive(Debug, Clone)]
 pub struct Cautious<S> {
     strategy: S,

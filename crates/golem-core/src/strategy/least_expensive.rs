@@ -14,6 +14,7 @@ const LEAST_COST: f64 = 0.001;
 ///
 /// What is compared is the cost of one activity in the time that it is meant for, all threads busy, the start
 /// included. The score is one by that cost: half the score is as good as double the cost.
+#[doc(alias = "LeastExpensiveLinearPayuMS")]
 #[derive(Debug, Clone)]
 pub struct LeastExpensive {
     caps: PriceCaps,

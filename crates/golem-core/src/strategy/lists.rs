@@ -22,6 +22,7 @@ use crate::offer::plain;
 /// assert!(list.clone().remove("mighty-badger"));
 /// assert!(!list.has("mighty-badger"));
 /// ```
+#[doc(alias = "ProviderFilter")]
 #[derive(Debug, Clone, Default)]
 pub struct ProviderList(Arc<RwLock<BTreeSet<Entry>>>);
 

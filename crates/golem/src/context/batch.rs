@@ -44,6 +44,7 @@ pub(super) enum Brought {
 }
 
 /// A command that has ended.
+#[doc(alias = "CommandExecuted")]
 #[derive(Debug, Clone)]
 pub struct Finished {
     /// Which one it was.

@@ -19,16 +19,19 @@ use crate::transfer::TransferError;
 const STDERR_KEPT: usize = 4096;
 
 /// Why a script couldn't be carried out.
+#[doc(alias = "BatchError")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScriptError {
     /// A command failed, and nothing after it was run. The activity can be used on.
+    #[doc(alias = "CommandExecutionError")]
     #[error("{0}")]
     CommandFailed(Box<Failure>),
     /// A file didn't get through, and nothing after it was run. The activity can be used on.
     #[error("{0}")]
     TransferFailed(Box<Failure>),
     /// Time ran out while a command was being run; it may still be running.
+    #[doc(alias = "BatchTimeoutError")]
     #[error("{0}")]
     Expired(Box<Expiry>),
     /// The activity is gone; nothing more can be run in it.

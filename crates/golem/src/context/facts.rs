@@ -40,6 +40,7 @@ impl WorkContext {
     ///
     /// **Errors**: [`ScriptError::Daemon`] when the daemon can't tell. Like all that is asked of an activity here, it can be
     /// asked while a batch runs, and is cancel safe.
+    #[doc(alias = "get_usage")]
     pub async fn usage(&self) -> Result<Usage, ScriptError> {
         let terms = self.terms().await?;
         let usage = self.inner.client.call(&GetUsage(self.inner.activity.clone())).await?;
@@ -63,6 +64,7 @@ impl WorkContext {
     /// How the activity stands, as its provider says.
     ///
     /// **Errors**: [`ScriptError::Daemon`] when the daemon or the provider can't tell.
+    #[doc(alias = "get_raw_state")]
     pub async fn state(&self) -> Result<ActivityState, ScriptError> {
         Ok(self.inner.client.call(&GetState(self.inner.activity.clone())).await?)
     }
@@ -83,6 +85,7 @@ impl WorkContext {
     ///     Ok(format!("{} GLM for {seconds:.0} s on {}", ctx.cost().await?, ctx.provider_name()))
     /// }
     /// ```
+    #[doc(alias = "get_cost")]
     pub async fn cost(&self) -> Result<Glm, ScriptError> {
         let pricing = Pricing::read(&self.terms().await?.offer.properties).map_err(ScriptError::Prices)?;
         let usage = self.inner.client.call(&GetUsage(self.inner.activity.clone())).await?;

@@ -176,6 +176,7 @@ impl ExecutorBuilder {
     /// Is each activity deployed and started before its worker is called? Otherwise the worker does so itself, first of
     /// all: by [`deploy`](crate::WorkContext::deploy), with an environment or networks, and by
     /// [`start`](crate::WorkContext::start), with arguments. A command that comes before them fails. Default: yes.
+    #[doc(alias = "implicit_init")]
     pub fn implicit_start(self, implicit_start: bool) -> Self {
         Self { implicit_start, ..self }
     }

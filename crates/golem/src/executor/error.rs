@@ -22,6 +22,7 @@ pub enum StartError {
         "no app key is given and YAGNA_APPKEY isn't set: `yagna app-key create requestor` makes a key, \
          `yagna app-key list` shows those there are"
     )]
+    #[doc(alias = "MissingConfiguration")]
     NoAppKey,
     /// The daemon's address is none.
     #[error(
@@ -51,6 +52,7 @@ pub enum StartError {
         "no payment account with funds for the driver `{driver}` on the network `{network}`: {}",
         remedy(.driver, .network)
     )]
+    #[doc(alias = "NoPaymentAccountError")]
     NoPaymentAccount {
         /// The payment driver.
         driver: String,

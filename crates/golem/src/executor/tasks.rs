@@ -153,6 +153,7 @@ impl<T, R> Task<T, R> {
     /// worker, not in a job that has but one.
     ///
     /// **Cancel safety**: as that of [`Task::accept_result`].
+    #[doc(alias = "reject_task")]
     pub async fn reject_result(mut self, reason: impl Into<String>, retry: bool) {
         if let Some(inner) = self.inner.take() {
             inner.reject(reason, retry).await;

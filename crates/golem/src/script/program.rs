@@ -35,6 +35,7 @@ pub struct Program {
 ///
 /// Providers keep output in memory and set bounds to it; a program that writes more, into a capture that has no limit,
 /// may fail there. Large results belong into files.
+#[doc(alias = "CaptureContext")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capture(Mode);
 
