@@ -64,6 +64,102 @@ fn payments_during_the_agreement_are_agreed_only_when_wanted() {
 }
 
 #[test]
+fn long_agreements_are_paid_on_the_way_where_the_provider_says_how_often() {
+    use MidAgreementPayments::{Always, Auto, Never};
+    for (policy, seconds, interval, payment, expected) in [
+        (Auto, 18_000, Some(120), Some(120), [Some(120), Some(18_000)]),
+        (Auto, 17_999, Some(120), Some(120), [None, None]),
+        (Auto, 86_400, Some(10), Some(40_000), [Some(60), Some(40_000)]),
+        (Auto, 86_400, None, Some(120), [None, None]),
+        (Auto, 86_400, Some(120), None, [Some(120), None]),
+        (Never, 86_400, Some(120), Some(120), [None, None]),
+        (Always, 600, Some(120), Some(120), [Some(120), Some(18_000)]),
+        (Always, 600, None, Some(120), [None, Some(18_000)]),
+    ] {
+        let offer = offer(|offer| {
+            for (term, value) in [(name::DEBIT_NOTE_INTERVAL, interval), (name::PAYMENT_TIMEOUT, payment)] {
+                match value {
+                    Some(value) => offer.set(term, value),
+                    None => drop(offer.remove(term)),
+                }
+            }
+        });
+        let policy = TermsPolicy { mid_agreement_payments: policy, ..TermsPolicy::new(PLATFORM) };
+        let ours = demand(yagna_api::time::after(now(), Duration::from_secs(seconds)));
+        let counter = counter_terms(&ours, &offer, &policy, now()).unwrap();
+        assert_eq!(times(&counter)[1..], expected, "{policy:?} {seconds} {interval:?} {payment:?}");
+    }
+}
+
+#[test]
+fn times_beyond_the_ranges_are_brought_into_them() {
+    let range = |least, most| TimeRange::between(Duration::from_secs(least), Duration::from_secs(most));
+    let policy = TermsPolicy {
+        accept_timeout: range(30, 100),
+        debit_interval: range(300, 200),
+        payment_timeout: range(1000, 1000),
+        ..paying(true)
+    };
+    for (offered, expected) in [
+        ([30, 200, 1000], [Some(30), Some(200), Some(1000)]),
+        ([100, 300, 999], [Some(100), Some(300), Some(1000)]),
+        ([240, 120, 1001], [Some(100), Some(200), Some(1000)]),
+        ([u32::MAX, u32::MAX, u32::MAX], [Some(100), Some(300), Some(1000)]),
+    ] {
+        let offer = offer(|offer| {
+            offer.set(name::ACCEPT_TIMEOUT, offered[0]);
+            offer.set(name::DEBIT_NOTE_INTERVAL, offered[1]);
+            offer.set(name::PAYMENT_TIMEOUT, offered[2]);
+        });
+        let counter = counter_terms(&our_demand(), &offer, &policy, now()).unwrap();
+        assert_eq!(times(&counter), expected);
+        // A provider that takes this over has agreed.
+        let asked = NegotiatedTimes::of(&counter.properties);
+        assert_eq!(check_draft(&asked, &counter.properties), Ok(()));
+    }
+}
+
+#[test]
+fn a_draft_may_give_more_time_or_drop_a_term_but_not_give_less() {
+    let secs = |seconds| Some(Duration::from_secs(seconds));
+    let asked = NegotiatedTimes {
+        accept_timeout: secs(240),
+        debit_interval: secs(120),
+        payment_timeout: secs(18_000),
+    };
+    let draft = |accept: Value, interval: Value, payment: Value| {
+        [
+            (name::ACCEPT_TIMEOUT, accept),
+            (name::DEBIT_NOTE_INTERVAL, interval),
+            (name::PAYMENT_TIMEOUT, payment),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .fold(Properties::new(), |draft, (term, value)| draft.with(term, value))
+    };
+    let nothing = NegotiatedTimes::default();
+    for (asked, draft, words) in [
+        (asked, draft(json!(240), json!(120), json!(18_000)), ""),
+        (asked, draft(json!(241), json!(600), json!(86_400)), ""),
+        (asked, draft(json!(null), json!(null), json!(null)), ""),
+        (asked, draft(json!(239), json!(120), json!(18_000)), "says 239 s"),
+        (asked, draft(json!(240), json!(119), json!(18_000)), "says 119 s"),
+        (asked, draft(json!(240), json!(120), json!(120)), "less than the 18000 s we asked for"),
+        (asked, draft(json!("soon"), json!(120), json!(18_000)), "that we didn't agree to"),
+        (nothing, draft(json!(null), json!(120), json!(null)), ""),
+        (
+            nothing,
+            draft(json!(null), json!(null), json!(86_400)),
+            "payment-timeout-sec?` that we didn't agree to",
+        ),
+        (nothing, draft(json!(240), json!(null), json!(null)), "accept-timeout?` that we didn't agree to"),
+    ] {
+        let said = check_draft(&asked, &draft).map_or_else(|refusal| refusal.to_string(), |()| String::new());
+        assert!(said.contains(words) && said.is_empty() == words.is_empty(), "{said:?} {words:?} {draft:?}");
+    }
+}
+
+#[test]
 fn what_isnt_offered_isnt_asked_for() {
     let mut demand = our_demand();
     demand.properties.set(name::DEBIT_NOTE_INTERVAL, 120);
@@ -234,6 +330,19 @@ fn term() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #[test]
+    fn a_range_holds_its_ends_and_clamps_into_itself(one: u32, other: u32, time: u32) {
+        let [one, other, time] = [one, other, time].map(|seconds| Duration::from_secs(seconds.into()));
+        let range = TimeRange::between(one, other);
+        prop_assert_eq!(range, TimeRange::between(other, one));
+        prop_assert!(range.contains(one) && range.contains(other));
+        prop_assert!(range.contains(range.clamp(time)));
+        prop_assert_eq!(range.clamp(time) == time, range.contains(time));
+        prop_assert_eq!(range.clamp(range.clamp(time)), range.clamp(time));
+        prop_assert!(TimeRange::at_least(one).contains(time) == (time >= one));
+        prop_assert!(TimeRange::at_most(one).contains(time) == (time <= one));
+    }
+
     #[test]
     fn every_counter_keeps_the_demand_and_our_limits(
         accept in term(), interval in term(), payment in term(), wanted: bool, own in "[a-z]{1,8}",

@@ -10,4 +10,5 @@ mod chaos;
 mod ends;
 mod failures;
 mod start;
+mod strategy;
 mod work;

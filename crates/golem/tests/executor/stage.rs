@@ -158,7 +158,14 @@ impl Stage {
         providers: impl IntoIterator<Item = ProviderConfig>,
         change: impl FnOnce(ExecutorBuilder) -> ExecutorBuilder,
     ) -> Self {
-        let devnet = Arc::new(devnet(runtime, providers).start().await.unwrap());
+        Self::at(Arc::new(devnet(runtime, providers).start().await.unwrap()), change).await
+    }
+
+    /// On a devnet that runs already.
+    pub(crate) async fn at(
+        devnet: Arc<Devnet>,
+        change: impl FnOnce(ExecutorBuilder) -> ExecutorBuilder,
+    ) -> Self {
         let journal = Arc::new(MemoryJournal::new());
         let builder = builder(&devnet).journal(Arc::clone(&journal) as _);
         let executor = change(builder).start().await.unwrap();
