@@ -94,6 +94,7 @@
 //!
 //! Decisions are made in `golem-core`, which does no I/O; talking to the daemon is `yagna-client`'s business.
 
+mod account;
 pub mod budget;
 pub mod clock;
 pub mod consumer;

@@ -8,6 +8,9 @@ mod stage;
 
 mod chaos;
 mod ends;
+mod events;
 mod failures;
+mod money;
 mod start;
+mod start_by_hand;
 mod work;
