@@ -37,7 +37,7 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Where to send requests, and with which key.
 struct Daemon {
     url: String,
-    apis: ApiUrls,
+    apis: Box<ApiUrls>,
     app_key: AppKey,
     #[cfg(feature = "devnet")]
     devnet: Option<golem_devnet::devnet::Devnet>,

@@ -227,7 +227,7 @@ fn the_app_key_is_told_to_nobody() {
 }
 
 fn yagna(url: &str, key: &str) -> DaemonChoice {
-    DaemonChoice::Yagna { url: url.to_owned(), apis: ApiUrls::default(), app_key: AppKey::new(key) }
+    DaemonChoice::Yagna { url: url.to_owned(), apis: Box::default(), app_key: AppKey::new(key) }
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn single_apis_of_the_daemon_are_found_by_their_variables() {
     let options = scene.resolve(&[], &[("YAGNA_APPKEY", "k"), payment, ("YAGNA_NET_URL", " ")]).unwrap();
     let expected = ApiUrls { payment: Some(payment.1.parse().unwrap()), ..ApiUrls::default() };
     let DaemonChoice::Yagna { apis, .. } = options.daemon else { panic!("{:?}", options.daemon) };
-    assert_eq!(apis, expected);
+    assert_eq!(*apis, expected);
     let said = scene.refused(&[], &[("YAGNA_APPKEY", "k"), ("YAGNA_MARKET_URL", "market")]);
     assert!(
         said.contains("YAGNA_MARKET_URL") && said.contains("http://127.0.0.1:7465/market-api/v1"),
