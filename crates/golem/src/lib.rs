@@ -19,6 +19,8 @@
 //! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
 //! | [`summary`] | the lines of that summary |
 //! | [`image`] | finds images by hash or tag |
+//! | [`market`] | who offers what, and for how much: looked at without taking part |
+//! | [`connect`] | the way to the daemon that the environment names |
 //! | [`manifest`] | what a payload is going to do on the internet, signed |
 //!
 //! # Example
@@ -93,6 +95,7 @@
 //! Decisions are made in `golem-core`, which does no I/O; talking to the daemon is `yagna-client`'s business.
 
 pub mod clock;
+pub mod connect;
 pub mod context;
 mod engine;
 pub mod executor;
@@ -101,6 +104,7 @@ pub mod jobs;
 pub mod journal;
 pub mod log;
 pub mod manifest;
+pub mod market;
 pub mod payload;
 pub mod run;
 pub mod script;

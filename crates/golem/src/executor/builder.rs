@@ -9,22 +9,20 @@ use golem_core::run::RunConfig;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, AppSessionId, Clock, Glm};
-use yagna_client::{Client, HttpTransport, Url};
+use yagna_client::Client;
 
 use super::error::StartError;
 use super::supervise::{self, Consumer};
 use super::watch::Watch;
 use super::{Executor, Limits};
 use crate::clock::SystemClock;
+use crate::connect::{self, SUBNET};
 use crate::journal::Journal;
 use crate::payload::{PayloadSpec, PreparedPayload};
 use crate::run::{Run, RunOptions, Timing, greet, platform};
 
-/// Where a daemon listens unless told otherwise.
-const API_URL: &str = "http://127.0.0.1:7465";
 const DRIVER: &str = "erc20";
 const NETWORK: &str = "hoodi";
-const SUBNET: &str = "public";
 
 /// How long an agreement may outlast the executor's time-out: its last task may be handed out no later than a minute
 /// before its end.
@@ -204,9 +202,7 @@ impl ExecutorBuilder {
         let client = if let Some(client) = self.client {
             client
         } else {
-            let address = or(self.api_url, "YAGNA_API_URL", API_URL);
-            let key = self.app_key.or_else(|| variable("YAGNA_APPKEY").map(AppKey::new));
-            connect(address, &key.ok_or(StartError::NoAppKey)?)?
+            connect::with(self.api_url, self.app_key, variable)?
         };
         greet(&client).await?;
         let PreparedPayload { payload, serving } = self.payload.prepare(&client).await?;
@@ -250,14 +246,6 @@ impl ExecutorBuilder {
         executor.prepared().await?;
         Ok(executor)
     }
-}
-
-fn connect(address: String, key: &AppKey) -> Result<Client, StartError> {
-    let url: Url = match address.parse() {
-        Ok(url) => url,
-        Err(error) => return Err(StartError::Address { address, reason: format!("{error}") }),
-    };
-    Ok(Client::new(Arc::new(HttpTransport::new(&url, key)?)))
 }
 
 #[cfg(test)]
