@@ -72,7 +72,8 @@ async fn only_what_is_asked_for_is_shown() {
     let wasm = ProviderConfig { runtime_name: "wasmtime".into(), ..small("wim") };
     let big = ProviderConfig::new("big");
     let providers = [small("ada"), elsewhere, wasm, big];
-    let (devnet, client) = start(providers.into_iter().fold(Devnet::builder(), DevnetBuilder::provider)).await;
+    let (devnet, client) =
+        start(providers.into_iter().fold(Devnet::builder(), DevnetBuilder::provider)).await;
     let vm = Payload::default();
     let four = Payload { min_cpu_threads: 4, ..Payload::default() };
     for (scan, expected) in [
