@@ -151,3 +151,13 @@ async fn what_is_missing_is_told_in_one_line() {
     );
     stage.close().await;
 }
+
+#[test]
+fn it_is_as_short_as_the_comparison_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = fs::read_to_string(root.join("src/main.rs")).unwrap();
+    let code = program.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+    let page = fs::read_to_string(root.join("../../docs/blender-side-by-side.md")).unwrap();
+    let row = format!("| the program | 116 | {} |", code.count());
+    assert!(page.contains(&row), "docs/blender-side-by-side.md should say: {row}");
+}

@@ -131,7 +131,8 @@ mod tests {
         assert_eq!(pixel(GAP + 2, 2 * GAP + 3), 200);
         assert_eq!(pixel(0, 0), 24);
         for byte in [100, 150, 200] {
-            assert_eq!(sheet.rgb.iter().filter(|own| **own == byte).count(), 3 * 2 * 3, "{byte}");
+            let own: Vec<_> = sheet.rgb.iter().filter(|own| **own == byte).collect();
+            assert_eq!(own.len(), 3 * 2 * 3, "{byte}");
         }
         assert_eq!(Picture::sheet(&[], 3), None);
         assert_eq!(Picture::sheet(&[plain(3, 2, 0), plain(2, 3, 0)], 3), None);
