@@ -575,6 +575,8 @@
 //! | [`image`] | finds images by hash or tag |
 //! | [`manifest`] | what a payload is going to do on the internet, signed |
 //! | [`strategy`] | which offers are taken, and which of them first |
+//! | [`market`] | who offers what, and for how much: looked at without taking part |
+//! | [`connect`] | the way to the daemon that the environment names |
 //! | [`budget`] | why a budget couldn't be raised |
 //! | [`consumer`] | who hears of what happens |
 //! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
@@ -592,6 +594,7 @@ mod account;
 pub mod budget;
 pub mod clock;
 pub mod coming_from_yapapi;
+pub mod connect;
 pub mod consumer;
 pub mod context;
 mod engine;
@@ -602,6 +605,7 @@ pub mod journal;
 mod label;
 pub mod log;
 pub mod manifest;
+pub mod market;
 pub mod payload;
 pub mod run;
 pub mod script;

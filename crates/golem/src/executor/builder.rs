@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 use yagna_api::{AppKey, AppSessionId, Clock, Glm};
-use yagna_client::{ApiUrls, Client, HttpTransport, Url};
+use yagna_client::{ApiUrls, Client};
 
 use super::consumers::Consumers;
 use super::error::StartError;
@@ -19,6 +19,7 @@ use super::supervise;
 use super::watch::Watch;
 use super::{Executor, Limits};
 use crate::clock::SystemClock;
+use crate::connect::{self, SUBNET};
 use crate::consumer::EventConsumer;
 use crate::context::Witness;
 use crate::journal::Journal;
@@ -26,11 +27,8 @@ use crate::log::log_summary;
 use crate::payload::{PayloadSpec, PreparedPayload};
 use crate::run::{Run, RunOptions, Timing, greet, platform};
 
-/// Where a daemon listens unless told otherwise.
-const API_URL: &str = "http://127.0.0.1:7465";
 const DRIVER: &str = "erc20";
 const NETWORK: &str = "hoodi";
-const SUBNET: &str = "public";
 
 /// How long an agreement may outlast the executor's time-out: its last task may be handed out no later than a minute
 /// before its end.
@@ -289,10 +287,7 @@ impl ExecutorBuilder {
         let client = if let Some(client) = self.client {
             client
         } else {
-            let address = or(self.api_url, "YAGNA_API_URL", API_URL);
-            let key = self.app_key.or_else(|| variable("YAGNA_APPKEY").map(AppKey::new));
-            let apis = self.apis.or(ApiUrls::read(variable)?);
-            connect(address, &apis, &key.ok_or(StartError::NoAppKey)?)?
+            connect::with(self.api_url, self.app_key, self.apis, variable)?
         };
         greet(&client).await?;
         let PreparedPayload { payload, serving } = self.payload.prepare(&client).await?;
@@ -349,14 +344,6 @@ impl ExecutorBuilder {
         executor.prepared().await?;
         Ok(executor)
     }
-}
-
-fn connect(address: String, apis: &ApiUrls, key: &AppKey) -> Result<Client, StartError> {
-    let url: Url = match address.parse() {
-        Ok(url) => url,
-        Err(error) => return Err(StartError::Address { address, reason: format!("{error}") }),
-    };
-    Ok(Client::new(Arc::new(HttpTransport::with_apis(&url, apis, key)?)))
 }
 
 #[cfg(test)]

@@ -133,7 +133,8 @@ fn aged(path: &Path, age: usize) -> PathBuf {
 fn directives(level: LevelFilter) -> String {
     let others = level.min(LevelFilter::WARN);
     let ours: Vec<_> = OURS.iter().map(|name| format!("{name}={level}")).collect();
-    format!("{others},{}", ours.join(","))
+    // A name stands for all that begin with it: without a word of its own a devnet's providers would speak up too.
+    format!("{others},{},golem_devnet={others}", ours.join(","))
 }
 
 #[cfg(test)]

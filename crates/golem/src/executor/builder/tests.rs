@@ -54,7 +54,8 @@ async fn what_is_said_counts_before_the_environment_and_that_before_the_defaults
     assert_eq!(executor.network(), "sepolia");
     executor.close().await.unwrap();
 
-    let client = connect(format!("http://{address}"), &ApiUrls::default(), &key).unwrap();
+    let client =
+        connect::with(Some(format!("http://{address}")), Some(key), ApiUrls::default(), |_| None).unwrap();
     client.call(&GetMe).await.unwrap();
     let executor =
         Executor::builder(Payload::default()).client(client).start_in(variables(&[])).await.unwrap();
