@@ -146,6 +146,9 @@ impl From<StoreError> for Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
+        if let Some(remedy) = error.account_remedy() {
+            return Self::new(Exit::Daemon, error).advise(remedy);
+        }
         let (exit, advice) = match &error {
             RunError::Unreachable { .. } => (
                 Exit::Daemon,

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, AppSessionId, Clock};
-use yagna_client::{Client, HttpTransport, Url};
+use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
@@ -38,6 +38,7 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Where to send requests, and with which key.
 struct Daemon {
     url: String,
+    apis: Box<ApiUrls>,
     app_key: AppKey,
     #[cfg(feature = "devnet")]
     devnet: Option<golem_devnet::devnet::Devnet>,
@@ -50,8 +51,9 @@ impl Daemon {
     )]
     async fn open(options: &RunOptions) -> Result<Self, Failure> {
         match &options.daemon {
-            DaemonChoice::Yagna { url, app_key } => Ok(Self {
+            DaemonChoice::Yagna { url, apis, app_key } => Ok(Self {
                 url: url.clone(),
+                apis: apis.clone(),
                 app_key: app_key.clone(),
                 #[cfg(feature = "devnet")]
                 devnet: None,
@@ -67,8 +69,8 @@ impl Daemon {
 
     fn client(&self) -> Result<Client, Failure> {
         let url: Url = self.url.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
-        let transport =
-            HttpTransport::new(&url, &self.app_key).map_err(|error| Failure::new(Exit::Daemon, error))?;
+        let transport = HttpTransport::with_apis(&url, &self.apis, &self.app_key)
+            .map_err(|error| Failure::new(Exit::Daemon, error))?;
         Ok(Client::new(Arc::new(transport)))
     }
 

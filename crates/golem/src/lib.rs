@@ -588,6 +588,7 @@
 //! | [`core`] | the decisions: events, terms, prices, budget, bills |
 //! | [`coming_from_yapapi`] | each name of yapapi, and ours |
 
+mod account;
 pub mod budget;
 pub mod clock;
 pub mod coming_from_yapapi;

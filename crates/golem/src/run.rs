@@ -13,6 +13,7 @@ use yagna_api::identity::GetMe;
 use yagna_api::{AppSessionId, Clock, NodeId};
 use yagna_client::{Client, ClientError};
 
+use crate::account::{lacks_account, remedy};
 use crate::context::Witness;
 use crate::engine::Engine;
 use crate::jobs::{Door, Handle};
@@ -134,6 +135,16 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Which command mends it, where it is for want of an account on the driver and network, or of funds in it.
+    pub fn account_remedy(&self) -> Option<String> {
+        match self {
+            Self::Allocation { driver, network, source, .. } if lacks_account(source) => {
+                Some(remedy(driver, network))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn at_greeting(client: &Client, source: ClientError) -> Self {
         let address = client.address().to_owned();
         if source.is_unauthorised() {

@@ -105,6 +105,9 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "SEED", requires = "devnet", help_heading = "Where")]
     pub(super) devnet_seed: Option<u64>,
     /// The yagna daemon's address [env: YAGNA_API_URL] [default: http://127.0.0.1:7465]
+    ///
+    /// Where single APIs of it are elsewhere, YAGNA_MARKET_URL, YAGNA_PAYMENT_URL, YAGNA_ACTIVITY_URL and YAGNA_NET_URL
+    /// say so, each in full, such as http://127.0.0.1:7465/market-api/v1.
     #[arg(long, value_name = "URL", conflicts_with = "devnet", help_heading = "Where")]
     pub(super) api_url: Option<String>,
     /// A key of the daemon [env: YAGNA_APPKEY]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use yagna_api::{AppKey, Glm};
+use yagna_client::ApiUrls;
 
 use super::args::RunFlags;
 use crate::exit::{Exit, Failure};
@@ -59,6 +60,8 @@ pub enum DaemonChoice {
     Yagna {
         /// Its address, without a slash at the end.
         url: String,
+        /// Where single APIs of it are that are elsewhere.
+        apis: Box<ApiUrls>,
         /// The key it is to accept.
         app_key: AppKey,
     },
@@ -170,6 +173,7 @@ pub(super) fn resolve(
     } else {
         DaemonChoice::Yagna {
             url: api_url(&choose(&flags.api_url, "--api-url", &["YAGNA_API_URL"], API_URL)?)?,
+            apis: ApiUrls::read(environment).map_err(|error| Failure::new(Exit::Usage, error))?.into(),
             app_key: app_key(flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY").map(AppKey::new)))?,
         }
     };

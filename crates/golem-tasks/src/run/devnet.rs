@@ -25,6 +25,7 @@ pub(super) async fn open(options: &RunOptions, providers: u32, seed: Option<u64>
     let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(failed)?;
     Ok(Daemon {
         url: format!("http://{address}"),
+        apis: Box::default(),
         app_key: devnet.requestor().key.clone(),
         devnet: Some(devnet),
     })

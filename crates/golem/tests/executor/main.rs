@@ -8,7 +8,10 @@ mod stage;
 
 mod chaos;
 mod ends;
+mod events;
 mod failures;
+mod money;
 mod start;
+mod start_by_hand;
 mod strategy;
 mod work;

@@ -50,8 +50,12 @@ async fn each_call_goes_where_its_api_is() {
     ask_everything(&client(&base.url(), &apis)).await;
     assert_eq!(*at_base.lock().unwrap(), ["/me", "/gsb-api/v1/services/e"]);
     let asked = elsewhere.lock().unwrap().clone();
-    let expected =
-        ["/m/v7/agreements/a", "/p/allocations/b", "/activity/c/state", "/n/net/d/tcp/10.0.0.1/80"];
+    let expected = [
+        "/m/v7/agreements/a",
+        "/p/allocations/b",
+        "/activity/c/state?timeout=10",
+        "/n/net/d/tcp/10.0.0.1/80",
+    ];
     assert_eq!(asked, expected);
 }
 

@@ -85,10 +85,7 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
         ("GOLEM_TASKS_DSN", "sqlite:env.db"),
     ];
     let options = scene.resolve(&[], &variables).unwrap();
-    assert_eq!(
-        options.daemon,
-        DaemonChoice::Yagna { url: "http://10.0.0.1:7465".to_owned(), app_key: AppKey::new("key-of-env") }
-    );
+    assert_eq!(options.daemon, yagna("http://10.0.0.1:7465", "key-of-env"));
     assert_eq!(
         (options.subnet.as_str(), options.driver.as_str(), options.network.as_str()),
         ("env-net", "env-driver", "second")
@@ -113,7 +110,7 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
         "memory",
     ];
     let options = scene.resolve(&flags, &both).unwrap();
-    let expected = DaemonChoice::Yagna { url: "https://d".to_owned(), app_key: AppKey::new("k") };
+    let expected = yagna("https://d", "k");
     assert_eq!(options.daemon, expected);
     assert_eq!((options.subnet, options.driver, options.network), ("s".into(), "d".into(), "n".into()));
     assert_eq!(options.dsn, Dsn::Memory);
@@ -227,4 +224,23 @@ fn the_app_key_is_told_to_nobody() {
     let options = Scene::new().resolve(&["--app-key", "s3cret"], &[]).unwrap();
     assert!(!format!("{options:?}").contains("s3cret"));
     assert!(!options.describe().to_string().contains("s3cret"));
+}
+
+fn yagna(url: &str, key: &str) -> DaemonChoice {
+    DaemonChoice::Yagna { url: url.to_owned(), apis: Box::default(), app_key: AppKey::new(key) }
+}
+
+#[test]
+fn single_apis_of_the_daemon_are_found_by_their_variables() {
+    let scene = Scene::new();
+    let payment = ("YAGNA_PAYMENT_URL", "http://pay:1/payment-api/v1");
+    let options = scene.resolve(&[], &[("YAGNA_APPKEY", "k"), payment, ("YAGNA_NET_URL", " ")]).unwrap();
+    let expected = ApiUrls { payment: Some(payment.1.parse().unwrap()), ..ApiUrls::default() };
+    let DaemonChoice::Yagna { apis, .. } = options.daemon else { panic!("{:?}", options.daemon) };
+    assert_eq!(*apis, expected);
+    let said = scene.refused(&[], &[("YAGNA_APPKEY", "k"), ("YAGNA_MARKET_URL", "market")]);
+    assert!(
+        said.contains("YAGNA_MARKET_URL") && said.contains("http://127.0.0.1:7465/market-api/v1"),
+        "{said}"
+    );
 }

@@ -19,6 +19,8 @@ pub(super) async fn write(
     match &event.kind {
         EventKind::AllocationIntended { .. }
         | EventKind::AllocationCreated { .. }
+        | EventKind::AllocationProlonged { .. }
+        | EventKind::AllocationLost { .. }
         | EventKind::AllocationReleased { .. } => write_allocation(connection, run_no, event).await?,
         EventKind::BillReceived { .. }
         | EventKind::BillAccepting { .. }
@@ -199,7 +201,16 @@ async fn write_allocation(
                     .await?;
             }
         }
-        EventKind::AllocationReleased { allocation } => {
+        EventKind::AllocationProlonged { allocation, expires } => {
+            sqlx::query("UPDATE allocation SET expires_at = ? WHERE run_no = ? AND allocation_id = ?")
+                .bind(micros(*expires))
+                .bind(run_no)
+                .bind(allocation.as_str())
+                .execute(connection)
+                .await?;
+        }
+        // One that is lost was released by somebody else.
+        EventKind::AllocationReleased { allocation } | EventKind::AllocationLost { allocation } => {
             sqlx::query(
                 "UPDATE allocation SET status = 'released', released_at = ? WHERE run_no = ? AND allocation_id = ?",
             )

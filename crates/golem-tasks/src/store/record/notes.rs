@@ -29,6 +29,10 @@ impl<'e> Note<'e> {
             EventKind::ProviderSetBack { provider, reason, .. } => {
                 ("provider_set_back", Some(provider), reason.as_str())
             }
+            EventKind::AllocationLost { allocation } => ("allocation_lost", None, allocation.as_str()),
+            EventKind::BudgetIntended { .. } => ("budget_intended", None, ""),
+            EventKind::BudgetRaised { .. } => ("budget_raised", None, ""),
+            EventKind::BudgetNotRaised { reason, .. } => ("budget_not_raised", None, reason.as_str()),
             EventKind::Stopping { .. } => ("stopping", None, ""),
             _ => return None,
         };
