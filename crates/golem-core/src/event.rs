@@ -14,6 +14,7 @@
 //! | its bills | [`BillReceived`], [`BillAccepting`], [`BillAccepted`] |
 //! | a job | [`JobAdded`], [`JobEnded`] |
 //! | a task | [`TaskAdded`], [`TaskStarted`], [`TaskDone`] |
+//! | its scripts, for those who want [details](EventKind::is_detail) | [`ScriptSent`], [`CommandFinished`], [`ScriptFinished`] |
 //! | the run | [`Stopping`], [`RunEnded`] |
 //!
 //! The others tell what went another way. What belongs together has the same ids: tasks lead to deals by the
@@ -56,6 +57,9 @@
 //! [`TaskStarted`]: EventKind::TaskStarted
 //! [`TaskDone`]: EventKind::TaskDone
 //! [`Stopping`]: EventKind::Stopping
+//! [`ScriptSent`]: EventKind::ScriptSent
+//! [`CommandFinished`]: EventKind::CommandFinished
+//! [`ScriptFinished`]: EventKind::ScriptFinished
 //! [`RunEnded`]: EventKind::RunEnded
 
 mod name;

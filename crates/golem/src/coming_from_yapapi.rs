@@ -220,7 +220,7 @@
 //! | `ProposalRejected` | [`EventKind::OfferRefused`], [`EventKind::RefusedByProvider`] | by us, by them, each with the reason |
 //! | `ProposalResponded` | [`EventKind::OfferReceived`] | an offer that fits is answered |
 //! | `ProposalConfirmed` | [`EventKind::TermsAgreed`] | |
-//! | `ProposalFailed` | [`EventKind::Trouble`] | |
+//! | `ProposalFailed` | [`EventKind::OfferRefused`] | with what went wrong |
 //! | `NoProposalsConfirmed` | [`EventKind::Waiting`] | says why, by [`Explanation`] |
 //! | `AgreementCreated` | [`EventKind::AgreementIntended`], [`EventKind::AgreementCreated`] | |
 //! | `AgreementConfirmed` | [`EventKind::AgreementApproved`] | |
