@@ -72,6 +72,8 @@ pub(super) struct World {
     demand: Option<DemandId>,
     offers: HashMap<ProposalId, NodeId>,
     owed: HashMap<Bill, Glm>,
+    /// Debit notes that want to be paid on the way.
+    payable: HashSet<Bill>,
     accepting: HashMap<Bill, Glm>,
     pub(super) accepted_bills: Vec<(Glm, Glm)>,
     pub(super) events: Vec<Event>,
@@ -171,6 +173,7 @@ impl World {
             demand: None,
             offers: HashMap::new(),
             owed: HashMap::new(),
+            payable: HashSet::new(),
             accepting: HashMap::new(),
             accepted_bills: Vec::new(),
             events: Vec::new(),
@@ -474,6 +477,7 @@ impl World {
                 if self.allocation.is_none() {
                     return self.soon(Input::BillFailed { bill, problem: "gone".into(), passing: true });
                 }
+                assert!(!self.payable.contains(&bill), "no payments on the way were agreed");
                 self.accepting.insert(bill.clone(), amount);
                 let failed = self.roll(self.faults.daemon);
                 self.accepting.remove(&bill);
@@ -703,6 +707,7 @@ impl World {
     }
 
     fn note(&mut self, rental: RentalId, place: usize, usage: &[f64], due: Glm, asked: Glm) -> Input {
+        let payable = self.roll(self.faults.rushes);
         let deal = &self.deals[&rental];
         self.next += 1;
         let note = DebitNote {
@@ -718,10 +723,14 @@ impl World {
             activity_id: deal.activities[place].id.clone(),
             total_amount_due: asked,
             usage_counter_vector: Some(json!(usage)),
-            payment_due_date: None,
+            payment_due_date: payable.then(|| after(self.now, Duration::from_secs(86_400))),
             status: BillStatus::Received,
         };
-        self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
+        let bill = Bill::DebitNote(note.debit_note_id.clone());
+        if payable && !asked.is_zero() {
+            self.payable.insert(bill.clone());
+        }
+        self.owed.insert(bill, due);
         Input::DebitNote(Box::new(note))
     }
 
