@@ -23,7 +23,7 @@ use tokio::time::Instant;
 struct Args {
     /// The scene, a .blend file
     scene: PathBuf,
-    /// The folder for the pictures: output_0.png, output_10.png and so on
+    /// The folder for the pictures
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     output: PathBuf,
     #[command(flatten)]

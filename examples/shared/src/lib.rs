@@ -23,7 +23,7 @@ use golem::{Executor, connect, text};
 use golem_devnet::devnet::Devnet;
 use yagna_client::{Client, InProcessTransport};
 
-pub use crate::image::ImageFolder;
+pub use crate::image::{ImageFolder, ImageFolderError};
 
 /// Whatever keeps an example from its end.
 pub type Failure = Box<dyn Error + Send + Sync>;
