@@ -22,6 +22,7 @@ mod negotiation;
 mod output;
 mod program;
 mod restarts;
+mod sdk;
 mod vanished;
 
 /// How long a scenario may take, on a machine that is busy with other things.
@@ -115,6 +116,10 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_batch_tells_its_events, bytes_are_streamed_as_they_are, stream_and_poll_agree,
             a_stream_tells_of_a_failure, a_stream_of_an_unknown_batch,
             a_stream_of_a_lost_activity;
+        sdk:
+            output_and_progress_are_followed, a_local_image_is_published_and_fetched,
+            several_activities_share_an_agreement_and_its_invoice, files_and_documents_travel_within_their_limits,
+            a_rejected_task_is_done_elsewhere;
         vanished: a_dead_providers_activity_falls_silent, an_idle_activity_falls_silent,
             a_provider_that_comes_back_knows_nothing;
     }

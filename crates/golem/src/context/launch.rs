@@ -25,6 +25,8 @@ use crate::transfer::{Seen, Served};
 pub(super) const LONGEST_POLL: Duration = Duration::from_secs(10);
 /// The first poll's wait: later ones wait longer, so that a batch that failed early is noticed early.
 pub(super) const FIRST_POLL: Duration = Duration::from_secs(2);
+/// The pause before results are asked for again after an error, or after an answer that came at once and brought nothing.
+const POLL_PAUSE: Duration = Duration::from_secs(1);
 /// How long the exe-unit may take to accept a script.
 const EXEC_WAIT: Duration = Duration::from_secs(30);
 /// Time that it is given in any case.
@@ -313,28 +315,39 @@ impl Inner {
         deadline: Instant,
     ) -> Result<(Vec<CommandResult>, ExecutionEnd), ScriptError> {
         let mut wait = FIRST_POLL;
-        let mut last = Vec::new();
+        let mut last: Vec<CommandResult> = Vec::new();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.client.call(&self.look(batch, wait.min(left))).await {
+            let begun = Instant::now();
+            let asked = wait.min(deadline.saturating_duration_since(begun));
+            let known = last.len();
+            let is_trouble = match self.client.call(&self.look(batch, asked)).await {
                 Ok(results) => {
                     if let Some(end) = ended(&results, n_commands) {
                         return Ok((results, end));
                     }
-                    last = results;
+                    // A time-out says nothing, and takes nothing back.
+                    if results.len() > known {
+                        last = results;
+                    }
+                    false
                 }
                 Err(error) if error.api().is_some_and(ApiError::is_activity_lost) => {
                     return Err(self.lost(&error).await);
                 }
-                Err(error) if error.api().is_some_and(ApiError::is_timeout) => {}
+                Err(error) if error.api().is_some_and(ApiError::is_timeout) => false,
                 Err(error) => {
                     if Instant::now() >= deadline {
                         return Err(error.into());
                     }
                     tracing::debug!(%error, %batch, "polling results again");
-                    sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())))
-                        .await;
+                    true
                 }
+            };
+            // What brings nothing and doesn't wait either isn't asked again at once.
+            let is_hasty = last.len() == known && begun.elapsed() < asked / 2;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if is_trouble || is_hasty {
+                sleep(POLL_PAUSE.min(left)).await;
             }
             if Instant::now() >= deadline {
                 return Ok((last, ExecutionEnd::Expired));

@@ -199,7 +199,12 @@ enum Phase {
     Over,
 }
 
-type Looked = Result<Vec<CommandResult>, ClientError>;
+/// What a look at the results brought.
+struct Looked {
+    answer: Result<Vec<CommandResult>, ClientError>,
+    /// It came long before the time that it was given.
+    is_hasty: bool,
+}
 
 /// A batch that was sent, and both ways to learn of it.
 struct Going {
@@ -354,8 +359,14 @@ impl Going {
 
     async fn on_looked(&mut self, looked: Looked) {
         let mut pause = Duration::ZERO;
-        match looked {
-            Ok(results) => self.take(results),
+        match looked.answer {
+            Ok(results) => {
+                // What brings nothing and doesn't wait either isn't asked again at once.
+                if looked.is_hasty && results.len() <= self.results.len() {
+                    pause = FIRST_PAUSE;
+                }
+                self.take(results);
+            }
             Err(error) if error.api().is_some_and(ApiError::is_activity_lost) => {
                 self.end = Some(Err(self.inner.lost(&error).await));
                 return;
@@ -423,7 +434,11 @@ impl Going {
 /// Asks for the results so far, as soon as the batch has ended or after `wait`.
 fn ask(inner: &Arc<Inner>, launched: &Launched, wait: Duration) -> BoxFuture<'static, Looked> {
     let (inner, look) = (Arc::clone(inner), inner.look(&launched.batch, wait));
-    Box::pin(async move { inner.client.call(&look).await })
+    Box::pin(async move {
+        let begun = Instant::now();
+        let answer = inner.client.call(&look).await;
+        Looked { answer, is_hasty: begun.elapsed() < wait / 2 }
+    })
 }
 
 impl join::Told {

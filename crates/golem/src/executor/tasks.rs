@@ -183,14 +183,18 @@ impl Dropped {
     }
 
     async fn answer(&self) {
+        self.fail(&AttemptFailure {
+            kind: FailureKind::Lost,
+            message: "the worker dropped it without an answer".to_owned(),
+            stderr: String::new(),
+        })
+        .await;
+    }
+
+    async fn fail(&self, failure: &AttemptFailure) {
         let dropped = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for task in dropped {
-            task.failed(AttemptFailure {
-                kind: FailureKind::Lost,
-                message: "the worker dropped it without an answer".to_owned(),
-                stderr: String::new(),
-            })
-            .await;
+            task.failed(failure.clone()).await;
         }
     }
 }
@@ -240,8 +244,15 @@ where
                     dropped.answer().await;
                     Ok(())
                 }
-                // What it had in its hands fails with the same reason.
-                Ok(Err(error)) => Err(error),
+                Ok(Err(error)) => {
+                    // What it had in its hands fails with the same reason; where it is lost, so is all that the deal has.
+                    if let WorkerError::Script(script) = &error
+                        && script.kind() != FailureKind::Lost
+                    {
+                        dropped.fail(&script.to_failure()).await;
+                    }
+                    Err(error)
+                }
                 Err(panic) => {
                     Err(WorkerError::Other(format!("the worker panicked: {}", panic_text(&*panic))))
                 }

@@ -225,7 +225,7 @@ async fn press_ctrl_c() {
 /// In real time: the signal comes from outside.
 #[cfg(unix)]
 #[tokio::test]
-async fn issues_145_and_238_the_first_ctrl_c_ends_everything_in_order() {
+async fn the_first_ctrl_c_ends_everything_in_order() {
     let _alone = SIGNALS.lock().await;
     let stage = Stage::with(&["ada"], |builder| {
         builder.stop_on_ctrl_c().configure(|config| {

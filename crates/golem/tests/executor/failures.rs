@@ -103,7 +103,7 @@ async fn a_task_dropped_without_an_answer_is_tried_again_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn issues_456_and_274_a_failing_provider_is_not_picked_again_and_again() {
+async fn a_failing_provider_is_not_picked_again_and_again() {
     let runtime = scripted().when(|program, _| (program == "setup").then(ScriptedAnswer::ok));
     let stage = Stage::on(runtime, ["ada", "bob", "eve"].map(honest), |builder| builder).await;
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
