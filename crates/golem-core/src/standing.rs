@@ -60,7 +60,7 @@ pub struct Record {
     pub not_approved_in_a_row: u32,
     /// Tasks that it has done.
     pub tasks_done: u64,
-    /// Tries of tasks that failed with it, through whose fault ever.
+    /// Tries of tasks that failed with it, whoever is to blame.
     pub tasks_failed: u64,
     /// Deals that it failed in: an activity that didn't come to work or was lost, tasks that failed one after the
     /// other, a wrong bill, an agreement that it ended under our hands.

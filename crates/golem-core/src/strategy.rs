@@ -204,6 +204,10 @@ impl Score {
     /// This score made lower by a factor from 0 to 1; one below zero gets lower too.
     pub fn lowered(self, factor: f64) -> Result<Self, Refusal> {
         let factor = factor.clamp(0.0, 1.0);
+        if self.0.is_infinite() && factor <= 0.0 {
+            // Even the best of all is a last resort then; the worst stays the worst.
+            return Ok(Self(self.0.min(0.0)));
+        }
         Self::new(if self.0 < 0.0 { self.0 / factor } else { self.0 * factor })
     }
 }

@@ -245,6 +245,21 @@ fn a_score_that_is_no_number_is_a_refusal() {
     assert_eq!(Score::new(-0.0).unwrap(), Score::new(0.0).unwrap());
 }
 
+#[test]
+fn a_factor_of_nothing_makes_a_last_resort_of_any_score() {
+    for (score, lowered) in [
+        (3.0, 0.0),
+        (0.0, 0.0),
+        (-3.0, f64::NEG_INFINITY),
+        (f64::INFINITY, 0.0),
+        (f64::NEG_INFINITY, f64::NEG_INFINITY),
+    ] {
+        assert_eq!(Score::new(score).unwrap().lowered(0.0), Score::new(lowered), "{score}");
+    }
+    assert_eq!(Score::NEUTRAL.lowered(7.0), Ok(Score::NEUTRAL), "no factor raises");
+    assert_eq!(Score::NEUTRAL.lowered(f64::NAN), Err(Refusal::NoScore));
+}
+
 fn score() -> impl proptest::strategy::Strategy<Value = f64> {
     prop_oneof![
         any::<f64>().prop_filter("a number", |value| !value.is_nan()),

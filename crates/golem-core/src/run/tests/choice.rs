@@ -19,7 +19,7 @@ use crate::caps::PriceCaps;
 use crate::event::{ActivityNo, EventKind, JobId, RentalId};
 use crate::payload::Payload;
 use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step};
-use crate::strategy::{LeastExpensive, ProviderList, Strategy, from_fn};
+use crate::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use crate::terms::{MidAgreementPayments, TermsPolicy};
 
 const PLATFORM: &str = "erc20-hoodi-tglm";
@@ -246,25 +246,56 @@ fn a_strategy_that_panics_fails_only_the_offer() {
 
 #[test]
 fn a_strategy_is_told_what_the_run_knows() {
-    let strategy = from_fn(|candidate| {
-        let record = candidate.record;
-        crate::strategy::Score::new(-f64::from(record.not_approved))
-    });
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let notes = Arc::clone(&seen);
     let mut desk = Desk::configured(|config| {
         one_worker(config);
-        config.strategy = Arc::new(strategy);
+        config.strategy = Arc::new(from_fn(move |candidate| {
+            notes.lock().unwrap().push((candidate.name().to_owned(), candidate.record, candidate.now));
+            Ok(Score::NEUTRAL)
+        }));
     });
     desk.draft(1, 0.1);
     assert_eq!(signed(&desk.wait(2)), [node(1)]);
     desk.give(Input::NotApproved { rental: RentalId(1), reason: "no".into(), open: false });
-    desk.now = after(desk.now, secs(60));
+    seen.lock().unwrap().clear();
     desk.draft(1, 0.1);
-    desk.now = after(desk.now, secs(1));
-    let step = desk.draft(2, 0.1);
-    let first = signed(&step);
-    assert!(first.is_empty() || first == [node(1)], "one alone is taken");
-    let record = desk.run.records.of(&node(1));
+    let (name, record, now) = seen.lock().unwrap()[0].clone();
+    assert_eq!((name.as_str(), now), ("provider-1", desk.now));
     assert_eq!((record.not_approved, record.not_approved_in_a_row, record.failures), (1, 1, 0));
+    assert_eq!(signed(&desk.wait(31)), [node(1)]);
+    let rental = RentalId(2);
+    desk.give(Input::AgreementCreated { rental, agreement: AgreementId::new("a") });
+    let agreed = agreement(properties(99, 0.0), properties(1, 0.1), desk.now);
+    desk.give(Input::Approved { rental, agreement: Box::new(agreed) });
+    desk.give(Input::WorkerEnded { rental, no: ActivityNo(1), failure: Some("lost".into()) });
+    let record = desk.run.records.of(&node(1));
+    assert_eq!((record.approved, record.not_approved, record.not_approved_in_a_row), (1, 1, 0));
+    assert_eq!((record.failures, record.failures_in_a_row, record.tasks_done), (1, 1, 0));
+}
+
+#[test]
+fn with_caution_one_that_failed_comes_after_one_that_is_a_little_dearer() {
+    let cheapest = || LeastExpensive::new(PriceCaps::none());
+    let strategies: [(Arc<dyn Strategy>, u8); 2] =
+        [(Arc::new(cheapest().cautious()), 2), (Arc::new(cheapest()), 1)];
+    for (strategy, expected) in strategies {
+        let mut desk = Desk::configured(|config| {
+            one_worker(config);
+            config.strategy = strategy;
+        });
+        desk.draft(1, 0.1);
+        assert_eq!(signed(&desk.wait(2)), [node(1)]);
+        desk.give(Input::NotApproved { rental: RentalId(1), reason: "no answer".into(), open: false });
+        assert_eq!(signed(&desk.draft(3, 0.1)), [node(3)]);
+        desk.now = after(desk.now, secs(31));
+        for (n, per_hour) in [(1, 0.1), (2, 0.15)] {
+            assert!(signed(&desk.draft(n, per_hour)).is_empty(), "the only place is taken");
+        }
+        let step =
+            desk.give(Input::NotApproved { rental: RentalId(2), reason: "no answer".into(), open: false });
+        assert_eq!(signed(&step), [node(expected)]);
+    }
 }
 
 #[test]

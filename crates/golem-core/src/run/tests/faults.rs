@@ -22,6 +22,8 @@ pub(super) struct Faults {
     pub(super) fails: f64,
     pub(super) terminates: f64,
     pub(super) overbills: f64,
+    /// Debit notes that are to be paid on the way, which isn't agreed.
+    pub(super) rushes: f64,
     /// Every last debit note and every invoice asks for a little more than is owed, and the invoice comes first.
     pub(super) pads_the_end: bool,
     pub(super) never_invoices: f64,
@@ -43,7 +45,7 @@ impl Faults {
 
     pub(super) fn any() -> impl Strategy<Value = Self> {
         let chance = || prop_oneof![3 => Just(0.0), 2 => 0.0..0.5, 1 => 0.5..1.0];
-        prop::collection::vec(chance(), 17).prop_map(|p| Self {
+        prop::collection::vec(chance(), 18).prop_map(|p| Self {
             dear: p[0],
             absent: p[1],
             malformed: p[2],
@@ -60,7 +62,8 @@ impl Faults {
             single: p[13],
             clings: p[14] * 0.5,
             haggles: p[15],
-            loses_money: p[16] * 0.5,
+            rushes: p[16] * 0.3,
+            loses_money: p[17] * 0.5,
             poisoned: None,
             pads_the_end: false,
         })
