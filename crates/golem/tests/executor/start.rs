@@ -29,6 +29,8 @@ async fn a_budget_that_the_account_does_not_have_is_an_error_at_the_start() {
     let error = builder(&devnet).start().await.unwrap_err();
     assert!(matches!(error, StartError::Run(RunError::Allocation { .. })), "{error:?}");
     assert!(chain(&error).contains("2 GLM"), "{}", chain(&error));
+    let StartError::Run(run) = &error else { panic!("{error:?}") };
+    assert_eq!(run.account_remedy(), None, "there is an account, with funds");
     devnet.world().set_funds(&devnet.requestor().node, "0".parse().unwrap());
     let error = builder(&devnet).start().await.unwrap_err();
     assert!(matches!(error, StartError::NoPaymentAccount { .. }), "{error:?}");

@@ -1,6 +1,7 @@
 //! A market in miniature: answers a run's effects, late, in another order, or wrongly, as a seeded die says.
 
 mod bills;
+mod purse;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use yagna_api::market::{
     Agreement, AgreementDemand, AgreementOffer, AgreementState, NewDemand, Proposal, ProposalState, Reason,
     Terminator,
 };
-use yagna_api::payment::Decoration;
 use yagna_api::properties::name;
 use yagna_api::time::{after, between};
 use yagna_api::{
@@ -273,22 +273,6 @@ impl World {
         assert!(self.accepting.is_empty(), "bills were left half accepted");
     }
 
-    /// Somebody releases the allocation, and the run learns of it.
-    pub(super) fn lose_allocation(&mut self) {
-        if let Some(allocation) = self.allocation.take() {
-            self.give(Input::AllocationLost { allocation });
-        }
-    }
-
-    /// GLM that the run may spend.
-    pub(super) fn budget(&self) -> Glm {
-        self.run.budget()
-    }
-
-    pub(super) fn raise_budget(&mut self, amount: Glm) {
-        self.give(Input::RaiseBudget { amount });
-    }
-
     fn roll(&mut self, chance: f64) -> bool {
         chance > 0.0 && self.chance.f64() < chance
     }
@@ -501,28 +485,6 @@ impl World {
                 };
                 self.soon(input);
             }
-        }
-    }
-
-    fn allocate(&mut self, amount: Glm) {
-        let left = self.budget.saturating_sub(self.run.accepted());
-        assert!(amount <= left, "{amount} GLM set aside where {left} is left");
-        assert!(self.allocation.is_none(), "two allocations");
-        if self.roll(self.faults.daemon) {
-            return self.soon(Input::NotAllocated { problem: "500".into() });
-        }
-        let allocation = AllocationId::new(format!("allocation-{}", self.n_allocations));
-        self.n_allocations += 1;
-        self.allocation = Some(allocation.clone());
-        let decoration = Box::new(Self::decoration());
-        let expires = after(self.now, Duration::from_secs(3600));
-        self.soon(Input::Allocated { allocation, amount, expires, decoration });
-    }
-
-    fn decoration() -> Decoration {
-        Decoration {
-            properties: Properties::new().with(name::platform_address(Self::PLATFORM), "0x1"),
-            constraints: vec![format!("({}=*)", name::platform_address(Self::PLATFORM))],
         }
     }
 
