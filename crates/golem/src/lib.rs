@@ -497,8 +497,8 @@
 //! # Testing in virtual time
 //!
 //! On a devnet whose clock is tokio's, with tokio's clock paused, hours of work take milliseconds. Commands are answered
-//! by a table instead of being run, providers misbehave as they are told, and the
-//! devnet's books show what is left open.
+//! by a table instead of being run, providers misbehave as they are told, and the devnet's books show what is left
+//! open.
 //! ```
 //! use std::sync::Arc;
 //! use std::time::Duration;

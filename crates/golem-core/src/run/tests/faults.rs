@@ -62,8 +62,8 @@ impl Faults {
             single: p[13],
             clings: p[14] * 0.5,
             haggles: p[15],
-            loses_money: p[16] * 0.5,
-            rushes: p[17] * 0.3,
+            rushes: p[16] * 0.3,
+            loses_money: p[17] * 0.5,
             poisoned: None,
             pads_the_end: false,
         })
