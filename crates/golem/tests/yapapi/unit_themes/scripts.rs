@@ -100,7 +100,7 @@ async fn a_poll_that_times_out_takes_nothing_back() {
         let runtime = scripted().on("hang", &[], ScriptedAnswer::hang());
         let stage = Stage::on(runtime, [honest("ada")], |builder| builder.max_workers(1)).await;
         let worker = move |mut ctx: WorkContext, mut tasks: Tasks<u64, Vec<String>>| async move {
-            while let Some(task) = tasks.next().await {
+            if let Some(task) = tasks.next().await {
                 ctx.run("work", ["1"]);
                 ctx.run("work", ["2"]);
                 ctx.run("hang", [""; 0]);
@@ -114,7 +114,6 @@ async fn a_poll_that_times_out_takes_nothing_back() {
                 };
                 let kept = expiry.so_far.results().iter().map(|result| result.stdout().into_owned());
                 task.accept_result(kept.collect()).await;
-                return Ok(());
             }
             Ok(())
         };
