@@ -355,7 +355,7 @@ impl Unit {
         let counters = self.config.usage_vector.iter().map(|counter| match counter.as_str() {
             name::USAGE_DURATION => self.begun.elapsed().as_secs_f64(),
             name::USAGE_CPU => self.instance.cpu_time().as_secs_f64(),
-            _ => 0.0,
+            own => self.instance.counter(own),
         });
         counters.collect()
     }

@@ -62,6 +62,11 @@ pub trait Instance: Send + Sync + fmt::Debug {
     /// CPU time of everything that ran so far; never falls.
     fn cpu_time(&self) -> Duration;
 
+    /// What a usage counter of the provider's own stands at; never falls. Only some runtimes have any.
+    fn counter(&self, _name: &str) -> f64 {
+        0.0
+    }
+
     /// Ends every process of the activity, waits for their end and removes its files.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }

@@ -9,7 +9,7 @@ use yagna_api::money::decimal_from_f64;
 use yagna_api::properties::name;
 use yagna_api::{Glm, Timestamp};
 
-use super::config::Prices;
+use super::config::ProviderConfig;
 use super::negotiation::seconds;
 
 /// The commercial part of an agreement, as its provider reads it.
@@ -29,16 +29,17 @@ pub(crate) struct BillingTerms {
 
 impl BillingTerms {
     /// Reads an agreement's terms; what can't be read there is taken from the provider's own settings.
-    pub(crate) fn of(agreement: &Agreement, prices: &Prices, usual_interval: Duration) -> Self {
+    pub(crate) fn of(agreement: &Agreement, config: &ProviderConfig) -> Self {
         let offer = &agreement.offer.properties;
         let agreed = |name| seconds(offer, name).ok().flatten();
         Self {
             coefficients: coefficients(offer.get(name::PRICING_COEFFICIENTS))
-                .unwrap_or_else(|| prices.coefficients().to_vec()),
+                .filter(|list| list.len() == config.counters.len() + super::offer::USAGE_VECTOR.len() + 1)
+                .unwrap_or_else(|| config.coefficients()),
             // An interval of zero would mean debit notes without end.
             interval: agreed(name::DEBIT_NOTE_INTERVAL)
                 .filter(|time| !time.is_zero())
-                .unwrap_or(usual_interval),
+                .unwrap_or(config.limits.debit_note_interval),
             accept_timeout: agreed(name::ACCEPT_TIMEOUT),
             payment_timeout: agreed(name::PAYMENT_TIMEOUT),
             since: agreement.timestamp,
@@ -88,8 +89,7 @@ pub(crate) fn until_next(since: Timestamp, interval: Duration, now: Timestamp) -
 }
 
 fn coefficients(value: Option<&Value>) -> Option<Vec<f64>> {
-    let list: Option<Vec<f64>> = value?.as_array()?.iter().map(Value::as_f64).collect();
-    list.filter(|list| list.len() == super::offer::USAGE_VECTOR.len() + 1)
+    value?.as_array()?.iter().map(Value::as_f64).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use yagna_api::Glm;
 
 use super::Behaviour;
+use super::offer::USAGE_VECTOR;
 use crate::runtime::Runtime;
 
 /// One provider, as it would be set up on its owner's machine.
@@ -39,6 +40,8 @@ pub struct ProviderConfig {
     pub subnet: Option<String>,
     /// What it asks for.
     pub prices: Prices,
+    /// Usage counters of its own, with the price of a unit of each; its runtime must know them.
+    pub counters: Vec<(String, Glm)>,
     /// Where it can be paid; none at all means on the devnet's platform.
     pub platforms: Vec<String>,
     /// What it agrees to.
@@ -60,6 +63,7 @@ impl ProviderConfig {
             capabilities: ["inet", "vpn", "manifest-support", "start-entrypoint"].map(String::from).into(),
             subnet: None,
             prices: Prices::default(),
+            counters: Vec::new(),
             platforms: Vec::new(),
             limits: Limits::default(),
             behaviour: Behaviour::default(),
@@ -77,6 +81,26 @@ impl ProviderConfig {
     #[must_use]
     pub fn priced(self, prices: Prices) -> Self {
         Self { prices, ..self }
+    }
+
+    /// The same provider with one more usage counter of its own, and what a unit of it costs.
+    #[must_use]
+    pub fn counting(mut self, counter: impl Into<String>, price: Glm) -> Self {
+        self.counters.push((counter.into(), price));
+        self
+    }
+
+    /// The usage counters, in the order of the prices.
+    pub(crate) fn usage_vector(&self) -> Vec<String> {
+        let own = self.counters.iter().map(|(counter, _)| counter.clone());
+        USAGE_VECTOR.map(String::from).into_iter().chain(own).collect()
+    }
+
+    /// The offer's coefficients: a price for each counter, and the start price.
+    pub(crate) fn coefficients(&self) -> Vec<f64> {
+        let [duration, cpu, start] = self.prices.coefficients();
+        let own = self.counters.iter().map(|(_, price)| short(price.to_decimal()));
+        [duration, cpu].into_iter().chain(own).chain([start]).collect()
     }
 }
 

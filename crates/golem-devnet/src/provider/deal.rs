@@ -86,7 +86,7 @@ impl Deal {
     pub(crate) fn new(shared: Arc<Shared>, agreement: &Agreement) -> Self {
         let now = Instant::now();
         let config = &shared.config;
-        let terms = BillingTerms::of(agreement, &config.prices, config.limits.debit_note_interval);
+        let terms = BillingTerms::of(agreement, config);
         let demand = &agreement.demand.properties;
         Self {
             id: agreement.agreement_id.clone(),

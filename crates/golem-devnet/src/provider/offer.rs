@@ -9,7 +9,7 @@ use super::behaviour::OfferFlaw;
 use super::config::ProviderConfig;
 use crate::port::Terms;
 
-/// The usage counters of every devnet provider, in the order of its prices.
+/// The usage counters that every devnet provider has, in the order of their prices.
 pub(crate) const USAGE_VECTOR: [&str; 2] = [name::USAGE_DURATION, name::USAGE_CPU];
 
 /// Builds the offer as Golem's own agent would.
@@ -45,8 +45,8 @@ pub(crate) fn offer(
         .with(name::PAYMENT_SCHEME, "payu")
         .with(name::PAYMENT_PROTOCOL, 3)
         .with(name::PRICING_MODEL, "linear")
-        .with(name::PRICING_COEFFICIENTS, config.prices.coefficients().to_vec())
-        .with(name::USAGE_VECTOR, USAGE_VECTOR.to_vec())
+        .with(name::PRICING_COEFFICIENTS, config.coefficients())
+        .with(name::USAGE_VECTOR, config.usage_vector())
         .with(name::ACCEPT_TIMEOUT, limits.accept_timeout.as_secs())
         .with(name::DEBIT_NOTE_INTERVAL, limits.debit_note_interval.as_secs())
         .with(name::PAYMENT_TIMEOUT, limits.payment_timeout.as_secs());

@@ -159,6 +159,10 @@ impl Instance for Sabotaged {
         self.instance.cpu_time()
     }
 
+    fn counter(&self, name: &str) -> f64 {
+        self.instance.counter(name)
+    }
+
     fn stop(&self) -> BoxFuture<'_, ()> {
         self.instance.stop()
     }

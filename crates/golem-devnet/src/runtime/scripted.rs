@@ -3,6 +3,7 @@
 //! Time is tokio's, so that under a paused clock an hour passes at once. Made for tests and for benchmarks of
 //! everything but the commands: an answer costs about as much as one message through a channel.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,6 +25,7 @@ pub struct ScriptedAnswer {
     exit_code: i32,
     takes: Duration,
     files: Vec<(String, Bytes)>,
+    counts: Vec<(String, u32)>,
     ending: Ending,
 }
 
@@ -82,6 +84,13 @@ impl ScriptedAnswer {
     #[must_use]
     pub fn writing(mut self, path: impl Into<String>, content: impl Into<Bytes>) -> Self {
         self.files.push((path.into(), content.into()));
+        self
+    }
+
+    /// Adds to a usage counter of the provider's own, at its end.
+    #[must_use]
+    pub fn counting(mut self, counter: impl Into<String>, units: u32) -> Self {
+        self.counts.push((counter.into(), units));
         self
     }
 }
@@ -185,6 +194,7 @@ struct State {
     deployed: bool,
     dead: bool,
     cpu: Duration,
+    counters: HashMap<String, f64>,
     /// Made when the first file is.
     folder: Option<Arc<Folder>>,
 }
@@ -250,6 +260,10 @@ impl Instance for ScriptedInstance {
         self.state().cpu
     }
 
+    fn counter(&self, name: &str) -> f64 {
+        self.state().counters.get(name).copied().unwrap_or_default()
+    }
+
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let folder = {
@@ -290,7 +304,13 @@ impl ScriptedInstance {
         if !answer.takes.is_zero() {
             tokio::time::sleep(answer.takes).await;
         }
-        self.alive()?.cpu += answer.takes;
+        {
+            let mut state = self.alive()?;
+            state.cpu += answer.takes;
+            for (counter, units) in &answer.counts {
+                *state.counters.entry(counter.clone()).or_default() += f64::from(*units);
+            }
+        }
         for (path, content) in &answer.files {
             let written = self.create(path)?.write_all(content);
             written.map_err(|source| RuntimeError::Open { path: path.clone(), source })?;

@@ -8,8 +8,10 @@ use futures_util::TryStreamExt;
 use golem::core::event::{Attempt, EventKind, FailureKind, StopReason};
 use golem::executor::{EndCause, Tasks};
 use golem::{ScriptError, WorkContext, WorkerError};
+use golem_devnet::provider::{Prices, ProviderConfig};
 use golem_devnet::runtime::ScriptedAnswer;
 use tokio::time::{Instant, sleep};
+use yagna_api::Glm;
 use yagna_api::market::AgreementState;
 
 use crate::played::{Played, agreements_with, is_accepted};
@@ -232,6 +234,44 @@ async fn usage_of_an_activity_only_grows() {
         assert!(last[1] - first[1] > 15.0, "four commands of five seconds each: {:?}", task.result());
     }
     Played::of(stage).await.assert_all_paid();
+}
+
+/// A runtime of the provider's own counts what it likes, and asks a price for it.
+#[tokio::test(start_paused = true)]
+async fn a_usage_counter_of_the_providers_own_grows_and_is_paid() {
+    const PAGES: &str = "golem.usage.custom.pages";
+    let runtime = golem_devnet::runtime::ScriptedRuntime::new().on(
+        "print",
+        &[],
+        ScriptedAnswer::ok().taking(TASK_TAKES).counting(PAGES, 3),
+    );
+    let price: Glm = "0.01".parse().unwrap();
+    let printer = ProviderConfig::new("ada").priced(Prices::per_hour("0", "0", "0").unwrap());
+    let stage = Stage::on(runtime, [printer.counting(PAGES, price)], |builder| {
+        // What nobody can bound needs to be allowed.
+        builder.max_workers(1).configure(|config| config.caps.per_hour = None)
+    })
+    .await;
+    let worker = |mut ctx: WorkContext, mut tasks: Tasks<u64, (f64, Glm)>| async move {
+        while let Some(task) = tasks.next().await {
+            ctx.run("print", [""; 0]);
+            ctx.commit(secs(60)).await?;
+            // It is reported each second.
+            sleep(secs(2)).await;
+            let pages = ctx.usage().await?.get(PAGES).unwrap_or_default();
+            let cost = ctx.cost().await?;
+            task.accept_result((pages, cost)).await;
+        }
+        Ok(())
+    };
+    let done: Vec<_> = stage.executor.submit(worker, 0..4).try_collect().await.unwrap();
+    let told: Vec<_> =
+        done.iter().map(|task| (task.result().0.to_string(), task.result().1.to_string())).collect();
+    let expected = [("3", "0.03"), ("6", "0.06"), ("9", "0.09"), ("12", "0.12")];
+    assert_eq!(told, expected.map(|(pages, cost)| (pages.to_owned(), cost.to_owned())));
+    let played = Played::of(stage).await;
+    played.assert_all_paid();
+    assert_eq!(played.end.cost.to_string(), "0.12");
 }
 
 /// It is refused while its only provider is busy with another executor's work, and comes again.

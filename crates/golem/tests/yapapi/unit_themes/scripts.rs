@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use golem::core::event::EventKind;
+use golem::core::event::{EventKind, FailureKind};
 use golem::executor::Tasks;
-use golem::{MemoryJournal, ScriptError, WorkContext};
+use golem::{MemoryJournal, Program, ScriptError, WorkContext, WorkerError};
 use golem_devnet::node::Fault;
 use golem_devnet::runtime::ScriptedAnswer;
 use yagna_client::{Client, InProcessTransport};
@@ -91,6 +91,61 @@ async fn passing_errors_of_polls_harm_no_batch() {
         assert_eq!(failed, 0, "{fault:?}, streamed: {streamed}: {:#?}", played.events);
         played.assert_all_paid();
     }
+}
+
+/// A proxy's "time-out" says nothing about what was done before.
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_times_out_takes_nothing_back() {
+    for streamed in [false, true] {
+        let runtime = scripted().on("hang", &[], ScriptedAnswer::hang());
+        let stage = Stage::on(runtime, [honest("ada")], |builder| builder.max_workers(1)).await;
+        let worker = move |mut ctx: WorkContext, mut tasks: Tasks<u64, Vec<String>>| async move {
+            if let Some(task) = tasks.next().await {
+                ctx.run("work", ["1"]);
+                ctx.run("work", ["2"]);
+                ctx.run("hang", [""; 0]);
+                let done = if streamed {
+                    ctx.commit_streamed(secs(60)).finish().await
+                } else {
+                    ctx.commit(secs(60)).await
+                };
+                let Err(ScriptError::Expired(expiry)) = done else {
+                    return Err(WorkerError::Other(format!("it ended as {done:?}")));
+                };
+                let kept = expiry.so_far.results().iter().map(|result| result.stdout().into_owned());
+                task.accept_result(kept.collect()).await;
+            }
+            Ok(())
+        };
+        let submitted = stage.executor.submit(worker, [0]);
+        stage.until_seen(1, |kind| matches!(kind, EventKind::TaskStarted { .. })).await;
+        tokio::time::sleep(secs(40)).await;
+        stage.devnet.faults().for_a_while(secs(40), "/exec/", Fault::Status(408));
+        let done: Vec<_> = submitted.try_collect().await.unwrap();
+        assert_eq!(*done[0].result(), ["7", "14"], "streamed: {streamed}");
+        stage.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_nobody_can_be_sent_fails_its_task_at_once() {
+    let stage = Stage::new(&["ada", "bob"]).await;
+    let worker = |mut ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
+        while let Some(task) = tasks.next().await {
+            let n = *task.data();
+            let program = Program::new("work").arg(n.to_string());
+            let work = ctx.add(if n == 2 { program.env("no=name", "value") } else { program });
+            let done = ctx.commit(secs(60)).await?;
+            task.accept_result(done[work].stdout().into_owned()).await;
+        }
+        Ok(())
+    };
+    let outcome = Outcome::of(stage.executor.submit(worker, 0..6)).await;
+    assert_eq!(outcome.done.len(), 5);
+    let [failed] = outcome.error().failed() else { panic!("{:?}", outcome.error()) };
+    assert_eq!((*failed.data(), failed.attempts()), (2, 1), "it is no use to try it elsewhere");
+    assert_eq!(failed.failure().kind, FailureKind::Invalid);
+    Played::of(stage).await.assert_all_paid();
 }
 
 fn files_in(folder: &Path) -> usize {
