@@ -118,9 +118,8 @@ async fn run_in(
     terminal: Terminal,
     stop: Stop,
 ) -> Result<(RunEnd, RunSummary), Failure> {
-    let Opened { tasks, broken } = options.job.open()?;
+    let Opened { tasks, total, broken } = options.job.open()?;
     let described = options.describe()?;
-    let total = total(&options)?;
     let daemon = Daemon::open(&options).await?;
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
@@ -138,7 +137,7 @@ async fn run_in(
     let facts = Facts {
         run_id: options.run_id.clone(),
         started: new.created,
-        total,
+        total: wanted(total, options.limits.results),
         place: store.place().to_owned(),
     };
     let mut view = view(options.style, facts, &terminal);
@@ -197,12 +196,11 @@ async fn run_in(
 }
 
 /// How many tasks will have their end, if that is known.
-fn total(options: &RunOptions) -> Result<Option<u64>, Failure> {
-    let all = options.job.total()?;
-    Ok(match (all, options.limits.results) {
-        (Some(all), Some(wanted)) => Some(all.min(wanted)),
-        (all, wanted) => all.or(wanted),
-    })
+fn wanted(total: Option<u64>, results: Option<u64>) -> Option<u64> {
+    match (total, results) {
+        (Some(total), Some(results)) => Some(total.min(results)),
+        (total, results) => total.or(results),
+    }
 }
 
 /// Hears Ctrl+C and its like whatever else is busy, a stalled terminal too: the first one stops the run, the second

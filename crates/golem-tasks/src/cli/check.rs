@@ -41,10 +41,11 @@ pub(super) fn of_file(job: &Job) -> Result<String, Failure> {
 pub(super) fn of_job(job: &dyn AnyJob) -> Result<String, Failure> {
     let limits = Limits { results: job.results()?, ..job.limits()? };
     job.payload()?;
-    let total = job.total()?;
+    let opened = job.open()?;
+    let total = opened.total;
     let most = if total.is_some() { usize::MAX } else { ENDLESS };
     let (mut first, mut count) = (None, 0_usize);
-    for task in job.open()?.tasks.take(most) {
+    for task in opened.tasks.take(most) {
         let task = task.map_err(|problem| Failure::new(Exit::Usage, UnreadTasks(problem)))?;
         count += 1;
         first.get_or_insert(task);

@@ -31,9 +31,6 @@ pub(crate) trait AnyJob: Send + Sync {
     /// The machine it needs.
     fn payload(&self) -> Result<PayloadSpec, Failure>;
 
-    /// How many tasks there are, if that is known.
-    fn total(&self) -> Result<Option<u64>, Failure>;
-
     /// Its tasks from the first one on.
     fn open(&self) -> Result<Opened, Failure>;
 
@@ -45,6 +42,8 @@ pub(crate) trait AnyJob: Send + Sync {
 pub(crate) struct Opened {
     /// The tasks.
     pub(crate) tasks: TaskSource,
+    /// How many there are, if that is known.
+    pub(crate) total: Option<u64>,
     /// Why they couldn't be read on.
     pub(crate) broken: Arc<OnceLock<String>>,
 }
@@ -102,12 +101,9 @@ impl<J: Job> AnyJob for Typed<J> {
         self.ask("named its payload", J::payload)
     }
 
-    fn total(&self) -> Result<Option<u64>, Failure> {
-        Ok(self.ask("named its tasks", J::tasks)?.total())
-    }
-
     fn open(&self) -> Result<Opened, Failure> {
         let pile = self.ask("named its tasks", J::tasks)?;
+        let total = pile.total();
         let mut tasks = pile.open().map_err(|error| Failure::new(Exit::Usage, NoPile(error)))?;
         let (job, keys) = (Arc::clone(&self.job), Arc::clone(&self.keys));
         let broken = Arc::new(OnceLock::new());
@@ -132,7 +128,7 @@ impl<J: Job> AnyJob for Typed<J> {
                 .map_err(|problem| found.get_or_init(|| problem).clone())
                 .transpose()
         };
-        Ok(Opened { tasks: Box::new(std::iter::from_fn(next)), broken })
+        Ok(Opened { tasks: Box::new(std::iter::from_fn(next)), total, broken })
     }
 
     fn worker(&self, limits: &Limits) -> Arc<dyn Worker> {

@@ -61,9 +61,13 @@ async fn counts_for_ever(home: &Home, mut command: Command) {
         .spawn()
         .unwrap();
     let id = child.id().unwrap();
-    wait_until("the first tasks are done", || lines(&out) >= WARM).await;
+    let mut has_done = |tasks: usize| {
+        assert!(child.try_wait().unwrap().is_none(), "it ended: {}", std::fs::read_to_string(&err).unwrap());
+        lines(&out) >= tasks
+    };
+    wait_until("the first tasks are done", || has_done(WARM)).await;
     let before = memory(id);
-    wait_until("all tasks are done", || lines(&out) >= TASKS).await;
+    wait_until("all tasks are done", || has_done(TASKS)).await;
     let after = memory(id);
     assert!(after < before + GROWTH, "it had {before} KiB with {WARM} tasks, and has {after} with {TASKS}");
 
