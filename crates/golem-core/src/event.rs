@@ -598,6 +598,8 @@ pub enum StopReason {
     Cancelled,
     /// No more can be spent.
     BudgetReached,
+    /// As many tasks as were asked for have a result.
+    ResultsReached,
     /// Nothing could run for too long.
     NothingRuns,
     /// The run itself can't go on.
@@ -613,6 +615,7 @@ impl StopReason {
             Self::AllDone => "every task has its end",
             Self::Cancelled => "it was cancelled",
             Self::BudgetReached => "the budget is reached",
+            Self::ResultsReached => "as many results as were asked for are there",
             Self::NothingRuns => "nothing could run",
             Self::Broken => "the run itself can't go on",
             Self::Closed => "no more work is wanted",

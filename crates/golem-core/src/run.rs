@@ -234,8 +234,10 @@ impl Run {
                 self.on_activity_created(now, rental, no, activity, step);
             }
             Input::WorkerReady { rental, no, room } => self.on_worker_ready(now, rental, no, room, step),
-            Input::AttemptDone { rental, attempt, output, took } => {
-                self.on_attempt_done(now, rental, attempt, output, took, step);
+            Input::AttemptDone { rental, attempt, output, took, more } => {
+                if let Some(job) = self.on_attempt_done(now, rental, attempt, output, took, step) {
+                    self.add_tasks(now, job, more, step);
+                }
             }
             Input::AttemptFailed { rental, attempt, failure, retry } => {
                 self.on_attempt_failed(now, rental, attempt, failure, retry, step);

@@ -196,14 +196,12 @@ impl TaskQueue {
         assigned
     }
 
-    /// A try succeeded. `false` when it was an old one, whose result must be dropped.
-    pub fn done(&mut self, attempt: Attempt) -> bool {
-        let Some((_, pile)) = self.finish(attempt) else {
-            return false;
-        };
+    /// A try succeeded: the job of its task. `None` when it was an old one, whose result must be dropped.
+    pub fn done(&mut self, attempt: Attempt) -> Option<JobId> {
+        let (running, pile) = self.finish(attempt)?;
         pile.done += 1;
         self.done += 1;
-        true
+        Some(running.job)
     }
 
     /// A try failed. Without `retry` the task has failed for good, whatever tries it has left.
@@ -371,7 +369,7 @@ mod tests {
         let running = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
         let remains = queue.remove(JOB).unwrap();
         assert_eq!(remains.unfinished, [TaskId(0), TaskId(1), TaskId(2)]);
-        assert!(!queue.done(running) && !queue.cancelled(running), "its outcome comes too late");
+        assert!(queue.done(running).is_none() && !queue.cancelled(running), "its outcome comes too late");
         assert_eq!(queue.failed(running, FailureKind::Lost, true, at(0)), Verdict::Old);
         assert_eq!((queue.n_waiting(), queue.n_running(), queue.n_done()), (0, 0, 0));
         assert_eq!(queue.remove(JOB), None);
@@ -395,8 +393,8 @@ mod tests {
         assert!(queue.take(JOB, &node(1), 5, &[node(2)], at(1)).is_empty());
         let second = queue.take(JOB, &node(2), 5, &[node(1)], at(1)).remove(0).attempt;
         assert_eq!(second.number, 2);
-        assert!(!queue.done(first), "the outcome of an old try is dropped");
-        assert!(queue.done(second));
+        assert!(queue.done(first).is_none(), "the outcome of an old try is dropped");
+        assert_eq!(queue.done(second), Some(JOB));
         assert!(queue.is_finished(JOB));
     }
 
@@ -471,13 +469,13 @@ mod tests {
             for (provider, what, repeat) in steps {
                 open.extend(queue.take(JOB, &node(provider), 1, &[], at(0)).into_iter().map(|task| task.attempt));
                 if repeat && let Some(&attempt) = old.last() {
-                    prop_assert!(!queue.done(attempt));
+                    prop_assert!(queue.done(attempt).is_none());
                     prop_assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Old);
                     prop_assert!(!queue.cancelled(attempt));
                 }
                 let Some(attempt) = open.pop() else { continue };
                 match what {
-                    0 => { prop_assert!(queue.done(attempt)); prop_assert!(ended.insert(attempt.task)); }
+                    0 => { prop_assert!(queue.done(attempt).is_some()); prop_assert!(ended.insert(attempt.task)); }
                     1 => { prop_assert!(queue.cancelled(attempt)); }
                     _ => if queue.failed(attempt, FailureKind::Lost, true, at(0)) == Verdict::Final {
                         prop_assert!(ended.insert(attempt.task));

@@ -3,23 +3,27 @@
 //! The raw flags of `args` are resolved together with the environment and the job file into [`RunOptions`], which
 //! the rest of the program believes. Left to others: doing what was asked.
 
-mod args;
+pub(crate) mod args;
 mod check;
 #[cfg(feature = "devnet")]
 mod devnet;
 mod logging;
-mod options;
+pub(crate) mod options;
 mod report;
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
-use clap::{CommandFactory, Parser};
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches};
 use golem_core::event::RunEnd;
 
 use crate::exit::{Exit, Failure};
+use crate::job;
 use crate::view::{Output, Terminal};
-use args::{Args, Command};
+use crate::work::{AnyJob, Job, Typed};
+use args::{Args, Command, JobFile, OWN_EXAMPLES, OWN_RUN_EXAMPLES, OwnJob};
 pub use options::{DaemonChoice, RunOptions};
 pub use report::report;
 
@@ -29,22 +33,78 @@ pub fn main<F>(run: impl FnOnce(RunOptions, Terminal) -> F) -> Exit
 where
     F: Future<Output = Result<RunEnd, Failure>>,
 {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(told) => return tell(&told),
-    };
+    let load = |file: JobFile| job::Job::load(&file.job).map_err(Failure::from);
+    match parse::<JobFile>(Args::<JobFile>::command()) {
+        Ok(args) => go(args, |args| check::of_file(&load(args)?), |file| Ok(typed(load(file.clone())?)), run),
+        Err(told) => tell(&told),
+    }
+}
+
+/// The same of a program that brings its own job, under the program's own name.
+pub(crate) fn main_of<J: Job, F>(job: J, run: impl FnOnce(RunOptions, Terminal) -> F) -> Exit
+where
+    F: Future<Output = Result<RunEnd, Failure>>,
+{
+    let own = std::env::args_os().next();
+    let name = own.as_deref().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());
+    let job = typed(job);
+    match parse::<OwnJob>(own_command(name.as_deref().unwrap_or("job"))) {
+        Ok(args) => go(args, |_| check::of_job(&*job), |_| Ok(Arc::clone(&job)), run),
+        Err(told) => tell(&told),
+    }
+}
+
+fn typed<J: Job>(job: J) -> Arc<dyn AnyJob> {
+    Arc::new(Typed::new(job))
+}
+
+fn parse<J: ClapArgs>(command: clap::Command) -> Result<Args<J>, clap::Error> {
+    Args::from_arg_matches(&command.try_get_matches()?)
+}
+
+/// The command line of a program with its own job: ours, without job files.
+fn own_command(name: &str) -> clap::Command {
+    let examples = |text: &str| text.replace("PROGRAM", name);
+    Args::<OwnJob>::command()
+        .bin_name(name)
+        .display_name(name)
+        .version(concat!("(golem-tasks ", env!("CARGO_PKG_VERSION"), ")"))
+        .after_help(examples(OWN_EXAMPLES))
+        .mut_subcommand("run", |run| {
+            run.about("Run this program's job").after_help(examples(OWN_RUN_EXAMPLES)).mut_args(|arg| {
+                match arg.get_help_heading() {
+                    Some(heading) if heading.starts_with("Limits") => arg.help_heading("Limits"),
+                    _ => arg,
+                }
+            })
+        })
+        .mut_subcommand("check", |check| check.about("Check the job and its tasks; nothing is bought"))
+}
+
+fn go<J: ClapArgs, F>(
+    args: Args<J>,
+    check: impl FnOnce(J) -> Result<String, Failure>,
+    job: impl FnOnce(&J) -> Result<Arc<dyn AnyJob>, Failure>,
+    run: impl FnOnce(RunOptions, Terminal) -> F,
+) -> Exit
+where
+    F: Future<Output = Result<RunEnd, Failure>>,
+{
     let terminal = Terminal::stderr();
-    let done = logging::start(&args.logging, &terminal).and_then(|()| match &args.command {
-        Command::Check(check) => check::check(check, &mut Output::stdout()),
+    let environment = |name: &str| std::env::var(name).ok();
+    let done = logging::start(&args.logging, &terminal).and_then(|()| match args.command {
+        Command::Check(flags) => {
+            let mut output = Output::stdout();
+            output.write(&check(flags.which)?);
+            output.lost().map_or(Ok(Exit::Done), |error| Err(Failure::lost_output(error)))
+        }
         Command::Run(flags) => {
-            let environment = |name: &str| std::env::var(name).ok();
-            let options = options::resolve(flags, &environment, &mut fastrand::Rng::new())?;
+            let options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
             runtime()?.block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
         }
         #[cfg(feature = "devnet")]
         Command::Devnet(flags) => {
-            let environment = |name: &str| std::env::var(name).ok();
-            let options = devnet::resolve(flags, &environment, &mut fastrand::Rng::new())?;
+            let options = devnet::resolve(&flags, &environment, &mut fastrand::Rng::new())?;
             runtime()?.block_on(crate::devnet::serve(options))
         }
     });
@@ -59,7 +119,7 @@ where
 
 /// The text of `--help`, or of a command's `--help`, at a width of 100 columns.
 pub fn help(command: Option<&str>) -> Option<String> {
-    let mut program = Args::command().term_width(100);
+    let mut program = Args::<JobFile>::command().term_width(100);
     match command {
         None => Some(program.render_long_help().to_string()),
         Some(name) => {

@@ -15,7 +15,7 @@ use crate::store::{DsnError, StoreError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything asked for is done; of a run: every task has its result.
+    /// Everything asked for is done; of a run: every task has its result, or as many as were wanted have.
     Done = 0,
     /// The run is over and some tasks failed.
     TasksFailed = 1,
@@ -51,6 +51,7 @@ impl Exit {
         match end.why {
             StopReason::AllDone | StopReason::Closed if end.failed == 0 && end.unfinished == 0 => Self::Done,
             StopReason::AllDone | StopReason::Closed => Self::TasksFailed,
+            StopReason::ResultsReached => Self::Done,
             StopReason::Cancelled => Self::Cancelled,
             StopReason::BudgetReached => Self::BudgetReached,
             StopReason::NothingRuns => Self::NothingRan,
@@ -102,6 +103,12 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
     }
 }
 
@@ -193,6 +200,7 @@ mod tests {
         for (end, code) in [
             (end(StopReason::AllDone, 0, 0), 0),
             (end(StopReason::AllDone, 1, 0), 1),
+            (end(StopReason::ResultsReached, 1, 2), 0),
             (end(StopReason::NothingRuns, 1, 2), 3),
             (end(StopReason::BudgetReached, 0, 2), 4),
             (end(StopReason::Broken, 0, 2), 7),

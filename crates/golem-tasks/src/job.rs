@@ -7,13 +7,14 @@
 //! Where things are read from and written to: every relative path in a job file, sources, uploads and download
 //! targets alike, is relative to the folder of the job file, wherever the command is started from.
 //!
-//! Left to others: buying machines, running the steps, transferring files, and overriding limits by flags.
+//! Left to others: buying machines, transferring files, and overriding limits by flags.
 //!
 //! | module | what it covers |
 //! |---|---|
 //! | `payload`, `tasks`, `steps`, `limits` | the sections of a job file |
 //! | `source` | streaming tasks out of files |
 //! | `template` | `{{ }}` in strings |
+//! | `work` | the steps done on a provider: a job file is a [`crate::Job`] |
 //! | `document`, `problem` | walking a TOML document; reporting what is wrong with it |
 
 pub(crate) mod document;
@@ -25,6 +26,7 @@ mod source;
 mod steps;
 mod tasks;
 mod template;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

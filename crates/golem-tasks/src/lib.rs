@@ -1,4 +1,17 @@
-//! The product: job files, durable runs, the command line and its views.
+//! The product: jobs, as files or in Rust, durable runs, the command line and its views.
+//!
+//! A Rust program brings its job as a [`Job`]. [`main`] gives it every command of `golem-tasks`, [`Runner`] embeds it
+//! instead; `docs/jobs-in-rust.md` is the guide.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`work`] | what a job is: [`Job`], [`Pile`], [`Task`], [`TaskError`] |
+//! | [`job`] | job files |
+//! | [`run`](mod@run) | a job becomes a run |
+//! | [`store`] | where runs are kept |
+//! | [`view`] | what is seen of a run |
+//! | [`cli`], [`exit`] | the command line and how it ends |
+//! | [`gftp`] | the program that other SDKs start to move files |
 
 pub mod cli;
 #[cfg(feature = "devnet")]
@@ -7,6 +20,44 @@ pub mod exit;
 pub mod gftp;
 pub mod job;
 pub mod run;
+mod runner;
 pub mod store;
 pub mod view;
 pub mod work;
+
+use std::process::{ExitCode, Termination};
+
+pub use golem;
+pub use golem::payload::{PayloadSpec, Vm};
+pub use golem::{WorkContext, WorkerError};
+
+pub use crate::exit::Failure;
+pub use crate::job::Limits;
+pub use crate::runner::Runner;
+pub use crate::work::{Job, Pile, Task, TaskError, Tasks};
+
+/// Makes a program of a job: one with every command of `golem-tasks`, whose `run` runs this job.
+///
+/// It reads the command line, shows what happens as `golem-tasks` does, hears Ctrl+C, and returns how the process is to
+/// end: the exit codes are in `docs/exit-codes.md`. It brings its own async runtime, so call it from outside of any.
+///
+/// # Example
+/// ```no_run
+/// use std::process::ExitCode;
+/// # use golem_tasks::{Job, PayloadSpec, Pile, Task, TaskError, Vm, WorkContext};
+/// # struct Counting;
+/// # impl Job for Counting {
+/// #     type Task = u64;
+/// #     type Output = u64;
+/// #     fn payload(&self) -> PayloadSpec { Vm::image_tag("golem/alpine:latest") }
+/// #     fn tasks(&self) -> Pile<u64> { Pile::new(0..) }
+/// #     async fn run(&self, _: &mut WorkContext, task: &Task<Self>) -> Result<u64, TaskError> { Ok(*task.data()) }
+/// # }
+///
+/// fn main() -> ExitCode {
+///     golem_tasks::main(Counting)
+/// }
+/// ```
+pub fn main(job: impl Job) -> ExitCode {
+    cli::main_of(job, run::run).report()
+}

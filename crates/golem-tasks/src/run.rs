@@ -1,19 +1,19 @@
-//! The `run` command: a job file becomes a run on a daemon, recorded, shown, and stopped by Ctrl+C.
+//! The `run` command: a job becomes a run on a daemon, recorded, shown, and stopped by Ctrl+C.
 //!
 //! The devnet and a real daemon take the same way: `--devnet` only decides where the address and the key come from.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use golem::core::caps::PriceCaps;
 use golem::core::event::{RunEnd, StopReason};
-use golem::core::payload::{Image as CoreImage, Payload};
+use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
 use golem::core::strategy::{LeastExpensive, Strategy as _};
 use golem::image::{ImageError, Registry};
-use golem::payload::{PayloadError, PayloadSpec, PreparedPayload, Vm};
+use golem::payload::{PayloadError, PreparedPayload};
 use golem::run::Events;
-use golem::{Run, SystemClock, TaskSource, Timing};
+use golem::{Run, SystemClock, Timing};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -22,10 +22,9 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
-use crate::job::{Image, Job};
-use crate::store::{NewRun, RunStore, Store};
+use crate::store::{NewRun, RunStore, RunSummary, Store};
 use crate::view::{Facts, Terminal, View, view};
-use crate::work::JobWorker;
+use crate::work::Opened;
 use signals::Stops;
 
 #[cfg(feature = "devnet")]
@@ -86,19 +85,44 @@ impl Daemon {
     }
 }
 
+/// What may stop a run from outside.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    /// Is Ctrl+C ours?
+    pub(crate) on_ctrl_c: bool,
+    /// Stops the run in an orderly way.
+    pub(crate) token: CancellationToken,
+}
+
 /// Runs a job until it ends or is stopped.
 ///
 /// The first Ctrl+C (or SIGTERM, or SIGHUP) stops it in an orderly way; the second leaves at once, with everything
 /// that happened recorded.
 pub async fn run(options: RunOptions, terminal: Terminal) -> Result<RunEnd, Failure> {
+    let stop = Stop { on_ctrl_c: true, token: CancellationToken::new() };
+    Ok(run_until(options, terminal, stop).await?.0)
+}
+
+/// The same, stopped by others too. Returns how it ended, and what is recorded of it.
+pub(crate) async fn run_until(
+    options: RunOptions,
+    terminal: Terminal,
+    stop: Stop,
+) -> Result<(RunEnd, RunSummary), Failure> {
     let store = Store::open(&options.dsn).await?;
-    let ended = run_in(&store, options, terminal).await;
+    let ended = Box::pin(run_in(&store, options, terminal, stop)).await;
     store.close().await;
     ended
 }
 
-async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Result<RunEnd, Failure> {
-    let (tasks, broken) = tasks(&options.job)?;
+async fn run_in(
+    store: &Store,
+    options: RunOptions,
+    terminal: Terminal,
+    stop: Stop,
+) -> Result<(RunEnd, RunSummary), Failure> {
+    let Opened { tasks, total, broken } = options.job.open()?;
+    let described = options.describe()?;
     let daemon = Daemon::open(&options).await?;
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
@@ -110,13 +134,13 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
         run_id: options.run_id.clone(),
         created: clock.now(),
         app_session: session.clone(),
-        job: options.describe(),
+        job: described,
     };
     let recorded = store.create_run(&new).await?;
     let facts = Facts {
         run_id: options.run_id.clone(),
         started: new.created,
-        total: options.job.tasks.len_hint(),
+        total: wanted(total, options.limits.results),
         place: store.place().to_owned(),
     };
     let mut view = view(options.style, facts, &terminal);
@@ -124,7 +148,7 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
         client,
         Arc::new(clock),
         Arc::<RunStore>::new(recorded),
-        Arc::new(JobWorker::new(Arc::new(options.job.clone()))),
+        options.job.worker(&options.limits),
         tasks,
         golem::RunOptions {
             config: config(&options, payload),
@@ -136,7 +160,14 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
     );
     let leave = CancellationToken::new();
     let mut listening = JoinSet::new();
-    listening.spawn(listen(run.stopper(), leave.clone()));
+    let stopper = run.stopper();
+    if stop.on_ctrl_c {
+        listening.spawn(listen(stopper.clone(), leave.clone()));
+    }
+    listening.spawn(async move {
+        stop.token.cancelled().await;
+        stopper.cancel();
+    });
     let ended = watch(run, view.as_mut(), &leave).await;
     let close = async {
         if let Some(image) = serving {
@@ -150,7 +181,8 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
         () = leave.cancelled() => {}
         () = close => {}
     }
-    view.finish(&store.run_summary(&options.run_id).await?);
+    let summary = store.run_summary(&options.run_id).await?;
+    view.finish(&summary);
     match (ended?, broken.get()) {
         (RunEnd { why: StopReason::Broken, .. }, Some(message)) => {
             Err(Failure::new(Exit::BrokeOff, format!("the tasks can't be read: {message}"))
@@ -161,8 +193,16 @@ async fn run_in(store: &Store, options: RunOptions, terminal: Terminal) -> Resul
                 let kept = format!("the run came to its end, and its results are kept in {}", store.place());
                 Err(Failure::lost_output(error).advise(kept))
             }
-            None => Ok(ended),
+            None => Ok((ended, summary)),
         },
+    }
+}
+
+/// How many tasks will have their end, if that is known.
+fn wanted(total: Option<u64>, results: Option<u64>) -> Option<u64> {
+    match (total, results) {
+        (Some(total), Some(results)) => Some(total.min(results)),
+        (total, results) => total.or(results),
     }
 }
 
@@ -216,43 +256,9 @@ async fn watch(mut run: Run, view: &mut dyn View, leave: &CancellationToken) -> 
     }
 }
 
-/// The job's tasks, and what is found wrong with their source while they are read.
-fn tasks(job: &Job) -> Result<(TaskSource, Arc<OnceLock<String>>), Failure> {
-    let tasks = job.tasks.open().map_err(|error| Failure::new(Exit::Usage, error))?;
-    let broken = Arc::new(OnceLock::new());
-    let found = Arc::clone(&broken);
-    let tasks = tasks.map(move |task| match task {
-        Ok(task) => Ok(task.value),
-        Err(error) => Err(found.get_or_init(|| golem::text::chain(&error)).clone()),
-    });
-    Ok((Box::new(tasks), broken))
-}
-
 /// The job's payload, with its image found or served.
 async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayload, Failure> {
-    let wanted = &options.job.payload;
-    let machine = Payload {
-        runtime: wanted.runtime.clone(),
-        image: None,
-        min_mem_gib: wanted.min_mem_gib,
-        min_storage_gib: wanted.min_storage_gib,
-        min_cpu_threads: wanted.min_cpu_threads,
-        min_cpu_cores: wanted.min_cpu_cores,
-        capabilities: wanted.capabilities.clone(),
-        properties: wanted.properties.clone(),
-        constraints: wanted.constraints.clone(),
-    };
-    let spec = match &wanted.image {
-        None => PayloadSpec::from(machine),
-        Some(Image::Url { url, hash }) => {
-            let image = Some(CoreImage { hash: hash.clone(), url: url.clone() });
-            PayloadSpec::from(Payload { image, ..machine })
-        }
-        Some(Image::Hash(hash)) => Vm::image_hash(hash).on_machine(machine),
-        Some(Image::Tag(tag)) => Vm::image_tag(tag).on_machine(machine),
-        Some(Image::File(path)) => Vm::image_file(path).on_machine(machine),
-        Some(Image::Manifest { sealed, .. }) => Vm::manifest((**sealed).clone()).on_machine(machine),
-    };
+    let spec = options.job.payload()?;
     // The devnet's providers run programs of this machine: there is nothing to fetch, and nobody to ask.
     let spec = match options.daemon {
         DaemonChoice::Devnet { .. } => spec.registry(Registry::devnet()),
@@ -271,7 +277,7 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
 }
 
 fn config(options: &RunOptions, payload: Payload) -> RunConfig {
-    let limits = &options.job.limits;
+    let limits = &options.limits;
     let platform = golem::run::platform(&options.driver, &options.network);
     // A job that names no caps has none: its budget bounds what is spent.
     let caps =
@@ -286,6 +292,7 @@ fn config(options: &RunOptions, payload: Payload) -> RunConfig {
         budget: limits.budget,
         expiration: limits.expiration,
         idle_timeout: limits.idle_timeout,
+        results: limits.results,
         stop_grace: STOP_GRACE,
         settle_timeout: options.settle_timeout,
         ..RunConfig::new(payload, platform)

@@ -63,6 +63,8 @@ pub enum Style {
     QuietJson,
     /// Results only, while all goes well.
     Quiet,
+    /// Nothing at all: what there is to know is in the store.
+    Silent,
 }
 
 /// What is known about a run before its first event.
@@ -84,6 +86,7 @@ pub fn view(style: Style, facts: Facts, terminal: &Terminal) -> Box<dyn View> {
         Style::Json => Box::new(Json::new(facts, Output::stdout(), Output::stderr())),
         Style::QuietJson => Box::new(Json::new(facts, Output::stdout(), Output::none())),
         Style::Quiet => Box::new(Quiet::new(facts, Output::stdout(), Output::stderr())),
+        Style::Silent => Box::new(Quiet::new(facts, Output::none(), Output::none())),
         Style::Text if terminal.is_attended() => Box::new(Bar::new(facts, Output::stdout(), terminal)),
         Style::Text => Box::new(Plain::new(facts, Output::stdout(), Output::stderr())),
     }

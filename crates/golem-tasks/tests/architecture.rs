@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Every arrow that is allowed, from the crate that depends to those it may depend on.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("yagna-api", &[]),
     ("yagna-client", &["yagna-api"]),
     ("golem-core", &["yagna-api"]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("frames", &["golem", "golem-examples"]),
     ("market", &["yagna-api", "golem", "golem-examples"]),
     ("yacat", &["golem", "golem-examples"]),
+    ("hello-world", &["golem-tasks"]),
     ("golem-bench", &["yagna-api", "yagna-client", "golem", "golem-devnet", "golem-tasks"]),
 ];
 

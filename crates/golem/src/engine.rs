@@ -142,6 +142,8 @@ impl Engine {
                         self.carry_out(effect);
                     }
                     self.outbox.commit_next();
+                    self.load_postponed();
+                    self.outbox.commit_next();
                 }
                 // Before the inputs: of those there may always be one more.
                 () = self.stop.cancelled(), if !stopped => {

@@ -176,7 +176,7 @@ impl LogSummary {
             EventKind::Stopping { why } => {
                 self.stopping = Some(*why);
                 let level = match why {
-                    StopReason::AllDone | StopReason::Closed => Level::INFO,
+                    StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => Level::INFO,
                     StopReason::Broken => Level::ERROR,
                     _ => Level::WARN,
                 };

@@ -152,7 +152,13 @@ impl Task {
 
     /// Hands in its result, with the time that it took alone where several tasks were done together.
     pub async fn done_after(self, output: TaskOutput, took: Duration) {
-        let input = Input::AttemptDone { rental: self.rental, attempt: self.attempt, output, took };
+        self.done_with(output, took, Vec::new()).await;
+    }
+
+    /// Hands in its result and the tasks that it gives rise to. They join the job together with the result, so a task
+    /// that is tried again adds them once.
+    pub async fn done_with(self, output: TaskOutput, took: Duration, more: Vec<Value>) {
+        let input = Input::AttemptDone { rental: self.rental, attempt: self.attempt, output, took, more };
         self.answer(input).await;
     }
 

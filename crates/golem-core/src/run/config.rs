@@ -50,6 +50,9 @@ pub struct RunConfig {
     pub hold: Duration,
     /// Does the run stand ready for jobs until it is closed? Otherwise it ends with the last one that it has.
     pub standing: bool,
+    /// The run ends as soon as so many tasks have a result; for all of them where this says nothing. Tasks are read only
+    /// as far as they may be wanted.
+    pub results: Option<u64>,
     /// How long running tasks may go on once the run is stopping, and a worker that is told to end may take.
     pub stop_grace: Duration,
     /// How long the last bills are awaited.
@@ -83,6 +86,7 @@ impl RunConfig {
             idle_grace: Duration::from_secs(5),
             hold: Duration::from_secs(30),
             standing: false,
+            results: None,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.

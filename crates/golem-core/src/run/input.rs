@@ -218,6 +218,8 @@ pub enum Input {
         output: TaskOutput,
         /// How long it took.
         took: Duration,
+        /// Tasks that it gave rise to: they join its job with its result, or not at all.
+        more: Vec<Value>,
     },
     /// A try failed.
     AttemptFailed {

@@ -184,13 +184,24 @@ impl Run {
     }
 
     pub(super) fn plan_loading(&mut self, step: &mut Step) {
+        let wanted = self.config.results.map(|wanted| {
+            let coming = self.queue.n_waiting() + self.queue.n_running();
+            usize::try_from(wanted.saturating_sub(self.queue.n_done()))
+                .map_or(usize::MAX, |n| n.saturating_sub(coming))
+        });
         for (id, job) in &mut self.jobs {
             let waiting = self.queue.n_waiting_for(*id);
-            if !job.loading && !self.queue.is_exhausted(*id) && waiting < Self::READ_AHEAD / 2 {
+            let most = (Self::READ_AHEAD - waiting.min(Self::READ_AHEAD)).min(wanted.unwrap_or(usize::MAX));
+            if !job.loading && !self.queue.is_exhausted(*id) && waiting < Self::READ_AHEAD / 2 && most > 0 {
                 job.loading = true;
-                step.effects.push(Effect::LoadTasks { job: *id, most: Self::READ_AHEAD - waiting });
+                step.effects.push(Effect::LoadTasks { job: *id, most });
             }
         }
+    }
+
+    /// Are there as many results as were asked for?
+    pub(super) fn has_all_results(&self) -> bool {
+        self.config.results.is_some_and(|wanted| self.queue.n_done() >= wanted)
     }
 
     /// How the workers are shared between the jobs.

@@ -25,11 +25,15 @@ impl Run {
         if self.stopping.is_some() {
             return self.plan_stop(now, step);
         }
-        self.plan_loading(step);
         if self.jobs.is_empty() && self.had_job && !self.standing {
             self.stop(now, StopReason::AllDone, step);
             return self.plan_stop(now, step);
         }
+        if self.has_all_results() {
+            self.stop(now, StopReason::ResultsReached, step);
+            return self.plan_stop(now, step);
+        }
+        self.plan_loading(step);
         if self.queue.n_running() > 0 || self.queue.n_waiting() == 0 {
             self.last_alive = now;
         }
@@ -356,7 +360,7 @@ impl Run {
         for id in self.rentals.keys().copied().collect::<Vec<_>>() {
             let rental = &self.rentals[&id];
             let ending = match stopping.why {
-                StopReason::AllDone | StopReason::Closed => Ending::success(),
+                StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => Ending::success(),
                 StopReason::Cancelled => Ending::cancelled("the requestor cancelled the run"),
                 StopReason::BudgetReached => Ending::cancelled("the budget is used up"),
                 StopReason::NothingRuns | StopReason::Broken => Ending::cancelled("the run can't go on"),

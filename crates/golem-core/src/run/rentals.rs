@@ -10,7 +10,7 @@ use yagna_api::{AgreementId, NodeId, Timestamp};
 
 use super::rental::{InvoiceState, Stage};
 use super::{Effect, Run, Step};
-use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, RentalId, TaskOutput};
+use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, JobId, RentalId, TaskOutput};
 use crate::offer::OfferTerms;
 use crate::tasks::Verdict;
 use crate::terms::AgreedTerms;
@@ -158,6 +158,7 @@ impl Run {
         }
     }
 
+    /// The job whose task is done; none when the try was an old one.
     pub(super) fn on_attempt_done(
         &mut self,
         now: Timestamp,
@@ -166,13 +167,10 @@ impl Run {
         output: TaskOutput,
         took: Duration,
         step: &mut Step,
-    ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        if rental.running.remove(&attempt).is_none() || !self.queue.done(attempt) {
-            return;
-        }
+    ) -> Option<JobId> {
+        let rental = self.rentals.get_mut(&id)?;
+        let known = rental.running.remove(&attempt).is_some();
+        let job = if known { self.queue.done(attempt) } else { None }?;
         rental.streak = 0;
         if let Some(activity) = rental.activities.last_mut() {
             activity.done += 1;
@@ -184,6 +182,7 @@ impl Run {
         self.records.task_done(&rental.provider.id);
         self.last_alive = now;
         step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
+        Some(job)
     }
 
     pub(super) fn on_attempt_failed(

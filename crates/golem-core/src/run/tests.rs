@@ -34,6 +34,22 @@ fn no_more_agreements_are_signed_than_there_is_work_for() {
 }
 
 #[test]
+fn a_run_ends_with_as_many_results_as_were_asked_for_and_reads_no_more_tasks_than_that() {
+    for seed in 0..20 {
+        let faults = Faults { fails: 0.3, ..Faults::none() };
+        let mut world = World::configured(seed, 24, faults, |config| config.results = Some(7));
+        let end = world.run_to_end();
+        assert_eq!((end.why, end.done, end.unfinished), (StopReason::ResultsReached, 7, 0));
+        let known = world.n_events(|event| matches!(event, EventKind::TaskAdded { .. }));
+        assert_eq!(known as u64, end.done + end.failed, "seed {seed}");
+        world.assert_nothing_left();
+    }
+    let mut world = World::configured(1, 7, Faults::none(), |config| config.results = Some(9));
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done), (StopReason::AllDone, 7), "there are no more");
+}
+
+#[test]
 fn a_run_that_finds_only_dear_offers_says_so_and_gives_up() {
     let mut world = World::new(3, 5, Faults { dear: 1.0, ..Faults::none() });
     let end = world.run_to_end();

@@ -49,19 +49,53 @@ SIGTERM and SIGHUP count like Ctrl+C. What is done is kept either way.";
 /// Run a pile of work on the Golem Network.
 #[derive(Debug, Parser)]
 #[command(name = "golem-tasks", version, after_help = EXAMPLES, arg_required_else_help = true)]
-pub(super) struct Args {
+pub(super) struct Args<J: ClapArgs = JobFile> {
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Command<J>,
     #[command(flatten)]
     pub(super) logging: Logging,
 }
 
+/// The examples of a program that brings its own job.
+pub(super) const OWN_EXAMPLES: &str = "\
+Examples:
+  PROGRAM run --devnet
+      A first run on an emulated network inside this program: no daemon, no key, no money.
+  PROGRAM run --budget 2 --workers 10 > results.tsv
+      On the Golem Network, through the yagna daemon on this machine.
+
+Results go to standard output, everything else to standard error.
+
+Exit codes:
+  0  all done                      5  the yagna daemon can't be used
+  1  some tasks failed             6  the database of runs can't be used
+  2  wrong command or tasks        7  the run broke off
+  3  nothing could run            70  a bug
+  4  the budget is reached       130  cancelled by Ctrl+C";
+
+/// The same of its command `run`.
+pub(super) const OWN_RUN_EXAMPLES: &str = "\
+Examples:
+  PROGRAM run --devnet
+      Try it without a daemon and without money.
+  PROGRAM run --budget 2 --workers 10 --max-price-per-hour 0.2
+      Flags override the program's own limits.
+  PROGRAM run --json | jq 'select(.type == \"result\")'
+      One JSON object a line.
+
+A run on the network needs a yagna daemon and a key of it:
+  yagna service run
+  export YAGNA_APPKEY=$(yagna app-key create golem-tasks)
+
+The first Ctrl+C takes on no more work and settles what was begun; the second one leaves at once.
+SIGTERM and SIGHUP count like Ctrl+C. What is done is kept either way.";
+
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Run the tasks of a job file.
-    Run(Box<RunFlags>),
+    Run(Box<RunFlags<J>>),
     /// Check a job file and all its tasks, and show what it would do; nothing is bought.
-    Check(CheckFlags),
+    Check(CheckFlags<J>),
     /// Serve an emulated Golem Network for your own app to be tested on, in whatever language it is written.
     #[cfg(feature = "devnet")]
     Devnet(Box<super::devnet::DevnetFlags>),
@@ -80,97 +114,111 @@ pub(super) struct Logging {
     pub(super) log_file: Option<PathBuf>,
 }
 
+// The job is named on the command line. (Not a doc comment: it would become the command's description.)
 #[derive(Debug, Clone, ClapArgs)]
-pub(super) struct CheckFlags {
+pub(crate) struct JobFile {
     /// The job file.
     #[arg(value_name = "JOB.toml", value_hint = ValueHint::FilePath)]
     pub(super) job: PathBuf,
 }
 
-#[derive(Debug, Clone, Parser)]
+// The job is the program's own: there is nothing to name.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct OwnJob {}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(super) struct CheckFlags<J: ClapArgs = JobFile> {
+    #[command(flatten)]
+    pub(super) which: J,
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
 #[command(after_help = RUN_EXAMPLES)]
-pub(super) struct RunFlags {
-    /// The job file.
-    #[arg(value_name = "JOB.toml", value_hint = ValueHint::FilePath)]
-    pub(super) job: PathBuf,
+pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
+    #[command(flatten)]
+    pub(crate) which: J,
 
     /// Run on an emulated network inside this program.
     #[arg(long, help_heading = "Where")]
-    pub(super) devnet: bool,
+    pub(crate) devnet: bool,
     /// Providers on the emulated network [default: 3]
     #[arg(long, value_name = "N", requires = "devnet", help_heading = "Where",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(super) devnet_providers: Option<u32>,
+    pub(crate) devnet_providers: Option<u32>,
     /// Make the emulated network behave the same again [default: random]
     #[arg(long, value_name = "SEED", requires = "devnet", help_heading = "Where")]
-    pub(super) devnet_seed: Option<u64>,
+    pub(crate) devnet_seed: Option<u64>,
     /// The yagna daemon's address [env: YAGNA_API_URL] [default: http://127.0.0.1:7465]
     ///
     /// Where single APIs of it are elsewhere, YAGNA_MARKET_URL, YAGNA_PAYMENT_URL, YAGNA_ACTIVITY_URL and YAGNA_NET_URL
     /// say so, each in full, such as http://127.0.0.1:7465/market-api/v1.
     #[arg(long, value_name = "URL", conflicts_with = "devnet", help_heading = "Where")]
-    pub(super) api_url: Option<String>,
+    pub(crate) api_url: Option<String>,
     /// A key of the daemon [env: YAGNA_APPKEY]
     ///
     /// Better put it into the environment: other users of this machine can see flags.
     #[arg(long, value_name = "KEY", value_parser = app_key, conflicts_with = "devnet", help_heading = "Where")]
-    pub(super) app_key: Option<AppKey>,
+    pub(crate) app_key: Option<AppKey>,
     /// The part of the market to buy on [env: YAGNA_SUBNET] [default: public]
     #[arg(long, value_name = "NAME", help_heading = "Where")]
-    pub(super) subnet: Option<String>,
+    pub(crate) subnet: Option<String>,
     /// How to pay [env: YAGNA_PAYMENT_DRIVER] [default: erc20]
     #[arg(long, value_name = "NAME", help_heading = "Where")]
-    pub(super) driver: Option<String>,
+    pub(crate) driver: Option<String>,
     /// The chain to pay on [env: YAGNA_PAYMENT_NETWORK, PAYMENT_NETWORK] [default: hoodi]
     ///
     /// hoodi is a test network, where GLM costs nothing; polygon and mainnet are real money.
     #[arg(long, value_name = "NAME", help_heading = "Where")]
-    pub(super) network: Option<String>,
+    pub(crate) network: Option<String>,
 
     /// Providers that work at the same time, at most.
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",
           value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) workers: Option<u32>,
+    pub(crate) workers: Option<u32>,
     /// What the whole run may cost.
     #[arg(long, value_name = "GLM", value_parser = budget, help_heading = "Limits, instead of those in the job file")]
-    pub(super) budget: Option<Glm>,
+    pub(crate) budget: Option<Glm>,
+    /// End the run when so many results are there [default: all of them]
+    #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) results: Option<u64>,
     /// How often a failed task is tried again.
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file")]
-    pub(super) retries: Option<u32>,
+    pub(crate) retries: Option<u32>,
     /// The longest one try of one task may take, such as 90s or 1h30m.
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
-    pub(super) task_timeout: Option<Duration>,
+    pub(crate) task_timeout: Option<Duration>,
     /// What one result may cost on average.
     #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
-    pub(super) max_price: Option<Glm>,
+    pub(crate) max_price: Option<Glm>,
     /// What an hour of one provider at full use may cost.
     #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
-    pub(super) max_price_per_hour: Option<Glm>,
+    pub(crate) max_price_per_hour: Option<Glm>,
     /// What a provider may charge for starting.
     #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
-    pub(super) max_start_price: Option<Glm>,
+    pub(crate) max_start_price: Option<Glm>,
     /// How long an agreement with a provider may last, at least 6m; new ones follow while there is work.
     #[arg(long, value_name = "TIME", value_parser = expiration, help_heading = "Limits, instead of those in the job file")]
-    pub(super) expiration: Option<Duration>,
+    pub(crate) expiration: Option<Duration>,
     /// How long to wait with nothing running before giving up.
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
-    pub(super) idle_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
     /// How long to wait for the last bills at the end [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = time_or_none, help_heading = "Limits, instead of those in the job file")]
-    pub(super) settle_timeout: Option<Duration>,
+    pub(crate) settle_timeout: Option<Duration>,
 
     /// What to call the run; each id can be used once [default: a random one]
     #[arg(long, value_name = "ID", value_parser = run_id, help_heading = "Keeping and showing")]
-    pub(super) run_id: Option<String>,
+    pub(crate) run_id: Option<String>,
     /// The database of runs, such as sqlite:runs.db [env: GOLEM_TASKS_DSN] [default: a file in your data folder]
     #[arg(long, value_name = "DSN", help_heading = "Keeping and showing")]
-    pub(super) dsn: Option<String>,
+    pub(crate) dsn: Option<String>,
     /// Write one JSON object a line to standard output; docs/json-output.md explains them.
     #[arg(long, help_heading = "Keeping and showing")]
-    pub(super) json: bool,
+    pub(crate) json: bool,
     /// Show results only, and the summary if something went wrong; with --json, JSON and errors only.
     #[arg(short, long, help_heading = "Keeping and showing")]
-    pub(super) quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// Of a type that never prints, from the first moment on.
@@ -187,7 +235,7 @@ pub(super) fn amount(text: &str) -> Result<Glm, String> {
     Ok(amount)
 }
 
-fn budget(text: &str) -> Result<Glm, String> {
+pub(crate) fn budget(text: &str) -> Result<Glm, String> {
     if let Some((whole, _)) = text.split_once('/') {
         return Err(format!(
             "budgets per hour or day aren't supported yet; `--budget {whole}` is for the whole run"
@@ -224,7 +272,7 @@ fn time_or_none(text: &str) -> Result<Duration, String> {
     Duration::try_from(time).map_err(|_| EXPECTED.to_owned())
 }
 
-fn run_id(text: &str) -> Result<String, String> {
+pub(crate) fn run_id(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
         return Err("expected at most 64 letters, digits, `-`, `_` and `.`".to_owned());

@@ -1,13 +1,14 @@
-//! `golem-tasks check`: is a job file right, and what would it do?
+//! `check`: is a job right, and what would it do?
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::args::CheckFlags;
 use crate::exit::{Exit, Failure};
-use crate::job::{Image, Job, Payload, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource};
-use crate::view::Output;
+use crate::job::{
+    Image, Job, Limits, Payload, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource,
+};
+use crate::work::AnyJob;
 
 /// Characters shown of a command or a task.
 const SHOWN: usize = 100;
@@ -25,11 +26,40 @@ struct TaskError {
     source: RenderError,
 }
 
-/// Reads the job file and all its tasks, and tells what a run of it would do, up to its first task rendered.
-pub(super) fn check(flags: &CheckFlags, output: &mut Output) -> Result<Exit, Failure> {
-    let job = Job::load(&flags.job)?;
-    output.write(&describe(&job)?);
-    output.lost().map_or(Ok(Exit::Done), |error| Err(Failure::lost_output(error)))
+/// A task of a program's own job can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the tasks can't be read: {0}")]
+struct UnreadTasks(String);
+
+/// Reads all tasks of a job file, and tells what a run of it would do, up to its first task rendered.
+pub(super) fn of_file(job: &Job) -> Result<String, Failure> {
+    describe(job)
+}
+
+/// Reads the tasks of a program's own job, the first ones where it isn't known how many there are, and tells what it would
+/// keep to.
+pub(super) fn of_job(job: &dyn AnyJob) -> Result<String, Failure> {
+    let limits = Limits { results: job.results()?, ..job.limits()? };
+    job.payload()?;
+    let opened = job.open()?;
+    let total = opened.total;
+    let most = if total.is_some() { usize::MAX } else { ENDLESS };
+    let (mut first, mut count) = (None, 0_usize);
+    for task in opened.tasks.take(most) {
+        let task = task.map_err(|problem| Failure::new(Exit::Usage, UnreadTasks(problem)))?;
+        count += 1;
+        first.get_or_insert(task);
+    }
+    let mut text = "The job is right.\n\n".to_owned();
+    let _ = match (total, count == most) {
+        (None, true) => writeln!(text, "tasks    {count} and more"),
+        _ => writeln!(text, "tasks    {count}"),
+    };
+    if let Some(first) = first {
+        let _ = writeln!(text, "         the first one is {}", short(&first.to_string()));
+    }
+    write_limits(&mut text, &limits);
+    Ok(text)
 }
 
 fn describe(job: &Job) -> Result<String, Failure> {
@@ -38,7 +68,24 @@ fn describe(job: &Job) -> Result<String, Failure> {
     let mut text = format!("{} is right.\n\n", job.path.display());
     let _ = writeln!(text, "machine  {}", machine(&job.payload));
     let _ = writeln!(text, "tasks    {}", tasks(job, count));
-    let limits = &job.limits;
+    write_limits(&mut text, &job.limits);
+    if !job.setup.is_empty() {
+        text.push_str("\nOnce on every provider:\n");
+        for step in &job.setup {
+            let _ = writeln!(text, "  {}", action(step));
+        }
+    }
+    if let Some(first) = first {
+        let _ = writeln!(text, "\nFor the first task, {}:", short(&first.value.to_string()));
+        for step in &job.steps {
+            let step = step.render(&first).map_err(|error| wrong(error.into()))?;
+            let _ = writeln!(text, "  {}", action(&step));
+        }
+    }
+    Ok(text)
+}
+
+fn write_limits(text: &mut String, limits: &Limits) {
     let _ = writeln!(
         text,
         "limits   {} GLM, {} providers at once, {} for a try, {} more tries after a failure, {} for an agreement",
@@ -57,20 +104,9 @@ fn describe(job: &Job) -> Result<String, Failure> {
             let _ = writeln!(text, "         at most {limit} GLM for {what}");
         }
     }
-    if !job.setup.is_empty() {
-        text.push_str("\nOnce on every provider:\n");
-        for step in &job.setup {
-            let _ = writeln!(text, "  {}", action(step));
-        }
+    if let Some(results) = limits.results {
+        let _ = writeln!(text, "         done with {results} results");
     }
-    if let Some(first) = first {
-        let _ = writeln!(text, "\nFor the first task, {}:", short(&first.value.to_string()));
-        for step in &job.steps {
-            let step = step.render(&first).map_err(|error| wrong(error.into()))?;
-            let _ = writeln!(text, "  {}", action(&step));
-        }
-    }
-    Ok(text)
 }
 
 /// Reads every task and renders its steps, one after the other: the first one, and how many there are if they have

@@ -3,17 +3,21 @@
 //! A flag wins over the environment, the environment over the default; in `[limits]`, a flag wins over the job
 //! file. An empty variable counts as none.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use clap::Args as ClapArgs;
+use serde_json::{Map, Value, json};
 use yagna_api::{AppKey, Glm};
 use yagna_client::ApiUrls;
 
 use super::args::RunFlags;
 use crate::exit::{Exit, Failure};
-use crate::job::{Image, Job, Limits};
+use crate::job::Limits;
 use crate::store::{Dsn, random_run_id};
 use crate::view::Style;
+use crate::work::AnyJob;
 
 const API_URL: &str = "http://127.0.0.1:7465";
 const SUBNET: &str = "public";
@@ -23,11 +27,13 @@ const DEVNET_PROVIDERS: u32 = 3;
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A run as it was asked for, complete and checked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct RunOptions {
-    /// The job, with the limits that hold for this run.
-    pub job: Job,
+    /// The job.
+    pub(crate) job: Arc<dyn AnyJob>,
+    /// What holds for this run.
+    pub limits: Limits,
     /// What the run is called.
     pub run_id: String,
     /// Where it is kept.
@@ -86,58 +92,58 @@ enum OptionError {
     NoDevnet,
 }
 
+impl fmt::Debug for RunOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunOptions")
+            .field("run_id", &self.run_id)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
 impl RunOptions {
     /// What is run and under which limits, to be kept with the run. No secrets.
-    pub fn describe(&self) -> Value {
-        let Job { path, payload, limits, .. } = &self.job;
-        let image = payload.image.as_ref().map(|image| match image {
-            Image::Hash(hash) => json!({ "hash": hash }),
-            Image::Tag(tag) => json!({ "tag": tag }),
-            Image::Url { url, hash } => json!({ "url": url, "hash": hash }),
-            Image::File(path) => json!({ "file": path.display().to_string() }),
-            Image::Manifest { path, .. } => json!({ "manifest": path.display().to_string() }),
-        });
+    pub fn describe(&self) -> Result<Value, Failure> {
+        let limits = &self.limits;
         let daemon = match &self.daemon {
             DaemonChoice::Devnet { providers, seed } => {
                 json!({ "devnet": { "providers": providers, "seed": seed } })
             }
             DaemonChoice::Yagna { url, .. } => json!({ "url": url }),
         };
-        json!({
-            "job": path.display().to_string(),
-            "payload": {
-                "runtime": payload.runtime,
-                "image": image,
-                "min_mem_gib": payload.min_mem_gib,
-                "min_storage_gib": payload.min_storage_gib,
-                "min_cpu_threads": payload.min_cpu_threads,
-                "min_cpu_cores": payload.min_cpu_cores,
-                "capabilities": payload.capabilities,
-                "properties": payload.properties,
-                "constraints": payload.constraints,
-            },
-            "limits": {
-                "task_timeout_seconds": limits.task_timeout.as_secs_f64(),
-                "retries": limits.retries,
-                "workers": limits.workers,
-                "budget": limits.budget,
-                "max_price": limits.max_price,
-                "max_price_per_hour": limits.max_price_per_hour,
-                "max_start_price": limits.max_start_price,
-                "expiration_seconds": limits.expiration.as_secs_f64(),
-                "idle_timeout_seconds": limits.idle_timeout.as_secs_f64(),
-            },
-            "daemon": daemon,
-            "subnet": self.subnet,
-            "driver": self.driver,
-            "network": self.network,
-        })
+        let mut whole = match self.job.describe()? {
+            Value::Object(job) => job,
+            job => Map::from_iter([("job".to_owned(), job)]),
+        };
+        let limits = json!({
+            "task_timeout_seconds": limits.task_timeout.as_secs_f64(),
+            "retries": limits.retries,
+            "workers": limits.workers,
+            "budget": limits.budget,
+            "max_price": limits.max_price,
+            "max_price_per_hour": limits.max_price_per_hour,
+            "max_start_price": limits.max_start_price,
+            "expiration_seconds": limits.expiration.as_secs_f64(),
+            "idle_timeout_seconds": limits.idle_timeout.as_secs_f64(),
+            "results": limits.results,
+        });
+        for (name, value) in [
+            ("limits", limits),
+            ("daemon", daemon),
+            ("subnet", Value::from(self.subnet.as_str())),
+            ("driver", Value::from(self.driver.as_str())),
+            ("network", Value::from(self.network.as_str())),
+        ] {
+            whole.insert(name.to_owned(), value);
+        }
+        Ok(Value::Object(whole))
     }
 }
 
-/// Decides everything that a run leaves open. Reads the job file; touches nothing else.
-pub(super) fn resolve(
-    flags: &RunFlags,
+/// Decides everything that a run leaves open. Whatever reads the job is called once; nothing else is touched.
+pub(crate) fn resolve<J: ClapArgs>(
+    flags: &RunFlags<J>,
+    job: impl FnOnce(&J) -> Result<Arc<dyn AnyJob>, Failure>,
     environment: &dyn Fn(&str) -> Option<String>,
     chance: &mut fastrand::Rng,
 ) -> Result<RunOptions, Failure> {
@@ -160,8 +166,9 @@ pub(super) fn resolve(
         None => Dsn::user_default()?,
     };
     // The job file before the daemon: who has neither right mends the file first, and needs no daemon for that.
-    let mut job = Job::load(&flags.job)?;
-    job.limits = limits(&job.limits, flags)?;
+    let job = job(&flags.which)?;
+    let own = Limits { results: job.results()?, ..job.limits()? };
+    let limits = limits(&own, flags)?;
     let daemon = if flags.devnet {
         if !cfg!(feature = "devnet") {
             return Err(usage(OptionError::NoDevnet));
@@ -185,6 +192,7 @@ pub(super) fn resolve(
     };
     Ok(RunOptions {
         job,
+        limits,
         run_id: flags.run_id.clone().unwrap_or_else(|| random_run_id(chance)),
         dsn,
         daemon,
@@ -196,7 +204,7 @@ pub(super) fn resolve(
     })
 }
 
-fn limits(file: &Limits, flags: &RunFlags) -> Result<Limits, Failure> {
+fn limits<J: ClapArgs>(file: &Limits, flags: &RunFlags<J>) -> Result<Limits, Failure> {
     let expiration = flags.expiration.unwrap_or(file.expiration);
     if let Some(task) = flags.task_timeout.filter(|task| *task > expiration) {
         return Err(usage(OptionError::TaskLongerThanRun { task, run: expiration })
@@ -213,6 +221,7 @@ fn limits(file: &Limits, flags: &RunFlags) -> Result<Limits, Failure> {
         max_start_price: or(flags.max_start_price, file.max_start_price),
         expiration,
         idle_timeout: flags.idle_timeout.unwrap_or(file.idle_timeout),
+        results: flags.results.or(file.results),
     })
 }
 

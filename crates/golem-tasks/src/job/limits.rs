@@ -33,6 +33,8 @@ pub struct Limits {
     pub expiration: Duration,
     /// How long to wait with no provider found before giving up: 15 minutes.
     pub idle_timeout: Duration,
+    /// How many results are wanted: the run ends when they are there. All of them unless given.
+    pub results: Option<u64>,
 }
 
 impl Default for Limits {
@@ -47,6 +49,7 @@ impl Default for Limits {
             max_start_price: None,
             expiration: Duration::from_secs(60 * 60),
             idle_timeout: Duration::from_secs(15 * 60),
+            results: None,
         }
     }
 }
@@ -70,6 +73,9 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
     let max_price_per_hour = section.value_or("max_price_per_hour", None, diagnostics, money);
     let max_start_price = section.value_or("max_start_price", None, diagnostics, money);
     let idle_timeout = section.value_or("idle_timeout", defaults.idle_timeout, diagnostics, Entry::duration);
+    let results = section.value_or("results", None, diagnostics, |entry, diagnostics| {
+        entry.count(1, diagnostics).map(|results| Some(u64::from(results)))
+    });
 
     let (expiration, task_timeout) = (expiration?, task_timeout?);
     if let Some(entry) = section.get("task_timeout")
@@ -92,6 +98,7 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         max_start_price: max_start_price?,
         expiration,
         idle_timeout: idle_timeout?,
+        results: results?,
     })
 }
 

@@ -59,6 +59,7 @@ pub(super) const LIMITS: &[&str] = &[
     "max_start_price",
     "expiration",
     "idle_timeout",
+    "results",
 ];
 
 /// Filters of templates beside those of every Jinja.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use golem_core::event::{Event, EventKind};
+use serde_json::Value;
 
 use super::output::Output;
 use super::text::clean;
@@ -10,7 +11,7 @@ use super::text::clean;
 /// Writes the results among these events.
 ///
 /// Lines of a result after its first one have no number in front. Where the commands printed nothing, the result
-/// itself stands as JSON, if there is one.
+/// itself stands, if there is one: a text as it is, anything else as JSON.
 pub(super) fn write_results(events: &[Event], output: &mut Output) {
     let text = results(events, output.is_terminal());
     output.write(&text);
@@ -29,6 +30,8 @@ pub(super) fn results(events: &[Event], for_terminal: bool) -> String {
             text.push_str(&clean(printed));
         } else if !printed.is_empty() {
             text.push_str(printed);
+        } else if let Value::String(result) = &output.result {
+            text.push_str(&if for_terminal { clean(result) } else { result.clone() });
         } else if !output.result.is_null() {
             let _ = write!(text, "{}", output.result);
         }

@@ -89,8 +89,11 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
 
 /// How far the tasks are: `3 of 24 tasks done, 1 failed, 2 running`.
 pub(super) fn progress(tasks: TaskCounts, total: Option<u64>) -> String {
-    let total = total.map_or_else(|| tasks.total(), |total| total.max(tasks.total()));
-    let mut text = format!("{} of {} done", tasks.done, plural(total, "task"));
+    let mut text = match total {
+        Some(total) => format!("{} of {} done", tasks.done, plural(total.max(tasks.total()), "task")),
+        // So many were read ahead, which says nothing.
+        None => format!("{} done", plural(tasks.done, "task")),
+    };
     if tasks.failed > 0 {
         let _ = write!(text, ", {} failed", tasks.failed);
     }

@@ -62,13 +62,17 @@ impl Home {
         self.folder.path().join("data/golem-tasks/runs.db")
     }
 
-    /// `golem-tasks run` with nothing of this machine's environment that could change what it does.
+    /// `golem-tasks run` in this home.
     pub(crate) fn command<I: AsRef<OsStr>>(&self, job: &Path, flags: impl IntoIterator<Item = I>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_golem-tasks"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_golem-tasks"));
+        command.arg("run").arg(job).args(flags);
         command
-            .arg("run")
-            .arg(job)
-            .args(flags)
+    }
+
+    /// Any program in this home, with nothing of this machine's environment that could change what it does.
+    pub(crate) fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path().join("home"))
@@ -214,7 +218,14 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) async fn end(mut self) -> Ended {
+    pub(crate) async fn end(self) -> Ended {
+        let ended = self.end_with_panics().await;
+        assert!(!ended.err.contains("panicked"), "{}", ended.err);
+        ended
+    }
+
+    /// Waits for the end of a program that may tell of panics.
+    pub(crate) async fn end_with_panics(mut self) -> Ended {
         let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
             panic!("it doesn't end:\n{}", *self.err.borrow());
         };
@@ -223,9 +234,7 @@ impl Running {
             read.unwrap();
         }
         let (out, err) = (self.out.borrow().clone(), self.err.borrow().clone());
-        let ended = Ended { code: status.unwrap().code(), out, err, took };
-        assert!(!ended.err.contains("panicked"), "{}", ended.err);
-        ended
+        Ended { code: status.unwrap().code(), out, err, took }
     }
 }
 

@@ -131,6 +131,11 @@ impl Engine {
         for job in self.outlets.abandoned() {
             self.decide(Input::JobCancelled { job });
         }
+        self.load_postponed();
+    }
+
+    /// Reads on where the journal or a reader had to catch up first.
+    pub(super) fn load_postponed(&mut self) {
         let postponed: Vec<_> =
             self.jobs.iter_mut().filter_map(|(job, hands)| Some((*job, hands.postponed.take()?))).collect();
         for (job, most) in postponed {
@@ -139,7 +144,7 @@ impl Engine {
     }
 
     pub(super) fn load(&mut self, job: JobId, most: usize) {
-        let is_full = self.outlets.get(job).is_some_and(Outlet::is_full);
+        let is_full = self.outbox.is_full() || self.outlets.get(job).is_some_and(Outlet::is_full);
         let Some(hands) = self.jobs.get_mut(&job) else {
             return;
         };

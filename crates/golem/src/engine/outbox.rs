@@ -9,6 +9,10 @@ use golem_core::run::Effect;
 
 use crate::journal::{Journal, JournalError};
 
+/// Events that may wait for a commit before no more tasks are read: work can be quicker than the journal, and what waits is
+/// held in memory.
+const MOST_EVENTS: usize = 4096;
+
 /// Collects events and effects, commits the events in groups, and gives the effects back once they may be sent.
 pub(super) struct Outbox {
     journal: Arc<dyn Journal>,
@@ -31,6 +35,11 @@ impl Outbox {
     pub(super) fn push(&mut self, events: Vec<Event>, effects: Vec<Effect>) {
         self.events.extend(events);
         self.effects.extend(effects);
+    }
+
+    /// Does so much wait that no more work should be begun before it is durable?
+    pub(super) fn is_full(&self) -> bool {
+        self.events.len() > MOST_EVENTS
     }
 
     pub(super) fn is_committing(&self) -> bool {

@@ -178,7 +178,7 @@ impl LogSummary {
     pub(super) fn run_ended(&mut self, at: Timestamp, end: &RunEnd) {
         while let Some((id, job)) = self.jobs.pop_first() {
             let why = match end.why {
-                StopReason::AllDone => JobEndReason::Finished,
+                StopReason::AllDone | StopReason::ResultsReached => JobEndReason::Finished,
                 StopReason::Cancelled => JobEndReason::Cancelled,
                 _ => JobEndReason::Stopped,
             };
@@ -218,7 +218,9 @@ impl LogSummary {
         }
         self.info(total);
         match end.why {
-            StopReason::AllDone | StopReason::Closed => self.info("Golem engine has shut down"),
+            StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => {
+                self.info("Golem engine has shut down");
+            }
             StopReason::Broken => {
                 self.say(Level::ERROR, format!("Golem engine has shut down: {}", end.why.words()));
             }

@@ -292,6 +292,7 @@ pub(crate) fn config() -> RunConfig {
         idle_grace: secs(5),
         hold: secs(30),
         standing: false,
+        results: None,
         stop_grace: secs(5),
         settle_timeout: secs(120),
         stop_horizon: secs(120),

@@ -143,6 +143,7 @@ impl World {
             idle_grace: Duration::from_secs(5),
             hold: Duration::from_secs(30),
             standing: false,
+            results: None,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             stop_horizon: Duration::from_secs(30),
@@ -453,6 +454,7 @@ impl World {
                             attempt: task.attempt,
                             output: TaskOutput::default(),
                             took,
+                            more: Vec::new(),
                         }
                     };
                     self.later(time, input);

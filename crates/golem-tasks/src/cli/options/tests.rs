@@ -5,8 +5,9 @@ use clap::Parser;
 use tempfile::TempDir;
 
 use super::*;
-use crate::cli::args::{Args, Command};
+use crate::cli::args::{Args, Command, JobFile};
 use crate::cli::report;
+use crate::work::Typed;
 
 const JOB: &str = r#"
 [payload]
@@ -41,14 +42,17 @@ impl Scene {
             .into_iter()
             .chain([self.job.to_str().unwrap()])
             .chain(flags.iter().copied());
-        let args = Args::try_parse_from(line).map_err(|error| Failure::new(Exit::Usage, error))?;
+        let args = Args::<JobFile>::try_parse_from(line).map_err(|error| Failure::new(Exit::Usage, error))?;
         let Command::Run(flags) = args.command else {
             panic!("the command is run");
         };
         let environment = |name: &str| {
             variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
         };
-        resolve(&flags, &environment, &mut fastrand::Rng::with_seed(1))
+        let load = |file: &JobFile| -> Result<Arc<dyn AnyJob>, Failure> {
+            Ok(Arc::new(Typed::new(crate::job::Job::load(&file.job)?)))
+        };
+        resolve(&flags, load, &environment, &mut fastrand::Rng::with_seed(1))
     }
 
     fn refused(&self, flags: &[&str], variables: &[(&str, &str)]) -> String {
@@ -61,7 +65,7 @@ impl Scene {
 #[test]
 fn what_is_left_open_has_defaults() {
     let options = Scene::new().resolve(&["--devnet"], &[]).unwrap();
-    let Limits { workers, retries, task_timeout, .. } = options.job.limits;
+    let Limits { workers, retries, task_timeout, .. } = options.limits;
     assert_eq!((workers, retries, task_timeout), (7, 1, Duration::from_secs(50)));
     assert_eq!(options.daemon, DaemonChoice::Devnet { providers: 3, seed: None });
     assert_eq!(
@@ -151,6 +155,8 @@ fn flags_override_the_limits_of_the_job_file() {
         "20m",
         "--idle-timeout",
         "9s",
+        "--results",
+        "11",
         "--settle-timeout",
         "0s",
         "--run-id",
@@ -160,7 +166,7 @@ fn flags_override_the_limits_of_the_job_file() {
     let options = Scene::new().resolve(&flags, &[]).unwrap();
     let glm = |text: &str| text.parse::<Glm>().unwrap();
     assert_eq!(
-        options.job.limits,
+        options.limits,
         Limits {
             task_timeout: Duration::from_secs(90),
             retries: 0,
@@ -171,13 +177,14 @@ fn flags_override_the_limits_of_the_job_file() {
             max_start_price: Some(Glm::ZERO),
             expiration: Duration::from_secs(1200),
             idle_timeout: Duration::from_secs(9),
+            results: Some(11),
         }
     );
     let devnet = DaemonChoice::Devnet { providers: 9, seed: Some(42) };
     assert_eq!(options.daemon, devnet);
     assert_eq!((options.run_id.as_str(), options.style), ("mine", Style::Json));
     assert_eq!(options.settle_timeout, Duration::ZERO);
-    assert_eq!(options.describe()["limits"]["budget"], "0.5");
+    assert_eq!(options.describe().unwrap()["limits"]["budget"], "0.5");
 }
 
 #[test]
@@ -185,7 +192,7 @@ fn a_shorter_agreement_shortens_its_tasks() {
     let scene = Scene::new();
     fs::write(&scene.job, JOB.replace("50s", "9m")).unwrap();
     let options = scene.resolve(&["--devnet", "--expiration", "6m"], &[]).unwrap();
-    assert_eq!(options.job.limits.task_timeout, Duration::from_secs(360));
+    assert_eq!(options.limits.task_timeout, Duration::from_secs(360));
 }
 
 #[test]
@@ -223,7 +230,7 @@ fn what_makes_no_sense_is_refused() {
 fn the_app_key_is_told_to_nobody() {
     let options = Scene::new().resolve(&["--app-key", "s3cret"], &[]).unwrap();
     assert!(!format!("{options:?}").contains("s3cret"));
-    assert!(!options.describe().to_string().contains("s3cret"));
+    assert!(!options.describe().unwrap().to_string().contains("s3cret"));
 }
 
 fn yagna(url: &str, key: &str) -> DaemonChoice {

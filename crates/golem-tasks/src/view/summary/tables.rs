@@ -43,7 +43,7 @@ fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
     }
     let _ = writeln!(text, " for {} GLM", one_amount(summary.cost));
     match &summary.ended {
-        Some(ended) if ended.end.why == StopReason::AllDone => {}
+        Some(ended) if matches!(ended.end.why, StopReason::AllDone | StopReason::ResultsReached) => {}
         Some(ended) => {
             let _ = writeln!(text, "The run ended early: {}", ended.end.why.words());
         }
@@ -131,7 +131,9 @@ fn failed_task(text: &mut String, failure: &FailedTask) {
 /// What stood in the way, when something did.
 fn obstacles(text: &mut String, summary: &RunSummary) {
     let why = summary.ended.as_ref().map(|ended| ended.end.why);
-    if summary.tasks.unfinished() == 0 && why == Some(StopReason::AllDone) {
+    if summary.tasks.unfinished() == 0
+        && matches!(why, Some(StopReason::AllDone | StopReason::ResultsReached))
+    {
         return;
     }
     let title = match why {

@@ -1,0 +1,447 @@
+//! A job file as a job: the machine it names, its tasks, and their steps done on a provider.
+//!
+//! Short tasks travel several in one script: a request costs the daemon milliseconds, and a task that takes less
+//! would spend most of its time on the way.
+
+use std::path::Path;
+use std::time::Duration;
+
+use golem::core::event::{AttemptFailure, FailureKind, TaskOutput};
+use golem::core::payload::{Image as CoreImage, Payload as Machine};
+use golem::payload::{PayloadSpec, Vm};
+use golem::{Execution, ExecutionEnd, Script, ScriptError, Source, Target, WorkContext, WorkerError};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use yagna_api::activity::{CommandResult, Outcome};
+
+use super::{Image, Job, Limits, RenderedAction, RenderedStep, TaskData};
+use crate::work::{self, Pile, Task, TaskError, Tasks};
+
+mod pace;
+
+use self::pace::Pace;
+
+/// A JSON document that a task brings home may be so large; larger ones belong into files.
+const MOST_JSON: u64 = 16 << 20;
+/// So many characters of a command are told when it failed.
+const QUOTED: usize = 80;
+/// So much of the end of a failed task's standard error is kept.
+const STDERR_KEPT: usize = 4096;
+
+impl work::Job for Job {
+    type Task = Value;
+    type Output = TaskOutput;
+
+    fn payload(&self) -> PayloadSpec {
+        let wanted = &self.payload;
+        let machine = Machine {
+            runtime: wanted.runtime.clone(),
+            image: None,
+            min_mem_gib: wanted.min_mem_gib,
+            min_storage_gib: wanted.min_storage_gib,
+            min_cpu_threads: wanted.min_cpu_threads,
+            min_cpu_cores: wanted.min_cpu_cores,
+            capabilities: wanted.capabilities.clone(),
+            properties: wanted.properties.clone(),
+            constraints: wanted.constraints.clone(),
+        };
+        match &wanted.image {
+            None => PayloadSpec::from(machine),
+            Some(Image::Url { url, hash }) => {
+                let image = Some(CoreImage { hash: hash.clone(), url: url.clone() });
+                PayloadSpec::from(Machine { image, ..machine })
+            }
+            Some(Image::Hash(hash)) => Vm::image_hash(hash).on_machine(machine),
+            Some(Image::Tag(tag)) => Vm::image_tag(tag).on_machine(machine),
+            Some(Image::File(path)) => Vm::image_file(path).on_machine(machine),
+            Some(Image::Manifest { sealed, .. }) => Vm::manifest((**sealed).clone()).on_machine(machine),
+        }
+    }
+
+    fn tasks(&self) -> Pile<Value> {
+        match self.tasks.open() {
+            Ok(tasks) => {
+                Pile::fallible(tasks.map(|task| task.map(|task| task.value))).of(self.tasks.len_hint())
+            }
+            Err(error) => Pile::broken(error),
+        }
+    }
+
+    async fn run(&self, ctx: &mut WorkContext, task: &Task<Self>) -> Result<TaskOutput, TaskError> {
+        let steps = self.render(task).map_err(TaskError::Failed)?;
+        self.do_one(ctx, &steps, task.time_limit()).await
+    }
+
+    async fn set_up(&self, ctx: &mut WorkContext) -> Result<(), WorkerError> {
+        self.prepare(ctx, self.limits.task_timeout).await
+    }
+
+    async fn work(&self, ctx: &mut WorkContext, tasks: &mut Tasks<'_, Self>) -> Result<(), WorkerError> {
+        self.prepare(ctx, tasks.time_limit()).await?;
+        // A step with a time-out of its own needs a script of its own, and a transfer takes long enough anyway.
+        let packs = self.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none());
+        let mut pace = Pace::new(packs);
+        while let Some(pack) = tasks.next_pack(pace.room()).await {
+            let n = pack.len();
+            let started = Instant::now();
+            self.do_pack(ctx, tasks, pack).await?;
+            pace.did(n, started.elapsed());
+        }
+        Ok(())
+    }
+
+    fn results(&self) -> Option<u64> {
+        self.limits.results
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits.clone()
+    }
+
+    fn describe(&self) -> Value {
+        let payload = &self.payload;
+        let image = payload.image.as_ref().map(|image| match image {
+            Image::Hash(hash) => json!({ "hash": hash }),
+            Image::Tag(tag) => json!({ "tag": tag }),
+            Image::Url { url, hash } => json!({ "url": url, "hash": hash }),
+            Image::File(path) => json!({ "file": path.display().to_string() }),
+            Image::Manifest { path, .. } => json!({ "manifest": path.display().to_string() }),
+        });
+        json!({
+            "job": self.path.display().to_string(),
+            "payload": {
+                "runtime": payload.runtime,
+                "image": image,
+                "min_mem_gib": payload.min_mem_gib,
+                "min_storage_gib": payload.min_storage_gib,
+                "min_cpu_threads": payload.min_cpu_threads,
+                "min_cpu_cores": payload.min_cpu_cores,
+                "capabilities": payload.capabilities,
+                "properties": payload.properties,
+                "constraints": payload.constraints,
+            },
+        })
+    }
+}
+
+/// A task and what is to be done for it.
+struct Planned {
+    task: Task<Job>,
+    steps: Vec<RenderedStep>,
+}
+
+impl Job {
+    async fn prepare(&self, ctx: &WorkContext, limit: Duration) -> Result<(), WorkerError> {
+        let steps = &self.setup;
+        let mut done = 0;
+        for segment in segments(steps, limit) {
+            let n = segment.steps.len();
+            let execution = ctx.execute(script(segment.steps), segment.limit).await?;
+            match execution.end {
+                ExecutionEnd::Done => done += n,
+                ExecutionEnd::Expired => {
+                    let message = format!(
+                        "step {} took longer than {:?}",
+                        done + execution.results.len() + 1,
+                        segment.limit
+                    );
+                    return Err(WorkerError::Setup { message });
+                }
+                ExecutionEnd::Failed { index } => {
+                    let failure = failure(&steps[done + index], &execution.results[index]);
+                    let stderr = failure.stderr.lines().next_back().unwrap_or_default();
+                    let message = format!("step {}: {} {stderr}", done + index + 1, failure.message);
+                    return Err(WorkerError::Setup { message: message.trim_end().to_owned() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn render(&self, task: &Task<Self>) -> Result<Vec<RenderedStep>, AttemptFailure> {
+        let data = TaskData { index: task.index(), value: task.data().clone() };
+        let steps = self.steps.iter().map(|step| step.render(&data)).collect::<Result<_, _>>();
+        steps.map_err(|error| problem(FailureKind::Invalid, error.to_string()))
+    }
+
+    async fn do_pack(
+        &self,
+        ctx: &WorkContext,
+        tasks: &Tasks<'_, Self>,
+        pack: Vec<Task<Self>>,
+    ) -> Result<(), WorkerError> {
+        let mut planned = Vec::with_capacity(pack.len());
+        for task in pack {
+            match self.render(&task) {
+                Ok(steps) => planned.push(Planned { task, steps }),
+                Err(failure) => task.fail(TaskError::Failed(failure)).await?,
+            }
+        }
+        if planned.len() > 1 {
+            return do_several(ctx, tasks, planned).await;
+        }
+        for Planned { task, steps } in planned {
+            match self.do_one(ctx, &steps, task.time_limit()).await {
+                Ok(output) => tasks.hand_in(task, output, None).await,
+                Err(error) => task.fail(error).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One task: a script, or several where steps have time-outs of their own.
+    async fn do_one(
+        &self,
+        ctx: &WorkContext,
+        steps: &[RenderedStep],
+        limit: Duration,
+    ) -> Result<TaskOutput, TaskError> {
+        let deadline = Instant::now() + limit;
+        let mut gathered = Gathered::default();
+        let mut done = 0;
+        for segment in segments(steps, limit) {
+            let limit = segment.limit.min(deadline.saturating_duration_since(Instant::now()));
+            let execution = ctx.execute(script(segment.steps), limit).await.map_err(lost)?;
+            let end = execution.end;
+            gathered.take(segment.steps, &execution).await.map_err(TaskError::Failed)?;
+            match end {
+                ExecutionEnd::Done => done += segment.steps.len(),
+                ExecutionEnd::Failed { index } => {
+                    let failure = failure(&steps[done + index], &execution.results[index]);
+                    return Err(TaskError::Failed(failure));
+                }
+                ExecutionEnd::Expired => {
+                    let message =
+                        format!("step {} took longer than {limit:?}", done + execution.results.len() + 1);
+                    let failure = problem(FailureKind::Expired, message.clone());
+                    // The provider is still at it: nothing else can be run there.
+                    return Err(TaskError::Lost { failure, source: WorkerError::Other(message) });
+                }
+            }
+        }
+        Ok(gathered.output())
+    }
+}
+
+/// Several tasks in one script; what comes after a failure wasn't run and is given back.
+async fn do_several(
+    ctx: &WorkContext,
+    tasks: &Tasks<'_, Job>,
+    planned: Vec<Planned>,
+) -> Result<(), WorkerError> {
+    let n = u32::try_from(planned.len()).unwrap_or(u32::MAX);
+    let each = tasks.time_limit();
+    let limit = each.saturating_mul(n);
+    let all = planned.iter().fold(Script::new(), |all, planned| all.then(script(&planned.steps)));
+    let started = Instant::now();
+    let execution = match ctx.execute(all, limit).await {
+        Ok(execution) => execution,
+        Err(error) => {
+            let (failure, fatal) = no_script(&error);
+            for Planned { task, .. } in planned {
+                task.fail(TaskError::Failed(failure.clone())).await?;
+            }
+            return if fatal { Err(error.into()) } else { Ok(()) };
+        }
+    };
+    let share = started.elapsed() / n.max(1);
+    let mut results = execution.results.as_slice();
+    let mut over = None;
+    for Planned { task, steps } in planned {
+        let own = &results[..steps.len().min(results.len())];
+        results = &results[own.len()..];
+        let failed = own.iter().position(|result| result.result == Outcome::Error);
+        if over.is_some() {
+            task.give_back().await;
+        } else if let Some(place) = failed {
+            task.fail(TaskError::Failed(failure(&steps[place], &own[place]))).await?;
+            over = Some(ExecutionEnd::Failed { index: place });
+        } else if own.len() == steps.len() {
+            let mut gathered = Gathered::default();
+            gathered.outputs(own);
+            tasks.hand_in(task, gathered.output(), Some(share)).await;
+        } else {
+            over = Some(execution.end);
+            let message = format!("took longer than {each:?}");
+            task.fail(TaskError::Failed(problem(FailureKind::Expired, message))).await?;
+        }
+    }
+    match over {
+        Some(ExecutionEnd::Expired) => {
+            Err(WorkerError::Other(format!("{n} tasks took longer than {limit:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A run of steps that share one script.
+struct Segment<'a> {
+    steps: &'a [RenderedStep],
+    limit: Duration,
+}
+
+/// Cuts steps where one has a time-out of its own.
+fn segments(steps: &[RenderedStep], limit: Duration) -> Vec<Segment<'_>> {
+    let mut segments = Vec::new();
+    let mut rest = steps;
+    while !rest.is_empty() {
+        let (n, limit) = match rest[0].timeout {
+            Some(timeout) => (1, timeout),
+            None => (rest.iter().take_while(|step| step.timeout.is_none()).count(), limit),
+        };
+        let (steps, after) = rest.split_at(n);
+        segments.push(Segment { steps, limit });
+        rest = after;
+    }
+    segments
+}
+
+fn script(steps: &[RenderedStep]) -> Script {
+    steps.iter().fold(Script::new(), |script, step| match &step.action {
+        RenderedAction::Run { program, args } => script.run(program, args),
+        RenderedAction::Upload { from, to } => script.upload(Source::File(from.clone()), to),
+        RenderedAction::UploadJson { data, to } => script.upload_json(data, to),
+        RenderedAction::UploadText { text, to } => script.upload_text(text, to),
+        RenderedAction::Download { from, to } => script.download(from, Target::File(to.clone())),
+        RenderedAction::DownloadJson { from, .. } => {
+            script.download(from, Target::Memory { limit: MOST_JSON })
+        }
+    })
+}
+
+/// What the steps of a task have brought so far.
+#[derive(Default)]
+struct Gathered {
+    stdout: String,
+    stderr: String,
+    documents: Vec<Value>,
+}
+
+impl Gathered {
+    async fn take(&mut self, steps: &[RenderedStep], execution: &Execution) -> Result<(), AttemptFailure> {
+        self.outputs(&execution.results);
+        for (place, step) in steps.iter().enumerate() {
+            let RenderedAction::DownloadJson { from, to } = &step.action else {
+                continue;
+            };
+            let Some(bytes) = execution.download(place) else {
+                continue;
+            };
+            let document = serde_json::from_slice(bytes).map_err(|error| {
+                problem(FailureKind::Rejected, format!("{from} is no JSON document: {error}"))
+            })?;
+            if let Some(to) = to {
+                keep(to, bytes).await.map_err(|error| {
+                    problem(
+                        FailureKind::TransferFailed,
+                        format!("{} can't be written: {error}", to.display()),
+                    )
+                })?;
+            }
+            self.documents.push(document);
+        }
+        Ok(())
+    }
+
+    fn outputs(&mut self, results: &[CommandResult]) {
+        for result in results {
+            for (all, own) in [(&mut self.stdout, &result.stdout), (&mut self.stderr, &result.stderr)] {
+                if let Some(own) = own {
+                    all.push_str(&own.to_text());
+                }
+            }
+        }
+    }
+
+    /// One document is the result itself; of several the list is.
+    fn output(mut self) -> TaskOutput {
+        let result = match self.documents.len() {
+            0 => Value::Null,
+            1 => self.documents.remove(0),
+            _ => Value::Array(self.documents),
+        };
+        TaskOutput { result, stdout: self.stdout, stderr: self.stderr }
+    }
+}
+
+async fn keep(to: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = to.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    tokio::fs::write(to, bytes).await
+}
+
+/// No script could be carried out: what it means for the tasks in it, and whether the worker is lost with them.
+fn no_script(error: &ScriptError) -> (AttemptFailure, bool) {
+    let (kind, fatal) = match error {
+        // Our own file can't be read: no other provider could change that.
+        ScriptError::Transfer(
+            golem::TransferError::Unreadable { .. } | golem::TransferError::Unwritable { .. },
+        ) => (FailureKind::Invalid, false),
+        ScriptError::Transfer(_) => (FailureKind::TransferFailed, true),
+        _ => (FailureKind::Lost, true),
+    };
+    (problem(kind, golem::text::chain(error)), fatal)
+}
+
+fn lost(error: ScriptError) -> TaskError {
+    match no_script(&error) {
+        (failure, true) => TaskError::Lost { failure, source: error.into() },
+        (failure, false) => TaskError::Failed(failure),
+    }
+}
+
+fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
+    let stderr = result.stderr.as_ref().map(|stderr| stderr.to_text().into_owned()).unwrap_or_default();
+    let said = result.message.clone().unwrap_or_else(|| "no reason given".to_owned());
+    let (kind, message) = match &step.action {
+        RenderedAction::Run { program, args } => {
+            let line = match (program.as_str(), args.as_slice()) {
+                ("/bin/sh", [flag, line]) if flag == "-c" => line.clone(),
+                _ => format!("{program} {}", args.join(" ")),
+            };
+            (FailureKind::CommandFailed, format!("`{}`: {said}", quoted(&line)))
+        }
+        RenderedAction::Upload { to, .. }
+        | RenderedAction::UploadJson { to, .. }
+        | RenderedAction::UploadText { to, .. } => {
+            (FailureKind::TransferFailed, format!("upload to {to}: {said}"))
+        }
+        RenderedAction::Download { from, .. } | RenderedAction::DownloadJson { from, .. } => {
+            (FailureKind::TransferFailed, format!("download of {from}: {said}"))
+        }
+    };
+    AttemptFailure { kind, message, stderr: tail(&stderr).to_owned() }
+}
+
+fn problem(kind: FailureKind, message: String) -> AttemptFailure {
+    AttemptFailure { kind, message, stderr: String::new() }
+}
+
+/// The beginning of a command, enough to know it by.
+fn quoted(line: &str) -> String {
+    let line = line.trim_end();
+    match line.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line.to_owned(),
+    }
+}
+
+/// The last part of a text, cut at a character.
+fn tail(text: &str) -> &str {
+    let from = text.len().saturating_sub(STDERR_KEPT);
+    let from = (from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    &text[from..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_command_is_cut_between_characters() {
+        assert_eq!(quoted("echo ä\n"), "echo ä");
+        assert_eq!(quoted(&"ä".repeat(QUOTED)), "ä".repeat(QUOTED));
+        assert_eq!(quoted(&"ä".repeat(QUOTED + 1)), format!("{}…", "ä".repeat(QUOTED)));
+    }
+}

@@ -1,0 +1,150 @@
+//! A job whose types are forgotten: what a run needs of it, whoever wrote it. What the job's own code does wrong, panics
+//! included, is an error here.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use golem::payload::PayloadSpec;
+use golem::text::chain;
+use golem::{TaskSource, Worker};
+use serde_json::Value;
+
+use super::keys::{Keys, Origin};
+use super::pile::PileError;
+use super::{Job, JobWorker};
+use crate::exit::{Exit, Failure};
+use crate::job::Limits;
+
+/// What a run needs of a job.
+pub(crate) trait AnyJob: Send + Sync {
+    /// What a run may take and cost, where nothing else is said.
+    fn limits(&self) -> Result<Limits, Failure>;
+
+    /// How many results are wanted, where nothing else is said.
+    fn results(&self) -> Result<Option<u64>, Failure>;
+
+    /// What to write down of it.
+    fn describe(&self) -> Result<Value, Failure>;
+
+    /// The machine it needs.
+    fn payload(&self) -> Result<PayloadSpec, Failure>;
+
+    /// Its tasks from the first one on.
+    fn open(&self) -> Result<Opened, Failure>;
+
+    /// What does them. Of two tasks with one key, one from an open pile and one that is added, only one is done.
+    fn worker(&self, limits: &Limits) -> Arc<dyn Worker>;
+}
+
+/// A pile that is being read.
+pub(crate) struct Opened {
+    /// The tasks.
+    pub(crate) tasks: TaskSource,
+    /// How many there are, if that is known.
+    pub(crate) total: Option<u64>,
+    /// Why they couldn't be read on.
+    pub(crate) broken: Arc<OnceLock<String>>,
+}
+
+/// A job with its types.
+pub(crate) struct Typed<J> {
+    job: Arc<J>,
+    keys: Arc<Keys>,
+}
+
+/// The job's own code panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the job panicked while it {doing}: {said}")]
+struct Panicked {
+    doing: &'static str,
+    said: String,
+}
+
+/// The pile of work can't be had.
+#[derive(Debug, thiserror::Error)]
+#[error("the tasks can't be read")]
+struct NoPile(#[source] PileError);
+
+impl<J: Job> Typed<J> {
+    pub(crate) fn new(job: J) -> Self {
+        Self { job: Arc::new(job), keys: Arc::default() }
+    }
+
+    /// Asks the job something.
+    fn ask<T>(&self, doing: &'static str, ask: impl FnOnce(&J) -> T) -> Result<T, Failure> {
+        guarded(doing, || ask(&self.job)).map_err(|panicked| Failure::new(Exit::Bug, panicked))
+    }
+}
+
+impl<J> fmt::Debug for Typed<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<J>())
+    }
+}
+
+impl<J: Job> AnyJob for Typed<J> {
+    fn limits(&self) -> Result<Limits, Failure> {
+        self.ask("named its limits", J::limits)
+    }
+
+    fn results(&self) -> Result<Option<u64>, Failure> {
+        self.ask("said how many results it wants", J::results)
+    }
+
+    fn describe(&self) -> Result<Value, Failure> {
+        self.ask("described itself", J::describe)
+    }
+
+    fn payload(&self) -> Result<PayloadSpec, Failure> {
+        self.ask("named its payload", J::payload)
+    }
+
+    fn open(&self) -> Result<Opened, Failure> {
+        let pile = self.ask("named its tasks", J::tasks)?;
+        let total = pile.total();
+        let mut tasks = pile.open().map_err(|error| Failure::new(Exit::Usage, NoPile(error)))?;
+        let (job, keys) = (Arc::clone(&self.job), Arc::clone(&self.keys));
+        let broken = Arc::new(OnceLock::new());
+        let found = Arc::clone(&broken);
+        let next = move || -> Option<Result<Value, String>> {
+            if found.get().is_some() {
+                return None;
+            }
+            let read = guarded("read its tasks", || {
+                for task in tasks.by_ref() {
+                    let task = task.map_err(|error| chain(&*error))?;
+                    if job.key(&task).is_none_or(|key| keys.is_new(&key, Origin::Pile)) {
+                        let written = serde_json::to_value(task);
+                        return written
+                            .map(Some)
+                            .map_err(|error| format!("a task can't be written down: {error}"));
+                    }
+                }
+                Ok(None)
+            });
+            read.unwrap_or_else(|panicked| Err(panicked.to_string()))
+                .map_err(|problem| found.get_or_init(|| problem).clone())
+                .transpose()
+        };
+        Ok(Opened { tasks: Box::new(std::iter::from_fn(next)), total, broken })
+    }
+
+    fn worker(&self, limits: &Limits) -> Arc<dyn Worker> {
+        let (job, keys) = (Arc::clone(&self.job), Arc::clone(&self.keys));
+        Arc::new(JobWorker::within(job, limits.task_timeout, keys))
+    }
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it didn't say why")
+}
+
+fn guarded<T>(doing: &'static str, ask: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // Whoever panicked isn't asked for more.
+    catch_unwind(AssertUnwindSafe(ask))
+        .map_err(|panic| Panicked { doing, said: panic_text(&*panic).to_owned() })
+}

@@ -1,0 +1,94 @@
+//! Why a try of a task came to nothing, in the words of whoever does it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use golem::core::event::{AttemptFailure, FailureKind};
+use golem::text::chain;
+use golem::{ScriptError, WorkerError};
+
+/// Why a try of a task came to nothing, and what follows from it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// The commands couldn't be carried out. The task is tried elsewhere; where the activity is lost or still busy, the
+    /// deal ends.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// What the provider delivered is no good. The task is tried elsewhere.
+    #[error("{0}")]
+    Rejected(String),
+    /// The task itself can't be done: it has failed for good, whatever tries it has left.
+    #[error("{0}")]
+    Final(String),
+    /// It took too long, and may still be running there: the deal ends, the task is tried elsewhere.
+    #[error("it took longer than {0:?}")]
+    Expired(Duration),
+    /// Anything else. The task is tried elsewhere.
+    #[error(transparent)]
+    Other(Box<dyn Error + Send + Sync>),
+    /// A failure in the words of the engine; the deal goes on.
+    #[error("{}", .0.message)]
+    Failed(AttemptFailure),
+    /// The same, of which the deal ends.
+    #[error("{}", .failure.message)]
+    Lost {
+        /// What the task failed of.
+        failure: AttemptFailure,
+        /// What the deal ends of.
+        source: WorkerError,
+    },
+}
+
+impl TaskError {
+    /// Any error of one's own: the task is tried elsewhere. It fits `map_err`.
+    pub fn other(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
+    /// The result is no good, and the task is tried elsewhere.
+    pub fn rejected(reason: impl Into<String>) -> Self {
+        Self::Rejected(reason.into())
+    }
+
+    /// The task has failed for good: no other provider could do it either.
+    pub fn for_good(reason: impl Into<String>) -> Self {
+        Self::Final(reason.into())
+    }
+
+    /// What the task failed of, whether it may be tried again, and what becomes of the worker.
+    pub(super) fn consequences(self) -> (AttemptFailure, bool, Result<(), WorkerError>) {
+        match self {
+            Self::Script(error) => {
+                let failure = error.to_failure();
+                let ready = error.leaves_activity_ready();
+                (failure, true, if ready { Ok(()) } else { Err(error.into()) })
+            }
+            Self::Rejected(reason) => (failure(FailureKind::Rejected, reason), true, Ok(())),
+            Self::Final(reason) => (failure(FailureKind::Rejected, reason), false, Ok(())),
+            Self::Expired(limit) => {
+                let message = format!("took longer than {limit:?}");
+                (failure(FailureKind::Expired, message.clone()), true, Err(WorkerError::Other(message)))
+            }
+            Self::Other(error) => (failure(FailureKind::Rejected, chain(&*error)), true, Ok(())),
+            Self::Failed(failure) => (failure, true, Ok(())),
+            Self::Lost { failure, source } => (failure, true, Err(source)),
+        }
+    }
+}
+
+impl From<std::io::Error> for TaskError {
+    fn from(error: std::io::Error) -> Self {
+        Self::other(error)
+    }
+}
+
+impl From<serde_json::Error> for TaskError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::other(error)
+    }
+}
+
+pub(super) fn failure(kind: FailureKind, message: impl Into<String>) -> AttemptFailure {
+    AttemptFailure { kind, message: message.into(), stderr: String::new() }
+}
