@@ -7,6 +7,7 @@ mod args;
 mod check;
 #[cfg(feature = "devnet")]
 mod devnet;
+mod install;
 mod logging;
 mod options;
 mod report;
@@ -36,6 +37,10 @@ where
     let terminal = Terminal::stderr();
     let done = logging::start(&args.logging, &terminal).and_then(|()| match &args.command {
         Command::Check(check) => check::check(check, &mut Output::stdout()),
+        Command::Install(flags) => {
+            let environment = |name: &str| std::env::var(name).ok();
+            runtime()?.block_on(install::install(flags, &environment, &mut Output::stdout()))
+        }
         Command::Run(flags) => {
             let environment = |name: &str| std::env::var(name).ok();
             let options = options::resolve(flags, &environment, &mut fastrand::Rng::new())?;
