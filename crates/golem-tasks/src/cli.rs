@@ -7,6 +7,7 @@ pub(crate) mod args;
 mod check;
 #[cfg(feature = "devnet")]
 mod devnet;
+mod install;
 mod logging;
 pub(crate) mod options;
 mod report;
@@ -97,6 +98,9 @@ where
             let mut output = Output::stdout();
             output.write(&check(flags.which)?);
             output.lost().map_or(Ok(Exit::Done), |error| Err(Failure::lost_output(error)))
+        }
+        Command::Install(flags) => {
+            runtime()?.block_on(install::install(&flags, &environment, &mut Output::stdout()))
         }
         Command::Run(flags) => {
             let options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;

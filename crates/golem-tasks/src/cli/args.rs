@@ -46,6 +46,14 @@ A run on the network needs a yagna daemon and a key of it:
 The first Ctrl+C takes on no more work and settles what was begun; the second one leaves at once.
 SIGTERM and SIGHUP count like Ctrl+C. What is done is kept either way.";
 
+const INSTALL_EXAMPLES: &str = "\
+Examples:
+  golem-tasks install --dsn sqlite:runs.db
+  golem-tasks install --dsn 'dbname=golem user=golem host=localhost port=5432'
+      In the schema `tasks`. Better put the password into PGPASSWORD or ~/.pgpass: other users of this
+      machine can see flags.
+  PGDATABASE=golem golem-tasks install --dsn postgres:";
+
 /// Run a pile of work on the Golem Network.
 #[derive(Debug, Parser)]
 #[command(name = "golem-tasks", version, after_help = EXAMPLES, arg_required_else_help = true)]
@@ -94,6 +102,10 @@ SIGTERM and SIGHUP count like Ctrl+C. What is done is kept either way.";
 pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Run the tasks of a job file.
     Run(Box<RunFlags<J>>),
+    /// Make the tables for runs in a database, or bring them up to date.
+    ///
+    /// `run` does the same by itself, where it may.
+    Install(InstallFlags),
     /// Check a job file and all its tasks, and show what it would do; nothing is bought.
     Check(CheckFlags<J>),
     /// Serve an emulated Golem Network for your own app to be tested on, in whatever language it is written.
@@ -130,6 +142,18 @@ pub(crate) struct OwnJob {}
 pub(super) struct CheckFlags<J: ClapArgs = JobFile> {
     #[command(flatten)]
     pub(super) which: J,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = INSTALL_EXAMPLES)]
+pub(super) struct InstallFlags {
+    /// The database [env: GOLEM_TASKS_DSN] [default: a file in your data folder]
+    ///
+    /// sqlite:PATH, postgres://USER@HOST/DATABASE, or "dbname=.. user=.. host=.. port=..". What a PostgreSQL address
+    /// leaves out comes from PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE and ~/.pgpass; `postgres:`
+    /// leaves out everything.
+    #[arg(long, value_name = "DSN")]
+    pub(super) dsn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, ClapArgs)]
@@ -210,7 +234,8 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// What to call the run; each id can be used once [default: a random one]
     #[arg(long, value_name = "ID", value_parser = run_id, help_heading = "Keeping and showing")]
     pub(crate) run_id: Option<String>,
-    /// The database of runs, such as sqlite:runs.db [env: GOLEM_TASKS_DSN] [default: a file in your data folder]
+    /// The database of runs, such as sqlite:runs.db or postgres://me@localhost/golem [env: GOLEM_TASKS_DSN] [default:
+    /// a file in your data folder]
     #[arg(long, value_name = "DSN", help_heading = "Keeping and showing")]
     pub(crate) dsn: Option<String>,
     /// Write one JSON object a line to standard output; docs/json-output.md explains them.

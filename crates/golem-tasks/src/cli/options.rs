@@ -161,10 +161,7 @@ pub(crate) fn resolve<J: ClapArgs>(
     let driver = choose(&flags.driver, "--driver", &["YAGNA_PAYMENT_DRIVER"], DRIVER)?;
     let networks = ["YAGNA_PAYMENT_NETWORK", "PAYMENT_NETWORK"];
     let network = choose(&flags.network, "--network", &networks, NETWORK)?;
-    let dsn = match flags.dsn.clone().or_else(|| environment("GOLEM_TASKS_DSN")) {
-        Some(text) => Dsn::parse(&text)?,
-        None => Dsn::user_default()?,
-    };
+    let dsn = Dsn::choose(flags.dsn.as_deref(), &environment)?;
     // The job file before the daemon: who has neither right mends the file first, and needs no daemon for that.
     let job = job(&flags.which)?;
     let own = Limits { results: job.results()?, ..job.limits()? };

@@ -1,4 +1,8 @@
 //! Data source names: which database a user means.
+//!
+//! Left to others: what a server's address is made of (`dsn/postgres.rs`), and connecting.
+
+mod postgres;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,8 +10,12 @@ use std::str::FromStr;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 
+pub use postgres::PostgresDsn;
+
 /// Names of files that are taken for databases without `sqlite:` in front.
 const EXTENSIONS: [&str; 3] = ["db", "sqlite", "sqlite3"];
+/// The variable that stands in for `--dsn`.
+const VARIABLE: &str = "GOLEM_TASKS_DSN";
 
 /// Which database runs are kept in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,27 +25,61 @@ pub enum Dsn {
     Sqlite(PathBuf),
     /// SQLite in memory: gone when the process ends.
     Memory,
+    /// A database of a PostgreSQL server.
+    Postgres(PostgresDsn),
 }
 
-/// A text that names no database we can use.
+/// A text that names no database we can use. What it says never holds a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DsnError {
-    /// A kind of database that is planned.
-    #[error("PostgreSQL isn't supported yet: keep the runs in SQLite with sqlite:PATH")]
-    NotYet,
     /// `sqlite:` alone.
     #[error("`sqlite:` names no file: write sqlite:PATH, for example sqlite:runs.db")]
     NoPath,
     /// Nothing we know.
-    #[error("`{0}` names no database: write sqlite:PATH, or a file name that ends in .db or .sqlite")]
+    #[error(
+        "`{0}` names no database: write sqlite:PATH, a file name that ends in .db or .sqlite, \
+         postgres://USER@HOST/DATABASE, or \"dbname=DATABASE user=USER host=HOST\""
+    )]
     Unknown(String),
     /// Without `--dsn`, and the user has no home folder.
     #[error("this user has no data folder to keep runs in: name a database with --dsn sqlite:PATH")]
     NoDataFolder,
+    /// A key that PostgreSQL's own programs don't know either.
+    #[error("`{key}` is no key of a PostgreSQL address{}", nearest.map(|key| format!(": did you mean `{key}`?")).unwrap_or_default())]
+    UnknownKey {
+        /// The key as it was written.
+        key: String,
+        /// The known one that looks most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A key that PostgreSQL's own programs know and we don't.
+    #[error(
+        "`{key}` isn't supported in a PostgreSQL address: write host, port, user, dbname and sslmode yourself"
+    )]
+    Unsupported {
+        /// The key or variable.
+        key: &'static str,
+    },
+    /// A value that its key can't have.
+    #[error("`{value}` is no value for `{key}`: expected {expected}")]
+    Value {
+        /// The key or variable.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it can be.
+        expected: &'static str,
+    },
+    /// `key=value` pairs that don't read as such.
+    #[error("{0}")]
+    Syntax(String),
 }
 
 impl Dsn {
-    /// Reads `sqlite:PATH`, a plain file name that ends in `.db`, `.sqlite` or `.sqlite3`, or `memory`.
+    /// Reads `sqlite:PATH`, a plain file name that ends in `.db`, `.sqlite` or `.sqlite3`, `memory`, a
+    /// `postgres://` URL, `key=value` pairs as PostgreSQL's own programs take them, or `postgres:`, which leaves
+    /// everything to the `PG*` variables.
     pub fn parse(text: &str) -> Result<Self, DsnError> {
         let text = text.trim();
         if text == "memory" || text == "sqlite::memory:" {
@@ -52,14 +94,29 @@ impl Dsn {
                 Ok(Self::Sqlite(PathBuf::from(path)))
             };
         }
-        if is_postgres(text) {
-            return Err(DsnError::NotYet);
+        if let Some(server) = postgres::read(text) {
+            return server.map(Self::Postgres);
         }
         let extension = Path::new(text).extension().and_then(|extension| extension.to_str());
         if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) && !text.contains("://") {
             return Ok(Self::Sqlite(PathBuf::from(text)));
         }
-        Err(DsnError::Unknown(text.to_owned()))
+        // Of what looks like an address only the beginning is repeated: the rest may hold a password.
+        let shown =
+            text.split_once("://").map_or_else(|| text.to_owned(), |(scheme, _)| format!("{scheme}://.."));
+        Err(DsnError::Unknown(shown))
+    }
+
+    /// The database that a user chose: by the flag, else by `GOLEM_TASKS_DSN`, else the one in the data folder.
+    pub fn choose(
+        flag: Option<&str>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, DsnError> {
+        let variable = environment(VARIABLE).filter(|text| !text.trim().is_empty());
+        match flag.map(str::to_owned).or(variable) {
+            Some(text) => Self::parse(&text),
+            None => Self::user_default(),
+        }
     }
 
     /// `golem-tasks/runs.db` in the user's data folder.
@@ -82,16 +139,9 @@ impl fmt::Display for Dsn {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
             Self::Memory => f.write_str("memory"),
+            Self::Postgres(server) => server.fmt(f),
         }
     }
-}
-
-/// A URL, or libpq's `key=value` pairs.
-fn is_postgres(text: &str) -> bool {
-    const KEYS: [&str; 7] = ["dbname", "host", "hostaddr", "password", "port", "service", "user"];
-    text.starts_with("postgres:")
-        || text.starts_with("postgresql:")
-        || text.split_once('=').is_some_and(|(key, _)| KEYS.contains(&key.trim()))
 }
 
 #[cfg(test)]
@@ -105,6 +155,7 @@ mod tests {
             ("sqlite:/tmp/a b.db", "/tmp/a b.db"),
             ("sqlite:///tmp/runs.db", "/tmp/runs.db"),
             ("sqlite://runs.db", "runs.db"),
+            ("sqlite:a=b.db", "a=b.db"),
             ("runs.db", "runs.db"),
             (" ../x/runs.sqlite\n", "../x/runs.sqlite"),
             ("/data/runs.sqlite3", "/data/runs.sqlite3"),
@@ -116,19 +167,25 @@ mod tests {
     }
 
     #[test]
-    fn postgresql_is_announced_and_nonsense_is_refused() {
-        for text in [
-            "postgres://localhost/golem",
-            "postgresql:///golem",
-            "postgres:",
-            "dbname=golem user=golem password=1234 host=localhost port=5432",
-        ] {
-            assert_eq!(Dsn::parse(text), Err(DsnError::NotYet), "{text}");
-        }
+    fn nonsense_is_refused_without_telling_secrets() {
         assert_eq!(Dsn::parse("sqlite:"), Err(DsnError::NoPath));
-        for text in ["", "runs", "mysql://x/y.db", "job.toml"] {
+        for text in ["", "runs", "job.toml"] {
             assert_eq!(Dsn::parse(text), Err(DsnError::Unknown(text.to_owned())), "{text}");
         }
+        for text in ["mysql://x:secret@y/z.db", "postgress://me:secret@x/y"] {
+            let refused = Dsn::parse(text).unwrap_err();
+            assert!(matches!(refused, DsnError::Unknown(_)), "{refused:?}");
+            assert!(!format!("{refused} {refused:?}").contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_flag_comes_before_the_variable_and_an_empty_one_counts_as_none() {
+        let variable = |text: &'static str| move |name: &str| (name == VARIABLE).then(|| text.to_owned());
+        let named = |name: &str| Ok(Dsn::Sqlite(name.into()));
+        assert_eq!(Dsn::choose(Some("a.db"), &variable("b.db")), named("a.db"));
+        assert_eq!(Dsn::choose(None, &variable("b.db")), named("b.db"));
+        assert_eq!(Dsn::choose(None, &variable(" ")), Dsn::user_default());
     }
 
     #[test]

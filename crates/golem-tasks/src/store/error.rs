@@ -1,6 +1,10 @@
 //! What can go wrong with a store, and what a user can do about it.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use super::DsnError;
+use super::lease::{HeldBy, LEASE_TIMEOUT};
 
 /// Why a store can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,69 @@ pub enum StoreError {
         place: String,
         /// What the database says.
         source: sqlx::Error,
+    },
+    /// The address of the database can't be used.
+    #[error(transparent)]
+    Dsn(DsnError),
+    /// No server answers there.
+    #[error("no PostgreSQL server can be reached at {place}")]
+    Unreachable {
+        /// The database.
+        place: String,
+        /// What the system says.
+        source: sqlx::Error,
+    },
+    /// A server is there, but says nothing.
+    #[error("the PostgreSQL server at {place} doesn't answer within {} s", patience.as_secs())]
+    NoAnswer {
+        /// The database.
+        place: String,
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// The server doesn't know the user, or wants another password.
+    #[error("the PostgreSQL server at {place} doesn't let `{user}` in")]
+    NotLetIn {
+        /// The database.
+        place: String,
+        /// Who asked.
+        user: String,
+        /// What the server says.
+        source: sqlx::Error,
+    },
+    /// The server has no such database.
+    #[error("the PostgreSQL server has no database `{database}` ({place})")]
+    NoDatabase {
+        /// Where.
+        place: String,
+        /// The database's name.
+        database: String,
+        /// What the server says.
+        source: sqlx::Error,
+    },
+    /// The user may not do what has to be done.
+    #[error("`{user}` may not {doing} at {place}")]
+    NoRights {
+        /// The database.
+        place: String,
+        /// Who asked.
+        user: String,
+        /// What for.
+        doing: &'static str,
+        /// What the server says.
+        source: sqlx::Error,
+    },
+    /// The schema `tasks` is there, and golem-tasks-python made it.
+    #[error("the schema `tasks` at {place} is one of golem-tasks-python, whose tables can't be continued")]
+    Python {
+        /// The database.
+        place: String,
+    },
+    /// The schema `tasks` is there, and somebody else made it.
+    #[error("the schema `tasks` at {place} belongs to something else")]
+    SchemaNotOurs {
+        /// The database.
+        place: String,
     },
     /// A newer version of the program has written there; what its tables mean is unknown to us.
     #[error(
@@ -64,6 +131,29 @@ pub enum StoreError {
         /// The database.
         place: String,
     },
+    /// Another process holds the run.
+    #[error(
+        "run `{run_id}` in {place} is held by {} since {:.0}, last heard of {} s ago",
+        by.holder, by.since, by.silent.as_secs()
+    )]
+    Held {
+        /// The id.
+        run_id: String,
+        /// The database.
+        place: String,
+        /// Who holds it.
+        by: Box<HeldBy>,
+    },
+    /// Another process has taken the run since; nothing was written.
+    #[error(
+        "run `{run_id}` in {place} has been taken by another process: this one may not write it any more"
+    )]
+    LeaseLost {
+        /// The id.
+        run_id: String,
+        /// The database.
+        place: String,
+    },
     /// The database refused to do something.
     #[error("can't {doing} at {place}")]
     Query {
@@ -91,17 +181,48 @@ impl StoreError {
             Self::Folder { .. } | Self::Open { .. } => {
                 "name a place you may write to, for example --dsn sqlite:runs.db".to_owned()
             }
-            Self::Newer { .. } => {
-                "update golem-tasks, or keep the runs of this version elsewhere with --dsn sqlite:PATH"
+            Self::Unreachable { .. } | Self::NoAnswer { .. } => {
+                "start the server, or name the right host and port; `pg_isready -h HOST -p PORT` shows whether one \
+                 is there. Without a server: --dsn sqlite:runs.db"
                     .to_owned()
+            }
+            Self::NotLetIn { .. } => {
+                "put the right password into PGPASSWORD, ~/.pgpass or the DSN, or name another user with user=NAME"
+                    .to_owned()
+            }
+            Self::NoDatabase { database, .. } => format!("make it with `createdb {database}`, or name another with dbname=NAME"),
+            Self::NoRights { user, .. } => format!(
+                "let the database's owner do it once: GRANT CREATE ON DATABASE .. TO \"{user}\", or \
+                 CREATE SCHEMA tasks AUTHORIZATION \"{user}\""
+            ),
+            Self::Python { .. } => {
+                "keep it under another name with `ALTER SCHEMA tasks RENAME TO tasks_python`, and try again; its \
+                 activities and agreements can't be taken up, what is in it stays readable"
+                    .to_owned()
+            }
+            Self::SchemaNotOurs { .. } => {
+                "name another database with dbname=NAME; `createdb NAME` makes one".to_owned()
+            }
+            Self::Newer { .. } => {
+                "update golem-tasks, or keep the runs of this version elsewhere with another --dsn".to_owned()
             }
             Self::NotOurs { .. } => "name a file of its own for the runs with --dsn sqlite:PATH".to_owned(),
             Self::RunExists { .. } => {
                 "choose another --run-id; taking up an earlier run again isn't supported yet".to_owned()
             }
-            Self::Migrate { .. } | Self::NoSuchRun { .. } | Self::Query { .. } | Self::Damaged { .. } => {
-                return None;
-            }
+            Self::Held { by, .. } => format!(
+                "wait until it is done, or end process {} on {}; if that host is gone, it is free {} s after it was \
+                 last heard of",
+                by.holder.pid,
+                by.holder.host,
+                LEASE_TIMEOUT.as_secs()
+            ),
+            Self::Dsn(_)
+            | Self::LeaseLost { .. }
+            | Self::Migrate { .. }
+            | Self::NoSuchRun { .. }
+            | Self::Query { .. }
+            | Self::Damaged { .. } => return None,
         })
     }
 }

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use golem_core::event::{FailureKind, TaskId};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, SqliteConnection, Type};
-use yagna_api::{Glm, NodeId, Timestamp};
+use yagna_api::NodeId;
 
+use super::database::{Row, Statement, Transaction, damaged};
 use super::summary::{
     ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, TaskCounts,
 };
@@ -30,6 +28,10 @@ pub enum TaskStatus {
     Done,
     /// It failed for good.
     Failed,
+    /// It was given up with its job.
+    Cancelled,
+    /// It wasn't finished when its job's deadline passed.
+    Expired,
 }
 
 /// A task with what became of it.
@@ -69,31 +71,28 @@ pub struct TaskFailureRow {
 impl Store {
     /// The id of the run that began last.
     pub async fn latest_run(&self) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT run_id FROM run ORDER BY run_no DESC LIMIT 1")
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|source| self.failed("find the latest run", source))
+        let latest = Statement::new("SELECT run_id FROM runs ORDER BY run_no DESC LIMIT 1");
+        let row =
+            self.database.row(latest).await.map_err(|source| self.failed("find the latest run", source))?;
+        row.map(|row| row.text("run_id")).transpose()
     }
 
     /// What a run came to so far, all of it as of one moment.
     pub async fn run_summary(&self, run_id: &str) -> Result<RunSummary, StoreError> {
         let failed = |source| self.failed("read the run", source);
-        let mut transaction = self.pool.begin().await.map_err(failed)?;
-        let run =
-            sqlx::query("SELECT run_no, created_at, ended_at, finish, waiting FROM run WHERE run_id = ?")
-                .bind(run_id)
-                .fetch_optional(&mut *transaction)
-                .await
-                .map_err(failed)?
-                .ok_or_else(|| self.no_such_run(run_id))?;
-        let run_no: i64 = get(&run, "run_no")?;
-        let mut summary = RunSummary::new(run_id, timestamp(&run, "created_at")?);
-        summary.waiting = optional_json(&run, "waiting")?;
-        if let Some(end) = optional_json(&run, "finish")? {
-            let at = timestamp(&run, "ended_at")?;
-            summary.ended = Some(ExplainedEnd { at, end });
+        let mut transaction = self.database.read().await.map_err(failed)?;
+        let found = Statement::new(
+            "SELECT run_no, created_at, ended_at, finish, waiting FROM runs WHERE run_id = $1",
+        )
+        .text(run_id);
+        let run = transaction.row(found).await.map_err(failed)?.ok_or_else(|| self.no_such_run(run_id))?;
+        let run_no = run.int("run_no")?;
+        let mut summary = RunSummary::new(run_id, run.time("created_at")?);
+        summary.waiting = run.optional_json("waiting")?;
+        if let Some(end) = run.optional_json("finish")? {
+            summary.ended = Some(ExplainedEnd { at: run.time("ended_at")?, end });
         }
-        let mut reader = Reader { store: self, connection: &mut transaction, run_no };
+        let mut reader = Reader { store: self, transaction: &mut transaction, run_no };
         summary.tasks = reader.task_counts().await?;
         summary.providers = reader.providers().await?;
         summary.cost = summary.providers.iter().map(|provider| provider.cost).sum();
@@ -132,32 +131,27 @@ impl Store {
     }
 
     async fn run_no(&self, run_id: &str) -> Result<i64, StoreError> {
-        sqlx::query_scalar("SELECT run_no FROM run WHERE run_id = ?")
-            .bind(run_id)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|source| self.failed("find the run", source))?
-            .ok_or_else(|| self.no_such_run(run_id))
+        let found = Statement::new("SELECT run_no FROM runs WHERE run_id = $1").text(run_id);
+        let row = self.database.row(found).await.map_err(|source| self.failed("find the run", source))?;
+        row.ok_or_else(|| self.no_such_run(run_id))?.int("run_no")
     }
 
     async fn task_page(&self, run_no: i64, after: i64) -> Result<Vec<(i64, TaskRow)>, StoreError> {
-        let rows = sqlx::query(
+        let page = Statement::new(
             "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stderr, t.failure_kind, \
-             t.failure, a.took_us, r.provider_name FROM task AS t \
-             LEFT JOIN attempt AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
-             LEFT JOIN rental AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
-             WHERE t.run_no = ? AND t.task_no > ? ORDER BY t.task_no LIMIT ?",
+             t.failure, a.took_us, r.provider_name FROM tasks AS t \
+             LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
+             LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
+             WHERE t.run_no = $1 AND t.task_no > $2 ORDER BY t.task_no LIMIT $3",
         )
-        .bind(run_no)
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|source| self.failed("read the tasks", source))?;
-        rows.iter().map(|row| Ok((get(row, "task_no")?, task_row(row)?))).collect()
+        .int(run_no)
+        .int(after)
+        .int(PAGE);
+        let rows = self.database.rows(page).await.map_err(|source| self.failed("read the tasks", source))?;
+        rows.iter().map(|row| Ok((row.int("task_no")?, task_row(row)?))).collect()
     }
 
-    fn no_such_run(&self, run_id: &str) -> StoreError {
+    pub(super) fn no_such_run(&self, run_id: &str) -> StoreError {
         StoreError::NoSuchRun { run_id: run_id.to_owned(), place: self.place.clone() }
     }
 }
@@ -165,30 +159,33 @@ impl Store {
 /// Reads the parts of a summary in one transaction.
 struct Reader<'s, 'c> {
     store: &'s Store,
-    connection: &'c mut SqliteConnection,
+    transaction: &'c mut Transaction,
     run_no: i64,
 }
 
 impl Reader<'_, '_> {
-    async fn rows(&mut self, sql: &'static str) -> Result<Vec<SqliteRow>, StoreError> {
-        sqlx::query(sql)
-            .bind(self.run_no)
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(|source| self.store.failed("read the run", source))
+    async fn rows(&mut self, sql: &'static str) -> Result<Vec<Row>, StoreError> {
+        self.read(Statement::new(sql).int(self.run_no)).await
+    }
+
+    async fn read(&mut self, statement: Statement<'_>) -> Result<Vec<Row>, StoreError> {
+        let rows = self.transaction.rows(statement).await;
+        rows.map_err(|source| self.store.failed("read the run", source))
     }
 
     async fn task_counts(&mut self) -> Result<TaskCounts, StoreError> {
         let mut counts = TaskCounts::default();
         let rows =
-            self.rows("SELECT status, count(*) AS n FROM task WHERE run_no = ? GROUP BY status").await?;
+            self.rows("SELECT status, count(*) AS n FROM tasks WHERE run_no = $1 GROUP BY status").await?;
         for row in rows {
-            let n = unsigned(&row, "n")?;
+            let n = row.unsigned("n")?;
             match status(&row)? {
                 TaskStatus::Waiting => counts.waiting = n,
                 TaskStatus::Running => counts.running = n,
                 TaskStatus::Done => counts.done = n,
                 TaskStatus::Failed => counts.failed = n,
+                TaskStatus::Cancelled => counts.cancelled = n,
+                TaskStatus::Expired => counts.expired = n,
             }
         }
         Ok(counts)
@@ -199,37 +196,37 @@ impl Reader<'_, '_> {
         let mut by_rental: HashMap<i64, NodeId> = HashMap::new();
         let rentals = self
             .rows(
-                "SELECT rental_no, provider_id, provider_name, approved_at, cost, final_bill FROM rental \
-                 WHERE run_no = ? ORDER BY rental_no",
+                "SELECT rental_no, provider_id, provider_name, approved_at, cost, final_bill FROM rentals \
+                 WHERE run_no = $1 ORDER BY rental_no",
             )
             .await?;
         for row in rentals {
-            let id: NodeId = parsed(&row, "provider_id")?;
-            let name: String = get(&row, "provider_name")?;
-            by_rental.insert(get(&row, "rental_no")?, id.clone());
+            let id: NodeId = row.parsed("provider_id")?;
+            let name = row.text("provider_name")?;
+            by_rental.insert(row.int("rental_no")?, id.clone());
             let provider =
                 providers.entry(id.clone()).or_insert_with(|| ProviderSummary::new(id, String::new()));
             provider.name = name;
-            let cost: Glm = parsed(&row, "cost")?;
+            let cost = row.money("cost")?;
             provider.cost = [provider.cost, cost].into_iter().sum();
-            if get::<Option<i64>>(&row, "approved_at")?.is_some() {
+            if row.optional_time("approved_at")?.is_some() {
                 provider.agreements += 1;
-                provider.unsettled += u64::from(get::<Option<String>>(&row, "final_bill")?.is_none());
+                provider.unsettled += u64::from(row.optional_text("final_bill")?.is_none());
             }
         }
         let attempts = self
             .rows(
-                "SELECT rental_no, outcome, count(*) AS n, sum(took_us) AS took_us FROM attempt \
-                 WHERE run_no = ? AND outcome IS NOT NULL GROUP BY rental_no, outcome",
+                "SELECT rental_no, outcome, count(*) AS n, CAST(sum(took_us) AS bigint) AS took_us FROM attempts \
+                 WHERE run_no = $1 AND outcome IS NOT NULL GROUP BY rental_no, outcome",
             )
             .await?;
         for row in attempts {
-            let rental_no: i64 = get(&row, "rental_no")?;
+            let rental_no = row.int("rental_no")?;
             let Some(provider) = by_rental.get(&rental_no).and_then(|id| providers.get_mut(id)) else {
                 continue; // can't be: every try refers to a deal
             };
-            let n = unsigned(&row, "n")?;
-            match get::<String>(&row, "outcome")?.as_str() {
+            let n = row.unsigned("n")?;
+            match row.text("outcome")?.as_str() {
                 "done" => provider.tasks_done += n,
                 "failed" => provider.failed_attempts += n,
                 _ => {}
@@ -243,21 +240,21 @@ impl Reader<'_, '_> {
     async fn failures(&mut self) -> Result<Vec<FailedTask>, StoreError> {
         let rows = self
             .rows(
-                "SELECT t.task_no, t.attempt, t.failure_kind, t.failure, t.stderr, r.provider_name FROM task AS t \
-                 LEFT JOIN attempt AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
-                 LEFT JOIN rental AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
-                 WHERE t.run_no = ? AND t.status = 'failed' ORDER BY t.task_no LIMIT 10",
+                "SELECT t.task_no, t.attempt, t.failure_kind, t.failure, t.stderr, r.provider_name FROM tasks AS t \
+                 LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
+                 LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
+                 WHERE t.run_no = $1 AND t.status = 'failed' ORDER BY t.task_no LIMIT 10",
             )
             .await?;
         rows.iter()
             .map(|row| {
                 Ok(FailedTask {
-                    task: unsigned(row, "task_no")?,
+                    task: row.unsigned("task_no")?,
                     attempt: attempts(row)?,
-                    provider: get(row, "provider_name")?,
+                    provider: row.optional_text("provider_name")?,
                     kind: failure_kind(row)?,
-                    message: get(row, "failure")?,
-                    stderr: get::<Option<String>>(row, "stderr")?.unwrap_or_default(),
+                    message: row.text("failure")?,
+                    stderr: row.optional_text("stderr")?.unwrap_or_default(),
                 })
             })
             .collect()
@@ -266,19 +263,19 @@ impl Reader<'_, '_> {
     async fn refused_bills(&mut self) -> Result<(u64, Vec<RefusedBill>), StoreError> {
         let rows = self
             .rows(
-                "SELECT b.amount, b.reason, r.provider_name, count(*) OVER () AS n FROM bill AS b \
-                 LEFT JOIN rental AS r ON r.run_no = b.run_no AND r.rental_no = b.rental_no \
-                 WHERE b.run_no = ? AND b.status = 'refused' ORDER BY b.decided_at, b.bill_id LIMIT 10",
+                "SELECT b.amount, b.reason, r.provider_name, count(*) OVER () AS n FROM bills AS b \
+                 LEFT JOIN rentals AS r ON r.run_no = b.run_no AND r.rental_no = b.rental_no \
+                 WHERE b.run_no = $1 AND b.status = 'refused' ORDER BY b.decided_at, b.bill_id LIMIT 10",
             )
             .await?;
-        let n = rows.first().map(|row| unsigned(row, "n")).transpose()?.unwrap_or(0);
+        let n = rows.first().map(|row| row.unsigned("n")).transpose()?.unwrap_or(0);
         let bills = rows
             .iter()
             .map(|row| {
                 Ok(RefusedBill {
-                    provider: get(row, "provider_name")?,
-                    amount: parsed(row, "amount")?,
-                    reason: get::<Option<String>>(row, "reason")?.unwrap_or_default(),
+                    provider: row.optional_text("provider_name")?,
+                    amount: row.money("amount")?,
+                    reason: row.optional_text("reason")?.unwrap_or_default(),
                 })
             })
             .collect::<Result<_, StoreError>>()?;
@@ -286,23 +283,21 @@ impl Reader<'_, '_> {
     }
 
     async fn note_counts(&mut self, kind: &'static str) -> Result<BTreeMap<String, u64>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT text AS reason, count(*) AS n FROM note WHERE run_no = ? AND kind = ? GROUP BY text",
+        let counted = Statement::new(
+            "SELECT text AS reason, count(*) AS n FROM notes WHERE run_no = $1 AND kind = $2 GROUP BY text",
         )
-        .bind(self.run_no)
-        .bind(kind)
-        .fetch_all(&mut *self.connection)
-        .await
-        .map_err(|source| self.store.failed("read the run", source))?;
-        reason_counts(&rows)
+        .int(self.run_no)
+        .text(kind);
+        reason_counts(&self.read(counted).await?)
     }
 
     async fn deals_failed(&mut self) -> Result<BTreeMap<String, u64>, StoreError> {
         let rows = self
             .rows(
-                "SELECT reason, count(*) AS n FROM (\
-                 SELECT failure AS reason FROM rental WHERE run_no = ?1 AND failure IS NOT NULL \
-                 UNION ALL SELECT failure FROM activity WHERE run_no = ?1 AND failure IS NOT NULL) GROUP BY reason",
+                "SELECT f.reason, count(*) AS n FROM (\
+                 SELECT failure AS reason FROM rentals WHERE run_no = $1 AND failure IS NOT NULL \
+                 UNION ALL SELECT failure FROM activities WHERE run_no = $1 AND failure IS NOT NULL) AS f \
+                 GROUP BY f.reason",
             )
             .await?;
         reason_counts(&rows)
@@ -312,91 +307,55 @@ impl Reader<'_, '_> {
 // `LIMIT 10` above.
 const _: () = assert!(LISTED == 10);
 
-fn reason_counts(rows: &[SqliteRow]) -> Result<BTreeMap<String, u64>, StoreError> {
-    rows.iter().map(|row| Ok((get(row, "reason")?, unsigned(row, "n")?))).collect()
+fn reason_counts(rows: &[Row]) -> Result<BTreeMap<String, u64>, StoreError> {
+    rows.iter().map(|row| Ok((row.text("reason")?, row.unsigned("n")?))).collect()
 }
 
-fn task_row(row: &SqliteRow) -> Result<TaskRow, StoreError> {
+fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
     let status = status(row)?;
     let failure = match status {
         TaskStatus::Failed => {
-            Some(TaskFailureRow { kind: failure_kind(row)?, message: get(row, "failure")? })
+            Some(TaskFailureRow { kind: failure_kind(row)?, message: row.text("failure")? })
         }
         _ => None,
     };
     Ok(TaskRow {
-        task: TaskId(unsigned(row, "task_no")?),
-        data: json(&get::<String>(row, "data")?, "data")?,
+        task: TaskId(row.unsigned("task_no")?),
+        data: row.json("data")?,
         status,
         attempts: attempts(row)?,
-        result: optional_json(row, "result")?,
-        stdout: get::<Option<String>>(row, "stdout")?.unwrap_or_default(),
-        stderr: get::<Option<String>>(row, "stderr")?.unwrap_or_default(),
+        result: row.optional_json("result")?,
+        stdout: row.optional_text("stdout")?.unwrap_or_default(),
+        stderr: row.optional_text("stderr")?.unwrap_or_default(),
         failure,
-        provider: get(row, "provider_name")?,
+        provider: row.optional_text("provider_name")?,
         took: micros(row, "took_us")?,
     })
 }
 
-fn status(row: &SqliteRow) -> Result<TaskStatus, StoreError> {
-    match get::<String>(row, "status")?.as_str() {
+fn status(row: &Row) -> Result<TaskStatus, StoreError> {
+    match row.text("status")?.as_str() {
         "waiting" => Ok(TaskStatus::Waiting),
         "running" => Ok(TaskStatus::Running),
         "done" => Ok(TaskStatus::Done),
         "failed" => Ok(TaskStatus::Failed),
+        "cancelled" => Ok(TaskStatus::Cancelled),
+        "expired" => Ok(TaskStatus::Expired),
         other => Err(damaged("status", format!("`{other}` is no status"))),
     }
 }
 
-fn failure_kind(row: &SqliteRow) -> Result<FailureKind, StoreError> {
-    let word: String = get(row, "failure_kind")?;
+fn failure_kind(row: &Row) -> Result<FailureKind, StoreError> {
+    let word = row.text("failure_kind")?;
     serde_json::from_value(Value::String(word)).map_err(|error| damaged("failure_kind", error))
 }
 
-fn attempts(row: &SqliteRow) -> Result<u32, StoreError> {
-    u32::try_from(get::<i64>(row, "attempt")?).map_err(|error| damaged("attempt", error))
+fn attempts(row: &Row) -> Result<u32, StoreError> {
+    u32::try_from(row.int("attempt")?).map_err(|error| damaged("attempt", error))
 }
 
-/// One column of a row.
-pub(super) fn get<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
-where
-    T: Decode<'r, Sqlite> + Type<Sqlite>,
-{
-    row.try_get(column).map_err(|error| damaged(column, error))
-}
-
-fn unsigned(row: &SqliteRow, column: &'static str) -> Result<u64, StoreError> {
-    u64::try_from(get::<i64>(row, column)?).map_err(|error| damaged(column, error))
-}
-
-fn micros(row: &SqliteRow, column: &'static str) -> Result<Option<Duration>, StoreError> {
-    let took: Option<i64> = get(row, column)?;
+fn micros(row: &Row, column: &'static str) -> Result<Option<Duration>, StoreError> {
+    let took = row.optional_int(column)?;
     // A clock that was set back must not make a try take less than no time.
     Ok(took.map(|took| Duration::from_micros(u64::try_from(took).unwrap_or(0))))
-}
-
-fn timestamp(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
-    Timestamp::from_microsecond(get(row, column)?).map_err(|error| damaged(column, error))
-}
-
-fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    get::<String>(row, column)?.parse().map_err(|error: T::Err| damaged(column, error))
-}
-
-fn optional_json<T: DeserializeOwned>(
-    row: &SqliteRow,
-    column: &'static str,
-) -> Result<Option<T>, StoreError> {
-    get::<Option<String>>(row, column)?.map(|text| json(&text, column)).transpose()
-}
-
-fn json<T: DeserializeOwned>(text: &str, column: &'static str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| damaged(column, error))
-}
-
-fn damaged(column: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    StoreError::Damaged { column, source: source.into() }
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use golem::journal::{Journal, JournalError};
 use golem_core::event::{Event, EventKind};
-use sqlx::SqliteConnection;
-use yagna_api::Timestamp;
+use serde::Serialize;
 
+use super::database::{Statement, Transaction, to_json};
 use super::{Store, StoreError};
 
 /// The place of one run in a store, and the engine's journal for it. Clones write to the same run.
@@ -20,11 +20,13 @@ pub struct RunStore {
     store: Store,
     run_id: Arc<str>,
     run_no: i64,
+    /// Which lease this writes under; 0 before anybody took one.
+    lease_no: i64,
 }
 
 impl RunStore {
-    pub(super) fn new(store: Store, run_id: String, run_no: i64) -> Self {
-        Self { store, run_id: Arc::from(run_id), run_no }
+    pub(super) fn new(store: Store, run_id: &str, run_no: i64, lease_no: i64) -> Self {
+        Self { store, run_id: Arc::from(run_id), run_no, lease_no }
     }
 
     /// The run's id.
@@ -37,31 +39,52 @@ impl RunStore {
         &self.store
     }
 
+    pub(super) fn run_no(&self) -> i64 {
+        self.run_no
+    }
+
+    pub(super) fn lease_no(&self) -> i64 {
+        self.lease_no
+    }
+
     /// Applies these events, all of them or none. Once it returns `Ok`, they survive a kill.
     ///
     /// An outcome of an attempt that is no longer its task's newest, or whose task has its end already, changes
-    /// nothing. Dropped half-way, it applies nothing.
+    /// nothing. Dropped half-way, it applies nothing. When somebody else has taken the run since, nothing is applied
+    /// and the error is [`StoreError::LeaseLost`].
     pub async fn apply(&self, events: &[Event]) -> Result<(), StoreError> {
         if events.is_empty() {
             return Ok(());
         }
-        self.try_apply(events).await.map_err(|source| self.store.failed("write down what happened", source))
+        let failed = |source| self.store.failed("write down what happened", source);
+        let mut transaction = self.store.database.write().await.map_err(failed)?;
+        if !self.still_ours(&mut transaction).await.map_err(failed)? {
+            return Err(self.lost());
+        }
+        self.write(&mut transaction, events).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)
     }
 
-    async fn try_apply(&self, events: &[Event]) -> Result<(), sqlx::Error> {
-        // IMMEDIATE: a transaction that began as a reader can't wait for another writer, it fails.
-        let mut transaction = self.store.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let mut batch = Batch {
-            connection: &mut transaction,
-            run_no: self.run_no,
-            tasks: tasks::Pending::default(),
-            notes: Vec::new(),
-        };
+    /// Is the lease this writes under the newest one? It stays so until the transaction is over, and its holder has
+    /// been heard of.
+    pub(super) async fn still_ours(&self, transaction: &mut Transaction) -> Result<bool, sqlx::Error> {
+        let heard = Statement::new("UPDATE leases SET heard_at = {now} WHERE run_no = $1 AND lease_no = $2")
+            .int(self.run_no)
+            .int(self.lease_no);
+        Ok(transaction.execute(heard).await? > 0)
+    }
+
+    pub(super) fn lost(&self) -> StoreError {
+        StoreError::LeaseLost { run_id: self.run_id.to_string(), place: self.store.place.clone() }
+    }
+
+    async fn write(&self, transaction: &mut Transaction, events: &[Event]) -> Result<(), sqlx::Error> {
+        let mut batch =
+            Batch { transaction, run_no: self.run_no, tasks: tasks::Pending::default(), notes: Vec::new() };
         for event in events {
             batch.add(event).await?;
         }
-        batch.flush().await?;
-        transaction.commit().await
+        batch.flush().await
     }
 }
 
@@ -80,7 +103,7 @@ impl Journal for RunStore {
 /// What comes in thousands, tasks and their tries, is collected and written in few statements; deals and bills are
 /// few and written one by one. A try's row refers to its deal's, so the deals come first.
 struct Batch<'c, 'e> {
-    connection: &'c mut SqliteConnection,
+    transaction: &'c mut Transaction,
     run_no: i64,
     tasks: tasks::Pending<'e>,
     notes: Vec<notes::Note<'e>>,
@@ -90,51 +113,74 @@ impl<'e> Batch<'_, 'e> {
     async fn add(&mut self, event: &'e Event) -> Result<(), sqlx::Error> {
         if let Some(note) = notes::Note::of(event) {
             self.notes.push(note);
+            return Ok(());
         }
         if let Some(change) = tasks::Change::of(event) {
             if !self.tasks.takes(&change) {
-                self.tasks.write(self.connection, self.run_no).await?;
+                self.tasks.write(self.transaction, self.run_no).await?;
             }
             self.tasks.add(&change);
             return Ok(());
         }
-        if deals::write(self.connection, self.run_no, event).await? {
+        if matches!(event.kind, EventKind::ActivityIntended { .. }) {
+            // A try belongs to the activity that was the newest when it began.
+            self.tasks.write(self.transaction, self.run_no).await?;
+        }
+        if deals::write(self.transaction, self.run_no, event).await? {
             return Ok(());
         }
         self.write_run(event).await
     }
 
     async fn flush(mut self) -> Result<(), sqlx::Error> {
-        self.tasks.write(self.connection, self.run_no).await?;
-        notes::write(self.connection, self.run_no, &self.notes).await
+        self.tasks.write(self.transaction, self.run_no).await?;
+        notes::write(self.transaction, self.run_no, &self.notes).await
     }
 
-    /// What happens to the run itself.
+    /// What happens to the run itself and to its jobs.
     async fn write_run(&mut self, event: &Event) -> Result<(), sqlx::Error> {
-        let query = match &event.kind {
+        let statement = match &event.kind {
             EventKind::Waiting { explanation } => {
-                sqlx::query("UPDATE run SET waiting = ? WHERE run_no = ?").bind(json(explanation)?)
+                Statement::new("UPDATE runs SET waiting = $1 WHERE run_no = $2")
+                    .json(to_json(explanation)?)
+                    .int(self.run_no)
             }
-            EventKind::Stopping { .. } => {
-                sqlx::query("UPDATE run SET status = ? WHERE run_no = ? AND status = 'running'")
-                    .bind("stopping")
-            }
+            EventKind::Stopping { why } => Statement::new(
+                "UPDATE runs SET status = CASE status WHEN 'ended' THEN status ELSE 'stopping' END, \
+                 stopping_at = coalesce(stopping_at, $1), stop_reason = coalesce(stop_reason, $2) \
+                 WHERE run_no = $3",
+            )
+            .time(event.at)
+            .word(word(why)?)
+            .int(self.run_no),
             EventKind::RunEnded { end } => {
-                sqlx::query("UPDATE run SET status = 'ended', finish = ?, ended_at = ? WHERE run_no = ?")
-                    .bind(json(end)?)
-                    .bind(micros(event.at))
+                Statement::new("UPDATE runs SET status = 'ended', finish = $1, ended_at = $2 WHERE run_no = $3")
+                    .json(to_json(end)?)
+                    .time(event.at)
+                    .int(self.run_no)
             }
-            // Everything else is a note or is about the market only, where it isn't ours to remember.
+            EventKind::JobAdded { job, deadline } => Statement::new(
+                "INSERT INTO jobs (run_no, job_no, added_at, deadline_at) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT DO NOTHING",
+            )
+            .int(self.run_no)
+            .int(count(job.0)?)
+            .time(event.at)
+            .time(*deadline),
+            EventKind::JobEnded { job, end } => Statement::new(
+                "UPDATE jobs SET ended_at = $1, end_reason = $2, finish = $3 WHERE run_no = $4 AND job_no = $5",
+            )
+            .time(event.at)
+            .word(word(&end.why)?)
+            .json(to_json(end)?)
+            .int(self.run_no)
+            .int(count(job.0)?),
+            // Everything else is about the market only, where it isn't ours to remember.
             _ => return Ok(()),
         };
-        query.bind(self.run_no).execute(&mut *self.connection).await?;
+        self.transaction.execute(statement).await?;
         Ok(())
     }
-}
-
-/// How instants are stored.
-fn micros(at: Timestamp) -> i64 {
-    at.as_microsecond()
 }
 
 /// How numbers that count within a run are stored.
@@ -142,6 +188,11 @@ fn count(number: u64) -> Result<i64, sqlx::Error> {
     i64::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
-    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+/// The word that a value of a simple kind has in records.
+fn word(value: &impl Serialize) -> Result<String, sqlx::Error> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        Ok(other) => Err(sqlx::Error::Encode(format!("{other} is no word").into())),
+        Err(error) => Err(sqlx::Error::Encode(error.into())),
+    }
 }

@@ -64,6 +64,10 @@ pub struct TaskCounts {
     pub running: u64,
     /// Waiting for a try.
     pub waiting: u64,
+    /// Given up with their job.
+    pub cancelled: u64,
+    /// Not finished when their job's deadline passed.
+    pub expired: u64,
 }
 
 /// What one provider did for a run.
@@ -122,9 +126,9 @@ impl TaskCounts {
         self.done + self.failed + self.unfinished()
     }
 
-    /// Tasks without an end.
+    /// Tasks that neither have a result nor failed, those given up included.
     pub fn unfinished(&self) -> u64 {
-        self.running + self.waiting
+        self.running + self.waiting + self.cancelled + self.expired
     }
 }
 

@@ -92,6 +92,12 @@ impl SummaryFold {
             EventKind::TaskFailed { attempt, rental, failure } => {
                 self.task_failed(*attempt, *rental, failure, event.at);
             }
+            EventKind::TaskCancelled { task } => {
+                self.counts.tasks.cancelled += u64::from(self.given_up(*task, event.at));
+            }
+            EventKind::TaskExpired { task } => {
+                self.counts.tasks.expired += u64::from(self.given_up(*task, event.at));
+            }
             EventKind::OfferRefused { reason, .. } => count(&mut self.counts.offers_refused, reason),
             EventKind::RefusedByProvider { reason, .. } => {
                 let reason = reason.as_ref().map_or("", |reason| reason.message.as_str());
@@ -220,6 +226,22 @@ impl SummaryFold {
             );
             failures.truncate(LISTED);
         }
+    }
+
+    /// Ends a task that was given up with its job; `false` when it had its end already.
+    fn given_up(&mut self, task: TaskId, at: Timestamp) -> bool {
+        let Some(open) = self.open.remove(&task) else {
+            return false;
+        };
+        if let Some((rental, since)) = open.running {
+            self.counts.tasks.running -= 1;
+            if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
+                provider.busy += micros_between(since, at);
+            }
+        } else {
+            self.counts.tasks.waiting -= 1;
+        }
+        true
     }
 
     /// What concerns agreements and bills.

@@ -166,7 +166,7 @@ async fn ctrl_c_is_heard_while_nobody_reads_the_output() {
         let mut ended = 0;
         while ended == 0 {
             sleep(Duration::from_millis(50)).await;
-            let query = sqlx::query_scalar("SELECT count(*) FROM run WHERE status = 'ended'");
+            let query = sqlx::query_scalar("SELECT count(*) FROM runs WHERE status = 'ended'");
             ended = query.fetch_one(&pool).await.unwrap();
         }
     })

@@ -113,7 +113,7 @@ impl Home {
     /// How many runs are recorded.
     pub(crate) async fn n_runs(&self) -> i64 {
         let pool = self.pool().await;
-        let n = sqlx::query_scalar("SELECT count(*) FROM run").fetch_one(&pool).await.unwrap();
+        let n = sqlx::query_scalar("SELECT count(*) FROM runs").fetch_one(&pool).await.unwrap();
         pool.close().await;
         n
     }
@@ -124,7 +124,7 @@ impl Home {
 
     async fn deals(&self) -> Vec<DealRow> {
         let pool = self.pool().await;
-        let deals = sqlx::query_as::<_, (String, Option<String>)>("SELECT status, final_bill FROM rental")
+        let deals = sqlx::query_as::<_, (String, Option<String>)>("SELECT status, final_bill FROM rentals")
             .fetch_all(&pool)
             .await
             .unwrap();

@@ -4,6 +4,5 @@
 
 mod command_line;
 mod scene;
-mod store;
 mod summary;
 mod views;

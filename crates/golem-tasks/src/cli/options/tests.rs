@@ -210,7 +210,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--subnet", ""], "`--subnet` must not be empty"),
         (&["--app-key", "a b"], "characters in it that no key has"),
         (&["--dsn", "runs"], "names no database"),
-        (&["--dsn", "postgres://x"], "PostgreSQL isn't supported yet"),
+        (&["--dsn", "dbnam=golem"], "did you mean `dbname`?"),
         (&["--devnet", "--budget", "0"], "nothing can be bought"),
         (&["--devnet", "--budget", "3/h"], "aren't supported yet; `--budget 3`"),
         (&["--devnet", "--budget=-1"], "it can't be negative"),

@@ -1,69 +1,67 @@
 //! Notes: what happened and has no row of its own in another table, kept to explain a run afterwards.
 
 use golem_core::event::{Event, EventKind, Provider};
-use sqlx::SqliteConnection;
+use yagna_api::Timestamp;
 
-use super::super::bulk::bulk;
-use super::{json, micros};
+use super::to_json;
+use crate::store::database::{Transaction, Value};
 
 /// An event worth remembering.
 pub(super) struct Note<'e> {
     event: &'e Event,
-    kind: &'static str,
     provider: Option<&'e Provider>,
+    until: Option<Timestamp>,
     text: &'e str,
 }
 
 impl<'e> Note<'e> {
     /// The note to take of an event, if one is to be taken.
     pub(super) fn of(event: &'e Event) -> Option<Self> {
-        let (kind, provider, text) = match &event.kind {
-            EventKind::Trouble { problem, .. } => ("trouble", None, problem.as_str()),
-            EventKind::OfferRefused { provider, reason } => {
-                ("offer_refused", Some(provider), reason.as_str())
-            }
+        let (provider, until, text) = match &event.kind {
+            EventKind::Trouble { problem, .. } => (None, None, problem.as_str()),
+            EventKind::OfferRefused { provider, reason } => (Some(provider), None, reason.as_str()),
             EventKind::RefusedByProvider { provider, reason } => {
                 let text = reason.as_ref().map_or("", |reason| reason.message.as_str());
-                ("refused_by_provider", Some(provider), text)
+                (Some(provider), None, text)
             }
-            EventKind::ProviderSetBack { provider, reason, .. } => {
-                ("provider_set_back", Some(provider), reason.as_str())
+            EventKind::ProviderSetBack { provider, until, reason } => {
+                (Some(provider), Some(*until), reason.as_str())
             }
-            EventKind::AllocationLost { allocation } => ("allocation_lost", None, allocation.as_str()),
-            EventKind::BudgetIntended { .. } => ("budget_intended", None, ""),
-            EventKind::BudgetRaised { .. } => ("budget_raised", None, ""),
-            EventKind::BudgetNotRaised { reason, .. } => ("budget_not_raised", None, reason.as_str()),
-            EventKind::Stopping { .. } => ("stopping", None, ""),
+            EventKind::AllocationLost { allocation } => (None, None, allocation.as_str()),
+            EventKind::BudgetIntended { .. } | EventKind::BudgetRaised { .. } => (None, None, ""),
+            EventKind::BudgetNotRaised { reason, .. } => (None, None, reason.as_str()),
             _ => return None,
         };
-        Some(Self { event, kind, provider, text })
+        Some(Self { event, provider, until, text })
     }
 }
 
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     run_no: i64,
     notes: &[Note<'_>],
 ) -> Result<(), sqlx::Error> {
     let rows = notes
         .iter()
-        .map(|note| Ok((note, json(&note.event.kind)?)))
+        .map(|note| {
+            Ok(vec![
+                Value::int(run_no),
+                Value::time(note.event.at),
+                Value::text(note.event.kind.name()),
+                Value::text(note.provider.map(|provider| provider.id.as_str())),
+                Value::text(note.provider.map(|provider| provider.name.as_str())),
+                Value::time(note.until),
+                Value::text(note.text),
+                Value::json(to_json(&note.event.kind)?),
+            ])
+        })
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
-    bulk(
-        connection,
-        "INSERT INTO note (run_no, at, kind, provider_id, provider_name, text, body) ",
-        &rows,
-        |(note, body), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(micros(note.event.at));
-            columns.push_bind(note.kind);
-            columns.push_bind(note.provider.map(|provider| provider.id.as_str()));
-            columns.push_bind(note.provider.map(|provider| provider.name.as_str()));
-            columns.push_bind(note.text);
-            columns.push_bind(body);
-        },
-        "",
-    )
-    .await?;
+    transaction
+        .bulk(
+            "INSERT INTO notes (run_no, at, kind, provider_id, provider_name, until_at, text, body) \
+             SELECT column1, column2, column3, column4, column5, column6, column7, column8 FROM {rows}",
+            &rows,
+        )
+        .await?;
     Ok(())
 }

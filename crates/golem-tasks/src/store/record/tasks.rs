@@ -1,30 +1,32 @@
 //! Tasks and their tries: thousands a second, so they are written many at a time.
 //!
-//! Three kinds of changes, written in this order: tasks that are added, tries that start, tries that end. A change
-//! that must come after one that is still pending for the same task makes the pending ones be written first.
+//! Four kinds of changes, written in this order: tasks that are added, tries that start, tries that end, tasks that
+//! are given up with their job. A change that must come after one that is still pending for the same task makes the
+//! pending ones be written first.
 
 use std::collections::HashMap;
 
 use golem_core::event::{
-    Attempt, AttemptFailure, Event, EventKind, FailureKind, RentalId, TaskId, TaskOutput,
+    Attempt, AttemptFailure, Event, EventKind, FailureKind, JobId, RentalId, TaskId, TaskOutput,
 };
-use serde_json::Value;
-use sqlx::SqliteConnection;
+use yagna_api::Timestamp;
 
-use super::super::bulk::bulk;
-use super::{count, json, micros};
+use super::{count, to_json};
+use crate::store::database::{Transaction, Value};
 
 /// Something that happened to a task.
 pub(super) struct Change<'e> {
     task: TaskId,
-    at: i64,
+    at: Timestamp,
     kind: ChangeKind<'e>,
 }
 
 enum ChangeKind<'e> {
-    Added(&'e Value),
+    Added(JobId, &'e serde_json::Value),
     Started(Attempt, RentalId),
     Ended(Attempt, Outcome<'e>),
+    /// With its job; the word says how.
+    GivenUp(&'static str),
 }
 
 #[derive(Clone, Copy)]
@@ -40,9 +42,10 @@ enum Outcome<'e> {
 pub(super) struct Pending<'e> {
     /// The last kind of change of each task among them.
     newest: HashMap<TaskId, Phase>,
-    added: Vec<(TaskId, i64, &'e Value)>,
-    started: Vec<(Attempt, i64, RentalId)>,
-    ended: Vec<(Attempt, i64, Outcome<'e>)>,
+    added: Vec<(TaskId, Timestamp, JobId, &'e serde_json::Value)>,
+    started: Vec<(Attempt, Timestamp, RentalId)>,
+    ended: Vec<(Attempt, Timestamp, Outcome<'e>)>,
+    given_up: Vec<(TaskId, Timestamp, &'static str)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,13 +53,14 @@ enum Phase {
     Added,
     Started,
     Ended,
+    GivenUp,
 }
 
 impl<'e> Change<'e> {
     /// The change an event makes to a task, if it makes one.
     pub(super) fn of(event: &'e Event) -> Option<Self> {
         let (task, kind) = match &event.kind {
-            EventKind::TaskAdded { task, data, .. } => (*task, ChangeKind::Added(data)),
+            EventKind::TaskAdded { job, task, data } => (*task, ChangeKind::Added(*job, data)),
             EventKind::TaskStarted { attempt, rental } => {
                 (attempt.task, ChangeKind::Started(*attempt, *rental))
             }
@@ -75,16 +79,19 @@ impl<'e> Change<'e> {
                 let outcome = Outcome::FailedForGood { failure, began };
                 (attempt.task, ChangeKind::Ended(*attempt, outcome))
             }
+            EventKind::TaskCancelled { task } => (*task, ChangeKind::GivenUp("cancelled")),
+            EventKind::TaskExpired { task } => (*task, ChangeKind::GivenUp("expired")),
             _ => return None,
         };
-        Some(Self { task, at: micros(event.at), kind })
+        Some(Self { task, at: event.at, kind })
     }
 
     fn phase(&self) -> Phase {
         match self.kind {
-            ChangeKind::Added(_) => Phase::Added,
+            ChangeKind::Added(..) => Phase::Added,
             ChangeKind::Started(..) => Phase::Started,
             ChangeKind::Ended(..) => Phase::Ended,
+            ChangeKind::GivenUp(_) => Phase::GivenUp,
         }
     }
 }
@@ -98,241 +105,248 @@ impl<'e> Pending<'e> {
     pub(super) fn add(&mut self, change: &Change<'e>) {
         self.newest.insert(change.task, change.phase());
         match change.kind {
-            ChangeKind::Added(data) => self.added.push((change.task, change.at, data)),
+            ChangeKind::Added(job, data) => self.added.push((change.task, change.at, job, data)),
             ChangeKind::Started(attempt, rental) => self.started.push((attempt, change.at, rental)),
             ChangeKind::Ended(attempt, outcome) => self.ended.push((attempt, change.at, outcome)),
+            ChangeKind::GivenUp(word) => self.given_up.push((change.task, change.at, word)),
         }
     }
 
     /// Writes all pending changes; none are pending afterwards.
     pub(super) async fn write(
         &mut self,
-        connection: &mut SqliteConnection,
+        transaction: &mut Transaction,
         run_no: i64,
     ) -> Result<(), sqlx::Error> {
         self.newest.clear();
-        write_added(connection, run_no, &self.added).await?;
+        write_added(transaction, run_no, &self.added).await?;
         self.added.clear();
-        write_started(connection, run_no, &self.started).await?;
+        write_started(transaction, run_no, &self.started).await?;
         self.started.clear();
-        write_ended(connection, run_no, &self.ended).await?;
+        write_ended(transaction, run_no, &self.ended).await?;
         self.ended.clear();
+        write_given_up(transaction, run_no, &self.given_up).await?;
+        self.given_up.clear();
         Ok(())
     }
 }
 
 async fn write_added(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     run_no: i64,
-    added: &[(TaskId, i64, &Value)],
+    added: &[(TaskId, Timestamp, JobId, &serde_json::Value)],
 ) -> Result<(), sqlx::Error> {
     let rows = added
         .iter()
-        .map(|(task, at, data)| Ok((count(task.0)?, *at, data.to_string())))
+        .map(|(task, at, job, data)| {
+            Ok(vec![
+                Value::int(run_no),
+                Value::int(count(task.0)?),
+                Value::int(count(job.0)?),
+                Value::time(*at),
+                Value::json(to_json(data)?),
+            ])
+        })
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
-    bulk(
-        connection,
-        "INSERT INTO task (run_no, task_no, status, added_at, data) ",
-        &rows,
-        |(task, at, data), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind("waiting");
-            columns.push_bind(*at);
-            columns.push_bind(data);
-        },
-        " ON CONFLICT DO NOTHING",
-    )
-    .await?;
+    transaction
+        .bulk(
+            "INSERT INTO tasks (run_no, task_no, job_no, status, added_at, data) \
+             SELECT column1, column2, column3, 'waiting', column4, column5 FROM {rows} WHERE true \
+             ON CONFLICT DO NOTHING",
+            &rows,
+        )
+        .await?;
     Ok(())
 }
 
 async fn write_started(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     run_no: i64,
-    started: &[(Attempt, i64, RentalId)],
+    started: &[(Attempt, Timestamp, RentalId)],
 ) -> Result<(), sqlx::Error> {
     let rows = started
         .iter()
         .map(|(attempt, at, rental)| {
-            Ok((count(attempt.task.0)?, i64::from(attempt.number), *at, count(rental.0)?))
+            let [run, task, number] = try_key(run_no, *attempt)?;
+            Ok(vec![run, task, number, Value::time(*at), Value::int(count(rental.0)?)])
         })
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
     // An earlier try of which nothing was heard is lost from now on.
-    let again: Vec<_> = rows.iter().filter(|(_, number, ..)| *number > 1).copied().collect();
-    bulk(
-        connection,
-        "UPDATE attempt SET outcome = 'lost', ended_at = v.column4, took_us = v.column4 - attempt.started_at \
-         FROM (",
-        &again,
-        |(task, number, at, _), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind(*number);
-            columns.push_bind(*at);
-        },
-        ") AS v WHERE attempt.run_no = v.column1 AND attempt.task_no = v.column2 AND attempt.number < v.column3 \
-         AND attempt.outcome IS NULL",
-    )
-    .await?;
-    let inserted = bulk(
-        connection,
-        "INSERT INTO attempt (run_no, task_no, number, rental_no, started_at) \
-         SELECT v.column1, v.column2, v.column3, v.column4, v.column5 FROM (",
-        &rows,
-        |(task, number, at, rental), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind(*number);
-            columns.push_bind(*rental);
-            columns.push_bind(*at);
-        },
-        ") AS v JOIN task ON task.run_no = v.column1 AND task.task_no = v.column2 \
-         WHERE task.attempt < v.column3 AND task.status IN ('waiting', 'running')",
-    )
-    .await?;
+    let again: Vec<_> = started
+        .iter()
+        .zip(&rows)
+        .filter(|((attempt, ..), _)| attempt.number > 1)
+        .map(|(_, row)| row[..4].to_vec())
+        .collect();
+    transaction
+        .bulk(
+            "UPDATE attempts SET outcome = 'lost', ended_at = v.column4, took_us = {took} FROM {rows} \
+             WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 \
+             AND attempts.number < v.column3 AND attempts.outcome IS NULL",
+            &again,
+        )
+        .await?;
+    let inserted = transaction
+        .bulk(
+            "INSERT INTO attempts (run_no, task_no, number, rental_no, activity_no, started_at) \
+             SELECT v.column1, v.column2, v.column3, v.column5, (SELECT max(a.activity_no) FROM activities AS a \
+             WHERE a.run_no = v.column1 AND a.rental_no = v.column5), v.column4 \
+             FROM {rows} JOIN tasks ON tasks.run_no = v.column1 AND tasks.task_no = v.column2 \
+             WHERE tasks.attempt < v.column3 AND tasks.status IN ('waiting', 'running')",
+            &rows,
+        )
+        .await?;
     expect("starts of tries", rows.len(), inserted);
-    bulk(
-        connection,
-        "UPDATE task SET status = 'running', attempt = v.column3 FROM (",
-        &rows,
-        |(task, number, ..), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind(*number);
-        },
-        ") AS v WHERE task.run_no = v.column1 AND task.task_no = v.column2 AND task.attempt < v.column3 \
-         AND task.status IN ('waiting', 'running')",
-    )
-    .await?;
+    let keys: Vec<_> = rows.iter().map(|row| row[..3].to_vec()).collect();
+    transaction
+        .bulk(
+            "UPDATE tasks SET status = 'running', attempt = v.column3 FROM {rows} \
+             WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 AND tasks.attempt < v.column3 \
+             AND tasks.status IN ('waiting', 'running')",
+            &keys,
+        )
+        .await?;
     Ok(())
 }
 
 async fn write_ended(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     run_no: i64,
-    ended: &[(Attempt, i64, Outcome<'_>)],
+    ended: &[(Attempt, Timestamp, Outcome<'_>)],
 ) -> Result<(), sqlx::Error> {
     let mut tries = Vec::new();
-    let (mut done, mut waiting, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut done, mut waiting, mut failed, mut left) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (attempt, at, outcome) in ended {
-        let (task, number) = (count(attempt.task.0)?, i64::from(attempt.number));
+        let key = || try_key(run_no, *attempt);
+        let [run, task, number] = key()?;
         let (word, took_us, failure) = match *outcome {
             Outcome::Done { output, took_us } => {
-                done.push((task, number, *at, json(&output.result)?, output));
+                let mut row = Vec::from(key()?);
+                row.extend([
+                    Value::time(*at),
+                    Value::json(to_json(&output.result)?),
+                    Value::text(some_text(&output.stdout)),
+                    Value::text(some_text(&output.stderr)),
+                ]);
+                done.push(row);
                 ("done", Some(took_us), None)
             }
             Outcome::FailedOnce(failure) => {
-                waiting.push((task, number));
+                waiting.push(Vec::from(key()?));
                 ("failed", None, Some(failure))
             }
             Outcome::Cancelled => {
-                waiting.push((task, number));
+                waiting.push(Vec::from(key()?));
                 ("cancelled", None, None)
             }
             Outcome::FailedForGood { failure, began } => {
-                failed.push((task, number, *at, failure));
+                let mut row = Vec::from(key()?);
+                row.push(Value::time(*at));
+                left.push(row.clone());
+                row.extend(why(Some(failure)));
+                failed.push(row);
                 if !began {
                     continue;
                 }
                 ("failed", None, Some(failure))
             }
         };
-        tries.push((task, number, *at, word, took_us, failure));
+        let mut row = vec![run, task, number, Value::time(*at), Value::text(word), Value::int(took_us)];
+        row.extend(why(failure));
+        tries.push(row);
     }
-    let ended = bulk(
-        connection,
-        "UPDATE attempt SET outcome = v.column4, ended_at = v.column5, \
-         took_us = coalesce(v.column6, v.column5 - attempt.started_at), \
-         failure_kind = v.column7, failure = v.column8, stderr = v.column9 FROM (",
-        &tries,
-        |(task, number, at, word, took_us, failure), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind(*number);
-            columns.push_bind(*word);
-            columns.push_bind(*at);
-            columns.push_bind(*took_us);
-            columns.push_bind(failure.map(|failure| kind_word(failure.kind)));
-            columns.push_bind(failure.map(|failure| failure.message.as_str()));
-            columns.push_bind(failure.and_then(|failure| some_text(&failure.stderr)));
-        },
-        ") AS v WHERE attempt.run_no = v.column1 AND attempt.task_no = v.column2 AND attempt.number = v.column3 \
-         AND attempt.outcome IS NULL",
-    )
-    .await?;
-    expect("outcomes of tries", tries.len(), ended);
-    let recorded = bulk(
-        connection,
-        "UPDATE task SET status = 'done', finished_at = v.column4, result = v.column5, stdout = v.column6, \
-         stderr = v.column7 FROM (",
-        &done,
-        |(task, number, at, result, output), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind(*number);
-            columns.push_bind(*at);
-            columns.push_bind(result);
-            columns.push_bind(some_text(&output.stdout));
-            columns.push_bind(some_text(&output.stderr));
-        },
-        ") AS v WHERE task.run_no = v.column1 AND task.task_no = v.column2 AND task.attempt = v.column3 \
-         AND task.status = 'running'",
-    )
-    .await?;
+    let n_ended = transaction
+        .bulk(
+            "UPDATE attempts SET ended_at = v.column4, outcome = v.column5, \
+             took_us = coalesce(v.column6, {took}), failure_kind = v.column7, failure = v.column8, \
+             stderr = v.column9 FROM {rows} WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 \
+             AND attempts.number = v.column3 AND attempts.outcome IS NULL",
+            &tries,
+        )
+        .await?;
+    expect("outcomes of tries", tries.len(), n_ended);
+    let recorded = transaction
+        .bulk(
+            "UPDATE tasks SET status = 'done', finished_at = v.column4, result = v.column5, stdout = v.column6, \
+             stderr = v.column7 FROM {rows} WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 \
+             AND tasks.attempt = v.column3 AND tasks.status = 'running'",
+            &done,
+        )
+        .await?;
     expect("results", done.len(), recorded);
-    bulk(
-        connection,
-        "UPDATE task SET status = 'waiting' FROM (",
-        &waiting,
-        |(task, number), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind(*number);
-        },
-        ") AS v WHERE task.run_no = v.column1 AND task.task_no = v.column2 AND task.attempt = v.column3 \
-         AND task.status = 'running'",
-    )
-    .await?;
-    bulk(
-        connection,
-        "UPDATE task SET status = 'failed', attempt = v.column3, finished_at = v.column4, \
-         failure_kind = v.column5, failure = v.column6, stderr = v.column7 FROM (",
-        &failed,
-        |(task, number, at, failure), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind(*number);
-            columns.push_bind(*at);
-            columns.push_bind(kind_word(failure.kind));
-            columns.push_bind(failure.message.as_str());
-            columns.push_bind(some_text(&failure.stderr));
-        },
-        ") AS v WHERE task.run_no = v.column1 AND task.task_no = v.column2 AND task.attempt <= v.column3 \
-         AND task.status IN ('waiting', 'running')",
-    )
-    .await?;
+    transaction
+        .bulk(
+            "UPDATE tasks SET status = 'waiting' FROM {rows} WHERE tasks.run_no = v.column1 \
+             AND tasks.task_no = v.column2 AND tasks.attempt = v.column3 AND tasks.status = 'running'",
+            &waiting,
+        )
+        .await?;
+    transaction
+        .bulk(
+            "UPDATE tasks SET status = 'failed', attempt = v.column3, finished_at = v.column4, \
+             failure_kind = v.column5, failure = v.column6, stderr = v.column7 FROM {rows} \
+             WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 AND tasks.attempt <= v.column3 \
+             AND tasks.status IN ('waiting', 'running')",
+            &failed,
+        )
+        .await?;
     // Tries that still ran when their task was given up have no outcome any more.
-    bulk(
-        connection,
-        "UPDATE attempt SET outcome = 'lost', ended_at = v.column4, took_us = v.column4 - attempt.started_at \
-         FROM (",
-        &failed,
-        |(task, number, at, _), columns| {
-            columns.push_bind(run_no);
-            columns.push_bind(*task);
-            columns.push_bind(*number);
-            columns.push_bind(*at);
-        },
-        ") AS v WHERE attempt.run_no = v.column1 AND attempt.task_no = v.column2 AND attempt.number <= v.column3 \
-         AND attempt.outcome IS NULL",
-    )
-    .await?;
+    transaction
+        .bulk(
+            "UPDATE attempts SET outcome = 'lost', ended_at = v.column4, took_us = {took} FROM {rows} \
+             WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 \
+             AND attempts.number <= v.column3 AND attempts.outcome IS NULL",
+            &left,
+        )
+        .await?;
     Ok(())
 }
 
+async fn write_given_up(
+    transaction: &mut Transaction,
+    run_no: i64,
+    given_up: &[(TaskId, Timestamp, &'static str)],
+) -> Result<(), sqlx::Error> {
+    let rows = given_up
+        .iter()
+        .map(|(task, at, word)| {
+            Ok(vec![Value::int(run_no), Value::int(count(task.0)?), Value::text(*word), Value::time(*at)])
+        })
+        .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    transaction
+        .bulk(
+            "UPDATE attempts SET outcome = 'cancelled', ended_at = v.column4, took_us = {took} FROM {rows} \
+             WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 AND attempts.outcome IS NULL",
+            &rows,
+        )
+        .await?;
+    transaction
+        .bulk(
+            "UPDATE tasks SET status = v.column3, finished_at = v.column4 FROM {rows} \
+             WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 \
+             AND tasks.status IN ('waiting', 'running')",
+            &rows,
+        )
+        .await?;
+    Ok(())
+}
+
+/// The first three columns of a row about a try.
+fn try_key<'q>(run_no: i64, attempt: Attempt) -> Result<[Value<'q>; 3], sqlx::Error> {
+    Ok([Value::int(run_no), Value::int(count(attempt.task.0)?), Value::int(i64::from(attempt.number))])
+}
+
+/// The three columns that tell a failure.
+fn why(failure: Option<&AttemptFailure>) -> [Value<'_>; 3] {
+    [
+        Value::text(failure.map(|failure| kind_word(failure.kind))),
+        Value::text(failure.map(|failure| failure.message.as_str())),
+        Value::text(failure.and_then(|failure| some_text(&failure.stderr))),
+    ]
+}
+
 /// The word that a kind of failure has everywhere outside the program.
-pub(in super::super) fn kind_word(kind: FailureKind) -> &'static str {
+fn kind_word(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::CommandFailed => "command_failed",
         FailureKind::Expired => "expired",

@@ -30,7 +30,8 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, total: Option<u64>, p
 
 fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
     // What still ran when it was given up is as unfinished as what never began.
-    let tasks = TaskCounts { running: 0, waiting: summary.tasks.unfinished(), ..summary.tasks };
+    let TaskCounts { done, failed, .. } = summary.tasks;
+    let tasks = TaskCounts { done, failed, waiting: summary.tasks.unfinished(), ..TaskCounts::default() };
     text.push_str(&progress(tasks, total));
     if tasks.waiting > 0 {
         let _ = write!(text, ", {} unfinished", tasks.waiting);

@@ -1,0 +1,223 @@
+-- The tables as they are now, filled from those of version 1.
+--
+-- Conventions: columns named *_at are microseconds since 1970 in UTC, columns named *_us are microseconds; money is
+-- GLM as an exact decimal in text, so it is added up outside SQL; *_no counts within a run; an *_id is the daemon's.
+-- A row whose status is 'intended' was written before its request was sent: after a crash the daemon is asked
+-- whether it came to be. Tables have names in the plural, as in PostgreSQL, where the singular ones are views.
+
+CREATE TABLE runs (
+    run_no      INTEGER PRIMARY KEY,
+    run_id      TEXT    NOT NULL UNIQUE,
+    created_at  INTEGER NOT NULL,
+    app_session TEXT    NOT NULL,  -- what agreements are confirmed with; the same after a restart
+    version     TEXT    NOT NULL,  -- of the program that began the run
+    job         TEXT    NOT NULL,  -- JSON: what was run and under which limits
+    status      TEXT    NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'stopping', 'ended')),
+    stopping_at INTEGER,
+    stop_reason TEXT,              -- why no more work was begun
+    ended_at    INTEGER,
+    finish      TEXT,              -- JSON: how it ended
+    waiting     TEXT               -- JSON: why nothing ran when it was last asked
+) STRICT;
+
+-- Who may write a run. The number grows with each new holder; a commit that names another one is refused.
+CREATE TABLE leases (
+    run_no   INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+    lease_no INTEGER NOT NULL DEFAULT 0,
+    host     TEXT,                 -- none while nobody holds it
+    pid      INTEGER,
+    process  TEXT,                 -- which process of that pid: when it started, as its system says it
+    machine  TEXT,                 -- whose pids these are
+    since_at INTEGER,
+    heard_at INTEGER
+) STRICT;
+
+CREATE TABLE jobs (
+    run_no      INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    job_no      INTEGER NOT NULL,
+    added_at    INTEGER NOT NULL,
+    deadline_at INTEGER,
+    ended_at    INTEGER,
+    end_reason  TEXT,
+    finish      TEXT,              -- JSON: how it ended
+    PRIMARY KEY (run_no, job_no)
+) STRICT;
+
+CREATE TABLE allocations (
+    run_no        INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    allocation_no INTEGER NOT NULL,
+    allocation_id TEXT,
+    platform      TEXT,
+    amount        TEXT    NOT NULL,
+    status        TEXT    NOT NULL CHECK (status IN ('intended', 'created', 'released')),
+    intended_at   INTEGER NOT NULL,
+    created_at    INTEGER,
+    expires_at    INTEGER,
+    released_at   INTEGER,
+    PRIMARY KEY (run_no, allocation_no),
+    UNIQUE (run_no, allocation_id)
+) STRICT;
+
+CREATE TABLE demands (
+    run_no       INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    demand_id    TEXT    NOT NULL,
+    published_at INTEGER NOT NULL,
+    expires_at   INTEGER,
+    ended_at     INTEGER,
+    why          TEXT,
+    PRIMARY KEY (run_no, demand_id)
+) STRICT;
+
+-- One deal with one provider, from the intent to sign to the settled bill.
+CREATE TABLE rentals (
+    run_no          INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    rental_no       INTEGER NOT NULL,
+    provider_id     TEXT    NOT NULL,
+    provider_name   TEXT    NOT NULL,
+    proposal_id     TEXT    NOT NULL,
+    per_hour        TEXT    NOT NULL,
+    start_price     TEXT    NOT NULL,
+    agreement_id    TEXT,
+    status          TEXT    NOT NULL CHECK (status IN ('intended', 'created', 'approved', 'failed', 'ended')),
+    failure         TEXT,
+    intended_at     INTEGER NOT NULL,
+    created_at      INTEGER,
+    approved_at     INTEGER,
+    ended_at        INTEGER,
+    ended_by        TEXT,
+    end_reason      TEXT,              -- JSON, as the one who ended it gave it
+    cost            TEXT    NOT NULL DEFAULT '0', -- accepted so far
+    final_bill      TEXT,              -- 'accepted' or 'refused': the deal is settled
+    bill_missing_at INTEGER,
+    PRIMARY KEY (run_no, rental_no)
+) STRICT;
+CREATE INDEX rentals_agreement ON rentals (agreement_id);
+
+CREATE TABLE activities (
+    run_no      INTEGER NOT NULL,
+    rental_no   INTEGER NOT NULL,
+    activity_no INTEGER NOT NULL,      -- from 1 in its rental
+    job_no      INTEGER NOT NULL DEFAULT 0,
+    activity_id TEXT,
+    status      TEXT    NOT NULL CHECK (status IN ('intended', 'created', 'ready', 'ended')),
+    intended_at INTEGER NOT NULL,
+    created_at  INTEGER,
+    ready_at    INTEGER,
+    ended_at    INTEGER,
+    usage       TEXT,                  -- JSON: the usage vector it ended with
+    failure     TEXT,
+    PRIMARY KEY (run_no, rental_no, activity_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+) STRICT;
+CREATE INDEX activities_id ON activities (activity_id);
+
+-- One row a task; its result is here and nowhere else.
+CREATE TABLE tasks (
+    run_no       INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    task_no      INTEGER NOT NULL,
+    job_no       INTEGER NOT NULL DEFAULT 0,
+    status       TEXT    NOT NULL
+                 CHECK (status IN ('waiting', 'running', 'done', 'failed', 'cancelled', 'expired')),
+    attempt      INTEGER NOT NULL DEFAULT 0, -- the newest try; an outcome of an older one is dropped
+    added_at     INTEGER NOT NULL,
+    finished_at  INTEGER,
+    failure_kind TEXT,
+    failure      TEXT,
+    data         TEXT    NOT NULL,     -- JSON
+    result       TEXT,                 -- JSON
+    stdout       TEXT,
+    stderr       TEXT,
+    PRIMARY KEY (run_no, task_no)
+) STRICT;
+CREATE INDEX tasks_status ON tasks (run_no, status);
+
+CREATE TABLE attempts (
+    run_no       INTEGER NOT NULL,
+    task_no      INTEGER NOT NULL,
+    number       INTEGER NOT NULL,     -- from 1 in its task
+    rental_no    INTEGER NOT NULL,
+    activity_no  INTEGER,              -- the newest of its rental when it began
+    outcome      TEXT CHECK (outcome IN ('done', 'failed', 'cancelled', 'lost')), -- none while it runs
+    started_at   INTEGER NOT NULL,
+    ended_at     INTEGER,
+    took_us      INTEGER,
+    failure_kind TEXT,
+    failure      TEXT,
+    stderr       TEXT,
+    PRIMARY KEY (run_no, task_no, number),
+    FOREIGN KEY (run_no, task_no) REFERENCES tasks ON DELETE CASCADE,
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE bills (
+    run_no       INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    bill_id      TEXT    NOT NULL,
+    kind         TEXT    NOT NULL CHECK (kind IN ('debit_note', 'invoice')),
+    rental_no    INTEGER,              -- none when it isn't for one of ours
+    activity_no  INTEGER,              -- of a debit note: the newest of its rental when it came
+    amount       TEXT    NOT NULL,     -- of a debit note: all that its activity owes so far
+    status       TEXT    NOT NULL CHECK (status IN ('received', 'accepting', 'accepted', 'refused')),
+    reason       TEXT,
+    received_at  INTEGER NOT NULL,
+    accepting_at INTEGER,
+    decided_at   INTEGER,
+    PRIMARY KEY (run_no, bill_id),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+) STRICT;
+CREATE INDEX bills_rental ON bills (run_no, rental_no);
+
+-- What happened and has no row of its own above.
+CREATE TABLE notes (
+    note_no       INTEGER PRIMARY KEY,
+    run_no        INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    at            INTEGER NOT NULL,
+    kind          TEXT    NOT NULL,    -- the event's name
+    provider_id   TEXT,
+    provider_name TEXT,
+    until_at      INTEGER,             -- of a provider that was set back
+    text          TEXT    NOT NULL,    -- for people
+    body          TEXT    NOT NULL     -- JSON: the event
+) STRICT;
+CREATE INDEX notes_run ON notes (run_no, kind);
+
+INSERT INTO runs (run_no, run_id, created_at, app_session, version, job, status, stopping_at, stop_reason, ended_at,
+                  finish, waiting)
+SELECT r.run_no, r.run_id, r.created_at, r.app_session, r.version, r.job, r.status,
+       (SELECT min(n.at) FROM note AS n WHERE n.run_no = r.run_no AND n.kind = 'stopping'),
+       (SELECT n.body ->> '$.why' FROM note AS n WHERE n.run_no = r.run_no AND n.kind = 'stopping'
+        ORDER BY n.note_no LIMIT 1),
+       r.ended_at, r.finish, r.waiting
+FROM run AS r;
+INSERT INTO leases (run_no) SELECT run_no FROM run;
+INSERT INTO allocations SELECT run_no, allocation_no, allocation_id, platform, amount, status, intended_at,
+    created_at, expires_at, released_at FROM allocation;
+INSERT INTO demands SELECT run_no, demand_id, published_at, expires_at, ended_at, why FROM demand;
+INSERT INTO rentals SELECT run_no, rental_no, provider_id, provider_name, proposal_id, per_hour, start_price,
+    agreement_id, status, failure, intended_at, NULL, approved_at, ended_at, ended_by, end_reason, cost, final_bill,
+    bill_missing_at FROM rental;
+INSERT INTO activities SELECT run_no, rental_no, activity_no, 0, activity_id, status, intended_at, created_at,
+    ready_at, ended_at, usage, failure FROM activity;
+INSERT INTO tasks SELECT run_no, task_no, 0, status, attempt, added_at, finished_at, failure_kind, failure, data,
+    result, stdout, stderr FROM task;
+INSERT INTO attempts SELECT a.run_no, a.task_no, a.number, a.rental_no,
+    (SELECT max(b.activity_no) FROM activity AS b WHERE b.run_no = a.run_no AND b.rental_no = a.rental_no
+     AND b.intended_at <= a.started_at),
+    a.outcome, a.started_at, a.ended_at, a.took_us, a.failure_kind, a.failure, a.stderr FROM attempt AS a;
+INSERT INTO bills SELECT b.run_no, b.bill_id, b.kind, b.rental_no,
+    CASE WHEN b.kind = 'debit_note' THEN
+        (SELECT max(a.activity_no) FROM activity AS a WHERE a.run_no = b.run_no AND a.rental_no = b.rental_no
+         AND a.intended_at <= b.received_at) END,
+    b.amount, b.status, b.reason, b.received_at, NULL, b.decided_at FROM bill AS b;
+INSERT INTO notes SELECT note_no, run_no, at, kind, provider_id, provider_name, NULL, text, body FROM note
+WHERE kind <> 'stopping';
+
+-- Children first.
+DROP TABLE note;
+DROP TABLE bill;
+DROP TABLE attempt;
+DROP TABLE task;
+DROP TABLE activity;
+DROP TABLE rental;
+DROP TABLE demand;
+DROP TABLE allocation;
+DROP TABLE run;

@@ -1,0 +1,118 @@
+//! The store's contract: one suite of tests over SQLite in memory, SQLite in a file, and PostgreSQL.
+//!
+//! A test is a function of a `Ground` and says on which ones it makes sense. `GOLEM_TASKS_TEST_PG` names a server on which
+//! databases may be made (`scripts/postgres` starts one); without it PostgreSQL is left out, which is said, and is a
+//! failure where `CI` or `GOLEM_GROUNDS=all` is set.
+
+#![expect(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
+
+mod grounds;
+mod installing;
+mod leases;
+mod migrating;
+mod mixing;
+mod python;
+#[path = "../runs/scene.rs"]
+#[expect(dead_code, reason = "shared with other tests, which need more of it")]
+mod scene;
+mod servers;
+mod writing;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::grounds::{Ground, Kind};
+
+/// No test takes longer, on the slowest machine.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+type Test = fn(Ground) -> BoxFuture<'static, ()>;
+
+/// `module::test` for each, with the grounds it is for.
+macro_rules! tests {
+    ($($kinds:ident: $($module:ident::$name:ident),+;)+) => {
+        &[$($((
+            concat!(stringify!($module), "::", stringify!($name)),
+            Kind::$kinds,
+            (|ground| Box::pin($module::$name(ground))) as Test,
+        )),+),+]
+    };
+}
+
+const TESTS: &[(&str, &[Kind], Test)] = tests! {
+    ALL:
+        writing::tasks_are_read_with_what_became_of_them,
+        writing::invariant_3_an_outcome_of_an_old_attempt_is_dropped,
+        writing::a_commit_may_hold_several_tries_of_one_task,
+        writing::a_commit_is_all_or_nothing,
+        writing::a_bill_that_was_decided_stays_decided,
+        writing::an_activity_can_follow_another_one_in_the_same_deal,
+        writing::tasks_given_up_with_their_job_are_told_apart,
+        writing::ten_thousand_tasks_are_written_in_batches_and_counted_right,
+        writing::any_text_and_any_number_come_back_as_they_were,
+        mixing::both_counts_agree_after_every_event,
+        leases::a_run_is_held_by_one,
+        leases::a_dead_holder_is_replaced_at_once;
+    KEPT:
+        writing::a_run_is_kept_and_found_again,
+        writing::invariant_1_what_was_committed_is_seen_by_another_process_at_once,
+        writing::everything_an_event_says_has_a_column,
+        leases::a_silent_holder_elsewhere_is_replaced_and_can_write_no_more,
+        leases::the_lease_of_a_killed_process_is_free_at_once,
+        leases::of_many_that_ask_at_once_one_gets_the_run,
+        installing::it_is_said_what_was_done,
+        installing::several_processes_may_begin_with_the_same_new_database,
+        installing::invariant_10_a_store_of_a_newer_version_is_refused_untouched,
+        installing::a_database_of_another_program_is_refused_untouched;
+    SQLITE:
+        installing::what_is_no_database_at_all_is_refused,
+        migrating::runs_of_version_1_are_carried_over;
+    POSTGRES:
+        mixing::random_events_in_random_groups_read_back_the_same_everywhere,
+        python::its_tables_are_recognised_and_left_alone,
+        python::its_queries_work_and_mean_the_same,
+        servers::what_is_wrong_with_a_server_is_said_with_what_to_do,
+        servers::whoever_may_not_make_tables_is_told_who_can,
+        servers::nothing_weaker_than_durable_is_taken_from_the_server,
+        servers::a_big_table_is_still_written_by_its_keys;
+};
+
+#[expect(clippy::print_stderr, reason = "a test program talks to who started it")]
+fn main() -> ExitCode {
+    if let Some(role) = std::env::var_os(leases::CHILD) {
+        return leases::child(&role.to_string_lossy());
+    }
+    let arguments = Arguments::from_args();
+    let with_postgres = grounds::server().is_some();
+    if !with_postgres && !arguments.list {
+        let set = |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());
+        if set("CI") || std::env::var_os("GOLEM_GROUNDS").is_some_and(|wanted| wanted == "all") {
+            eprintln!("error: the store can't be tested on PostgreSQL: GOLEM_TASKS_TEST_PG names no server");
+            return ExitCode::FAILURE;
+        }
+        eprintln!("NOTE: the store was not tested on PostgreSQL: use scripts/postgres");
+    }
+    let mut trials = Vec::new();
+    for (name, kinds, test) in TESTS {
+        for kind in kinds.iter().filter(|kind| **kind != Kind::Postgres || with_postgres) {
+            trials.push(trial(name, *kind, *test));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(name: &str, kind: Kind, test: Test) -> Trial {
+    Trial::test(format!("{kind}::{name}"), move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(async {
+            let ground = Ground::new(kind).await;
+            let held = ground.clone();
+            let done = tokio::time::timeout(DEADLINE, test(ground)).await;
+            held.end().await;
+            done.map_err(|_| Failed::from(format!("not done within {DEADLINE:?}")))
+        })
+    })
+}
