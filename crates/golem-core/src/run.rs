@@ -8,6 +8,7 @@
 
 mod activities;
 mod bills;
+mod blame;
 mod choice;
 mod config;
 mod input;
@@ -17,6 +18,7 @@ mod money;
 mod plan;
 mod rental;
 mod rentals;
+mod signing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -27,7 +29,7 @@ use yagna_api::time::between;
 use yagna_api::{AgreementId, AllocationId, DemandId, Glm, NodeId, Timestamp};
 
 pub use self::config::RunConfig;
-pub use self::input::{Effect, Input, Step};
+pub use self::input::{Effect, Input, Step, WorkerFailure};
 use self::jobs::Job;
 pub use self::jobs::JobSpec;
 use self::market::Market;
@@ -60,6 +62,8 @@ pub struct Run {
     /// Rentals by agreement, for as long as the rentals are kept: bills may come late.
     by_agreement: HashMap<AgreementId, RentalId>,
     next_rental: u64,
+    /// Agreements that were taken back since a provider last approved one.
+    taken_back: usize,
     /// Whose bills are being accepted.
     accepting: HashMap<Bill, RentalId>,
     /// Bills that couldn't be accepted, and when to try again.
@@ -122,6 +126,7 @@ impl Run {
             rentals: BTreeMap::new(),
             by_agreement: HashMap::new(),
             next_rental: 1,
+            taken_back: 0,
             accepting: HashMap::new(),
             bills_again: BTreeSet::new(),
             held_invoices: Vec::new(),

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use golem_core::event::{ActivityNo, Attempt, AttemptFailure, FailureKind, JobId, RentalId, TaskOutput};
-use golem_core::run::Input;
+use golem_core::run::{Input, WorkerFailure};
 use golem_core::tasks::AssignedTask;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::time::Instant;
 
 use crate::context::{ScriptError, WorkContext};
+use crate::text::chain;
 
 /// Does tasks on a provider's machine. [`crate::jobs`] has an example; whoever can do without a trait hands a function to
 /// an [`Executor`](crate::Executor).
@@ -24,7 +25,8 @@ pub trait Worker: Send + Sync + fmt::Debug {
     /// Works on one activity until there is nothing more to do.
     ///
     /// An error ends the deal with this provider, who is then left alone for a while; tasks in its hands are tried
-    /// elsewhere.
+    /// elsewhere. It isn't held against the provider where nobody could have done better: of a script that can't be sent
+    /// ([`FailureKind::Invalid`]), of a task that has failed elsewhere too, of words that all providers there are say.
     fn work<'a>(
         &'a self,
         ctx: &'a WorkContext,
@@ -54,6 +56,17 @@ pub enum WorkerError {
     /// Anything else, in the worker's own words.
     #[error("{0}")]
     Other(String),
+}
+
+impl WorkerError {
+    /// What the run is told of it.
+    pub(crate) fn to_failure(&self) -> WorkerFailure {
+        let kind = match self {
+            Self::Script(error) => error.kind(),
+            Self::Setup { .. } | Self::Other(_) => FailureKind::CommandFailed,
+        };
+        WorkerFailure { kind, message: chain(self) }
+    }
 }
 
 /// The tasks for one worker.
@@ -185,6 +198,26 @@ impl Task {
     pub async fn give_back(self) {
         let input = Input::AttemptCancelled { rental: self.rental, attempt: self.attempt };
         self.answer(input).await;
+    }
+
+    /// Waits until its answer can be handed in at once; `None` when nobody wants it any more.
+    ///
+    /// **Cancel safety**: nothing has been said where the future is dropped.
+    pub(crate) async fn room(&self) -> Option<OwnedPermit<Input>> {
+        self.inputs.clone().reserve_owned().await.ok()
+    }
+
+    /// Hands in its result, which took so long, at once.
+    pub(crate) fn done_now(self, room: OwnedPermit<Input>, output: TaskOutput, took: Duration) {
+        let (rental, attempt) = (self.rental, self.attempt);
+        room.send(Input::AttemptDone { rental, attempt, output, took, more: Vec::new() });
+    }
+
+    /// Says at once that its result is no good.
+    pub(crate) fn reject_now(self, room: OwnedPermit<Input>, reason: String, retry: bool) {
+        let failure = AttemptFailure { kind: FailureKind::Rejected, message: reason, stderr: String::new() };
+        let (rental, attempt) = (self.rental, self.attempt);
+        room.send(Input::AttemptFailed { rental, attempt, failure, retry });
     }
 
     async fn answer(self, input: Input) {

@@ -7,7 +7,7 @@ use yagna_api::{ActivityId, Timestamp};
 
 use super::rental::Stage;
 use super::rentals::Ending;
-use super::{Effect, Run, Step};
+use super::{Effect, Run, Step, WorkerFailure};
 use crate::event::{ActivityNo, EventKind, JobId, RentalId};
 
 impl Run {
@@ -73,18 +73,16 @@ impl Run {
         now: Timestamp,
         id: RentalId,
         no: ActivityNo,
-        failure: Option<String>,
+        failure: Option<WorkerFailure>,
         step: &mut Step,
     ) {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
         // One that is being ended anyway may end as it likes.
-        let opening = rental.stage == Stage::Opening;
-        if !opening && rental.stage != Stage::Working {
+        if !matches!(rental.stage, Stage::Opening | Stage::Working) {
             return;
         }
-        let provider = rental.provider.id.clone();
         let (asked, is_busy) = (rental.idle_since.is_some(), !rental.running.is_empty());
         let Some((job, was_given)) = rental.current_is(no).map(|activity| (activity.job, activity.was_given))
         else {
@@ -103,15 +101,7 @@ impl Run {
                 }
                 self.end_activity(now, id, false, step);
             }
-            Some(failure) => {
-                if opening && let Some(job) = self.jobs.get_mut(&job) {
-                    job.never_opened.insert(provider);
-                }
-                let stage = if opening { "activity didn't start" } else { "worker failed" };
-                self.count_failure(format!("{stage}: {failure}"));
-                self.lose_running(now, id, &failure, step);
-                self.close(now, id, &Ending::failure(failure), step);
-            }
+            Some(failure) => self.on_worker_failed(now, id, job, &failure, step),
         }
     }
 
@@ -252,7 +242,7 @@ impl Run {
             Stage::Signing => !starves,
             _ => false,
         });
-        let is_full = self.n_live() >= self.config.workers as usize;
+        let is_full = !self.has_place(now);
         if on_its_way || !(starves || (is_full && taker.workers > 0)) {
             return;
         }

@@ -15,6 +15,8 @@ use crate::event::{Bill, EventKind, RentalId, StopReason};
 impl Run {
     /// The first pause before a bill is accepted again; doubled up to eight times as long.
     const BILL_PAUSE: Duration = Duration::from_secs(2);
+    /// How long the last bill of a provider is awaited that was lost.
+    const OUT_OF_REACH: Duration = Duration::from_secs(10);
     /// How long an invoice for more than is known waits for the last debit note, which may have been overtaken.
     const OVERTAKING: Duration = Duration::from_secs(5);
 
@@ -297,6 +299,17 @@ impl Run {
                 step.effects.push(Effect::AcceptBill { bill, amount: *amount });
             }
         }
+    }
+
+    /// Is there still hope for a final bill, once every deal is over?
+    ///
+    /// A provider that was lost is most likely gone: the run waits for it no longer than bills take.
+    pub(super) fn is_bill_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {
+        let most = self.config.settle_timeout;
+        self.unsettled().any(|(id, _)| {
+            let gone = self.rentals[&id].out_of_reach && self.trouble.is_none();
+            now < after(settling_since, if gone { most.min(Self::OUT_OF_REACH) } else { most })
+        })
     }
 
     /// Deals whose final bill hasn't been accepted.

@@ -49,7 +49,11 @@ impl Run {
         }
         let best = self.best_draft(now, step, |run, provider| run.queue.has_any_use_for(provider));
         // With nobody at work one that has failed before is better than none.
-        if best.is_none() && self.n_live() == 0 { self.best_draft(now, step, |_, _| true) } else { best }
+        if best.is_none() && self.n_counted(now) == 0 {
+            self.best_draft(now, step, |_, _| true)
+        } else {
+            best
+        }
     }
 
     /// Is there a draft that could be signed now, of a provider that is of use for what waits?

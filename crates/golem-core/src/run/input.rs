@@ -9,7 +9,8 @@ use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, InvoiceId,
 
 use super::JobSpec;
 use crate::event::{
-    ActivityNo, Attempt, AttemptFailure, Bill, Event, JobId, Provider, RentalId, StopReason, TaskOutput,
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, FailureKind, JobId, Provider, RentalId, StopReason,
+    TaskOutput,
 };
 use crate::tasks::AssignedTask;
 
@@ -246,7 +247,7 @@ pub enum Input {
         /// Which of its activities.
         no: ActivityNo,
         /// Why, if not because its work was over.
-        failure: Option<String>,
+        failure: Option<WorkerFailure>,
     },
     /// An activity's usage was read.
     Usage {
@@ -437,6 +438,23 @@ impl Effect {
     /// So it is with all that spends, and with all that follows from an outcome.
     pub fn needs_intent(&self) -> bool {
         !matches!(self, Self::Assign { .. } | Self::LoadTasks { .. } | Self::Counter { .. })
+    }
+}
+
+/// Why a worker couldn't go on, or its activity never came to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerFailure {
+    /// What kind of failure: [`FailureKind::Invalid`] is never its provider's fault, [`FailureKind::Lost`] never that of
+    /// the work.
+    pub kind: FailureKind,
+    /// In words.
+    pub message: String,
+}
+
+impl WorkerFailure {
+    /// The activity, or the way to it, is lost.
+    pub fn lost(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Lost, message: message.into() }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use yagna_api::{NodeId, Timestamp};
 
+use super::blame::Failings;
 use super::rental::Stage;
 use super::{Effect, Run, Step};
 use crate::event::{EventKind, JobEnd, JobEndReason, JobId, RentalId, StopReason};
@@ -31,6 +32,7 @@ pub(super) struct Job {
     pub(super) ever_worked: bool,
     /// Providers whose activity for it didn't start or couldn't be set up.
     pub(super) never_opened: HashSet<NodeId>,
+    pub(super) failings: Failings,
     /// Since when it has had work and no worker.
     pub(super) starving_since: Option<Timestamp>,
 }
@@ -231,7 +233,9 @@ impl Run {
         };
         best(&|job| self.queue.has_use_for(job, provider)).or_else(|| {
             // With nobody else at work or in sight one that has failed before is better than none.
-            let alone = self.rentals.iter().all(|(other, rental)| *other == id || !rental.is_live());
+            let alone = self.rentals.iter().all(|(other, rental)| {
+                *other == id || !Self::counts(rental, now) || !self.queue.has_any_use_for(&rental.provider.id)
+            });
             if alone && !self.has_draft_of_use(now) { best(&|_| true) } else { None }
         })
     }

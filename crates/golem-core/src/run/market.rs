@@ -141,6 +141,18 @@ impl Market {
         self.drafts.keys().chain(asked)
     }
 
+    /// Providers whose offers wait until they may be dealt with.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &NodeId> {
+        self.held.keys()
+    }
+
+    /// How many providers could be dealt with: all that were seen but those we refuse, unless they are among these.
+    pub(super) fn n_usable(&self, these: &HashSet<NodeId>) -> usize {
+        let usable =
+            |provider: &&NodeId| these.contains(*provider) || !self.refused_by_us.contains_key(*provider);
+        self.seen.iter().filter(usable).count()
+    }
+
     /// GLM an hour of the cheapest offer that was refused for its price.
     pub(super) fn cheapest_refused(&self) -> Option<Glm> {
         self.refused_by_us.values().filter_map(|refused| refused.per_hour).min()

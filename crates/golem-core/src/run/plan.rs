@@ -13,8 +13,6 @@ use crate::event::{EventKind, JobId, RentalId, RunEnd, StopReason};
 use crate::explain::Explanation;
 
 impl Run {
-    /// So many providers must fail to get to work before the run gives up, or all that there are.
-    const MOST_OPENINGS: u64 = 10;
     /// How long nothing must run before it is explained for the first time.
     const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
@@ -33,6 +31,10 @@ impl Run {
             self.stop(now, StopReason::ResultsReached, step);
             return self.plan_stop(now, step);
         }
+        self.plan_hopeless(now, step);
+        if self.stopping.is_some() {
+            return self.plan_stop(now, step);
+        }
         self.plan_loading(step);
         if self.queue.n_running() > 0 || self.queue.n_waiting() == 0 {
             self.last_alive = now;
@@ -43,14 +45,16 @@ impl Run {
         self.plan_turns(now, step);
         self.plan_assignments(now, step);
         self.plan_releases(now, step);
+        self.plan_surplus(now, step);
         let opening_blocked = self.plan_openings(now, step);
         self.plan_holds(now, step);
-        let n_of_use = self.n_live() - self.stuck(now).len();
+        let n_of_use = self.n_counted(now) - self.stuck(now).len();
         if self.n_wanted() > n_of_use {
             let starving = n_of_use == 0 && self.market.n_drafts() == 0;
             self.plan_demand(now, starving, step);
             self.plan_negotiations(now, step);
             self.plan_replacement(now, step);
+            self.plan_taking_back(now, self.n_wanted() - n_of_use, step);
             self.plan_signing(now, opening_blocked, step);
         }
         self.plan_patience(now, step);
@@ -139,9 +143,9 @@ impl Run {
             let takers = self
                 .rentals
                 .values()
-                .filter(|rental| rental.is_live() && rental.job().is_none_or(|other| other == job));
+                .filter(|rental| Self::counts(rental, now) && rental.job().is_none_or(|other| other == job));
             let share = self.queue.n_waiting_for(job).div_ceil(takers.count().max(1));
-            let elsewhere = self.elsewhere(id);
+            let elsewhere = self.elsewhere(now, id);
             let Some(rental) = self.rentals.get_mut(&id) else {
                 continue;
             };
@@ -152,6 +156,7 @@ impl Run {
             }
             rental.room = None;
             rental.idle_since = None;
+            rental.failed_shared = false;
             if let Some(activity) = rental.activities.last_mut() {
                 activity.was_given = true;
             }
@@ -165,9 +170,10 @@ impl Run {
     }
 
     /// The other providers that could take a task, now or soon.
-    fn elsewhere(&self, id: RentalId) -> Vec<NodeId> {
+    fn elsewhere(&self, now: Timestamp, id: RentalId) -> Vec<NodeId> {
         let provider = &self.rentals[&id].provider.id;
-        let live = self.rentals.values().filter(|rental| rental.is_live()).map(|rental| &rental.provider.id);
+        let counted = self.rentals.values().filter(|rental| Self::counts(rental, now));
+        let live = counted.map(|rental| &rental.provider.id);
         live.chain(self.market.in_sight()).filter(|other| *other != provider).cloned().collect()
     }
 
@@ -222,7 +228,7 @@ impl Run {
 
     /// Where every worker's place is taken, lets go of one that has failed at all that waits, for one that hasn't.
     fn plan_replacement(&mut self, now: Timestamp, step: &mut Step) {
-        if self.n_live() < self.config.workers as usize || self.choose(now, step).is_none() {
+        if self.n_counted(now) < self.config.workers as usize || self.choose(now, step).is_none() {
             return;
         }
         if let Some(id) = self.stuck(now).first() {
@@ -238,8 +244,7 @@ impl Run {
             return;
         }
         self.budget_blocks = opening_blocked;
-        let most = self.config.workers as usize;
-        while self.n_wanted() > self.n_live() - self.stuck(now).len() && self.n_live() < most {
+        while self.n_wanted() > self.n_counted(now) - self.stuck(now).len() && self.has_place(now) {
             let Some(chosen) = self.choose(now, step) else {
                 return;
             };
@@ -288,25 +293,6 @@ impl Run {
         {
             step.event(now, EventKind::Waiting { explanation: self.explain(now) });
             self.stop(now, StopReason::BudgetReached, step);
-            return self.plan_stop(now, step);
-        }
-        // A set-up that fails on one provider after the other fails on the next one too, and each is paid for it.
-        let hopeless = self.market.n_seen().clamp(1, Self::MOST_OPENINGS);
-        let lost: Vec<JobId> = self
-            .jobs
-            .iter()
-            .filter(|(_, job)| !job.ever_worked && job.never_opened.len() as u64 >= hopeless)
-            .map(|(id, _)| *id)
-            .filter(|id| {
-                !self
-                    .rentals
-                    .values()
-                    .any(|rental| rental.is_live() && rental.job().is_none_or(|job| job == *id))
-            })
-            .collect();
-        if !lost.is_empty() {
-            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
-            self.give_up(now, &lost, step);
             return self.plan_stop(now, step);
         }
         if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.queue.n_waiting() == 0 {
@@ -383,10 +369,10 @@ impl Run {
             return;
         }
         let paying = self.rentals.values().any(|rental| !rental.accepting.is_empty());
-        let awaited = self.unsettled().next().is_some();
         // What waits to be decided about waits a few seconds at the most.
         let undecided = !self.held_invoices.is_empty();
-        if undecided || ((paying || awaited) && now < after(settling_since, self.config.settle_timeout)) {
+        let in_time = now < after(settling_since, self.config.settle_timeout);
+        if undecided || (paying && in_time) || self.is_bill_awaited(now, settling_since) {
             return;
         }
         self.finish(now, stopping.why, step);

@@ -43,6 +43,8 @@ pub(super) struct Rental {
     pub(super) agreement: Option<AgreementId>,
     /// Did its provider approve it?
     pub(super) approved: bool,
+    /// We no longer waited for its decision after this long, and have taken the agreement back.
+    pub(super) taken_back: Option<Duration>,
     /// Has the provider ended the agreement, or did it never come about?
     pub(super) agreement_over: bool,
     pub(super) agreed: AgreedTerms,
@@ -55,6 +57,10 @@ pub(super) struct Rental {
     pub(super) idle_since: Option<Timestamp>,
     /// Failures since the last success of tasks that have failed nowhere else.
     pub(super) streak: u32,
+    /// Has a task that it was given last failed on other providers too?
+    pub(super) failed_shared: bool,
+    /// Was its last activity lost, and its provider with it as it seems?
+    pub(super) out_of_reach: bool,
     pub(super) failure: Option<String>,
     /// Why we ended it, once we have.
     pub(super) ending: Option<Reason>,
@@ -122,6 +128,7 @@ impl Rental {
             expires,
             agreement: None,
             approved: false,
+            taken_back: None,
             agreement_over: false,
             agreed: AgreedTerms::default(),
             activities: Vec::new(),
@@ -129,6 +136,8 @@ impl Rental {
             room: None,
             idle_since: None,
             streak: 0,
+            failed_shared: false,
+            out_of_reach: false,
             failure: None,
             ending: None,
             accepted: Glm::ZERO,
@@ -141,6 +150,11 @@ impl Rental {
     /// Is it being made, held or at work?
     pub(super) fn is_live(&self) -> bool {
         !matches!(self.stage, Stage::Closing | Stage::Closed)
+    }
+
+    /// Is it taken back, and that not known to be done yet?
+    pub(super) fn is_taken_back(&self) -> bool {
+        self.stage == Stage::Signing && self.taken_back.is_some()
     }
 
     /// The job whose worker it has, if it has one that isn't being ended.

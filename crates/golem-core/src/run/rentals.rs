@@ -94,6 +94,7 @@ impl Run {
         rental.agreed = AgreedTerms::read(&agreement.demand.properties, &agreement.offer.properties);
         rental.since = now;
         rental.approved = true;
+        self.taken_back = 0;
         self.records.approved(&rental.provider.id);
         let offer = OfferTerms::read(&rental.provider.id, &agreement.offer.properties);
         let same_price = offer.is_ok_and(|offer| {
@@ -132,6 +133,10 @@ impl Run {
         if rental.stage != Stage::Signing {
             return;
         }
+        let reason = match rental.taken_back {
+            Some(waited) => format!("no answer within {} s", waited.as_secs()),
+            None => reason,
+        };
         let words = format!("agreement not approved: {reason}");
         step.event(now, EventKind::AgreementFailed { rental: id, reason });
         rental.invoice = InvoiceState::Closed;
@@ -172,6 +177,7 @@ impl Run {
         let known = rental.running.remove(&attempt).is_some();
         let job = if known { self.queue.done(attempt) } else { None }?;
         rental.streak = 0;
+        rental.failed_shared = false;
         if let Some(activity) = rental.activities.last_mut() {
             activity.done += 1;
         }
@@ -180,6 +186,9 @@ impl Run {
         }
         self.standings.forgive(&rental.provider.id);
         self.records.task_done(&rental.provider.id);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.failings.forget();
+        }
         self.last_alive = now;
         step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
         Some(job)
@@ -202,6 +211,7 @@ impl Run {
         }
         // A task that failed elsewhere too says nothing about this provider.
         let shared = self.queue.failed_elsewhere(attempt.task, &rental.provider.id);
+        rental.failed_shared |= shared;
         let kind = failure.kind;
         match self.queue.failed(attempt, kind, retry, now) {
             Verdict::Old => return,
@@ -363,6 +373,8 @@ impl Run {
         }
         rental.stage = Stage::Closed;
         rental.since = now;
+        // What couldn't be ended is ended again and again meanwhile, and its provider may come back.
+        rental.out_of_reach &= failure.is_none();
         let was_open = rental.end_activity(usage.as_ref(), failure.is_none(), now);
         if rental.activities.iter().all(|activity| activity.id.is_none()) {
             // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use golem_core::event::{ActivityNo, JobId, Provider, RentalId};
-use golem_core::run::Input;
+use golem_core::run::{Input, WorkerFailure};
 use golem_core::tasks::AssignedTask;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -148,14 +148,16 @@ impl Outside {
                     .witnessed(rental, self.witness.clone());
                 let tasks = Tasks { rental, no, job, assigned, inputs: self.inputs.clone() };
                 match cancel.run_until_cancelled(self.work(&ctx, tasks, &*worker)).await {
-                    Some(Err(error)) => Some(chain(&error)),
+                    Some(Err(error)) => Some(error.to_failure()),
                     // A worker may pass over it, but nothing can follow on what is lost.
-                    Some(Ok(())) if lost.load(Ordering::Relaxed) => Some("the activity is lost".to_owned()),
+                    Some(Ok(())) if lost.load(Ordering::Relaxed) => {
+                        Some(WorkerFailure::lost("the activity is lost"))
+                    }
                     Some(Ok(())) => None,
                     None => return,
                 }
             }
-            Err(error) => Some(chain(&error)),
+            Err(error) => Some(WorkerFailure::lost(chain(&error))),
         };
         self.tell(Input::WorkerEnded { rental, no, failure }).await;
     }

@@ -138,12 +138,14 @@ impl<T, R> Task<T, R> {
     ///
     /// Of a task that has its end already, because its job is over or its agreement was, nothing more comes.
     ///
-    /// **Cancel safety**: where the future is dropped, the answer may be lost; the task is then tried again once the
-    /// worker has ended.
+    /// **Cancel safety**: where the future is dropped before it is done, the task was dropped without an answer.
     pub async fn accept_result(mut self, result: R) {
-        if let Some(inner) = self.inner.take() {
+        let took = self.running_time();
+        // The task stays here until its answer can't be lost any more.
+        let room = self.inner().room().await;
+        if let (Some(inner), Some(room)) = (self.inner.take(), room) {
             self.table.keep(self.key, inner.attempt(), result, self.provider.clone());
-            inner.done(TaskOutput::default()).await;
+            inner.done_now(room, TaskOutput::default(), took);
         }
     }
 
@@ -155,8 +157,9 @@ impl<T, R> Task<T, R> {
     /// **Cancel safety**: as that of [`Task::accept_result`].
     #[doc(alias = "reject_task")]
     pub async fn reject_result(mut self, reason: impl Into<String>, retry: bool) {
-        if let Some(inner) = self.inner.take() {
-            inner.reject(reason, retry).await;
+        let room = self.inner().room().await;
+        if let (Some(inner), Some(room)) = (self.inner.take(), room) {
+            inner.reject_now(room, reason.into(), retry);
         }
     }
 

@@ -18,7 +18,7 @@ use yagna_api::{
 use crate::caps::PriceCaps;
 use crate::event::{ActivityNo, EventKind, JobId, RentalId};
 use crate::payload::Payload;
-use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step};
+use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step, WorkerFailure};
 use crate::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use crate::terms::{MidAgreementPayments, TermsPolicy};
 
@@ -268,7 +268,7 @@ fn a_strategy_is_told_what_the_run_knows() {
     desk.give(Input::AgreementCreated { rental, agreement: AgreementId::new("a") });
     let agreed = agreement(properties(99, 0.0), properties(1, 0.1), desk.now);
     desk.give(Input::Approved { rental, agreement: Box::new(agreed) });
-    desk.give(Input::WorkerEnded { rental, no: ActivityNo(1), failure: Some("lost".into()) });
+    desk.give(Input::WorkerEnded { rental, no: ActivityNo(1), failure: Some(WorkerFailure::lost("lost")) });
     let record = desk.run.records.of(&node(1));
     assert_eq!((record.approved, record.not_approved, record.not_approved_in_a_row), (1, 1, 0));
     assert_eq!((record.failures, record.failures_in_a_row, record.tasks_done), (1, 1, 0));
@@ -287,8 +287,8 @@ fn with_caution_one_that_failed_comes_after_one_that_is_a_little_dearer() {
         desk.draft(1, 0.1);
         assert_eq!(signed(&desk.wait(2)), [node(1)]);
         desk.give(Input::NotApproved { rental: RentalId(1), reason: "no answer".into(), open: false });
-        assert_eq!(signed(&desk.draft(3, 0.1)), [node(3)]);
         desk.now = after(desk.now, secs(31));
+        assert_eq!(signed(&desk.draft(3, 0.1)), [node(3)]);
         for (n, per_hour) in [(1, 0.1), (2, 0.15)] {
             assert!(signed(&desk.draft(n, per_hour)).is_empty(), "the only place is taken");
         }

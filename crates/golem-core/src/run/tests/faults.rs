@@ -17,9 +17,15 @@ pub(super) struct Faults {
     /// Drafts that give less time than was asked for.
     pub(super) haggles: f64,
     pub(super) never_approves: f64,
+    /// Approvals that take up to a minute.
+    pub(super) dawdles: f64,
     pub(super) never_opens: f64,
     pub(super) vanishes: f64,
     pub(super) fails: f64,
+    /// Of each failed task: that its worker ends with it.
+    pub(super) errs: f64,
+    /// Of each activity that never opens: that this is our own fault.
+    pub(super) invalid: f64,
     pub(super) terminates: f64,
     pub(super) overbills: f64,
     /// Debit notes that are to be paid on the way, which isn't agreed.
@@ -45,7 +51,7 @@ impl Faults {
 
     pub(super) fn any() -> impl Strategy<Value = Self> {
         let chance = || prop_oneof![3 => Just(0.0), 2 => 0.0..0.5, 1 => 0.5..1.0];
-        prop::collection::vec(chance(), 18).prop_map(|p| Self {
+        prop::collection::vec(chance(), 21).prop_map(|p| Self {
             dear: p[0],
             absent: p[1],
             malformed: p[2],
@@ -64,6 +70,9 @@ impl Faults {
             haggles: p[15],
             rushes: p[16] * 0.3,
             loses_money: p[17] * 0.5,
+            dawdles: p[18],
+            errs: p[19],
+            invalid: p[20],
             poisoned: None,
             pads_the_end: false,
         })

@@ -25,8 +25,8 @@ use crate::event::{
     RunEnd, StopReason, TaskId, TaskOutput,
 };
 use crate::payload::Payload;
-use crate::run::rental::Stage;
-use crate::run::{Effect, Input, JobSpec, Run, RunConfig};
+use crate::run::rental::{Rental, Stage};
+use crate::run::{Effect, Input, JobSpec, Run, RunConfig, WorkerFailure};
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
 
@@ -358,7 +358,10 @@ impl World {
         assert!(self.run.promised() <= self.budget, "more is promised than the budget");
         let exposed = self.run.exposed_within(self.now, Duration::ZERO);
         assert!(exposed <= self.budget, "{exposed} GLM may be billed already");
-        assert!(self.run.n_live() <= Self::WORKERS as usize, "more deals than workers");
+        assert!(self.run.n_live() <= 2 * Self::WORKERS as usize, "too many deals side by side");
+        let approved = |rental: &&Rental| rental.is_live() && rental.stage != Stage::Signing;
+        let approved = self.run.rentals.values().filter(approved).count();
+        assert!(approved <= Self::WORKERS as usize, "more agreements than workers");
         let slack = Duration::from_secs(2);
         for (id, rental) in &self.run.rentals {
             let open = rental.activities.iter().filter(|activity| !activity.over).count();
@@ -405,15 +408,7 @@ impl World {
             Effect::Counter { demand, proposal, terms } => self.negotiate(&demand, &proposal, &terms),
             Effect::RefuseProposal { .. } | Effect::RejectInvoice { .. } => {}
             Effect::Sign { rental, proposal } => self.sign(rental, &proposal),
-            Effect::TakeBack { rental } => {
-                let undecided = self.coming.iter().find(
-                    |(_, input)| matches!(input, Input::NotApproved { rental: id, .. } if *id == rental),
-                );
-                let input = undecided.map(|(place, _)| *place).and_then(|place| self.coming.remove(&place));
-                if let Some(input) = input {
-                    self.soon(input);
-                }
-            }
+            Effect::TakeBack { rental } => self.take_back(rental),
             Effect::OpenActivity { rental, no, job, agreement, provider } => {
                 let deal = &self.deals[&rental];
                 assert!(deal.running && deal.agreement == agreement && deal.provider == provider.id);
@@ -426,6 +421,7 @@ impl World {
                 assert!(activity.ended.is_none(), "tasks for an activity that has ended");
                 let lost = self.roll(self.faults.vanishes);
                 let mut time = 0.0;
+                let mut error = None;
                 for task in tasks {
                     assert_eq!(self.jobs[&task.attempt.task], job, "a task went to another job's worker");
                     time += 1.0 + self.chance.f64() * 10.0;
@@ -446,6 +442,9 @@ impl World {
                             message: "no".into(),
                             stderr: "no".into(),
                         };
+                        if self.roll(self.faults.errs) {
+                            error = Some(WorkerFailure { kind: failure.kind, message: "no".into() });
+                        }
                         Input::AttemptFailed { rental, attempt: task.attempt, failure, retry: true }
                     } else {
                         let took = Duration::from_secs(1);
@@ -460,7 +459,13 @@ impl World {
                     self.later(time, input);
                 }
                 let after_it = if lost {
-                    Input::WorkerEnded { rental, no, failure: Some("the activity is lost".into()) }
+                    Input::WorkerEnded {
+                        rental,
+                        no,
+                        failure: Some(WorkerFailure::lost("the activity is lost")),
+                    }
+                } else if error.is_some() {
+                    Input::WorkerEnded { rental, no, failure: error }
                 } else {
                     Input::WorkerReady { rental, no, room: 1 + self.chance.usize(0..3) }
                 };
@@ -621,14 +626,31 @@ impl World {
         };
         let deal = Deal { provider, agreement, running: true, single, activities: Vec::new() };
         self.deals.insert(rental, deal);
-        self.later(0.2, Input::Approved { rental, agreement: Box::new(approved) });
+        let time = if self.roll(self.faults.dawdles) { self.chance.f64() * 60.0 } else { 0.2 };
+        self.later(time, Input::Approved { rental, agreement: Box::new(approved) });
+    }
+
+    /// It is taken back, unless its provider approves it at that very moment.
+    fn take_back(&mut self, rental: RentalId) {
+        let undecided = self.coming.iter().find_map(|(place, input)| match input {
+            Input::NotApproved { rental: id, .. } if *id == rental => Some((*place, false)),
+            Input::Approved { rental: id, .. } if *id == rental => Some((*place, true)),
+            _ => None,
+        });
+        let Some((place, approves)) = undecided else { return };
+        let Some(input) = self.coming.remove(&place) else { return };
+        if approves && self.roll(0.5) {
+            self.deals.remove(&rental);
+            return self.soon(Input::NotApproved { rental, reason: "not wanted".into(), open: false });
+        }
+        self.soon(input);
     }
 
     fn open(&mut self, rental: RentalId, no: ActivityNo, job: JobId) {
         let id = ActivityId::new(format!("act{}-{}", rental.0, no.0));
         let terminates = self.roll(self.faults.terminates);
         if self.roll(self.faults.vanishes) {
-            let failure = Some("no activity within 60 s".to_owned());
+            let failure = Some(WorkerFailure::lost("no activity within 60 s"));
             return self.later(60.0, Input::WorkerEnded { rental, no, failure });
         }
         let opened = self.now;
@@ -638,7 +660,12 @@ impl World {
         deal.activities.push(Activity { no, job, id: id.clone(), opened, ended: None, n_notes: 0 });
         self.later(1.0, Input::ActivityCreated { rental, no, activity: id });
         if self.roll(self.faults.never_opens) {
-            let failure = Some("set-up failed".into());
+            let kind = if self.roll(self.faults.invalid) {
+                FailureKind::Invalid
+            } else {
+                FailureKind::CommandFailed
+            };
+            let failure = Some(WorkerFailure { kind, message: "set-up failed".into() });
             return self.later(2.0, Input::WorkerEnded { rental, no, failure });
         }
         self.later(3.0, Input::WorkerReady { rental, no, room: 1 });

@@ -1,0 +1,226 @@
+//! Whose fault it is when a worker fails: its provider's, who is then left alone for a while, or that of the work, which
+//! would fail anywhere. And which jobs are given up because no worker of theirs can begin.
+
+use std::collections::{HashMap, HashSet};
+
+use yagna_api::{NodeId, Timestamp};
+
+use super::input::WorkerFailure;
+use super::rental::Stage;
+use super::rentals::Ending;
+use super::{Run, Step};
+use crate::event::{EventKind, FailureKind, JobId, Provider, RentalId};
+
+/// How a job's workers have failed since it last had a result.
+#[derive(Debug, Default)]
+pub(super) struct Failings {
+    /// By what all of them said.
+    alike: HashMap<String, Alike>,
+    /// How often in a row one couldn't even begin for a reason of our own.
+    ours: u32,
+}
+
+/// Failures with the same words.
+#[derive(Debug, Default)]
+struct Alike {
+    providers: HashSet<NodeId>,
+    times: u32,
+}
+
+impl Failings {
+    /// Different words that are told apart: they are others' words.
+    const MOST_WORDS: usize = 16;
+    /// Characters of them that are compared.
+    const COMPARED: usize = 300;
+    /// A set-up that failed so often in the same words, with nobody else to turn to, won't succeed.
+    const HOPELESS: u32 = 3;
+    /// One that failed so often for a reason of our own won't either.
+    const HOPELESS_OURS: u32 = 2;
+
+    fn note(&mut self, words: &str, provider: &Provider, kind: FailureKind, was_given: bool) {
+        if was_given {
+            self.ours = 0;
+        } else if kind == FailureKind::Invalid {
+            self.ours += 1;
+        }
+        // What was lost says nothing about the work.
+        if kind == FailureKind::Lost
+            || (self.alike.len() >= Self::MOST_WORDS && !self.alike.contains_key(words))
+        {
+            return;
+        }
+        let alike = self.alike.entry(words.to_owned()).or_default();
+        alike.providers.insert(provider.id.clone());
+        alike.times += 1;
+    }
+
+    /// A task was done: the work can be done.
+    pub(super) fn forget(&mut self) {
+        self.alike.clear();
+        self.ours = 0;
+    }
+}
+
+impl Run {
+    /// So many providers must fail to get to work before their job is given up, or all that there are.
+    const MOST_OPENINGS: usize = 10;
+
+    /// A job's worker has failed, or couldn't begin: its tasks are tried elsewhere, and its provider is left alone for
+    /// a while, unless the work is to blame.
+    pub(super) fn on_worker_failed(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        job: JobId,
+        failure: &WorkerFailure,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        // Where the daemon is in trouble itself, or the provider has ended the agreement, that isn't its death.
+        rental.out_of_reach =
+            failure.kind == FailureKind::Lost && !rental.agreement_over && self.trouble.is_none();
+        let opening = rental.stage == Stage::Opening;
+        let was_given = rental.current().is_some_and(|activity| activity.was_given);
+        let provider = rental.provider.clone();
+        let stage = if opening { "activity didn't start" } else { "worker failed" };
+        self.count_failure(format!("{stage}: {}", failure.message));
+        let words = common_words(&failure.message, &provider);
+        if let Some(known) = self.jobs.get_mut(&job) {
+            known.failings.note(&words, &provider, failure.kind, was_given);
+            if opening {
+                known.never_opened.insert(provider.id);
+            }
+        }
+        let excused = match failure.kind {
+            FailureKind::Invalid => true,
+            FailureKind::Lost => false,
+            _ => was_given && (self.has_failed_elsewhere(id) || self.has_failed_wherever(now, job, &words)),
+        };
+        self.lose_running(now, id, &failure.message, step);
+        if excused {
+            self.end_activity(now, id, false, step);
+        } else {
+            self.close(now, id, &Ending::failure(failure.message.clone()), step);
+        }
+    }
+
+    /// Has what this deal failed at failed with other providers too?
+    fn has_failed_elsewhere(&self, id: RentalId) -> bool {
+        self.rentals.get(&id).is_some_and(|rental| {
+            let elsewhere = |task| self.queue.failed_elsewhere(task, &rental.provider.id);
+            rental.failed_shared || rental.running.keys().any(|attempt| elsewhere(attempt.task))
+        })
+    }
+
+    /// Have the workers of all providers that there are failed in these words, and none done anything since? Then
+    /// those who were left alone for it aren't any more: there is nobody else to wait for.
+    fn has_failed_wherever(&mut self, now: Timestamp, job: JobId, words: &str) -> bool {
+        let alike = self.jobs.get(&job).and_then(|job| job.failings.alike.get(words));
+        let Some(providers) = alike.map(|alike| &alike.providers) else {
+            return false;
+        };
+        if self.is_anybody_else(now, job, providers) {
+            return false;
+        }
+        for provider in providers {
+            self.standings.forgive(provider);
+        }
+        true
+    }
+
+    /// Is there a provider beside these who works for this job, could, or is being negotiated with?
+    fn is_anybody_else(&self, now: Timestamp, job: JobId, these: &HashSet<NodeId>) -> bool {
+        let at_hand = self
+            .rentals
+            .values()
+            .filter(|rental| Self::counts(rental, now) && rental.job().is_none_or(|its| its == job))
+            .map(|rental| &rental.provider.id);
+        let on_the_market = self.market.in_sight().chain(self.market.waiting());
+        let welcome = |provider: &&NodeId| self.standings.is_welcome(provider, now);
+        at_hand.chain(on_the_market.filter(welcome)).any(|provider| !these.contains(provider))
+    }
+
+    /// Gives up jobs whose set-up fails wherever it is tried: it fails on the next provider too, and each is paid for it.
+    pub(super) fn plan_hopeless(&mut self, now: Timestamp, step: &mut Step) {
+        let lost: Vec<JobId> = self.jobs.keys().copied().filter(|job| self.is_hopeless(now, *job)).collect();
+        if !lost.is_empty() {
+            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+            self.give_up(now, &lost, step);
+        }
+    }
+
+    fn is_hopeless(&self, now: Timestamp, id: JobId) -> bool {
+        let job = &self.jobs[&id];
+        if job.failings.alike.is_empty() && job.never_opened.is_empty() {
+            return false;
+        }
+        let is_tried = || self.rentals.values().any(|rental| rental.job() == Some(id));
+        if job.failings.ours >= Failings::HOPELESS_OURS {
+            return !is_tried();
+        }
+        if job.ever_worked {
+            return false;
+        }
+        let often = |alike: &&Alike| alike.times >= Failings::HOPELESS;
+        let wherever = |alike: &Alike| !self.is_anybody_else(now, id, &alike.providers);
+        if job.failings.alike.values().filter(often).any(wherever) {
+            return !is_tried();
+        }
+        let all = self.market.n_usable(&job.never_opened);
+        job.never_opened.len() >= all.clamp(1, Self::MOST_OPENINGS)
+            && !self
+                .rentals
+                .values()
+                .any(|rental| rental.is_live() && rental.job().is_none_or(|its| its == id))
+    }
+}
+
+/// What a failure says without what differs from one provider or task to the next: the provider's name, what stands
+/// between backticks, numbers.
+fn common_words(message: &str, provider: &Provider) -> String {
+    let mut words = message.replace(provider.id.as_str(), "");
+    if !provider.name.is_empty() {
+        for after in [":", ",", " "] {
+            words = words.replace(&format!(" on {}{after}", provider.name), after);
+        }
+    }
+    let outside_quotes = words.split('`').step_by(2);
+    outside_quotes
+        .flat_map(str::chars)
+        .filter(|character| !character.is_ascii_digit())
+        .take(Failings::COMPARED)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(n: u8, name: &str) -> Provider {
+        Provider { id: format!("0x{n:040x}").parse().unwrap(), name: name.to_owned() }
+    }
+
+    #[test]
+    fn the_same_failure_is_known_again_with_another_task_on_another_provider() {
+        let said =
+            |n: u64, name: &str| format!("`work {n}` (command 0) failed on {name}: code 127: not found");
+        let one = common_words(&said(3, "ada"), &provider(1, "ada"));
+        let other = common_words(&said(4711, "bob's"), &provider(2, "bob's"));
+        assert_eq!(one, other);
+        let different = "`work 3` (command 0) failed on ada: code 1: the disk is full";
+        assert_ne!(one, common_words(different, &provider(1, "ada")));
+    }
+
+    #[test]
+    fn what_providers_say_is_kept_in_bounds() {
+        let mut failings = Failings::default();
+        for n in 0..100 {
+            let words = "no ".repeat(n);
+            failings.note(&words, &provider(1, "ada"), FailureKind::CommandFailed, true);
+        }
+        assert_eq!(failings.alike.len(), Failings::MOST_WORDS);
+        assert!(common_words(&"x".repeat(10_000), &provider(1, "")).len() <= Failings::COMPARED);
+    }
+}
