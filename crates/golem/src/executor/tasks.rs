@@ -284,3 +284,6 @@ pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("it didn't say why")
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,3 +3,4 @@
 mod deals;
 mod money;
 mod telling;
+mod waits;

@@ -17,10 +17,14 @@ pub(super) struct Faults {
     /// Drafts that give less time than was asked for.
     pub(super) haggles: f64,
     pub(super) never_approves: f64,
+    /// So many providers, the cheapest, never approve.
+    pub(super) silent: u8,
     /// Approvals that take up to a minute.
     pub(super) dawdles: f64,
     pub(super) never_opens: f64,
     pub(super) vanishes: f64,
+    /// Whoever vanishes in a task never sends a bill.
+    pub(super) dies: bool,
     pub(super) fails: f64,
     /// Of each failed task: that its worker ends with it.
     pub(super) errs: f64,
@@ -74,6 +78,8 @@ impl Faults {
             errs: p[19],
             invalid: p[20],
             poisoned: None,
+            silent: 0,
+            dies: false,
             pads_the_end: false,
         })
     }

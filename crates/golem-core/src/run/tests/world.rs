@@ -36,6 +36,7 @@ struct Deal {
     agreement: AgreementId,
     running: bool,
     single: bool,
+    dead: bool,
     activities: Vec<Activity>,
 }
 
@@ -420,6 +421,9 @@ impl World {
                 let (no, job) = (activity.no, activity.job);
                 assert!(activity.ended.is_none(), "tasks for an activity that has ended");
                 let lost = self.roll(self.faults.vanishes);
+                if let Some(deal) = self.deals.get_mut(&rental) {
+                    deal.dead = lost && self.faults.dies;
+                }
                 let mut time = 0.0;
                 let mut error = None;
                 for task in tasks {
@@ -590,7 +594,8 @@ impl World {
             return self.soon(Input::NotApproved { rental, reason: "500".into(), open: false });
         }
         self.later(0.1, Input::AgreementCreated { rental, agreement: agreement.clone() });
-        if self.roll(self.faults.never_approves) {
+        let is_silent = (0..self.faults.silent).any(|n| Self::node(n) == provider);
+        if is_silent || self.roll(self.faults.never_approves) {
             let open = self.roll(0.5);
             return self
                 .later(60.0, Input::NotApproved { rental, reason: "no answer within 60 s".into(), open });
@@ -624,7 +629,7 @@ impl World {
             approved_signature: None,
             committed_signature: None,
         };
-        let deal = Deal { provider, agreement, running: true, single, activities: Vec::new() };
+        let deal = Deal { provider, agreement, running: true, single, dead: false, activities: Vec::new() };
         self.deals.insert(rental, deal);
         let time = if self.roll(self.faults.dawdles) { self.chance.f64() * 60.0 } else { 0.2 };
         self.later(time, Input::Approved { rental, agreement: Box::new(approved) });

@@ -92,14 +92,14 @@ impl World {
             activity.ended.get_or_insert(now);
         }
         let deal = &self.deals[&rental];
-        let had_activity = !deal.activities.is_empty();
+        let sends_none = deal.activities.is_empty() || deal.dead;
         let dues: Vec<_> = (0..deal.activities.len()).map(|place| self.due(deal, place)).collect();
         let due = dues.iter().fold(Glm::ZERO, |sum, (_, due)| sum.checked_add(*due).unwrap());
         let usage = dues.last().map(|(usage, _)| usage.clone()).filter(|_| was_open);
         let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
         let activity_ids: Vec<_> = deal.activities.iter().map(|activity| activity.id.clone()).collect();
         self.later(1.0, Input::Closed { rental, usage, failure: None });
-        if !had_activity || self.roll(self.faults.never_invoices) {
+        if sends_none || self.roll(self.faults.never_invoices) {
             return;
         }
         let padded = |due: Glm| round_up(due.to_decimal() * Decimal::new(103, 2));
