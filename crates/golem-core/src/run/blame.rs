@@ -151,13 +151,18 @@ impl Run {
         }
     }
 
+    /// May workers of this job be begun? Not after some couldn't for a reason of our own; a result gives new hope.
+    pub(super) fn may_begin(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|job| job.failings.ours < Failings::HOPELESS_OURS)
+    }
+
     fn is_hopeless(&self, now: Timestamp, id: JobId) -> bool {
         let job = &self.jobs[&id];
         if job.failings.alike.is_empty() && job.never_opened.is_empty() {
             return false;
         }
         let is_tried = || self.rentals.values().any(|rental| rental.job() == Some(id));
-        if job.failings.ours >= Failings::HOPELESS_OURS {
+        if !self.may_begin(id) {
             return !is_tried();
         }
         if job.ever_worked {

@@ -216,7 +216,7 @@ impl Run {
                     && (rental.stage == Stage::Opening || self.queue.has_use_for(job, &rental.provider.id))
             });
             let (waiting, running) = (self.queue.n_waiting_for(job), self.queue.n_running_for(job));
-            let need = waiting.saturating_sub(ready.count());
+            let need = if self.may_begin(job) { waiting.saturating_sub(ready.count()) } else { 0 };
             let starving_since = self.jobs[&job].starving_since;
             Share { workers: its().count(), work: waiting + running, need, starving_since }
         };

@@ -68,7 +68,9 @@ impl Run {
     fn n_wanted(&self) -> usize {
         let busy =
             self.rentals.values().filter(|rental| rental.is_live() && !rental.running.is_empty()).count();
-        (self.config.workers as usize).min(busy + self.queue.n_waiting())
+        let begun = self.jobs.keys().filter(|job| self.may_begin(**job));
+        let waiting: usize = begun.map(|job| self.queue.n_waiting_for(*job)).sum();
+        (self.config.workers as usize).min(busy + waiting)
     }
 
     /// Stops deals before what they may bill passes the budget, the dearest first.

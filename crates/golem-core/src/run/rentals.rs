@@ -134,7 +134,7 @@ impl Run {
             return;
         }
         let reason = match rental.taken_back {
-            Some(waited) => format!("no answer within {} s", waited.as_secs()),
+            Some(waited) => format!("no answer within {} s: {reason}", waited.as_secs()),
             None => reason,
         };
         let words = format!("agreement not approved: {reason}");

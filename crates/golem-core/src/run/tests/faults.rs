@@ -46,6 +46,8 @@ pub(super) struct Faults {
     /// Activities that can't be ended while their agreement goes on.
     pub(super) clings: f64,
     pub(super) poisoned: Option<u64>,
+    /// Each task takes ten minutes longer.
+    pub(super) slow: bool,
 }
 
 impl Faults {
@@ -78,6 +80,7 @@ impl Faults {
             errs: p[19],
             invalid: p[20],
             poisoned: None,
+            slow: false,
             silent: 0,
             dies: false,
             pads_the_end: false,

@@ -428,7 +428,7 @@ impl World {
                 let mut error = None;
                 for task in tasks {
                     assert_eq!(self.jobs[&task.attempt.task], job, "a task went to another job's worker");
-                    time += 1.0 + self.chance.f64() * 10.0;
+                    time += 1.0 + self.chance.f64() * 10.0 + if self.faults.slow { 600.0 } else { 0.0 };
                     if lost {
                         continue;
                     }
