@@ -22,6 +22,8 @@ pub(super) struct Faults {
     /// Approvals that take up to a minute.
     pub(super) dawdles: f64,
     pub(super) never_opens: f64,
+    /// All but the first activity never open.
+    pub(super) opens_once: bool,
     pub(super) vanishes: f64,
     /// Whoever vanishes in a task never sends a bill.
     pub(super) dies: bool,
@@ -81,6 +83,7 @@ impl Faults {
             invalid: p[20],
             poisoned: None,
             slow: false,
+            opens_once: false,
             silent: 0,
             dies: false,
             pads_the_end: false,

@@ -102,19 +102,15 @@ fn a_set_up_that_fails_for_our_own_reasons_is_given_up_at_once_and_nobody_is_bla
 
 #[test]
 fn workers_that_cant_begin_for_our_own_reasons_arent_called_for_ever_while_another_works() {
-    let mut blocked = 0;
-    for seed in 0..20 {
-        let faults = Faults { never_opens: 0.8, invalid: 1.0, slow: true, ..Faults::none() };
-        let mut world = World::new(seed, 6, faults);
-        let end = world.run_to_end();
-        assert_eq!(world.n_events(is_set_back), 0);
-        let opened = world.n_events(|kind| matches!(kind, EventKind::ActivityIntended { .. }));
-        // Each result gives hope for two more, and as many as there are workers begin at once.
-        let most = (end.done as usize + 1) * 5;
-        assert!(opened <= most, "seed {seed}: {opened} activities for {} results", end.done);
-        blocked += usize::from(end.done > 0);
-    }
-    assert!(blocked > 0, "nobody ever worked");
+    let faults = Faults { opens_once: true, invalid: 1.0, slow: true, ..Faults::none() };
+    let mut world = World::new(1, 6, faults);
+    let end = world.run_to_end();
+    assert!(end.done > 0, "the first one works: {end:?}");
+    assert_eq!(world.n_events(is_set_back), 0);
+    let opened = world.n_events(|kind| matches!(kind, EventKind::ActivityIntended { .. }));
+    // Each result gives hope for two more, and as many as there are workers begin at once.
+    assert!(opened as u64 <= (end.done + 1) * 5, "{opened} activities for {} results", end.done);
+    world.assert_nothing_left();
 }
 
 #[test]

@@ -664,7 +664,8 @@ impl World {
         assert!(deal.activities.is_empty() || !deal.single, "one activity only");
         deal.activities.push(Activity { no, job, id: id.clone(), opened, ended: None, n_notes: 0 });
         self.later(1.0, Input::ActivityCreated { rental, no, activity: id });
-        if self.roll(self.faults.never_opens) {
+        let is_first = rental == RentalId(1) && no == ActivityNo(1);
+        if (self.faults.opens_once && !is_first) || self.roll(self.faults.never_opens) {
             let kind = if self.roll(self.faults.invalid) {
                 FailureKind::Invalid
             } else {
