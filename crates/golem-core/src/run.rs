@@ -162,16 +162,8 @@ impl Run {
                 self.had_job = true;
             }
             Input::JobCancelled { job } => self.end_job(now, job, JobEndReason::Cancelled, step),
-            Input::Tasks { job, data, exhausted } => {
-                if let Some(known) = self.jobs.get_mut(&job) {
-                    known.loading = false;
-                }
-                self.add_tasks(now, job, data, step);
-                if exhausted {
-                    self.queue.exhaust(job);
-                }
-            }
-            Input::MoreTasks { job, data } => self.add_tasks(now, job, data, step),
+            Input::Tasks { job, data, exhausted } => self.on_tasks(now, job, data, exhausted, step),
+            Input::MoreTasks { job, data } => self.add_tasks(now, job, data, true, step),
             Input::SourceBroken { job, problem } => self.on_source_broken(now, job, problem, step),
             Input::Stop { why } => self.stop(now, why, step),
             Input::Trouble { doing, problem } => {
@@ -213,6 +205,7 @@ impl Run {
                 self.on_activity_created(now, rental, no, activity, step);
             }
             Input::WorkerReady { rental, no, room } => self.on_worker_ready(now, rental, no, room, step),
+            Input::ScriptSent { rental, no, script } => self.on_script_sent(now, rental, no, script, step),
             Input::AttemptDone { rental, attempt, output, took } => {
                 self.on_attempt_done(now, rental, attempt, output, took, step);
             }
@@ -239,8 +232,8 @@ impl Run {
                 self.on_agreement_terminated(now, &agreement, by, reason, step);
             }
 
-            Input::DebitNote(note) => self.on_debit_note(now, &note, step),
-            Input::Invoice(invoice) => self.on_invoice(now, &invoice, step),
+            Input::DebitNote { note, told } => self.on_debit_note(now, &note, told, step),
+            Input::Invoice { invoice, told } => self.on_invoice(now, &invoice, told, step),
             Input::BillAccepted { bill } => self.on_bill_accepted(now, bill, step),
             Input::BillFailed { bill, problem, passing } => {
                 self.on_bill_failed(now, bill, &problem, passing, step);

@@ -9,7 +9,8 @@ use yagna_api::{ActivityId, AgreementId, DemandId, Glm, InvoiceId, ProposalId, T
 
 use super::JobSpec;
 use crate::event::{
-    ActivityNo, Attempt, AttemptFailure, Bill, Event, JobId, Provider, RentalId, StopReason, TaskOutput,
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, JobId, Provider, RentalId, SentScript, StopReason,
+    TaskOutput,
 };
 use crate::tasks::AssignedTask;
 
@@ -162,6 +163,15 @@ pub enum Input {
         /// How many tasks it would take at once.
         room: usize,
     },
+    /// A worker's script was taken by its activity.
+    ScriptSent {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+        /// The script.
+        script: SentScript,
+    },
     /// A try succeeded.
     AttemptDone {
         /// The deal.
@@ -240,9 +250,19 @@ pub enum Input {
     },
 
     /// A debit note came.
-    DebitNote(Box<DebitNote>),
+    DebitNote {
+        /// The note.
+        note: Box<DebitNote>,
+        /// When the daemon told of it, where it did.
+        told: Option<Timestamp>,
+    },
     /// An invoice came.
-    Invoice(Box<Invoice>),
+    Invoice {
+        /// The invoice.
+        invoice: Box<Invoice>,
+        /// When the daemon told of it, where it did.
+        told: Option<Timestamp>,
+    },
     /// A bill was accepted.
     BillAccepted {
         /// Which.

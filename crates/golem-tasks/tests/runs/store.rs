@@ -257,6 +257,7 @@ async fn an_activity_can_follow_another_one_in_the_same_deal() {
         rental: golem_core::event::RentalId(1),
         usage: None,
         failure: Some("it died".to_owned()),
+        complete: false,
     });
     commit(&run, &mut scene).await;
     run.commit(&renewed).await.unwrap();

@@ -112,7 +112,8 @@ impl Outside {
             match polled {
                 Polled::Event(event) if event.kind == BillEventKind::Received => {
                     if let Some(note) = self.fetch(&GetDebitNote(event.debit_note_id)).await {
-                        self.tell(Input::DebitNote(Box::new(note))).await;
+                        let told = Some(event.event_date);
+                        self.tell(Input::DebitNote { note: Box::new(note), told }).await;
                     }
                 }
                 Polled::Unreadable(item) => {
@@ -132,7 +133,8 @@ impl Outside {
             match polled {
                 Polled::Event(event) if event.kind == BillEventKind::Received => {
                     if let Some(invoice) = self.fetch(&GetInvoice(event.invoice_id)).await {
-                        self.tell(Input::Invoice(Box::new(invoice))).await;
+                        let told = Some(event.event_date);
+                        self.tell(Input::Invoice { invoice: Box::new(invoice), told }).await;
                     }
                 }
                 Polled::Unreadable(item) => {

@@ -31,10 +31,11 @@ impl Engine {
 
         let amount = options.config.budget;
         let platform = options.platform();
-        let intended = EventKind::AllocationIntended { amount, platform: platform.clone() };
+        let expires = after(clock.now(), options.config.expiration + Self::ALLOCATION_MARGIN);
+        let intended =
+            EventKind::AllocationIntended { amount, platform: platform.clone(), expires: Some(expires) };
         let intended = Event { at: clock.now(), kind: intended };
         journal.commit(std::slice::from_ref(&intended)).await?;
-        let expires = after(clock.now(), options.config.expiration + Self::ALLOCATION_MARGIN);
         let new = CreateAllocation(NewAllocation {
             total_amount: amount,
             payment_platform: Some(platform.into()),

@@ -49,7 +49,11 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
     let run_end =
         RunEnd { why: StopReason::AllDone, done: 1, failed: 1, unfinished: 0, cost: amount, unsettled: 1 };
     vec![
-        EventKind::AllocationIntended { amount: glm("1"), platform: "erc20-hoodi-tglm".into() },
+        EventKind::AllocationIntended {
+            amount: glm("1"),
+            platform: "erc20-hoodi-tglm".into(),
+            expires: None,
+        },
         EventKind::AllocationCreated {
             allocation: AllocationId::new("allocation"),
             amount: glm("1"),
@@ -67,14 +71,15 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
             proposal: ProposalId::new("proposal"),
             per_hour,
             start: start_price,
+            terms: None,
         },
         EventKind::AgreementCreated { rental, agreement: agreement.clone() },
-        EventKind::AgreementApproved { rental, agreement: agreement.clone() },
-        EventKind::JobAdded { job, deadline: None },
+        EventKind::AgreementApproved { rental, agreement: agreement.clone(), agreed: None },
+        EventKind::JobAdded { job, deadline: None, retries: None },
         EventKind::ActivityIntended { rental, job },
         EventKind::ActivityCreated { rental, activity: ActivityId::new("activity") },
         EventKind::ActivityReady { rental },
-        EventKind::TaskAdded { job, task, data: json!({ "frame": n }) },
+        EventKind::TaskAdded { job, task, data: json!({ "frame": n }), spawned: false },
         EventKind::TaskStarted { attempt, rental },
         EventKind::AttemptFailed { attempt, rental, failure: failure(FailureKind::Lost) },
         EventKind::AttemptCancelled { attempt, rental },
@@ -87,12 +92,24 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::TaskFailed { attempt, rental: Some(rental), failure: failure(FailureKind::CommandFailed) },
         EventKind::TaskCancelled { task },
         EventKind::TaskExpired { task },
-        EventKind::BillReceived { rental: Some(rental), bill: note.clone(), amount },
-        EventKind::BillAccepting { rental, bill: note, amount },
+        EventKind::BillReceived { rental: Some(rental), bill: note.clone(), amount, told: None },
+        EventKind::BillAccepting { rental, bill: note, amount, measured: None },
         EventKind::BillAccepted { rental, bill: invoice.clone(), amount, total: amount },
-        EventKind::BillRefused { rental: None, bill: invoice, amount, reason: "not ours".into() },
+        EventKind::BillRefused {
+            rental: None,
+            bill: invoice,
+            amount,
+            reason: "not ours".into(),
+            measured: None,
+            open: false,
+        },
         EventKind::BillMissing { rental, agreement: agreement.clone() },
-        EventKind::ActivityEnded { rental, usage: Some(vec![1.0]), failure: Some("it broke".into()) },
+        EventKind::ActivityEnded {
+            rental,
+            usage: Some(vec![1.0]),
+            failure: Some("it broke".into()),
+            complete: false,
+        },
         EventKind::ProviderSetBack {
             provider,
             until: after(start(), Duration::from_secs(30)),
@@ -223,7 +240,7 @@ fn every_kind_is_told_of_by_itself() {
     for kind in one_of_each(1) {
         let (name, mut summary) = (kind.name(), LogSummary::new());
         // Without the job, its end says nothing.
-        let _began = summary.on(&at(0, EventKind::JobAdded { job: JobId(1), deadline: None }));
+        let _began = summary.on(&at(0, EventKind::JobAdded { job: JobId(1), deadline: None, retries: None }));
         assert_eq!(summary.on(&at(1, kind)).is_empty(), quiet.contains(&name), "{name}");
     }
 }
@@ -242,9 +259,14 @@ fn what_a_summary_remembers_is_bounded() {
                 proposal: ProposalId::new("proposal"),
                 per_hour: glm("1"),
                 start: Glm::ZERO,
+                terms: None,
             },
-            EventKind::AgreementApproved { rental: RentalId(n), agreement: AgreementId::new("agreement") },
-            EventKind::TaskAdded { job: JobId(n), task: TaskId(n), data: json!(n) },
+            EventKind::AgreementApproved {
+                rental: RentalId(n),
+                agreement: AgreementId::new("agreement"),
+                agreed: None,
+            },
+            EventKind::TaskAdded { job: JobId(n), task: TaskId(n), data: json!(n), spawned: false },
             EventKind::ActivityIntended { rental: RentalId(n), job: JobId(n) },
         ];
         for kind in kinds {
@@ -314,6 +336,7 @@ fn the_use_of_the_budget_is_told_of_before_it_ends() {
             proposal: ProposalId::new("proposal"),
             per_hour: glm("1"),
             start: Glm::ZERO,
+            terms: None,
         });
     }
     let note = |rental, total: &str| EventKind::BillAccepted {
@@ -376,8 +399,15 @@ fn a_filter_lets_only_its_kinds_through() {
 
 #[test]
 fn a_record_cannot_steer_a_terminal() {
-    let event =
-        at(0, EventKind::TaskAdded { job: JobId(0), task: TaskId(0), data: json!("a\u{9b}2J\u{7f}\n") });
+    let event = at(
+        0,
+        EventKind::TaskAdded {
+            job: JobId(0),
+            task: TaskId(0),
+            data: json!("a\u{9b}2J\u{7f}\n"),
+            spawned: false,
+        },
+    );
     let line = repr(&event);
     assert!(!line.contains(char::is_control), "{line}");
     assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);

@@ -214,7 +214,7 @@ fn assert_jobs(played: &Played) {
     for kind in played.kinds() {
         match kind {
             EventKind::JobAdded { job, .. } => assert_eq!(jobs.insert(*job, 0), None),
-            EventKind::TaskAdded { job, task, data } => {
+            EventKind::TaskAdded { job, task, data, .. } => {
                 tasks.insert(*task, (*job, data.as_u64().unwrap()));
                 *jobs.get_mut(job).unwrap() += 1;
             }

@@ -689,7 +689,7 @@ impl World {
             status: BillStatus::Received,
         };
         self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
-        Input::DebitNote(Box::new(note))
+        Input::DebitNote { note: Box::new(note), told: Some(self.now) }
     }
 
     fn asked(&mut self, due: Glm) -> Glm {
@@ -740,7 +740,8 @@ impl World {
         };
         self.owed.insert(Bill::Invoice(invoice.invoice_id.clone()), due);
         let time = 1.1 + self.chance.f64() * 5.0;
-        self.later(time, Input::Invoice(Box::new(invoice)));
+        let told = Some(after(self.now, Duration::from_secs_f64(time)));
+        self.later(time, Input::Invoice { invoice: Box::new(invoice), told });
         if self.faults.pads_the_end {
             let (usage, due) = dues.last().expect("there was an activity");
             let note = self.note(rental, dues.len() - 1, usage, *due, padded(*due));

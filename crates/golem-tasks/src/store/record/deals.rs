@@ -54,7 +54,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
                 .bind(run_no)
                 .bind(demand.as_str())
         }
-        EventKind::AgreementIntended { rental, provider, proposal, per_hour, start } => sqlx::query(
+        EventKind::AgreementIntended { rental, provider, proposal, per_hour, start, .. } => sqlx::query(
             "INSERT INTO rental (run_no, rental_no, provider_id, provider_name, proposal_id, per_hour, \
              start_price, status, intended_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'intended', ?)",
         )
@@ -72,7 +72,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
             run_no,
             *rental,
         )?,
-        EventKind::AgreementApproved { rental, agreement } => rental_statement(
+        EventKind::AgreementApproved { rental, agreement, .. } => rental_statement(
             "UPDATE rental SET status = 'approved', agreement_id = ?, approved_at = ? \
              WHERE run_no = ? AND rental_no = ?",
             |statement| statement.bind(agreement.as_str()).bind(at),
@@ -123,7 +123,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
             run_no,
             *rental,
         )?,
-        EventKind::ActivityEnded { rental, usage, failure } => {
+        EventKind::ActivityEnded { rental, usage, failure, .. } => {
             let usage = usage.as_ref().map(json).transpose()?;
             rental_statement(
                 "UPDATE activity SET status = 'ended', usage = ?1, failure = ?2, ended_at = ?3 \
@@ -158,7 +158,7 @@ async fn write_allocation(
          ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8";
     let at = micros(event.at);
     match &event.kind {
-        EventKind::AllocationIntended { amount, platform } => {
+        EventKind::AllocationIntended { amount, platform, .. } => {
             sqlx::query(NEXT)
                 .bind(run_no)
                 .bind("intended")
@@ -226,12 +226,14 @@ async fn write_bill(
          WHERE bill.status IN ('received', 'accepting') AND excluded.status <> 'received'";
     let at = micros(event.at);
     let (rental, bill, amount, status, reason) = match &event.kind {
-        EventKind::BillReceived { rental, bill, amount } => (*rental, bill, amount, "received", None),
-        EventKind::BillAccepting { rental, bill, amount } => (Some(*rental), bill, amount, "accepting", None),
+        EventKind::BillReceived { rental, bill, amount, .. } => (*rental, bill, amount, "received", None),
+        EventKind::BillAccepting { rental, bill, amount, .. } => {
+            (Some(*rental), bill, amount, "accepting", None)
+        }
         EventKind::BillAccepted { rental, bill, amount, .. } => {
             (Some(*rental), bill, amount, "accepted", None)
         }
-        EventKind::BillRefused { rental, bill, amount, reason } => {
+        EventKind::BillRefused { rental, bill, amount, reason, .. } => {
             (*rental, bill, amount, "refused", Some(reason.as_str()))
         }
         EventKind::BillMissing { rental, .. } => {
