@@ -15,6 +15,7 @@ mod market;
 mod plan;
 mod rental;
 mod rentals;
+mod resume;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use self::jobs::Job;
 pub use self::jobs::JobSpec;
 use self::market::Market;
 use self::rental::{InvoiceState, Rental, Stage};
+pub use self::resume::{Found, FoundActivity, FoundAgreement, FoundDeal, Replay};
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
 use crate::standing::Standings;
 use crate::tasks::TaskQueue;
@@ -56,6 +58,8 @@ pub struct Run {
     accepting: HashMap<Bill, RentalId>,
     /// Bills that couldn't be accepted, and when to try again.
     bills_again: BTreeSet<(Timestamp, Bill)>,
+    /// Bills that an earlier life of the run decided about, and that may be told of once more.
+    seen_before: HashSet<Bill>,
     /// Invoices that wait for debit notes they may have overtaken, and until when.
     held_invoices: Vec<(Timestamp, RentalId, Invoice)>,
     /// What the bills of forgotten rentals promise.
@@ -111,6 +115,7 @@ impl Run {
             next_rental: 1,
             accepting: HashMap::new(),
             bills_again: BTreeSet::new(),
+            seen_before: HashSet::new(),
             held_invoices: Vec::new(),
             settled: Glm::ZERO,
             proven: HashSet::new(),
@@ -218,6 +223,7 @@ impl Run {
             Input::WorkerEnded { rental, no, failure } => {
                 self.on_worker_ended(now, rental, no, failure, step);
             }
+            Input::ActivityUnfit { rental, no } => self.on_activity_unfit(now, rental, no, step),
             Input::Usage { rental, no, usage } => {
                 let rental = self.rentals.get_mut(&rental);
                 if let Some(activity) = rental.and_then(|rental| rental.current_is(no)) {

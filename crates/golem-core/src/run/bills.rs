@@ -184,12 +184,19 @@ impl Run {
         step: &mut Step,
     ) -> Option<RentalId> {
         let rental = self.by_agreement.get(agreement).copied();
-        if let Some(rental) = rental.and_then(|id| self.rentals.get_mut(&id))
-            && !rental.seen_bills.insert(bill.clone())
-        {
+        let seen_before = self.seen_before.contains(bill);
+        // Is it one that came before, and is still to be decided about?
+        let (seen, undecided) = match rental.and_then(|id| self.rentals.get_mut(&id)) {
+            Some(rental) => (!rental.seen_bills.insert(bill.clone()), rental.undecided.remove(bill)),
+            None => (false, false),
+        };
+        if undecided {
+            // It was told of then.
+        } else if seen || seen_before {
             return None;
+        } else {
+            step.event(now, EventKind::BillReceived { rental, bill: bill.clone(), amount, told });
         }
-        step.event(now, EventKind::BillReceived { rental, bill: bill.clone(), amount, told });
         let stranger = match rental.and_then(|id| self.rentals.get(&id)) {
             None => Some("its agreement is none of this run's"),
             Some(rental) if rental.provider.id != *issuer => Some("it isn't from the agreement's provider"),
@@ -316,6 +323,7 @@ impl Run {
         }
         // Should its provider send it again, it is looked at again.
         rental.seen_bills.remove(&bill);
+        self.seen_before.remove(&bill);
         let reason = format!("couldn't be accepted: {problem}");
         step.event(
             now,

@@ -7,7 +7,7 @@ use yagna_api::market::{Agreement, NewDemand, Proposal, Reason, Terminator};
 use yagna_api::payment::{DebitNote, Invoice, Rejection};
 use yagna_api::{ActivityId, AgreementId, DemandId, Glm, InvoiceId, ProposalId, Timestamp};
 
-use super::JobSpec;
+use super::{JobSpec, Replay};
 use crate::event::{
     ActivityNo, Attempt, AttemptFailure, Bill, Event, JobId, Provider, RentalId, SentScript, StopReason,
     TaskOutput,
@@ -210,6 +210,13 @@ pub enum Input {
         /// Why, if not because its work was over.
         failure: Option<String>,
     },
+    /// What an earlier life of the run left in an activity can't be gone on with. Nobody is to blame.
+    ActivityUnfit {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+    },
     /// An activity's usage was read.
     Usage {
         /// The deal.
@@ -345,6 +352,23 @@ pub enum Effect {
         /// The provider.
         provider: Provider,
     },
+    /// Start the job's worker again in an activity that an earlier life of the run left.
+    ResumeActivity {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+        /// Whose worker.
+        job: JobId,
+        /// Its agreement.
+        agreement: AgreementId,
+        /// The provider.
+        provider: Provider,
+        /// The activity.
+        activity: ActivityId,
+        /// What its worker had done.
+        replay: Box<Replay>,
+    },
     /// Stop the worker and destroy the activity; the agreement goes on.
     CloseActivity {
         /// The deal.
@@ -381,6 +405,11 @@ pub enum Effect {
         bill: Bill,
         /// Exactly its amount.
         amount: Glm,
+    },
+    /// Read a bill that an earlier life of the run left undecided. It comes back as if the daemon had told of it.
+    FetchBill {
+        /// Which.
+        bill: Bill,
     },
     /// Refuse an invoice; nothing comes back.
     RejectInvoice {

@@ -24,7 +24,7 @@ pub struct JobSpec {
 /// A job that isn't over. Its tasks are in the queue.
 #[derive(Debug, Default)]
 pub(super) struct Job {
-    deadline: Option<Timestamp>,
+    pub(super) deadline: Option<Timestamp>,
     /// Is its source being read?
     pub(super) loading: bool,
     /// Has any provider ever come so far that it could take a task of it?

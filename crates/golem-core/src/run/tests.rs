@@ -2,6 +2,7 @@
 
 mod faults;
 mod jobs;
+mod resume;
 mod world;
 
 use std::time::Duration;

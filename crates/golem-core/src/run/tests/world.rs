@@ -1,32 +1,34 @@
 //! A market in miniature: answers a run's effects, late, in another order, or wrongly, as a seeded die says.
 
+mod bills;
+mod crash;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use rust_decimal::Decimal;
 use serde_json::json;
 use yagna_api::market::{
     Agreement, AgreementDemand, AgreementOffer, AgreementState, NewDemand, Proposal, ProposalState, Reason,
     Terminator,
 };
-use yagna_api::payment::{BillStatus, DebitNote, Decoration, Invoice};
+use yagna_api::payment::Decoration;
 use yagna_api::properties::name;
 use yagna_api::time::{after, between};
 use yagna_api::{
-    ActivityId, AgreementId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId, OfferId, Properties, ProposalId,
-    Timestamp,
+    ActivityId, AgreementId, BatchId, DemandId, Glm, NodeId, OfferId, Properties, ProposalId, Timestamp,
 };
 
+pub(super) use self::crash::{Crash, Crashes, fold};
 use super::faults::{Faults, Plan};
 use crate::caps::PriceCaps;
 use crate::event::{
     ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobId, RentalId,
-    RunEnd, StopReason, TaskId, TaskOutput,
+    RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use crate::payload::Payload;
-use crate::pricing::{Pricing, round_up};
 use crate::run::rental::Stage;
-use crate::run::{Effect, Input, JobSpec, Run, RunConfig};
+use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step};
+use crate::tasks::AssignedTask;
 use crate::terms::TermsPolicy;
 
 #[derive(Debug)]
@@ -36,6 +38,9 @@ struct Deal {
     running: bool,
     single: bool,
     activities: Vec<Activity>,
+    approved: Box<Agreement>,
+    /// When it ended, or will by its provider's doing.
+    ended: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -69,6 +74,12 @@ pub(super) struct World {
     pub(super) accepted_bills: Vec<(Glm, Glm)>,
     pub(super) events: Vec<Event>,
     ended_tasks: HashSet<TaskId>,
+    config: RunConfig,
+    decoration: Decoration,
+    plans: BTreeMap<JobId, Plan>,
+    pub(super) crashes: Crashes,
+    /// All bills that were ever sent, with the moment from which the daemon tells of them.
+    bills: Vec<(Timestamp, Input)>,
 }
 
 impl World {
@@ -148,7 +159,12 @@ impl World {
             constraints: vec![format!("({}=*)", name::platform_address(Self::PLATFORM))],
         };
         let mut world = Self {
-            run: Run::new(config, decoration, now),
+            run: Run::new(config.clone(), decoration.clone(), now),
+            config,
+            decoration,
+            plans: BTreeMap::new(),
+            crashes: Crashes::default(),
+            bills: Vec::new(),
             now,
             chance: fastrand::Rng::with_seed(seed),
             faults,
@@ -174,6 +190,7 @@ impl World {
     }
 
     pub(super) fn add_job(&mut self, job: JobId, plan: &Plan) {
+        self.plans.insert(job, *plan);
         self.to_load.insert(job, plan.tasks);
         self.to_spawn.insert(job, plan.spawns);
         let added = after(self.now, Duration::from_secs(plan.at.into()));
@@ -304,7 +321,26 @@ impl World {
 
     fn give(&mut self, input: Input) {
         let step = self.run.on(self.now, input);
-        for event in &step.events {
+        self.carry_out(step);
+    }
+
+    /// Notes a step's events, then does what follows from them; unless the process dies before either.
+    fn carry_out(&mut self, step: Step) {
+        let crash = self.crashes.next();
+        if crash != Some(Crash::BeforeTheCommit) {
+            self.note(&step.events);
+        }
+        if crash.is_some() {
+            return self.take_up_again();
+        }
+        for effect in step.effects {
+            self.answer(effect);
+        }
+        self.check();
+    }
+
+    fn note(&mut self, events: &[Event]) {
+        for event in events {
             match &event.kind {
                 EventKind::TaskAdded { job, task, .. } => {
                     assert!(self.jobs.insert(*task, *job).is_none(), "{task:?} was added twice");
@@ -328,11 +364,7 @@ impl World {
                 _ => {}
             }
         }
-        self.events.extend(step.events);
-        for effect in step.effects {
-            self.answer(effect);
-        }
-        self.check();
+        self.events.extend_from_slice(events);
     }
 
     fn job_ended(&mut self, job: JobId, end: &JobEnd) {
@@ -348,7 +380,8 @@ impl World {
     fn check(&self) {
         assert!(self.run.promised() <= self.budget, "more is promised than the budget");
         let exposed = self.run.exposed_within(self.now, Duration::ZERO);
-        assert!(exposed <= self.budget, "{exposed} GLM may be billed already");
+        // While nobody is there nobody stops what costs.
+        assert!(self.crashes.happened() || exposed <= self.budget, "{exposed} GLM may be billed already");
         assert!(self.run.n_live() <= Self::WORKERS as usize, "more deals than workers");
         let slack = Duration::from_secs(2);
         for (id, rental) in &self.run.rentals {
@@ -402,47 +435,14 @@ impl World {
                 let activity = self.deals[&rental].activities.last().expect("a worker has an activity");
                 let (no, job) = (activity.no, activity.job);
                 assert!(activity.ended.is_none(), "tasks for an activity that has ended");
-                let lost = self.roll(self.faults.vanishes);
-                let mut time = 0.0;
-                for task in tasks {
-                    assert_eq!(self.jobs[&task.attempt.task], job, "a task went to another job's worker");
-                    time += 1.0 + self.chance.f64() * 10.0;
-                    if lost {
-                        continue;
-                    }
-                    if self.chance.bool()
-                        && let Some(left) = self.to_spawn.get_mut(&job).filter(|left| **left > 0)
-                    {
-                        *left -= 1;
-                        self.later(time, Input::MoreTasks { job, data: vec![json!("more")] });
-                    }
-                    let fails = self.roll(self.faults.fails)
-                        || self.faults.poisoned.is_some_and(|poisoned| *task.data == poisoned);
-                    let input = if fails {
-                        let failure = AttemptFailure {
-                            kind: FailureKind::CommandFailed,
-                            message: "no".into(),
-                            stderr: "no".into(),
-                        };
-                        Input::AttemptFailed { rental, attempt: task.attempt, failure, retry: true }
-                    } else {
-                        let took = Duration::from_secs(1);
-                        Input::AttemptDone {
-                            rental,
-                            attempt: task.attempt,
-                            output: TaskOutput::default(),
-                            took,
-                        }
-                    };
-                    self.later(time, input);
-                }
-                let after_it = if lost {
-                    Input::WorkerEnded { rental, no, failure: Some("the activity is lost".into()) }
-                } else {
-                    Input::WorkerReady { rental, no, room: 1 + self.chance.usize(0..3) }
-                };
-                self.later(time + 0.1, after_it);
+                self.work(rental, no, job, tasks, false);
             }
+            Effect::ResumeActivity { rental, no, job, activity, replay, .. } => {
+                let last = self.deals[&rental].activities.last().unwrap();
+                assert!(last.id == activity && last.ended.is_none(), "{activity} isn't there to go on with");
+                self.work(rental, no, job, replay.tasks, true);
+            }
+            Effect::FetchBill { bill } => self.tell_again(&bill),
             Effect::Close { rental, .. } => self.close(rental),
             Effect::AcceptBill { bill, amount } => {
                 self.accepting.insert(bill.clone(), amount);
@@ -456,6 +456,53 @@ impl World {
                 self.soon(input);
             }
         }
+    }
+
+    /// A worker does these tasks, and asks for more.
+    fn work(&mut self, rental: RentalId, no: ActivityNo, job: JobId, tasks: Vec<AssignedTask>, again: bool) {
+        if !again {
+            self.later(0.01, Self::script(rental, no, "work"));
+        }
+        let lost = self.roll(self.faults.vanishes);
+        let mut time = 0.0;
+        for task in tasks {
+            assert_eq!(self.jobs[&task.attempt.task], job, "a task went to another job's worker");
+            time += 1.0 + self.chance.f64() * 10.0;
+            if lost {
+                continue;
+            }
+            if self.chance.bool()
+                && let Some(left) = self.to_spawn.get_mut(&job).filter(|left| **left > 0)
+            {
+                *left -= 1;
+                self.later(time, Input::MoreTasks { job, data: vec![json!("more")] });
+            }
+            let fails = self.roll(self.faults.fails)
+                || self.faults.poisoned.is_some_and(|poisoned| *task.data == poisoned);
+            let input = if fails {
+                let failure = AttemptFailure {
+                    kind: FailureKind::CommandFailed,
+                    message: "no".into(),
+                    stderr: "no".into(),
+                };
+                Input::AttemptFailed { rental, attempt: task.attempt, failure, retry: true }
+            } else {
+                let took = Duration::from_secs(1);
+                Input::AttemptDone { rental, attempt: task.attempt, output: TaskOutput::default(), took }
+            };
+            self.later(time, input);
+        }
+        let after_it = if lost {
+            Input::WorkerEnded { rental, no, failure: Some("the activity is lost".into()) }
+        } else {
+            Input::WorkerReady { rental, no, room: 1 + self.chance.usize(0..3) }
+        };
+        self.later(time + 0.1, after_it);
+    }
+
+    fn script(rental: RentalId, no: ActivityNo, digest: &str) -> Input {
+        let script = SentScript { digest: digest.into(), batch: BatchId::new(digest), served: Vec::new() };
+        Input::ScriptSent { rental, no, script }
     }
 
     fn node(n: u8) -> NodeId {
@@ -583,9 +630,18 @@ impl World {
             approved_signature: None,
             committed_signature: None,
         };
-        let deal = Deal { provider, agreement, running: true, single, activities: Vec::new() };
+        let approved = Box::new(approved);
+        let deal = Deal {
+            provider,
+            agreement,
+            running: true,
+            single,
+            activities: Vec::new(),
+            approved: approved.clone(),
+            ended: None,
+        };
         self.deals.insert(rental, deal);
-        self.later(0.2, Input::Approved { rental, agreement: Box::new(approved) });
+        self.later(0.2, Input::Approved { rental, agreement: approved });
     }
 
     fn open(&mut self, rental: RentalId, no: ActivityNo, job: JobId) {
@@ -601,6 +657,7 @@ impl World {
         assert!(deal.activities.is_empty() || !deal.single, "one activity only");
         deal.activities.push(Activity { no, job, id: id.clone(), opened, ended: None, n_notes: 0 });
         self.later(1.0, Input::ActivityCreated { rental, no, activity: id });
+        self.later(1.5, Self::script(rental, no, "start"));
         if self.roll(self.faults.never_opens) {
             let failure = Some("set-up failed".into());
             return self.later(2.0, Input::WorkerEnded { rental, no, failure });
@@ -613,7 +670,10 @@ impl World {
     }
 
     fn terminate(&mut self, rental: RentalId, seconds: f64, why: &str) {
-        let agreement = self.deals[&rental].agreement.clone();
+        let at = after(self.now, Duration::from_secs_f64(seconds));
+        let deal = self.deals.get_mut(&rental).unwrap();
+        deal.ended.get_or_insert(at);
+        let agreement = deal.agreement.clone();
         let reason = Some(Reason::new(why));
         self.later(seconds, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
     }
@@ -635,122 +695,6 @@ impl World {
         self.later(1.0, Input::ActivityClosed { rental, no, usage, failure: None });
         if single {
             self.terminate(rental, 0.7, "the only activity has ended");
-        }
-    }
-
-    /// What the deal's provider may rightly ask for one of its activities by now.
-    fn due(&self, deal: &Deal, place: usize) -> (Vec<f64>, Glm) {
-        let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == deal.provider).unwrap();
-        let pricing = Pricing::read(&Self::offer(n, false, false)).unwrap();
-        let activity = &deal.activities[place];
-        let age = between(activity.opened, activity.ended.unwrap_or(self.now)).as_secs_f64();
-        let usage = vec![age, age * 0.5];
-        let due = Glm::from_decimal_rounding_down(pricing.cost(&usage).unwrap()).unwrap();
-        (usage, due)
-    }
-
-    /// Every provider sends a debit note for its activity each 30 seconds.
-    fn send_notes(&mut self) {
-        let mut rentals: Vec<_> = self.deals.keys().copied().collect();
-        rentals.sort_unstable();
-        for rental in rentals {
-            let deal = &self.deals[&rental];
-            let Some(activity) = deal.activities.last() else { continue };
-            let age = between(activity.opened, self.now).as_secs();
-            if !deal.running || activity.ended.is_some() || age / 30 <= u64::from(activity.n_notes) {
-                continue;
-            }
-            let place = deal.activities.len() - 1;
-            let (usage, due) = self.due(deal, place);
-            self.deals.get_mut(&rental).unwrap().activities[place].n_notes += 1;
-            let asked = self.asked(due);
-            let note = self.note(rental, place, &usage, due, asked);
-            self.soon(note);
-        }
-    }
-
-    fn note(&mut self, rental: RentalId, place: usize, usage: &[f64], due: Glm, asked: Glm) -> Input {
-        let deal = &self.deals[&rental];
-        self.next += 1;
-        let note = DebitNote {
-            debit_note_id: DebitNoteId::new(format!("n{}", self.next)),
-            issuer_id: deal.provider.clone(),
-            recipient_id: Self::node(99),
-            payee_addr: "0x2".into(),
-            payer_addr: "0x1".into(),
-            payment_platform: Self::PLATFORM.into(),
-            previous_debit_note_id: None,
-            timestamp: self.now,
-            agreement_id: deal.agreement.clone(),
-            activity_id: deal.activities[place].id.clone(),
-            total_amount_due: asked,
-            usage_counter_vector: Some(json!(usage)),
-            payment_due_date: None,
-            status: BillStatus::Received,
-        };
-        self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
-        Input::DebitNote { note: Box::new(note), told: Some(self.now) }
-    }
-
-    fn asked(&mut self, due: Glm) -> Glm {
-        if self.roll(self.faults.overbills) {
-            due.checked_add(due).unwrap().checked_add("0.5".parse().unwrap()).unwrap()
-        } else {
-            due
-        }
-    }
-
-    fn close(&mut self, rental: RentalId) {
-        let Some(deal) = self.deals.get_mut(&rental) else {
-            return self.later(1.0, Input::Closed { rental, usage: None, failure: None });
-        };
-        deal.running = false;
-        let now = self.now;
-        let was_open = deal.activities.last_mut().is_some_and(|activity| activity.ended.is_none());
-        for activity in &mut deal.activities {
-            activity.ended.get_or_insert(now);
-        }
-        let deal = &self.deals[&rental];
-        let had_activity = !deal.activities.is_empty();
-        let dues: Vec<_> = (0..deal.activities.len()).map(|place| self.due(deal, place)).collect();
-        let due = dues.iter().fold(Glm::ZERO, |sum, (_, due)| sum.checked_add(*due).unwrap());
-        let usage = dues.last().map(|(usage, _)| usage.clone()).filter(|_| was_open);
-        let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
-        let activity_ids: Vec<_> = deal.activities.iter().map(|activity| activity.id.clone()).collect();
-        self.later(1.0, Input::Closed { rental, usage, failure: None });
-        if !had_activity || self.roll(self.faults.never_invoices) {
-            return;
-        }
-        let padded = |due: Glm| round_up(due.to_decimal() * Decimal::new(103, 2));
-        let amount = if self.faults.pads_the_end { padded(due) } else { self.asked(due) };
-        self.next += 1;
-        let invoice = Invoice {
-            invoice_id: InvoiceId::new(format!("i{}", self.next)),
-            issuer_id,
-            recipient_id: Self::node(99),
-            payee_addr: "0x2".into(),
-            payer_addr: "0x1".into(),
-            payment_platform: Self::PLATFORM.into(),
-            timestamp: self.now,
-            agreement_id,
-            activity_ids,
-            amount,
-            payment_due_date: after(self.now, Duration::from_secs(86_400)),
-            status: BillStatus::Received,
-        };
-        self.owed.insert(Bill::Invoice(invoice.invoice_id.clone()), due);
-        let time = 1.1 + self.chance.f64() * 5.0;
-        let told = Some(after(self.now, Duration::from_secs_f64(time)));
-        self.later(time, Input::Invoice { invoice: Box::new(invoice), told });
-        if self.faults.pads_the_end {
-            let (usage, due) = dues.last().expect("there was an activity");
-            let note = self.note(rental, dues.len() - 1, usage, *due, padded(*due));
-            self.later(time + 2.0, note);
-        }
-        if let Some(demand) = self.demand.clone() {
-            let provider = self.deals[&rental].provider.clone();
-            let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
-            self.show(&demand, n);
         }
     }
 }

@@ -1,0 +1,144 @@
+//! What the simulated providers ask for, and when.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use serde_json::json;
+use yagna_api::payment::{BillStatus, DebitNote, Invoice};
+use yagna_api::time::{after, between};
+use yagna_api::{DebitNoteId, Glm, InvoiceId};
+
+use super::{Deal, World};
+use crate::event::{Bill, RentalId};
+use crate::pricing::{Pricing, round_up};
+use crate::run::Input;
+
+impl World {
+    /// What the deal's provider may rightly ask for one of its activities by now.
+    pub(super) fn due(&self, deal: &Deal, place: usize) -> (Vec<f64>, Glm) {
+        let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == deal.provider).unwrap();
+        let pricing = Pricing::read(&Self::offer(n, false, false)).unwrap();
+        let activity = &deal.activities[place];
+        let age = between(activity.opened, activity.ended.unwrap_or(self.now)).as_secs_f64();
+        let usage = vec![age, age * 0.5];
+        let due = Glm::from_decimal_rounding_down(pricing.cost(&usage).unwrap()).unwrap();
+        (usage, due)
+    }
+
+    /// Every provider sends a debit note for its activity each 30 seconds.
+    pub(super) fn send_notes(&mut self) {
+        let mut rentals: Vec<_> = self.deals.keys().copied().collect();
+        rentals.sort_unstable();
+        for rental in rentals {
+            let deal = &self.deals[&rental];
+            let Some(activity) = deal.activities.last() else { continue };
+            let age = between(activity.opened, self.now).as_secs();
+            if !deal.running || activity.ended.is_some() || age / 30 <= u64::from(activity.n_notes) {
+                continue;
+            }
+            let place = deal.activities.len() - 1;
+            let (usage, due) = self.due(deal, place);
+            self.deals.get_mut(&rental).unwrap().activities[place].n_notes += 1;
+            let asked = self.asked(due);
+            let note = self.debit_note(rental, place, &usage, due, asked);
+            self.soon(note);
+        }
+    }
+
+    pub(super) fn debit_note(
+        &mut self,
+        rental: RentalId,
+        place: usize,
+        usage: &[f64],
+        due: Glm,
+        asked: Glm,
+    ) -> Input {
+        let deal = &self.deals[&rental];
+        self.next += 1;
+        let note = DebitNote {
+            debit_note_id: DebitNoteId::new(format!("n{}", self.next)),
+            issuer_id: deal.provider.clone(),
+            recipient_id: Self::node(99),
+            payee_addr: "0x2".into(),
+            payer_addr: "0x1".into(),
+            payment_platform: Self::PLATFORM.into(),
+            previous_debit_note_id: None,
+            timestamp: self.now,
+            agreement_id: deal.agreement.clone(),
+            activity_id: deal.activities[place].id.clone(),
+            total_amount_due: asked,
+            usage_counter_vector: Some(json!(usage)),
+            payment_due_date: None,
+            status: BillStatus::Received,
+        };
+        self.owed.insert(Bill::DebitNote(note.debit_note_id.clone()), due);
+        let note = Input::DebitNote { note: Box::new(note), told: Some(self.now) };
+        self.bills.push((self.now, note.clone()));
+        note
+    }
+
+    pub(super) fn asked(&mut self, due: Glm) -> Glm {
+        if self.roll(self.faults.overbills) {
+            due.checked_add(due).unwrap().checked_add("0.5".parse().unwrap()).unwrap()
+        } else {
+            due
+        }
+    }
+
+    pub(super) fn close(&mut self, rental: RentalId) {
+        let Some(deal) = self.deals.get_mut(&rental) else {
+            return self.later(1.0, Input::Closed { rental, usage: None, failure: None });
+        };
+        deal.running = false;
+        let now = self.now;
+        deal.ended = Some(deal.ended.map_or(now, |ended| ended.min(now)));
+        let was_open = deal.activities.last_mut().is_some_and(|activity| activity.ended.is_none());
+        for activity in &mut deal.activities {
+            activity.ended.get_or_insert(now);
+        }
+        let deal = &self.deals[&rental];
+        let had_activity = !deal.activities.is_empty();
+        let dues: Vec<_> = (0..deal.activities.len()).map(|place| self.due(deal, place)).collect();
+        let due = dues.iter().fold(Glm::ZERO, |sum, (_, due)| sum.checked_add(*due).unwrap());
+        let usage = dues.last().map(|(usage, _)| usage.clone()).filter(|_| was_open);
+        let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
+        let activity_ids: Vec<_> = deal.activities.iter().map(|activity| activity.id.clone()).collect();
+        self.later(1.0, Input::Closed { rental, usage, failure: None });
+        if !had_activity || self.roll(self.faults.never_invoices) {
+            return;
+        }
+        let padded = |due: Glm| round_up(due.to_decimal() * Decimal::new(103, 2));
+        let amount = if self.faults.pads_the_end { padded(due) } else { self.asked(due) };
+        self.next += 1;
+        let invoice = Invoice {
+            invoice_id: InvoiceId::new(format!("i{}", self.next)),
+            issuer_id,
+            recipient_id: Self::node(99),
+            payee_addr: "0x2".into(),
+            payer_addr: "0x1".into(),
+            payment_platform: Self::PLATFORM.into(),
+            timestamp: self.now,
+            agreement_id,
+            activity_ids,
+            amount,
+            payment_due_date: after(self.now, Duration::from_secs(86_400)),
+            status: BillStatus::Received,
+        };
+        self.owed.insert(Bill::Invoice(invoice.invoice_id.clone()), due);
+        let time = 1.1 + self.chance.f64() * 5.0;
+        let told = after(self.now, Duration::from_secs_f64(time));
+        let input = Input::Invoice { invoice: Box::new(invoice), told: Some(told) };
+        self.bills.push((told, input.clone()));
+        self.later(time, input);
+        if self.faults.pads_the_end {
+            let (usage, due) = dues.last().expect("there was an activity");
+            let note = self.debit_note(rental, dues.len() - 1, usage, *due, padded(*due));
+            self.later(time + 2.0, note);
+        }
+        if let Some(demand) = self.demand.clone() {
+            let provider = self.deals[&rental].provider.clone();
+            let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
+            self.show(&demand, n);
+        }
+    }
+}
