@@ -13,6 +13,7 @@ mod execution;
 mod facts;
 mod handle;
 mod launch;
+mod replay;
 mod streamed;
 
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ pub use self::streamed::{BatchEvent, Chunk, Streamed};
 
 use self::handle::QueueId;
 use self::launch::Slot;
+pub(crate) use self::replay::Scripts;
 use crate::script::{Program, Script, Source, Step, Target};
 use crate::transfer::Transfers;
 
@@ -126,6 +128,8 @@ struct Inner {
     activity: ActivityId,
     /// Set once a script finds the activity gone.
     lost: Arc<AtomicBool>,
+    /// Tells the run of scripts, and knows those of an earlier process.
+    scripts: Arc<Scripts>,
     /// Who has the activity's one place for a running batch.
     slot: Mutex<Slot>,
 }
@@ -167,10 +171,11 @@ impl WorkContext {
         agreement: AgreementId,
         activity: ActivityId,
         lost: Arc<AtomicBool>,
+        scripts: Arc<Scripts>,
     ) -> Self {
         let transfers = Transfers::new(client.clone(), node);
         let (slot, terms) = (Mutex::new(Slot::Idle), OnceCell::new());
-        let inner = Inner { client, transfers, provider, agreement, terms, activity, lost, slot };
+        let inner = Inner { client, transfers, provider, agreement, terms, activity, lost, scripts, slot };
         Self { inner: Arc::new(inner), queue: Queue::new() }
     }
 

@@ -96,7 +96,11 @@ impl Outside {
     }
 
     /// Terminates an agreement; one that isn't approved yet is cancelled.
-    async fn end_agreement(&self, agreement: &AgreementId, reason: &Reason) -> Result<(), ClientError> {
+    pub(super) async fn end_agreement(
+        &self,
+        agreement: &AgreementId,
+        reason: &Reason,
+    ) -> Result<(), ClientError> {
         let patience = self.options.timing.destruction * 2;
         let terminate = TerminateAgreement { agreement: agreement.clone(), reason: Some(reason.clone()) };
         let Err(error) = self.client.call_within(&terminate, patience).await else {
