@@ -103,13 +103,12 @@ impl Outside {
     ) -> Result<(), ClientError> {
         let patience = self.options.timing.destruction * 2;
         let terminate = TerminateAgreement { agreement: agreement.clone(), reason: Some(reason.clone()) };
-        let Err(error) = self.client.call_within(&terminate, patience).await else {
-            return Ok(());
-        };
-        if error.disposition() == Disposition::Retry {
-            return Err(error);
+        match self.client.call_within(&terminate, patience).await {
+            Ok(true) => return Ok(()),
+            Err(error) if error.disposition() == Disposition::Retry => return Err(error),
+            // The daemon says the same of one that is over and of one that isn't approved yet.
+            Ok(false) | Err(_) => {}
         }
-        // The daemon says the same of one that is over and of one that isn't approved yet.
         let cancel = CancelAgreement { agreement: agreement.clone(), reason: Some(reason.clone()) };
         match self.client.call_within(&cancel, patience).await {
             Ok(()) => Ok(()),

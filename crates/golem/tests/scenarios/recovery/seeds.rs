@@ -73,6 +73,11 @@ async fn survive(seed: u64) {
     };
     assert!(end.cost <= budget, "{end:?}");
     let played = lives.played(end);
+    if std::env::var_os("GOLEM_SHOW").is_some() {
+        for event in &played.events {
+            eprintln!("{} {:?}", event.at, event.kind);
+        }
+    }
     assert_results(&played);
     assert_books_closed(&played).await;
 }
