@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use golem::core::event::{Bill, EventKind, RentalId};
 use golem_devnet::node::{AgreementRow, BillRow, Books};
+use yagna_api::activity::State;
 use yagna_api::market::AgreementState;
 use yagna_api::payment::BillStatus;
 use yagna_api::{AgreementId, Glm};
@@ -173,9 +174,17 @@ fn left_running(played: &Played, books: &Books) -> Vec<String> {
         .filter(|row| row.session.as_ref() == Some(&played.session) && !gone.contains(&row.provider))
         .map(|row| &row.id)
         .collect();
+    let ended: HashSet<_> = books
+        .agreements
+        .iter()
+        .filter(|row| row.state == AgreementState::Terminated)
+        .map(|row| &row.id)
+        .collect();
     books
         .running_activities()
         .filter(|row| ours.contains(&row.agreement))
+        // One that was asked for and not yet made when its agreement ended is never made.
+        .filter(|row| row.state.state.0 != State::New || !ended.contains(&row.agreement))
         .map(|row| row.id.to_string())
         .collect()
 }

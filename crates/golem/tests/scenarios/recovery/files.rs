@@ -121,13 +121,13 @@ async fn dies_at_any_moment(committed: bool) {
     // While it runs, when it has ended, and long after.
     for gap in [2, 20, 60] {
         let mut went_on = 0;
-        for tenths in (1..).step_by(3) {
+        for tenths in (1..).step_by(13) {
             match dies_after(tenths, gap, committed).await {
                 Some(running) => went_on += running,
                 None => break,
             }
         }
-        assert!(went_on > 10, "only {went_on} times there was anything to go on with");
+        assert!(went_on > 3, "only {went_on} times there was anything to go on with");
     }
 }
 

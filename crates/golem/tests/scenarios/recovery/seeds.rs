@@ -73,11 +73,6 @@ async fn survive(seed: u64) {
     };
     assert!(end.cost <= budget, "{end:?}");
     let played = lives.played(end);
-    if std::env::var_os("GOLEM_SHOW").is_some() {
-        for event in &played.events {
-            eprintln!("{} {:?}", event.at, event.kind);
-        }
-    }
     assert_results(&played);
     assert_books_closed(&played).await;
 }
@@ -92,12 +87,16 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn invariant_4_whenever_the_process_dies_results_come_once_books_close_and_the_budget_holds() {
+    let mut failed = Vec::new();
     for seed in seeds() {
         let survived = std::panic::catch_unwind(|| {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
             runtime.unwrap().block_on(Box::pin(survive(seed)));
         });
-        assert!(survived.is_ok(), "the seed {seed} fails: try it alone with GOLEM_SEED={seed}");
+        if survived.is_err() {
+            failed.push(seed);
+        }
     }
+    assert!(failed.is_empty(), "the seeds {failed:?} fail: try one alone with GOLEM_SEED={}", failed[0]);
 }
