@@ -318,19 +318,15 @@ impl Inner {
         for (place, file) in files {
             let known = known.iter().find(|(at, _)| *at as usize == place);
             let name = known.map_or(Name::New, |(_, name)| Name::Known(name.clone()));
-            let address = match file {
+            // Only transfers move files.
+            let WireCommand::Transfer(transfer) = &mut commands[place] else { continue };
+            match file {
                 Moved::Offered(source) => {
-                    let from = self.transfers.offer(&mut served, place, source, name).await?;
-                    (Some(from), None)
+                    transfer.from = self.transfers.offer(&mut served, place, source, name).await?;
                 }
                 Moved::Received(target) => {
-                    let to = self.transfers.receive(&mut served, place, target, name).await?;
-                    (None, Some(to))
+                    transfer.to = self.transfers.receive(&mut served, place, target, name).await?;
                 }
-            };
-            if let WireCommand::Transfer(transfer) = &mut commands[place] {
-                transfer.from = address.0.unwrap_or(std::mem::take(&mut transfer.from));
-                transfer.to = address.1.unwrap_or(std::mem::take(&mut transfer.to));
             }
         }
         Ok((commands, served))

@@ -18,7 +18,7 @@ use crate::run::{RunError, RunOptions};
 use crate::text::chain;
 
 /// The moment that an allocation is to end at is moved by up to so many milliseconds, differently for each session.
-const SPREAD: u64 = 60_000;
+const SPREAD: u64 = 1000;
 
 /// What setting money aside needs.
 pub(super) struct Money<'a> {
@@ -98,7 +98,7 @@ impl Money<'_> {
         }
         let allocation = best.allocation_id.clone();
         if !past.allocations.contains_key(&allocation) {
-            let (amount, expires) = (best.total_amount, best.timeout.unwrap_or(self.expires()));
+            let (amount, expires) = (best.total_amount, best.timeout.unwrap_or_else(|| self.expires()));
             let kind = EventKind::AllocationCreated { allocation: allocation.clone(), amount, expires };
             // Before it is changed: by its amount and its end it would be found once more.
             events.push(self.write(kind).await?);

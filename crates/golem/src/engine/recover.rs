@@ -240,5 +240,5 @@ impl Outside {
 
 fn last_script(activity: &PastActivity) -> Option<&BatchId> {
     let tried = activity.scripts.last().map(|tried| &tried.script);
-    tried.or(activity.setup.last()).map(|script| &script.batch)
+    tried.or_else(|| activity.setup.last()).map(|script| &script.batch)
 }

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use golem_core::event::{
-    Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId, Provider,
-    RentalId, RunEnd, StopReason, TaskId, TaskOutput,
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId,
+    Provider, RentalId, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use golem_core::explain::Explanation;
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ use tracing::Level;
 use yagna_api::market::{Reason, Terminator};
 use yagna_api::time::after;
 use yagna_api::{
-    ActivityId, AgreementId, AllocationId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId, ProposalId,
-    Timestamp,
+    ActivityId, AgreementId, AllocationId, BatchId, DebitNoteId, DemandId, Glm, InvoiceId, NodeId,
+    ProposalId, Timestamp,
 };
 
 use super::notes::REMEMBERED;
@@ -92,6 +92,17 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::TaskFailed { attempt, rental: Some(rental), failure: failure(FailureKind::CommandFailed) },
         EventKind::TaskCancelled { task },
         EventKind::TaskExpired { task },
+        EventKind::SourceExhausted { job },
+        EventKind::ScriptSent {
+            rental,
+            no: ActivityNo(1),
+            attempts: vec![attempt],
+            script: SentScript {
+                digest: "d1".into(),
+                batch: BatchId::new("batch"),
+                served: vec![(0, "file".into())],
+            },
+        },
         EventKind::BillReceived { rental: Some(rental), bill: note.clone(), amount, told: None },
         EventKind::BillAccepting { rental, bill: note, amount, measured: None },
         EventKind::BillAccepted { rental, bill: invoice.clone(), amount, total: amount },
@@ -119,6 +130,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::AgreementFailed { rental, reason: "no answer".into() },
         EventKind::Waiting { explanation: Explanation::default() },
         EventKind::JobEnded { job, end: job_end },
+        EventKind::RunResumed { resumed: Resumed::default() },
         EventKind::Stopping { why: StopReason::AllDone },
         EventKind::DemandEnded { demand: DemandId::new("demand"), why: "no more work".into() },
         EventKind::RunEnded { end: run_end },
@@ -156,15 +168,16 @@ fn ids_of(name: &str) -> &'static [&'static str] {
         "activity_created" => &["rental", "activity"],
         "agreement_failed" | "activity_ready" | "activity_ended" => &["rental"],
         "activity_intended" => &["rental", "job"],
-        "job_added" | "job_ended" => &["job"],
+        "job_added" | "source_exhausted" | "job_ended" => &["job"],
         "task_added" => &["job", "task"],
         "task_cancelled" | "task_expired" => &["task"],
         "task_started" | "task_done" | "attempt_failed" | "attempt_cancelled" | "task_failed" => {
             &["attempt", "rental"]
         }
+        "script_sent" => &["rental", "no", "attempts", "script"],
         "bill_received" | "bill_accepting" | "bill_accepted" | "bill_refused" => &["rental", "bill"],
         // These are about the run, which is whoever reads it.
-        "trouble" | "waiting" | "stopping" | "run_ended" => &[],
+        "trouble" | "waiting" | "run_resumed" | "stopping" | "run_ended" => &[],
         other => panic!("what is `{other}` about?"),
     }
 }
