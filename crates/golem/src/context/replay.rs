@@ -102,14 +102,15 @@ impl Scripts {
     /// **Errors**: [`ScriptError::Interrupted`] when something else was begun that can't be gone on with; the run has
     /// been told.
     pub(super) async fn next(&self, inner: &Inner, digest: &str) -> Result<Option<SentScript>, ScriptError> {
-        let (phase, next) = {
+        let (phase, next, last) = {
             let mut recorded = self.lock();
-            let next = match recorded.phase {
-                Phase::Setup => recorded.setup.pop_front(),
-                Phase::Tasks => recorded.tasks.pop_front(),
+            let Recorded { phase, setup, tasks } = &mut *recorded;
+            let next = match phase {
+                Phase::Setup => setup.pop_front(),
+                Phase::Tasks => tasks.pop_front(),
                 Phase::Live => None,
             };
-            (recorded.phase, next)
+            (*phase, next, tasks.back().map(|last| last.batch.clone()))
         };
         let Some(sent) = next else {
             return Ok(None);
@@ -119,7 +120,7 @@ impl Scripts {
             return Ok(Some(sent));
         }
         // It does something else this time. What it did then must be over, and must not be what this rests on.
-        if phase == Phase::Setup || !inner.is_over(&sent.batch).await {
+        if phase == Phase::Setup || !inner.is_over(last.as_ref().unwrap_or(&sent.batch)).await {
             return Err(self.give_up(inner).await);
         }
         self.live();

@@ -8,3 +8,4 @@ mod files;
 mod lives;
 mod moments;
 mod seeds;
+mod workers;

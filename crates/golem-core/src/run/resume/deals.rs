@@ -143,11 +143,10 @@ impl Run {
         let Some(current) = rental.current() else { return };
         let seen = current.id.as_ref().and_then(|id| found?.activities.get(id));
         let usage = seen.and_then(|activity| activity.usage.clone());
-        let confirmed = rental.agreement_over || seen.is_some_and(|activity| activity.over);
+        // When it ended isn't known for sure, and what the daemon says of its usage may be older than that.
         let ended = at.max(current.meter.started).min(rental.expires.max(current.meter.started));
-        rental.end_activity(usage.as_ref(), confirmed, ended);
-        let complete = usage.is_some() && confirmed;
-        step.event(ended, EventKind::ActivityEnded { rental: id, usage, failure: None, complete });
+        rental.end_activity(usage.as_ref(), false, ended);
+        step.event(ended, EventKind::ActivityEnded { rental: id, usage, failure: None, complete: false });
     }
 
     /// An agreement in force: its activity is gone on with, or another one takes its place.
