@@ -11,12 +11,12 @@ use crate::event::{Bill, EventKind, Measured, RentalId};
 impl PastDeal {
     /// Has it nothing more to expect? Then it is forgotten.
     ///
-    /// One that had an activity does, until an invoice is accepted.
+    /// One that was in force does, until an invoice is accepted: some providers send one for nothing.
     pub fn is_settled(&self) -> bool {
         self.ended.is_some()
             && self.activities.iter().all(|activity| activity.over)
             && self.accepting.is_empty()
-            && (self.activities.is_empty() || self.invoice == PastInvoice::Accepted)
+            && (self.approved.is_none() || self.invoice == PastInvoice::Accepted)
     }
 
     fn activity(&mut self, id: &ActivityId) -> Option<&mut PastActivity> {

@@ -31,8 +31,9 @@ const AT_ONCE: usize = 8;
 /// The first pause before something that couldn't be ended is ended again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
-/// What was found of a deal, and activities in it that belong to nobody.
-type Told = (RentalId, FoundDeal, Vec<ActivityId>);
+/// What was found of a deal, and what in it belongs to nobody: its agreement, if that may still come into force, and
+/// activities.
+type Told = (RentalId, FoundDeal, Option<AgreementId>, Vec<ActivityId>);
 
 /// What was found of a run.
 #[derive(Debug, Default)]
@@ -52,7 +53,8 @@ pub(crate) fn nothing_left(past: &Past) -> Option<RunEnd> {
             || !deal.accepting.is_empty()
             || !deal.undecided.is_empty()
             || deal.activities.iter().any(|activity| !activity.over)
-            || deal.invoice == PastInvoice::Awaited
+            || (deal.invoice == PastInvoice::Awaited
+                && deal.activities.iter().any(|activity| activity.id.is_some()))
     };
     let nothing = past.is_finished()
         && past.allocations.is_empty()
@@ -88,7 +90,8 @@ impl Outside {
             }
         }
         let found: Vec<Told> = stream::iter(asked).buffer_unordered(AT_ONCE).try_collect().await?;
-        for (id, deal, strays) in found {
+        for (id, deal, stranger, strays) in found {
+            recovered.strangers.extend(stranger);
             recovered.found.0.insert(id, deal);
             recovered.strays.extend(strays);
         }
@@ -127,7 +130,7 @@ impl Outside {
             Ok(agreement) => agreement,
             Err(error) if error.is_not_found() => {
                 let agreement = FoundAgreement::None;
-                return Ok((rental, FoundDeal { agreement, activities: BTreeMap::new() }, Vec::new()));
+                return Ok((rental, FoundDeal { agreement, activities: BTreeMap::new() }, None, Vec::new()));
             }
             Err(error) => return Err(error),
         };
@@ -159,7 +162,9 @@ impl Outside {
                 }
             }
         }
-        Ok((rental, FoundDeal { agreement, activities }, strays))
+        // What was sent in the last moment may still be on its way to the provider.
+        let stranger = (state == AgreementState::Proposal).then(|| id.clone());
+        Ok((rental, FoundDeal { agreement, activities }, stranger, strays))
     }
 
     async fn how_it_ended(&self, id: &AgreementId) -> Result<FoundAgreement, ClientError> {

@@ -16,7 +16,8 @@ use crate::chaos;
 use crate::hands::Hands;
 use crate::stage::{Stage, secs};
 
-/// How many seeds each run of the tests tries; `GOLEM_SEEDS=5000` tries more, `GOLEM_SEED=7` this one alone.
+/// How many seeds each run of the tests tries; `GOLEM_SEEDS=5000` tries more, `GOLEM_SEED=7` this one alone,
+/// `GOLEM_SEED=200..300` these.
 const SEEDS: u64 = 150;
 
 fn death(random: &mut Rng) -> Death {
@@ -78,10 +79,14 @@ async fn survive(seed: u64) {
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    match number("GOLEM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 1..1 + number("GOLEM_SEEDS").unwrap_or(SEEDS),
+    let given = |name: &str| std::env::var(name).ok();
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    match given("GOLEM_SEED") {
+        None => 1..1 + given("GOLEM_SEEDS").map_or(SEEDS, |seeds| number(&seeds)),
+        Some(range) => match range.split_once("..") {
+            Some((first, end)) => number(first)..number(end),
+            None => number(&range)..number(&range) + 1,
+        },
     }
 }
 
