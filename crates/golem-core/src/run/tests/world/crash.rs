@@ -10,7 +10,7 @@ use yagna_api::payment::Invoice;
 use yagna_api::time::after;
 
 use super::World;
-use crate::event::{Bill, Event, EventKind, JobId};
+use crate::event::{Bill, Event, EventKind, JobEndReason, JobId};
 use crate::past::{Past, PastDeal};
 use crate::run::{Found, FoundActivity, FoundAgreement, FoundDeal, Input, JobSpec, Run};
 
@@ -69,7 +69,6 @@ impl World {
     /// Starts a run again that has ended.
     pub(in crate::run::tests) fn start_again(&mut self) {
         assert!(self.run.end().is_some());
-        self.ended_jobs.clear();
         self.take_up_again();
     }
 
@@ -91,6 +90,8 @@ impl World {
         }
         self.coming.clear();
         self.demand = None;
+        // What a run left when it stopped isn't over.
+        self.ended_jobs.retain(|_, end| end.why != JobEndReason::Stopped);
         let past = self.past();
         let found = self.found(&past);
         let (run, step) = Run::resume(self.config.clone(), self.decoration.clone(), &past, &found, self.now);
