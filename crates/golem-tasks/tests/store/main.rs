@@ -64,6 +64,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         leases::the_lease_of_a_killed_process_is_free_at_once,
         leases::of_many_that_ask_at_once_one_gets_the_run,
         installing::it_is_said_what_was_done,
+        installing::the_program_installs_by_flag_or_variable_and_says_so,
         installing::several_processes_may_begin_with_the_same_new_database,
         installing::invariant_10_a_store_of_a_newer_version_is_refused_untouched,
         installing::a_database_of_another_program_is_refused_untouched;

@@ -6,6 +6,7 @@ use golem_core::run::Input;
 use golem_core::tasks::AssignedTask;
 
 use super::*;
+use crate::context::Scripts;
 
 fn ada() -> Provider {
     let id = "0x0123456789abcdef0123456789abcdef01234567".parse().unwrap();
@@ -22,7 +23,8 @@ async fn handed() -> (Task<&'static str, u64>, Dropped, mpsc::Receiver<Input>) {
     let attempt = Attempt { task: TaskId(0), number: 1 };
     assign.send(vec![AssignedTask { attempt, data }]).await.unwrap();
     let (rental, no, job) = (RentalId(1), ActivityNo(1), JobId::FIRST);
-    let inner = worker::Tasks { rental, no, job, assigned, inputs };
+    let scripts = Arc::new(Scripts::new(rental, no, inputs.clone(), None));
+    let inner = worker::Tasks { rental, no, job, assigned, inputs, again: Vec::new(), scripts };
     let dropped = Dropped::default();
     let mut tasks = Tasks { inner, table, provider: ada(), dropped: dropped.clone() };
     (tasks.next().await.unwrap(), dropped, asked)
