@@ -1,10 +1,13 @@
 //! How fast a run is, the devnet included: tasks a second from a file on disk to results in SQLite.
 //!
-//! `cargo run --release --package golem-bench -- [tasks] [providers]`
+//! `cargo run --release --package golem-bench -- [tasks] [providers]`, or `-- store [--dsn DSN] [tasks]` for the
+//! database alone.
 //!
 //! The tasks are empty, the providers scripted: nothing is measured but the way of a task through the job file's
 //! source, the engine, loopback HTTP, the emulated daemon, an exe-unit and back into the database. Everything runs in
 //! this one process. Figures go to stdout, one `name value unit` a line.
+
+mod store;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -45,7 +48,10 @@ workers = 1000
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 async fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|first| first == "store").is_some() {
+        return measure_store(arguments).await;
+    }
     let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
     let tasks = number(10_000)?;
     let providers = number(10)?;
@@ -74,6 +80,21 @@ async fn main() -> Result<(), Failure> {
         println!("of_it_before_the_run {:.1} MiB", before / 1024.0);
     }
     Ok(())
+}
+
+/// The database alone: the one that `--dsn` names, or else a SQLite file that is gone afterwards.
+async fn measure_store(mut arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let mut dsn = Dsn::Sqlite(folder.path().join("runs.db"));
+    let mut tasks = 100_000;
+    while let Some(argument) = arguments.next() {
+        if argument == "--dsn" {
+            dsn = arguments.next().ok_or("--dsn names no database")?.parse()?;
+        } else {
+            tasks = argument.parse()?;
+        }
+    }
+    store::measure(&dsn, tasks).await
 }
 
 /// The run from its first request to its end; settling the bills belongs to it.

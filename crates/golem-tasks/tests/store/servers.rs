@@ -98,8 +98,8 @@ pub(crate) async fn a_big_table_is_still_written_by_its_keys(ground: Ground) {
     }
     scene.added(50..TASKS);
     run.apply(&std::mem::take(&mut scene.events)).await.unwrap();
-    let scans =
-        "SELECT seq_scan::text FROM pg_stat_user_tables WHERE schemaname = 'tasks' AND relname = 'tasks'";
+    let reads = "SELECT (seq_tup_read + idx_tup_fetch)::text FROM pg_stat_user_tables \
+                 WHERE schemaname = 'tasks' AND relname = 'tasks'";
     let changes =
         "SELECT n_tup_ins::text FROM pg_stat_user_tables WHERE schemaname = 'tasks' AND relname = 'attempts'";
     let counted = async |wanted: &str| {
@@ -119,7 +119,7 @@ pub(crate) async fn a_big_table_is_still_written_by_its_keys(ground: Ground) {
             .await
             .unwrap();
         }
-        ground.texts(scans).await
+        ground.texts(reads).await[0].parse::<i64>().unwrap()
     };
     let before = counted("50").await;
     for task in 50..70 {
@@ -127,5 +127,6 @@ pub(crate) async fn a_big_table_is_still_written_by_its_keys(ground: Ground) {
         run.apply(&std::mem::take(&mut scene.events)).await.unwrap();
     }
     let after = counted("90").await;
-    assert_eq!(after, before, "the table of tasks was read from end to end");
+    // 40 tasks were written, in 20 commits: a few rows each, checks included, not 30,000.
+    assert!(after - before < 1000, "{} tasks were read", after - before);
 }
