@@ -144,7 +144,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let advice = error.advice();
         let exit = match error {
-            StoreError::RunExists { .. } | StoreError::NoSuchRun { .. } => Exit::Usage,
+            StoreError::RunExists { .. } | StoreError::NoSuchRun { .. } | StoreError::NothingYet { .. } => {
+                Exit::Usage
+            }
             _ => Exit::Store,
         };
         Self { advice, ..Self::new(exit, error) }
