@@ -1,5 +1,7 @@
 //! Tables are made and brought up to date, and only ours are touched.
 
+use std::process::{Command, Output};
+
 use golem_core::event::StopReason;
 use golem_tasks::store::{Dsn, Installed, Store, StoreError};
 
@@ -12,6 +14,33 @@ pub(crate) async fn it_is_said_what_was_done(ground: Ground) {
     assert_eq!(place, ground.store().await.place());
     assert!(!place.contains(":golem@"), "{place}");
     assert_eq!(Store::install(&ground.dsn()).await.unwrap(), Installed { place, before: Some(2), now: 2 });
+}
+
+pub(crate) async fn the_program_installs_by_flag_or_variable_and_says_so(ground: Ground) {
+    let program = |flags: &[&str], dsn: &str| -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_golem-tasks"));
+        command
+            .arg("install")
+            .args(flags)
+            .env_clear()
+            .env("HOME", ground.folder())
+            .env("GOLEM_TASKS_DSN", dsn);
+        command.output().unwrap()
+    };
+    let said = |output: Output| String::from_utf8(output.stdout).unwrap();
+    let dsn = ground.dsn_text();
+    let first = said(program(&["--dsn", &dsn], "sqlite:not/this/one.db"));
+    assert!(
+        first.starts_with("the tables for runs have been made in ") && first.ends_with("(version 2)\n"),
+        "{first}"
+    );
+    let second = said(program(&[], &dsn));
+    assert!(second.contains(" are up to date (version 2)"), "{second}");
+    assert!(!format!("{first}{second}").contains(":golem@"), "{first}{second}");
+    let wrong = program(&["--dsn", "dbnam=golem password=secret"], &dsn);
+    let told = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{told}");
+    assert!(told.contains("did you mean `dbname`?") && !told.contains("secret"), "{told}");
 }
 
 pub(crate) async fn several_processes_may_begin_with_the_same_new_database(ground: Ground) {
