@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use crate::exit::{Exit, Failure};
+use crate::view::text::clean;
 
 /// Text is passed on in pieces of this size.
 const BUFFER: usize = 1 << 16;
@@ -16,6 +17,8 @@ pub(super) struct Destination {
     file: Option<Partial>,
     /// The reader has gone.
     closed: bool,
+    /// A terminal, which nothing that strangers wrote may steer.
+    terminal: bool,
 }
 
 /// A file that is being written under another name.
@@ -51,22 +54,26 @@ impl Destination {
                 (Box::new(to), Some(Partial { written, wanted: path.to_owned() }))
             }
         };
-        Ok(Self { to: BufWriter::with_capacity(BUFFER, to), file, closed: false })
+        let terminal = file.is_none() && io::stdout().is_terminal();
+        Ok(Self { to: BufWriter::with_capacity(BUFFER, to), file, closed: false, terminal })
     }
 
     /// Writes text.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
-        let done = self.to.write_all(text.as_bytes());
+        let done = if self.terminal {
+            self.to.write_all(clean(text).as_bytes())
+        } else {
+            self.to.write_all(text.as_bytes())
+        };
         self.checked(done)
     }
 
     /// Writes a row of CSV.
-    pub(super) fn row<T: AsRef<[u8]>>(&mut self, cells: &[T]) -> Result<(), Failure> {
-        let mut line = csv::WriterBuilder::new().from_writer(Vec::new());
-        let written = line.write_record(cells).map_err(io::Error::from);
-        let line = written.and_then(|()| line.into_inner().map_err(csv::IntoInnerError::into_error));
-        let done = line.and_then(|line| self.to.write_all(&line));
-        self.checked(done)
+    pub(super) fn row<T: AsRef<str>>(&mut self, cells: &[T]) -> Result<(), Failure> {
+        match line(cells) {
+            Ok(line) => self.text(&line),
+            Err(error) => self.checked(Err(error)),
+        }
     }
 
     /// Has the reader gone? What comes would be lost, and nobody misses it.
@@ -109,6 +116,14 @@ impl Drop for Destination {
             tracing::warn!(%error, path = %written.display(), "a file that was begun can't be removed");
         }
     }
+}
+
+/// A line of CSV.
+fn line<T: AsRef<str>>(cells: &[T]) -> io::Result<String> {
+    let mut line = csv::WriterBuilder::new().from_writer(Vec::new());
+    line.write_record(cells.iter().map(AsRef::as_ref))?;
+    let line = line.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    String::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// The name of a file while it is being written, in the same folder.

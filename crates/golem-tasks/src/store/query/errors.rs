@@ -37,7 +37,7 @@ pub struct Error {
     pub at: Timestamp,
     /// Why, in words.
     pub reason: String,
-    /// Of a task: the kind of failure. Of a bill: which kind of bill.
+    /// Of a task: the kind of failure. Of a bill: which kind of bill. Of trouble: what was being done.
     pub detail: Option<String>,
     /// The task and the number of its try.
     pub attempt: Option<(u64, u64)>,
@@ -81,7 +81,8 @@ macro_rules! errors {
              AND y.failure IS NOT NULL \
              UNION ALL SELECT coalesce(c.decided_at, c.received_at), 'bill/' || c.bill_id, 'bill', c.kind, c.reason, \
              NULL, NULL, c.rental_no, NULL FROM bills AS c WHERE c.run_no = $1 AND c.status = 'refused' \
-             UNION ALL SELECT n.at, 'note/' || CAST(n.note_no AS text), 'run', NULL, n.text, NULL, NULL, NULL, NULL \
+             UNION ALL SELECT n.at, 'note/' || CAST(n.note_no AS text), 'run', \
+             CASE n.kind WHEN 'trouble' THEN n.body ->> 'doing' END, n.text, NULL, NULL, NULL, NULL \
              FROM notes AS n WHERE n.run_no = $1 AND n.kind IN ('trouble', 'budget_not_raised')) AS f \
              LEFT JOIN rentals AS r ON r.run_no = $1 AND r.rental_no = f.rental_no",
             $after

@@ -137,7 +137,8 @@ fn what(error: &Error) -> String {
         (ErrorKind::Activity, _) => "activity failed".to_owned(),
         (ErrorKind::Bill, Some("invoice")) => "invoice refused".to_owned(),
         (ErrorKind::Bill, _) => "debit note refused".to_owned(),
-        (ErrorKind::Run, _) => "trouble".to_owned(),
+        (ErrorKind::Run, Some(doing)) => format!("couldn't {}", one_line(doing)),
+        (ErrorKind::Run, None) => "the budget wasn't raised".to_owned(),
     };
     let reason = if error.reason.is_empty() { "no reason given" } else { &error.reason };
     format!("{what}: {}", one_line(reason))
