@@ -127,7 +127,7 @@ impl Table {
 
     fn title_width(&self, column: usize, stacked: bool) -> usize {
         let title = self.columns[column].title;
-        if stacked { title.split(' ').map(str::len).max().unwrap_or(0) } else { title.len() }
+        if stacked { words(title).map(str::len).max().unwrap_or(0) } else { title.len() }
     }
 
     fn cells_width(&self, column: usize) -> usize {
@@ -140,7 +140,7 @@ impl Table {
             .iter()
             .map(|column| {
                 let title = self.columns[*column].title;
-                if layout.stacked { title.split(' ').collect() } else { vec![title] }
+                if layout.stacked { words(title).collect() } else { vec![title] }
             })
             .collect();
         let height = titles.iter().map(Vec::len).max().unwrap_or(0);
@@ -199,6 +199,11 @@ impl Layout {
     fn width(&self) -> usize {
         self.widths.iter().sum::<usize>() + GAP * self.widths.len().saturating_sub(1)
     }
+}
+
+/// What of a title stands in a line of its own where titles are stacked.
+fn words(title: &str) -> impl Iterator<Item = &str> {
+    title.split_inclusive([' ', '/', '_']).map(str::trim_end)
 }
 
 #[cfg(test)]

@@ -80,11 +80,8 @@ pub(crate) async fn the_program_answers_the_same_on_every_database(ground: Groun
     ] {
         let mut text = String::new();
         for question in questions {
-            text.push_str(&format!(
-                "$ golem-tasks {}\n{}\n",
-                question.join(" "),
-                answer(&ground, question).await
-            ));
+            let answer = answer(&ground, question).await;
+            text.extend(["$ golem-tasks ", &question.join(" "), "\n", &answer, "\n"]);
         }
         insta::assert_snapshot!(format!("asked_{name}"), text);
     }
@@ -111,14 +108,12 @@ pub(crate) async fn a_run_that_is_not_there_is_told_with_those_that_look_like_it
         "{}",
         told.err
     );
-    match ground.kind {
-        // Asking made nothing.
-        Kind::Sqlite => assert!(!ground.folder().join("not").exists()),
-        _ => {
-            let schemas =
-                ground.texts("SELECT nspname::text FROM pg_namespace WHERE nspname = 'tasks'").await;
-            assert!(schemas.is_empty(), "{schemas:?}");
-        }
+    // Asking made nothing.
+    if ground.kind == Kind::Sqlite {
+        assert!(!ground.folder().join("not").exists());
+    } else {
+        let schemas = ground.texts("SELECT nspname::text FROM pg_namespace WHERE nspname = 'tasks'").await;
+        assert!(schemas.is_empty(), "{schemas:?}");
     }
     let store = ground.store().await;
     assert!(matches!(store.choose_run(None).await, Err(StoreError::NothingYet { .. })));

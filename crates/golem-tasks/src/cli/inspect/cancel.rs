@@ -12,7 +12,7 @@ use crate::view::kept::state_text;
 use crate::view::text::plural;
 
 /// The time between two looks at how far it is.
-const EVERY: Duration = Duration::from_millis(300);
+const EVERY: Duration = Duration::from_millis(500);
 
 /// The run can't be stopped in order, for nobody works on it.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 
 use super::super::json::{line, seconds};
 use super::super::table::{Column, Table};
-use super::super::text::{duration, money, money_places, plural};
+use super::super::text::{duration, money, money_places};
 use super::{Head, Room};
 use crate::store::ProviderRow;
 
@@ -60,14 +60,10 @@ impl Providers {
             Column::number("GLM/result"),
             Column::number("GLM/hour").rank(1),
             Column::number("GLM at start").rank(2),
+            Column::number("unsettled").rank(3),
             Column::text("id").at_least(10).rank(4),
-            Column::text("").at_least(12).rank(3),
         ]);
         for row in &self.rows {
-            let note = match row.did.unsettled {
-                0 => String::new(),
-                n => format!("{} not settled", plural(n, "deal")),
-            };
             table.row([
                 row.did.name.clone(),
                 row.did.tasks_done.to_string(),
@@ -78,8 +74,8 @@ impl Providers {
                 row.cost_per_result().map(|cost| money(cost, places)).unwrap_or_default(),
                 money(row.per_hour, prices),
                 money(row.start, prices),
+                row.did.unsettled.to_string(),
                 row.did.id.to_string(),
-                note,
             ]);
         }
         table.text(room.width)

@@ -49,14 +49,10 @@ pub(crate) fn text(runs: &[RunRow], room: Room) -> String {
         Column::number("left"),
         Column::number("GLM"),
         Column::text("began"),
-        Column::text("ended").rank(1),
-        Column::text("").at_least(12).rank(2),
+        Column::text("ended").rank(2),
+        Column::number("unsettled").rank(1),
     ]);
     for run in runs {
-        let note = match run.settled.unsettled {
-            0 => String::new(),
-            n => format!("{n} not settled"),
-        };
         table.row([
             run.run_id.clone(),
             state_text(&run.state),
@@ -66,7 +62,7 @@ pub(crate) fn text(runs: &[RunRow], room: Room) -> String {
             money(run.settled.cost, places),
             moment(run.began),
             run.ended.map(moment).unwrap_or_default(),
-            note,
+            run.settled.unsettled.to_string(),
         ]);
     }
     table.text(room.width)
