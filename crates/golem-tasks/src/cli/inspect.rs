@@ -10,6 +10,7 @@ mod watch;
 use futures_util::TryStreamExt;
 
 use crate::exit::{Exit, Failure};
+use crate::run::signals::Stops;
 use crate::store::{Dsn, Store, StoreError};
 use crate::view::Output;
 use crate::view::kept::{self, Grouped, Providers, Room, Show};
@@ -69,27 +70,41 @@ pub(super) async fn runs(flags: &RunsFlags, environment: Environment<'_>) -> Res
 pub(super) async fn results(flags: &ResultsFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
     within(&flags.which.place, environment, async |store| {
         let run_id = chosen(store, &flags.which).await?;
-        let named_csv =
-            flags.output.as_deref().is_some_and(|path| path.extension().is_some_and(|end| end == "csv"));
-        let format = flags.format.unwrap_or(if named_csv { Format::Csv } else { Format::Jsonl });
-        let mut to = Destination::open(flags.output.as_deref())?;
-        if format == Format::Csv {
-            to.row(&kept::CSV_HEADER)?;
+        if flags.output.is_none() {
+            // Ctrl+C ends the program, as it ends any that writes into a pipe.
+            return write_results(store, &run_id, flags).await;
         }
-        let mut results = store.results(&run_id, flags.all);
-        while let Some(result) = results.try_next().await? {
-            match format {
-                Format::Csv => to.row(&kept::result_csv(&result))?,
-                Format::Jsonl => to.text(&kept::result_json(&result))?,
-            }
-            if to.is_closed() {
-                break;
-            }
+        let mut stops = Stops::listen().map_err(|error| Failure::new(Exit::Bug, error))?;
+        tokio::select! {
+            biased;
+            // The file that was begun goes with what writes it.
+            () = stops.next() => Ok(Exit::Cancelled),
+            done = write_results(store, &run_id, flags) => done,
         }
-        to.finish()?;
-        Ok(Exit::Done)
     })
     .await
+}
+
+async fn write_results(store: &Store, run_id: &str, flags: &ResultsFlags) -> Result<Exit, Failure> {
+    let path = flags.output.as_deref();
+    let named_csv = path.is_some_and(|path| path.extension().is_some_and(|end| end == "csv"));
+    let format = flags.format.unwrap_or(if named_csv { Format::Csv } else { Format::Jsonl });
+    let mut to = Destination::open(path)?;
+    if format == Format::Csv {
+        to.row(&kept::CSV_HEADER)?;
+    }
+    let mut results = store.results(run_id, flags.all);
+    while let Some(result) = results.try_next().await? {
+        match format {
+            Format::Csv => to.row(&kept::result_csv(&result))?,
+            Format::Jsonl => to.text(&kept::result_json(&result))?,
+        }
+        if to.is_closed() {
+            break;
+        }
+    }
+    to.finish()?;
+    Ok(Exit::Done)
 }
 
 /// `errors`: what failed.

@@ -13,7 +13,7 @@ mod runs;
 
 pub use activities::{ActivityRow, ActivityStatus};
 pub use cancel::Ask;
-pub use errors::{Error, ErrorGroup, ErrorKind};
+pub use errors::{ErrorGroup, ErrorKind, ErrorRow};
 pub use overview::Overview;
 pub use providers::ProviderRow;
 pub use results::ResultRow;

@@ -30,7 +30,7 @@ pub enum ErrorKind {
 
 /// One thing that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct ErrorRow {
     /// What it is about.
     pub kind: ErrorKind,
     /// When it was known.
@@ -51,7 +51,7 @@ pub struct Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorGroup {
     /// The newest of them.
-    pub newest: Error,
+    pub newest: ErrorRow,
     /// How many there are.
     pub count: u64,
     /// On how many providers.
@@ -141,7 +141,7 @@ impl Store {
     pub fn errors<'a>(
         &'a self,
         run_id: &'a str,
-    ) -> impl Stream<Item = Result<Error, StoreError>> + Send + 'a {
+    ) -> impl Stream<Item = Result<ErrorRow, StoreError>> + Send + 'a {
         let before = (Timestamp::MAX, String::new());
         stream::try_unfold((None, before), move |(run_no, (at, key))| async move {
             let run_no = match run_no {
@@ -179,7 +179,7 @@ fn reason(row: &Row) -> Result<String, StoreError> {
     Ok(row.optional_text("reason")?.unwrap_or_default())
 }
 
-fn error(row: &Row) -> Result<Error, StoreError> {
+fn error(row: &Row) -> Result<ErrorRow, StoreError> {
     let kind = match row.text("what")?.as_str() {
         "task" => ErrorKind::Task,
         "agreement" => ErrorKind::Agreement,
@@ -192,7 +192,7 @@ fn error(row: &Row) -> Result<Error, StoreError> {
         Some(_) => Some((row.unsigned("task_no")?, row.unsigned("number")?)),
         None => None,
     };
-    Ok(Error {
+    Ok(ErrorRow {
         kind,
         at: row.time("at")?,
         reason: reason(row)?,

@@ -144,3 +144,61 @@ fn activity(ix: usize, row: &ActivityRow) -> ActivityJson<'_> {
         ended: row.ended,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use golem_core::event::{Provider, RentalId};
+
+    use super::*;
+    use crate::store::{RunState, RunSummary};
+
+    fn show(statuses: &[ActivityStatus]) -> Show {
+        let began: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let activities = statuses.iter().zip(1..).map(|(status, n)| ActivityRow {
+            rental: RentalId(n),
+            number: 1,
+            activity: Some(ActivityId::new(format!("{n:032x}"))),
+            status: *status,
+            tries: n,
+            failed: 0,
+            results: n,
+            results_took: Duration::from_secs(n),
+            cost: "0.01".parse().unwrap(),
+            stop_reason: None,
+            provider: Provider {
+                id: format!("0x{n:040x}").parse().unwrap(),
+                name: format!("lively-lynx-{n}"),
+            },
+            agreement: Some(AgreementId::new(format!("{n:064x}"))),
+            per_hour: "0.1".parse().unwrap(),
+            start: Glm::ZERO,
+            began,
+            ended: None,
+        });
+        let activities = activities.collect();
+        let summary = RunSummary::new("r", began);
+        let state = RunState::Interrupted(None);
+        let overview = Overview { summary, state, ready: 0, new: 0, other: 0, tries: 0, open_agreements: 0 };
+        Show { overview, activities }
+    }
+
+    #[test]
+    fn where_there_is_little_room_the_oldest_that_are_over_go_first() {
+        use ActivityStatus::{New, Ready, Stopped};
+        let show = show(&[Stopped, Ready, Stopped, New, Stopped]);
+        for (room, left) in [(9, "1 2 3 4 5"), (4, "2 3 4 5"), (2, "2 4"), (1, "4"), (0, "")] {
+            let shown = show.left_out(room);
+            let shown: Vec<_> = (1..)
+                .zip(shown)
+                .filter(|(_, left_out)| !left_out)
+                .map(|(ix, _): (u32, _)| ix.to_string())
+                .collect();
+            assert_eq!(shown.join(" "), left, "{room}");
+        }
+        let text = show.text(Room { width: Some(80), height: Some(6) });
+        assert!(text.contains("(2 more, for which there is no room)"), "{text}");
+        assert!(text.lines().count() <= 7 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+}

@@ -8,7 +8,7 @@ use yagna_api::Timestamp;
 use super::super::json::{self, line};
 use super::super::text::{clean, one_line, plural};
 use super::{Head, moment, named};
-use crate::store::{Error, ErrorGroup, ErrorKind};
+use crate::store::{ErrorGroup, ErrorKind, ErrorRow};
 
 /// Lines shown of what was written to standard error.
 const STDERR_LINES: usize = 4;
@@ -103,18 +103,18 @@ impl Grouped {
 }
 
 /// One of them in a line, with the end of its standard error below.
-pub(crate) fn each_text(error: &Error) -> String {
+pub(crate) fn each_text(error: &ErrorRow) -> String {
     let mut text = format!("{}{}  {}\n", moment(error.at), place(error), what(error));
     stderr(&mut text, error, "    ");
     text
 }
 
 /// One of them as a JSON object.
-pub(crate) fn each_json(failed: &Error) -> String {
+pub(crate) fn each_json(failed: &ErrorRow) -> String {
     line(&error(failed))
 }
 
-fn error(error: &Error) -> ErrorJson<'_> {
+fn error(error: &ErrorRow) -> ErrorJson<'_> {
     ErrorJson {
         of: "error",
         about: error.kind.word(),
@@ -129,7 +129,7 @@ fn error(error: &Error) -> ErrorJson<'_> {
 }
 
 /// What failed and why.
-fn what(error: &Error) -> String {
+fn what(error: &ErrorRow) -> String {
     let what = match (error.kind, error.detail.as_deref()) {
         (ErrorKind::Task, Some(kind)) => kind.replace('_', " "),
         (ErrorKind::Task, None) => "a task failed".to_owned(),
@@ -145,7 +145,7 @@ fn what(error: &Error) -> String {
 }
 
 /// Where it failed: `, task 3, try 1, on lively-lynx`.
-fn place(error: &Error) -> String {
+fn place(error: &ErrorRow) -> String {
     let mut place = String::new();
     if let Some((task, number)) = error.attempt {
         let _ = write!(place, ", task {task}, try {number}");
@@ -156,7 +156,7 @@ fn place(error: &Error) -> String {
     place
 }
 
-fn stderr(text: &mut String, error: &Error, indent: &str) {
+fn stderr(text: &mut String, error: &ErrorRow, indent: &str) {
     let stderr = clean(error.stderr.trim_end());
     let lines: Vec<_> = stderr.lines().collect();
     for line in &lines[lines.len().saturating_sub(STDERR_LINES)..] {
