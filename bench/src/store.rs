@@ -64,6 +64,7 @@ async fn write(store: &Store, run_id: &str, tasks: u64, group: u64) -> Result<Du
                 proposal: ProposalId::new(format!("R-{rental}")),
                 per_hour: "0.1".parse()?,
                 start: "0".parse()?,
+                terms: None,
             },
         );
         push(&mut events, EventKind::ActivityIntended { rental: RentalId(rental), job: JobId::FIRST });
@@ -86,7 +87,10 @@ async fn write(store: &Store, run_id: &str, tasks: u64, group: u64) -> Result<Du
         if round < groups {
             for task in its(round) {
                 let data = json!({ "frame": task, "file": format!("frames/{task:06}.png") });
-                push(&mut events, EventKind::TaskAdded { job: JobId::FIRST, task: TaskId(task), data });
+                push(
+                    &mut events,
+                    EventKind::TaskAdded { job: JobId::FIRST, task: TaskId(task), data, spawned: false },
+                );
             }
         }
         lease.run().apply(&events).await?;

@@ -77,11 +77,9 @@ impl Meter {
     /// Notes a debit note that was refused. Where it asked for more than there was, the usage it names, as far as
     /// that is possible, is the most that will be believed without another report.
     pub fn refused(&mut self, note: &DebitNote, problem: &BillProblem) {
-        if problem.is_overbilling() {
-            self.overbilled = true;
-            if let (BillProblem::AboveUsage { .. }, Some(usage)) = (problem, note.usage()) {
-                self.report(&usage);
-            }
+        self.overbilled |= problem.is_overbilling();
+        if let Some(usage) = problem.believed(note) {
+            self.report(&usage);
         }
     }
 
@@ -324,8 +322,13 @@ impl BillProblem {
         matches!(self, Self::Shrank { .. })
     }
 
+    /// What of the usage that the refused note names is believed all the same.
+    pub(crate) fn believed(&self, note: &DebitNote) -> Option<Vec<f64>> {
+        note.usage().filter(|_| matches!(self, Self::AboveUsage { .. }))
+    }
+
     /// Does it ask for more than there was?
-    fn is_overbilling(&self) -> bool {
+    pub(crate) fn is_overbilling(&self) -> bool {
         matches!(self, Self::Implausible { .. } | Self::AboveUsage { .. } | Self::AboveMeasure { .. })
     }
 

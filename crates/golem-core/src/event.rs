@@ -62,7 +62,10 @@
 //! [`ScriptFinished`]: EventKind::ScriptFinished
 //! [`RunEnded`]: EventKind::RunEnded
 
+mod deal;
 mod name;
+
+pub use self::deal::{DealTerms, Measured};
 
 use std::time::Duration;
 
@@ -75,6 +78,7 @@ use yagna_api::{
 };
 
 use crate::explain::Explanation;
+use crate::terms::AgreedTerms;
 
 /// One deal with one provider, from the intent to sign to the settled bill. Counted from 1 in each run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,7 +99,7 @@ impl JobId {
 }
 
 /// Which activity of a deal, counted from 1: a deal has one at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ActivityNo(pub u32);
 
 /// A task of a run, counted from 0 in the order in which they became known.
@@ -140,6 +144,10 @@ pub enum EventKind {
         amount: Glm,
         /// `driver-network-token`.
         platform: String,
+        /// When it is to be released by itself. No two intents of a wallet name the same moment: where the answer was
+        /// lost, the allocation is found again by it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
     },
     /// Money was set aside.
     AllocationCreated {
@@ -250,6 +258,9 @@ pub enum EventKind {
         per_hour: Glm,
         /// GLM for the start of an activity.
         start: Glm,
+        /// What its bills are measured by.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        terms: Option<Box<DealTerms>>,
     },
     /// An agreement has an id, but isn't approved yet.
     AgreementCreated {
@@ -265,6 +276,9 @@ pub enum EventKind {
         rental: RentalId,
         /// The agreement.
         agreement: AgreementId,
+        /// The terms that both sides agreed to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agreed: Option<AgreedTerms>,
     },
     /// There will be no agreement.
     #[doc(alias = "AgreementRejected")]
@@ -343,6 +357,9 @@ pub enum EventKind {
         usage: Option<Vec<f64>>,
         /// Why it failed, if it did.
         failure: Option<String>,
+        /// Was its end confirmed, and its usage read after that? Then it has used no more.
+        #[serde(default, skip_serializing_if = "is_false")]
+        complete: bool,
     },
     /// The agreement is over.
     #[doc(alias = "AgreementTerminated")]
@@ -364,6 +381,15 @@ pub enum EventKind {
         /// When it ends, finished or not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deadline: Option<Timestamp>,
+        /// How often its tasks are tried again after failing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retries: Option<u32>,
+    },
+    /// A job's source has no more tasks.
+    SourceExhausted {
+        /// The job.
+        #[serde(default, skip_serializing_if = "JobId::is_first")]
+        job: JobId,
     },
     /// A job is over: no more comes of it.
     #[doc(alias("JobFinished", "ComputationFinished"))]
@@ -382,6 +408,9 @@ pub enum EventKind {
         task: TaskId,
         /// Its data.
         data: Value,
+        /// Did it come up on the way, beside the job's source?
+        #[serde(default, skip_serializing_if = "is_false")]
+        spawned: bool,
     },
     /// A task is being tried.
     TaskStarted {
@@ -389,6 +418,18 @@ pub enum EventKind {
         attempt: Attempt,
         /// Where.
         rental: RentalId,
+    },
+    /// A script was sent to an activity: whoever goes on with it finds its batch by this.
+    BatchSent {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+        /// The tries in its worker's hands; none while the worker sets itself up.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attempts: Vec<Attempt>,
+        /// The script.
+        script: SentScript,
     },
     /// A task is done; this is its one result.
     #[doc(alias("TaskAccepted", "TaskFinished"))]
@@ -447,6 +488,9 @@ pub enum EventKind {
         bill: Bill,
         /// What it asks for: for a debit note all that its activity owes so far.
         amount: Glm,
+        /// When the daemon told of it, by the daemon's clock. Bills of each kind are told of in this order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<Timestamp>,
     },
     /// A bill is about to be accepted. Stored before the request.
     BillAccepting {
@@ -456,6 +500,9 @@ pub enum EventKind {
         bill: Bill,
         /// Its amount.
         amount: Glm,
+        /// Of a debit note: what it says of its activity.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measured: Option<Measured>,
     },
     /// A bill has been accepted: it will be paid.
     #[doc(alias("DebitNoteAccepted", "InvoiceAccepted"))]
@@ -479,6 +526,12 @@ pub enum EventKind {
         amount: Glm,
         /// Why.
         reason: String,
+        /// Of a debit note: what it says of its activity, as far as that is believed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measured: Option<Measured>,
+        /// Is it owed all the same? Then it couldn't be accepted for reasons of ours, such as the budget.
+        #[serde(default, skip_serializing_if = "is_false")]
+        open: bool,
     },
     /// A bill that was expected hasn't come in time.
     BillMissing {
@@ -501,6 +554,11 @@ pub enum EventKind {
     Waiting {
         /// The reasons, counted.
         explanation: Explanation,
+    },
+    /// The run is taken up again after its process had ended.
+    RunResumed {
+        /// What there was to go on with.
+        resumed: Resumed,
     },
     /// No more work is begun.
     #[doc(alias = "ExecutionInterrupted")]
@@ -526,6 +584,35 @@ impl EventKind {
     pub fn is_detail(&self) -> bool {
         matches!(self, Self::ScriptSent { .. } | Self::CommandFinished { .. } | Self::ScriptFinished { .. })
     }
+}
+
+/// A script in an activity's hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentScript {
+    /// The commands' fingerprint, without the addresses of files that are moved.
+    pub digest: String,
+    /// Its batch.
+    pub batch: BatchId,
+    /// The files that it moves: the command's place in it, and the name under which the file is served to the provider.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub served: Vec<(u32, String)>,
+}
+
+/// What a run found when it was taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Tasks that are known and have no end yet.
+    pub tasks: u64,
+    /// Tries that go on where they were.
+    pub running: u64,
+    /// Deals that go on.
+    pub adopted: u64,
+    /// Deals that were found over, or that are ended now.
+    pub ended: u64,
+    /// Deals that are over and whose final bill is awaited.
+    pub unsettled: u64,
+    /// GLM accepted so far.
+    pub accepted: Glm,
 }
 
 /// A bill of either kind.
@@ -673,4 +760,9 @@ pub struct RunEnd {
     pub cost: Glm,
     /// Deals whose final bill hasn't come.
     pub unsettled: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }

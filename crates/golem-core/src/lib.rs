@@ -48,6 +48,7 @@ pub mod demand;
 pub mod event;
 pub mod explain;
 pub mod offer;
+pub mod past;
 pub mod payload;
 pub mod pricing;
 pub mod run;

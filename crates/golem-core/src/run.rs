@@ -17,6 +17,7 @@ mod money;
 mod plan;
 mod rental;
 mod rentals;
+mod resume;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -34,6 +35,7 @@ use self::market::Market;
 use self::money::Backing;
 pub use self::money::NotRaised;
 use self::rental::{InvoiceState, Rental, Stage};
+pub use self::resume::{Found, FoundActivity, FoundAgreement, FoundDeal, Replay};
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
 use crate::standing::{Records, Standings};
 use crate::tasks::TaskQueue;
@@ -44,8 +46,8 @@ pub struct Run {
     config: RunConfig,
     decoration: Decoration,
     backing: Backing,
-    /// The allocation that was lost last: news of it may come twice.
-    lost: Option<AllocationId>,
+    /// The allocation that was made in place of a lost one: news of those before it may come late, and twice.
+    anew: Option<AllocationId>,
     queue: TaskQueue,
     /// Jobs that aren't over.
     jobs: BTreeMap<JobId, Job>,
@@ -64,6 +66,8 @@ pub struct Run {
     accepting: HashMap<Bill, RentalId>,
     /// Bills that couldn't be accepted, and when to try again.
     bills_again: BTreeSet<(Timestamp, Bill)>,
+    /// Bills that an earlier life of the run decided about, and that may be told of once more.
+    seen_before: HashSet<Bill>,
     /// Invoices that wait for debit notes they may have overtaken, and until when.
     held_invoices: Vec<(Timestamp, RentalId, Invoice)>,
     /// What the bills of forgotten rentals promise.
@@ -115,7 +119,7 @@ impl Run {
             config,
             decoration,
             backing: Backing::There,
-            lost: None,
+            anew: None,
             market: Market::default(),
             standings: Standings::default(),
             records: Records::default(),
@@ -124,6 +128,7 @@ impl Run {
             next_rental: 1,
             accepting: HashMap::new(),
             bills_again: BTreeSet::new(),
+            seen_before: HashSet::new(),
             held_invoices: Vec::new(),
             settled: Glm::ZERO,
             proven: HashSet::new(),
@@ -176,16 +181,8 @@ impl Run {
                 self.had_job = true;
             }
             Input::JobCancelled { job } => self.end_job(now, job, JobEndReason::Cancelled, step),
-            Input::Tasks { job, data, exhausted } => {
-                if let Some(known) = self.jobs.get_mut(&job) {
-                    known.loading = false;
-                }
-                self.add_tasks(now, job, data, step);
-                if exhausted {
-                    self.queue.exhaust(job);
-                }
-            }
-            Input::MoreTasks { job, data } => self.add_tasks(now, job, data, step),
+            Input::Tasks { job, data, exhausted } => self.on_tasks(now, job, data, exhausted, step),
+            Input::MoreTasks { job, data } => self.add_tasks(now, job, data, true, step),
             Input::SourceBroken { job, problem } => self.on_source_broken(now, job, problem, step),
             Input::Stop { why } => self.stop(now, why, step),
             Input::Trouble { doing, problem } => self.tell_trouble(now, doing, problem, step),
@@ -234,9 +231,10 @@ impl Run {
                 self.on_activity_created(now, rental, no, activity, step);
             }
             Input::WorkerReady { rental, no, room } => self.on_worker_ready(now, rental, no, room, step),
+            Input::BatchSent { rental, no, script } => self.on_batch_sent(now, rental, no, script, step),
             Input::AttemptDone { rental, attempt, output, took, more } => {
                 if let Some(job) = self.on_attempt_done(now, rental, attempt, output, took, step) {
-                    self.add_tasks(now, job, more, step);
+                    self.add_tasks(now, job, more, true, step);
                 }
             }
             Input::AttemptFailed { rental, attempt, failure, retry } => {
@@ -248,6 +246,7 @@ impl Run {
             Input::WorkerEnded { rental, no, failure } => {
                 self.on_worker_ended(now, rental, no, failure, step);
             }
+            Input::ActivityUnfit { rental, no } => self.on_activity_unfit(now, rental, no, step),
             Input::Usage { rental, no, usage } => {
                 let rental = self.rentals.get_mut(&rental);
                 if let Some(activity) = rental.and_then(|rental| rental.current_is(no)) {
@@ -262,8 +261,8 @@ impl Run {
                 self.on_agreement_terminated(now, &agreement, by, reason, step);
             }
 
-            Input::DebitNote(note) => self.on_debit_note(now, &note, step),
-            Input::Invoice(invoice) => self.on_invoice(now, &invoice, step),
+            Input::DebitNote { note, told } => self.on_debit_note(now, &note, told, step),
+            Input::Invoice { invoice, told } => self.on_invoice(now, &invoice, told, step),
             Input::BillAccepted { bill } => self.on_bill_accepted(now, bill, step),
             Input::BillFailed { bill, problem, passing } => {
                 self.on_bill_failed(now, bill, &problem, passing, step);

@@ -32,6 +32,11 @@ impl Standings {
         standing.until
     }
 
+    /// Leaves a provider alone until then, as was decided in an earlier life of the run.
+    pub fn keep_back(&mut self, provider: &NodeId, until: Timestamp) {
+        self.0.insert(provider.clone(), Standing { failures: 1, until });
+    }
+
     /// The provider did something well: its failures so far are forgiven.
     pub fn forgive(&mut self, provider: &NodeId) {
         self.0.remove(provider);

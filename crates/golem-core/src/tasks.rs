@@ -3,6 +3,8 @@
 //! Holds only what isn't finished: memory grows neither with the number of tasks done nor with that of jobs over.
 //! Which job a worker goes to is the run's business.
 
+mod past;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

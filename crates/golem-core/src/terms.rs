@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use yagna_api::market::NewDemand;
 use yagna_api::properties::name;
@@ -230,7 +231,7 @@ pub fn check_draft(asked: &NegotiatedTimes, draft: &Properties) -> Result<(), Re
 /// The terms that were agreed, read from both sides of an agreement.
 ///
 /// Where the sides name different times, the shorter counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AgreedTerms {
     /// How soon a debit note must be accepted. Counts when either side names it: to be quick can't be wrong.
     pub accept_timeout: Option<Duration>,

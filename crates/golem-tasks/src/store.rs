@@ -6,12 +6,9 @@
 //! goes on.
 //! `docs/database.md` explains the tables to those who query them.
 //!
-//! **Durability.** Everything of one commit is in one transaction. PostgreSQL has it on its disk, or wherever its
-//! `synchronous_commit` asks for, before the commit returns. SQLite is in WAL mode with `synchronous = NORMAL`: what
-//! was committed survives the process being killed at any instruction, and the database can't be corrupted by that or
-//! by a power cut. After a power cut or a crash of the operating system, though, its newest commits, up to the last
-//! checkpoint, may be gone as a whole; the run is then as it was some moments earlier, and the daemon still knows the
-//! deals and bills of those moments.
+//! **Durability.** Everything of one commit is in one transaction, and on the disk before the commit returns: SQLite is
+//! in WAL mode with `synchronous = FULL`, PostgreSQL has `synchronous_commit` on. What was committed survives the
+//! process being killed at any instruction, and a power cut too.
 //!
 //! Left to others: deciding anything about a run, and showing it.
 

@@ -84,13 +84,13 @@
 //! | `subnet_tag` | [`ExecutorBuilder::subnet_tag`] | |
 //! | `driver`, `payment_driver` | [`ExecutorBuilder::driver`] | `erc20`; `zksync` is gone |
 //! | `network`, `payment_network` | [`ExecutorBuilder::network`] | `hoodi`; `rinkeby` and `holesky` are gone |
-//! | `event_consumer`, `add_event_consumer` | [`ExecutorBuilder::event_consumer`], [`Executor::add_event_consumer`] | any number; a closure or an [`EventConsumer`]; [`Executor::events`] is a stream |
+//! | `event_consumer`, `add_event_consumer` | [`ExecutorBuilder::event_consumer`], [`Executor::add_event_consumer`] | any number, each with a queue of its own; closures by [`ExecutorBuilder::on_event`]; [`Executor::events`] is a stream |
 //! | `event_consumer=None` | [`ExecutorBuilder::quiet`] | without either it is [`log_summary`] |
 //! | `event_classes_or_names` | [`log::only`] | names, checked |
 //! | `stream_output` | [`WorkContext::commit_streamed`] | said for each batch |
 //! | `api_config`, `app_key` | [`ExecutorBuilder::api_url`], [`ExecutorBuilder::app_key`], [`ExecutorBuilder::client`] | |
-//! | `start`, `async with` | [`ExecutorBuilder::start`] | fails with a [`StartError`] that says what mends it |
-//! | `stop`, the end of `async with` | [`Executor::close`] | says how it all went; dropping closes in the background |
+//! | `start`, `async with` | [`ExecutorBuilder::start`], [`Executor::scope`] | fails with a [`StartError`] that says what mends it |
+//! | `stop`, the end of `async with` | [`Executor::close`], the end of [`Executor::scope`] | says how it all went; dropping closes in the background |
 //! | `stop(wait_for_payments=False)` | [`Executor::leave`] | bills stay unsettled |
 //! | `executor.driver`, `executor.network` | [`Executor::driver`], [`Executor::network`] | |
 //! | `Golem.strategy`, `.subnet_tag`, `.operative` | none needed | an executor keeps its settings and runs while it exists |

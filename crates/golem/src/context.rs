@@ -13,6 +13,7 @@ mod execution;
 mod facts;
 mod handle;
 mod launch;
+mod replay;
 mod streamed;
 mod witness;
 
@@ -39,6 +40,7 @@ pub use self::streamed::{BatchEvent, Chunk, Streamed};
 
 use self::handle::QueueId;
 use self::launch::Slot;
+pub(crate) use self::replay::Scripts;
 pub(crate) use self::witness::Witness;
 use crate::script::{Program, Script, Source, Step, Target};
 use crate::transfer::Transfers;
@@ -128,6 +130,8 @@ struct Inner {
     activity: ActivityId,
     /// Set once a script finds the activity gone.
     lost: Arc<AtomicBool>,
+    /// Tells the run of scripts, and knows those of an earlier process.
+    scripts: Arc<Scripts>,
     /// Who has the activity's one place for a running batch.
     slot: Mutex<Slot>,
     /// Who may want to know of its scripts.
@@ -171,11 +175,13 @@ impl WorkContext {
         agreement: AgreementId,
         activity: ActivityId,
         lost: Arc<AtomicBool>,
+        scripts: Arc<Scripts>,
     ) -> Self {
         let transfers = Transfers::new(client.clone(), node);
         let (slot, terms) = (Mutex::new(Slot::Idle), OnceCell::new());
         let witness = None;
-        let inner = Inner { client, transfers, provider, agreement, terms, activity, lost, slot, witness };
+        let inner =
+            Inner { client, transfers, provider, agreement, terms, activity, lost, scripts, slot, witness };
         Self { inner: Arc::new(inner), queue: Queue::new() }
     }
 

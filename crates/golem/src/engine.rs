@@ -4,6 +4,7 @@
 //! back over one bounded channel. Events are committed to the journal in groups; an effect that spends waits in
 //! the outbox until the events of its step are durable.
 
+mod allocation;
 mod bills;
 mod close;
 mod deals;
@@ -12,6 +13,7 @@ mod jobs;
 mod money;
 mod outbox;
 mod prepare;
+pub(crate) mod recover;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -27,7 +29,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use yagna_api::payment::ReleaseAllocation;
-use yagna_api::{ActivityId, AllocationId, Clock, NodeId};
+use yagna_api::{ActivityId, AllocationId, Clock, NodeId, Timestamp};
 use yagna_client::{Client, Disposition};
 
 use self::deals::Opening;
@@ -106,6 +108,8 @@ pub(crate) struct Engine {
     door: Door,
     readers: Vec<Reader>,
     stop: CancellationToken,
+    /// Since when bills are read on: debit notes, then invoices.
+    bills_after: (Option<Timestamp>, Option<Timestamp>),
 }
 
 impl Engine {
@@ -247,8 +251,8 @@ impl Engine {
                 let answer = self.take_answer();
                 self.spawn(async move { outside.raise_budget(by, budget, answer).await });
             }
-            Effect::Allocate { amount } => {
-                self.spawn(async move { outside.allocate(amount).await });
+            Effect::Allocate { amount, expires } => {
+                self.spawn(async move { outside.allocate(amount, expires).await });
             }
             Effect::Publish { demand, expires } => {
                 // It follows the demand until the daemon no longer has it.
@@ -279,19 +283,35 @@ impl Engine {
                     // The job ended while the intent was being stored; the activity's end is on its way.
                     return;
                 };
-                // One pack at a time is on its way: the worker asks before it is given more.
-                let (assign, assigned) = mpsc::channel(1);
-                let (creating, created) = oneshot::channel();
-                let (ending, ended) = oneshot::channel();
-                let cancel = CancellationToken::new();
-                let lost = Arc::new(AtomicBool::new(false));
-                let hold = Hold { cancel: cancel.clone(), assign, created, ended, lost: Arc::clone(&lost) };
-                self.deals.insert(rental, hold);
-                let opening =
-                    Opening { rental, no, job, agreement, provider, worker, creating, cancel, lost };
-                self.spawn(async move {
-                    outside.open(opening, assigned).await;
-                    drop(ending);
+                self.open(rental, move |creating, cancel, lost| Opening {
+                    rental,
+                    no,
+                    job,
+                    agreement,
+                    provider,
+                    worker,
+                    creating,
+                    cancel,
+                    lost,
+                    left: None,
+                });
+            }
+            Effect::ResumeActivity { rental, no, job, agreement, provider, activity, replay } => {
+                let Some(worker) = self.jobs.get(&job).map(|hands| Arc::clone(&hands.worker)) else {
+                    return;
+                };
+                let left = Some((activity, replay));
+                self.open(rental, move |creating, cancel, lost| Opening {
+                    rental,
+                    no,
+                    job,
+                    agreement,
+                    provider,
+                    worker,
+                    creating,
+                    cancel,
+                    lost,
+                    left,
                 });
             }
             Effect::Assign { rental, tasks } => {
@@ -322,10 +342,34 @@ impl Engine {
             Effect::AcceptBill { bill, amount } => {
                 self.spawn(async move { outside.accept(bill, amount).await });
             }
+            Effect::FetchBill { bill } => {
+                self.spawn(async move { outside.fetch_bill(bill).await });
+            }
             Effect::RejectInvoice { invoice, rejection } => {
                 self.spawn(async move { outside.reject(invoice, rejection).await });
             }
         }
+    }
+
+    /// Lets a worker work in an activity, and keeps a hold of it.
+    fn open(
+        &mut self,
+        rental: RentalId,
+        opening: impl FnOnce(oneshot::Sender<ActivityId>, CancellationToken, Arc<AtomicBool>) -> Opening,
+    ) {
+        // One pack at a time is on its way: the worker asks before it is given more.
+        let (assign, assigned) = mpsc::channel(1);
+        let (creating, created) = oneshot::channel();
+        let (ending, ended) = oneshot::channel();
+        let cancel = CancellationToken::new();
+        let lost = Arc::new(AtomicBool::new(false));
+        let hold = Hold { cancel: cancel.clone(), assign, created, ended, lost: Arc::clone(&lost) };
+        self.deals.insert(rental, hold);
+        let (outside, opening) = (self.outside.clone(), opening(creating, cancel, lost));
+        self.spawn(async move {
+            outside.open(opening, assigned).await;
+            drop(ending);
+        });
     }
 
     /// Everything that is spawned is in one of two sets, this one for what ends by itself, and ends with them.

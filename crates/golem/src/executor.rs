@@ -162,6 +162,7 @@ use crate::consumer::EventConsumer;
 use crate::context::WorkContext;
 use crate::jobs::Handle;
 use crate::run::Events;
+use crate::text::chain;
 use crate::worker::WorkerError;
 
 /// Runs jobs on the Golem Network, any number at once, within one budget and one time-out.
@@ -334,6 +335,64 @@ impl Executor {
     pub async fn close(mut self) -> Result<RunEnd, CloseError> {
         self.handle.close();
         self.ended().await
+    }
+
+    /// Works with it, and then ends it as [`Executor::close`] does, whatever came of the work: an error, or a `?` in the
+    /// loop that reads a stream, leaves nothing open. Returns what the work gave, and how it all went.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use golem::core::payload::Payload;
+    /// # use golem::Executor;
+    /// # use golem_devnet::devnet::Devnet;
+    /// # use yagna_client::{Client, InProcessTransport};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let devnet = Devnet::builder().providers(2).start().await?;
+    /// # let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), &devnet.requestor().key)?));
+    /// # let executor = Executor::builder(Payload::default()).client(client).start().await?;
+    /// let (sum, end) = executor
+    ///     .scope(async |executor| {
+    ///         let mut doubled = executor.submit(
+    ///             async |_ctx, mut tasks| {
+    ///                 while let Some(task) = tasks.next().await {
+    ///                     let twice = task.data() * 2;
+    ///                     task.accept_result(twice).await;
+    ///                 }
+    ///                 Ok(())
+    ///             },
+    ///             1..=4,
+    ///         );
+    ///         let mut sum = 0;
+    ///         while let Some(task) = doubled.try_next().await? {
+    ///             sum += task.result();
+    ///         }
+    ///         Ok::<_, Box<dyn std::error::Error>>(sum)
+    ///     })
+    ///     .await?;
+    /// assert_eq!((sum, end.done), (20, 4));
+    /// # devnet.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// **Errors**: the work's own; if it has none, [`CloseError`] as `close` has it.
+    ///
+    /// **Cancel safety**: where the future is dropped, so is the work, and the end goes on in the background.
+    pub async fn scope<T, E>(self, work: impl AsyncFnOnce(&Self) -> Result<T, E>) -> Result<(T, RunEnd), E>
+    where
+        E: From<CloseError>,
+    {
+        let outcome = work(&self).await;
+        match (outcome, self.close().await) {
+            (Ok(value), Ok(end)) => Ok((value, end)),
+            (Ok(_), Err(error)) => Err(error.into()),
+            (Err(error), Ok(_)) => Err(error),
+            (Err(error), Err(unclosed)) => {
+                tracing::warn!(error = %chain(&unclosed), "the executor didn't end in order");
+                Err(error)
+            }
+        }
     }
 
     /// Waits until there is money, or until it is clear that there will be none.

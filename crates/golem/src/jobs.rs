@@ -199,6 +199,11 @@ impl Handle {
         answered.await.unwrap_or(Err(BudgetError::RunOver))
     }
 
+    /// Gives jobs numbers from this one on, if it gave none above it.
+    pub(crate) fn begin_at(&self, job: JobId) {
+        self.next_job.fetch_max(job.0, Ordering::Relaxed);
+    }
+
     /// Closes the run: it begins no more work, gives what runs a short grace, ends its agreements and settles. At
     /// once, whatever else waits; a second time changes nothing.
     pub fn close(&self) {

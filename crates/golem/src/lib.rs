@@ -360,7 +360,7 @@
 //! where none is set: it writes lines for people to the log. [`log::enable_default_logger`] shows the log of a program
 //! that has no logger of its own.
 //! ```
-//! use golem::core::event::{Event, EventKind};
+//! use golem::core::event::EventKind;
 //! use golem::log::{LogOptions, enable_default_logger, log_summary};
 //!
 //! # use golem::Executor;
@@ -373,7 +373,7 @@
 //! enable_default_logger(&LogOptions::default())?;
 //! let executor = Executor::builder(Payload::default())
 //!     .event_consumer(log_summary())
-//!     .event_consumer(|event: &Event| {
+//!     .on_event(|event| {
 //!         if let EventKind::BillAccepted { amount, total, .. } = &event.kind {
 //!             println!("{amount} GLM accepted at {}, this agreement costs {total} now", event.at);
 //!         }
@@ -490,7 +490,8 @@
 //! [`Executor::close`] ends what still runs, ends the agreements, waits for the last bills, gives the rest of the money
 //! back, and says how it all went; all of it takes a bounded time. Dropping a job's stream cancels that job alone, and a
 //! dropped executor closes in the background while the async runtime lives. So an early `return` or `?` leaks nothing,
-//! but a program that wants its bills settled closes. With
+//! but a program that wants its bills settled closes, or works within [`Executor::scope`], which closes whatever comes of
+//! the work. With
 //! [`stop_on_ctrl_c`](executor::ExecutorBuilder::stop_on_ctrl_c) a first Ctrl+C ends everything in order and a second
 //! leaves at once.
 //!
@@ -588,6 +589,7 @@
 //! | [`transfer`] | files to and from providers, and to whoever asks for longer |
 //! | [`clock`], [`text`] | the real hour; errors with their causes on one line |
 //! | [`core`] | the decisions: events, terms, prices, budget, bills |
+//! | [`client`], [`api`] | the daemon's interface, for what this crate doesn't do |
 //! | [`coming_from_yapapi`] | each name of yapapi, and ours |
 
 mod account;
@@ -616,6 +618,11 @@ pub mod worker;
 
 pub use golem_core as core;
 pub use golem_core::strategy;
+pub use yagna_api as api;
+pub use yagna_client as client;
+
+pub use yagna_api::{AppKey, Clock, Glm};
+pub use yagna_client::Client;
 
 pub use golem_core::caps::{PriceCaps, Refusal};
 pub use golem_core::strategy::{LeastExpensive, ProviderList, Strategy};

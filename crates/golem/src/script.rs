@@ -32,7 +32,7 @@ pub struct Script {
     pub(crate) steps: Vec<Step>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Step {
     Command(Command),
     Program(Program),

@@ -44,7 +44,7 @@ mod tests;
 
 use std::time::Duration;
 
-use golem_core::event::{Event, EventKind, JobId, RentalId, StopReason, TaskId};
+use golem_core::event::{Event, EventKind, JobId, RentalId, Resumed, StopReason, TaskId};
 use tracing::Level;
 use yagna_api::time::between;
 use yagna_api::{Glm, Timestamp};
@@ -172,6 +172,13 @@ impl LogSummary {
                 let rest = words::duration(between(at, *until));
                 let (name, reason) = (name(&provider.name), words::part(reason));
                 self.info(format!("Provider {name} is left alone for {rest}: {reason}"));
+            }
+            EventKind::RunResumed { resumed } => {
+                let Resumed { tasks, running, adopted, unsettled, .. } = resumed;
+                self.info(format!(
+                    "The run is taken up again: {tasks} tasks to do, {running} of them going on, {adopted} agreements \
+                     in force, {unsettled} bills awaited"
+                ));
             }
             EventKind::Stopping { why } => {
                 self.stopping = Some(*why);

@@ -78,6 +78,17 @@ pub(crate) struct Served {
     received: Vec<(usize, oneshot::Receiver<Bytes>)>,
     n_steps: usize,
     seen: Arc<Mutex<Seen>>,
+    /// Under which name each command's file is served.
+    names: Vec<(u32, String)>,
+}
+
+/// The name under which a file is served.
+#[derive(Debug)]
+pub(crate) enum Name {
+    /// One that nobody has.
+    New,
+    /// The one that an earlier process gave it.
+    Known(String),
 }
 
 /// What the transfers of a script brought.
@@ -108,7 +119,13 @@ impl Served {
             received: Vec::new(),
             n_steps,
             seen: Arc::default(),
+            names: Vec::new(),
         }
+    }
+
+    /// Under which name each command's file is served.
+    pub(crate) fn names(&self) -> Vec<(u32, String)> {
+        self.names.clone()
     }
 
     /// Takes the services off the bus and gives what was received.
@@ -139,12 +156,13 @@ impl Transfers {
         served: &mut Served,
         place: usize,
         source: Source,
+        name: Name,
     ) -> Result<String, TransferError> {
         let offer = match source {
             Source::Bytes(bytes) => Offer::bytes(bytes),
             Source::File(path) => Offer::file(path).await?,
         };
-        self.serve(served, place, offer).await
+        self.serve(served, place, offer, name).await
     }
 
     /// Waits for something from a provider; the answer is where it is handed in.
@@ -153,6 +171,7 @@ impl Transfers {
         served: &mut Served,
         place: usize,
         target: Target,
+        name: Name,
     ) -> Result<String, TransferError> {
         let receipt = match target {
             Target::Memory { limit } => {
@@ -162,16 +181,21 @@ impl Transfers {
             }
             Target::File(path) => Receipt::file(path).await?,
         };
-        self.serve(served, place, receipt).await
+        self.serve(served, place, receipt, name).await
     }
 
     async fn serve<A: Answers + 'static>(
         &self,
-        served: &Served,
+        served: &mut Served,
         place: usize,
         answers: A,
+        name: Name,
     ) -> Result<String, TransferError> {
-        let id = uuid::Uuid::new_v4().simple().to_string();
+        let (id, again) = match name {
+            Name::New => (uuid::Uuid::new_v4().simple().to_string(), false),
+            Name::Known(id) => (id, true),
+        };
+        served.names.push((u32::try_from(place).unwrap_or(u32::MAX), id.clone()));
         let listen = Listen {
             on: format!("/public/gftp/{id}"),
             components: A::COMPONENTS.iter().map(|&component| component.to_owned()).collect(),
@@ -181,7 +205,9 @@ impl Transfers {
         let (ready, bound) = oneshot::channel();
         // Bound in there, so that nothing stays bound when whoever waits for it is dropped.
         served.services.spawn(async move {
-            match client.serve_bus(listen).await {
+            let session =
+                if again { client.serve_bus_again(listen).await } else { client.serve_bus(listen).await };
+            match session {
                 Ok(session) => {
                     drop(ready.send(Ok(())));
                     service.serve(session, done).await;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::context::{ScriptError, WorkContext};
+use crate::context::{ScriptError, Scripts, WorkContext};
 
 /// Does tasks on a provider's machine. [`crate::jobs`] has an example; whoever can do without a trait hands a function to
 /// an [`Executor`](crate::Executor).
@@ -64,6 +64,9 @@ pub struct Tasks {
     pub(crate) job: JobId,
     pub(crate) assigned: mpsc::Receiver<Vec<AssignedTask>>,
     pub(crate) inputs: mpsc::Sender<Input>,
+    /// Tasks that an earlier process had given to the worker of this activity.
+    pub(crate) again: Vec<AssignedTask>,
+    pub(crate) scripts: Arc<Scripts>,
 }
 
 impl Tasks {
@@ -71,6 +74,12 @@ impl Tasks {
     ///
     /// **Cancel safety**: as that of [`Tasks::next_pack`].
     pub async fn next(&mut self) -> Option<Task> {
+        if self.again.len() > 1 {
+            // They were handed over together; this worker takes them one by one.
+            self.scripts.in_hands();
+            let first = self.again.remove(0);
+            return Some(self.hand_over(first, Instant::now()));
+        }
         self.next_pack(1).await?.pop()
     }
 
@@ -80,18 +89,28 @@ impl Tasks {
     ///
     /// **Cancel safety**: tasks handed over while this future is dropped are given back when the deal ends.
     pub async fn next_pack(&mut self, room: usize) -> Option<Vec<Task>> {
-        let ready = Input::WorkerReady { rental: self.rental, no: self.no, room };
-        self.inputs.send(ready).await.ok()?;
-        let assigned = self.assigned.recv().await?;
+        let assigned = if self.again.is_empty() {
+            self.scripts.live();
+            let ready = Input::WorkerReady { rental: self.rental, no: self.no, room };
+            self.inputs.send(ready).await.ok()?;
+            self.assigned.recv().await?
+        } else {
+            // What was packed together once is packed together again.
+            self.scripts.in_hands();
+            std::mem::take(&mut self.again)
+        };
         let started = Instant::now();
-        let tasks = assigned.into_iter().map(|task| Task {
+        Some(assigned.into_iter().map(|task| self.hand_over(task, started)).collect())
+    }
+
+    fn hand_over(&self, task: AssignedTask, started: Instant) -> Task {
+        Task {
             attempt: task.attempt,
             data: task.data,
             started,
             rental: self.rental,
             inputs: self.inputs.clone(),
-        });
-        Some(tasks.collect())
+        }
     }
 
     /// The job that the tasks belong to.

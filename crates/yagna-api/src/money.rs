@@ -48,6 +48,8 @@ impl Glm {
     pub const MAX: Self = Self(Decimal::from_parts(1_410_065_408, 2, 0, false, 0));
     /// One GLM.
     pub const ONE: Self = Self(Decimal::ONE);
+    /// The smallest part of a GLM.
+    pub const LEAST: Self = Self(Decimal::from_parts(1, 0, 0, false, Self::PLACES));
     /// Largest magnitude that keeps all 18 places.
     const LIMIT: i64 = 10_000_000_000;
 

@@ -5,6 +5,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
@@ -83,6 +85,24 @@ impl Client {
             client: self.clone(),
             listen,
             services: bound.services_id,
+            socket: None,
+            unanswered: HashSet::new(),
+            connected: Instant::now(),
+            broken: None,
+        };
+        session.connect().await?;
+        Ok(session)
+    }
+
+    /// Serves an address that an earlier process bound: what was asked there meanwhile is answered now. It is bound
+    /// anew where the daemon no longer has it.
+    pub async fn serve_bus_again(&self, listen: Listen) -> Result<BusSession, ClientError> {
+        // The daemon makes the id of the address.
+        let services = ServicesId::new(URL_SAFE_NO_PAD.encode(&listen.on));
+        let mut session = BusSession {
+            client: self.clone(),
+            listen,
+            services,
             socket: None,
             unanswered: HashSet::new(),
             connected: Instant::now(),

@@ -8,7 +8,7 @@ use yagna_api::{ActivityId, Timestamp};
 use super::rental::Stage;
 use super::rentals::Ending;
 use super::{Effect, Run, Step};
-use crate::event::{ActivityNo, EventKind, JobId, RentalId};
+use crate::event::{ActivityNo, EventKind, JobId, RentalId, SentScript};
 
 impl Run {
     /// Begins an activity for a job under an agreement that has none.
@@ -65,6 +65,25 @@ impl Run {
         if rental.stage == Stage::Working {
             rental.room = Some(room.max(1));
             rental.idle_since = Some(now);
+        }
+    }
+
+    /// Notes a script, so that whoever takes the run up finds its batch.
+    pub(super) fn on_batch_sent(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        no: ActivityNo,
+        script: SentScript,
+        step: &mut Step,
+    ) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.current_is(no).is_some() {
+            let mut attempts: Vec<_> = rental.running.keys().copied().collect();
+            attempts.sort_unstable();
+            step.event(now, EventKind::BatchSent { rental: id, no, attempts, script });
         }
     }
 
@@ -155,7 +174,8 @@ impl Run {
         let was_seen = current.id.is_some();
         rental.end_activity(usage.as_ref(), failure.is_none(), now);
         let told = rental.failure.clone();
-        step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: told });
+        let complete = usage.is_some() && failure.is_none();
+        step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: told, complete });
         let may_run = failure.is_some() || !was_seen;
         if let Some(problem) = failure {
             step.event(now, EventKind::Trouble { doing: "end an activity".into(), problem });

@@ -10,7 +10,16 @@ use super::rental::{Accepting, InvoiceState, Rental, Stage};
 use super::rentals::Ending;
 use super::{Effect, Run, Step};
 use crate::bill::{check_debit_note, check_frequency, check_invoice, is_known};
-use crate::event::{Bill, EventKind, RentalId, StopReason};
+use crate::event::{Bill, EventKind, Measured, RentalId, StopReason};
+
+/// What is to be remembered of a debit note that is accepted.
+struct Note {
+    /// The place of its activity among the deal's.
+    place: usize,
+    /// Is it to be paid on the way?
+    payable: bool,
+    measured: Measured,
+}
 
 impl Run {
     /// The first pause before a bill is accepted again; doubled up to eight times as long.
@@ -18,11 +27,17 @@ impl Run {
     /// How long an invoice for more than is known waits for the last debit note, which may have been overtaken.
     const OVERTAKING: Duration = Duration::from_secs(5);
 
-    pub(super) fn on_debit_note(&mut self, now: Timestamp, note: &DebitNote, step: &mut Step) {
+    pub(super) fn on_debit_note(
+        &mut self,
+        now: Timestamp,
+        note: &DebitNote,
+        told: Option<Timestamp>,
+        step: &mut Step,
+    ) {
         let bill = Bill::DebitNote(note.debit_note_id.clone());
         let amount = note.total_amount_due;
         let Some(id) =
-            self.receive(now, &note.agreement_id, &note.issuer_id, &bill, amount, note.status, step)
+            self.receive(now, &note.agreement_id, &note.issuer_id, &bill, amount, note.status, told, step)
         else {
             return;
         };
@@ -33,6 +48,9 @@ impl Run {
         let covered = matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted);
         let never_ran = rental.activities.is_empty();
         let payable = note.payment_due_date.is_some();
+        let measured = |usage: Option<Vec<f64>>, overbilled: bool| {
+            place.map(|_| Measured { activity: note.activity_id.clone(), usage, overbilled })
+        };
         let problem = match place.map(|place| &mut rental.activities[place]) {
             Some(activity) => {
                 activity.notes = activity.notes.saturating_add(1);
@@ -43,14 +61,29 @@ impl Run {
                     .and_then(|()| check_frequency(notes, payable_notes, meter, &rental.agreed, now))
                     .inspect_err(|problem| meter.refused(note, problem))
                     .err()
-                    .map(|problem| (problem.to_string(), problem.is_harmless(), problem.ending_code()))
+                    .map(|problem| {
+                        let (usage, overbilled) = (problem.believed(note), problem.is_overbilling());
+                        let measured = measured(usage, overbilled);
+                        (problem.to_string(), problem.is_harmless(), problem.ending_code(), measured)
+                    })
             }
-            None if never_ran => Some(("nothing was ever run".to_owned(), false, "IncorrectAmount")),
-            None => Some(("it is for an activity that isn't ours".to_owned(), false, "IncorrectAmount")),
+            None if never_ran => Some(("nothing was ever run".to_owned(), false, "IncorrectAmount", None)),
+            None => {
+                Some(("it is for an activity that isn't ours".to_owned(), false, "IncorrectAmount", None))
+            }
         };
-        if let Some((reason, harmless, code)) = problem {
-            let refused = EventKind::BillRefused { rental: Some(id), bill, amount, reason: reason.clone() };
-            step.event(now, refused);
+        if let Some((reason, harmless, code, measured)) = problem {
+            step.event(
+                now,
+                EventKind::BillRefused {
+                    rental: Some(id),
+                    bill,
+                    amount,
+                    reason: reason.clone(),
+                    measured,
+                    open: false,
+                },
+            );
             if !harmless {
                 // There is no way to refuse a debit note but to leave it and to end the deal.
                 let ending = Ending::overbilled(format!("wrong debit note: {reason}")).with_code(code);
@@ -64,16 +97,28 @@ impl Run {
         if covered && rental.promised_with(place, amount) > rental.promised() {
             // The invoice said what all of it costs.
             let reason = "it asks for more than the invoice that was accepted".to_owned();
-            return step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
+            let measured = measured(note.usage(), false);
+            return step.event(
+                now,
+                EventKind::BillRefused { rental: Some(id), bill, amount, reason, measured, open: false },
+            );
         }
-        self.accept(now, id, bill, amount, place.map(|place| (place, payable)), step);
+        let measured = measured(note.usage(), false);
+        let note = place.zip(measured).map(|(place, measured)| Note { place, payable, measured });
+        self.accept(now, id, bill, amount, note, step);
     }
 
-    pub(super) fn on_invoice(&mut self, now: Timestamp, invoice: &Invoice, step: &mut Step) {
+    pub(super) fn on_invoice(
+        &mut self,
+        now: Timestamp,
+        invoice: &Invoice,
+        told: Option<Timestamp>,
+        step: &mut Step,
+    ) {
         let bill = Bill::Invoice(invoice.invoice_id.clone());
         let amount = invoice.amount;
-        let id =
-            self.receive(now, &invoice.agreement_id, &invoice.issuer_id, &bill, amount, invoice.status, step);
+        let (agreement, issuer) = (&invoice.agreement_id, &invoice.issuer_id);
+        let id = self.receive(now, agreement, issuer, &bill, amount, invoice.status, told, step);
         if let Some(id) = id {
             self.decide_invoice(now, id, invoice, after(now, Self::OVERTAKING), step);
         }
@@ -114,7 +159,18 @@ impl Run {
             if rental.invoice == InvoiceState::Awaited {
                 rental.invoice = InvoiceState::Closed;
             }
-            step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason: words.clone() });
+            let reason = words.clone();
+            step.event(
+                now,
+                EventKind::BillRefused {
+                    rental: Some(id),
+                    bill,
+                    amount,
+                    reason,
+                    measured: None,
+                    open: false,
+                },
+            );
             step.effects.push(Effect::RejectInvoice {
                 invoice: invoice.invoice_id.clone(),
                 rejection: Rejection {
@@ -146,15 +202,23 @@ impl Run {
         bill: &Bill,
         amount: Glm,
         status: BillStatus,
+        told: Option<Timestamp>,
         step: &mut Step,
     ) -> Option<RentalId> {
         let rental = self.by_agreement.get(agreement).copied();
-        if let Some(rental) = rental.and_then(|id| self.rentals.get_mut(&id))
-            && !rental.seen_bills.insert(bill.clone())
-        {
+        let seen_before = self.seen_before.contains(bill);
+        // Is it one that came before, and is still to be decided about?
+        let (seen, undecided) = match rental.and_then(|id| self.rentals.get_mut(&id)) {
+            Some(rental) => (!rental.seen_bills.insert(bill.clone()), rental.undecided.remove(bill)),
+            None => (false, false),
+        };
+        if undecided {
+            // It was told of then.
+        } else if seen || seen_before {
             return None;
+        } else {
+            step.event(now, EventKind::BillReceived { rental, bill: bill.clone(), amount, told });
         }
-        step.event(now, EventKind::BillReceived { rental, bill: bill.clone(), amount });
         let stranger = match rental.and_then(|id| self.rentals.get(&id)) {
             None => Some("its agreement is none of this run's"),
             Some(rental) if rental.provider.id != *issuer => Some("it isn't from the agreement's provider"),
@@ -162,7 +226,17 @@ impl Run {
         };
         if let Some(reason) = stranger {
             let reason = reason.to_owned();
-            step.event(now, EventKind::BillRefused { rental, bill: bill.clone(), amount, reason });
+            step.event(
+                now,
+                EventKind::BillRefused {
+                    rental,
+                    bill: bill.clone(),
+                    amount,
+                    reason,
+                    measured: None,
+                    open: false,
+                },
+            );
             return None;
         }
         if matches!(status, BillStatus::Cancelled | BillStatus::Failed) {
@@ -171,25 +245,29 @@ impl Run {
         rental
     }
 
-    /// Accepts a bill, if the budget covers it: an invoice, or a debit note, by the place of its activity and whether it
-    /// is to be paid on the way.
+    /// Accepts a bill, a debit note or else an invoice, if the budget covers it.
     fn accept(
         &mut self,
         now: Timestamp,
         id: RentalId,
         bill: Bill,
         amount: Glm,
-        note: Option<(usize, bool)>,
+        note: Option<Note>,
         step: &mut Step,
     ) {
-        let (place, payable) = note.map_or((None, false), |(place, payable)| (Some(place), payable));
+        let (place, payable) =
+            (note.as_ref().map(|note| note.place), note.as_ref().is_some_and(|note| note.payable));
+        let measured = note.map(|note| note.measured);
         // A debit note names all that its activity owes so far, an invoice all of all: only the increase is new.
         let rental = &self.rentals[&id];
         let increase = rental.promised_with(place, amount).saturating_sub(rental.promised());
         let total = self.promised().checked_add(increase).unwrap_or(Glm::MAX);
         if total > self.config.budget {
             let reason = format!("{increase} GLM more than the budget of {} GLM covers", self.config.budget);
-            step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
+            step.event(
+                now,
+                EventKind::BillRefused { rental: Some(id), bill, amount, reason, measured, open: true },
+            );
             self.stop(now, StopReason::BudgetReached, step);
             return;
         }
@@ -198,7 +276,7 @@ impl Run {
         };
         rental.accepting.insert(bill.clone(), Accepting { amount, activity: place, payable, failures: 0 });
         self.accepting.insert(bill.clone(), id);
-        step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount });
+        step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount, measured });
         if self.can_pay() {
             step.effects.push(Effect::AcceptBill { bill, amount });
         } else {
@@ -278,8 +356,12 @@ impl Run {
         }
         // Should its provider send it again, it is looked at again.
         rental.seen_bills.remove(&bill);
+        self.seen_before.remove(&bill);
         let reason = format!("couldn't be accepted: {problem}");
-        step.event(now, EventKind::BillRefused { rental: Some(id), bill, amount, reason });
+        step.event(
+            now,
+            EventKind::BillRefused { rental: Some(id), bill, amount, reason, measured: None, open: true },
+        );
     }
 
     /// Looks again at invoices that wait, and tries again to accept what couldn't be accepted. The

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use yagna_api::market::NewDemand;
 use yagna_api::payment::Decoration;
+use yagna_api::time::after;
 use yagna_api::{Glm, Timestamp};
 
 use crate::demand::DemandSpec;
@@ -105,6 +106,15 @@ impl RunConfig {
     /// A provider's agreement must be in the requestor's hands this long before it expires, or it isn't given
     /// another task.
     pub const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
+
+    /// How long money stays set aside after the last moment that an agreement made now can reach.
+    pub const ALLOCATION_MARGIN: Duration = Duration::from_secs(24 * 3600);
+
+    /// When an allocation that is made now is to end by itself: a whole number of milliseconds, as daemons keep it.
+    pub fn allocation_end(&self, now: Timestamp) -> Timestamp {
+        let end = after(now, self.expiration.saturating_add(Self::ALLOCATION_MARGIN));
+        Timestamp::from_millisecond(end.as_millisecond()).unwrap_or(end)
+    }
 
     pub(crate) fn demand(&self, decoration: &Decoration, expires: Timestamp) -> NewDemand {
         DemandSpec {

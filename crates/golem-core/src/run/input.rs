@@ -7,9 +7,10 @@ use yagna_api::market::{Agreement, NewDemand, Proposal, Reason, Terminator};
 use yagna_api::payment::{DebitNote, Decoration, Invoice, Rejection};
 use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, InvoiceId, ProposalId, Timestamp};
 
-use super::JobSpec;
+use super::{JobSpec, Replay};
 use crate::event::{
-    ActivityNo, Attempt, AttemptFailure, Bill, Event, JobId, Provider, RentalId, StopReason, TaskOutput,
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, JobId, Provider, RentalId, SentScript, StopReason,
+    TaskOutput,
 };
 use crate::tasks::AssignedTask;
 
@@ -208,6 +209,15 @@ pub enum Input {
         /// How many tasks it would take at once.
         room: usize,
     },
+    /// A worker's script was taken by its activity.
+    BatchSent {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+        /// The script.
+        script: SentScript,
+    },
     /// A try succeeded.
     AttemptDone {
         /// The deal.
@@ -247,6 +257,13 @@ pub enum Input {
         no: ActivityNo,
         /// Why, if not because its work was over.
         failure: Option<String>,
+    },
+    /// What an earlier life of the run left in an activity can't be gone on with. Nobody is to blame.
+    ActivityUnfit {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
     },
     /// An activity's usage was read.
     Usage {
@@ -288,9 +305,19 @@ pub enum Input {
     },
 
     /// A debit note came.
-    DebitNote(Box<DebitNote>),
+    DebitNote {
+        /// The note.
+        note: Box<DebitNote>,
+        /// When the daemon told of it, where it did.
+        told: Option<Timestamp>,
+    },
     /// An invoice came.
-    Invoice(Box<Invoice>),
+    Invoice {
+        /// The invoice.
+        invoice: Box<Invoice>,
+        /// When the daemon told of it, where it did.
+        told: Option<Timestamp>,
+    },
     /// A bill was accepted.
     BillAccepted {
         /// Which.
@@ -329,6 +356,8 @@ pub enum Effect {
     Allocate {
         /// How much.
         amount: Glm,
+        /// When it is to end by itself, exactly.
+        expires: Timestamp,
     },
     /// Publish a demand and follow its events.
     Publish {
@@ -385,6 +414,23 @@ pub enum Effect {
         /// The provider.
         provider: Provider,
     },
+    /// Start the job's worker again in an activity that an earlier life of the run left.
+    ResumeActivity {
+        /// The deal.
+        rental: RentalId,
+        /// Which of its activities.
+        no: ActivityNo,
+        /// Whose worker.
+        job: JobId,
+        /// Its agreement.
+        agreement: AgreementId,
+        /// The provider.
+        provider: Provider,
+        /// The activity.
+        activity: ActivityId,
+        /// What its worker had done.
+        replay: Box<Replay>,
+    },
     /// Stop the worker and destroy the activity; the agreement goes on.
     CloseActivity {
         /// The deal.
@@ -421,6 +467,11 @@ pub enum Effect {
         bill: Bill,
         /// Exactly its amount.
         amount: Glm,
+    },
+    /// Read a bill that an earlier life of the run left undecided. It comes back as if the daemon had told of it.
+    FetchBill {
+        /// Which.
+        bill: Bill,
     },
     /// Refuse an invoice; nothing comes back.
     RejectInvoice {

@@ -24,7 +24,7 @@ pub struct JobSpec {
 /// A job that isn't over. Its tasks are in the queue.
 #[derive(Debug, Default)]
 pub(super) struct Job {
-    deadline: Option<Timestamp>,
+    pub(super) deadline: Option<Timestamp>,
     /// Is its source being read?
     pub(super) loading: bool,
     /// Has any provider ever come so far that it could take a task of it?
@@ -77,15 +77,42 @@ impl Run {
             return;
         }
         self.had_job = true;
-        self.queue.open(job, spec.retries.unwrap_or(self.config.retries));
+        let retries = spec.retries.unwrap_or(self.config.retries);
+        self.queue.open(job, retries);
         self.jobs.insert(job, Job { deadline: spec.deadline, ..Job::default() });
-        step.event(now, EventKind::JobAdded { job, deadline: spec.deadline });
+        step.event(now, EventKind::JobAdded { job, deadline: spec.deadline, retries: Some(retries) });
     }
 
-    pub(super) fn add_tasks(&mut self, now: Timestamp, job: JobId, data: Vec<Value>, step: &mut Step) {
+    /// Takes in what was read from a job's source.
+    pub(super) fn on_tasks(
+        &mut self,
+        now: Timestamp,
+        job: JobId,
+        data: Vec<Value>,
+        exhausted: bool,
+        step: &mut Step,
+    ) {
+        if let Some(known) = self.jobs.get_mut(&job) {
+            known.loading = false;
+        }
+        self.add_tasks(now, job, data, false, step);
+        if exhausted && !self.queue.is_exhausted(job) {
+            self.queue.exhaust(job);
+            step.event(now, EventKind::SourceExhausted { job });
+        }
+    }
+
+    pub(super) fn add_tasks(
+        &mut self,
+        now: Timestamp,
+        job: JobId,
+        data: Vec<Value>,
+        spawned: bool,
+        step: &mut Step,
+    ) {
         for data in data {
             if let Some(task) = self.queue.add(job, data.clone(), now) {
-                step.event(now, EventKind::TaskAdded { job, task, data });
+                step.event(now, EventKind::TaskAdded { job, task, data, spawned });
             }
         }
     }

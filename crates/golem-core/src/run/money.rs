@@ -19,6 +19,8 @@ pub(super) enum Backing {
     There,
     /// The daemon no longer has it. A new one is asked for then, unless that is being done.
     Lost {
+        /// When the new one is to end by itself, as its intent says: it is known by that.
+        expires: Timestamp,
         /// How often a new one couldn't be made.
         failures: u32,
         /// When to ask; `None` while it is being done.
@@ -75,16 +77,17 @@ impl Run {
     }
 
     pub(super) fn on_allocation_lost(&mut self, now: Timestamp, allocation: AllocationId, step: &mut Step) {
-        if self.backing != Backing::There || self.lost.as_ref() == Some(&allocation) {
+        let is_old = self.anew.as_ref().is_some_and(|anew| *anew != allocation);
+        if self.backing != Backing::There || is_old {
             return;
         }
-        self.lost = Some(allocation.clone());
-        self.backing = Backing::Lost { failures: 0, again: Some(now) };
+        let expires = self.config.allocation_end(now);
+        self.backing = Backing::Lost { expires, failures: 0, again: Some(now) };
         step.event(now, EventKind::AllocationLost { allocation });
         // What is left. Bills that are being accepted aren't: they come to the new one.
         let amount = self.config.budget.saturating_sub(self.accepted);
         let platform = self.config.terms.platform.clone();
-        step.event(now, EventKind::AllocationIntended { amount, platform });
+        step.event(now, EventKind::AllocationIntended { amount, platform, expires: Some(expires) });
     }
 
     pub(super) fn on_allocated(
@@ -100,6 +103,7 @@ impl Run {
             return;
         }
         self.backing = Backing::There;
+        self.anew = Some(allocation.clone());
         step.event(now, EventKind::AllocationCreated { allocation, amount, expires });
         if self.decoration != decoration {
             // What is on the market says that we pay otherwise.
@@ -113,10 +117,10 @@ impl Run {
     }
 
     pub(super) fn on_not_allocated(&mut self, now: Timestamp, problem: String, step: &mut Step) {
-        if let Backing::Lost { failures, .. } = self.backing {
+        if let Backing::Lost { expires, failures, .. } = self.backing {
             let pause = Self::ALLOCATION_PAUSE.saturating_mul(1 << failures.min(5));
-            self.backing =
-                Backing::Lost { failures: failures.saturating_add(1), again: Some(after(now, pause)) };
+            let failures = failures.saturating_add(1);
+            self.backing = Backing::Lost { expires, failures, again: Some(after(now, pause)) };
             self.tell_trouble(now, "set money aside again".to_owned(), problem, step);
         }
     }
@@ -128,12 +132,12 @@ impl Run {
 
     /// Asks for a new allocation, where the old one is lost.
     pub(super) fn plan_allocation(&mut self, now: Timestamp, step: &mut Step) {
-        let Backing::Lost { failures, again: Some(again) } = self.backing else { return };
+        let Backing::Lost { expires, failures, again: Some(again) } = self.backing else { return };
         let amount = self.config.budget.saturating_sub(self.accepted);
         // The daemon sets nothing aside where nothing is left.
         if again <= now && !amount.is_zero() {
-            self.backing = Backing::Lost { failures, again: None };
-            step.effects.push(Effect::Allocate { amount });
+            self.backing = Backing::Lost { expires, failures, again: None };
+            step.effects.push(Effect::Allocate { amount, expires });
         }
     }
 }

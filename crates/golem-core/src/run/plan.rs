@@ -9,7 +9,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 use super::rental::{Rental, Stage};
 use super::rentals::Ending;
 use super::{Effect, Run, Step, market};
-use crate::event::{EventKind, JobId, RentalId, RunEnd, StopReason};
+use crate::event::{DealTerms, EventKind, JobId, RentalId, RunEnd, StopReason};
 use crate::explain::Explanation;
 
 impl Run {
@@ -268,6 +268,11 @@ impl Run {
                     proposal: draft.proposal.clone(),
                     per_hour: pricing.per_hour(draft.terms.threads),
                     start: pricing.start_price(),
+                    terms: Some(Box::new(DealTerms {
+                        pricing: pricing.clone(),
+                        threads: draft.terms.threads,
+                        expires,
+                    })),
                 },
             );
             self.rentals.insert(id, rental);

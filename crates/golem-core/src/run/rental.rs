@@ -64,6 +64,8 @@ pub(super) struct Rental {
     pub(super) accepting: HashMap<Bill, Accepting>,
     /// Every bill that has been dealt with: a bill that comes twice is paid once.
     pub(super) seen_bills: HashSet<Bill>,
+    /// Bills that an earlier life of the run left undecided.
+    pub(super) undecided: HashSet<Bill>,
     pub(super) invoice: InvoiceState,
 }
 
@@ -134,6 +136,7 @@ impl Rental {
             accepted: Glm::ZERO,
             accepting: HashMap::new(),
             seen_bills: HashSet::new(),
+            undecided: HashSet::new(),
             invoice: InvoiceState::Awaited,
         }
     }

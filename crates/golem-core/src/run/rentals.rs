@@ -99,7 +99,8 @@ impl Run {
         let same_price = offer.is_ok_and(|offer| {
             offer.pricing == rental.terms.pricing && offer.threads == rental.terms.threads
         });
-        step.event(now, EventKind::AgreementApproved { rental: id, agreement: agreement_id });
+        let agreed = Some(rental.agreed);
+        step.event(now, EventKind::AgreementApproved { rental: id, agreement: agreement_id, agreed });
         if rental.agreement_over {
             // The provider's termination overtook the news of its approval.
             self.close(now, id, &Ending::failure("the agreement ended before it was used"), step);
@@ -370,7 +371,8 @@ impl Run {
         }
         let ended = rental.failure.clone();
         if was_open {
-            step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: ended });
+            let complete = usage.is_some() && failure.is_none();
+            step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: ended, complete });
         }
         if let Some(problem) = failure {
             step.event(now, EventKind::Trouble { doing: "end an agreement".into(), problem });

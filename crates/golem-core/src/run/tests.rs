@@ -4,6 +4,7 @@ mod choice;
 mod faults;
 mod jobs;
 mod money;
+mod resume;
 mod world;
 
 use std::time::Duration;

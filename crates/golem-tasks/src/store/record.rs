@@ -159,7 +159,7 @@ impl<'e> Batch<'_, 'e> {
                     .time(event.at)
                     .int(self.run_no)
             }
-            EventKind::JobAdded { job, deadline } => Statement::new(
+            EventKind::JobAdded { job, deadline, .. } => Statement::new(
                 "INSERT INTO jobs (run_no, job_no, added_at, deadline_at) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT DO NOTHING",
             )

@@ -293,7 +293,7 @@ impl SummaryFold {
                     self.counts.cost = replaced(self.counts.cost, before, *total);
                 }
             }
-            EventKind::BillRefused { rental, bill, amount, reason } => {
+            EventKind::BillRefused { rental, bill, amount, reason, .. } => {
                 if let Some((rental, provider)) = rental.and_then(|rental| self.rental(rental)) {
                     settle(rental, provider, bill);
                 }

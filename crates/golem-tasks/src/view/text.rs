@@ -60,7 +60,7 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         EventKind::BillAccepted { rental, bill: Bill::Invoice(_), amount, .. } => {
             format!("invoice of {} accepted: {} GLM", name(rental), one_amount(*amount))
         }
-        EventKind::BillRefused { rental, bill, amount, reason } => {
+        EventKind::BillRefused { rental, bill, amount, reason, .. } => {
             let kind = match bill {
                 Bill::DebitNote(_) => "debit note",
                 Bill::Invoice(_) => "invoice",

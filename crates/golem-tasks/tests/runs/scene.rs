@@ -83,9 +83,10 @@ impl Scene {
             proposal: ProposalId::new(format!("R-{number}")),
             per_hour: glm("0.1"),
             start: glm("0.001"),
+            terms: None,
         })
         .event(EventKind::AgreementCreated { rental, agreement: agreement.clone() })
-        .event(EventKind::AgreementApproved { rental, agreement })
+        .event(EventKind::AgreementApproved { rental, agreement, agreed: None })
         .event(EventKind::ActivityIntended { rental, job: JobId::FIRST })
         .event(EventKind::ActivityCreated { rental, activity: ActivityId::new(format!("activity-{number}")) })
         .event(EventKind::ActivityReady { rental })
@@ -94,19 +95,23 @@ impl Scene {
     /// The end of a deal, with its invoice accepted if a total is given.
     pub(crate) fn rental_ends(&mut self, number: u64, total: Option<&str>) -> &mut Self {
         let rental = RentalId(number);
-        self.event(EventKind::ActivityEnded { rental, usage: Some(vec![1.5, 0.25]), failure: None }).event(
-            EventKind::AgreementEnded {
-                rental,
-                agreement: AgreementId::new(format!("agreement-{number}")),
-                by: Terminator::Requestor,
-                reason: Reason::new("all tasks are done"),
-            },
-        );
+        self.event(EventKind::ActivityEnded {
+            rental,
+            usage: Some(vec![1.5, 0.25]),
+            failure: None,
+            complete: false,
+        })
+        .event(EventKind::AgreementEnded {
+            rental,
+            agreement: AgreementId::new(format!("agreement-{number}")),
+            by: Terminator::Requestor,
+            reason: Reason::new("all tasks are done"),
+        });
         let Some(total) = total else { return self };
         let bill = Bill::Invoice(InvoiceId::new(format!("invoice-{number}")));
         let amount = glm(total);
-        self.event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount })
-            .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount })
+        self.event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount, told: None })
+            .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount, measured: None })
             .event(EventKind::BillAccepted { rental, bill, amount, total: amount })
     }
 
@@ -116,6 +121,7 @@ impl Scene {
                 job: JobId::FIRST,
                 task: TaskId(task),
                 data: json!(task * 10),
+                spawned: false,
             });
         }
         self
@@ -182,6 +188,7 @@ impl Scene {
         self.event(EventKind::AllocationIntended {
             amount: glm("1"),
             platform: "erc20-hoodi-tglm".to_owned(),
+            expires: None,
         })
         .wait(10)
         .event(EventKind::AllocationCreated { allocation, amount: glm("1"), expires })
@@ -227,6 +234,7 @@ pub(crate) fn eventful() -> Vec<Event> {
             proposal: ProposalId::new("R-3"),
             per_hour: glm("0.1"),
             start: glm("0.001"),
+            terms: None,
         })
         .wait(2000)
         .event(EventKind::AgreementFailed {
@@ -260,6 +268,7 @@ pub(crate) fn eventful() -> Vec<Event> {
             rental: RentalId(2),
             usage: None,
             failure: Some("the provider vanished".to_owned()),
+            complete: false,
         })
         .event(EventKind::AgreementEnded {
             rental: RentalId(2),
@@ -271,18 +280,23 @@ pub(crate) fn eventful() -> Vec<Event> {
             rental: Some(RentalId(2)),
             bill: Bill::DebitNote(DebitNoteId::new("note-1")),
             amount: glm("0.5"),
+            told: None,
         })
         .event(EventKind::BillRefused {
             rental: Some(RentalId(2)),
             bill: Bill::DebitNote(DebitNoteId::new("note-1")),
             amount: glm("0.5"),
             reason: "it is more than usage times price".to_owned(),
+            measured: None,
+            open: false,
         })
         .event(EventKind::BillRefused {
             rental: None,
             bill: Bill::Invoice(InvoiceId::new("stray")),
             amount: glm("7"),
             reason: "it is for no agreement of ours".to_owned(),
+            measured: None,
+            open: false,
         })
         .started(4, 2, 1)
         .wait(300)

@@ -49,8 +49,8 @@ async fn filled(store: &Store, run_id: &str, scene: &Scene) -> RunStore {
 fn noted(scene: &mut Scene, rental: u64, note: &str, amount: &str) {
     let (rental, bill, amount) = (RentalId(rental), Bill::DebitNote(DebitNoteId::new(note)), glm(amount));
     scene
-        .event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount })
-        .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount })
+        .event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount, told: None })
+        .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount, measured: None })
         .event(EventKind::BillAccepted { rental, bill, amount, total: amount });
 }
 
@@ -143,6 +143,7 @@ pub(crate) async fn what_a_deal_cost_is_shared_by_its_activities_and_their_resul
         .wait(10)
         .failed_once(1, 1, 1)
         .event(EventKind::ActivityEnded {
+            complete: false,
             rental: RentalId(1),
             usage: None,
             failure: Some("it died".to_owned()),

@@ -40,8 +40,8 @@ pub(crate) async fn its_queries_work_and_mean_the_same(ground: Ground) {
         let (rental, bill) = (RentalId(rental), Bill::DebitNote(DebitNoteId::new(note)));
         let amount = glm(amount);
         scene
-            .event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount })
-            .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount })
+            .event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount, told: None })
+            .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount, measured: None })
             .event(EventKind::BillAccepted { rental, bill, amount, total: amount });
     }
     scene.rental_ends(2, None);
@@ -120,6 +120,7 @@ pub(crate) async fn its_queries_work_and_mean_the_same(ground: Ground) {
             rental: RentalId(2),
             usage: None,
             failure: Some("it never came up".to_owned()),
+            complete: false,
         });
     run.apply(&scene.events).await.unwrap();
     assert_eq!(

@@ -159,7 +159,7 @@ pub(crate) async fn everything_an_event_says_has_a_column(ground: Ground) {
     let run = ground.run().await;
     let mut scene = Scene::new();
     let deadline = yagna_api::time::after(crate::scene::start(), std::time::Duration::from_secs(60));
-    scene.event(EventKind::JobAdded { job: JobId(0), deadline: Some(deadline) });
+    scene.event(EventKind::JobAdded { job: JobId(0), deadline: Some(deadline), retries: None });
     scene.events.extend(eventful());
     let end = JobEnd {
         why: JobEndReason::NothingRuns,
@@ -301,6 +301,7 @@ pub(crate) async fn an_activity_can_follow_another_one_in_the_same_deal(ground: 
         rental: golem_core::event::RentalId(1),
         usage: None,
         failure: Some("it died".to_owned()),
+        complete: false,
     });
     commit(&run, &mut scene).await;
     run.commit(&renewed).await.unwrap();
@@ -388,7 +389,12 @@ pub(crate) async fn any_text_and_any_number_come_back_as_they_were(ground: Groun
     for (task, data) in
         [data.clone(), Value::Null, json!(1e16), json!(odd), json!([])].into_iter().enumerate()
     {
-        scene.event(EventKind::TaskAdded { job: JobId::FIRST, task: TaskId(task as u64), data });
+        scene.event(EventKind::TaskAdded {
+            job: JobId::FIRST,
+            task: TaskId(task as u64),
+            data,
+            spawned: false,
+        });
     }
     scene.started(0, 1, 1).started(1, 1, 1);
     scene.event(EventKind::TaskDone {

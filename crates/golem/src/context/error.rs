@@ -60,6 +60,12 @@ pub enum ScriptError {
         /// The provider.
         provider: Provider,
     },
+    /// What an earlier process had begun in the activity can't be gone on with; another activity takes its place.
+    #[error("what was begun on {} before the run was interrupted can't be gone on with", shown(provider))]
+    Interrupted {
+        /// The provider.
+        provider: Provider,
+    },
     /// A command can't be sent as it is; nothing of its batch was.
     #[error("{command} can't be sent")]
     Invalid {
@@ -123,6 +129,7 @@ impl ScriptError {
             | Self::ActivityLost { .. }
             | Self::AgreementEnded { .. }
             | Self::Busy { .. }
+            | Self::Interrupted { .. }
             | Self::Told
             | Self::Daemon(_) => false,
         }
@@ -139,6 +146,7 @@ impl ScriptError {
             Self::ActivityLost { .. }
             | Self::AgreementEnded { .. }
             | Self::Busy { .. }
+            | Self::Interrupted { .. }
             | Self::Told
             | Self::Daemon(_)
             | Self::Prices(_)

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use yagna_api::activity::{CommandResult, Outcome};
 
-use super::WorkContext;
 use super::error::ScriptError;
+use super::replay::{self, Again};
+use super::{Inner, WorkContext};
 use crate::script::{Script, Step};
 
 /// What came of a script.
@@ -54,15 +55,24 @@ impl WorkContext {
     pub async fn execute(&self, script: Script, limit: Duration) -> Result<Execution, ScriptError> {
         let deadline = Instant::now() + limit;
         let n_commands = script.len();
+        let planned = Inner::plan(script.steps.clone(), false)?;
+        let digest = replay::digest(&planned.commands);
+        if let Some(sent) = self.inner.scripts.next(&self.inner, &digest).await? {
+            let again = Again { steps: script.steps, planned, sent };
+            let (brought, followed) = Box::pin(self.inner.replay(again, deadline)).await.into_parts();
+            let (results, end) = followed?;
+            return Ok(Execution { results, end, downloads: brought.bytes });
+        }
         let words: Vec<_> = if self.inner.is_witnessed() {
             script.steps.iter().map(Step::words).collect()
         } else {
             Vec::new()
         };
-        let (commands, served) = self.inner.prepare(script.steps, false).await?;
+        let (commands, served) = self.inner.serve(planned, &[]).await?;
         let sent = self.inner.send(commands, deadline).await;
         let outcome = match sent {
             Ok(batch) => {
+                self.inner.scripts.sent(digest, &batch, served.names()).await;
                 self.inner.tell_sent(&batch, words.iter().cloned());
                 let ended = self.inner.follow(&batch, n_commands, deadline).await;
                 self.inner.tell_executed(&batch, &words, ended.as_ref());

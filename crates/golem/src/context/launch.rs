@@ -17,9 +17,10 @@ use super::batch::{Batch, Brought, Finished};
 use super::error::{CommandName, Expiry, Failure, ScriptError, stderr_end};
 use super::execution::{ExecutionEnd, ended};
 use super::handle::QueueId;
+use super::replay::{self, Again};
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
-use crate::script::{Step, Target, container};
-use crate::transfer::{Seen, Served};
+use crate::script::{Source, Step, Target, container};
+use crate::transfer::{Brought as Carried, Name, Seen, Served};
 
 /// The longest that one poll for results waits.
 pub(super) const LONGEST_POLL: Duration = Duration::from_secs(10);
@@ -69,6 +70,22 @@ struct Told {
     target: Option<Target>,
 }
 
+/// The commands of a script, and the files that they move.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// Without the addresses of the files.
+    pub(super) commands: Vec<WireCommand>,
+    /// By the commands' places.
+    pub(super) files: Vec<(usize, Moved)>,
+}
+
+/// A file on its way.
+#[derive(Debug)]
+pub(super) enum Moved {
+    Offered(Source),
+    Received(Target),
+}
+
 /// A batch that was sent.
 #[derive(Debug)]
 pub(super) struct Launched {
@@ -79,6 +96,8 @@ pub(super) struct Launched {
     limit: Duration,
     pub(super) batch: BatchId,
     pub(super) deadline: Instant,
+    /// What it is to be found again by, where an earlier process sent it.
+    again: Option<Again>,
 }
 
 impl WorkContext {
@@ -100,7 +119,12 @@ impl WorkContext {
         if queue.script.is_empty() {
             return Ok(Batch { queue: queue.id, results: Vec::new(), downloads: Vec::new() });
         }
-        let launched = Box::pin(self.inner.launch(queue, limit, false)).await?;
+        let mut launched = Box::pin(self.inner.launch(queue, limit, false)).await?;
+        if let Some(again) = launched.again.take() {
+            let replayed = Box::pin(self.inner.replay(again, launched.deadline)).await;
+            let (carried, followed) = replayed.into_parts();
+            return launched.conclude_with(carried, followed);
+        }
         let followed = self.inner.follow(&launched.batch, launched.n_commands(), launched.deadline).await;
         launched.conclude(followed).await
     }
@@ -130,7 +154,17 @@ impl Launched {
         mut self,
         followed: Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
     ) -> Result<Batch, ScriptError> {
-        let brought = self.served.finish().await;
+        let served = std::mem::replace(&mut self.served, Served::new(0));
+        let brought = served.finish().await;
+        self.conclude_with(brought, followed)
+    }
+
+    /// Frees the place, and makes a batch or an error of the end.
+    fn conclude_with(
+        mut self,
+        brought: Carried,
+        followed: Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
+    ) -> Result<Batch, ScriptError> {
         let over = match &followed {
             Ok((_, end)) => *end != ExecutionEnd::Expired,
             Err(error) => {
@@ -210,7 +244,17 @@ impl Inner {
             let (command, provider) = (told[0].name.clone(), self.provider.clone());
             ScriptError::Expired(Box::new(Expiry { command, limit, provider, so_far }))
         };
-        let Ok(prepared) = timeout_at(deadline, self.prepare(steps, follow)).await else {
+        let planned = Self::plan(steps.clone(), follow)?;
+        let digest = replay::digest(&planned.commands);
+        if let Some(sent) = self.scripts.next(self, &digest).await? {
+            claim.then = Slot::Left(Some((sent.batch.clone(), told.len())));
+            let batch = sent.batch.clone();
+            let again = Again { steps, planned, sent };
+            let (served, again) =
+                if follow { (self.follow_again(again).await?, None) } else { (Served::new(0), Some(again)) };
+            return Ok(Launched { claim, served, queue: queue.id, told, limit, batch, deadline, again });
+        }
+        let Ok(prepared) = timeout_at(deadline, self.serve(planned, &[])).await else {
             return Err(expired());
         };
         let (commands, served) = prepared?;
@@ -232,17 +276,14 @@ impl Inner {
             }
         };
         claim.then = Slot::Left(Some((batch.clone(), told.len())));
+        self.scripts.sent(digest, &batch, served.names()).await;
         self.tell_sent(&batch, told.iter().map(|told| told.name.words.clone()));
-        Ok(Launched { claim, served, queue: queue.id, told, limit, batch, deadline })
+        Ok(Launched { claim, served, queue: queue.id, told, limit, batch, deadline, again: None })
     }
 
-    /// Makes commands of steps, and serves their files.
-    pub(super) async fn prepare(
-        &self,
-        steps: Vec<Step>,
-        follow: bool,
-    ) -> Result<(Vec<WireCommand>, Served), ScriptError> {
-        let mut served = Served::new(steps.len());
+    /// Makes commands of steps; the addresses of their files are still to be put in.
+    pub(super) fn plan(steps: Vec<Step>, follow: bool) -> Result<Planned, ScriptError> {
+        let mut files = Vec::new();
         let progress = || {
             let every =
                 || ProgressArgs { update_interval: Some(PROGRESS_INTERVAL.into()), update_step: None };
@@ -265,16 +306,41 @@ impl Inner {
                     ScriptError::Invalid { command: CommandName { place, words }, source }
                 })?),
                 Step::Upload { source, to } => {
-                    let from = self.transfers.offer(&mut served, place, source).await?;
+                    files.push((place, Moved::Offered(source)));
                     let to = container(&to);
-                    WireCommand::Transfer(Transfer { from, to, progress: progress(), ..Transfer::default() })
+                    WireCommand::Transfer(Transfer { to, progress: progress(), ..Transfer::default() })
                 }
                 Step::Download { from, target } => {
-                    let to = self.transfers.receive(&mut served, place, target).await?;
+                    files.push((place, Moved::Received(target)));
                     let from = container(&from);
-                    WireCommand::Transfer(Transfer { from, to, progress: progress(), ..Transfer::default() })
+                    WireCommand::Transfer(Transfer { from, progress: progress(), ..Transfer::default() })
                 }
             });
+        }
+        Ok(Planned { commands, files })
+    }
+
+    /// Serves the files of a script: under the names that an earlier process gave them, or under new ones.
+    pub(super) async fn serve(
+        &self,
+        planned: Planned,
+        known: &[(u32, String)],
+    ) -> Result<(Vec<WireCommand>, Served), ScriptError> {
+        let Planned { mut commands, files } = planned;
+        let mut served = Served::new(commands.len());
+        for (place, file) in files {
+            let known = known.iter().find(|(at, _)| *at as usize == place);
+            let name = known.map_or(Name::New, |(_, name)| Name::Known(name.clone()));
+            // Only transfers move files.
+            let WireCommand::Transfer(transfer) = &mut commands[place] else { continue };
+            match file {
+                Moved::Offered(source) => {
+                    transfer.from = self.transfers.offer(&mut served, place, source, name).await?;
+                }
+                Moved::Received(target) => {
+                    transfer.to = self.transfers.receive(&mut served, place, target, name).await?;
+                }
+            }
         }
         Ok((commands, served))
     }

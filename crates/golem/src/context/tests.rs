@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use golem_core::event::TaskOutput;
+use golem_core::event::{ActivityNo, RentalId, TaskOutput};
 use golem_core::payload::Payload;
 use golem_core::run::RunConfig;
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::Devnet;
 use golem_devnet::runtime::ScriptedRuntime;
+use tokio::sync::mpsc;
 use yagna_api::AppSessionId;
 use yagna_api::activity::{CreateActivity, DestroyActivity, State, StatePair};
 use yagna_client::InProcessTransport;
@@ -44,7 +45,10 @@ async fn start_by_hand(inner: &Inner) {
     let activity = inner.client.call(&create).await.unwrap().activity_id;
     let node = inner.provider.id.clone();
     let (client, provider) = (inner.client.clone(), inner.provider.clone());
-    let mut ctx = WorkContext::new(client, node, provider, agreement, activity.clone(), Arc::default());
+    let (inputs, _unread) = mpsc::channel(16);
+    let scripts = Arc::new(Scripts::new(RentalId(1), ActivityNo(1), inputs, None));
+    let mut ctx =
+        WorkContext::new(client, node, provider, agreement, activity.clone(), Arc::default(), scripts);
     ctx.make_ready(Preparation { implicit_start: false, limit }).await.unwrap();
     assert_eq!(ctx.state().await.unwrap().state, StatePair(State::Initialized, None));
 

@@ -16,6 +16,9 @@ use crate::text::chain;
 /// The first pause before an agreement that couldn't be ended is ended again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
+/// Usage that was reported so many seconds before an activity was ended may be all of it.
+const NEWEST: i64 = 2;
+
 /// What is left of an activity when its worker has ended.
 pub(super) struct Left {
     /// None where it never came to be.
@@ -80,15 +83,18 @@ impl Outside {
         let Some(activity) = left.activity.clone().filter(|_| !left.lost) else {
             return (None, None);
         };
-        let wait = self.options.timing.destruction;
+        let (begun, wait) = (self.clock.now(), self.options.timing.destruction);
         let destroy = DestroyActivity { activity: activity.clone(), wait };
         let problem = match self.client.call_within(&destroy, wait * 2).await {
             Ok(true) => None,
             Ok(false) => Some(format!("activity {activity} didn't end in {} s", wait.as_secs())),
             Err(error) => Some(chain(&error)),
         };
-        // Once it has ended its usage no longer grows: this is what its bill will be measured by.
-        (self.usage(activity).await, problem)
+        // Once it has ended its usage no longer grows: this is what its bill will be measured by. But a daemon that has
+        // seen it end may know no more than what it was last asked for.
+        let read = self.client.call_once(&GetUsage(activity)).await.ok();
+        let fresh = read.filter(|usage| usage.timestamp.saturating_add(NEWEST) >= begun.as_second());
+        (fresh.and_then(|usage| usage.current_usage), problem)
     }
 
     async fn usage(&self, activity: ActivityId) -> Option<Vec<f64>> {
@@ -96,16 +102,19 @@ impl Outside {
     }
 
     /// Terminates an agreement; one that isn't approved yet is cancelled.
-    async fn end_agreement(&self, agreement: &AgreementId, reason: &Reason) -> Result<(), ClientError> {
+    pub(super) async fn end_agreement(
+        &self,
+        agreement: &AgreementId,
+        reason: &Reason,
+    ) -> Result<(), ClientError> {
         let patience = self.options.timing.destruction * 2;
         let terminate = TerminateAgreement { agreement: agreement.clone(), reason: Some(reason.clone()) };
-        let Err(error) = self.client.call_within(&terminate, patience).await else {
-            return Ok(());
-        };
-        if error.disposition() == Disposition::Retry {
-            return Err(error);
+        match self.client.call_within(&terminate, patience).await {
+            Ok(true) => return Ok(()),
+            Err(error) if error.disposition() == Disposition::Retry => return Err(error),
+            // The daemon says the same of one that is over and of one that isn't approved yet.
+            Ok(false) | Err(_) => {}
         }
-        // The daemon says the same of one that is over and of one that isn't approved yet.
         let cancel = CancelAgreement { agreement: agreement.clone(), reason: Some(reason.clone()) };
         match self.client.call_within(&cancel, patience).await {
             Ok(()) => Ok(()),

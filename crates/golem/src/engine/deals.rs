@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use golem_core::event::{ActivityNo, JobId, Provider, RentalId};
-use golem_core::run::Input;
+use golem_core::run::{Input, Replay};
 use golem_core::tasks::AssignedTask;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -16,10 +16,11 @@ use yagna_api::market::{
 };
 use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, DemandId, ProposalId};
+use yagna_client::ClientError;
 
 use super::close::Left;
 use super::{Hold, Outside};
-use crate::context::{Preparation, WorkContext};
+use crate::context::{Preparation, Scripts, WorkContext};
 use crate::text::chain;
 use crate::worker::{Tasks, Worker, WorkerError};
 
@@ -36,6 +37,8 @@ pub(super) struct Opening {
     pub(super) cancel: CancellationToken,
     /// Whoever ends the activity looks here whether there is anything left of it.
     pub(super) lost: Arc<AtomicBool>,
+    /// The activity that an earlier process left, where there is one.
+    pub(super) left: Option<(ActivityId, Box<Replay>)>,
 }
 
 /// Why there is no agreement to work with.
@@ -130,23 +133,24 @@ impl Outside {
 
     /// Opens an activity and lets the worker work in it, until either ends.
     pub(super) async fn open(&self, opening: Opening, assigned: mpsc::Receiver<Vec<AssignedTask>>) {
-        let Opening { rental, no, job, agreement, provider, worker, creating, cancel, lost } = opening;
-        let create = CreateActivity {
-            agreement: agreement.clone(),
-            requestor_pub_key: None,
-            wait: self.options.timing.creation,
+        let Opening { rental, no, job, agreement, provider, worker, creating, cancel, lost, left } = opening;
+        let (left, replay) = left.unzip();
+        let opened = match left {
+            Some(activity) => Ok(activity),
+            None => self.create(rental, no, agreement.clone()).await,
         };
-        // Not given up half-way: the activity would come to life unseen.
-        let failure = match self.client.call(&create).await {
-            Ok(created) => {
-                let activity = created.activity_id;
-                self.tell(Input::ActivityCreated { rental, no, activity: activity.clone() }).await;
+        let failure = match opened {
+            Ok(activity) => {
                 // Nobody waits for it unless the activity ends now.
                 creating.send(activity.clone()).ok();
                 let (client, node) = (self.client.clone(), self.node.clone());
-                let ctx = WorkContext::new(client, node, provider, agreement, activity, Arc::clone(&lost))
+                let scripts = Arc::new(Scripts::new(rental, no, self.inputs.clone(), replay.as_deref()));
+                let (lost_here, known) = (Arc::clone(&lost), Arc::clone(&scripts));
+                let ctx = WorkContext::new(client, node, provider, agreement, activity, lost_here, known)
                     .witnessed(rental, self.witness.clone());
-                let tasks = Tasks { rental, no, job, assigned, inputs: self.inputs.clone() };
+                let again = replay.map(|replay| replay.tasks).unwrap_or_default();
+                let inputs = self.inputs.clone();
+                let tasks = Tasks { rental, no, job, assigned, inputs, again, scripts };
                 match cancel.run_until_cancelled(self.work(&ctx, tasks, &*worker)).await {
                     Some(Err(error)) => Some(chain(&error)),
                     // A worker may pass over it, but nothing can follow on what is lost.
@@ -158,6 +162,20 @@ impl Outside {
             Err(error) => Some(chain(&error)),
         };
         self.tell(Input::WorkerEnded { rental, no, failure }).await;
+    }
+
+    async fn create(
+        &self,
+        rental: RentalId,
+        no: ActivityNo,
+        agreement: AgreementId,
+    ) -> Result<ActivityId, ClientError> {
+        let wait = self.options.timing.creation;
+        let create = CreateActivity { agreement, requestor_pub_key: None, wait };
+        // Not given up half-way: the activity would come to life unseen.
+        let activity = self.client.call(&create).await?.activity_id;
+        self.tell(Input::ActivityCreated { rental, no, activity: activity.clone() }).await;
+        Ok(activity)
     }
 
     /// Ends a worker, and finds the activity it worked in. A worker that is to end gently is told that there are no

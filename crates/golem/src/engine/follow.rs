@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use golem_core::event::Bill;
 use golem_core::run::Input;
 use tokio::time::sleep;
 use yagna_api::market::{AgreementEventKind, DemandEventKind, NewDemand, Subscribe, Unsubscribe};
@@ -17,14 +18,16 @@ use crate::text::chain;
 const AGAIN: Duration = Duration::from_secs(2);
 
 impl Engine {
-    /// Begins to follow agreements and bills of this run's session, from the session's beginning.
+    /// Begins to follow agreements of this run's session, from the session's beginning, and its bills from where they
+    /// were read before.
     pub(super) fn follow_daemon(&mut self) {
         let outside = self.outside.clone();
         self.followers.spawn(async move { outside.follow_agreements().await });
+        let (debit_notes, invoices) = self.bills_after;
         let outside = self.outside.clone();
-        self.followers.spawn(async move { outside.follow_debit_notes().await });
+        self.followers.spawn(async move { outside.follow_debit_notes(debit_notes).await });
         let outside = self.outside.clone();
-        self.followers.spawn(async move { outside.follow_invoices().await });
+        self.followers.spawn(async move { outside.follow_invoices(invoices).await });
         let outside = self.outside.clone();
         self.followers.spawn(async move { outside.keep_allocation().await });
     }
@@ -100,13 +103,14 @@ impl Outside {
         }
     }
 
-    async fn follow_debit_notes(&self) {
-        let mut events = self.client.debit_note_events(self.bill_filter());
+    async fn follow_debit_notes(&self, after: Option<Timestamp>) {
+        let mut events = self.client.debit_note_events(self.bill_filter(after));
         while let Some(polled) = events.next().await {
             match polled {
                 Polled::Event(event) if event.kind == BillEventKind::Received => {
                     if let Some(note) = self.fetch(&GetDebitNote(event.debit_note_id)).await {
-                        self.tell(Input::DebitNote(Box::new(note))).await;
+                        let told = Some(event.event_date);
+                        self.tell(Input::DebitNote { note: Box::new(note), told }).await;
                     }
                 }
                 Polled::Unreadable(item) => {
@@ -120,13 +124,14 @@ impl Outside {
         }
     }
 
-    async fn follow_invoices(&self) {
-        let mut events = self.client.invoice_events(self.bill_filter());
+    async fn follow_invoices(&self, after: Option<Timestamp>) {
+        let mut events = self.client.invoice_events(self.bill_filter(after));
         while let Some(polled) = events.next().await {
             match polled {
                 Polled::Event(event) if event.kind == BillEventKind::Received => {
                     if let Some(invoice) = self.fetch(&GetInvoice(event.invoice_id)).await {
-                        self.tell(Input::Invoice(Box::new(invoice))).await;
+                        let told = Some(event.event_date);
+                        self.tell(Input::Invoice { invoice: Box::new(invoice), told }).await;
                     }
                 }
                 Polled::Unreadable(item) => {
@@ -140,8 +145,25 @@ impl Outside {
         }
     }
 
-    fn bill_filter(&self) -> EventFilter {
-        EventFilter { session: Some(self.options.session.clone()), ..EventFilter::default() }
+    fn bill_filter(&self, after: Option<Timestamp>) -> EventFilter {
+        EventFilter { after, session: Some(self.options.session.clone()), ..EventFilter::default() }
+    }
+
+    /// Reads a bill that was told of before, and hands it to the run.
+    pub(super) async fn fetch_bill(&self, bill: Bill) {
+        let input = match bill {
+            Bill::DebitNote(id) => self
+                .fetch(&GetDebitNote(id))
+                .await
+                .map(|note| Input::DebitNote { note: Box::new(note), told: None }),
+            Bill::Invoice(id) => self
+                .fetch(&GetInvoice(id))
+                .await
+                .map(|invoice| Input::Invoice { invoice: Box::new(invoice), told: None }),
+        };
+        if let Some(input) = input {
+            self.tell(input).await;
+        }
     }
 
     /// Reads a document that an event told of, for as long as it takes: an event is told only once.

@@ -1,4 +1,4 @@
-//! Keeps the money behind the run: prolongs the allocation, adds to it, makes a new one where it is lost.
+//! Keeps the money behind the run: prolongs the allocation, adds to it, sees when it is lost. `allocation.rs` makes it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,15 +6,11 @@ use std::time::Duration;
 use golem_core::run::Input;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use yagna_api::payment::{
-    Allocation, AllocationChange, AmendAllocation, CreateAllocation, Decoration, GetAllocation,
-    GetDecorations, NewAllocation,
-};
-use yagna_api::time::after;
-use yagna_api::{AllocationId, Glm, Timestamp};
+use yagna_api::payment::{Allocation, AllocationChange, AmendAllocation, GetAllocation};
+use yagna_api::{AllocationId, Glm};
 use yagna_client::{ClientError, Disposition};
 
-use super::{Engine, Outside, release};
+use super::{Engine, Outside};
 use crate::budget::BudgetError;
 use crate::text::chain;
 
@@ -50,7 +46,7 @@ impl Purse {
         self.lock().clone()
     }
 
-    fn set(&self, allocation: AllocationId, amount: Glm) {
+    pub(super) fn set(&self, allocation: AllocationId, amount: Glm) {
         *self.lock() = (allocation, amount);
     }
 
@@ -131,7 +127,7 @@ impl Outside {
     }
 
     async fn prolong(&self, allocation: &AllocationId) -> Result<(), ClientError> {
-        let expires = self.allocation_end();
+        let expires = self.options.config.allocation_end(self.clock.now());
         let change = AllocationChange { timeout: Some(expires), ..AllocationChange::default() };
         self.client.call(&AmendAllocation { allocation: allocation.clone(), change }).await?;
         self.tell(Input::AllocationProlonged { allocation: allocation.clone(), expires }).await;
@@ -188,42 +184,5 @@ impl Outside {
                 .call(&GetAllocation(allocation.clone()))
                 .await
                 .is_err_and(|error| error.is_not_found() || error.is_gone())
-    }
-
-    /// Makes a new allocation in place of one that is lost.
-    pub(super) async fn allocate(&self, amount: Glm) {
-        let input = match self.try_allocate(amount).await {
-            Ok((allocation, expires, decoration)) => {
-                self.purse.set(allocation.clone(), amount);
-                Input::Allocated { allocation, amount, expires, decoration: Box::new(decoration) }
-            }
-            Err(error) => Input::NotAllocated { problem: chain(&error) },
-        };
-        self.tell(input).await;
-    }
-
-    async fn try_allocate(&self, amount: Glm) -> Result<(AllocationId, Timestamp, Decoration), ClientError> {
-        let expires = self.allocation_end();
-        let new = CreateAllocation(NewAllocation {
-            total_amount: amount,
-            payment_platform: Some(self.options.platform().into()),
-            address: None,
-            timeout: Some(expires),
-            make_deposit: false,
-            deposit: None,
-            extend_timeout: None,
-        });
-        let allocation = self.client.call(&new).await?.allocation_id;
-        match self.client.call(&GetDecorations(vec![allocation.clone()])).await {
-            Ok(decoration) => Ok((allocation, expires, decoration)),
-            Err(error) => {
-                release(&self.client, &allocation).await;
-                Err(error)
-            }
-        }
-    }
-
-    fn allocation_end(&self) -> Timestamp {
-        after(self.clock.now(), self.options.config.expiration + Engine::ALLOCATION_MARGIN)
     }
 }

@@ -1,73 +1,50 @@
-//! What must be there before the first decision: who we are, the money, and how demands speak of it.
+//! What must be there before the first decision: who we are, the money, and how demands speak of it. A run that is
+//! taken up finds what is left of it at the daemon.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use golem_core::event::{Event, EventKind};
-use golem_core::run::Run as Core;
+use golem_core::event::JobId;
+use golem_core::past::Past;
+use golem_core::run::{Run as Core, Step};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use yagna_api::identity::GetMe;
-use yagna_api::payment::{Allocation, CreateAllocation, GetDecorations, NewAllocation};
-use yagna_api::time::after;
-use yagna_client::ClientError;
+use yagna_api::payment::GetDecorations;
 
+use super::allocation::{Money, SetAside};
 use super::jobs::Outlets;
 use super::money::Purse;
 use super::outbox::Outbox;
+use super::recover::Recovered;
 use super::{Engine, INPUT_QUEUE, Outside, release};
-use crate::run::{Run, RunError};
+use crate::run::{OneJob, Run, RunError};
 
 impl Engine {
-    /// How long the money stays set aside after the last moment that an agreement can reach.
-    pub(super) const ALLOCATION_MARGIN: Duration = Duration::from_secs(24 * 3600);
-
     pub(crate) async fn prepare(run: Run) -> Result<Self, RunError> {
-        let Run { client, clock, journal, first, door, handle, options, readers, stop, witness } = run;
+        let Run { client, clock, journal, first, door, handle, options, readers, stop, witness, past } = run;
         // From here on only handles that were given away keep a standing run from ending.
         drop(handle);
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
 
-        let amount = options.config.budget;
-        let platform = options.platform();
-        let intended = EventKind::AllocationIntended { amount, platform: platform.clone() };
-        let intended = Event { at: clock.now(), kind: intended };
-        journal.commit(std::slice::from_ref(&intended)).await?;
-        let expires = after(clock.now(), options.config.expiration + Self::ALLOCATION_MARGIN);
-        let new = CreateAllocation(NewAllocation {
-            total_amount: amount,
-            payment_platform: Some(platform.into()),
-            address: None,
-            timeout: Some(expires),
-            make_deposit: false,
-            deposit: None,
-            extend_timeout: None,
-        });
-        let allocation = create(&client, &new).await.map_err(|source| RunError::Allocation {
-            amount,
-            driver: options.driver.clone(),
-            network: options.network.clone(),
-            source,
-        })?;
-        let allocation = allocation.allocation_id;
-        let created = EventKind::AllocationCreated { allocation: allocation.clone(), amount, expires };
-        let created = Event { at: clock.now(), kind: created };
-        let decoration = async {
-            journal.commit(std::slice::from_ref(&created)).await?;
-            Ok::<_, RunError>(client.call(&GetDecorations(vec![allocation.clone()])).await?)
+        let money = Money { client: &client, clock: &*clock, journal: &*journal, options: &options };
+        let SetAside { allocation, amount, events: written } = match &past {
+            None => money.set_aside(options.config.budget).await?,
+            Some(past) => money.found(past).await?,
         };
-        let decoration = match decoration.await {
+        let decoration = match client.call(&GetDecorations(vec![allocation.clone()])).await {
             Ok(decoration) => decoration,
             Err(error) => {
-                release(&client, &allocation).await;
-                return Err(error);
+                // A run that was taken up is as it was: it may be taken up once more.
+                if past.is_none() {
+                    release(&client, &allocation).await;
+                }
+                return Err(error.into());
             }
         };
 
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
-        let core = Core::new(options.config.clone(), decoration, clock.now());
+        let (config, now) = (options.config.clone(), clock.now());
         let outside = Outside {
             client,
             clock,
@@ -77,6 +54,17 @@ impl Engine {
             inputs: sender,
             witness,
         };
+        let (core, step, recovered) = match &past {
+            None => (Core::new(config, decoration, now), Step::default(), Recovered::default()),
+            Some(past) => {
+                let recovered = outside.recover(past).await?;
+                let now = outside.clock.now();
+                let (core, step) = Core::resume(config, decoration, past, &recovered.found, now);
+                (core, step, recovered)
+            }
+        };
+        let bills_after =
+            past.as_ref().map_or((None, None), |past| (past.debit_notes_after(), past.invoices_after()));
         let mut engine = Self {
             core,
             outside,
@@ -89,28 +77,28 @@ impl Engine {
             jobs: HashMap::new(),
             outlets: Outlets::default(),
             raises: VecDeque::new(),
-            first,
+            first: first.and_then(|job| left_of(job, past.as_deref())),
             door,
             readers,
             stop,
+            bills_after,
         };
-        engine.show(&Arc::new(vec![intended, created]));
+        engine.show(&Arc::new(written));
+        engine.outbox.push(step.events, step.effects);
+        engine.end_strangers(recovered);
         Ok(engine)
     }
 }
 
-/// Creates an allocation, again while the daemon itself says that it failed: then nothing was created.
-async fn create(client: &yagna_client::Client, new: &CreateAllocation) -> Result<Allocation, ClientError> {
-    let mut pause = Duration::from_millis(250);
-    for _ in 0..6 {
-        match client.call(new).await {
-            Err(error) if error.api().is_some_and(yagna_api::ApiError::is_passing) => {
-                tracing::debug!(%error, "creating the allocation again");
-                sleep(pause).await;
-                pause *= 2;
-            }
-            answer => return answer,
-        }
+/// What is left of a run's job: its source from where it was read, or nothing where the job is over.
+fn left_of(mut job: OneJob, past: Option<&Past>) -> Option<OneJob> {
+    let Some(past) = past.filter(|past| past.next_job > JobId::FIRST.0) else {
+        return Some(job);
+    };
+    let read = past.jobs.get(&JobId::FIRST)?.read;
+    if let Some(last) = usize::try_from(read).unwrap_or(usize::MAX).checked_sub(1) {
+        // What was read is known, and whether it could be read as well.
+        drop(job.tasks.nth(last));
     }
-    client.call(new).await
+    Some(job)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem_core::event::Event;
 use golem_core::run::RunConfig;
 use golem_core::strategy::Strategy;
 use golem_core::terms::TermsPolicy;
@@ -155,8 +156,8 @@ impl ExecutorBuilder {
         Self { client: Some(client), ..self }
     }
 
-    /// Calls this with each event, in order, from the first on: a closure that takes `&Event`, or an
-    /// [`EventConsumer`]. There may be any number of consumers, each with a queue of its own: one that is slow holds
+    /// Calls this with each event, in order, from the first on: an [`EventConsumer`], or by
+    /// [`ExecutorBuilder::on_event`] a closure. There may be any number of consumers, each with a queue of its own: one that is slow holds
     /// nobody up, and misses events where it falls thousands of them behind. It mustn't block: it is called on the
     /// async runtime. One that panics is called no more.
     ///
@@ -164,6 +165,11 @@ impl ExecutorBuilder {
     pub fn event_consumer(mut self, consumer: impl EventConsumer) -> Self {
         self.consumers.push(Box::new(consumer));
         self
+    }
+
+    /// Calls this closure with each event; otherwise as [`ExecutorBuilder::event_consumer`].
+    pub fn on_event(self, consumer: impl FnMut(&Event) + Send + 'static) -> Self {
+        self.event_consumer(consumer)
     }
 
     /// Sets no consumer of events by default: the log doesn't tell what happens.

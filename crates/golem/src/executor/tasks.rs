@@ -270,6 +270,8 @@ fn take(tasks: &mut worker::Tasks) -> worker::Tasks {
         job: tasks.job,
         assigned: mem::replace(&mut tasks.assigned, nothing),
         inputs: tasks.inputs.clone(),
+        again: mem::take(&mut tasks.again),
+        scripts: Arc::clone(&tasks.scripts),
     }
 }
 

@@ -83,7 +83,7 @@ impl LogSummary {
                 }
                 self.accepted(*rental, bill, *due);
             }
-            EventKind::BillRefused { rental, bill, amount: asked, reason } => {
+            EventKind::BillRefused { rental, bill, amount: asked, reason, .. } => {
                 self.bills_refused += 1;
                 self.warn(format!(
                     "Refused {} {}, amount: {} GLM: {}",

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use golem_core::event::{
-    Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId, Provider,
-    RentalId, RunEnd, StopReason, TaskId, TaskOutput,
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId,
+    Provider, RentalId, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use golem_core::explain::Explanation;
 use serde_json::{Value, json};
@@ -51,7 +51,11 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
     let run_end =
         RunEnd { why: StopReason::AllDone, done: 1, failed: 1, unfinished: 0, cost: amount, unsettled: 1 };
     vec![
-        EventKind::AllocationIntended { amount: glm("1"), platform: "erc20-hoodi-tglm".into() },
+        EventKind::AllocationIntended {
+            amount: glm("1"),
+            platform: "erc20-hoodi-tglm".into(),
+            expires: None,
+        },
         EventKind::AllocationCreated {
             allocation: AllocationId::new("allocation"),
             amount: glm("1"),
@@ -69,14 +73,15 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
             proposal: ProposalId::new("proposal"),
             per_hour,
             start: start_price,
+            terms: None,
         },
         EventKind::AgreementCreated { rental, agreement: agreement.clone() },
-        EventKind::AgreementApproved { rental, agreement: agreement.clone() },
-        EventKind::JobAdded { job, deadline: None },
+        EventKind::AgreementApproved { rental, agreement: agreement.clone(), agreed: None },
+        EventKind::JobAdded { job, deadline: None, retries: None },
         EventKind::ActivityIntended { rental, job },
         EventKind::ActivityCreated { rental, activity: ActivityId::new("activity") },
         EventKind::ActivityReady { rental },
-        EventKind::TaskAdded { job, task, data: json!({ "frame": n }) },
+        EventKind::TaskAdded { job, task, data: json!({ "frame": n }), spawned: false },
         EventKind::TaskStarted { attempt, rental },
         EventKind::AttemptFailed { attempt, rental, failure: failure(FailureKind::Lost) },
         EventKind::AttemptCancelled { attempt, rental },
@@ -89,12 +94,35 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::TaskFailed { attempt, rental: Some(rental), failure: failure(FailureKind::CommandFailed) },
         EventKind::TaskCancelled { task },
         EventKind::TaskExpired { task },
-        EventKind::BillReceived { rental: Some(rental), bill: note.clone(), amount },
-        EventKind::BillAccepting { rental, bill: note, amount },
+        EventKind::SourceExhausted { job },
+        EventKind::BatchSent {
+            rental,
+            no: ActivityNo(1),
+            attempts: vec![attempt],
+            script: SentScript {
+                digest: "d1".into(),
+                batch: BatchId::new("batch"),
+                served: vec![(0, "file".into())],
+            },
+        },
+        EventKind::BillReceived { rental: Some(rental), bill: note.clone(), amount, told: None },
+        EventKind::BillAccepting { rental, bill: note, amount, measured: None },
         EventKind::BillAccepted { rental, bill: invoice.clone(), amount, total: amount },
-        EventKind::BillRefused { rental: None, bill: invoice, amount, reason: "not ours".into() },
+        EventKind::BillRefused {
+            rental: None,
+            bill: invoice,
+            amount,
+            reason: "not ours".into(),
+            measured: None,
+            open: false,
+        },
         EventKind::BillMissing { rental, agreement: agreement.clone() },
-        EventKind::ActivityEnded { rental, usage: Some(vec![1.0]), failure: Some("it broke".into()) },
+        EventKind::ActivityEnded {
+            rental,
+            usage: Some(vec![1.0]),
+            failure: Some("it broke".into()),
+            complete: false,
+        },
         EventKind::ProviderSetBack {
             provider,
             until: after(start(), Duration::from_secs(30)),
@@ -104,6 +132,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::AgreementFailed { rental, reason: "no answer".into() },
         EventKind::Waiting { explanation: Explanation::default() },
         EventKind::JobEnded { job, end: job_end },
+        EventKind::RunResumed { resumed: Resumed::default() },
         EventKind::Stopping { why: StopReason::AllDone },
         EventKind::DemandEnded { demand: DemandId::new("demand"), why: "no more work".into() },
         EventKind::RunEnded { end: run_end },
@@ -168,15 +197,16 @@ fn ids_of(name: &str) -> &'static [&'static str] {
         "activity_created" => &["rental", "activity"],
         "agreement_failed" | "activity_ready" | "activity_ended" => &["rental"],
         "activity_intended" => &["rental", "job"],
-        "job_added" | "job_ended" => &["job"],
+        "job_added" | "source_exhausted" | "job_ended" => &["job"],
         "task_added" => &["job", "task"],
         "task_cancelled" | "task_expired" => &["task"],
         "task_started" | "task_done" | "attempt_failed" | "attempt_cancelled" | "task_failed" => {
             &["attempt", "rental"]
         }
+        "batch_sent" => &["rental", "no", "attempts", "script"],
         "bill_received" | "bill_accepting" | "bill_accepted" | "bill_refused" => &["rental", "bill"],
         // These are about the run, which is whoever reads it.
-        "trouble" | "waiting" | "stopping" | "run_ended" => &[],
+        "trouble" | "waiting" | "run_resumed" | "stopping" | "run_ended" => &[],
         other => panic!("what is `{other}` about?"),
     }
 }
@@ -249,11 +279,14 @@ fn every_kind_is_told_of_by_itself() {
         "task_added",
         "bill_accepting",
         "terms_agreed",
+        // Kept for whoever takes the run up.
+        "source_exhausted",
+        "batch_sent",
     ];
     for kind in one_of_each(1) {
         let (name, mut summary) = (kind.name(), LogSummary::new());
         // Without the job, its end says nothing.
-        let _began = summary.on(&at(0, EventKind::JobAdded { job: JobId(1), deadline: None }));
+        let _began = summary.on(&at(0, EventKind::JobAdded { job: JobId(1), deadline: None, retries: None }));
         assert_eq!(summary.on(&at(1, kind)).is_empty(), quiet.contains(&name), "{name}");
     }
 }
@@ -272,9 +305,14 @@ fn what_a_summary_remembers_is_bounded() {
                 proposal: ProposalId::new("proposal"),
                 per_hour: glm("1"),
                 start: Glm::ZERO,
+                terms: None,
             },
-            EventKind::AgreementApproved { rental: RentalId(n), agreement: AgreementId::new("agreement") },
-            EventKind::TaskAdded { job: JobId(n), task: TaskId(n), data: json!(n) },
+            EventKind::AgreementApproved {
+                rental: RentalId(n),
+                agreement: AgreementId::new("agreement"),
+                agreed: None,
+            },
+            EventKind::TaskAdded { job: JobId(n), task: TaskId(n), data: json!(n), spawned: false },
             EventKind::ActivityIntended { rental: RentalId(n), job: JobId(n) },
         ];
         for kind in kinds {
@@ -344,6 +382,7 @@ fn the_use_of_the_budget_is_told_of_before_it_ends() {
             proposal: ProposalId::new("proposal"),
             per_hour: glm("1"),
             start: Glm::ZERO,
+            terms: None,
         });
     }
     let note = |rental, total: &str| EventKind::BillAccepted {
@@ -407,8 +446,15 @@ fn a_filter_lets_only_its_kinds_through() {
 
 #[test]
 fn a_record_cannot_steer_a_terminal() {
-    let event =
-        at(0, EventKind::TaskAdded { job: JobId(0), task: TaskId(0), data: json!("a\u{9b}2J\u{7f}\n") });
+    let event = at(
+        0,
+        EventKind::TaskAdded {
+            job: JobId(0),
+            task: TaskId(0),
+            data: json!("a\u{9b}2J\u{7f}\n"),
+            spawned: false,
+        },
+    );
     let line = repr(&event);
     assert!(!line.contains(char::is_control), "{line}");
     assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
@@ -420,7 +466,7 @@ fn an_executors_task_is_called_by_its_description_and_not_by_its_number_in_the_t
     let mut summary = LogSummary::new();
     let mut said = |task: u64, data: Value| {
         let kinds = [
-            EventKind::TaskAdded { job: JobId(0), task: TaskId(task), data },
+            EventKind::TaskAdded { job: JobId(0), task: TaskId(task), data, spawned: false },
             EventKind::TaskStarted {
                 attempt: Attempt { task: TaskId(task), number: 1 },
                 rental: RentalId(1),
@@ -446,8 +492,9 @@ fn unpaid_agreements_are_counted_once_when_only_bills_are_awaited() {
                 proposal: ProposalId::new("proposal"),
                 per_hour: glm("1"),
                 start: Glm::ZERO,
+                terms: None,
             },
-            EventKind::AgreementApproved { rental, agreement },
+            EventKind::AgreementApproved { rental, agreement, agreed: None },
             EventKind::ActivityCreated { rental, activity: ActivityId::new("activity") },
         ]
     };

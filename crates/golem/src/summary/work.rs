@@ -18,7 +18,7 @@ impl LogSummary {
     pub(super) fn on_work(&mut self, event: &Event) -> bool {
         let at = event.at;
         match &event.kind {
-            EventKind::JobAdded { job, deadline } => {
+            EventKind::JobAdded { job, deadline, .. } => {
                 self.job(*job, at).announced = true;
                 let prefix = self.prefix(*job);
                 let until = deadline.map_or_else(String::new, |until| format!(", until {}", hour(until)));
@@ -79,7 +79,7 @@ impl LogSummary {
             EventKind::ActivityEnded { rental, .. } => {
                 self.debug(format!("Worker finished for provider {}", self.provider(*rental)));
             }
-            EventKind::TaskAdded { job, task, data } => {
+            EventKind::TaskAdded { job, task, data, .. } => {
                 self.job(*job, at);
                 let data = if data.is_null() { String::new() } else { part(&shown(data)) };
                 self.tasks.insert(*task, OpenTask { job: *job, data, running: false });

@@ -267,3 +267,36 @@ async fn a_second_ctrl_c_leaves_at_once() {
     assert!(begun.elapsed() < secs(4), "{:?}", begun.elapsed());
     assert!(Outcome::of(submitted).await.error.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_a_scope_ends_everything_before_it_is_returned() {
+    let Stage { devnet, executor, .. } = Stage::new(&["ada", "bob"]).await;
+    let enough: Result<((), _), Box<dyn std::error::Error>> = executor
+        .scope(async |executor| {
+            let mut done = executor.submit(sevens, 0..100);
+            while let Some(task) = done.try_next().await? {
+                if *task.data() == 5 {
+                    return Err("that is enough".into());
+                }
+            }
+            Ok(())
+        })
+        .await;
+    assert_eq!(enough.unwrap_err().to_string(), "that is enough");
+    // Not a moment later: whatever was begun is over already.
+    assert_eq!(devnet.books().open_agreements().count(), 0);
+    assert!(devnet.books().allocations.iter().all(|row| row.released));
+    assert_all_ended(&devnet).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_gives_what_its_work_gave_and_how_it_all_went() {
+    let Stage { devnet, executor, .. } = Stage::new(&["ada"]).await;
+    let (outcome, end) = executor
+        .scope(async |executor| Ok::<_, CloseError>(Outcome::of(executor.submit(sevens, 0..3)).await))
+        .await
+        .unwrap();
+    outcome.assert_sevens(0..3);
+    assert_eq!((end.done, end.unsettled, end.why), (3, 0, StopReason::Closed));
+    assert_all_ended(&devnet).await;
+}

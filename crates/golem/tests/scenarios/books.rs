@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use golem::core::event::{Bill, EventKind, RentalId};
 use golem_devnet::node::{AgreementRow, BillRow, Books};
+use yagna_api::activity::State;
 use yagna_api::market::AgreementState;
 use yagna_api::payment::BillStatus;
 use yagna_api::{AgreementId, Glm};
@@ -52,10 +53,15 @@ pub(crate) async fn assert_books_closed(played: &Played) {
         assert!(invoiced.insert(&row.agreement), "two invoices were accepted for {}", row.agreement);
     }
     let total = promised.values().fold(Glm::ZERO, |sum, amount| sum.checked_add(*amount).unwrap());
-    if let Some(end) = played.kinds().find_map(|kind| match kind {
-        EventKind::RunEnded { end } => Some(end),
-        _ => None,
-    }) {
+    // Where it was taken up after an end, the last one counts.
+    if let Some(end) = played
+        .kinds()
+        .filter_map(|kind| match kind {
+            EventKind::RunEnded { end } => Some(end),
+            _ => None,
+        })
+        .last()
+    {
         assert_eq!(total, end.cost, "what was promised isn't what the run says it cost");
     }
     let set_aside = books.allocations.iter().map(|row| row.total).max().unwrap_or_default();
@@ -116,7 +122,7 @@ pub(crate) fn assert_results(played: &Played) {
         }
     }
     if let Some(EventKind::RunEnded { end }) =
-        played.kinds().find(|kind| matches!(kind, EventKind::RunEnded { .. }))
+        played.kinds().filter(|kind| matches!(kind, EventKind::RunEnded { .. })).last()
     {
         assert_eq!((end.done, end.failed), (done, failed));
     }
@@ -168,9 +174,17 @@ fn left_running(played: &Played, books: &Books) -> Vec<String> {
         .filter(|row| row.session.as_ref() == Some(&played.session) && !gone.contains(&row.provider))
         .map(|row| &row.id)
         .collect();
+    let ended: HashSet<_> = books
+        .agreements
+        .iter()
+        .filter(|row| row.state == AgreementState::Terminated)
+        .map(|row| &row.id)
+        .collect();
     books
         .running_activities()
         .filter(|row| ours.contains(&row.agreement))
+        // One that was asked for and not yet made when its agreement ended is never made.
+        .filter(|row| row.state.state.0 != State::New || !ended.contains(&row.agreement))
         .map(|row| row.id.to_string())
         .collect()
 }

@@ -51,12 +51,12 @@ fn behaviour(random: &mut Rng) -> Behaviour {
     drawn
 }
 
-fn provider(n: usize, random: &mut Rng) -> ProviderConfig {
+pub(crate) fn provider(n: usize, random: &mut Rng) -> ProviderConfig {
     honest(&format!("p{n}")).behaving(behaviour(random))
 }
 
 /// Commands of many lengths, some of which fail.
-fn runtime(seed: u64) -> ScriptedRuntime {
+pub(crate) fn runtime(seed: u64) -> ScriptedRuntime {
     ScriptedRuntime::new().when(move |program, args| {
         let n: u64 = args.first().filter(|_| program == "work")?.parse().ok()?;
         let mut random = Rng::with_seed(seed ^ n);
@@ -66,7 +66,7 @@ fn runtime(seed: u64) -> ScriptedRuntime {
 }
 
 /// What goes wrong with the daemon meanwhile, at moments of its own.
-async fn mischief(devnet: Arc<Devnet>, mut random: Rng, frozen: bool) {
+pub(crate) async fn mischief(devnet: Arc<Devnet>, mut random: Rng, frozen: bool) {
     for _ in 0..random.u32(0..6) {
         sleep(Duration::from_millis(random.u64(0..40_000))).await;
         let faults = devnet.faults();
@@ -214,7 +214,7 @@ fn assert_jobs(played: &Played) {
     for kind in played.kinds() {
         match kind {
             EventKind::JobAdded { job, .. } => assert_eq!(jobs.insert(*job, 0), None),
-            EventKind::TaskAdded { job, task, data } => {
+            EventKind::TaskAdded { job, task, data, .. } => {
                 tasks.insert(*task, (*job, data.as_u64().unwrap()));
                 *jobs.get_mut(job).unwrap() += 1;
             }

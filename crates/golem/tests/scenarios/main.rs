@@ -15,6 +15,7 @@ mod jobs;
 mod journal;
 mod market;
 mod providers;
+mod recovery;
 mod summary;
 mod transfers;
 mod work;

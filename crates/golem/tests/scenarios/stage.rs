@@ -226,6 +226,17 @@ pub(crate) struct Played {
 }
 
 impl Played {
+    /// One of several lives.
+    pub(crate) fn of(
+        devnet: Arc<Devnet>,
+        session: &str,
+        end: Option<RunEnd>,
+        events: Vec<Event>,
+        took: Duration,
+    ) -> Self {
+        Self { devnet, session: AppSessionId::new(session), end, events, took }
+    }
+
     pub(crate) fn end(&self) -> &RunEnd {
         self.end.as_ref().unwrap()
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::TryStreamExt;
 use golem::core::event::{Attempt, EventKind, FailureKind, StopReason};
 use golem::executor::{EndCause, Tasks};
-use golem::{ScriptError, WorkContext, WorkerError};
+use golem::{LeastExpensive, PriceCaps, ScriptError, WorkContext, WorkerError};
 use golem_devnet::provider::{Prices, ProviderConfig};
 use golem_devnet::runtime::ScriptedAnswer;
 use tokio::time::{Instant, sleep};
@@ -249,7 +249,7 @@ async fn a_usage_counter_of_the_providers_own_grows_and_is_paid() {
     let printer = ProviderConfig::new("ada").priced(Prices::per_hour("0", "0", "0").unwrap());
     let stage = Stage::on(runtime, [printer.counting(PAGES, price)], |builder| {
         // What nobody can bound needs to be allowed.
-        builder.max_workers(1).configure(|config| config.caps.per_hour = None)
+        builder.max_workers(1).strategy(LeastExpensive::new(PriceCaps::none()))
     })
     .await;
     let worker = |mut ctx: WorkContext, mut tasks: Tasks<u64, (f64, Glm)>| async move {

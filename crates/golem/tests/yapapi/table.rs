@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Below which folders tests are found, from the workspace's own.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "crates/golem",
     "crates/golem-core",
     "crates/yagna-api",
     "crates/yagna-client",
     "crates/golem-devnet",
     "crates/golem-tasks",
+    "examples",
 ];
 
 #[test]

@@ -455,7 +455,7 @@ impl Desk {
             payment_due_date: due_in.map(|due| after(self.now, due)),
             status: BillStatus::Received,
         };
-        self.give(Input::DebitNote(Box::new(note)))
+        self.give(Input::DebitNote { note: Box::new(note), told: None })
     }
 }
 

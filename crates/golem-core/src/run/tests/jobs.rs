@@ -155,7 +155,7 @@ fn a_deadline_ends_its_job_and_tells_what_is_unfinished() {
 #[test]
 fn results_that_add_tasks_keep_their_job_open() {
     let plan = Plan { tasks: 4, spawns: 9, ..Plan::default() };
-    let mut world = World::standing(6, Faults::none(), &[plan]);
+    let mut world = World::standing(5, Faults::none(), &[plan]);
     world.run_for(Duration::from_secs(600));
     let ended = end(&world, 0);
     assert_eq!((ended.why, ended.failed), (JobEndReason::Finished, 0));

@@ -1,6 +1,7 @@
 //! A market in miniature: answers a run's effects, late, in another order, or wrongly, as a seeded die says.
 
 mod bills;
+mod crash;
 mod purse;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,22 +13,26 @@ use yagna_api::market::{
     Agreement, AgreementDemand, AgreementOffer, AgreementState, NewDemand, Proposal, ProposalState, Reason,
     Terminator,
 };
+use yagna_api::payment::Decoration;
 use yagna_api::properties::name;
 use yagna_api::time::{after, between};
 use yagna_api::{
-    ActivityId, AgreementId, AllocationId, DemandId, Glm, NodeId, OfferId, Properties, ProposalId, Timestamp,
+    ActivityId, AgreementId, AllocationId, BatchId, DemandId, Glm, NodeId, OfferId, Properties, ProposalId,
+    Timestamp,
 };
 
+pub(super) use self::crash::{Crash, Crashes, fold};
 use super::faults::{Faults, Plan};
 use crate::caps::PriceCaps;
 use crate::event::{
     ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobId, RentalId,
-    RunEnd, StopReason, TaskId, TaskOutput,
+    RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use crate::payload::Payload;
 use crate::run::rental::Stage;
-use crate::run::{Effect, Input, JobSpec, Run, RunConfig};
+use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step};
 use crate::strategy::{LeastExpensive, Strategy};
+use crate::tasks::AssignedTask;
 use crate::terms::TermsPolicy;
 
 #[derive(Debug)]
@@ -37,6 +42,9 @@ struct Deal {
     running: bool,
     single: bool,
     activities: Vec<Activity>,
+    approved: Box<Agreement>,
+    /// When it ended, or will by its provider's doing.
+    ended: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -75,6 +83,12 @@ pub(super) struct World {
     pub(super) accepted_bills: Vec<(Glm, Glm)>,
     pub(super) events: Vec<Event>,
     ended_tasks: HashSet<TaskId>,
+    config: RunConfig,
+    decoration: Decoration,
+    plans: BTreeMap<JobId, Plan>,
+    pub(super) crashes: Crashes,
+    /// All bills that were ever sent, with the moment from which the daemon tells of them.
+    bills: Vec<(Timestamp, Input)>,
 }
 
 impl World {
@@ -153,7 +167,12 @@ impl World {
         let (budget, hold) = (config.budget, config.hold);
         let decoration = Self::decoration();
         let mut world = Self {
-            run: Run::new(config, decoration, now),
+            run: Run::new(config.clone(), decoration.clone(), now),
+            config,
+            decoration,
+            plans: BTreeMap::new(),
+            crashes: Crashes::default(),
+            bills: Vec::new(),
             now,
             chance: fastrand::Rng::with_seed(seed),
             faults,
@@ -182,6 +201,7 @@ impl World {
     }
 
     pub(super) fn add_job(&mut self, job: JobId, plan: &Plan) {
+        self.plans.insert(job, *plan);
         self.to_load.insert(job, plan.tasks);
         self.to_spawn.insert(job, plan.spawns);
         let added = after(self.now, Duration::from_secs(plan.at.into()));
@@ -298,7 +318,12 @@ impl World {
                 let once =
                     matches!(input, Input::Tasks { .. } | Input::MoreTasks { .. } | Input::JobAdded { .. });
                 if self.chance.f64() < self.faults.repeats && !once {
+                    let lives = self.crashes.n_happened();
                     self.give(input.clone());
+                    if self.crashes.n_happened() > lives {
+                        // What was on its way to a process dies with it.
+                        return;
+                    }
                 }
                 self.give(input);
             }
@@ -312,7 +337,26 @@ impl World {
 
     fn give(&mut self, input: Input) {
         let step = self.run.on(self.now, input);
-        for event in &step.events {
+        self.carry_out(step);
+    }
+
+    /// Notes a step's events, then does what follows from them; unless the process dies before either.
+    fn carry_out(&mut self, step: Step) {
+        let crash = self.crashes.next();
+        if crash != Some(Crash::BeforeTheCommit) {
+            self.note(&step.events);
+        }
+        if crash.is_some() {
+            return self.take_up_again();
+        }
+        for effect in step.effects {
+            self.answer(effect);
+        }
+        self.check();
+    }
+
+    fn note(&mut self, events: &[Event]) {
+        for event in events {
             match &event.kind {
                 EventKind::TaskAdded { job, task, .. } => {
                     assert!(self.jobs.insert(*task, *job).is_none(), "{task:?} was added twice");
@@ -337,11 +381,7 @@ impl World {
                 _ => {}
             }
         }
-        self.events.extend(step.events);
-        for effect in step.effects {
-            self.answer(effect);
-        }
-        self.check();
+        self.events.extend_from_slice(events);
     }
 
     fn job_ended(&mut self, job: JobId, end: &JobEnd) {
@@ -357,7 +397,8 @@ impl World {
     fn check(&self) {
         assert!(self.run.promised() <= self.budget, "more is promised than the budget");
         let exposed = self.run.exposed_within(self.now, Duration::ZERO);
-        assert!(exposed <= self.budget, "{exposed} GLM may be billed already");
+        // While nobody is there nobody stops what costs.
+        assert!(self.crashes.happened() || exposed <= self.budget, "{exposed} GLM may be billed already");
         assert!(self.run.n_live() <= Self::WORKERS as usize, "more deals than workers");
         let slack = Duration::from_secs(2);
         for (id, rental) in &self.run.rentals {
@@ -387,7 +428,7 @@ impl World {
                 };
                 self.soon(input);
             }
-            Effect::Allocate { amount } => self.allocate(amount),
+            Effect::Allocate { amount, .. } => self.allocate(amount),
             Effect::LoadTasks { job, most } => {
                 let left = self.to_load.get_mut(&job).expect("only jobs that were added are read");
                 let n = (*left).min(most);
@@ -424,48 +465,14 @@ impl World {
                 let activity = self.deals[&rental].activities.last().expect("a worker has an activity");
                 let (no, job) = (activity.no, activity.job);
                 assert!(activity.ended.is_none(), "tasks for an activity that has ended");
-                let lost = self.roll(self.faults.vanishes);
-                let mut time = 0.0;
-                for task in tasks {
-                    assert_eq!(self.jobs[&task.attempt.task], job, "a task went to another job's worker");
-                    time += 1.0 + self.chance.f64() * 10.0;
-                    if lost {
-                        continue;
-                    }
-                    if self.chance.bool()
-                        && let Some(left) = self.to_spawn.get_mut(&job).filter(|left| **left > 0)
-                    {
-                        *left -= 1;
-                        self.later(time, Input::MoreTasks { job, data: vec![json!("more")] });
-                    }
-                    let fails = self.roll(self.faults.fails)
-                        || self.faults.poisoned.is_some_and(|poisoned| *task.data == poisoned);
-                    let input = if fails {
-                        let failure = AttemptFailure {
-                            kind: FailureKind::CommandFailed,
-                            message: "no".into(),
-                            stderr: "no".into(),
-                        };
-                        Input::AttemptFailed { rental, attempt: task.attempt, failure, retry: true }
-                    } else {
-                        let took = Duration::from_secs(1);
-                        Input::AttemptDone {
-                            rental,
-                            attempt: task.attempt,
-                            output: TaskOutput::default(),
-                            took,
-                            more: Vec::new(),
-                        }
-                    };
-                    self.later(time, input);
-                }
-                let after_it = if lost {
-                    Input::WorkerEnded { rental, no, failure: Some("the activity is lost".into()) }
-                } else {
-                    Input::WorkerReady { rental, no, room: 1 + self.chance.usize(0..3) }
-                };
-                self.later(time + 0.1, after_it);
+                self.work(rental, no, job, tasks, false);
             }
+            Effect::ResumeActivity { rental, no, job, activity, replay, .. } => {
+                let last = self.deals[&rental].activities.last().unwrap();
+                assert!(last.id == activity && last.ended.is_none(), "{activity} isn't there to go on with");
+                self.work(rental, no, job, replay.tasks, true);
+            }
+            Effect::FetchBill { bill } => self.tell_again(&bill),
             Effect::Close { rental, .. } => self.close(rental),
             Effect::AcceptBill { bill, amount } => {
                 assert!(!self.payable.contains(&bill), "no payments on the way were agreed");
@@ -488,6 +495,59 @@ impl World {
                 self.soon(input);
             }
         }
+    }
+
+    /// A worker does these tasks, and asks for more.
+    fn work(&mut self, rental: RentalId, no: ActivityNo, job: JobId, tasks: Vec<AssignedTask>, again: bool) {
+        if !again {
+            self.later(0.01, Self::script(rental, no, "work"));
+        }
+        let lost = self.roll(self.faults.vanishes);
+        let mut time = 0.0;
+        for task in tasks {
+            assert_eq!(self.jobs[&task.attempt.task], job, "a task went to another job's worker");
+            time += 1.0 + self.chance.f64() * 10.0;
+            if lost {
+                continue;
+            }
+            if self.chance.bool()
+                && let Some(left) = self.to_spawn.get_mut(&job).filter(|left| **left > 0)
+            {
+                *left -= 1;
+                self.later(time, Input::MoreTasks { job, data: vec![json!("more")] });
+            }
+            let fails = self.roll(self.faults.fails)
+                || self.faults.poisoned.is_some_and(|poisoned| *task.data == poisoned);
+            let input = if fails {
+                let failure = AttemptFailure {
+                    kind: FailureKind::CommandFailed,
+                    message: "no".into(),
+                    stderr: "no".into(),
+                };
+                Input::AttemptFailed { rental, attempt: task.attempt, failure, retry: true }
+            } else {
+                let took = Duration::from_secs(1);
+                Input::AttemptDone {
+                    rental,
+                    attempt: task.attempt,
+                    output: TaskOutput::default(),
+                    took,
+                    more: Vec::new(),
+                }
+            };
+            self.later(time, input);
+        }
+        let after_it = if lost {
+            Input::WorkerEnded { rental, no, failure: Some("the activity is lost".into()) }
+        } else {
+            Input::WorkerReady { rental, no, room: 1 + self.chance.usize(0..3) }
+        };
+        self.later(time + 0.1, after_it);
+    }
+
+    fn script(rental: RentalId, no: ActivityNo, digest: &str) -> Input {
+        let script = SentScript { digest: digest.into(), batch: BatchId::new(digest), served: Vec::new() };
+        Input::BatchSent { rental, no, script }
     }
 
     fn node(n: u8) -> NodeId {
@@ -619,9 +679,18 @@ impl World {
             approved_signature: None,
             committed_signature: None,
         };
-        let deal = Deal { provider, agreement, running: true, single, activities: Vec::new() };
+        let approved = Box::new(approved);
+        let deal = Deal {
+            provider,
+            agreement,
+            running: true,
+            single,
+            activities: Vec::new(),
+            approved: approved.clone(),
+            ended: None,
+        };
         self.deals.insert(rental, deal);
-        self.later(0.2, Input::Approved { rental, agreement: Box::new(approved) });
+        self.later(0.2, Input::Approved { rental, agreement: approved });
     }
 
     fn open(&mut self, rental: RentalId, no: ActivityNo, job: JobId) {
@@ -637,6 +706,7 @@ impl World {
         assert!(deal.activities.is_empty() || !deal.single, "one activity only");
         deal.activities.push(Activity { no, job, id: id.clone(), opened, ended: None, n_notes: 0 });
         self.later(1.0, Input::ActivityCreated { rental, no, activity: id });
+        self.later(1.5, Self::script(rental, no, "start"));
         if self.roll(self.faults.never_opens) {
             let failure = Some("set-up failed".into());
             return self.later(2.0, Input::WorkerEnded { rental, no, failure });
@@ -649,7 +719,10 @@ impl World {
     }
 
     fn terminate(&mut self, rental: RentalId, seconds: f64, why: &str) {
-        let agreement = self.deals[&rental].agreement.clone();
+        let at = after(self.now, Duration::from_secs_f64(seconds));
+        let deal = self.deals.get_mut(&rental).unwrap();
+        deal.ended.get_or_insert(at);
+        let agreement = deal.agreement.clone();
         let reason = Some(Reason::new(why));
         self.later(seconds, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
     }

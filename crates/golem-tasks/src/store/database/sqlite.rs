@@ -32,7 +32,7 @@ pub(super) async fn connect(dsn: &Dsn, place: &str) -> Result<SqlitePool, StoreE
                 .filename(path)
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Normal);
+                .synchronous(SqliteSynchronous::Full);
             (options, 4)
         }
         // Each connection to memory would be a database of its own.
@@ -116,4 +116,26 @@ fn create_folder(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     };
     std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { folder: folder.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn its_commits_are_forced_to_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = connect(&Dsn::Sqlite(folder.path().join("runs.db")), "here").await.unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..4 {
+            connections.push(pool.acquire().await.unwrap());
+        }
+        for connection in &mut connections {
+            let synchronous: i64 =
+                sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut **connection).await.unwrap();
+            assert_eq!(synchronous, 2, "2 is FULL");
+        }
+        drop(connections);
+        pool.close().await;
+    }
 }

@@ -53,7 +53,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
                 .int(run_no)
                 .text(demand.as_str())
         }
-        EventKind::AgreementIntended { rental, provider, proposal, per_hour, start } => of(
+        EventKind::AgreementIntended { rental, provider, proposal, per_hour, start, .. } => of(
             "INSERT INTO rentals (run_no, rental_no, provider_id, provider_name, proposal_id, per_hour, \
              start_price, status, intended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'intended', $8)",
             *rental,
@@ -71,7 +71,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
         )?
         .text(agreement.as_str())
         .time(event.at),
-        EventKind::AgreementApproved { rental, agreement } => of(
+        EventKind::AgreementApproved { rental, agreement, .. } => of(
             "UPDATE rentals SET status = 'approved', agreement_id = $3, approved_at = $4 \
              WHERE run_no = $1 AND rental_no = $2",
             *rental,
@@ -121,7 +121,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
             *rental,
         )?
         .time(event.at),
-        EventKind::ActivityEnded { rental, usage, failure } => of(
+        EventKind::ActivityEnded { rental, usage, failure, .. } => of(
             "UPDATE activities SET status = 'ended', usage = $3, failure = $4, ended_at = $5 \
              WHERE run_no = $1 AND rental_no = $2 AND activity_no = \
              (SELECT max(activity_no) FROM activities WHERE run_no = $1 AND rental_no = $2)",
@@ -148,7 +148,7 @@ async fn write_allocation(
          allocation_id, created_at, expires_at) SELECT 1 + (SELECT count(*) FROM allocations WHERE run_no = $1), \
          $1, $2, $3, $4, $5, $6, $7, $8";
     match &event.kind {
-        EventKind::AllocationIntended { amount, platform } => {
+        EventKind::AllocationIntended { amount, platform, expires } => {
             let intended = Statement::new(NEXT)
                 .int(run_no)
                 .text("intended")
@@ -157,7 +157,7 @@ async fn write_allocation(
                 .text(platform.as_str())
                 .text(None)
                 .time(None)
-                .time(None);
+                .time(*expires);
             transaction.execute(intended).await?;
         }
         EventKind::AllocationCreated { allocation, amount, expires } => {
@@ -220,12 +220,14 @@ async fn write_bill(transaction: &mut Transaction, run_no: i64, event: &Event) -
          decided_at = excluded.decided_at \
          WHERE bills.status IN ('received', 'accepting') AND excluded.status <> 'received'";
     let (rental, bill, amount, status, reason) = match &event.kind {
-        EventKind::BillReceived { rental, bill, amount } => (*rental, bill, amount, "received", None),
-        EventKind::BillAccepting { rental, bill, amount } => (Some(*rental), bill, amount, "accepting", None),
+        EventKind::BillReceived { rental, bill, amount, .. } => (*rental, bill, amount, "received", None),
+        EventKind::BillAccepting { rental, bill, amount, .. } => {
+            (Some(*rental), bill, amount, "accepting", None)
+        }
         EventKind::BillAccepted { rental, bill, amount, .. } => {
             (Some(*rental), bill, amount, "accepted", None)
         }
-        EventKind::BillRefused { rental, bill, amount, reason } => {
+        EventKind::BillRefused { rental, bill, amount, reason, .. } => {
             (*rental, bill, amount, "refused", Some(reason.as_str()))
         }
         EventKind::BillMissing { rental, .. } => {

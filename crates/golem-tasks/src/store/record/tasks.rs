@@ -60,7 +60,7 @@ impl<'e> Change<'e> {
     /// The change an event makes to a task, if it makes one.
     pub(super) fn of(event: &'e Event) -> Option<Self> {
         let (task, kind) = match &event.kind {
-            EventKind::TaskAdded { job, task, data } => (*task, ChangeKind::Added(*job, data)),
+            EventKind::TaskAdded { job, task, data, .. } => (*task, ChangeKind::Added(*job, data)),
             EventKind::TaskStarted { attempt, rental } => {
                 (attempt.task, ChangeKind::Started(*attempt, *rental))
             }

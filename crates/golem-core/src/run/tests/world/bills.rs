@@ -40,12 +40,19 @@ impl World {
             let (usage, due) = self.due(deal, place);
             self.deals.get_mut(&rental).unwrap().activities[place].n_notes += 1;
             let asked = self.asked(due);
-            let note = self.note(rental, place, &usage, due, asked);
+            let note = self.debit_note(rental, place, &usage, due, asked);
             self.soon(note);
         }
     }
 
-    fn note(&mut self, rental: RentalId, place: usize, usage: &[f64], due: Glm, asked: Glm) -> Input {
+    pub(super) fn debit_note(
+        &mut self,
+        rental: RentalId,
+        place: usize,
+        usage: &[f64],
+        due: Glm,
+        asked: Glm,
+    ) -> Input {
         let payable = self.roll(self.faults.rushes);
         let deal = &self.deals[&rental];
         self.next += 1;
@@ -70,10 +77,12 @@ impl World {
             self.payable.insert(bill.clone());
         }
         self.owed.insert(bill, due);
-        Input::DebitNote(Box::new(note))
+        let note = Input::DebitNote { note: Box::new(note), told: Some(self.now) };
+        self.bills.push((self.now, note.clone()));
+        note
     }
 
-    fn asked(&mut self, due: Glm) -> Glm {
+    pub(super) fn asked(&mut self, due: Glm) -> Glm {
         if self.roll(self.faults.overbills) {
             due.checked_add(due).unwrap().checked_add("0.5".parse().unwrap()).unwrap()
         } else {
@@ -87,6 +96,7 @@ impl World {
         };
         deal.running = false;
         let now = self.now;
+        deal.ended = Some(deal.ended.map_or(now, |ended| ended.min(now)));
         let was_open = deal.activities.last_mut().is_some_and(|activity| activity.ended.is_none());
         for activity in &mut deal.activities {
             activity.ended.get_or_insert(now);
@@ -121,10 +131,13 @@ impl World {
         };
         self.owed.insert(Bill::Invoice(invoice.invoice_id.clone()), due);
         let time = 1.1 + self.chance.f64() * 5.0;
-        self.later(time, Input::Invoice(Box::new(invoice)));
+        let told = after(self.now, Duration::from_secs_f64(time));
+        let input = Input::Invoice { invoice: Box::new(invoice), told: Some(told) };
+        self.bills.push((told, input.clone()));
+        self.later(time, input);
         if self.faults.pads_the_end {
             let (usage, due) = dues.last().expect("there was an activity");
-            let note = self.note(rental, dues.len() - 1, usage, *due, padded(*due));
+            let note = self.debit_note(rental, dues.len() - 1, usage, *due, padded(*due));
             self.later(time + 2.0, note);
         }
         if let Some(demand) = self.demand.clone() {

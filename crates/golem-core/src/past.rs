@@ -1,0 +1,289 @@
+//! What a run knows of its earlier life: the fold of its events, or the same value read from a store's tables.
+//!
+//! It holds what isn't over in full, and of what is over only counts and sums: it grows neither with the tasks done
+//! nor with the deals settled. [`Run::resume`](crate::run::Run::resume) makes a run of it.
+//!
+//! Left to others: asking the daemon what has become of things meanwhile.
+
+mod deals;
+mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, NodeId, Timestamp};
+
+use crate::bill::Meter;
+use crate::event::{
+    Attempt, Bill, DealTerms, Event, EventKind, JobId, Provider, RentalId, RunEnd, SentScript, StopReason,
+    TaskId,
+};
+use crate::terms::AgreedTerms;
+
+/// How far before the newest bill that was told of the next look for bills begins: the daemon dates them before it
+/// shows them, so that an older one may come after a younger one.
+pub const BILLS_LOOK_BACK: Duration = Duration::from_secs(2);
+
+/// All that a run knows of its earlier life.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Past {
+    /// Was it told to stop, since it last began or was taken up?
+    pub stopping: Option<StopReason>,
+    /// How it ended, if it did since it last began or was taken up.
+    pub end: Option<RunEnd>,
+    /// What its budget was raised to, if it was.
+    pub budget: Option<Glm>,
+    /// Money that was about to be set aside, and of which nothing more was heard.
+    pub allocation_intents: Vec<AllocationIntent>,
+    /// Money that was set aside and not given back.
+    pub allocations: BTreeMap<AllocationId, HeldAllocation>,
+    /// Demands that weren't taken off the market, and when they end.
+    pub demands: BTreeMap<DemandId, Timestamp>,
+    /// Jobs that aren't over. One that its run left when it stopped isn't.
+    pub jobs: BTreeMap<JobId, PastJob>,
+    /// Tasks without an end.
+    pub tasks: BTreeMap<TaskId, PastTask>,
+    /// Deals that aren't settled: those that may still run or be billed, and those whose bill was refused.
+    pub deals: BTreeMap<RentalId, PastDeal>,
+    /// Providers that failed, and until when each was last to be left alone.
+    pub set_back: BTreeMap<NodeId, Timestamp>,
+    /// Tasks with a result, those of jobs that are over included.
+    pub done: u64,
+    /// Tasks that failed for good, those of jobs that are over included.
+    pub failed: u64,
+    /// GLM accepted in all, that of settled deals included.
+    pub accepted: Glm,
+    /// The number of the next task.
+    pub next_task: u64,
+    /// The number of the next deal.
+    pub next_rental: u64,
+    /// The number of the next job.
+    pub next_job: u64,
+    /// The latest that the daemon told of a debit note.
+    pub debit_notes_told: Option<Timestamp>,
+    /// The latest that the daemon told of an invoice.
+    pub invoices_told: Option<Timestamp>,
+    /// Bills that were decided about and may be told of once more: those of the last [`BILLS_LOOK_BACK`] before the
+    /// latest of their kind.
+    pub recent_bills: BTreeMap<Bill, Timestamp>,
+}
+
+/// Money that was about to be set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllocationIntent {
+    /// How much.
+    pub amount: Glm,
+    /// `driver-network-token`.
+    pub platform: String,
+    /// When it is to be released by itself, which tells it from all others.
+    pub expires: Option<Timestamp>,
+}
+
+/// Money that is set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldAllocation {
+    /// How much, at first.
+    pub amount: Glm,
+    /// When it is released by itself, at first.
+    pub expires: Timestamp,
+}
+
+/// A job that isn't over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PastJob {
+    /// When it ends, finished or not.
+    pub deadline: Option<Timestamp>,
+    /// How often its tasks are tried again; as the run says where this says nothing.
+    pub retries: Option<u32>,
+    /// How many tasks were read from its source.
+    pub read: u64,
+    /// Has its source no more?
+    pub exhausted: bool,
+    /// Tasks with a result.
+    pub done: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+}
+
+/// A task without an end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastTask {
+    /// Its job.
+    pub job: JobId,
+    /// Its data.
+    pub data: Value,
+    /// Tries so far, those that were given up included: the next one's number is one more.
+    pub attempts: u32,
+    /// Tries that failed.
+    pub failures: u32,
+    /// Where they failed, each provider once.
+    pub failed_on: BTreeSet<NodeId>,
+    /// Since when it waits, if it does: when it was added, or when it last failed.
+    pub since: Timestamp,
+    /// Where its last try goes on.
+    pub running: Option<RentalId>,
+}
+
+/// A deal that isn't settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastDeal {
+    /// With whom.
+    pub provider: Provider,
+    /// What its bills are measured by; not known of deals in old records.
+    pub terms: Option<DealTerms>,
+    /// When it was intended.
+    pub intended: Timestamp,
+    /// Its agreement, if that has an id.
+    pub agreement: Option<AgreementId>,
+    /// The terms agreed to, once the provider approved.
+    pub approved: Option<AgreedTerms>,
+    /// When its agreement ended, if it did.
+    pub ended: Option<Timestamp>,
+    /// All that there ever were; only the last one may still run.
+    pub activities: Vec<PastActivity>,
+    /// Bills whose acceptance was intended, and of which nothing more was heard.
+    pub accepting: BTreeMap<Bill, PastAccepting>,
+    /// Bills that came and weren't decided about, or couldn't be accepted for reasons of ours.
+    pub undecided: BTreeSet<Bill>,
+    /// GLM accepted: the highest debit note of each activity together, or the invoice.
+    pub accepted: Glm,
+    /// What is known of its final bill.
+    pub invoice: PastInvoice,
+}
+
+/// An activity of a deal that isn't settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastActivity {
+    /// Whose worker was to work in it.
+    pub job: JobId,
+    /// Its id, if it came back.
+    pub id: Option<ActivityId>,
+    /// What bills for it are measured by.
+    pub meter: Meter,
+    /// Did its worker ask for tasks?
+    pub ready: bool,
+    /// Was its worker ever given a task?
+    pub was_given: bool,
+    /// Tasks that it has done.
+    pub done: u64,
+    /// Has its end been told?
+    pub over: bool,
+    /// The scripts that set its worker up, in order; none once it is over.
+    pub setup: Vec<SentScript>,
+    /// The scripts sent for the tries that its worker has in its hands, in order.
+    pub scripts: Vec<TriedScript>,
+}
+
+/// A script that was sent for tries that aren't over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriedScript {
+    /// The tries that its worker had in its hands.
+    pub attempts: Vec<Attempt>,
+    /// The script.
+    pub script: SentScript,
+}
+
+/// A bill whose acceptance was intended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastAccepting {
+    /// Its amount.
+    pub amount: Glm,
+    /// Of a debit note: its activity.
+    pub activity: Option<ActivityId>,
+}
+
+/// What is known of a deal's final bill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PastInvoice {
+    /// None was accepted or refused.
+    #[default]
+    Awaited,
+    /// One was accepted.
+    Accepted,
+    /// One was refused, and none accepted.
+    Refused,
+}
+
+impl Past {
+    /// Takes an event in. Events come in the order in which they were stored; one that fits nothing changes nothing.
+    pub fn apply(&mut self, event: &Event) {
+        let at = event.at;
+        match &event.kind {
+            EventKind::AllocationIntended { amount, platform, expires } => {
+                let (amount, platform, expires) = (*amount, platform.clone(), *expires);
+                self.allocation_intents.push(AllocationIntent { amount, platform, expires });
+            }
+            EventKind::AllocationCreated { allocation, amount, expires } => {
+                // Old records don't say when it was to end.
+                self.allocation_intents.retain(|intent| {
+                    intent.expires.map_or(intent.amount != *amount, |intended| intended != *expires)
+                });
+                let held = HeldAllocation { amount: *amount, expires: *expires };
+                self.allocations.insert(allocation.clone(), held);
+            }
+            EventKind::AllocationReleased { allocation } | EventKind::AllocationLost { allocation } => {
+                self.allocations.remove(allocation);
+            }
+            EventKind::BudgetRaised { budget } => self.budget = Some(*budget),
+            EventKind::DemandPublished { demand, expires } => {
+                self.demands.insert(demand.clone(), *expires);
+            }
+            EventKind::DemandEnded { demand, .. } => {
+                self.demands.remove(demand);
+            }
+            EventKind::ProviderSetBack { provider, until, .. } => {
+                self.set_back.insert(provider.id.clone(), *until);
+            }
+            EventKind::RunResumed { .. } => {
+                // Whatever came of the intents was looked for.
+                self.allocation_intents.clear();
+                self.stopping = None;
+                self.end = None;
+            }
+            EventKind::Stopping { why } => self.stopping = Some(*why),
+            EventKind::RunEnded { end } => self.end = Some(end.clone()),
+            kind => {
+                self.apply_to_tasks(at, kind);
+                self.apply_to_deals(at, kind);
+            }
+        }
+    }
+
+    /// Is there nothing that was ever begun?
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Has every task of every job its end, and do no more come?
+    pub fn is_finished(&self) -> bool {
+        self.jobs.is_empty() && self.next_job > 0
+    }
+
+    /// Since when debit notes are to be read on; `None` is from the beginning.
+    pub fn debit_notes_after(&self) -> Option<Timestamp> {
+        self.debit_notes_told.map(look_back)
+    }
+
+    /// Since when invoices are to be read on; `None` is from the beginning.
+    pub fn invoices_after(&self) -> Option<Timestamp> {
+        self.invoices_told.map(look_back)
+    }
+
+    /// The budget of a run that was to keep to this one at first.
+    pub fn budget(&self, at_first: Glm) -> Glm {
+        self.budget.map_or(at_first, |raised| raised.max(at_first))
+    }
+
+    /// GLM accepted for deals that are settled.
+    pub fn settled(&self) -> Glm {
+        self.deals.values().fold(self.accepted, |rest, deal| rest.saturating_sub(deal.accepted))
+    }
+}
+
+fn look_back(told: Timestamp) -> Timestamp {
+    told.checked_sub(BILLS_LOOK_BACK).unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+mod tests;

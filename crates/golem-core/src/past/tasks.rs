@@ -1,0 +1,121 @@
+//! The past of jobs, tasks and their tries.
+
+use std::collections::BTreeSet;
+
+use yagna_api::Timestamp;
+
+use super::{Past, PastJob, PastTask};
+use crate::event::{Attempt, EventKind, JobEndReason, JobId, RentalId, TaskId};
+
+impl Past {
+    pub(super) fn apply_to_tasks(&mut self, at: Timestamp, kind: &EventKind) {
+        match kind {
+            EventKind::JobAdded { job, deadline, retries } => {
+                self.next_job = self.next_job.max(job.0.saturating_add(1));
+                let added = PastJob { deadline: *deadline, retries: *retries, ..PastJob::default() };
+                self.jobs.insert(*job, added);
+            }
+            EventKind::SourceExhausted { job } => {
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.exhausted = true;
+                }
+            }
+            // What a run leaves when it stops is gone on with when it is taken up.
+            EventKind::JobEnded { job, end } if end.why != JobEndReason::Stopped => {
+                self.jobs.remove(job);
+                self.tasks.retain(|_, task| task.job != *job);
+            }
+            EventKind::TaskAdded { job, task, data, spawned } => {
+                self.next_task = self.next_task.max(task.0.saturating_add(1));
+                if let Some(job) = self.jobs.get_mut(job).filter(|_| !spawned) {
+                    job.read += 1;
+                }
+                let added = PastTask {
+                    job: *job,
+                    data: data.clone(),
+                    attempts: 0,
+                    failures: 0,
+                    failed_on: BTreeSet::new(),
+                    since: at,
+                    running: None,
+                };
+                self.tasks.insert(*task, added);
+            }
+            EventKind::TaskStarted { attempt, rental } => {
+                if let Some(task) = self.tasks.get_mut(&attempt.task) {
+                    task.attempts = attempt.number;
+                    task.running = Some(*rental);
+                }
+                self.given(*rental);
+            }
+            EventKind::TaskDone { attempt, rental, .. } => {
+                self.end_task(attempt.task, |job| job.done += 1);
+                self.done += 1;
+                self.counted(*rental);
+                self.hands_free(Some(*rental));
+            }
+            EventKind::AttemptFailed { attempt, rental, .. } => self.on_failed(at, *attempt, *rental),
+            EventKind::AttemptCancelled { attempt, rental } => {
+                if let Some(task) = self.current(*attempt) {
+                    task.running = None;
+                }
+                self.hands_free(Some(*rental));
+            }
+            EventKind::TaskFailed { attempt, rental, .. } => {
+                self.end_task(attempt.task, |job| job.failed += 1);
+                self.failed += 1;
+                self.hands_free(*rental);
+            }
+            EventKind::TaskCancelled { task } | EventKind::TaskExpired { task } => {
+                let on = self.tasks.remove(task).and_then(|task| task.running);
+                self.hands_free(on);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tries that go on at a deal, in their order.
+    pub fn running_at(&self, rental: RentalId) -> Vec<Attempt> {
+        let running = self.tasks.iter().filter(|(_, task)| task.running == Some(rental));
+        running.map(|(id, task)| Attempt { task: *id, number: task.attempts }).collect()
+    }
+
+    /// Tasks of a job that have no end.
+    pub fn n_open(&self, job: JobId) -> u64 {
+        self.tasks.values().filter(|task| task.job == job).count() as u64
+    }
+
+    fn current(&mut self, attempt: Attempt) -> Option<&mut PastTask> {
+        let task = self.tasks.get_mut(&attempt.task)?;
+        (task.running.is_some() && task.attempts == attempt.number).then_some(task)
+    }
+
+    fn end_task(&mut self, task: TaskId, count: impl FnOnce(&mut PastJob)) {
+        let job = self.tasks.remove(&task).and_then(|task| self.jobs.get_mut(&task.job));
+        if let Some(job) = job {
+            count(job);
+        }
+    }
+
+    fn on_failed(&mut self, at: Timestamp, attempt: Attempt, rental: RentalId) {
+        let on = self.deals.get(&rental).map(|deal| deal.provider.id.clone());
+        if let Some(task) = self.current(attempt) {
+            task.running = None;
+            task.failures += 1;
+            task.since = at;
+            task.failed_on.extend(on);
+        }
+        self.hands_free(Some(rental));
+    }
+
+    /// Once nothing is in a worker's hands, the scripts of what was are of no more use.
+    fn hands_free(&mut self, rental: Option<RentalId>) {
+        let Some(rental) = rental else { return };
+        let Some(activity) = self.deals.get_mut(&rental).and_then(|deal| deal.activities.last_mut()) else {
+            return;
+        };
+        if !activity.scripts.is_empty() && !self.tasks.values().any(|task| task.running == Some(rental)) {
+            activity.scripts.clear();
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What folds to what, in the small; whole runs are folded and taken up again in the tests of `run`.
+
+use serde_json::json;
+use yagna_api::market::{Reason, Terminator};
+use yagna_api::{ActivityId, BatchId, DebitNoteId, InvoiceId, ProposalId};
+
+use super::*;
+use crate::event::{
+    ActivityNo, AttemptFailure, FailureKind, JobEnd, JobEndReason, Measured, Resumed, TaskOutput,
+};
+
+const DEAL: RentalId = RentalId(1);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn glm(text: &str) -> Glm {
+    text.parse().unwrap()
+}
+
+fn node(n: u8) -> NodeId {
+    format!("0x{n:040x}").parse().unwrap()
+}
+
+fn note(n: u8) -> Bill {
+    Bill::DebitNote(DebitNoteId::new(format!("n{n}")))
+}
+
+fn invoice() -> Bill {
+    Bill::Invoice(InvoiceId::new("i"))
+}
+
+fn agreement() -> AgreementId {
+    AgreementId::new("a")
+}
+
+fn fold(kinds: impl IntoIterator<Item = EventKind>) -> Past {
+    let mut past = Past::default();
+    for (second, kind) in (0..).zip(kinds) {
+        past.apply(&Event { at: at(second), kind });
+    }
+    past
+}
+
+fn job_of(tasks: u64) -> Vec<EventKind> {
+    let mut kinds = vec![EventKind::JobAdded { job: JobId::FIRST, deadline: None, retries: Some(2) }];
+    kinds.extend((0..tasks).map(|n| EventKind::TaskAdded {
+        job: JobId::FIRST,
+        task: TaskId(n),
+        data: json!(n),
+        spawned: false,
+    }));
+    kinds
+}
+
+fn deal_at_work() -> Vec<EventKind> {
+    let terms = DealTerms {
+        pricing: crate::pricing::Pricing { rates: Vec::new(), start: rust_decimal::Decimal::ONE },
+        threads: 4,
+        expires: at(3600),
+    };
+    vec![
+        EventKind::AgreementIntended {
+            rental: DEAL,
+            provider: Provider { id: node(1), name: "ada".into() },
+            proposal: ProposalId::new("p"),
+            per_hour: Glm::ONE,
+            start: Glm::ONE,
+            terms: Some(Box::new(terms)),
+        },
+        EventKind::AgreementCreated { rental: DEAL, agreement: agreement() },
+        EventKind::AgreementApproved { rental: DEAL, agreement: agreement(), agreed: None },
+        EventKind::ActivityIntended { rental: DEAL, job: JobId::FIRST },
+        EventKind::ActivityCreated { rental: DEAL, activity: ActivityId::new("act") },
+        EventKind::ActivityReady { rental: DEAL },
+    ]
+}
+
+fn ended() -> Vec<EventKind> {
+    vec![
+        EventKind::ActivityEnded { rental: DEAL, usage: Some(vec![2.0]), failure: None, complete: true },
+        EventKind::AgreementEnded {
+            rental: DEAL,
+            agreement: agreement(),
+            by: Terminator::Requestor,
+            reason: Reason::new("done"),
+        },
+    ]
+}
+
+fn started(task: u64, number: u32) -> EventKind {
+    EventKind::TaskStarted { attempt: attempt(task, number), rental: DEAL }
+}
+
+fn attempt(task: u64, number: u32) -> Attempt {
+    Attempt { task: TaskId(task), number }
+}
+
+fn sent(attempts: &[Attempt], digest: &str) -> EventKind {
+    let script = SentScript { digest: digest.into(), batch: BatchId::new(digest), served: Vec::new() };
+    EventKind::BatchSent { rental: DEAL, no: ActivityNo(1), attempts: attempts.to_vec(), script }
+}
+
+fn received(bill: Bill, told: i64) -> EventKind {
+    EventKind::BillReceived { rental: Some(DEAL), bill, amount: Glm::ONE, told: Some(at(told)) }
+}
+
+fn accepting(bill: Bill, amount: &str, activity: Option<&str>) -> EventKind {
+    let measured = activity.map(|id| Measured {
+        activity: ActivityId::new(id),
+        usage: Some(vec![1.0]),
+        overbilled: false,
+    });
+    EventKind::BillAccepting { rental: DEAL, bill, amount: glm(amount), measured }
+}
+
+fn accepted(bill: Bill, amount: &str) -> EventKind {
+    EventKind::BillAccepted { rental: DEAL, bill, amount: glm(amount), total: glm(amount) }
+}
+
+fn refused(bill: Bill, open: bool) -> EventKind {
+    let reason = "too much".to_owned();
+    EventKind::BillRefused { rental: Some(DEAL), bill, amount: Glm::ONE, reason, measured: None, open }
+}
+
+#[test]
+fn tasks_that_are_over_leave_only_numbers() {
+    let failure = |kind| AttemptFailure { kind, message: String::new(), stderr: String::new() };
+    let mut kinds = job_of(3);
+    kinds.extend(deal_at_work());
+    kinds.extend([
+        EventKind::SourceExhausted { job: JobId::FIRST },
+        started(0, 1),
+        started(1, 1),
+        EventKind::TaskDone {
+            attempt: attempt(0, 1),
+            rental: DEAL,
+            output: TaskOutput::default(),
+            took: Duration::ZERO,
+        },
+        EventKind::AttemptFailed {
+            attempt: attempt(1, 1),
+            rental: DEAL,
+            failure: failure(FailureKind::CommandFailed),
+        },
+        started(1, 2),
+        EventKind::AttemptCancelled { attempt: attempt(1, 2), rental: DEAL },
+        started(2, 1),
+        EventKind::TaskFailed {
+            attempt: attempt(2, 1),
+            rental: Some(DEAL),
+            failure: failure(FailureKind::Invalid),
+        },
+    ]);
+    let past = fold(kinds);
+    assert_eq!((past.done, past.failed, past.next_task, past.tasks.len()), (1, 1, 3, 1));
+    let left = &past.tasks[&TaskId(1)];
+    assert_eq!((left.attempts, left.failures, left.running), (2, 1, None));
+    assert_eq!(left.failed_on, BTreeSet::from([node(1)]));
+    let job = &past.jobs[&JobId::FIRST];
+    assert_eq!((job.read, job.exhausted, job.done, job.failed), (3, true, 1, 1));
+    assert_eq!(past.deals[&DEAL].activities[0].done, 1);
+}
+
+#[test]
+fn what_a_run_leaves_when_it_stops_is_still_to_be_done_and_what_is_given_up_isnt() {
+    let end = |why| JobEnd { why, done: 0, failed: 0, cancelled: 0, expired: 0, unfinished: 2 };
+    let ended = |why| EventKind::JobEnded { job: JobId::FIRST, end: end(why) };
+    let mut left = job_of(2);
+    left.push(ended(JobEndReason::Stopped));
+    let past = fold(left);
+    assert_eq!((past.tasks.len(), past.is_finished()), (2, false));
+    let mut given_up = job_of(2);
+    given_up.extend([0, 1].map(|n| EventKind::TaskCancelled { task: TaskId(n) }));
+    given_up.push(ended(JobEndReason::Cancelled));
+    let past = fold(given_up);
+    assert_eq!((past.tasks.len(), past.is_finished(), past.next_task), (0, true, 2));
+}
+
+#[test]
+fn a_deal_is_forgotten_once_its_invoice_is_accepted() {
+    let mut kinds = deal_at_work();
+    kinds.extend([received(note(1), 10), accepting(note(1), "0.25", Some("act")), accepted(note(1), "0.25")]);
+    kinds.extend(ended());
+    let unsettled = fold(kinds.clone());
+    let deal = &unsettled.deals[&DEAL];
+    assert_eq!((deal.accepted, deal.activities[0].meter.noted), (glm("0.25"), glm("0.25")));
+    assert_eq!(deal.activities[0].meter.reported, Some(vec![2.0]));
+    assert!(deal.activities[0].meter.complete && deal.activities[0].over);
+    assert_eq!((unsettled.accepted, unsettled.settled()), (glm("0.25"), Glm::ZERO));
+
+    kinds.extend([received(invoice(), 20), accepting(invoice(), "0.5", None)]);
+    let on_its_way = fold(kinds.clone());
+    assert_eq!(on_its_way.deals[&DEAL].accepting.len(), 1, "it may have been accepted, or may not");
+    kinds.push(accepted(invoice(), "0.5"));
+    let settled = fold(kinds);
+    assert!(settled.deals.is_empty());
+    assert_eq!((settled.accepted, settled.settled()), (glm("0.5"), glm("0.5")));
+    assert_eq!(settled.next_rental, 2);
+}
+
+#[test]
+fn a_bill_that_wasnt_decided_about_is_remembered_and_a_refused_one_keeps_its_deal() {
+    let mut kinds = deal_at_work();
+    kinds.extend(ended());
+    kinds.push(received(invoice(), 5));
+    assert_eq!(fold(kinds.clone()).deals[&DEAL].undecided, BTreeSet::from([invoice()]));
+    let mut wrong = kinds.clone();
+    wrong.push(refused(invoice(), false));
+    let deal = &fold(wrong).deals[&DEAL];
+    assert!(deal.undecided.is_empty());
+    assert_eq!(deal.invoice, PastInvoice::Refused);
+    kinds.push(refused(invoice(), true));
+    let deal = &fold(kinds).deals[&DEAL];
+    assert_eq!(deal.undecided, BTreeSet::from([invoice()]), "it is owed all the same");
+    assert_eq!(deal.invoice, PastInvoice::Awaited);
+}
+
+#[test]
+fn only_bills_that_may_come_again_are_remembered() {
+    let past = fold((1..100).map(|n| received(note(n), i64::from(n))).chain([received(invoice(), 7)]));
+    assert_eq!((past.debit_notes_told, past.invoices_told), (Some(at(99)), Some(at(7))));
+    assert_eq!(past.recent_bills.into_keys().collect::<Vec<_>>(), [note(98), note(99), invoice()]);
+    let past = fold([received(note(1), 9), received(note(2), 8)]);
+    assert_eq!(past.debit_notes_after(), Some(at(7)), "the latest counts, not the last");
+    assert_eq!(past.recent_bills.len(), 2);
+}
+
+#[test]
+fn scripts_are_kept_while_what_they_were_sent_for_goes_on() {
+    let mut kinds = job_of(2);
+    kinds.extend(deal_at_work());
+    kinds.extend([sent(&[], "start"), started(0, 1), started(1, 1)]);
+    let pack = [attempt(0, 1), attempt(1, 1)];
+    kinds.extend([sent(&pack, "work"), sent(&pack, "more")]);
+    let past = fold(kinds.clone());
+    assert_eq!(past.running_at(DEAL), pack);
+    let activity = &past.deals[&DEAL].activities[0];
+    assert_eq!((activity.setup.len(), activity.scripts.len()), (1, 2));
+    assert_eq!(activity.scripts[1].attempts, pack);
+    kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: DEAL });
+    assert_eq!(fold(kinds.clone()).deals[&DEAL].activities[0].scripts.len(), 2);
+    kinds.push(EventKind::AttemptCancelled { attempt: pack[1], rental: DEAL });
+    // What a worker does between two tasks isn't done again.
+    kinds.push(sent(&[], "tidy up"));
+    let activity = &fold(kinds).deals[&DEAL].activities[0];
+    assert_eq!((activity.setup.len(), activity.scripts.len()), (1, 0));
+}
+
+#[test]
+fn intents_of_allocations_end_with_what_came_of_them() {
+    let intended = |expires| EventKind::AllocationIntended {
+        amount: Glm::ONE,
+        platform: "erc20-hoodi-tglm".into(),
+        expires: Some(at(expires)),
+    };
+    let created = EventKind::AllocationCreated {
+        allocation: AllocationId::new("money"),
+        amount: Glm::ONE,
+        expires: at(200),
+    };
+    let past = fold([intended(100), intended(200), created]);
+    assert_eq!(past.allocation_intents.len(), 1, "of the other one nothing was heard");
+    assert_eq!(past.allocations.len(), 1);
+    let past = fold([intended(100), EventKind::RunResumed { resumed: Resumed::default() }]);
+    assert!(past.allocation_intents.is_empty());
+    let past = fold([EventKind::Stopping { why: StopReason::Cancelled }]);
+    assert_eq!(past.stopping, Some(StopReason::Cancelled));
+}
+
+#[test]
+fn records_of_older_versions_are_read() {
+    let old = r#"{"at":"2026-11-21T21:00:00Z","kind":{"event":"task_added","task":3,"data":7}}"#;
+    let mut past = fold(job_of(0));
+    past.apply(&serde_json::from_str(old).unwrap());
+    assert_eq!((past.next_task, past.jobs[&JobId::FIRST].read), (4, 1));
+    let old =
+        r#"{"at":"2026-11-21T21:00:00Z","kind":{"event":"agreement_approved","rental":1,"agreement":"a"}}"#;
+    past.apply(&serde_json::from_str(old).unwrap());
+    assert!(past.deals.is_empty(), "an approval of a deal nobody knows changes nothing");
+}

@@ -1,0 +1,155 @@
+//! A run taken up again: made of its past and of what the daemon says has become of its deals meanwhile.
+//!
+//! Pure like all of the core: the engine asks the daemon first, and carries the effects out afterwards.
+
+mod deals;
+
+use std::collections::BTreeMap;
+
+use yagna_api::market::{Agreement, Reason, Terminator};
+use yagna_api::payment::Decoration;
+use yagna_api::{ActivityId, Timestamp};
+
+use super::jobs::Job;
+use super::rental::Stage;
+use super::{Run, RunConfig, Step};
+use crate::event::{Attempt, Event, EventKind, JobEndReason, JobId, RentalId, Resumed, SentScript};
+use crate::past::Past;
+use crate::tasks::{AssignedTask, TaskQueue};
+
+/// What the daemon says of the deals of a past. One that isn't here is gone.
+#[derive(Debug, Clone, Default)]
+pub struct Found(pub BTreeMap<RentalId, FoundDeal>);
+
+/// What the daemon says of a deal.
+#[derive(Debug, Clone)]
+pub struct FoundDeal {
+    /// Its agreement.
+    pub agreement: FoundAgreement,
+    /// Its activities that aren't known to be over, those that the past doesn't know included.
+    pub activities: BTreeMap<ActivityId, FoundActivity>,
+}
+
+/// What the daemon says of an agreement.
+#[derive(Debug, Clone)]
+pub enum FoundAgreement {
+    /// It is in force.
+    Approved(Box<Agreement>),
+    /// It was in force, and one side has ended it.
+    Ended {
+        /// When.
+        at: Timestamp,
+        /// Who.
+        by: Terminator,
+        /// Why.
+        reason: Reason,
+    },
+    /// It never came into force, or the daemon no longer has it.
+    None,
+}
+
+/// What the daemon says of an activity.
+#[derive(Debug, Clone, Default)]
+pub struct FoundActivity {
+    /// Does its provider say that it has ended?
+    pub over: bool,
+    /// Can it be gone on with? Its provider answers, and nothing runs in it that wasn't recorded.
+    pub sound: bool,
+    /// What it has used, as far as that is known.
+    pub usage: Option<Vec<f64>>,
+}
+
+/// What an earlier life of a worker left in its activity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    /// The scripts that set it up.
+    pub setup: Vec<SentScript>,
+    /// The tasks in its hands.
+    pub tasks: Vec<AssignedTask>,
+    /// The scripts that it had sent for them.
+    pub scripts: Vec<SentScript>,
+}
+
+impl Run {
+    /// Takes a run up again, with what it is to do at once.
+    ///
+    /// Of its jobs those go on whose workers are there: the first one, unless the run stands ready for jobs. The
+    /// others are cancelled.
+    pub fn resume(
+        config: RunConfig,
+        decoration: Decoration,
+        past: &Past,
+        found: &Found,
+        now: Timestamp,
+    ) -> (Self, Step) {
+        let budget = past.budget(config.budget);
+        let mut run = Self::new(RunConfig { budget, ..config }, decoration, now);
+        let mut step = Step::default();
+        run.had_job = past.next_job > 0;
+        run.next_rental = past.next_rental.max(1);
+        run.accepted = past.accepted;
+        run.settled = past.settled();
+        run.seen_before = past.recent_bills.keys().cloned().collect();
+        for (provider, until) in &past.set_back {
+            run.standings.keep_back(provider, *until);
+        }
+        run.queue = TaskQueue::of_past(past, run.config.retries, |task| {
+            let deal = past.deals.get(&task.running?)?;
+            Some(deal.provider.id.clone())
+        });
+        run.restore_jobs(past);
+        for (id, deal) in &past.deals {
+            run.restore_deal(*id, deal, past, now);
+        }
+        for demand in past.demands.keys() {
+            Self::withdraw(now, demand.clone(), "the run was taken up again", &mut step);
+        }
+        for (id, deal) in &past.deals {
+            run.resume_deal(now, *id, deal, found.0.get(id), &mut step);
+        }
+        // Tries in the hands of deals that nobody knows of any more.
+        for (id, task) in &past.tasks {
+            let lost = task.running.filter(|rental| !past.deals.contains_key(rental));
+            if let Some(rental) = lost {
+                let attempt = Attempt { task: *id, number: task.attempts };
+                step.event(now, EventKind::AttemptCancelled { attempt, rental });
+            }
+        }
+        let others: Vec<_> = run.jobs.keys().copied().filter(|job| !run.goes_on(*job)).collect();
+        for job in others {
+            run.end_job(now, job, JobEndReason::Cancelled, &mut step);
+        }
+        let resumed = run.resumed(past);
+        step.events.insert(0, Event { at: now, kind: EventKind::RunResumed { resumed } });
+        (run, step)
+    }
+
+    fn resumed(&self, past: &Past) -> Resumed {
+        let live = self.rentals.values().filter(|rental| rental.is_live()).count();
+        let over = past.deals.values().filter(|deal| deal.ended.is_some()).count();
+        Resumed {
+            tasks: (self.queue.n_waiting() + self.queue.n_running()) as u64,
+            running: self.queue.n_running() as u64,
+            adopted: live as u64,
+            ended: past.deals.len().saturating_sub(live + over) as u64,
+            unsettled: self
+                .rentals
+                .values()
+                .filter(|rental| rental.stage == Stage::Closed && rental.awaits_invoice())
+                .count() as u64,
+            accepted: self.accepted,
+        }
+    }
+
+    /// Is there a worker for a job of the past?
+    fn goes_on(&self, job: JobId) -> bool {
+        !self.standing && job == JobId::FIRST
+    }
+
+    fn restore_jobs(&mut self, past: &Past) {
+        for (id, job) in &past.jobs {
+            let ever_worked = job.done > 0;
+            self.jobs.insert(*id, Job { deadline: job.deadline, ever_worked, ..Job::default() });
+        }
+    }
+}

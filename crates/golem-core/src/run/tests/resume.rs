@@ -1,0 +1,177 @@
+//! A run that is taken up again, after its process died at any step.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::faults::Faults;
+use super::world::{Crash, Crashes, World, fold};
+use crate::event::{Event, EventKind, StopReason};
+use crate::past::PastInvoice;
+use crate::run::Run;
+use crate::run::rental::{InvoiceState, Stage};
+
+const TASKS: usize = 8;
+
+fn crashing(seed: u64, faults: Faults, crashes: impl IntoIterator<Item = (u64, Crash)>) -> World {
+    let mut world = World::new(seed, TASKS, faults);
+    world.crashes = Crashes::after_steps(crashes);
+    world
+}
+
+#[test]
+fn invariant_4_a_run_that_dies_at_any_step_is_taken_up_and_ends_as_if_nothing_had_happened() {
+    let chatty = Faults { repeats: 0.3, ..Faults::none() };
+    let mut steps = 0;
+    for crash in [Crash::BeforeTheCommit, Crash::AfterTheCommit] {
+        for step in 1.. {
+            let mut world = crashing(step, chatty.clone(), [(step, crash)]);
+            let end = world.run_to_end();
+            if !world.crashes.happened() {
+                break;
+            }
+            steps += 1;
+            assert_eq!((end.why, end.done, end.failed), (StopReason::AllDone, 8, 0), "{crash:?} {step}");
+            assert_eq!((end.unfinished, end.unsettled), (0, 0), "{crash:?} {step}");
+            world.assert_nothing_left();
+            world.assert_paid_once();
+        }
+    }
+    assert!(steps > 200, "{steps} steps are no run");
+}
+
+#[test]
+fn a_run_that_dies_over_and_over_still_comes_to_its_end() {
+    let every = |n| (0..200).map(move |_| (n, Crash::AfterTheCommit));
+    for n in [20, 35, 60] {
+        let mut world = crashing(n, Faults::none(), every(n));
+        let end = world.run_to_end();
+        assert_eq!(end.done, 8, "{n}");
+        world.assert_nothing_left();
+        world.assert_paid_once();
+    }
+}
+
+#[test]
+fn tries_that_go_on_where_they_were_are_not_begun_anew() {
+    let (mut kept, mut tried_again) = (0, 0);
+    for seed in 0..40 {
+        let mut world = crashing(seed, Faults::none(), [(60, Crash::AfterTheCommit)]);
+        world.run_to_end();
+        kept += world.n_events(|kind| match kind {
+            EventKind::RunResumed { resumed } => resumed.running > 0,
+            _ => false,
+        });
+        tried_again += world.n_events(|kind| matches!(kind, EventKind::AttemptCancelled { .. }));
+        assert_eq!(world.n_events(|kind| matches!(kind, EventKind::AttemptFailed { .. })), 0, "{seed}");
+    }
+    assert!(kept > 10 && tried_again > 0, "{kept} {tried_again}");
+}
+
+#[test]
+fn a_run_that_was_stopped_goes_on_with_what_was_left() {
+    let mut world = World::new(3, 30, Faults::none());
+    world.run_for(std::time::Duration::from_secs(20));
+    world.stop(StopReason::Cancelled);
+    let end = world.run_to_end();
+    assert!(end.unfinished > 0, "{end:?}");
+    world.start_again();
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done, end.unfinished), (StopReason::AllDone, 30, 0));
+    world.assert_nothing_left();
+    world.assert_paid_once();
+}
+
+/// What was written down says the same as what the process knows.
+fn assert_agree(run: &Run, events: &[Event]) {
+    let past = fold(events);
+    assert_eq!(past.accepted, run.accepted);
+    assert_eq!((past.done, past.failed), (run.queue.n_done(), run.queue.n_failed()));
+    assert_eq!(past.next_task, run.queue.n_known());
+    assert_eq!(past.next_rental.max(1), run.next_rental);
+    let jobs: Vec<_> = run.jobs.keys().copied().collect();
+    if run.stopping.is_none() {
+        assert_eq!(past.jobs.keys().copied().collect::<Vec<_>>(), jobs);
+        assert_eq!(past.tasks.len(), run.queue.n_waiting() + run.queue.n_running());
+    }
+    for (id, job) in past.jobs.iter().filter(|(id, _)| jobs.contains(id)) {
+        assert_eq!(job.exhausted, run.queue.is_exhausted(*id));
+        let open = run.queue.n_waiting_for(*id) + run.queue.n_running_for(*id);
+        assert_eq!(past.n_open(*id), open as u64);
+    }
+    let undecided: HashSet<_> = run.held_invoices.iter().map(|(_, id, _)| *id).collect();
+    for (id, rental) in &run.rentals {
+        let Some(deal) = past.deals.get(id) else {
+            // Nothing more comes of it, as far as is known.
+            let never_made = rental.activities.is_empty();
+            assert!(never_made || rental.invoice == InvoiceState::Accepted, "{id:?} {rental:?}");
+            continue;
+        };
+        let mut running: Vec<_> = rental.running.keys().copied().collect();
+        running.sort_unstable();
+        assert_eq!(past.running_at(*id), running, "{id:?}");
+        assert_eq!((&deal.agreement, deal.accepted), (&rental.agreement, rental.accepted), "{id:?}");
+        assert_eq!(deal.approved.is_some(), rental.stage != Stage::Signing, "{id:?}");
+        assert_eq!(deal.terms.as_ref().map(|terms| &terms.pricing), Some(&rental.terms.pricing));
+        assert_eq!(deal.activities.len(), rental.activities.len(), "{id:?}");
+        for (known, activity) in deal.activities.iter().zip(&rental.activities) {
+            assert_eq!(
+                (known.done, known.over, known.was_given),
+                (activity.done, activity.over, activity.was_given)
+            );
+            assert_eq!((&known.id, known.job), (&activity.id, activity.job));
+            let (mut known, mut live) = (known.meter.clone(), activity.meter.clone());
+            if !activity.over {
+                // What is being ended for want of budget is measured until then.
+                (known.ended, live.ended) = (None, None);
+            }
+            assert_eq!(known, live, "{id:?}");
+        }
+        assert_eq!(deal.accepting.len(), rental.accepting.len(), "{id:?}");
+        assert!(!undecided.contains(id) || !deal.undecided.is_empty(), "{id:?} {deal:?}");
+        match deal.invoice {
+            PastInvoice::Accepted => assert_eq!(rental.invoice, InvoiceState::Accepted),
+            PastInvoice::Refused => assert_eq!(rental.invoice, InvoiceState::Closed),
+            PastInvoice::Awaited => assert_ne!(rental.invoice, InvoiceState::Accepted),
+        }
+    }
+    let forgotten = past.deals.iter().filter(|(id, _)| !run.rentals.contains_key(id));
+    for (id, deal) in forgotten {
+        assert!(deal.ended.is_some() && deal.invoice != PastInvoice::Accepted, "{id:?} {deal:?}");
+    }
+}
+
+fn crash() -> impl Strategy<Value = (u64, Crash)> {
+    (1u64..300, prop_oneof![Just(Crash::BeforeTheCommit), Just(Crash::AfterTheCommit)])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    /// Whatever goes wrong, and however often the process dies on top: each task ends once, nothing is left running,
+    /// no bill is counted twice, and no more is promised than the budget.
+    #[test]
+    fn invariant_4_any_market_is_survived_by_a_process_that_dies(
+        seed in any::<u64>(),
+        tasks in 0usize..40,
+        faults in Faults::any(),
+        crashes in prop::collection::vec(crash(), 1..6),
+    ) {
+        let mut world = World::new(seed, tasks, faults);
+        world.crashes = Crashes::after_steps(crashes);
+        let end = world.run_to_end();
+        prop_assert_eq!(end.done + end.failed + end.unfinished, world.n_known());
+        world.assert_nothing_left();
+        world.assert_paid_once();
+    }
+
+    /// The fold of a run's events is what the run knows, after every step.
+    #[test]
+    fn what_is_written_down_is_what_the_run_knows(seed in any::<u64>(), tasks in 0usize..30, faults in Faults::any()) {
+        let mut world = World::new(seed, tasks, faults);
+        for _ in 0..40 {
+            world.run_for(std::time::Duration::from_secs(15));
+            assert_agree(world.run(), &world.events);
+        }
+    }
+}

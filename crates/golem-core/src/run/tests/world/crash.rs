@@ -1,0 +1,235 @@
+//! A process that dies and is started again: what it knows then is the fold of what it had written down, and what
+//! the simulated daemon says.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use yagna_api::market::{Reason, Terminator};
+use yagna_api::payment::Invoice;
+use yagna_api::time::after;
+use yagna_api::{AgreementId, AllocationId};
+
+use super::World;
+use crate::event::{Bill, Event, EventKind, JobEndReason, JobId};
+use crate::past::{Past, PastDeal};
+use crate::run::{Found, FoundActivity, FoundAgreement, FoundDeal, Input, JobSpec, Run};
+
+/// When a process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::run::tests) enum Crash {
+    /// Before a step's events are durable: the step never was.
+    BeforeTheCommit,
+    /// After that, before anything that follows from them is sent.
+    AfterTheCommit,
+}
+
+/// When the process is to die: by the number of steps since it last began.
+#[derive(Debug, Default)]
+pub(in crate::run::tests) struct Crashes {
+    coming: VecDeque<(u64, Crash)>,
+    steps: u64,
+    happened: u64,
+}
+
+impl Crashes {
+    pub(in crate::run::tests) fn after_steps(crashes: impl IntoIterator<Item = (u64, Crash)>) -> Self {
+        Self { coming: crashes.into_iter().collect(), ..Self::default() }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Crash> {
+        self.steps += 1;
+        let (steps, crash) = *self.coming.front()?;
+        if self.steps < steps {
+            return None;
+        }
+        self.coming.pop_front();
+        self.steps = 0;
+        self.happened += 1;
+        Some(crash)
+    }
+
+    pub(super) fn n_happened(&self) -> u64 {
+        self.happened
+    }
+
+    pub(in crate::run::tests) fn happened(&self) -> bool {
+        self.happened > 0
+    }
+}
+
+pub(in crate::run::tests) fn fold(events: &[Event]) -> Past {
+    let mut past = Past::default();
+    for event in events {
+        past.apply(event);
+    }
+    past
+}
+
+impl World {
+    pub(in crate::run::tests) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Starts a run again that has ended.
+    pub(in crate::run::tests) fn start_again(&mut self) {
+        assert!(self.run.end().is_some());
+        self.take_up_again();
+    }
+
+    /// What was written down so far, folded.
+    pub(in crate::run::tests) fn past(&self) -> Past {
+        fold(&self.events)
+    }
+
+    /// Starts the process again after a while.
+    pub(super) fn take_up_again(&mut self) {
+        // What was on its way to the dead process is lost; what the daemon keeps comes again.
+        self.coming.clear();
+        self.accepting.clear();
+        let gap = self.chance.f64() * if self.chance.bool() { 5.0 } else { 900.0 };
+        let until = after(self.now, Duration::from_secs_f64(gap));
+        while self.now < until {
+            self.now = after(self.now, Duration::from_secs(1));
+            self.send_notes();
+        }
+        self.coming.clear();
+        self.demand = None;
+        // What a run left when it stopped isn't over.
+        self.ended_jobs.retain(|_, end| end.why != JobEndReason::Stopped);
+        // Where no money is left aside, the engine sees to that before the run goes on.
+        if self.allocation.is_none() {
+            self.allocation = Some(AllocationId::new(format!("allocation-{}", self.n_allocations)));
+            self.n_allocations += 1;
+        }
+        let past = self.past();
+        let found = self.found(&past);
+        let (run, step) = Run::resume(self.config.clone(), self.decoration.clone(), &past, &found, self.now);
+        self.run = run;
+        for (job, plan) in &self.plans {
+            let read = past.jobs.get(job).map_or(0, |job| job.read);
+            self.to_load.insert(*job, plan.tasks.saturating_sub(usize::try_from(read).unwrap()));
+        }
+        self.end_strangers(&past);
+        self.tell_the_rest(&past);
+        self.carry_out(step);
+        let never_begun = self.past().next_job == 0;
+        if never_begun {
+            let plan = self.plans[&JobId::FIRST];
+            self.give(Input::JobAdded {
+                job: JobId::FIRST,
+                spec: JobSpec { retries: plan.retries, deadline: None },
+            });
+        }
+    }
+
+    /// What the daemon says of the deals of a past.
+    fn found(&mut self, past: &Past) -> Found {
+        let mut found = BTreeMap::new();
+        for (id, _) in past.deals.iter().filter(|(_, known)| known.agreement.is_some()) {
+            let Some(deal) = self.deals.get_mut(id) else { continue };
+            let ended = deal.ended.filter(|ended| *ended <= self.now);
+            let agreement = match ended {
+                None => FoundAgreement::Approved(deal.approved.clone()),
+                Some(at) => {
+                    deal.running = false;
+                    for activity in &mut deal.activities {
+                        activity.ended.get_or_insert(at);
+                    }
+                    FoundAgreement::Ended { at, by: Terminator::Provider, reason: Reason::new("over") }
+                }
+            };
+            let deal = &self.deals[id];
+            let mut activities = BTreeMap::new();
+            for (place, activity) in deal.activities.iter().enumerate() {
+                let usage = Some(self.due(deal, place).0);
+                let over = activity.ended.is_some();
+                let sound = !over && self.chance.u8(0..4) > 0;
+                activities.insert(activity.id.clone(), FoundActivity { over, sound, usage });
+            }
+            found.insert(*id, FoundDeal { agreement, activities });
+        }
+        Found(found)
+    }
+
+    /// The engine ends what the daemon has under the run's name and the run doesn't know.
+    fn end_strangers(&mut self, past: &Past) {
+        let is_known = |deal: &PastDeal, agreement: &AgreementId| deal.agreement.as_ref() == Some(agreement);
+        for (id, deal) in self.deals.iter_mut().filter(|(_, deal)| deal.running) {
+            if !past.deals.get(id).is_some_and(|known| is_known(known, &deal.agreement)) {
+                assert!(deal.activities.is_empty(), "{id:?} runs and isn't known");
+                deal.running = false;
+                deal.ended = Some(self.now);
+            }
+        }
+    }
+
+    /// Bills that the daemon tells of after the run's cursors, and ends of agreements.
+    fn tell_the_rest(&mut self, past: &Past) {
+        let bills: Vec<_> = self
+            .bills
+            .iter()
+            .filter(|(told, input)| match input {
+                Input::DebitNote { .. } => Some(*told) > past.debit_notes_after(),
+                _ => Some(*told) > past.invoices_after(),
+            })
+            .cloned()
+            .collect();
+        for (told, input) in bills {
+            self.next += 1;
+            let at = self.now.max(told);
+            self.coming.insert((at, self.next), input);
+        }
+        let ends: Vec<_> =
+            self.deals.values().filter_map(|deal| Some((deal.ended?, deal.agreement.clone()))).collect();
+        for (ended, agreement) in ends {
+            self.next += 1;
+            let reason = Some(Reason::new("over"));
+            let input = Input::AgreementTerminated { agreement, by: Terminator::Provider, reason };
+            self.coming.insert((self.now.max(ended), self.next), input);
+        }
+    }
+
+    /// A bill that is asked for by its id.
+    pub(super) fn tell_again(&mut self, bill: &Bill) {
+        let is_it = |input: &Input| match input {
+            Input::DebitNote { note, .. } => Bill::DebitNote(note.debit_note_id.clone()) == *bill,
+            Input::Invoice { invoice, .. } => Bill::Invoice(invoice.invoice_id.clone()) == *bill,
+            _ => false,
+        };
+        let input = self.bills.iter().map(|(_, input)| input).find(|input| is_it(input)).cloned();
+        let input = match input.expect("only bills that came are asked for") {
+            Input::DebitNote { note, .. } => Input::DebitNote { note, told: None },
+            Input::Invoice { invoice, .. } => Input::Invoice { invoice, told: None },
+            other => other,
+        };
+        self.soon(input);
+    }
+
+    /// Each bill was accepted once; of every deal that may be billed, what is owed and came was accepted or refused.
+    pub(in crate::run::tests) fn assert_paid_once(&self) {
+        let mut accepted: BTreeMap<&Bill, u32> = BTreeMap::new();
+        for event in &self.events {
+            if let EventKind::BillAccepted { bill, .. } = &event.kind {
+                *accepted.entry(bill).or_default() += 1;
+            }
+        }
+        assert!(accepted.values().all(|times| *times == 1), "a bill was counted twice: {accepted:?}");
+        let invoices = self.bills.iter().filter_map(|(_, input)| match input {
+            Input::Invoice { invoice, .. } => Some(invoice),
+            _ => None,
+        });
+        for invoice in invoices {
+            let Invoice { invoice_id, agreement_id, .. } = &**invoice;
+            let bill = Bill::Invoice(invoice_id.clone());
+            let refused = self.events.iter().any(
+                |event| matches!(&event.kind, EventKind::BillRefused { bill: refused, .. } if *refused == bill),
+            );
+            // A daemon that fails, or money that is lost again and again, may take longer than bills are waited for.
+            let may_wait = self.faults.daemon > 0.0 || self.faults.loses_money > 0.0;
+            assert!(
+                accepted.contains_key(&bill) || refused || may_wait,
+                "{agreement_id}: {bill:?} was neither accepted nor refused"
+            );
+        }
+    }
+}
