@@ -7,6 +7,7 @@ pub(crate) mod args;
 mod check;
 #[cfg(feature = "devnet")]
 mod devnet;
+pub(crate) mod inspect;
 mod install;
 mod logging;
 pub(crate) mod options;
@@ -66,7 +67,10 @@ fn parse<J: ClapArgs>(command: clap::Command) -> Result<Args<J>, clap::Error> {
 /// The command line of a program with its own job: ours, without job files.
 fn own_command(name: &str) -> clap::Command {
     let examples = |text: &str| text.replace("PROGRAM", name);
-    Args::<OwnJob>::command()
+    let command = inspect::args::EXAMPLES.iter().fold(Args::<OwnJob>::command(), |command, (about, text)| {
+        command.mut_subcommand(*about, |command| command.after_help(text.replace("golem-tasks", name)))
+    });
+    command
         .bin_name(name)
         .display_name(name)
         .version(concat!("(golem-tasks ", env!("CARGO_PKG_VERSION"), ")"))
@@ -102,6 +106,13 @@ where
         Command::Install(flags) => {
             runtime()?.block_on(install::install(&flags, &environment, &mut Output::stdout()))
         }
+        Command::Show(flags) => runtime()?.block_on(inspect::show(&flags, &environment)),
+        Command::Summary(flags) => runtime()?.block_on(inspect::summary(&flags, &environment)),
+        Command::Runs(flags) => runtime()?.block_on(inspect::runs(&flags, &environment)),
+        Command::Results(flags) => runtime()?.block_on(inspect::results(&flags, &environment)),
+        Command::Errors(flags) => runtime()?.block_on(inspect::errors(&flags, &environment)),
+        Command::Providers(flags) => runtime()?.block_on(inspect::providers(&flags, &environment)),
+        Command::Cancel(flags) => runtime()?.block_on(inspect::cancel(&flags, &environment)),
         Command::Run(flags) => {
             let options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
             runtime()?.block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))

@@ -144,7 +144,10 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let advice = error.advice();
         let exit = match error {
-            StoreError::Dsn(_) | StoreError::RunExists { .. } | StoreError::NoSuchRun { .. } => Exit::Usage,
+            StoreError::Dsn(_)
+            | StoreError::RunExists { .. }
+            | StoreError::NoSuchRun { .. }
+            | StoreError::NothingYet { .. } => Exit::Usage,
             _ => Exit::Store,
         };
         Self { advice, ..Self::new(exit, error) }

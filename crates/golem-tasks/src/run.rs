@@ -22,13 +22,14 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
-use crate::store::{NewRun, RunStore, RunSummary, Store};
+use crate::store::{Holder, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Facts, Terminal, View, view};
 use crate::work::Opened;
 use signals::Stops;
 
 #[cfg(feature = "devnet")]
 mod devnet;
+mod held;
 pub(crate) mod signals;
 
 /// How long running tasks may go on once the run is stopping.
@@ -136,7 +137,8 @@ async fn run_in(
         app_session: session.clone(),
         job: described,
     };
-    let recorded = store.create_run(&new).await?;
+    store.create_run(&new).await?;
+    let lease = Arc::new(store.take(&options.run_id, &Holder::here()).await?);
     let facts = Facts {
         run_id: options.run_id.clone(),
         started: new.created,
@@ -147,7 +149,7 @@ async fn run_in(
     let run = Run::new(
         client,
         Arc::new(clock),
-        Arc::<RunStore>::new(recorded),
+        Arc::<RunStore>::new(lease.run().clone()),
         options.job.worker(&options.limits),
         tasks,
         golem::RunOptions {
@@ -164,11 +166,15 @@ async fn run_in(
     if stop.on_ctrl_c {
         listening.spawn(listen(stopper.clone(), leave.clone()));
     }
+    let mut holding = JoinSet::new();
+    holding.spawn(held::hold(Arc::clone(&lease), stopper.clone()));
     listening.spawn(async move {
         stop.token.cancelled().await;
         stopper.cancel();
     });
     let ended = watch(run, view.as_mut(), &leave).await;
+    holding.shutdown().await;
+    held::release(lease).await;
     let close = async {
         if let Some(image) = serving {
             image.stop().await;

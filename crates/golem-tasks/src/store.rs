@@ -2,7 +2,8 @@
 //!
 //! All SQL of the project is in this module. A [`Store`] is one database, SQLite or PostgreSQL, with many runs; a
 //! [`RunStore`] writes the events of one run, as the engine's journal; a [`Lease`] says which process may;
-//! [`RunSummary`] and [`TaskRow`] are what can be read back, also from another process while the run goes on.
+//! [`RunSummary`], [`TaskRow`] and what is in `query` are what can be read back, also from another process while the run
+//! goes on.
 //! `docs/database.md` explains the tables to those who query them.
 //!
 //! **Durability.** Everything of one commit is in one transaction, and on the disk before the commit returns: SQLite is
@@ -16,6 +17,7 @@ mod dsn;
 mod error;
 mod holder;
 mod lease;
+mod query;
 mod read;
 mod record;
 mod schema;
@@ -29,6 +31,10 @@ pub use dsn::{Dsn, DsnError, PostgresDsn};
 pub use error::StoreError;
 pub use holder::Holder;
 pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
+pub use query::{
+    ActivityRow, ActivityStatus, Ask, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow, ResultRow,
+    RunRow, RunState, Settled,
+};
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;
 pub use schema::Installed;

@@ -10,14 +10,18 @@
 //! | [`Json`] | `--json` | one JSON object a line | as plain |
 //! | [`Json`] | `--json --quiet` | the same | nothing |
 //! | [`Quiet`] | `--quiet` | results | the summary, if something went wrong |
+//!
+//! What is seen of runs that are kept, whoever runs them, is in `kept`: it is made from the store.
 
 mod bar;
 mod json;
+pub(crate) mod kept;
 mod output;
 mod plain;
 mod quiet;
 mod results;
 mod summary;
+mod table;
 mod terminal;
 pub(crate) mod text;
 

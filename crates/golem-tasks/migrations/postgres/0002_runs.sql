@@ -23,7 +23,7 @@ CREATE TABLE runs (
 );
 
 -- Who may write a run. The number grows with each new holder; a commit that names another one is refused. Each commit
--- changes its row, so there is room for that beside it.
+-- changes its row, so there is room for that beside it. `cancel_at` is when the holder was asked to stop.
 CREATE TABLE leases (
     run_no   bigint PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
     lease_no bigint NOT NULL DEFAULT 0,
@@ -32,7 +32,8 @@ CREATE TABLE leases (
     process  text,
     machine  text,
     since_at timestamptz,
-    heard_at timestamptz
+    heard_at timestamptz,
+    cancel_at timestamptz
 ) WITH (fillfactor = 20);
 
 CREATE TABLE jobs (

@@ -29,7 +29,8 @@ CREATE TABLE leases (
     process  TEXT,                 -- which process of that pid: when it started, as its system says it
     machine  TEXT,                 -- whose pids these are
     since_at INTEGER,
-    heard_at INTEGER
+    heard_at INTEGER,
+    cancel_at INTEGER              -- when its holder was asked to stop
 ) STRICT;
 
 CREATE TABLE jobs (

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use yagna_api::{AppKey, Glm};
 
+use super::inspect::args as inspect;
 use crate::job::SHORTEST_AGREEMENT;
 
 const EXAMPLES: &str = "\
@@ -18,6 +19,8 @@ Examples:
       Is the job file right, and what would it do?
   golem-tasks run job.toml --budget 2 --workers 10 > results.tsv
       On the Golem Network, through the yagna daemon on this machine.
+  golem-tasks show --watch
+      What the newest run does, from another terminal.
 
 Results go to standard output, everything else to standard error.
 
@@ -71,6 +74,8 @@ Examples:
       A first run on an emulated network inside this program: no daemon, no key, no money.
   PROGRAM run --budget 2 --workers 10 > results.tsv
       On the Golem Network, through the yagna daemon on this machine.
+  PROGRAM show --watch
+      What the newest run does, from another terminal.
 
 Results go to standard output, everything else to standard error.
 
@@ -106,6 +111,27 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     ///
     /// `run` does the same by itself, where it may.
     Install(InstallFlags),
+    /// Show the activities of a run: what each one does, has done, and costs.
+    #[command(after_help = inspect::SHOW_EXAMPLES)]
+    Show(inspect::WatchFlags),
+    /// Show in one row where a run stands.
+    #[command(after_help = inspect::SUMMARY_EXAMPLES)]
+    Summary(inspect::WatchFlags),
+    /// List the runs in a database, the newest first.
+    #[command(after_help = inspect::RUNS_EXAMPLES)]
+    Runs(inspect::RunsFlags),
+    /// Write the results of a run, one task a line, in the order of the tasks.
+    #[command(after_help = inspect::RESULTS_EXAMPLES)]
+    Results(inspect::ResultsFlags),
+    /// Tell what failed in a run, where and why, the newest first.
+    #[command(after_help = inspect::ERRORS_EXAMPLES)]
+    Errors(inspect::ErrorsFlags),
+    /// Show what each provider of a run did, and for how much.
+    #[command(after_help = inspect::PROVIDERS_EXAMPLES)]
+    Providers(inspect::ProvidersFlags),
+    /// Stop a run that another process works on, in an orderly way, and wait for its end.
+    #[command(after_help = inspect::CANCEL_EXAMPLES)]
+    Cancel(inspect::CancelFlags),
     /// Check a job file and all its tasks, and show what it would do; nothing is bought.
     Check(CheckFlags<J>),
     /// Serve an emulated Golem Network for your own app to be tested on, in whatever language it is written.

@@ -130,6 +130,14 @@ pub enum StoreError {
         run_id: String,
         /// The database.
         place: String,
+        /// Ids that look like it, the nearest first, if somebody looked for them.
+        nearest: Vec<String>,
+    },
+    /// Nothing was ever run there.
+    #[error("there are no runs yet in {place}")]
+    NothingYet {
+        /// The database.
+        place: String,
     },
     /// Another process holds the run.
     #[error(
@@ -217,10 +225,18 @@ impl StoreError {
                 by.holder.host,
                 LEASE_TIMEOUT.as_secs()
             ),
+            Self::NoSuchRun { nearest, .. } => match nearest.as_slice() {
+                [] => "`golem-tasks runs` lists those that there are".to_owned(),
+                nearest => format!("did you mean `{}`? `golem-tasks runs` lists all of them", nearest.join("` or `")),
+            },
+            Self::NothingYet { .. } => {
+                "`golem-tasks run JOB.toml --devnet` makes a first one, without a daemon and without money; where they \
+                 are elsewhere, name the database with --dsn"
+                    .to_owned()
+            }
             Self::Dsn(_)
             | Self::LeaseLost { .. }
             | Self::Migrate { .. }
-            | Self::NoSuchRun { .. }
             | Self::Query { .. }
             | Self::Damaged { .. } => return None,
         })

@@ -70,7 +70,7 @@ impl Store {
         let (run_no, lease_no) = (row.int("run_no")?, row.int("lease_no")? + 1);
         let taken = Statement::new(
             "UPDATE leases SET lease_no = $2, host = $3, pid = $4, process = $5, machine = $6, since_at = {now}, \
-             heard_at = {now} WHERE run_no = $1",
+             heard_at = {now}, cancel_at = NULL WHERE run_no = $1",
         )
         .int(run_no)
         .int(lease_no)
@@ -127,7 +127,8 @@ impl Lease {
         let failed = |source| store.failed("release the run", source);
         let mut transaction = store.database.write().await.map_err(failed)?;
         let released = Statement::new(
-            "UPDATE leases SET host = NULL, pid = NULL, process = NULL, machine = NULL, since_at = NULL \
+            "UPDATE leases SET host = NULL, pid = NULL, process = NULL, machine = NULL, since_at = NULL, \
+             cancel_at = NULL \
              WHERE run_no = $1 AND lease_no = $2",
         )
         .int(self.run.run_no())
@@ -137,7 +138,8 @@ impl Lease {
     }
 }
 
-fn held_by(row: &Row) -> Result<Option<HeldBy>, StoreError> {
+/// Who holds the run of this row of `leases`, which has the database's clock as `now`.
+pub(super) fn held_by(row: &Row) -> Result<Option<HeldBy>, StoreError> {
     let Some(host) = row.optional_text("host")? else {
         return Ok(None);
     };

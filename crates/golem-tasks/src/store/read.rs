@@ -130,7 +130,7 @@ impl Store {
         .boxed()
     }
 
-    async fn run_no(&self, run_id: &str) -> Result<i64, StoreError> {
+    pub(super) async fn run_no(&self, run_id: &str) -> Result<i64, StoreError> {
         let found = Statement::new("SELECT run_no FROM runs WHERE run_id = $1").text(run_id);
         let row = self.database.row(found).await.map_err(|source| self.failed("find the run", source))?;
         row.ok_or_else(|| self.no_such_run(run_id))?.int("run_no")
@@ -152,7 +152,7 @@ impl Store {
     }
 
     pub(super) fn no_such_run(&self, run_id: &str) -> StoreError {
-        StoreError::NoSuchRun { run_id: run_id.to_owned(), place: self.place.clone() }
+        StoreError::NoSuchRun { run_id: run_id.to_owned(), place: self.place.clone(), nearest: Vec::new() }
     }
 }
 
@@ -311,7 +311,7 @@ fn reason_counts(rows: &[Row]) -> Result<BTreeMap<String, u64>, StoreError> {
     rows.iter().map(|row| Ok((row.text("reason")?, row.unsigned("n")?))).collect()
 }
 
-fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
+pub(super) fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
     let status = status(row)?;
     let failure = match status {
         TaskStatus::Failed => {

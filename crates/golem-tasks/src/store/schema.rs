@@ -44,6 +44,17 @@ pub(super) async fn install(database: &Database, place: &str) -> Result<Installe
     Ok(Installed { place: place.to_owned(), before, now })
 }
 
+/// Has the database tables of ours, whatever their version? Nothing is made. A SQLite file that exists counts.
+pub(super) async fn is_there(database: &Database, place: &str) -> Result<bool, StoreError> {
+    match database {
+        Database::Sqlite(_) => Ok(true),
+        Database::Postgres(pool) => sqlx::query_scalar(OURS)
+            .fetch_one(pool)
+            .await
+            .map_err(|source| Installer { place }.not_made(pool, "look into the schema `tasks`", source)),
+    }
+}
+
 struct Installer<'p> {
     place: &'p str,
 }

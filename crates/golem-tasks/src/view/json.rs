@@ -15,7 +15,7 @@ use super::{Facts, View};
 use crate::store::{FailedTask, RefusedBill, RunSummary};
 
 /// Changes when a field changes its meaning or goes; not when one is added.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// One JSON object a line on stdout, lines for people on stderr.
 #[derive(Debug)]
@@ -50,19 +50,20 @@ struct TaskResult<'a> {
 }
 
 #[derive(Serialize)]
-struct Provider<'a> {
-    id: &'a NodeId,
-    name: &'a str,
+pub(super) struct Provider<'a> {
+    pub(super) id: &'a NodeId,
+    pub(super) name: &'a str,
 }
 
 #[derive(Serialize)]
-struct Failure<'a> {
-    kind: FailureKind,
-    message: &'a str,
+pub(super) struct Failure<'a> {
+    pub(super) kind: FailureKind,
+    pub(super) message: &'a str,
 }
 
+/// The numbers of a run.
 #[derive(Serialize)]
-struct Summary<'a> {
+pub(super) struct Summary<'a> {
     version: u32,
     run: &'a str,
     started: Timestamp,
@@ -191,7 +192,7 @@ impl View for Json {
 }
 
 impl<'a> Summary<'a> {
-    fn of(summary: &'a RunSummary) -> Self {
+    pub(super) fn of(summary: &'a RunSummary) -> Self {
         let ended = summary.ended.as_ref();
         Self {
             version: VERSION,
@@ -250,13 +251,15 @@ impl<'a> BillLine<'a> {
     }
 }
 
-fn line(line: &Line<'_>) -> String {
+/// One object in a line.
+pub(super) fn line(line: &impl Serialize) -> String {
     let mut text = serde_json::to_string(line).expect("every key of a line is a string");
     text.push('\n');
     text
 }
 
-fn seconds(time: Duration) -> f64 {
+/// A duration as a number.
+pub(super) fn seconds(time: Duration) -> f64 {
     // Through microseconds, so that sums print as short as their parts.
     #[expect(clippy::cast_precision_loss, reason = "exact for the first 285 years")]
     let micros = time.as_micros() as f64;

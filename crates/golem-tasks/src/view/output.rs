@@ -31,6 +31,11 @@ impl Output {
         self.terminal
     }
 
+    /// Is what comes left out, for its reader has gone or it can't be written?
+    pub(crate) fn is_closed(&self) -> bool {
+        self.to.is_none()
+    }
+
     /// Nowhere.
     pub fn none() -> Self {
         Self { to: None, lost: None, terminal: false }

@@ -198,6 +198,13 @@ impl Running {
         assert!(heard, "it never said `{what}`:\n{}", *self.err.borrow());
     }
 
+    /// Waits until standard output has this in it.
+    pub(crate) async fn hears(&mut self, what: &str) {
+        let told = timeout(PATIENCE, self.out.wait_for(|text| text.contains(what))).await;
+        let heard = told.is_ok_and(|told| told.is_ok());
+        assert!(heard, "it never printed `{what}`:\n{}", *self.out.borrow());
+    }
+
     /// Waits until standard output has so many lines.
     pub(crate) async fn prints(&mut self, lines: usize) {
         let printed = timeout(PATIENCE, self.out.wait_for(|text| text.lines().count() >= lines)).await;

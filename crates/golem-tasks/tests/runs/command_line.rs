@@ -30,6 +30,16 @@ fn the_help_of_run_teaches() {
 }
 
 #[test]
+fn the_help_of_what_looks_into_the_database_teaches() {
+    let commands = ["show", "summary", "runs", "results", "errors", "providers", "cancel"];
+    let helps = commands.map(|command| cli::help(Some(command)).unwrap());
+    insta::assert_snapshot!(helps.join("\n--------\n\n"));
+    for help in helps {
+        assert!(help.contains("--dsn") && help.contains("Examples:\n  golem-tasks "), "{help}");
+    }
+}
+
+#[test]
 fn help_and_version_go_to_stdout() {
     for args in [&["--help"][..], &["run", "--help"], &["--version"]] {
         let output = golem_tasks(args);

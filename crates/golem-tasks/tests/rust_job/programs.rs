@@ -154,6 +154,10 @@ async fn the_program_has_its_own_name() {
     assert!(help.out.contains(&format!("Usage: {own} run [OPTIONS]\n")), "{}", help.out);
     assert!(help.out.contains(&format!("\n  {own} run --devnet\n")), "{}", help.out);
     assert!(!help.out.contains("job file") && !help.out.contains("job.toml"), "{}", help.out);
+    let help = Running::start(program(&home, "lengths", &["show", "--help"])).end().await;
+    help.assert_code(0);
+    assert!(help.out.contains(&format!("\n  {own} show --watch\n")), "{}", help.out);
+    assert!(!help.out.contains("golem-tasks show"), "{}", help.out);
     let extra = Running::start(program(&home, "lengths", &["run", "job.toml"])).end().await;
     extra.assert_code(2);
     extra.assert_says(&["unexpected argument 'job.toml'"]);

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
+mod asking;
 mod grounds;
 mod installing;
 mod leases;
@@ -55,8 +56,16 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         writing::any_text_and_any_number_come_back_as_they_were,
         mixing::both_counts_agree_after_every_event,
         leases::a_run_is_held_by_one,
-        leases::a_dead_holder_is_replaced_at_once;
+        leases::a_dead_holder_is_replaced_at_once,
+        asking::what_a_deal_cost_is_shared_by_its_activities_and_their_results,
+        asking::every_error_is_told_once_the_newest_first,
+        asking::results_are_streamed_in_the_order_of_the_tasks,
+        asking::whoever_holds_a_run_hears_that_it_is_to_be_cancelled;
     KEPT:
+        asking::the_program_answers_the_same_on_every_database,
+        asking::a_run_without_anything_is_shown_as_such,
+        asking::a_run_that_is_not_there_is_told_with_those_that_look_like_it,
+        asking::results_are_written_whole_or_not_at_all,
         writing::a_run_is_kept_and_found_again,
         writing::invariant_1_what_was_committed_is_seen_by_another_process_at_once,
         writing::everything_an_event_says_has_a_column,

@@ -1,0 +1,107 @@
+//! Showing something again and again: painted over what was there before on a terminal, below it elsewhere.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use console::{Term, truncate_str};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::written;
+use crate::exit::{Exit, Failure};
+use crate::run::signals::Stops;
+use crate::store::StoreError;
+use crate::view::Output;
+use crate::view::kept::Room;
+
+/// The time between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Text for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much fits on the terminal that standard output is, if it is one.
+pub(super) fn room() -> Room {
+    let size = Term::stdout().size_checked().filter(|_| Output::stdout().is_terminal());
+    Room { width: size.map(|(_, columns)| usize::from(columns)), height: None }
+}
+
+/// Shows what `look` sees every second until Ctrl+C; where that isn't a terminal, only when it has changed.
+pub(super) async fn watch(
+    manner: Manner,
+    look: impl AsyncFn(Room) -> Result<String, StoreError>,
+) -> Result<Exit, Failure> {
+    let mut stops = Stops::listen().map_err(|error| Failure::new(Exit::Bug, error))?;
+    let mut output = Output::stdout();
+    let in_place = manner == Manner::Text && output.is_terminal();
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut before: Option<String> = None;
+    let mut painted = 0;
+    loop {
+        tokio::select! {
+            biased;
+            () = stops.next() => return written(&output),
+            _ = tick.tick() => {}
+        }
+        let room = if in_place { screen() } else { Room::default() };
+        let seen = tokio::select! {
+            biased;
+            () = stops.next() => return written(&output),
+            seen = look(room) => seen?,
+        };
+        if in_place {
+            output.write(&repaint(&seen, painted, room));
+            painted = seen.lines().count().min(room.height.unwrap_or(usize::MAX));
+        } else if before.as_ref() != Some(&seen) {
+            let gap = if manner == Manner::Text && before.is_some() { "\n" } else { "" };
+            output.write(&format!("{gap}{seen}"));
+            before = Some(seen);
+        }
+        if output.is_closed() {
+            return written(&output);
+        }
+    }
+}
+
+/// The terminal's size, without the line that the cursor stands in.
+fn screen() -> Room {
+    let size = Term::stdout().size_checked();
+    Room {
+        width: size.map(|(_, columns)| usize::from(columns)),
+        height: size.map(|(rows, _)| usize::from(rows).saturating_sub(1).max(1)),
+    }
+}
+
+/// What turns so many lines that were painted before into these. No line is longer than the terminal is wide, for it
+/// would take two.
+fn repaint(text: &str, painted: usize, room: Room) -> String {
+    let mut paint = String::new();
+    if painted > 0 {
+        let _ = write!(paint, "\u{1b}[{painted}A\r");
+    }
+    for line in text.lines().take(room.height.unwrap_or(usize::MAX)) {
+        paint.push_str(&truncate_str(line, room.width.unwrap_or(usize::MAX), "…"));
+        // What was there in this line goes.
+        paint.push_str("\u{1b}[K\n");
+    }
+    paint.push_str("\u{1b}[J");
+    paint
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repaint_covers_what_was_there_and_stays_on_the_screen() {
+        let room = Room { width: Some(5), height: Some(2) };
+        assert_eq!(repaint("one\ntwo\nthree\n", 0, room), "one\u{1b}[K\ntwo\u{1b}[K\n\u{1b}[J");
+        assert_eq!(repaint("a longer one\n", 2, room), "\u{1b}[2A\ra lo…\u{1b}[K\n\u{1b}[J");
+    }
+}

@@ -1,0 +1,235 @@
+//! The activities of a run, each with what it did, what it cost and why it ended.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use golem_core::event::{Provider, RentalId};
+use yagna_api::market::Reason;
+use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
+
+use super::{Reader, provider};
+use crate::store::database::{Row, damaged};
+use crate::store::{Store, StoreError};
+
+/// Where an activity stands, in the words of golem-tasks-python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ActivityStatus {
+    /// It is being created, deployed or set up.
+    New,
+    /// It takes tasks.
+    Ready,
+    /// It is over.
+    Stopped,
+}
+
+/// An activity with what it did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActivityRow {
+    /// The deal it belongs to.
+    pub rental: RentalId,
+    /// Which of the deal's activities it is, from 1.
+    pub number: u64,
+    /// The daemon's id for it, once it has one.
+    pub activity: Option<ActivityId>,
+    /// Where it stands.
+    pub status: ActivityStatus,
+    /// Tries of tasks that began there.
+    pub tries: u64,
+    /// Tries that failed there.
+    pub failed: u64,
+    /// Results it made.
+    pub results: u64,
+    /// The time of the tries that made them, added up.
+    pub results_took: Duration,
+    /// GLM accepted for it; see [`Store::activities`].
+    pub cost: Glm,
+    /// Why it is over, or why its deal is.
+    pub stop_reason: Option<String>,
+    /// Whose it is.
+    pub provider: Provider,
+    /// The agreement it was made under.
+    pub agreement: Option<AgreementId>,
+    /// GLM an hour at full use.
+    pub per_hour: Glm,
+    /// GLM for the start.
+    pub start: Glm,
+    /// When it was created, or asked for.
+    pub began: Timestamp,
+    /// When it was over.
+    pub ended: Option<Timestamp>,
+}
+
+impl ActivityStatus {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::New => "NEW",
+            Self::Ready => "READY",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+impl ActivityRow {
+    /// GLM for each of its results so far, if it made any and any bill of it was accepted.
+    pub fn cost_per_result(&self) -> Option<Glm> {
+        per_result(self.cost, self.results)
+    }
+}
+
+impl Store {
+    /// All activities of a run, in the order in which they began.
+    ///
+    /// What an activity cost is the highest of its debit notes that were accepted; what a deal cost beyond those of
+    /// its activities, by its invoice, counts for its newest one. So the costs of all activities add up to that of the
+    /// run.
+    pub async fn activities(&self, run_id: &str) -> Result<Vec<ActivityRow>, StoreError> {
+        Reader::new(self, run_id).await?.activities().await
+    }
+}
+
+impl Reader<'_> {
+    pub(super) async fn activities(&mut self) -> Result<Vec<ActivityRow>, StoreError> {
+        let tries = self.tries().await?;
+        let mut costs = self.costs().await?;
+        let rows = self
+            .rows(
+                "SELECT a.rental_no, a.activity_no, a.activity_id, a.status, a.intended_at, a.created_at, a.ended_at, \
+                 coalesce(a.failure, r.failure) AS failure, r.end_reason, r.provider_id, r.provider_name, \
+                 r.agreement_id, r.per_hour, r.start_price FROM activities AS a \
+                 JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
+                 WHERE a.run_no = $1 ORDER BY coalesce(a.created_at, a.intended_at), a.rental_no, a.activity_no",
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let key = (row.int("rental_no")?, row.int("activity_no")?);
+                let tries = tries.get(&key).copied().unwrap_or_default();
+                activity(row, tries, costs.remove(&key).unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// What was tried on each activity, by its deal and its number there.
+    async fn tries(&mut self) -> Result<HashMap<(i64, i64), Tries>, StoreError> {
+        let rows = self
+            .rows(
+                "SELECT rental_no, coalesce(activity_no, 1) AS activity_no, outcome, count(*) AS n, \
+                 CAST(sum(took_us) AS bigint) AS took_us FROM attempts WHERE run_no = $1 \
+                 GROUP BY rental_no, coalesce(activity_no, 1), outcome",
+            )
+            .await?;
+        let mut tries: HashMap<_, Tries> = HashMap::new();
+        for row in rows {
+            let tries = tries.entry((row.int("rental_no")?, row.int("activity_no")?)).or_default();
+            let n = row.unsigned("n")?;
+            tries.all += n;
+            match row.optional_text("outcome")?.as_deref() {
+                Some("done") => {
+                    tries.done += n;
+                    tries.done_took += micros(row.optional_int("took_us")?);
+                }
+                Some("failed") => tries.failed += n,
+                _ => {}
+            }
+        }
+        Ok(tries)
+    }
+
+    /// What each activity cost, by its deal and its number there.
+    async fn costs(&mut self) -> Result<HashMap<(i64, i64), Glm>, StoreError> {
+        let notes = self
+            .rows(
+                "SELECT rental_no, coalesce(activity_no, 1) AS activity_no, amount FROM bills \
+                 WHERE run_no = $1 AND kind = 'debit_note' AND status = 'accepted' AND rental_no IS NOT NULL",
+            )
+            .await?;
+        let mut costs: HashMap<(i64, i64), Glm> = HashMap::new();
+        for row in notes {
+            let cost = costs.entry((row.int("rental_no")?, row.int("activity_no")?)).or_default();
+            *cost = row.money("amount")?.max(*cost);
+        }
+        let deals = self
+            .rows(
+                "SELECT r.rental_no, r.cost, max(a.activity_no) AS activity_no FROM rentals AS r \
+                 JOIN activities AS a ON a.run_no = r.run_no AND a.rental_no = r.rental_no \
+                 WHERE r.run_no = $1 GROUP BY r.rental_no, r.cost",
+            )
+            .await?;
+        let mut noted: HashMap<i64, Glm> = HashMap::new();
+        for ((rental_no, _), cost) in &costs {
+            let sum = noted.entry(*rental_no).or_default();
+            *sum = [*sum, *cost].into_iter().sum();
+        }
+        for row in deals {
+            let rental_no = row.int("rental_no")?;
+            let beyond =
+                row.money("cost")?.saturating_sub(noted.get(&rental_no).copied().unwrap_or_default());
+            if !beyond.is_negative() && !beyond.is_zero() {
+                let cost = costs.entry((rental_no, row.int("activity_no")?)).or_default();
+                *cost = [*cost, beyond].into_iter().sum();
+            }
+        }
+        Ok(costs)
+    }
+}
+
+/// What was tried on one activity.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tries {
+    all: u64,
+    failed: u64,
+    done: u64,
+    done_took: Duration,
+}
+
+fn activity(row: &Row, tries: Tries, cost: Glm) -> Result<ActivityRow, StoreError> {
+    let status = match row.text("status")?.as_str() {
+        "intended" | "created" => ActivityStatus::New,
+        "ready" => ActivityStatus::Ready,
+        "ended" => ActivityStatus::Stopped,
+        other => return Err(damaged("status", format!("`{other}` is no status of an activity"))),
+    };
+    let stop_reason = match status {
+        ActivityStatus::Stopped => match row.optional_text("failure")? {
+            Some(failure) => Some(failure),
+            None => row.optional_json::<Reason>("end_reason")?.map(|reason| reason.message),
+        },
+        _ => None,
+    };
+    let began = match row.optional_time("created_at")? {
+        Some(created) => created,
+        None => row.time("intended_at")?,
+    };
+    Ok(ActivityRow {
+        rental: RentalId(row.unsigned("rental_no")?),
+        number: row.unsigned("activity_no")?,
+        activity: row.optional_text("activity_id")?.map(ActivityId::new),
+        status,
+        tries: tries.all,
+        failed: tries.failed,
+        results: tries.done,
+        results_took: tries.done_took,
+        cost,
+        stop_reason,
+        provider: provider(row)?.ok_or_else(|| damaged("provider_name", "there is no value"))?,
+        agreement: row.optional_text("agreement_id")?.map(AgreementId::new),
+        per_hour: row.money("per_hour")?,
+        start: row.money("start_price")?,
+        began,
+        ended: row.optional_time("ended_at")?,
+    })
+}
+
+/// GLM for each of so many results, if there are any and something was paid.
+pub(super) fn per_result(cost: Glm, results: u64) -> Option<Glm> {
+    if cost.is_zero() {
+        return None;
+    }
+    Glm::from_decimal_rounding_down(cost.to_decimal().checked_div(results.into())?)
+}
+
+/// Microseconds of a sum; a clock that was set back makes no time less than none.
+pub(super) fn micros(sum: Option<i64>) -> Duration {
+    Duration::from_micros(u64::try_from(sum.unwrap_or(0)).unwrap_or(0))
+}

@@ -1,0 +1,204 @@
+//! What went wrong in a run: tries, deals, bills and everything else that has a reason, the newest first.
+
+use std::collections::HashMap;
+
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use golem_core::event::Provider;
+use yagna_api::Timestamp;
+
+use super::{Reader, provider};
+use crate::store::database::{Row, Statement, damaged};
+use crate::store::{Store, StoreError};
+
+/// Errors read at once.
+const PAGE: i64 = 200;
+
+/// What something that went wrong is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// A try of a task failed, or a task before its first try.
+    Task,
+    /// An agreement didn't come to be.
+    Agreement,
+    /// An activity failed.
+    Activity,
+    /// A bill was refused.
+    Bill,
+    /// The run itself had trouble, such as a daemon that didn't answer.
+    Run,
+}
+
+/// One thing that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorRow {
+    /// What it is about.
+    pub kind: ErrorKind,
+    /// When it was known.
+    pub at: Timestamp,
+    /// Why, in words.
+    pub reason: String,
+    /// Of a task: the kind of failure. Of a bill: which kind of bill. Of trouble: what was being done.
+    pub detail: Option<String>,
+    /// The task and the number of its try.
+    pub attempt: Option<(u64, u64)>,
+    /// Where.
+    pub provider: Option<Provider>,
+    /// The end of what the task's commands wrote to standard error.
+    pub stderr: String,
+}
+
+/// Everything that went wrong for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorGroup {
+    /// The newest of them.
+    pub newest: ErrorRow,
+    /// How many there are.
+    pub count: u64,
+    /// On how many providers.
+    pub providers: u64,
+    /// When the oldest of them was known.
+    pub first: Timestamp,
+}
+
+/// All that went wrong in run `$1`, as a table `f`; `key` tells those of one moment apart.
+macro_rules! errors {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " FROM (SELECT a.ended_at AS at, 'task/' || CAST(a.task_no AS text) || '/' || CAST(a.number AS text) AS key, \
+             'task' AS what, a.failure_kind AS detail, a.failure AS reason, a.task_no, a.number, a.rental_no, \
+             a.stderr FROM attempts AS a WHERE a.run_no = $1 AND a.outcome = 'failed' \
+             UNION ALL SELECT t.finished_at, 'unbegun/' || CAST(t.task_no AS text), 'task', t.failure_kind, t.failure, \
+             t.task_no, t.attempt, NULL, t.stderr FROM tasks AS t WHERE t.run_no = $1 AND t.status = 'failed' \
+             AND NOT EXISTS (SELECT 1 FROM attempts AS b WHERE b.run_no = t.run_no AND b.task_no = t.task_no \
+             AND b.number = t.attempt AND b.outcome = 'failed') \
+             UNION ALL SELECT coalesce(d.ended_at, d.intended_at), 'agreement/' || CAST(d.rental_no AS text), 'agreement', \
+             NULL, d.failure, NULL, NULL, d.rental_no, NULL FROM rentals AS d WHERE d.run_no = $1 \
+             AND d.failure IS NOT NULL \
+             UNION ALL SELECT coalesce(y.ended_at, y.intended_at), \
+             'activity/' || CAST(y.rental_no AS text) || '/' || CAST(y.activity_no AS text), 'activity', NULL, \
+             y.failure, NULL, NULL, y.rental_no, NULL FROM activities AS y WHERE y.run_no = $1 \
+             AND y.failure IS NOT NULL \
+             UNION ALL SELECT coalesce(c.decided_at, c.received_at), 'bill/' || c.bill_id, 'bill', c.kind, c.reason, \
+             NULL, NULL, c.rental_no, NULL FROM bills AS c WHERE c.run_no = $1 AND c.status = 'refused' \
+             UNION ALL SELECT n.at, 'note/' || CAST(n.note_no AS text), 'run', \
+             CASE n.kind WHEN 'trouble' THEN n.body ->> 'doing' END, n.text, NULL, NULL, NULL, NULL \
+             FROM notes AS n WHERE n.run_no = $1 AND n.kind IN ('trouble', 'budget_not_raised')) AS f \
+             LEFT JOIN rentals AS r ON r.run_no = $1 AND r.rental_no = f.rental_no",
+            $after
+        )
+    };
+}
+
+impl ErrorKind {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Agreement => "agreement",
+            Self::Activity => "activity",
+            Self::Bill => "bill",
+            Self::Run => "run",
+        }
+    }
+}
+
+impl Store {
+    /// What went wrong in a run, grouped by reason, the group with the newest first; at most so many groups. Also how
+    /// many groups there are in all.
+    pub async fn error_groups(&self, run_id: &str, limit: u32) -> Result<(Vec<ErrorGroup>, u64), StoreError> {
+        let mut reader = Reader::new(self, run_id).await?;
+        let counted = reader
+            .rows(errors!(
+                "SELECT f.what, f.detail, f.reason, count(*) AS n, min(f.at) AS first_at, \
+                 count(DISTINCT r.provider_id) AS providers",
+                " GROUP BY f.what, f.detail, f.reason"
+            ))
+            .await?;
+        let mut counts = HashMap::new();
+        for row in &counted {
+            counts
+                .insert(group(row)?, (row.unsigned("n")?, row.unsigned("providers")?, row.time("first_at")?));
+        }
+        let newest = Statement::new(errors!(
+            "SELECT * FROM (SELECT f.*, r.provider_id, r.provider_name, row_number() OVER \
+             (PARTITION BY f.what, f.detail, f.reason ORDER BY f.at DESC, f.key DESC) AS place",
+            ") AS g WHERE g.place = 1 ORDER BY g.at DESC, g.key DESC LIMIT $2"
+        ))
+        .int(reader.run_no)
+        .int(i64::from(limit));
+        let mut groups = Vec::new();
+        for row in reader.read(newest).await? {
+            let Some(&(count, providers, first)) = counts.get(&group(&row)?) else {
+                continue; // can't be: both were read at one moment
+            };
+            groups.push(ErrorGroup { newest: error(&row)?, count, providers, first });
+        }
+        Ok((groups, u64::try_from(counted.len()).unwrap_or(u64::MAX)))
+    }
+
+    /// Everything that went wrong in a run so far, one by one, the newest first, in memory that doesn't grow with it.
+    pub fn errors<'a>(
+        &'a self,
+        run_id: &'a str,
+    ) -> impl Stream<Item = Result<ErrorRow, StoreError>> + Send + 'a {
+        let before = (Timestamp::MAX, String::new());
+        stream::try_unfold((None, before), move |(run_no, (at, key))| async move {
+            let run_no = match run_no {
+                Some(run_no) => run_no,
+                None => self.run_no(run_id).await?,
+            };
+            let page = Statement::new(errors!(
+                "SELECT f.*, r.provider_id, r.provider_name",
+                " WHERE (f.at, f.key) < ($2, $3) ORDER BY f.at DESC, f.key DESC LIMIT $4"
+            ))
+            .int(run_no)
+            .time(at)
+            .text(key.as_str())
+            .int(PAGE);
+            let rows =
+                self.database.rows(page).await.map_err(|source| self.failed("read the errors", source))?;
+            let Some(last) = rows.last() else {
+                return Ok::<_, StoreError>(None);
+            };
+            let next = (Some(run_no), (last.time("at")?, last.text("key")?));
+            let errors = rows.iter().map(error).collect::<Result<Vec<_>, _>>()?;
+            Ok(Some((stream::iter(errors.into_iter().map(Ok)), next)))
+        })
+        .try_flatten()
+        .boxed()
+    }
+}
+
+/// What errors are grouped by.
+fn group(row: &Row) -> Result<(String, Option<String>, String), StoreError> {
+    Ok((row.text("what")?, row.optional_text("detail")?, reason(row)?))
+}
+
+fn reason(row: &Row) -> Result<String, StoreError> {
+    Ok(row.optional_text("reason")?.unwrap_or_default())
+}
+
+fn error(row: &Row) -> Result<ErrorRow, StoreError> {
+    let kind = match row.text("what")?.as_str() {
+        "task" => ErrorKind::Task,
+        "agreement" => ErrorKind::Agreement,
+        "activity" => ErrorKind::Activity,
+        "bill" => ErrorKind::Bill,
+        "run" => ErrorKind::Run,
+        other => return Err(damaged("what", format!("`{other}` is nothing that goes wrong"))),
+    };
+    let attempt = match row.optional_int("task_no")? {
+        Some(_) => Some((row.unsigned("task_no")?, row.unsigned("number")?)),
+        None => None,
+    };
+    Ok(ErrorRow {
+        kind,
+        at: row.time("at")?,
+        reason: reason(row)?,
+        detail: row.optional_text("detail")?,
+        attempt,
+        provider: provider(row)?,
+        stderr: row.optional_text("stderr")?.unwrap_or_default(),
+    })
+}

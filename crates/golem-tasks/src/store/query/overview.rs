@@ -1,0 +1,72 @@
+//! One run at a glance.
+
+use yagna_api::Glm;
+
+use super::activities::{ActivityRow, ActivityStatus, per_result};
+use super::{Reader, RunState};
+use crate::store::{RunSummary, Store, StoreError};
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overview {
+    /// What it came to so far.
+    pub summary: RunSummary,
+    /// Is it running, and who runs it?
+    pub state: RunState,
+    /// Activities that take tasks.
+    pub ready: u64,
+    /// Activities that aren't ready yet.
+    pub new: u64,
+    /// Activities that are over.
+    pub other: u64,
+    /// Tries of tasks that began.
+    pub tries: u64,
+    /// Agreements that are in force, or may come to be.
+    pub open_agreements: u64,
+}
+
+impl Overview {
+    /// GLM for each result so far.
+    pub fn cost_per_result(&self) -> Option<Glm> {
+        per_result(self.summary.cost, self.summary.tasks.done)
+    }
+}
+
+impl Store {
+    /// Where a run stands now.
+    ///
+    /// Its activities and its tasks are counted one after the other: of a run that goes on they may be some
+    /// milliseconds apart.
+    pub async fn overview(&self, run_id: &str) -> Result<Overview, StoreError> {
+        let (activities, open_agreements, state) = {
+            let mut reader = Reader::new(self, run_id).await?;
+            (reader.activities().await?, reader.open_agreements().await?, reader.state().await?)
+        };
+        let summary = self.run_summary(run_id).await?;
+        let count = |status| {
+            let n = activities.iter().filter(|activity: &&ActivityRow| activity.status == status).count();
+            u64::try_from(n).unwrap_or(u64::MAX)
+        };
+        Ok(Overview {
+            summary,
+            state,
+            ready: count(ActivityStatus::Ready),
+            new: count(ActivityStatus::New),
+            other: count(ActivityStatus::Stopped),
+            tries: activities.iter().map(|activity| activity.tries).sum(),
+            open_agreements,
+        })
+    }
+}
+
+impl Reader<'_> {
+    async fn open_agreements(&mut self) -> Result<u64, StoreError> {
+        let rows = self
+            .rows(
+                "SELECT count(*) AS n FROM rentals WHERE run_no = $1 \
+                 AND status IN ('intended', 'created', 'approved')",
+            )
+            .await?;
+        rows.first().map_or(Ok(0), |row| row.unsigned("n"))
+    }
+}

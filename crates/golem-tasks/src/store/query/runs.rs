@@ -1,0 +1,166 @@
+//! All runs of a database, and where each one stands.
+
+use std::collections::HashMap;
+
+use golem_core::event::{RunEnd, StopReason};
+use yagna_api::{Glm, Timestamp};
+
+use super::Reader;
+use crate::store::database::{Row, Statement, damaged};
+use crate::store::lease::{LEASE_TIMEOUT, held_by};
+use crate::store::{HeldBy, Holder, Store, StoreError};
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunState {
+    /// A live process works on it.
+    Running(HeldBy),
+    /// A live process brings it to its end.
+    Stopping(HeldBy, StopReason),
+    /// It is over.
+    Ended(StopReason),
+    /// It isn't over, and nobody works on it: its process died, or left. The last one is named if it never let go.
+    Interrupted(Option<HeldBy>),
+}
+
+/// Whether all that a run owes is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// GLM accepted.
+    pub cost: Glm,
+    /// Deals whose final bill hasn't come or isn't decided.
+    pub unsettled: u64,
+}
+
+/// One run among others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRow {
+    /// Its id.
+    pub run_id: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Tasks with a result.
+    pub done: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+    /// Tasks known that have neither.
+    pub left: u64,
+    /// What it cost so far.
+    pub settled: Settled,
+    /// When it was recorded.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+impl RunState {
+    /// Its word, the same everywhere.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Running(_) => "running",
+            Self::Stopping(..) => "stopping",
+            Self::Ended(_) => "ended",
+            Self::Interrupted(_) => "interrupted",
+        }
+    }
+
+    /// The live process that works on it.
+    pub fn holder(&self) -> Option<&HeldBy> {
+        match self {
+            Self::Running(held) | Self::Stopping(held, _) => Some(held),
+            Self::Ended(_) | Self::Interrupted(_) => None,
+        }
+    }
+}
+
+impl Store {
+    /// The newest runs, at most so many.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunRow>, StoreError> {
+        let failed = |source| self.failed("read the runs", source);
+        let mut transaction = self.database.read().await.map_err(failed)?;
+        let newest = Statement::new(
+            "SELECT r.run_no, r.run_id, r.created_at, r.status, r.stop_reason, r.ended_at, r.finish, l.host, l.pid, \
+             l.process, l.machine, l.since_at, l.heard_at, {now} AS now FROM runs AS r \
+             LEFT JOIN leases AS l ON l.run_no = r.run_no ORDER BY r.run_no DESC LIMIT $1",
+        )
+        .int(i64::from(limit));
+        let rows = transaction.rows(newest).await.map_err(failed)?;
+        let here = Holder::here();
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let run_no = row.int("run_no")?;
+            let state = state(&row, &here)?;
+            let mut reader = Reader { store: self, transaction, run_no };
+            let settled = reader.settled().await?;
+            let (done, failed, left) = match (&state, row.optional_json::<RunEnd>("finish")?) {
+                // What it came to was written down: counting would take long where there were many tasks.
+                (RunState::Ended(_), Some(end)) => (end.done, end.failed, end.unfinished),
+                _ => reader.counts().await?,
+            };
+            transaction = reader.transaction;
+            let ended = match state {
+                RunState::Ended(_) => row.optional_time("ended_at")?,
+                _ => None,
+            };
+            let (run_id, began) = (row.text("run_id")?, row.time("created_at")?);
+            runs.push(RunRow { run_id, state, done, failed, left, settled, began, ended });
+        }
+        Ok(runs)
+    }
+}
+
+impl Reader<'_> {
+    pub(super) async fn state(&mut self) -> Result<RunState, StoreError> {
+        let rows = self
+            .rows(
+                "SELECT r.status, r.stop_reason, r.finish, l.host, l.pid, l.process, l.machine, l.since_at, \
+                 l.heard_at, {now} AS now FROM runs AS r LEFT JOIN leases AS l ON l.run_no = r.run_no \
+                 WHERE r.run_no = $1",
+            )
+            .await?;
+        let row = rows.first().ok_or_else(|| damaged("run_no", "the run is gone"))?;
+        state(row, &Holder::here())
+    }
+
+    async fn settled(&mut self) -> Result<Settled, StoreError> {
+        let rows = self
+            .rows("SELECT cost, approved_at, final_bill FROM rentals WHERE run_no = $1 AND approved_at IS NOT NULL")
+            .await?;
+        let mut settled = Settled { cost: Glm::ZERO, unsettled: 0 };
+        for row in rows {
+            settled.cost = [settled.cost, row.money("cost")?].into_iter().sum();
+            settled.unsettled += u64::from(row.optional_text("final_bill")?.is_none());
+        }
+        Ok(settled)
+    }
+
+    /// Tasks done, failed and left.
+    async fn counts(&mut self) -> Result<(u64, u64, u64), StoreError> {
+        let rows =
+            self.rows("SELECT status, count(*) AS n FROM tasks WHERE run_no = $1 GROUP BY status").await?;
+        let mut counts: HashMap<String, u64> = HashMap::new();
+        for row in rows {
+            counts.insert(row.text("status")?, row.unsigned("n")?);
+        }
+        let done = counts.remove("done").unwrap_or(0);
+        let failed = counts.remove("failed").unwrap_or(0);
+        Ok((done, failed, counts.values().sum()))
+    }
+}
+
+/// Where the run of this row stands.
+fn state(row: &Row, here: &Holder) -> Result<RunState, StoreError> {
+    let held = held_by(row)?;
+    let alive = held.as_ref().is_some_and(|held| held.silent <= LEASE_TIMEOUT && !held.holder.is_dead(here));
+    let reason = || {
+        let word = row.text("stop_reason")?;
+        serde_json::from_value(word.into()).map_err(|error| damaged("stop_reason", error))
+    };
+    Ok(match (row.text("status")?.as_str(), held) {
+        ("ended", _) => RunState::Ended(row.json::<RunEnd>("finish")?.why),
+        ("running", Some(held)) if alive => RunState::Running(held),
+        ("stopping", Some(held)) if alive => RunState::Stopping(held, reason()?),
+        ("running" | "stopping", held) => RunState::Interrupted(held),
+        (other, _) => return Err(damaged("status", format!("`{other}` is no status of a run"))),
+    })
+}

@@ -1,0 +1,82 @@
+//! What is seen of runs that are kept: text for people and JSON for machines, made from what the store read.
+//!
+//! Nothing here reads the database or knows where its text goes. `docs/json-output.md` documents the JSON.
+
+mod activities;
+mod errors;
+mod overview;
+mod providers;
+mod results;
+mod runs;
+
+use golem_core::event::Provider;
+use serde::Serialize;
+use yagna_api::Timestamp;
+
+pub(crate) use activities::Show;
+pub(crate) use errors::{Grouped, each_json as error_json, each_text as error_text};
+pub(crate) use overview::{json as overview_json, text as overview_text};
+pub(crate) use providers::Providers;
+pub(crate) use results::{CSV_HEADER, csv as result_csv, json as result_json};
+pub(crate) use runs::{json as runs_json, state_text, text as runs_text};
+
+use super::json::{self, VERSION};
+use crate::store::RunState;
+
+/// How much can be shown at once; no limits where it isn't a terminal.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Room {
+    /// Characters in a line.
+    pub(crate) width: Option<usize>,
+    /// Lines.
+    pub(crate) height: Option<usize>,
+}
+
+/// What every object of a command's JSON begins with.
+#[derive(Serialize)]
+struct Head<'a> {
+    #[serde(rename = "type")]
+    of: &'static str,
+    version: u32,
+    run: &'a str,
+}
+
+/// Where a run stands, in JSON.
+#[derive(Serialize)]
+struct State<'a> {
+    state: &'static str,
+    holder: Option<HolderJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct HolderJson<'a> {
+    host: &'a str,
+    pid: u32,
+    since: Timestamp,
+}
+
+impl<'a> Head<'a> {
+    fn of(of: &'static str, run: &'a str) -> Self {
+        Self { of, version: VERSION, run }
+    }
+}
+
+impl<'a> State<'a> {
+    fn of(state: &'a RunState) -> Self {
+        let holder = state.holder().map(|held| HolderJson {
+            host: &held.holder.host,
+            pid: held.holder.pid,
+            since: held.since,
+        });
+        Self { state: state.word(), holder }
+    }
+}
+
+fn named(provider: &Provider) -> json::Provider<'_> {
+    json::Provider { id: &provider.id, name: &provider.name }
+}
+
+/// A moment for people, to the second.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}

@@ -1,0 +1,165 @@
+//! `errors`: what failed, where and why, the newest first; grouped by reason, or one by one.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use yagna_api::Timestamp;
+
+use super::super::json::{self, line};
+use super::super::text::{clean, one_line, plural};
+use super::{Head, moment, named};
+use crate::store::{ErrorGroup, ErrorKind, ErrorRow};
+
+/// Lines shown of what was written to standard error.
+const STDERR_LINES: usize = 4;
+
+/// What failed in a run, by reason.
+#[derive(Debug)]
+pub(crate) struct Grouped {
+    pub(crate) run_id: String,
+    pub(crate) groups: Vec<ErrorGroup>,
+    /// How many groups there are in all.
+    pub(crate) total: u64,
+}
+
+#[derive(Serialize)]
+struct GroupedJson<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    groups_in_all: u64,
+    groups: Vec<GroupJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct GroupJson<'a> {
+    count: u64,
+    providers: u64,
+    first: Timestamp,
+    newest: ErrorJson<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorJson<'a> {
+    #[serde(rename = "type")]
+    of: &'static str,
+    about: &'static str,
+    at: Timestamp,
+    kind: Option<&'a str>,
+    reason: &'a str,
+    task: Option<u64>,
+    attempt: Option<u64>,
+    provider: Option<json::Provider<'a>>,
+    stderr: &'a str,
+}
+
+impl Grouped {
+    /// A paragraph for each reason.
+    pub(crate) fn text(&self) -> String {
+        if self.groups.is_empty() {
+            return format!("nothing has failed in run {}\n", self.run_id);
+        }
+        let width = self.groups.iter().map(|group| group.count.to_string().len()).max().unwrap_or(1);
+        let mut text = String::new();
+        for group in &self.groups {
+            let newest = &group.newest;
+            let _ = writeln!(text, "{:>width$}× {}", group.count, what(newest));
+            let indent = " ".repeat(width + 2);
+            if group.count == 1 {
+                let _ = writeln!(text, "{indent}{}{}", moment(newest.at), place(newest));
+            } else {
+                let _ = write!(text, "{indent}{} to {}", moment(group.first), moment(newest.at));
+                if group.providers > 1 {
+                    let _ = write!(text, ", on {}", plural(group.providers, "provider"));
+                }
+                let place = place(newest);
+                if !place.is_empty() {
+                    let _ = write!(text, "; the newest{place}");
+                }
+                text.push('\n');
+            }
+            stderr(&mut text, newest, &indent);
+        }
+        let shown = u64::try_from(self.groups.len()).unwrap_or(u64::MAX);
+        if self.total > shown {
+            let _ = writeln!(text, "… and {}", plural(self.total - shown, "other reason"));
+        }
+        text
+    }
+
+    /// The same as one JSON object.
+    pub(crate) fn json(&self) -> String {
+        let groups = self
+            .groups
+            .iter()
+            .map(|group| GroupJson {
+                count: group.count,
+                providers: group.providers,
+                first: group.first,
+                newest: error(&group.newest),
+            })
+            .collect();
+        line(&GroupedJson { head: Head::of("errors", &self.run_id), groups_in_all: self.total, groups })
+    }
+}
+
+/// One of them in a line, with the end of its standard error below.
+pub(crate) fn each_text(error: &ErrorRow) -> String {
+    let mut text = format!("{}{}  {}\n", moment(error.at), place(error), what(error));
+    stderr(&mut text, error, "    ");
+    text
+}
+
+/// One of them as a JSON object.
+pub(crate) fn each_json(failed: &ErrorRow) -> String {
+    line(&error(failed))
+}
+
+fn error(error: &ErrorRow) -> ErrorJson<'_> {
+    ErrorJson {
+        of: "error",
+        about: error.kind.word(),
+        at: error.at,
+        kind: error.detail.as_deref(),
+        reason: &error.reason,
+        task: error.attempt.map(|(task, _)| task),
+        attempt: error.attempt.map(|(_, number)| number),
+        provider: error.provider.as_ref().map(named),
+        stderr: &error.stderr,
+    }
+}
+
+/// What failed and why.
+fn what(error: &ErrorRow) -> String {
+    let what = match (error.kind, error.detail.as_deref()) {
+        (ErrorKind::Task, Some(kind)) => kind.replace('_', " "),
+        (ErrorKind::Task, None) => "a task failed".to_owned(),
+        (ErrorKind::Agreement, _) => "no agreement".to_owned(),
+        (ErrorKind::Activity, _) => "activity failed".to_owned(),
+        (ErrorKind::Bill, Some("invoice")) => "invoice refused".to_owned(),
+        (ErrorKind::Bill, _) => "debit note refused".to_owned(),
+        (ErrorKind::Run, Some(doing)) => format!("couldn't {}", one_line(doing)),
+        (ErrorKind::Run, None) => "the budget wasn't raised".to_owned(),
+    };
+    let reason = if error.reason.is_empty() { "no reason given" } else { &error.reason };
+    format!("{what}: {}", one_line(reason))
+}
+
+/// Where it failed: `, task 3, try 1, on lively-lynx`.
+fn place(error: &ErrorRow) -> String {
+    let mut place = String::new();
+    if let Some((task, number)) = error.attempt {
+        let _ = write!(place, ", task {task}, try {number}");
+    }
+    if let Some(provider) = &error.provider {
+        let _ = write!(place, ", on {}", one_line(&provider.name));
+    }
+    place
+}
+
+fn stderr(text: &mut String, error: &ErrorRow, indent: &str) {
+    let stderr = clean(error.stderr.trim_end());
+    let lines: Vec<_> = stderr.lines().collect();
+    for line in &lines[lines.len().saturating_sub(STDERR_LINES)..] {
+        let _ = writeln!(text, "{indent}| {line}");
+    }
+}
