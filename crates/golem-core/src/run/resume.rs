@@ -107,6 +107,8 @@ impl Run {
         for (id, deal) in &past.deals {
             run.resume_deal(now, *id, deal, found.0.get(id), &mut step);
         }
+        // While nobody was there more may have been approved than there are workers.
+        run.plan_surplus(now, &mut step);
         // Tries in the hands of deals that nobody knows of any more.
         for (id, task) in &past.tasks {
             let lost = task.running.filter(|rental| !past.deals.contains_key(rental));
@@ -119,6 +121,8 @@ impl Run {
         for job in others {
             run.end_job(now, job, JobEndReason::Cancelled, &mut step);
         }
+        // Agreements in the making may all have been approved meanwhile.
+        run.plan_surplus(now, &mut step);
         let resumed = run.resumed(past);
         step.events.insert(0, Event { at: now, kind: EventKind::RunResumed { resumed } });
         (run, step)

@@ -278,6 +278,7 @@ fn restored(deal: &PastDeal, running: Vec<Attempt>, now: Timestamp) -> Rental {
     let mut rental = Rental::new(deal.provider.clone(), terms(deal), expires, now);
     rental.agreement.clone_from(&deal.agreement);
     rental.agreed = deal.approved.unwrap_or_default();
+    rental.approved = deal.approved.is_some();
     rental.activities = deal.activities.iter().map(activity).collect();
     rental.running = running.into_iter().map(|attempt| (attempt, now)).collect();
     rental.accepted = deal.accepted;
