@@ -121,8 +121,6 @@ impl Run {
         for job in others {
             run.end_job(now, job, JobEndReason::Cancelled, &mut step);
         }
-        // Agreements in the making may all have been approved meanwhile.
-        run.plan_surplus(now, &mut step);
         let resumed = run.resumed(past);
         step.events.insert(0, Event { at: now, kind: EventKind::RunResumed { resumed } });
         (run, step)
