@@ -37,7 +37,7 @@
 //! let step = run.on(now, Input::JobAdded { job: JobId(0), spec: JobSpec::default() });
 //! assert!(step.effects.iter().any(|effect| matches!(effect, Effect::LoadTasks { .. })));
 //! let step = run.on(now, Input::Tasks { job: JobId(0), data: vec![1.into(), 2.into()], exhausted: true });
-//! assert_eq!(step.events.len(), 2, "two tasks are known now");
+//! assert_eq!(step.events.len(), 3, "two tasks are known now, and that there are no more");
 //! assert!(step.effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
