@@ -76,7 +76,7 @@ async fn a_run_whose_process_was_killed_is_interrupted_and_cannot_be_stopped_in_
     asked.assert_says(&[
         "run `killed` can't be stopped in order: it is interrupted",
         " agreement",
-        "started again under its --run-id, or by `golem-tasks settle`",
+        "their providers do that by themselves, sooner or later",
     ]);
     // Asking has changed nothing.
     assert!(home.kept().await.summary.ended.is_none());

@@ -165,7 +165,7 @@ proptest! {
         world.assert_paid_once();
     }
 
-    /// The fold of a run's events is what the run knows, after every step.
+    /// The fold of a run's events is what the run knows, looked at every 15 seconds.
     #[test]
     fn what_is_written_down_is_what_the_run_knows(seed in any::<u64>(), tasks in 0usize..30, faults in Faults::any()) {
         let mut world = World::new(seed, tasks, faults);

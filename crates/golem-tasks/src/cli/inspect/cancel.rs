@@ -99,8 +99,8 @@ async fn nobody(store: &Store, run_id: &str) -> Result<Failure, Failure> {
         failure
     } else {
         failure.advise(
-            "its agreements are ended when it is started again under its --run-id, or by `golem-tasks settle`; \
-             providers end them by themselves, sooner or later",
+            "nobody is there to end its agreements: their providers do that by themselves, sooner or later; taking up \
+             an earlier run again isn't supported yet",
         )
     })
 }
