@@ -203,6 +203,8 @@ pub enum PastInvoice {
     Accepted,
     /// One was refused, and none accepted.
     Refused,
+    /// None was accepted or refused, and none can come: the daemon no longer has the agreement.
+    Impossible,
 }
 
 impl Past {

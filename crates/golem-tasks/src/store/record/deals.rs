@@ -85,7 +85,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
         )?
         .text(reason.as_str())
         .time(event.at),
-        EventKind::AgreementEnded { rental, agreement, by, reason } => of(
+        EventKind::AgreementEnded { rental, agreement, by, reason, .. } => of(
             "UPDATE rentals SET status = 'ended', agreement_id = coalesce(agreement_id, $3), ended_by = $4, \
              end_reason = $5, ended_at = $6 WHERE run_no = $1 AND rental_no = $2",
             *rental,

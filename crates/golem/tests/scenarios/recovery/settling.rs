@@ -6,7 +6,7 @@ use golem::core::event::{Bill, EventKind, RunEnd, StopReason};
 use golem::run::{nothing_left, nothing_open};
 use golem::{MemoryJournal, Run};
 use golem_devnet::provider::{Behaviour, InvoiceManner};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::lives::{Death, Lives};
 use crate::books::{assert_books_closed, assert_results};
@@ -71,4 +71,27 @@ async fn a_bill_that_came_after_the_end_is_settled_later() {
     assert!(nothing_left(&lives.past()).is_some());
     assert_eq!(lives.count(|kind| matches!(kind, EventKind::BillMissing { .. })), 2);
     assert_books_closed(&lives.played(settled)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_has_forgotten_the_agreements_is_not_waited_for() {
+    let stage = || Stage::new(["ada", "bob"].map(honest)).tasks(30).configured(|config| config.workers = 2);
+    let lives = Lives::of(stage()).await;
+    assert!(lives.live(Some(Death::After(secs(12)))).await.is_none());
+    assert!(
+        lives.past().deals.values().any(|deal| deal.activities.iter().any(|activity| activity.id.is_some()))
+    );
+
+    let mut elsewhere = Lives::of(stage()).await;
+    elsewhere.kept = Arc::clone(&lives.kept);
+    let begun = Instant::now();
+    let end = elsewhere.live(None).await.unwrap().unwrap();
+    assert_eq!(
+        (end.why, end.done, end.unfinished, end.unsettled),
+        (StopReason::AllDone, 30, 0, 0),
+        "{end:?}"
+    );
+    assert!(begun.elapsed() < elsewhere.config.settle_timeout, "{:?}", begun.elapsed());
+    assert_eq!(lives.count(|kind| matches!(kind, EventKind::AgreementEnded { forgotten: true, .. })), 2);
+    assert!(nothing_left(&elsewhere.past()).is_some(), "{:#?}", elsewhere.past());
 }
