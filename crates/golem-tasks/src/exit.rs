@@ -146,6 +146,7 @@ impl From<StoreError> for Failure {
         let exit = match error {
             StoreError::Dsn(_)
             | StoreError::RunExists { .. }
+            | StoreError::NoPast { .. }
             | StoreError::NoSuchRun { .. }
             | StoreError::NothingYet { .. } => Exit::Usage,
             _ => Exit::Store,

@@ -114,7 +114,7 @@ impl Lease {
         let store = self.run.store();
         let failed = |source| store.failed("say that the run is held", source);
         let mut transaction = store.database.write().await.map_err(failed)?;
-        if !self.run.still_ours(&mut transaction).await.map_err(failed)? {
+        if !self.run.is_ours(&mut transaction).await.map_err(failed)? {
             return Err(self.run.lost());
         }
         transaction.commit().await.map_err(failed)

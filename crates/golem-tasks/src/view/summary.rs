@@ -111,6 +111,10 @@ impl SummaryFold {
             EventKind::RunEnded { end } => {
                 self.counts.ended = Some(ExplainedEnd { at: whole_micros(event.at), end: end.clone() });
             }
+            EventKind::RunResumed { .. } => {
+                self.counts.waiting = None;
+                self.counts.ended = None;
+            }
             _ => self.deal(event),
         }
     }
