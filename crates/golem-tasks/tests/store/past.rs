@@ -1,11 +1,13 @@
 //! What the store gives back of a run is what its events fold to.
 
-use std::time::{Duration, Instant};
+use std::collections::HashSet;
+use std::time::Duration;
 
 use golem_core::event::{EventKind, StopReason};
 use golem_core::past::Past;
 use golem_tasks::store::{Holder, RunState, RunStore, StoreError};
 use serde_json::json;
+use tokio::time::Instant;
 use yagna_api::{AppSessionId, Timestamp};
 
 use crate::grounds::Ground;
@@ -30,11 +32,11 @@ fn assert_same(read: &Past, folded: &Past, after: &str) {
         return;
     }
     let (read, folded) = (format!("{read:#?}"), format!("{folded:#?}"));
-    let only = |these: &str, those: &str| -> String {
-        let those: std::collections::HashSet<&str> = those.lines().collect();
-        these.lines().filter(|line| !those.contains(line)).take(20).map(|line| format!("{line}\n")).collect()
+    let only = |these: &str, those: &str| {
+        let those: HashSet<&str> = those.lines().collect();
+        these.lines().filter(|line| !those.contains(line)).take(20).collect::<Vec<_>>().join("\n")
     };
-    panic!("after {after}\nread:\n{}folded:\n{}", only(&read, &folded), only(&folded, &read));
+    panic!("after {after}\nread:\n{}\nfolded:\n{}", only(&read, &folded), only(&folded, &read));
 }
 
 /// Histories of random runs in random commits, with processes that die in between.
@@ -60,7 +62,9 @@ pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(groun
         while !rest.is_empty() {
             let (commit, others) = rest.split_at(cuts.usize(1..=rest.len().min(30)));
             run.apply(commit).await.unwrap();
-            commit.iter().for_each(|event| fold.apply(event));
+            for event in commit {
+                fold.apply(event);
+            }
             let read = run.past().await.unwrap();
             let so_far = history.events.len() - others.len();
             assert_same(&read, &as_kept(fold.clone()), &format!("{so_far} events, GOLEM_SEED={seed}"));
