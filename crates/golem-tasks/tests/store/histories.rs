@@ -489,7 +489,11 @@ impl History {
         deal.ended = true;
         let agreement = deal.agreement.clone().unwrap();
         let (by, reason) = (Terminator::Provider, Reason::new("NoActivity"));
-        self.push(EventKind::AgreementEnded { rental, agreement: agreement.clone(), by, reason });
+        let forgotten = self.chance.u8(0..6) == 0;
+        self.push(EventKind::AgreementEnded { rental, agreement: agreement.clone(), by, reason, forgotten });
+        if forgotten {
+            return;
+        }
         match self.chance.u8(0..4) {
             0 => self.push(EventKind::BillMissing { rental, agreement }),
             1 => {}
