@@ -609,6 +609,7 @@ pub mod log;
 pub mod manifest;
 pub mod market;
 pub mod payload;
+pub mod payments;
 pub mod run;
 pub mod script;
 pub mod summary;
