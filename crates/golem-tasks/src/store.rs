@@ -17,6 +17,7 @@ mod dsn;
 mod error;
 mod holder;
 mod lease;
+mod payments;
 mod query;
 mod read;
 mod record;
@@ -31,6 +32,7 @@ pub use dsn::{Dsn, DsnError, PostgresDsn};
 pub use error::StoreError;
 pub use holder::Holder;
 pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
+pub use payments::{OpenPayments, PaymentTotals};
 pub use query::{
     ActivityRow, ActivityStatus, Ask, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow, ResultRow,
     RunRow, RunState, Settled,
