@@ -88,7 +88,8 @@ impl State {
         for bill in notes.into_iter().chain(invoices) {
             let before = self.ordered_for(&bill, &order);
             let amount = bill.amount.saturating_sub(before);
-            if amount > Glm::ZERO {
+            // What others pay for is settled with them; that takes a place in an order, too, but no money.
+            if amount > Glm::ZERO || !self.is_ordered(&bill) {
                 order.payer_addr.clone_from(&bill.payer_addr);
                 order.items.push(OrderItem { bill: Arc::clone(&bill.id), amount });
             }
@@ -117,7 +118,8 @@ impl State {
 
     /// A payer's orders, the newest first.
     pub(crate) fn orders_of(&self, owner: &NodeId) -> impl Iterator<Item = &Order> {
-        self.bills.orders.iter().rev().filter(move |order| order.owner == *owner)
+        let own = move |order: &&Order| order.owner == *owner && !order.total().is_zero();
+        self.bills.orders.iter().rev().filter(own)
     }
 
     /// How much of an order is paid.
@@ -200,6 +202,10 @@ impl State {
             created: whole,
             updated: bill.issued,
         }
+    }
+
+    fn is_ordered(&self, bill: &Bill) -> bool {
+        self.bills.orders.iter().flat_map(|order| &order.items).any(|item| item.bill == bill.id)
     }
 
     /// What was ordered before for what a bill asks for.

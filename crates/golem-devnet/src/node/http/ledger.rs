@@ -72,7 +72,7 @@ fn items(state: &State, caller: &Caller, is_for: impl Fn(&crate::node::payment::
     for order in state.orders_of(&caller.node) {
         for item in &order.items {
             let bill = &state.bills.records[&item.bill];
-            if !is_for(bill) {
+            if !is_for(bill) || item.amount.is_zero() {
                 continue;
             }
             let (invoice, activity, note) = match &bill.kind {
