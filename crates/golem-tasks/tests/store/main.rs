@@ -12,6 +12,7 @@ mod installing;
 mod leases;
 mod migrating;
 mod mixing;
+mod paying;
 mod python;
 #[path = "../runs/scene.rs"]
 #[expect(dead_code, reason = "shared with other tests, which need more of it")]
@@ -55,6 +56,8 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         writing::ten_thousand_tasks_are_written_in_batches_and_counted_right,
         writing::any_text_and_any_number_come_back_as_they_were,
         mixing::both_counts_agree_after_every_event,
+        paying::what_became_of_the_money_is_recorded_and_added_up,
+        paying::the_daemon_is_asked_and_its_answers_are_kept,
         leases::a_run_is_held_by_one,
         leases::a_dead_holder_is_replaced_at_once,
         asking::what_a_deal_cost_is_shared_by_its_activities_and_their_results,
@@ -64,6 +67,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
     KEPT:
         asking::the_program_answers_the_same_on_every_database,
         asking::a_run_without_anything_is_shown_as_such,
+        paying::the_program_tells_accepted_scheduled_and_paid_apart,
         asking::a_run_that_is_not_there_is_told_with_those_that_look_like_it,
         asking::results_are_written_whole_or_not_at_all,
         writing::a_run_is_kept_and_found_again,
