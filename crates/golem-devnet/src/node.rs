@@ -9,7 +9,7 @@
 //! | `world` | the one lock, the wake-ups, the identities |
 //! | `market`, `matching`, `negotiation`, `agreement` | from an offer to a deal |
 //! | `activity`, `monitor`, `bus`, `net` | what runs, and what connects to it |
-//! | `allocation`, `payment`, `settlement` | the money |
+//! | `allocation`, `payment`, `ledger`, `settlement` | the money |
 //! | `faults`, `books` | what tests put in and look up |
 //! | `http` | the REST API |
 
@@ -22,6 +22,7 @@ mod events;
 mod faults;
 pub(crate) mod flex;
 mod http;
+mod ledger;
 mod market;
 mod matching;
 mod monitor;

@@ -19,6 +19,7 @@ pub mod devnet;
 pub mod exit;
 pub mod gftp;
 pub mod job;
+pub mod payments;
 pub mod run;
 mod runner;
 pub mod store;

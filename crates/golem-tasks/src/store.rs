@@ -18,6 +18,7 @@ mod error;
 mod holder;
 mod lease;
 mod past;
+mod payments;
 mod query;
 mod read;
 mod record;
@@ -33,6 +34,7 @@ pub use error::StoreError;
 pub use holder::Holder;
 pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
 pub use past::RunRecord;
+pub use payments::{OpenPayments, PaymentTotals};
 pub use query::{
     ActivityRow, ActivityStatus, Ask, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow, ResultRow,
     RunRow, RunState, Settled,

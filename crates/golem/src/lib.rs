@@ -586,6 +586,7 @@
 //! | [`jobs`] | several jobs in one run, handed in while it goes on |
 //! | [`worker`] | the trait that does tasks, and the tasks it is handed |
 //! | [`journal`] | where events become durable |
+//! | [`payments`] | what is accepted, scheduled and paid of agreements |
 //! | [`transfer`] | files to and from providers, and to whoever asks for longer |
 //! | [`clock`], [`text`] | the real hour; errors with their causes on one line |
 //! | [`core`] | the decisions: events, terms, prices, budget, bills |
@@ -609,6 +610,7 @@ pub mod log;
 pub mod manifest;
 pub mod market;
 pub mod payload;
+pub mod payments;
 pub mod run;
 pub mod script;
 pub mod summary;

@@ -6,6 +6,7 @@ mod account;
 mod allocation;
 mod bill;
 mod events;
+mod ledger;
 mod payments;
 
 pub use account::{Account, GetStatus, ListProviderAccounts, ListRequestorAccounts};
@@ -19,6 +20,9 @@ pub use bill::{
 };
 pub use events::{
     BillEventKind, DebitNoteEvent, EventFilter, InvoiceEvent, PollDebitNoteEvents, PollInvoiceEvents,
+};
+pub use ledger::{
+    AgreementLedger, GetAgreementLedger, ListAgreementLedgers, ListPaymentOrders, PaymentOrder,
 };
 pub use payments::{GetPayment, ListInvoicePayments, Payment, PaymentPart, PollPayments, Signed};
 

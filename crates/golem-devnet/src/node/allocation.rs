@@ -250,11 +250,7 @@ impl State {
                 agreement_id: agreement.clone(),
                 activity_id: activity.clone(),
                 accepted_amount: *amount,
-                scheduled_amount: if self.is_paid(agreement, activity.as_ref()) {
-                    *amount
-                } else {
-                    Glm::ZERO
-                },
+                scheduled_amount: self.scheduled_for(id, agreement, activity.as_ref()),
             })
             .collect())
     }

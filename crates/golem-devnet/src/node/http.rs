@@ -6,6 +6,7 @@ mod activity;
 mod bus;
 mod extract;
 mod ids;
+mod ledger;
 mod market;
 mod misc;
 mod net;
@@ -47,7 +48,7 @@ impl World {
             .merge(misc::routes())
             .nest("/market-api/v1", market::routes())
             .nest("/activity-api/v1", activity::routes())
-            .nest("/payment-api/v1", payment::routes())
+            .nest("/payment-api/v1", payment::routes().merge(ledger::routes()))
             .nest("/net-api/v1", net::routes())
             .nest("/net-api/v2/vpn", net::routes())
             .nest("/gsb-api/v1", bus::routes())

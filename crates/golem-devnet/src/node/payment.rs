@@ -9,6 +9,7 @@ use yagna_api::{ActivityId, AgreementId, AllocationId, AppSessionId, Glm, NodeId
 
 use super::agreement::AgreementRecord;
 use super::events::to_millis;
+use super::ledger::Order;
 use super::negotiation::Side;
 use super::refusal::{Form, Refusal};
 use super::settlement::PaymentRecord;
@@ -21,6 +22,7 @@ pub(crate) struct Bills {
     pub(crate) records: HashMap<Arc<str>, Bill>,
     pub(crate) order: Vec<Arc<str>>,
     pub(crate) payments: Vec<PaymentRecord>,
+    pub(crate) orders: Vec<Order>,
     last_note: HashMap<ActivityId, Arc<str>>,
     /// The highest debit note of an activity.
     requested_for_activity: HashMap<ActivityId, Glm>,
@@ -67,6 +69,18 @@ pub(crate) enum Paper {
     Invoice,
 }
 
+impl Bills {
+    /// What an agreement's bills ask for.
+    pub(crate) fn requested(&self, agreement: &AgreementId) -> Glm {
+        self.requested_for_agreement.get(agreement).copied().unwrap_or_default()
+    }
+
+    /// What was accepted of them.
+    pub(crate) fn accepted(&self, agreement: &AgreementId) -> Glm {
+        self.accepted_for_agreement.get(agreement).copied().unwrap_or_default()
+    }
+}
+
 impl Bill {
     pub(crate) fn paper(&self) -> Paper {
         match self.kind {
@@ -76,7 +90,7 @@ impl Bill {
     }
 
     /// Is it this node's to see? A recipient doesn't know of what hasn't been sent.
-    fn is_seen_by(&self, node: &NodeId) -> bool {
+    pub(crate) fn is_seen_by(&self, node: &NodeId) -> bool {
         self.issuer == *node || (self.recipient == *node && self.status != BillStatus::Issued)
     }
 }
@@ -218,7 +232,9 @@ impl State {
         } else if let Some(wait) = settlement {
             // Without a date a debit note is only paid with its invoice.
             if paper == Paper::Invoice || (bill.due.is_some() && increase > Glm::ZERO) {
-                self.schedule(wait, Due::Settle(bill.id.to_string()));
+                let (payer, platform) = (bill.recipient.clone(), bill.platform.clone());
+                let half = wait / 2;
+                self.schedule(half, Due::Cycle { payer, platform, pay_after: wait.saturating_sub(half) });
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
-//! Payments: accepted bills are paid after a while, if the devnet is told to.
+//! Payments: accepted bills are paid after a while, if the devnet is told to. What is paid together says `ledger`.
 
 use std::sync::Arc;
 
 use yagna_api::payment::{BillEventKind, BillStatus, Payment, PaymentPart};
-use yagna_api::{ActivityId, AgreementId, AppSessionId, Glm, NodeId, PaymentId, Timestamp};
+use yagna_api::{AgreementId, AppSessionId, Glm, NodeId, PaymentId, Timestamp};
 
 use super::negotiation::Side;
 use super::payment::{Bill, BillKind, Paper};
@@ -83,19 +83,14 @@ impl State {
         self.bills.payments.iter().filter(for_bill).cloned().collect()
     }
 
-    /// Has the agreement's invoice, or a debit note of the activity, been paid?
-    pub(crate) fn is_paid(&self, agreement: &AgreementId, activity: Option<&ActivityId>) -> bool {
-        self.bills.records.values().filter(|bill| bill.status == BillStatus::Settled).any(|bill| {
-            bill.agreement == *agreement
-                && match &bill.kind {
-                    BillKind::Invoice { .. } => activity.is_none(),
-                    BillKind::DebitNote { activity: of, .. } => activity == Some(of),
-                }
-        })
+    /// What was paid for an agreement.
+    pub(crate) fn paid_for(&self, agreement: &AgreementId) -> Glm {
+        let own = |payment: &&PaymentRecord| self.bills.records[&payment.bill].agreement == *agreement;
+        self.bills.payments.iter().filter(own).map(|payment| payment.document.amount).sum()
     }
 
     /// Does paying the bill pay the other one too?
-    fn covers(&self, bill: &Bill, other: &str) -> bool {
+    pub(crate) fn covers(&self, bill: &Bill, other: &str) -> bool {
         let other = &self.bills.records[other];
         match (&bill.kind, &other.kind) {
             (BillKind::Invoice { .. }, _) => bill.agreement == other.agreement,

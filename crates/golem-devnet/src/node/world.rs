@@ -40,7 +40,8 @@ pub struct Delays {
     pub payment_poll: Duration,
     /// How long a message takes from one daemon to the other: proposals, agreements.
     pub message: Duration,
-    /// How long after its acceptance a bill is paid; `None` leaves it accepted, as a daemon without a chain does.
+    /// How long after its acceptance a bill is paid, at the latest; `None` leaves it accepted, as a daemon without a
+    /// chain does. For the second half of it the bill is scheduled: in a payment order, with all others that waited.
     pub settlement: Option<Duration>,
 }
 
@@ -283,8 +284,10 @@ impl Node {
 /// What happens by itself when its time has come.
 #[derive(Debug)]
 pub(crate) enum Due {
-    /// A bill is paid.
-    Settle(String),
+    /// A payment cycle of a payer on a platform.
+    Cycle { payer: NodeId, platform: String, pay_after: Duration },
+    /// A payment order is paid.
+    Pay(String),
     /// A requestor's patience with a new activity is over, even if it went away itself.
     GiveUp(ActivityId),
 }
@@ -371,7 +374,10 @@ impl State {
     fn apply_due(&mut self) {
         while let Some(entry) = self.schedule.first_entry().filter(|entry| *entry.key() <= self.now) {
             match entry.remove() {
-                Due::Settle(bill) => self.settle_bill(&bill),
+                Due::Cycle { payer, platform, pay_after } => {
+                    self.order_payments(&payer, &platform, Some(pay_after));
+                }
+                Due::Pay(order) => self.pay_order(&order),
                 Due::GiveUp(activity) => self.give_up_activity(&activity),
             }
         }

@@ -469,3 +469,40 @@ async fn accepted_bills_are_paid_when_the_devnet_pays() {
     assert_eq!(kinds, [BillEventKind::Accepted, BillEventKind::Settled]);
     assert_eq!(net.world.books().payments.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_accepted_is_scheduled_in_one_order_and_then_paid() {
+    let net = Net::with(Delays { settlement: Some(Duration::from_secs(30)), ..Delays::none() });
+    let allocation = net.allocation("10").await;
+    let agreement = net.deal().await;
+    let activity = net.activity(&agreement, FakeUnit::default()).await;
+    assert_eq!(net.get(&format!("{BASE}/payAgreements")).await.expect(200).text, "[]");
+    assert_eq!(net.get(&format!("{BASE}/payAgreements/{agreement}")).await.expect(200).text, "null");
+    let part = note(&net, &activity, "0.5", false).await;
+    net.post(&format!("{BASE}/debitNotes/{part}/accept"), acceptance("0.5", &allocation)).await.expect(200);
+    let bill = invoice(&net, &agreement, "2").await;
+    net.post(&format!("{BASE}/invoices/{bill}/accept"), acceptance("2", &allocation)).await.expect(200);
+    let amounts = async || {
+        let ledger = net.get(&format!("{BASE}/payAgreements")).await.expect(200).json();
+        assert_eq!(ledger.as_array().unwrap().len(), 1);
+        let own = net.get(&format!("{BASE}/payAgreements/{agreement}")).await.expect(200).json();
+        assert_eq!(own, ledger[0]);
+        ["Accepted", "Scheduled", "Paid"]
+            .map(|it| own[format!("totalAmount{it}")].as_str().unwrap().to_owned())
+    };
+    assert_eq!(amounts().await, ["2", "0", "0"]);
+    assert_eq!(net.get(&format!("{BASE}/batchOrders")).await.expect(200).text, "[]");
+    assert_eq!(net.get(&format!("{BASE}/allocations/{allocation}/orders")).await.expect(200).text, "[]");
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    assert_eq!(amounts().await, ["2", "2", "0"]);
+    let orders = net.get(&format!("{BASE}/batchOrders")).await.expect(200).json();
+    assert_eq!((orders.as_array().unwrap().len(), &orders[0]["totalAmount"]), (1, &json!("2")));
+    assert_eq!(orders[0]["paidAmount"], "0");
+    let items = net.get(&format!("{BASE}/allocations/{allocation}/orders")).await.expect(200).json();
+    let parts: Vec<_> = items.as_array().unwrap().iter().map(|it| it["amount"].clone()).collect();
+    assert_eq!(parts, ["0.5", "1.5"], "the activity's part, and what is left for the invoice");
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(amounts().await, ["2", "2", "2"]);
+    assert_eq!(net.get(&format!("{BASE}/batchOrders")).await.json()[0]["paidAmount"], "2");
+    assert_eq!(net.get(&format!("{BASE}/invoices/{bill}")).await.json()["status"], "SETTLED");
+}

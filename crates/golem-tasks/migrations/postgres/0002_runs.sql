@@ -328,3 +328,17 @@ CREATE TABLE scripts (
     PRIMARY KEY (run_no, rental_no, script_no),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 );
+
+-- What the daemon said last of a deal's money, when it was asked: promised, of that in payment orders, of that
+-- confirmed by the chain, and what hindered the payment of the rest. Amounts count from the deal's begin.
+CREATE TABLE payments (
+    run_no    bigint      NOT NULL,
+    rental_no bigint      NOT NULL,
+    accepted  numeric     NOT NULL,
+    scheduled numeric     NOT NULL,
+    paid      numeric     NOT NULL,
+    failure   text,
+    seen_at   timestamptz NOT NULL,
+    PRIMARY KEY (run_no, rental_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+);

@@ -254,3 +254,16 @@ CREATE TABLE scripts (
     PRIMARY KEY (run_no, rental_no, script_no),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) STRICT;
+
+-- What the daemon said last of a deal's money, when it was asked. Amounts count from the deal's begin.
+CREATE TABLE payments (
+    run_no    INTEGER NOT NULL,
+    rental_no INTEGER NOT NULL,
+    accepted  TEXT    NOT NULL,        -- promised
+    scheduled TEXT    NOT NULL,        -- of that, in payment orders
+    paid      TEXT    NOT NULL,        -- of that, confirmed by the chain
+    failure   TEXT,                    -- what hindered the payment of the rest
+    seen_at   INTEGER NOT NULL,
+    PRIMARY KEY (run_no, rental_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+) STRICT;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use yagna_api::NodeId;
 
 use super::database::{Row, Statement, Transaction, damaged};
+use super::payments::{self, PaymentTotals};
 use super::summary::{
     ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, TaskCounts,
 };
@@ -96,6 +97,7 @@ impl Store {
         summary.tasks = reader.task_counts().await?;
         summary.providers = reader.providers().await?;
         summary.cost = summary.providers.iter().map(|provider| provider.cost).sum();
+        summary.payments = PaymentTotals::of_all(summary.providers.iter().map(|provider| &provider.payments));
         summary.unsettled = summary.providers.iter().map(|provider| provider.unsettled).sum();
         summary.sort_providers();
         summary.failures = reader.failures().await?;
@@ -233,6 +235,11 @@ impl Reader<'_, '_> {
             }
             provider.busy += micros(&row, "took_us")?.unwrap_or_default();
         }
+        payments::add(&self.rows(payments::OF_RUN).await?, |id, totals| {
+            if let Some(provider) = providers.get_mut(id) {
+                provider.payments = Some(totals);
+            }
+        })?;
         // An agreement that was never approved, with no work done, is no provider of this run.
         Ok(providers.into_values().filter(ProviderSummary::took_part).collect())
     }

@@ -8,6 +8,8 @@ use golem_core::event::{FailureKind, RunEnd};
 use golem_core::explain::Explanation;
 use yagna_api::{Glm, NodeId, Timestamp};
 
+use super::PaymentTotals;
+
 /// How many failed tasks and refused bills are listed one by one; all of them are counted.
 pub const LISTED: usize = 10;
 
@@ -26,6 +28,8 @@ pub struct RunSummary {
     pub cost: Glm,
     /// Deals that were approved and whose final bill wasn't accepted or refused yet.
     pub unsettled: u64,
+    /// What became of the accepted money, as far as the daemon was asked.
+    pub payments: Option<PaymentTotals>,
     /// Failed tasks, those with the lowest numbers, at most [`LISTED`].
     pub failures: Vec<FailedTask>,
     /// Bills refused, counted.
@@ -90,6 +94,8 @@ pub struct ProviderSummary {
     pub cost: Glm,
     /// Its deals that aren't settled.
     pub unsettled: u64,
+    /// What became of the money accepted for it, as far as the daemon was asked.
+    pub payments: Option<PaymentTotals>,
 }
 
 /// A task that failed for good.
@@ -142,6 +148,7 @@ impl RunSummary {
             providers: Vec::new(),
             cost: Glm::ZERO,
             unsettled: 0,
+            payments: None,
             failures: Vec::new(),
             bills_refused: 0,
             refused_bills: Vec::new(),
@@ -178,6 +185,7 @@ impl ProviderSummary {
             busy: Duration::ZERO,
             cost: Glm::ZERO,
             unsettled: 0,
+            payments: None,
         }
     }
 

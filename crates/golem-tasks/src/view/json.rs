@@ -1,6 +1,6 @@
 //! JSON for machines: one object a line on stdout. `docs/json-output.md` is its documentation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 use super::output::Output;
 use super::plain::Lines;
 use super::{Beginning, Facts, View};
-use crate::store::{FailedTask, RefusedBill, RunSummary};
+use crate::store::{FailedTask, PaymentTotals, RefusedBill, RunSummary};
 
 /// Changes when a field changes its meaning or goes; not when one is added.
 pub(super) const VERSION: u32 = 1;
@@ -75,6 +75,8 @@ pub(super) struct Summary<'a> {
     providers: Vec<ProviderLine<'a>>,
     cost: Glm,
     unsettled: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payments: Option<Payments<'a>>,
     failures: Vec<FailureLine<'a>>,
     bills_refused: u64,
     refused_bills: Vec<BillLine<'a>>,
@@ -100,6 +102,19 @@ struct ProviderLine<'a> {
     busy_seconds: f64,
     cost: Glm,
     unsettled: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payments: Option<Payments<'a>>,
+}
+
+/// What became of accepted money.
+#[derive(Serialize)]
+pub(super) struct Payments<'a> {
+    as_of: Timestamp,
+    accepted: Glm,
+    scheduled: Glm,
+    paid: Glm,
+    unknown_deals: u64,
+    failures: &'a BTreeSet<String>,
 }
 
 #[derive(Serialize)]
@@ -219,16 +234,31 @@ impl<'a> Summary<'a> {
                     busy_seconds: seconds(provider.busy),
                     cost: provider.cost,
                     unsettled: provider.unsettled,
+                    payments: provider.payments.as_ref().map(Payments::of),
                 })
                 .collect(),
             cost: summary.cost,
             unsettled: summary.unsettled,
+            payments: summary.payments.as_ref().map(Payments::of),
             failures: summary.failures.iter().map(FailureLine::of).collect(),
             bills_refused: summary.bills_refused,
             refused_bills: summary.refused_bills.iter().map(BillLine::of).collect(),
             offers_refused: &summary.offers_refused,
             refused_by_providers: &summary.refused_by_providers,
             deals_failed: &summary.deals_failed,
+        }
+    }
+}
+
+impl<'a> Payments<'a> {
+    pub(super) fn of(totals: &'a PaymentTotals) -> Self {
+        Self {
+            as_of: totals.as_of,
+            accepted: totals.accepted,
+            scheduled: totals.scheduled,
+            paid: totals.paid,
+            unknown_deals: totals.unknown,
+            failures: &totals.failures,
         }
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             bills_come, an_invoice_is_accepted, an_allocation_is_spent, an_invoice_is_refused,
             bodies_are_read_with_care, debit_notes_add_up,
             two_activities_have_one_invoice, a_debit_note_may_be_payable, a_bill_may_be_too_high, an_invoice_may_come_twice,
-            nothing_is_billed_for_nothing, an_invoice_may_never_come, bills_are_for_two_only;
+            nothing_is_billed_for_nothing, an_invoice_may_never_come, bills_are_for_two_only, what_is_accepted_is_scheduled;
         bill_events: events_are_read_by_cursor, a_stream_of_events_goes_on;
         bus: an_address_is_bound_once, addresses_have_many_forms, unknown_services_are_refused,
             services_are_everybodys, a_newer_socket_replaces_an_older_one, a_socket_ends_with_its_services, answers_to_nobody_do_no_harm,

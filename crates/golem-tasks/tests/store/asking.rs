@@ -33,7 +33,7 @@ async fn ask(ground: &Ground, question: &[&str]) -> Told {
 }
 
 /// What it answers to all is well.
-async fn answer(ground: &Ground, question: &[&str]) -> String {
+pub(crate) async fn answer(ground: &Ground, question: &[&str]) -> String {
     let told = ask(ground, question).await;
     assert_eq!(told.code, Some(0), "{question:?}: {}", told.err);
     assert_eq!(told.err, "", "{question:?}");

@@ -14,6 +14,7 @@ mod leases;
 mod migrating;
 mod mixing;
 mod past;
+mod paying;
 mod python;
 #[path = "../runs/scene.rs"]
 #[expect(dead_code, reason = "shared with other tests, which need more of it")]
@@ -62,6 +63,8 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         past::a_commit_that_failed_left_nothing,
         past::a_run_taken_up_again_is_running,
         past::what_several_write_at_once_is_kept_whole,
+        paying::what_became_of_the_money_is_recorded_and_added_up,
+        paying::the_daemon_is_asked_and_its_answers_are_kept,
         leases::a_run_is_held_by_one,
         leases::a_dead_holder_is_replaced_at_once,
         asking::what_a_deal_cost_is_shared_by_its_activities_and_their_results,
@@ -72,6 +75,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         past::a_hundred_thousand_tasks_are_read_back_in_seconds,
         asking::the_program_answers_the_same_on_every_database,
         asking::a_run_without_anything_is_shown_as_such,
+        paying::the_program_tells_accepted_scheduled_and_paid_apart,
         asking::a_run_that_is_not_there_is_told_with_those_that_look_like_it,
         asking::results_are_written_whole_or_not_at_all,
         writing::a_run_is_kept_and_found_again,

@@ -1,9 +1,14 @@
 //! Bills: what is owed is promised once, what isn't owed is refused, and the budget holds.
 
+use std::sync::Arc;
+
 use golem::core::event::{Bill, EventKind, StopReason};
+use golem::payments::PaymentState;
+use golem_devnet::node::Delays;
 use golem_devnet::provider::{Behaviour, InvoiceManner, Prices, ProviderConfig};
 use yagna_api::Glm;
 use yagna_api::payment::BillStatus;
+use yagna_client::{Client, InProcessTransport};
 
 use crate::books::{invoices, n_agreements};
 use crate::stage::{Stage, at_any_price, honest, secs, strange};
@@ -140,4 +145,29 @@ async fn a_budget_too_small_for_any_agreement_signs_none_and_says_so() {
     assert_eq!((played.end().why, played.end().done), (StopReason::BudgetReached, 0));
     assert!(played.devnet.books().agreements.is_empty());
     played.assert_sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_is_scheduled_and_then_paid() {
+    let mut stage = Stage::new([honest("ada"), honest("bob"), honest("cyd"), honest("dan")]);
+    let delays = Delays { settlement: Some(secs(7200)), ..Delays::none() };
+    stage.devnet = stage.devnet.delays(delays);
+    let played = stage.play().await;
+    assert_eq!(played.end().why, StopReason::AllDone);
+    let (devnet, key) = (&played.devnet, &played.devnet.requestor().key);
+    let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), key).unwrap()));
+    let deals: Vec<_> = devnet.books().agreements.iter().map(|row| row.id.clone()).collect();
+    let sums = async || {
+        let states = golem::payments::states(&client, &deals, None).await.unwrap();
+        assert!(!states.is_empty() && states.iter().all(|state| state.failed.is_none()), "{states:?}");
+        let sum = |of: fn(&PaymentState) -> Glm| states.iter().map(of).sum::<Glm>();
+        (sum(|state| state.accepted), sum(|state| state.scheduled), sum(|state| state.paid))
+    };
+    let (accepted, ..) = sums().await;
+    assert_eq!(accepted, played.end().cost, "the daemon has accepted what the run has");
+    assert_eq!(sums().await, (accepted, Glm::ZERO, Glm::ZERO));
+    tokio::time::sleep(secs(3600)).await;
+    assert_eq!(sums().await, (accepted, accepted, Glm::ZERO));
+    tokio::time::sleep(secs(3600)).await;
+    assert_eq!(sums().await, (accepted, accepted, accepted));
 }

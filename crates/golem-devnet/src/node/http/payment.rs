@@ -31,7 +31,6 @@ pub(super) fn routes() -> Router<World> {
         .route("/allocations", get(list_allocations).post(create_allocation))
         .route("/allocations/{id}", get(get_allocation).put(amend_allocation).delete(release_allocation))
         .route("/allocations/{id}/expenditures", get(expenditures))
-        .route("/allocations/{id}/orders", get(expenditures))
         .route("/demandDecorations", get(decorations))
         .route("/debitNotes", get(list_debit_notes))
         .route("/debitNotes/{id}", get(get_debit_note))
@@ -48,9 +47,7 @@ pub(super) fn routes() -> Router<World> {
         .route("/payments", get(payments))
         .route("/payments/status", get(payment_status))
         .route("/payments/{id}", get(payment))
-        .route("/payAgreements", get(nothing_listed))
         .route("/payActivities", get(nothing_listed))
-        .route("/batchOrders", get(nothing_listed))
         .route("/batchCycles", get(nothing_listed))
 }
 

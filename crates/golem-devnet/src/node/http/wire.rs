@@ -27,7 +27,7 @@ impl Serialize for When {
 }
 
 /// [`When`] without its zone, as exe-units write times.
-struct Naive(Timestamp);
+pub(super) struct Naive(pub(super) Timestamp);
 
 impl Serialize for Naive {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -7,7 +7,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 
 use super::Reader;
 use super::activities::{micros, per_result};
-use crate::store::{ProviderSummary, Store, StoreError};
+use crate::store::{ProviderSummary, Store, StoreError, payments};
 
 /// A provider with what it did and asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,6 +103,11 @@ impl Reader<'_> {
             }
             provider.did.busy += took;
         }
+        payments::add(&self.rows(payments::OF_RUN).await?, |id, totals| {
+            if let Some(provider) = providers.get_mut(id) {
+                provider.did.payments = Some(totals);
+            }
+        })?;
         let mut providers: Vec<_> = providers.into_values().collect();
         providers.sort_by(|a, b| {
             let (a, b) = (&a.did, &b.did);

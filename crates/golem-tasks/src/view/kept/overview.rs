@@ -9,7 +9,7 @@ use super::super::json::{Summary, line};
 use super::super::table::{Column, Table};
 use super::super::text::{clean, duration, money, money_places, one_amount, plural};
 use super::{Room, State, moment, state_text};
-use crate::store::{Overview, RunState};
+use crate::store::{Overview, PaymentTotals, RunState};
 
 #[derive(Serialize)]
 struct OverviewJson<'a> {
@@ -83,6 +83,12 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
         let _ = write!(money, ", {} refused", plural(summary.bills_refused, "bill"));
     }
     fact("cost", &money);
+    if let Some(payments) = &summary.payments {
+        fact("payments", &paid(payments));
+        for failure in &payments.failures {
+            fact("", &format!("payment fails: {failure}; the daemon tries again by itself"));
+        }
+    }
     let mut providers = summary.providers.len().to_string();
     if overview.open_agreements > 0 {
         let _ = write!(providers, ", {} open", plural(overview.open_agreements, "agreement"));
@@ -97,6 +103,21 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
     if let (Some(waiting), true) = (&summary.waiting, counts.running == 0 && counts.waiting > 0) {
         fact("waits", &waiting.to_string());
     }
+    text
+}
+
+/// What became of the money, in the amounts of three states that are told apart.
+fn paid(payments: &PaymentTotals) -> String {
+    let mut text = format!(
+        "{} GLM paid, {} scheduled and not paid yet, {} accepted and not scheduled yet",
+        one_amount(payments.paid),
+        one_amount(payments.under_way()),
+        one_amount(payments.waiting())
+    );
+    if payments.unknown > 0 {
+        let _ = write!(text, ", not asked of {}", plural(payments.unknown, "deal"));
+    }
+    let _ = write!(text, ", as of {}", moment(payments.as_of));
     text
 }
 

@@ -3,11 +3,11 @@
 use serde::Serialize;
 use yagna_api::{Glm, NodeId, Timestamp};
 
-use super::super::json::{line, seconds};
+use super::super::json::{Payments, line, seconds};
 use super::super::table::{Column, Table};
 use super::super::text::{duration, money, money_places};
 use super::{Head, Room};
-use crate::store::ProviderRow;
+use crate::store::{PaymentTotals, ProviderRow};
 
 /// The providers of a run.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ struct ProviderJson<'a> {
     cost: Glm,
     cost_per_result: Option<Glm>,
     unsettled: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payments: Option<Payments<'a>>,
     newest_deal: Timestamp,
 }
 
@@ -50,7 +52,8 @@ impl Providers {
         let costs = self.rows.iter().flat_map(|row| [Some(row.did.cost), row.cost_per_result()]);
         let places = money_places(costs.flatten());
         let prices = money_places(self.rows.iter().flat_map(|row| [row.per_hour, row.start]));
-        let mut table = Table::new(vec![
+        let asked = self.rows.iter().any(|row| row.did.payments.is_some());
+        let mut columns = vec![
             Column::text("provider").at_least(10),
             Column::number("results"),
             Column::number("failed tries"),
@@ -61,10 +64,17 @@ impl Providers {
             Column::number("GLM/hour").rank(1),
             Column::number("GLM at start").rank(2),
             Column::number("unsettled").rank(3),
-            Column::text("id").at_least(10).rank(4),
-        ]);
+        ];
+        if asked {
+            columns.extend([Column::number("GLM paid").rank(1), Column::number("GLM scheduled").rank(1)]);
+        }
+        columns.push(Column::text("id").at_least(10).rank(4));
+        let mut table = Table::new(columns);
         for row in &self.rows {
-            table.row([
+            let amount = |of: fn(&PaymentTotals) -> Glm| {
+                row.did.payments.as_ref().map(|totals| money(of(totals), places)).unwrap_or_default()
+            };
+            let mut cells = vec![
                 row.did.name.clone(),
                 row.did.tasks_done.to_string(),
                 row.did.failed_attempts.to_string(),
@@ -75,8 +85,12 @@ impl Providers {
                 money(row.per_hour, prices),
                 money(row.start, prices),
                 row.did.unsettled.to_string(),
-                row.did.id.to_string(),
-            ]);
+            ];
+            if asked {
+                cells.extend([amount(|totals| totals.paid), amount(PaymentTotals::under_way)]);
+            }
+            cells.push(row.did.id.to_string());
+            table.row(cells);
         }
         table.text(room.width)
     }
@@ -100,6 +114,7 @@ impl Providers {
                 cost: row.did.cost,
                 cost_per_result: row.cost_per_result(),
                 unsettled: row.did.unsettled,
+                payments: row.did.payments.as_ref().map(Payments::of),
                 newest_deal: row.newest,
             })
             .collect();

@@ -11,8 +11,8 @@ use golem_devnet::provider::{Behaviour, InvoiceManner, Prices, ProviderConfig};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use yagna_api::payment::{
-    AcceptDebitNote, AcceptInvoice, Acceptance, BillStatus, GetAllocation, GetDebitNote, GetInvoice,
-    ReleaseAllocation,
+    AcceptDebitNote, AcceptInvoice, Acceptance, BillStatus, GetAgreementLedger, GetAllocation, GetDebitNote,
+    GetInvoice, ListAgreementLedgers, ReleaseAllocation,
 };
 use yagna_api::properties::name;
 use yagna_api::{AllocationId, Glm, InvoiceId, Method, Request, Timestamp};
@@ -20,7 +20,7 @@ use yagna_api::{AllocationId, Glm, InvoiceId, Method, Request, Timestamp};
 use self::trading::{Billed, flat, ids, invoice_of, notes, trade};
 use crate::deal::{Terms, agree, allocate, destroy, leave, ready};
 use crate::hand::{Hand, now};
-use crate::stage::Scene;
+use crate::stage::{PLATFORM, Scene};
 
 const BASE: &str = "/payment-api/v1";
 const NOBODYS: &str = "00000000-0000-4000-8000-000000000000";
@@ -107,6 +107,44 @@ pub(super) async fn an_invoice_is_accepted(scene: Scene) {
     hand.call(&ReleaseAllocation(small)).await;
     strangers.call(&ReleaseAllocation(foreign)).await;
     stage.close().await;
+}
+
+/// What the daemon says of an agreement's money, before and after it made a payment order. It is paid by nobody here.
+pub(super) async fn what_is_accepted_is_scheduled(scene: Scene) {
+    let stage = scene.open([flat("seller", "0.5")]).await;
+    let hand = &stage.hand;
+    let none = hand.get(&format!("{BASE}/payAgreements/{NOBODYS}")).await;
+    stage.look("an agreement without bills", &none);
+    let billed = trade(&stage).await;
+    let ours = allocate(hand, "2").await.allocation_id;
+    let ledger = format!("{BASE}/payAgreements/{}", billed.agreement);
+    let list = format!("{BASE}/payAgreements?afterTimestamp={}", before(billed.since));
+    let is_ours = |item: &Value| item["id"] == billed.agreement.as_str();
+    stage.look("billed", &hand.get(&ledger).await);
+    hand.call(&accept_invoice(&billed.invoice, "0.5", &ours)).await;
+    stage.look("accepted", &hand.get(&list).await.keep(is_ours));
+    stage.look("nothing is ordered", &hand.get(&format!("{BASE}/allocations/{ours}/orders")).await);
+    // Its answer depends on whether a chain can be reached.
+    hand.post_nothing(&format!("{BASE}/batchCycle/{PLATFORM}/now")).await;
+    stage.look("scheduled", &hand.get(&list).await.keep(is_ours));
+    stage.look("spent", &hand.get(&format!("{BASE}/allocations/{ours}/expenditures")).await);
+    stage.look("ordered", &hand.get(&format!("{BASE}/allocations/{ours}/orders")).await);
+    let read = hand.call(&ListAgreementLedgers { after: Some(before(billed.since)), max: None }).await;
+    let own = read.items.iter().find(|own| own.id == billed.agreement).expect("it is listed");
+    let all =
+        [own.total_amount_due, own.total_amount_accepted, own.total_amount_scheduled, own.total_amount_paid];
+    assert_eq!(all.map(|amount| amount.to_string()), ["0.5", "0.5", "0.5", "0"]);
+    assert_eq!(hand.call(&GetAgreementLedger(billed.agreement.clone())).await.as_ref(), Some(own));
+    let states =
+        golem::payments::states(&hand.client, &[billed.agreement.clone()], None).await.expect("states");
+    assert_eq!((states[0].scheduled, states[0].paid), (own.total_amount_scheduled, Glm::ZERO));
+    hand.call(&ReleaseAllocation(ours)).await;
+    stage.close().await;
+}
+
+/// A while before: the daemon's ledger knows whole seconds only.
+fn before(time: Timestamp) -> Timestamp {
+    time - Duration::from_secs(2)
 }
 
 pub(super) async fn an_allocation_is_spent(scene: Scene) {
