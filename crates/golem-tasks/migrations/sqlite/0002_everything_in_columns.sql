@@ -162,6 +162,7 @@ CREATE TABLE bills (
     received_at  INTEGER NOT NULL,
     accepting_at INTEGER,
     decided_at   INTEGER,
+    increase     TEXT,                 -- what it adds to what its rental's bills promised before
     PRIMARY KEY (run_no, bill_id),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) STRICT;

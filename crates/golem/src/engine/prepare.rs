@@ -28,8 +28,8 @@ impl Engine {
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
 
         let money = Money { client: &client, clock: &*clock, journal: &*journal, options: &options };
-        let SetAside { allocation, amount, events: written } = match &past {
-            None => money.set_aside(options.config.budget).await?,
+        let SetAside { allocation, amount, left, events: written } = match &past {
+            None => money.set_aside(options.config.budget.at_first()).await?,
             Some(past) => money.found(past).await?,
         };
         let decoration = match client.call(&GetDecorations(vec![allocation.clone()])).await {
@@ -59,7 +59,8 @@ impl Engine {
             Some(past) => {
                 let recovered = outside.recover(past).await?;
                 let now = outside.clock.now();
-                let (core, step) = Core::resume(config, decoration, past, &recovered.found, now);
+                let (mut core, step) = Core::resume(config, decoration, past, &recovered.found, now);
+                core.set_backing(left);
                 (core, step, recovered)
             }
         };
