@@ -117,7 +117,7 @@ impl Budget {
             (ours, other) => Ok(ours.or(other)),
         };
         Ok(Self {
-            total: one(self.total, other.total, "the whole run")?,
+            total: one(self.total, other.total, "the whole run (a decimal point is written as in 1.5)")?,
             hour: one(self.hour, other.hour, Window::Hour.words())?,
             day: one(self.day, other.day, Window::Day.words())?,
         })
