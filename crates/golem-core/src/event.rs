@@ -165,6 +165,13 @@ pub enum EventKind {
         /// When the daemon releases it by itself now.
         expires: Timestamp,
     },
+    /// More is set aside: the windows of the budget allow it now.
+    AllocationAmended {
+        /// The allocation.
+        allocation: AllocationId,
+        /// How much it holds now, what is spent of it included.
+        amount: Glm,
+    },
     /// The daemon no longer has the allocation: somebody released it, or it expired. Nothing is signed and no bill
     /// accepted before there is a new one, whose intent and creation are told as those of the first.
     AllocationLost {
@@ -503,6 +510,9 @@ pub enum EventKind {
         bill: Bill,
         /// Its amount.
         amount: Glm,
+        /// GLM that it adds to what the deal's bills promised before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        increase: Glm,
         /// Of a debit note: what it says of its activity.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         measured: Option<Measured>,
@@ -558,6 +568,15 @@ pub enum EventKind {
         /// The reasons, counted.
         explanation: Explanation,
     },
+    /// The budget holds nothing more for now: what ran is ended, and the run waits.
+    Paused {
+        /// When it goes on, as far as is known.
+        until: Timestamp,
+        /// GLM that the budget's windows are to free before.
+        missing: Glm,
+    },
+    /// The budget holds enough again, or nothing waits for it: the run goes on.
+    PauseEnded,
     /// The run is taken up again after its process had ended.
     RunResumed {
         /// What there was to go on with.
@@ -768,4 +787,8 @@ pub struct RunEnd {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+fn is_zero(amount: &Glm) -> bool {
+    amount.is_zero()
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use yagna_api::Glm;
+use yagna_api::{Glm, Timestamp};
 
 /// The way from an offer to a working provider, counted at each step.
 ///
@@ -47,6 +47,12 @@ pub struct Explanation {
     /// GLM that another agreement would need before it could be stopped again.
     #[serde(default)]
     pub agreement_needs: Option<Glm>,
+    /// When the run goes on that waits for its budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
+    /// GLM that the budget is to free before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_missing: Option<Glm>,
     /// What the daemon last complained about.
     pub daemon_trouble: Option<String>,
 }
@@ -61,6 +67,13 @@ impl fmt::Display for Explanation {
         )?;
         if let Some(trouble) = &self.daemon_trouble {
             write!(f, "the daemon has trouble ({trouble}); ")?;
+        }
+        if let Some(until) = self.paused_until {
+            let missing = self.budget_missing.unwrap_or_default();
+            return write!(
+                f,
+                "the budget holds nothing more for now; the run goes on at {until:.0}, once {missing} GLM more are free"
+            );
         }
         if !self.published {
             return f.write_str("no demand is on the market");
@@ -147,6 +160,17 @@ mod tests {
             "24 tasks waiting and nothing runs since 30 s: 5 offers seen; 3 refused by us (3× above the cap of 0.2 GLM \
              an hour), the cheapest asks 0.5 GLM an hour; 1 refused by the provider (No capacity available); 1 not \
              answered by its provider"
+        );
+        let paused = Explanation {
+            tasks_waiting: 2,
+            paused_until: "2026-11-22T12:34:56.7Z".parse().ok(),
+            budget_missing: "0.25".parse().ok(),
+            ..Explanation::default()
+        };
+        assert_eq!(
+            paused.to_string(),
+            "2 tasks waiting and nothing runs since 0 s: the budget holds nothing more for now; the run goes on at \
+             2026-11-22T12:34:56Z, once 0.25 GLM more are free"
         );
         let nobody = Explanation { tasks_waiting: 1, published: true, ..Explanation::default() };
         assert!(nobody.to_string().contains("no offer fits the demand"));

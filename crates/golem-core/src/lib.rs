@@ -17,6 +17,7 @@
 //! | [`terms`] | what is agreed besides the price |
 //! | [`standing`] | who is left alone for a while |
 //! | [`tasks`] | which task is tried next, where, and how often |
+//! | [`budget`] | how much may be promised, in all and in any hour or day |
 //! | [`bill`] | whether a debit note or an invoice asks for no more than is owed |
 //! | [`explain`] | why nothing runs |
 //!
@@ -43,6 +44,7 @@
 //! ```
 
 pub mod bill;
+pub mod budget;
 pub mod caps;
 pub mod demand;
 pub mod event;

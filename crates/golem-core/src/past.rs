@@ -18,6 +18,7 @@ use serde_json::Value;
 use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, NodeId, Timestamp};
 
 use crate::bill::Meter;
+use crate::budget::{Budget, Ledger};
 use crate::event::{
     Attempt, Bill, DealTerms, Event, EventKind, JobId, Provider, RentalId, RunEnd, SentScript, StopReason,
     TaskId,
@@ -36,7 +37,7 @@ pub struct Past {
     pub stopping: Option<StopReason>,
     /// How it ended, if it did since it last began or was taken up.
     pub end: Option<RunEnd>,
-    /// What its budget was raised to, if it was.
+    /// What its budget was raised to in all, if it was.
     pub budget: Option<Glm>,
     /// Money that was about to be set aside, and of which nothing more was heard.
     pub allocation_intents: Vec<AllocationIntent>,
@@ -58,6 +59,8 @@ pub struct Past {
     pub failed: u64,
     /// GLM accepted in all, that of settled deals included.
     pub accepted: Glm,
+    /// What it promised when, for its budget's hours and days.
+    pub promised: Ledger,
     /// The number of the next task.
     pub next_task: u64,
     /// The number of the next deal.
@@ -281,8 +284,16 @@ impl Past {
     }
 
     /// The budget of a run that was to keep to this one at first.
-    pub fn budget(&self, at_first: Glm) -> Glm {
-        self.budget.map_or(at_first, |raised| raised.max(at_first))
+    pub fn budget(&self, at_first: Budget) -> Budget {
+        self.budget.map_or(at_first, |raised| at_first.raised_to(raised))
+    }
+
+    /// GLM that may still be accepted under such a budget, bills that are being accepted included: what the run's
+    /// allocation is to hold beside what is spent of it.
+    pub fn left(&self, at_first: Budget, now: Timestamp) -> Glm {
+        let promised = self.promised.total().max(self.accepted);
+        let left = self.budget(at_first).left(promised, &self.promised, now);
+        left.checked_add(promised.saturating_sub(self.accepted)).unwrap_or(Glm::MAX)
     }
 
     /// GLM accepted for deals that are settled.

@@ -15,11 +15,13 @@ mod input;
 mod jobs;
 mod market;
 mod money;
+mod pause;
 mod plan;
 mod rental;
 mod rentals;
 mod resume;
 mod signing;
+mod spending;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -29,6 +31,7 @@ use yagna_api::payment::{Decoration, Invoice};
 use yagna_api::time::between;
 use yagna_api::{AgreementId, AllocationId, DemandId, Glm, NodeId, Timestamp};
 
+use self::bills::Postponed;
 pub use self::config::RunConfig;
 pub use self::input::{Effect, Input, Step, WorkerFailure};
 use self::jobs::Job;
@@ -36,8 +39,12 @@ pub use self::jobs::JobSpec;
 use self::market::Market;
 use self::money::Backing;
 pub use self::money::NotRaised;
+pub use self::pause::OnBudget;
+use self::pause::{Pause, Vain};
 use self::rental::{InvoiceState, Rental, Stage};
 pub use self::resume::{Found, FoundActivity, FoundAgreement, FoundDeal, Replay};
+use self::spending::Growth;
+use crate::budget::Ledger;
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
 use crate::standing::{Records, Standings};
 use crate::tasks::TaskQueue;
@@ -74,12 +81,25 @@ pub struct Run {
     seen_before: HashSet<Bill>,
     /// Invoices that wait for debit notes they may have overtaken, and until when.
     held_invoices: Vec<(Timestamp, RentalId, Invoice)>,
+    /// Bills that are right and that the budget's windows don't hold just now.
+    postponed: Vec<Postponed>,
     /// What the bills of forgotten rentals promise.
     settled: Glm,
     /// Providers that have done a task.
     proven: HashSet<NodeId>,
     /// What accepted bills promise in all.
     accepted: Glm,
+    /// What was promised when.
+    ledger: Ledger,
+    /// What may have been promised in all before the allocation is used up.
+    backed: Glm,
+    growth: Growth,
+    /// By how much the allocation grows with the budget that is being raised.
+    raising: Option<Glm>,
+    /// A wish for more budget that waits until the allocation has grown.
+    raise_waits: Option<Glm>,
+    paused: Option<Pause>,
+    vain: Vain,
     stopping: Option<Stopping>,
     /// When something last ran, or when the run began.
     last_alive: Timestamp,
@@ -120,6 +140,7 @@ impl Run {
             jobs: BTreeMap::new(),
             had_job: false,
             standing: config.standing,
+            backed: config.budget.at_first(),
             config,
             decoration,
             backing: Backing::There,
@@ -135,9 +156,16 @@ impl Run {
             bills_again: BTreeSet::new(),
             seen_before: HashSet::new(),
             held_invoices: Vec::new(),
+            postponed: Vec::new(),
             settled: Glm::ZERO,
             proven: HashSet::new(),
             accepted: Glm::ZERO,
+            ledger: Ledger::default(),
+            growth: Growth::default(),
+            raising: None,
+            raise_waits: None,
+            paused: None,
+            vain: Vain::default(),
             stopping: None,
             last_alive: now,
             last_explained: None,
@@ -159,6 +187,9 @@ impl Run {
         }
         self.take(now, input, &mut step);
         self.plan(now, &mut step);
+        if self.end.is_none() {
+            self.plan_growth(now, &mut step);
+        }
         step
     }
 
@@ -199,8 +230,13 @@ impl Run {
             Input::RaiseBudget { amount } => self.on_raise_budget(now, amount, step),
             Input::BudgetRaised { budget } => self.on_budget_raised(now, budget, step),
             Input::BudgetNotRaised { budget, reason } => {
+                self.raising = None;
                 step.event(now, EventKind::BudgetNotRaised { budget, reason });
             }
+            Input::AllocationGrown { allocation, amount } => {
+                self.on_allocation_grown(now, allocation, amount, step);
+            }
+            Input::AllocationNotGrown { problem } => self.on_allocation_not_grown(now, problem, step),
             Input::AllocationProlonged { allocation, expires } => {
                 step.event(now, EventKind::AllocationProlonged { allocation, expires });
             }

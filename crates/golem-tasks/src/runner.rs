@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem::{Budget, OnBudget};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Glm};
 
@@ -105,15 +106,27 @@ impl Runner {
         self
     }
 
-    /// GLM that the whole run may cost.
-    pub fn budget(mut self, budget: Glm) -> Self {
-        self.flags.budget = Some(budget);
+    /// GLM that may be spent: in all, or in any hour or day, such as `"10,3/h".parse()?`.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.flags.budget = vec![budget];
+        self
+    }
+
+    /// What is done when the budget is reached: stop, or wait until an hour or day of it frees enough.
+    pub fn on_budget(mut self, on_budget: OnBudget) -> Self {
+        self.flags.on_budget = Some(on_budget);
         self
     }
 
     /// GLM that a result may cost on average on one provider, once it has worked for a while.
     pub fn max_price(mut self, max_price: Glm) -> Self {
         self.flags.max_price = Some(max_price);
+        self
+    }
+
+    /// How long an activity may work before its results are held against their price.
+    pub fn price_grace(mut self, time: Duration) -> Self {
+        self.flags.price_grace = Some(time);
         self
     }
 
@@ -213,8 +226,8 @@ impl Runner {
         if let Some(Err(reason)) = flags.run_id.as_deref().map(args::run_id) {
             return wrong("run id", &reason);
         }
-        if let Some(Err(reason)) = flags.budget.map(|budget| args::budget(&budget.to_string())) {
-            return wrong("budget", &reason);
+        if let Some(Err(error)) = flags.budget.first().map(Budget::check) {
+            return wrong("budget", &error.to_string());
         }
         if flags.max_price.is_some_and(Glm::is_negative) {
             return wrong("price of a result", "it can't be negative");

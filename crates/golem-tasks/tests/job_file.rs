@@ -84,8 +84,8 @@ fn a_job_file_of_few_lines_has_sensible_defaults() {
     assert!(job.payload.capabilities.is_empty());
     assert_eq!(job.limits, Limits::default());
     assert_eq!(job.limits.task_timeout, Duration::from_secs(600));
-    assert_eq!((job.limits.retries, job.limits.workers), (3, 5));
-    assert_eq!(job.limits.budget.to_string(), "1");
+    assert_eq!((job.limits.retries, job.limits.workers), (3, 1));
+    assert_eq!(job.limits.budget.to_string(), "1/h");
     assert_eq!(job.limits.expiration, Duration::from_secs(3600));
     assert_eq!(job.limits.idle_timeout, Duration::from_secs(900));
     assert!(job.setup.is_empty());
@@ -654,6 +654,9 @@ refusals! {
     limits_wrong_types: with_limits("workers = \"five\"\nretries = -1\ntask_timeout = 60\nexpiration = \"1 fortnight\"\nbudget = true");
     limits_money: with_limits("budget = \"1,5\"\nmax_price = -1\nmax_start_price = nan\nmax_price_per_hour = \"0.0000000000000000001\"");
     limits_no_budget: with_limits("budget = 0");
+    limits_budget_of_a_week: with_limits("budget = \"3/w\"");
+    limits_budget_twice: with_limits("budget = [\"3/h\", \"10\", \"2/h\"]");
+    limits_on_budget: with_limits("on_budget = \"wait\"");
     limits_task_longer_than_run: with_limits("task_timeout = \"2h\"");
     limits_expiration_too_short: with_limits("expiration = \"5m\"");
     several_at_once: "[payload]\nimage_tag = 1\n[tasks]\nvalue = [1]\n[[steps]]\nrum = \"x\"\n[limits]\nworkers = 0\n";

@@ -1,4 +1,7 @@
-//! Why a run's budget couldn't be raised.
+//! Budgets, and why one couldn't be raised.
+
+pub use golem_core::budget::{Budget, BudgetParseError, Window};
+pub use golem_core::run::OnBudget;
 
 use golem_core::run::NotRaised;
 use serde_json::Value;
@@ -37,6 +40,9 @@ pub enum BudgetError {
     /// There isn't so much GLM.
     #[error("there isn't so much GLM")]
     TooMuch,
+    /// Nothing is said of the whole: there are limits for any hour or day only.
+    #[error("the budget has no limit in all that could be raised, only such for any hour or day")]
+    NotLimitedInAll,
     /// The run begins no more work: more money would change nothing.
     #[error("the run is stopping: more budget would change nothing")]
     Stopping,
@@ -67,6 +73,7 @@ impl From<NotRaised> for BudgetError {
             NotRaised::Stopping => Self::Stopping,
             NotRaised::AllocationLost => Self::AllocationLost,
             NotRaised::TooMuch => Self::TooMuch,
+            NotRaised::NotLimitedInAll => Self::NotLimitedInAll,
         }
     }
 }

@@ -78,7 +78,7 @@
 //! | `Executor(..)`, `Golem(..)` | [`Executor::builder`], [`ExecutorBuilder::start`] | one for both; can't be used before it has started |
 //! | `package`, `payload` | the argument of [`Executor::builder`] | of the executor; one for each payload |
 //! | `max_workers` | [`ExecutorBuilder::max_workers`] | 5 as well, for all jobs together |
-//! | `budget` | [`ExecutorBuilder::budget`], [`Executor::add_budget`] | exact money ([`Glm`]); kept before signing, not only when bills come |
+//! | `budget` | [`ExecutorBuilder::budget`], [`Executor::add_budget`] | exact money ([`Glm`]), also for any hour or day ([`Budget`]); kept before signing, not only when bills come |
 //! | `timeout` | [`ExecutorBuilder::timeout`] | an hour, for all jobs; agreements outlast it, so none is too short for providers |
 //! | `strategy` | [`ExecutorBuilder::strategy`] | see [strategies](#strategies) |
 //! | `subnet_tag` | [`ExecutorBuilder::subnet_tag`] | |
@@ -315,6 +315,7 @@
 // Only for the links above: that each of these names exists is what building the documentation checks.
 #[cfg(doc)]
 use {
+    crate::budget::Budget,
     crate::consumer::EventConsumer,
     crate::context::{self, Batch, BatchEvent, ScriptError, WorkContext},
     crate::core::demand::DemandSpec,

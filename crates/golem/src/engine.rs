@@ -251,6 +251,9 @@ impl Engine {
                 let answer = self.take_answer();
                 self.spawn(async move { outside.raise_budget(by, budget, answer).await });
             }
+            Effect::GrowAllocation { by } => {
+                self.spawn(async move { outside.grow_allocation(by).await });
+            }
             Effect::Allocate { amount, expires } => {
                 self.spawn(async move { outside.allocate(amount, expires).await });
             }

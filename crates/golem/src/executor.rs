@@ -157,7 +157,7 @@ pub use self::job::Job;
 pub use self::submitted::{Finished, Submitted};
 pub use self::tasks::{Task, Tasks};
 use self::watch::Watch;
-use crate::budget::BudgetError;
+use crate::budget::{Budget, BudgetError};
 use crate::consumer::EventConsumer;
 use crate::context::WorkContext;
 use crate::jobs::Handle;
@@ -292,12 +292,13 @@ impl Executor {
         Job::new(self, job::Source::Stream(tasks.boxed()))
     }
 
-    /// GLM that may be spent in all, as it is now.
-    pub fn budget(&self) -> Glm {
+    /// GLM that may be spent, as it is now.
+    pub fn budget(&self) -> Budget {
         self.watch.budget()
     }
 
-    /// Raises the budget by so much while it runs, and returns what it is then: the daemon sets more aside first.
+    /// Raises the budget in all by so much while it runs, and returns what it is then: the daemon sets more aside first.
+    /// Limits for any hour or day stay as they are.
     ///
     /// Several at once add up. A job that has ended because the budget was reached isn't revived: raise it before.
     ///

@@ -578,7 +578,7 @@
 //! | [`strategy`] | which offers are taken, and which of them first |
 //! | [`market`] | who offers what, and for how much: looked at without taking part |
 //! | [`connect`] | the way to the daemon that the environment names |
-//! | [`budget`] | why a budget couldn't be raised |
+//! | [`budget`] | how much may be spent, in all and in any hour or day; why it couldn't be raised |
 //! | [`consumer`] | who hears of what happens |
 //! | [`log`] | what happens in the log: a summary for people, each event for programs, a default logger |
 //! | [`summary`] | the lines of that summary |
@@ -630,7 +630,7 @@ pub use golem_core::caps::{PriceCaps, Refusal};
 pub use golem_core::strategy::{LeastExpensive, ProviderList, Strategy};
 pub use golem_core::terms::{MidAgreementPayments, TermsPolicy};
 
-pub use crate::budget::BudgetError;
+pub use crate::budget::{Budget, BudgetError, OnBudget};
 pub use crate::clock::SystemClock;
 pub use crate::consumer::EventConsumer;
 pub use crate::context::{

@@ -168,6 +168,12 @@ impl LogSummary {
                 self.say(level, format!("Couldn't {doing}: {problem}"));
             }
             EventKind::Waiting { explanation } => self.warn(sentence(&explanation.to_string())),
+            EventKind::Paused { until, missing } => self.info(format!(
+                "Pausing until {}: the budget is to free {} GLM before",
+                hour(*until),
+                amount(*missing)
+            )),
+            EventKind::PauseEnded => self.info("The pause is over"),
             EventKind::ProviderSetBack { provider, until, reason } => {
                 let rest = words::duration(between(at, *until));
                 let (name, reason) = (name(&provider.name), words::part(reason));

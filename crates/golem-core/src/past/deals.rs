@@ -20,6 +20,20 @@ impl PastDeal {
                 || matches!(self.invoice, PastInvoice::Accepted | PastInvoice::Impossible))
     }
 
+    /// GLM that accepted bills promise, those being accepted included.
+    pub fn promised(&self) -> Glm {
+        let being = |of: Option<&ActivityId>| {
+            let its = self.accepting.values().filter(|accepting| accepting.activity.as_ref() == of);
+            its.map(|accepting| accepting.amount).max().unwrap_or_default()
+        };
+        let notes = self.activities.iter().map(|activity| {
+            let asked = activity.id.as_ref().map_or(Glm::ZERO, |id| being(Some(id)));
+            activity.meter.noted.max(asked)
+        });
+        let notes = notes.fold(Glm::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(Glm::MAX));
+        notes.max(self.accepted).max(being(None))
+    }
+
     fn activity(&mut self, id: &ActivityId) -> Option<&mut PastActivity> {
         let known = self.activities.iter().position(|activity| activity.id.as_ref() == Some(id));
         // One whose id never came back is taken for it, as the run does.
@@ -107,7 +121,7 @@ impl Past {
             | EventKind::ActivityReady { .. }
             | EventKind::ActivityEnded { .. }
             | EventKind::BatchSent { .. } => self.apply_to_activities(at, kind),
-            _ => self.apply_to_bills(kind),
+            _ => self.apply_to_bills(at, kind),
         }
     }
 
@@ -168,7 +182,7 @@ impl Past {
         }
     }
 
-    fn apply_to_bills(&mut self, kind: &EventKind) {
+    fn apply_to_bills(&mut self, at: Timestamp, kind: &EventKind) {
         match kind {
             EventKind::BillReceived { rental, bill, told, .. } => {
                 if let Some(told) = told {
@@ -178,7 +192,8 @@ impl Past {
                     deal.undecided.insert(bill.clone());
                 }
             }
-            EventKind::BillAccepting { rental, bill, amount, measured } => {
+            EventKind::BillAccepting { rental, bill, amount, increase, measured } => {
+                self.promised.promise(at, *rental, *increase);
                 let Some(deal) = self.deals.get_mut(rental) else { return };
                 deal.measure(measured.as_ref());
                 deal.undecided.remove(bill);
@@ -191,13 +206,23 @@ impl Past {
                     deal.accept(bill, *amount, *total);
                     let increase = deal.accepted.saturating_sub(before);
                     self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
+                    if deal.accepting.is_empty() {
+                        self.promised.settle(*rental);
+                    }
+                    // Old records don't say what a bill adds.
+                    self.promised.promised(at, self.accepted.saturating_sub(self.promised.total()));
                 }
                 self.forget_if_settled(*rental);
             }
             EventKind::BillRefused { rental: Some(rental), bill, measured, open, .. } => {
                 let Some(deal) = self.deals.get_mut(rental) else { return };
                 deal.measure(measured.as_ref());
+                let promised = deal.promised();
                 deal.accepting.remove(bill);
+                self.promised.take_back(*rental, promised.saturating_sub(deal.promised()));
+                if deal.accepting.is_empty() {
+                    self.promised.settle(*rental);
+                }
                 if *open {
                     deal.undecided.insert(bill.clone());
                 } else {

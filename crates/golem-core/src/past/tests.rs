@@ -113,7 +113,7 @@ fn accepting(bill: Bill, amount: &str, activity: Option<&str>) -> EventKind {
         usage: Some(vec![1.0]),
         overbilled: false,
     });
-    EventKind::BillAccepting { rental: DEAL, bill, amount: glm(amount), measured }
+    EventKind::BillAccepting { rental: DEAL, bill, amount: glm(amount), increase: Glm::ZERO, measured }
 }
 
 fn accepted(bill: Bill, amount: &str) -> EventKind {

@@ -7,6 +7,7 @@ use yagna_api::{ActivityId, Timestamp};
 
 use super::rental::Stage;
 use super::rentals::Ending;
+use super::spending::Room;
 use super::{Effect, Run, Step, WorkerFailure};
 use crate::event::{ActivityNo, EventKind, JobId, RentalId, SentScript};
 
@@ -202,14 +203,12 @@ impl Run {
         for id in held {
             let Some(job) = self.job_for(now, id) else { continue };
             let opening = self.rentals[&id].price_of_opening(self.config.stop_horizon);
-            let total = self.exposed_within(now, self.config.stop_horizon).checked_add(opening);
-            if total.is_none_or(|total| total > self.config.budget) {
-                blocked = true;
-                self.budget_blocks = true;
-                self.needed = Some(opening);
-                continue;
+            match self.affords(now, opening) {
+                Room::Enough => self.open_activity(now, id, job, step),
+                // More is being set aside.
+                Room::NotBacked => {}
+                Room::NotInAll | Room::NotInWindow => blocked = true,
             }
-            self.open_activity(now, id, job, step);
         }
         blocked
     }

@@ -8,7 +8,8 @@ use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
 use super::rental::{Accepting, InvoiceState, Rental, Stage};
 use super::rentals::Ending;
-use super::{Effect, Run, Step};
+use super::spending::add;
+use super::{Effect, OnBudget, Run, Step};
 use crate::bill::{check_debit_note, check_frequency, check_invoice, is_known};
 use crate::event::{Bill, EventKind, Measured, RentalId, StopReason};
 
@@ -19,6 +20,21 @@ struct Note {
     /// Is it to be paid on the way?
     payable: bool,
     measured: Measured,
+}
+
+/// A bill that is right, until the budget holds it.
+#[derive(Debug)]
+pub(super) struct Postponed {
+    id: RentalId,
+    bill: Bill,
+    amount: Glm,
+    /// Of a debit note: the place of its activity among the deal's.
+    place: Option<usize>,
+    /// Is it to be paid on the way?
+    payable: bool,
+    measured: Option<Measured>,
+    /// Was that said?
+    told: bool,
 }
 
 impl Run {
@@ -260,12 +276,23 @@ impl Run {
         let (place, payable) =
             (note.as_ref().map(|note| note.place), note.as_ref().is_some_and(|note| note.payable));
         let measured = note.map(|note| note.measured);
+        self.accept_or_postpone(
+            now,
+            Postponed { id, bill, amount, place, payable, measured, told: false },
+            step,
+        );
+    }
+
+    fn accept_or_postpone(&mut self, now: Timestamp, bill: Postponed, step: &mut Step) {
+        let Postponed { id, bill, amount, place, payable, measured, told } = bill;
         // A debit note names all that its activity owes so far, an invoice all of all: only the increase is new.
-        let rental = &self.rentals[&id];
+        let Some(rental) = self.rentals.get(&id) else {
+            return;
+        };
         let increase = rental.promised_with(place, amount).saturating_sub(rental.promised());
-        let total = self.promised().checked_add(increase).unwrap_or(Glm::MAX);
-        if total > self.config.budget {
-            let reason = format!("{increase} GLM more than the budget of {} GLM covers", self.config.budget);
+        let total = add(self.promised(), increase);
+        if let Some(most) = self.config.budget.total().filter(|most| total > *most) {
+            let reason = format!("{increase} GLM more than the budget of {most} GLM covers");
             step.event(
                 now,
                 EventKind::BillRefused { rental: Some(id), bill, amount, reason, measured, open: true },
@@ -273,16 +300,42 @@ impl Run {
             self.stop(now, StopReason::BudgetReached, step);
             return;
         }
+        if !self.windows_hold(now, increase) || total > self.backed {
+            return self.postpone(now, Postponed { id, bill, amount, place, payable, measured, told }, step);
+        }
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
         rental.accepting.insert(bill.clone(), Accepting { amount, activity: place, payable, failures: 0 });
         self.accepting.insert(bill.clone(), id);
-        step.event(now, EventKind::BillAccepting { rental: id, bill: bill.clone(), amount, measured });
+        self.ledger.promise(now, id, increase);
+        step.event(
+            now,
+            EventKind::BillAccepting { rental: id, bill: bill.clone(), amount, increase, measured },
+        );
         if self.can_pay() {
             step.effects.push(Effect::AcceptBill { bill, amount });
         } else {
             self.bills_again.insert((now, bill));
+        }
+    }
+
+    /// Keeps a bill that is right until a window of the budget holds it.
+    ///
+    /// What could be billed was reserved for before the deal was made, so that this is rare: nobody stopped what ran while
+    /// the process was dead, or the bill came after so long that nothing was reserved for it any more.
+    fn postpone(&mut self, now: Timestamp, bill: Postponed, step: &mut Step) {
+        if !bill.told {
+            let problem = format!(
+                "the budget of {} doesn't hold {} GLM just now; it is accepted as soon as it does",
+                self.config.budget.in_words(),
+                bill.amount
+            );
+            step.event(now, EventKind::Trouble { doing: "accept a bill".to_owned(), problem });
+        }
+        self.postponed.push(Postponed { told: true, ..bill });
+        if self.config.on_budget == OnBudget::Stop {
+            self.stop(now, StopReason::BudgetReached, step);
         }
     }
 
@@ -315,6 +368,9 @@ impl Run {
         }
         let increase = rental.accepted.saturating_sub(before);
         let total = rental.accepted;
+        if rental.accepting.is_empty() {
+            self.ledger.settle(id);
+        }
         self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
         step.event(now, EventKind::BillAccepted { rental: id, bill, amount, total });
     }
@@ -345,9 +401,14 @@ impl Run {
             return;
         }
         self.accepting.remove(&bill);
+        let promised = rental.promised();
         let Some(Accepting { amount, activity, payable, .. }) = rental.accepting.remove(&bill) else {
             return;
         };
+        self.ledger.take_back(id, promised.saturating_sub(rental.promised()));
+        if rental.accepting.is_empty() {
+            self.ledger.settle(id);
+        }
         if let Some(activity) = activity.and_then(|place| rental.activities.get_mut(place)) {
             // It is counted again if it comes again.
             activity.notes = activity.notes.saturating_sub(1);
@@ -371,6 +432,9 @@ impl Run {
     pub(super) fn plan_bills(&mut self, now: Timestamp, step: &mut Step) {
         for (until, id, invoice) in std::mem::take(&mut self.held_invoices) {
             self.decide_invoice(now, id, &invoice, until, step);
+        }
+        for bill in std::mem::take(&mut self.postponed) {
+            self.accept_or_postpone(now, bill, step);
         }
         while self.can_pay()
             && self.bills_again.first().is_some_and(|(time, _)| *time <= now)

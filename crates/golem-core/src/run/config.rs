@@ -8,6 +8,8 @@ use yagna_api::payment::Decoration;
 use yagna_api::time::after;
 use yagna_api::{Glm, Timestamp};
 
+use super::OnBudget;
+use crate::budget::Budget;
 use crate::demand::DemandSpec;
 use crate::payload::Payload;
 use crate::strategy::{LeastExpensive, Strategy};
@@ -36,8 +38,10 @@ pub struct RunConfig {
     pub workers: u32,
     /// How often a task is tried again after failing.
     pub retries: u32,
-    /// GLM that may be promised in all.
-    pub budget: Glm,
+    /// GLM that may be promised, in all or in any hour or day.
+    pub budget: Budget,
+    /// What is done when the budget forbids all that could be done.
+    pub on_budget: OnBudget,
     /// How long an agreement may last.
     pub expiration: Duration,
     /// How long to collect offers before the first agreement.
@@ -66,7 +70,7 @@ pub struct RunConfig {
 
 impl RunConfig {
     /// The usual rules for work on this payload, paid on this platform (`driver-network-token`): five providers,
-    /// three retries, one GLM, agreements of an hour; the least expensive offers first, none above 0.5 GLM for the start or
+    /// three retries, one GLM in all, agreements of an hour; the least expensive offers first, none above 0.5 GLM for the start or
     /// 5 GLM an hour at full use, providers that failed set behind others.
     pub fn new(payload: Payload, platform: impl Into<String>) -> Self {
         Self {
@@ -80,7 +84,8 @@ impl RunConfig {
             price_grace: Duration::from_secs(300),
             workers: 5,
             retries: 3,
-            budget: Glm::ONE,
+            budget: Budget::in_all(Glm::ONE),
+            on_budget: OnBudget::Stop,
             expiration: Duration::from_secs(3600),
             selection_window: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(15 * 60),

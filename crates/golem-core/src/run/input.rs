@@ -88,6 +88,18 @@ pub enum Input {
         /// Why not.
         reason: String,
     },
+    /// More is set aside, as [`Effect::GrowAllocation`] asked.
+    AllocationGrown {
+        /// The allocation.
+        allocation: AllocationId,
+        /// How much it holds now, what is spent of it included.
+        amount: Glm,
+    },
+    /// It isn't.
+    AllocationNotGrown {
+        /// Why.
+        problem: String,
+    },
     /// The allocation's end was moved ahead.
     AllocationProlonged {
         /// The allocation.
@@ -347,10 +359,15 @@ pub enum Effect {
     },
     /// Add to the allocation. The budget rises only when that was done.
     RaiseBudget {
+        /// GLM to add; none where the budget's windows hold no more for now.
+        by: Glm,
+        /// What the budget is to become in all.
+        budget: Glm,
+    },
+    /// Set more aside, as the windows of the budget allow. No other change of the allocation is under way.
+    GrowAllocation {
         /// GLM to add.
         by: Glm,
-        /// What the budget is to become.
-        budget: Glm,
     },
     /// Make a new allocation in place of one that is lost. Sets money aside.
     Allocate {

@@ -9,7 +9,9 @@ use yagna_api::payment::Decoration;
 use yagna_api::time::after;
 use yagna_api::{AllocationId, Glm, Timestamp};
 
+use super::spending::add;
 use super::{Effect, Run, Step};
+use crate::budget::Budget;
 use crate::event::EventKind;
 
 /// Where the allocation stands.
@@ -37,18 +39,20 @@ pub enum NotRaised {
     AllocationLost,
     /// There isn't so much GLM.
     TooMuch,
+    /// Nothing is said of the whole: there are limits for any hour or day only.
+    NotLimitedInAll,
 }
 
 impl Run {
     /// The first pause before a lost allocation is made anew again; doubled up to 32 times as long.
     const ALLOCATION_PAUSE: Duration = Duration::from_secs(2);
 
-    /// GLM that may be promised in all.
-    pub fn budget(&self) -> Glm {
+    /// GLM that may be promised.
+    pub fn budget(&self) -> Budget {
         self.config.budget
     }
 
-    /// What the budget would be with so much more.
+    /// GLM that might be promised in all with so much more.
     ///
     /// **Errors**: [`NotRaised`] where it can't be raised now.
     pub fn raised_by(&self, amount: Glm) -> Result<Glm, NotRaised> {
@@ -58,18 +62,38 @@ impl Run {
         if self.backing != Backing::There {
             return Err(NotRaised::AllocationLost);
         }
-        self.config.budget.checked_add(amount).ok_or(NotRaised::TooMuch)
+        let total = self.config.budget.total().ok_or(NotRaised::NotLimitedInAll)?;
+        total.checked_add(amount).ok_or(NotRaised::TooMuch)
     }
 
     pub(super) fn on_raise_budget(&mut self, now: Timestamp, amount: Glm, step: &mut Step) {
-        if let Ok(budget) = self.raised_by(amount) {
-            step.event(now, EventKind::BudgetIntended { budget });
-            step.effects.push(Effect::RaiseBudget { by: amount, budget });
+        if self.growth.under_way.is_some() {
+            // Both change the allocation: one after the other.
+            self.raise_waits = Some(amount);
+        } else if let Ok(budget) = self.raised_by(amount) {
+            self.raise(now, amount, budget, step);
         }
     }
 
+    /// Raises what was to be raised while the allocation was being changed; whoever wishes for it waits for an answer.
+    pub(super) fn raise_what_waits(&mut self, now: Timestamp, step: &mut Step) {
+        let Some(amount) = self.raise_waits.take() else { return };
+        let total = self.config.budget.total().unwrap_or_default();
+        self.raise(now, amount, add(total, amount), step);
+    }
+
+    fn raise(&mut self, now: Timestamp, amount: Glm, budget: Glm, step: &mut Step) {
+        // Where windows hold less than the whole, more is set aside only once they hold it.
+        let is_alone = self.config.budget.windows().next().is_none();
+        let by = if is_alone { amount } else { Glm::ZERO };
+        self.raising = Some(by);
+        step.event(now, EventKind::BudgetIntended { budget });
+        step.effects.push(Effect::RaiseBudget { by, budget });
+    }
+
     pub(super) fn on_budget_raised(&mut self, now: Timestamp, budget: Glm, step: &mut Step) {
-        self.config.budget = self.config.budget.max(budget);
+        self.config.budget = self.config.budget.raised_to(budget);
+        self.backed = add(self.backed, self.raising.take().unwrap_or_default());
         self.budget_blocks = false;
         self.needed = None;
         self.last_alive = now;
@@ -85,7 +109,7 @@ impl Run {
         self.backing = Backing::Lost { expires, failures: 0, again: Some(now) };
         step.event(now, EventKind::AllocationLost { allocation });
         // What is left. Bills that are being accepted aren't: they come to the new one.
-        let amount = self.config.budget.saturating_sub(self.accepted);
+        let amount = self.to_set_aside(now);
         let platform = self.config.terms.platform.clone();
         step.event(now, EventKind::AllocationIntended { amount, platform, expires: Some(expires) });
     }
@@ -103,6 +127,7 @@ impl Run {
             return;
         }
         self.backing = Backing::There;
+        self.backed = add(self.accepted, amount);
         self.anew = Some(allocation.clone());
         step.event(now, EventKind::AllocationCreated { allocation, amount, expires });
         if self.decoration != decoration {
@@ -133,7 +158,7 @@ impl Run {
     /// Asks for a new allocation, where the old one is lost.
     pub(super) fn plan_allocation(&mut self, now: Timestamp, step: &mut Step) {
         let Backing::Lost { expires, failures, again: Some(again) } = self.backing else { return };
-        let amount = self.config.budget.saturating_sub(self.accepted);
+        let amount = self.to_set_aside(now);
         // The daemon sets nothing aside where nothing is left.
         if again <= now && !amount.is_zero() {
             self.backing = Backing::Lost { expires, failures, again: None };

@@ -1,6 +1,5 @@
 //! What to do next: after every input the run looks at where it stands and brings itself to where it should be.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use yagna_api::time::{after, between};
@@ -8,13 +7,14 @@ use yagna_api::{Glm, NodeId, Timestamp};
 
 use super::rental::{Rental, Stage};
 use super::rentals::Ending;
+use super::spending::Room;
 use super::{Effect, Run, Step, market};
 use crate::event::{DealTerms, EventKind, JobId, RentalId, RunEnd, StopReason};
 use crate::explain::Explanation;
 
 impl Run {
     /// How long nothing must run before it is explained for the first time.
-    const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
+    pub(super) const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
     pub(super) fn plan(&mut self, now: Timestamp, step: &mut Step) {
         self.plan_allocation(now, step);
@@ -40,6 +40,10 @@ impl Run {
             self.last_alive = now;
         }
         self.budget_blocks = self.budget_blocks && self.queue.n_waiting() > 0;
+        self.plan_pause(now, step);
+        if self.stopping.is_some() {
+            return self.plan_stop(now, step);
+        }
         self.plan_budget(now, step);
         self.plan_prices(now, step);
         self.plan_turns(now, step);
@@ -49,7 +53,7 @@ impl Run {
         let opening_blocked = self.plan_openings(now, step);
         self.plan_holds(now, step);
         let n_of_use = self.n_counted(now) - self.stuck(now).len();
-        if self.n_wanted() > n_of_use {
+        if self.paused.is_none() && self.n_wanted() > n_of_use {
             let starving = n_of_use == 0 && self.market.n_drafts() == 0;
             self.plan_demand(now, starving, step);
             self.plan_negotiations(now, step);
@@ -71,26 +75,6 @@ impl Run {
         let begun = self.jobs.keys().filter(|job| self.may_begin(**job));
         let waiting: usize = begun.map(|job| self.queue.n_waiting_for(*job)).sum();
         (self.config.workers as usize).min(busy + waiting)
-    }
-
-    /// Stops deals before what they may bill passes the budget, the dearest first.
-    fn plan_budget(&mut self, now: Timestamp, step: &mut Step) {
-        while self.promised_and_exposed(now) > self.config.budget {
-            let dearest = self
-                .rentals
-                .iter()
-                .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
-                .max_by_key(|(id, rental)| (rental.exposure(now, self.config.stop_horizon), Reverse(**id)))
-                .map(|(id, _)| *id);
-            let Some(id) = dearest else { break };
-            self.close(now, id, &Ending::cancelled("the budget is used up"), step);
-            // What it has used counts on; what it could have used doesn't.
-            if let Some(activity) = self.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut())
-            {
-                activity.meter.ended = Some(now);
-            }
-            self.budget_blocks = true;
-        }
     }
 
     /// Ends deals whose activity's own results cost more than one may.
@@ -115,16 +99,6 @@ impl Run {
             let words = format!("a result costs {each} GLM here, more than {most}");
             self.close(now, id, &Ending::failure(words), step);
         }
-    }
-
-    /// GLM promised, and what running deals can still bill before we could stop them.
-    fn promised_and_exposed(&self, now: Timestamp) -> Glm {
-        self.exposed_within(now, self.config.stop_horizon)
-    }
-
-    pub(super) fn exposed_within(&self, now: Timestamp, horizon: Duration) -> Glm {
-        let exposures = self.rentals.values().map(|rental| rental.exposure(now, horizon));
-        exposures.fold(self.promised(), |sum, exposure| sum.checked_add(exposure).unwrap_or(Glm::MAX))
     }
 
     fn plan_assignments(&mut self, now: Timestamp, step: &mut Step) {
@@ -257,10 +231,7 @@ impl Run {
             let who = market::provider(&draft.terms);
             let rental = Rental::new(who.clone(), draft.terms.clone(), expires, now);
             let exposure = rental.exposure(now, self.config.stop_horizon);
-            let total = self.promised_and_exposed(now).checked_add(exposure).unwrap_or(Glm::MAX);
-            if total > self.config.budget {
-                self.budget_blocks = true;
-                self.needed = Some(exposure);
+            if self.affords(now, exposure) != Room::Enough {
                 return;
             }
             let id = RentalId(self.next_rental);
@@ -289,6 +260,9 @@ impl Run {
 
     /// Says why nothing runs, and gives up when that lasts too long.
     fn plan_patience(&mut self, now: Timestamp, step: &mut Step) {
+        if self.paused.is_some() {
+            return;
+        }
         let waited = between(self.last_alive, now);
         // Bills that are still to come may turn out smaller than what they were feared to be.
         let may_shrink =
@@ -298,9 +272,11 @@ impl Run {
             && self.queue.n_waiting() > 0
             && (!may_shrink || waited >= self.config.settle_timeout)
         {
-            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
-            self.stop(now, StopReason::BudgetReached, step);
-            return self.plan_stop(now, step);
+            self.budget_is_reached(now, step);
+            if self.stopping.is_some() {
+                self.plan_stop(now, step);
+            }
+            return;
         }
         if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.queue.n_waiting() == 0 {
             return;
@@ -339,9 +315,11 @@ impl Run {
             in_progress: count(&|rental| matches!(rental.stage, Stage::Signing | Stage::Opening)),
             idle: count(&|rental| rental.stage == Stage::Working && rental.running.is_empty()),
             cheapest_refused: self.market.cheapest_refused(),
-            budget_left: self.config.budget.checked_sub(self.promised()),
+            budget_left: Some(self.config.budget.left(self.promised(), &self.ledger, now)),
             budget_blocks: self.budget_blocks,
             agreement_needs: self.needed.filter(|_| self.budget_blocks),
+            paused_until: self.paused.map(|pause| pause.until),
+            budget_missing: self.paused.map(|pause| pause.missing),
             daemon_trouble: self.trouble.clone(),
         }
     }

@@ -123,6 +123,8 @@ impl Run {
         run.had_job = past.next_job > 0;
         run.next_rental = past.next_rental.max(1);
         run.accepted = past.accepted;
+        run.ledger = past.promised.clone();
+        run.set_backing(past.left(budget, now));
         run.settled = past.settled();
         run.seen_before = past.recent_bills.keys().cloned().collect();
         for (provider, until) in &past.set_back {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use yagna_api::time::between;
 
-use self::faults::{Faults, Taste};
+use self::faults::{Faults, Spending, Taste};
 use self::world::World;
 use super::RunConfig;
 use crate::event::{Event, EventKind, StopReason};
@@ -283,10 +283,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     /// Whatever goes wrong, in whatever order: the run ends, each task once, nothing is left running, and at no
-    /// moment is more promised than the budget. The world checks itself after every step.
+    /// moment is more promised, in all or in any window, than the budget. The world checks itself after every step.
     #[test]
-    fn any_market_is_survived(seed in any::<u64>(), tasks in 0usize..60, faults in Faults::any(), taste in Taste::any(), stop_after in prop::option::of(1u64..600)) {
-        let mut world = World::configured(seed, tasks, faults, |config| config.strategy = taste.strategy());
+    fn any_market_is_survived(seed in any::<u64>(), tasks in 0usize..60, faults in Faults::any(), taste in Taste::any(), spending in Spending::any(), stop_after in prop::option::of(1u64..600)) {
+        let mut world = World::configured(seed, tasks, faults, |config| {
+            config.strategy = taste.strategy();
+            spending.set(config);
+        });
         if let Some(seconds) = stop_after {
             world.run_for(Duration::from_secs(seconds));
             world.stop(StopReason::Cancelled);
@@ -294,5 +297,6 @@ proptest! {
         let end = world.run_to_end();
         prop_assert_eq!(end.done + end.failed + end.unfinished, world.n_known());
         world.assert_nothing_left();
+        world.assert_no_window_is_passed();
     }
 }

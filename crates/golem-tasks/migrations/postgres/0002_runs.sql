@@ -170,6 +170,7 @@ CREATE TABLE bills (
     received_at  timestamptz NOT NULL,
     accepting_at timestamptz,
     decided_at   timestamptz,
+    increase     numeric,
     PRIMARY KEY (run_no, bill_id),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 );

@@ -166,6 +166,7 @@ CREATE TABLE bills (
     received_at  INTEGER NOT NULL,
     accepting_at INTEGER,
     decided_at   INTEGER,
+    increase     TEXT,                 -- what it adds to what its rental's bills promised before
     PRIMARY KEY (run_no, bill_id),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) STRICT;
@@ -212,7 +213,7 @@ INSERT INTO bills SELECT b.run_no, b.bill_id, b.kind, b.rental_no,
     CASE WHEN b.kind = 'debit_note' THEN
         (SELECT max(a.activity_no) FROM activity AS a WHERE a.run_no = b.run_no AND a.rental_no = b.rental_no
          AND a.intended_at <= b.received_at) END,
-    b.amount, b.status, b.reason, b.received_at, NULL, b.decided_at FROM bill AS b;
+    b.amount, b.status, b.reason, b.received_at, NULL, b.decided_at, NULL FROM bill AS b;
 INSERT INTO notes SELECT note_no, run_no, at, kind, provider_id, provider_name, NULL, text, body FROM note
 WHERE kind <> 'stopping';
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
+use golem::text::chain;
+use golem::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
 
 use super::inspect::args as inspect;
@@ -227,9 +229,12 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) workers: Option<u32>,
-    /// What the whole run may cost.
+    /// GLM that may be spent: 3/h in any hour, 20/d in any day, 10 in all; several with commas, or given again.
     #[arg(long, value_name = "GLM", value_parser = budget, help_heading = "Limits, instead of those in the job file")]
-    pub(crate) budget: Option<Glm>,
+    pub(crate) budget: Vec<Budget>,
+    /// What to do when the budget is reached: stop, or pause until an hour or day of it frees enough.
+    #[arg(long, value_name = "WHAT", value_parser = on_budget, help_heading = "Limits, instead of those in the job file")]
+    pub(crate) on_budget: Option<OnBudget>,
     /// End the run when so many results are there [default: all of them]
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",
           value_parser = clap::value_parser!(u64).range(1..))]
@@ -240,9 +245,12 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// The longest one try of one task may take, such as 90s or 1h30m.
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
     pub(crate) task_timeout: Option<Duration>,
-    /// What one result may cost on average.
+    /// What one result may cost on average: an activity that has worked for --price-grace and costs more is ended.
     #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
     pub(crate) max_price: Option<Glm>,
+    /// How long an activity may work before --max-price holds, such as 300s.
+    #[arg(long, value_name = "TIME", value_parser = time_or_none, help_heading = "Limits, instead of those in the job file")]
+    pub(crate) price_grace: Option<Duration>,
     /// What an hour of one provider at full use may cost.
     #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
     pub(crate) max_price_per_hour: Option<Glm>,
@@ -291,17 +299,16 @@ pub(super) fn amount(text: &str) -> Result<Glm, String> {
     Ok(amount)
 }
 
-pub(crate) fn budget(text: &str) -> Result<Glm, String> {
-    if let Some((whole, _)) = text.split_once('/') {
-        return Err(format!(
-            "budgets per hour or day aren't supported yet; `--budget {whole}` is for the whole run"
-        ));
+pub(crate) fn budget(text: &str) -> Result<Budget, String> {
+    text.parse().map_err(|error| chain(&error))
+}
+
+fn on_budget(text: &str) -> Result<OnBudget, String> {
+    match text {
+        "stop" => Ok(OnBudget::Stop),
+        "pause" => Ok(OnBudget::Pause),
+        _ => Err("expected stop or pause".to_owned()),
     }
-    let budget = amount(text)?;
-    if budget.is_zero() {
-        return Err("nothing can be bought with a budget of 0 GLM".to_owned());
-    }
-    Ok(budget)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -86,11 +86,15 @@ fn describe(job: &Job) -> Result<String, Failure> {
 }
 
 fn write_limits(text: &mut String, limits: &Limits) {
+    let providers = match limits.workers {
+        1 => "1 provider".to_owned(),
+        workers => format!("{workers} providers"),
+    };
     let _ = writeln!(
         text,
-        "limits   {} GLM, {} providers at once, {} for a try, {} more tries after a failure, {} for an agreement",
-        limits.budget,
-        limits.workers,
+        "limits   {}, {} at once, {} for a try, {} more tries after a failure, {} for an agreement",
+        limits.budget.in_words(),
+        providers,
         time(limits.task_timeout),
         limits.retries,
         time(limits.expiration)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use golem::Budget;
 use serde_json::{Map, Value, json};
 use yagna_api::{AppKey, Glm};
 use yagna_client::ApiUrls;
@@ -122,7 +123,9 @@ impl RunOptions {
             "retries": limits.retries,
             "workers": limits.workers,
             "budget": limits.budget,
+            "on_budget": limits.on_budget_word(),
             "max_price": limits.max_price,
+            "price_grace_seconds": limits.price_grace.as_secs_f64(),
             "max_price_per_hour": limits.max_price_per_hour,
             "max_start_price": limits.max_start_price,
             "expiration_seconds": limits.expiration.as_secs_f64(),
@@ -215,14 +218,23 @@ fn limits<J: ClapArgs>(file: &Limits, flags: &RunFlags<J>) -> Result<Limits, Fai
         task_timeout: flags.task_timeout.unwrap_or(file.task_timeout).min(expiration),
         retries: flags.retries.unwrap_or(file.retries),
         workers: flags.workers.unwrap_or(file.workers),
-        budget: flags.budget.unwrap_or(file.budget),
+        budget: budget(&flags.budget)?.unwrap_or(file.budget),
+        on_budget: flags.on_budget.unwrap_or(file.on_budget),
         max_price: or(flags.max_price, file.max_price),
+        price_grace: flags.price_grace.unwrap_or(file.price_grace),
         max_price_per_hour: or(flags.max_price_per_hour, file.max_price_per_hour),
         max_start_price: or(flags.max_start_price, file.max_start_price),
         expiration,
         idle_timeout: flags.idle_timeout.unwrap_or(file.idle_timeout),
         results: flags.results.or(file.results),
     })
+}
+
+/// All budgets that were given as one.
+fn budget(given: &[Budget]) -> Result<Option<Budget>, Failure> {
+    let Some((first, others)) = given.split_first() else { return Ok(None) };
+    let all = others.iter().try_fold(*first, |budget, other| budget.and(*other));
+    all.map(Some).map_err(|error| Failure::new(Exit::Usage, error).advise("it is about --budget"))
 }
 
 pub(super) fn api_url(text: &str) -> Result<String, Failure> {

@@ -251,6 +251,22 @@ impl<'a> Entry<'a> {
         text
     }
 
+    /// The string that it is, if it is one.
+    pub(crate) fn as_str(&self) -> Option<&'a str> {
+        self.value.get_ref().as_str()
+    }
+
+    /// The items of the list that it is, if it is one.
+    pub(crate) fn items(&self) -> Option<Vec<Self>> {
+        let DeValue::Array(items) = self.value.get_ref() else { return None };
+        let item = |(number, value)| Entry {
+            name: format!("{}[{number}]", self.name),
+            key_span: self.key_span.clone(),
+            value,
+        };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
     /// A string with something in it.
     pub(crate) fn text(&self, diagnostics: &mut Diagnostics<'_>) -> Option<&'a str> {
         let text = self.string(diagnostics)?;
@@ -369,16 +385,11 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn list(&self, what: &str, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<Entry<'a>>> {
-        let DeValue::Array(items) = self.value.get_ref() else {
+        let items = self.items();
+        if items.is_none() {
             self.expected(what, diagnostics);
-            return None;
-        };
-        let item = |(number, value)| Entry {
-            name: format!("{}[{number}]", self.name),
-            key_span: self.key_span.clone(),
-            value,
-        };
-        Some(items.iter().enumerate().map(item).collect())
+        }
+        items
     }
 
     /// A table with the `known` keys only.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use golem::budget::{Budget, OnBudget, Window};
+use golem::text::chain;
 use yagna_api::Glm;
 
 use super::document::{Diagnostics, Entry, Section};
@@ -17,12 +19,16 @@ pub struct Limits {
     pub task_timeout: Duration,
     /// How often a failed task is tried again: 3, so that a task is tried 4 times at most.
     pub retries: u32,
-    /// Providers that work at the same time, at most and at least 1: 5.
+    /// Providers that work at the same time, at most and at least 1: 1.
     pub workers: u32,
-    /// What the whole run may cost, in GLM: 1.
-    pub budget: Glm,
+    /// What may be spent, in GLM: 1 in any hour.
+    pub budget: Budget,
+    /// What is done when that is reached: the run stops.
+    pub on_budget: OnBudget,
     /// What one result may cost on average, in GLM; no limit unless given.
     pub max_price: Option<Glm>,
+    /// How long an activity may work before that holds: 5 minutes.
+    pub price_grace: Duration,
     /// What an hour of one provider at full use may cost, in GLM: its price an hour plus its price a CPU-hour times
     /// its threads. No limit unless given.
     pub max_price_per_hour: Option<Glm>,
@@ -42,14 +48,26 @@ impl Default for Limits {
         Self {
             task_timeout: Duration::from_secs(10 * 60),
             retries: 3,
-            workers: 5,
-            budget: Glm::ONE,
+            workers: 1,
+            budget: Budget::within(Window::Hour, Glm::ONE),
+            on_budget: OnBudget::Stop,
             max_price: None,
+            price_grace: Duration::from_secs(5 * 60),
             max_price_per_hour: None,
             max_start_price: None,
             expiration: Duration::from_secs(60 * 60),
             idle_timeout: Duration::from_secs(15 * 60),
             results: None,
+        }
+    }
+}
+
+impl Limits {
+    /// As it is written.
+    pub(crate) fn on_budget_word(&self) -> &'static str {
+        match self.on_budget {
+            OnBudget::Stop => "stop",
+            OnBudget::Pause => "pause",
         }
     }
 }
@@ -69,6 +87,8 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
     let workers = section
         .value_or("workers", defaults.workers, diagnostics, |entry, diagnostics| entry.count(1, diagnostics));
     let budget = section.value_or("budget", defaults.budget, diagnostics, budget);
+    let on_budget = section.value_or("on_budget", defaults.on_budget, diagnostics, on_budget);
+    let price_grace = section.value_or("price_grace", defaults.price_grace, diagnostics, Entry::duration);
     let max_price = section.value_or("max_price", None, diagnostics, money);
     let max_price_per_hour = section.value_or("max_price_per_hour", None, diagnostics, money);
     let max_start_price = section.value_or("max_start_price", None, diagnostics, money);
@@ -93,7 +113,9 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         retries: retries?,
         workers: workers?,
         budget: budget?,
+        on_budget: on_budget?,
         max_price: max_price?,
+        price_grace: price_grace?,
         max_price_per_hour: max_price_per_hour?,
         max_start_price: max_start_price?,
         expiration,
@@ -115,11 +137,45 @@ fn expiration(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Du
     Some(expiration)
 }
 
-fn budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Glm> {
-    let budget = entry.money(diagnostics)?;
-    if budget.is_zero() {
-        diagnostics.report(entry.span(), "nothing can be bought with a budget of 0 GLM");
-        return None;
+/// One limit, or several in a list.
+fn budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Budget> {
+    let Some(limits) = entry.items() else { return one_budget(entry, diagnostics) };
+    let mut whole: Option<Budget> = None;
+    for limit in &limits {
+        let budget = one_budget(limit, diagnostics)?;
+        whole = match whole.map_or(Ok(budget), |whole| whole.and(budget)) {
+            Ok(whole) => Some(whole),
+            Err(error) => {
+                diagnostics.report(limit.span(), chain(&error));
+                return None;
+            }
+        };
     }
-    Some(budget)
+    if whole.is_none() {
+        diagnostics.report(entry.span(), "`budget` is empty");
+    }
+    whole
+}
+
+/// GLM in all, as a string or a number; or in an hour or a day, as a string.
+fn one_budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Budget> {
+    let budget = match entry.as_str().filter(|text| text.contains('/')) {
+        Some(text) => text.parse(),
+        None => {
+            let budget = Budget::in_all(entry.money(diagnostics)?);
+            budget.check().map(|()| budget)
+        }
+    };
+    budget.map_err(|error| diagnostics.report(entry.span(), chain(&error))).ok()
+}
+
+fn on_budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<OnBudget> {
+    match entry.string(diagnostics)? {
+        "stop" => Some(OnBudget::Stop),
+        "pause" => Some(OnBudget::Pause),
+        _ => {
+            entry.expected("\"stop\" or \"pause\"", diagnostics);
+            None
+        }
+    }
 }

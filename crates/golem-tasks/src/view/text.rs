@@ -22,6 +22,10 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         EventKind::AllocationCreated { amount, .. } => {
             format!("{} GLM set aside for the run", one_amount(*amount))
         }
+        EventKind::Paused { until, missing } => {
+            format!("paused until {until:.0}: the budget is to free {} GLM before", one_amount(*missing))
+        }
+        EventKind::PauseEnded => "the pause is over".to_owned(),
         EventKind::DemandPublished { .. } => "demand published, looking for providers".to_owned(),
         EventKind::Trouble { doing, problem } => format!("couldn't {doing}: {problem}"),
         EventKind::AgreementApproved { rental, .. } => match fold.prices(*rental) {

@@ -112,7 +112,13 @@ impl Scene {
         let bill = Bill::Invoice(InvoiceId::new(format!("invoice-{number}")));
         let amount = glm(total);
         self.event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount, told: None })
-            .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount, measured: None })
+            .event(EventKind::BillAccepting {
+                rental,
+                bill: bill.clone(),
+                amount,
+                increase: amount,
+                measured: None,
+            })
             .event(EventKind::BillAccepted { rental, bill, amount, total: amount })
     }
 

@@ -62,7 +62,10 @@ async fn a_runner_that_makes_no_sense_is_refused() {
         (runner().workers(0), "the number of workers is wrong: it can't be 0"),
         (runner().results(0), "the number of results is wrong: it can't be 0"),
         (runner().run_id("two words"), "the run id is wrong: expected at most 64 letters"),
-        (runner().budget("0".parse().unwrap()), "the budget is wrong: nothing can be bought"),
+        (
+            runner().budget(golem::Budget::in_all(golem::Glm::ZERO)),
+            "the budget is wrong: nothing can be bought",
+        ),
         (runner().dsn("oracle:here"), "oracle"),
     ] {
         let failure = runner.run().await.unwrap_err();

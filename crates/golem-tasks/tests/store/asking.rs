@@ -50,7 +50,13 @@ fn noted(scene: &mut Scene, rental: u64, note: &str, amount: &str) {
     let (rental, bill, amount) = (RentalId(rental), Bill::DebitNote(DebitNoteId::new(note)), glm(amount));
     scene
         .event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount, told: None })
-        .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount, measured: None })
+        .event(EventKind::BillAccepting {
+            rental,
+            bill: bill.clone(),
+            amount,
+            increase: amount,
+            measured: None,
+        })
         .event(EventKind::BillAccepted { rental, bill, amount, total: amount });
 }
 

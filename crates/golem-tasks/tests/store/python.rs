@@ -41,7 +41,13 @@ pub(crate) async fn its_queries_work_and_mean_the_same(ground: Ground) {
         let amount = glm(amount);
         scene
             .event(EventKind::BillReceived { rental: Some(rental), bill: bill.clone(), amount, told: None })
-            .event(EventKind::BillAccepting { rental, bill: bill.clone(), amount, measured: None })
+            .event(EventKind::BillAccepting {
+                rental,
+                bill: bill.clone(),
+                amount,
+                increase: amount,
+                measured: None,
+            })
             .event(EventKind::BillAccepted { rental, bill, amount, total: amount });
     }
     scene.rental_ends(2, None);

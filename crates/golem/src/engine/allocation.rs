@@ -36,6 +36,8 @@ pub(super) struct SetAside {
     pub(super) allocation: AllocationId,
     /// How much it holds, what is spent of it included.
     pub(super) amount: Glm,
+    /// How much of that isn't spent.
+    pub(super) left: Glm,
     pub(super) events: Vec<Event>,
 }
 
@@ -57,7 +59,7 @@ impl Money<'_> {
         let allocation = created.allocation_id;
         let kind = EventKind::AllocationCreated { allocation: allocation.clone(), amount, expires };
         match self.write(kind).await {
-            Ok(created) => Ok(SetAside { allocation, amount, events: vec![intended, created] }),
+            Ok(created) => Ok(SetAside { allocation, amount, left: amount, events: vec![intended, created] }),
             Err(error) => {
                 release(self.client, &allocation).await;
                 Err(error)
@@ -68,7 +70,7 @@ impl Money<'_> {
     /// Finds the money of an earlier life, made or only intended; where there is none left, sets aside what may still
     /// be spent.
     pub(super) async fn found(&self, past: &Past) -> Result<SetAside, RunError> {
-        let left = past.budget(self.options.config.budget).saturating_sub(past.accepted);
+        let left = past.left(self.options.config.budget, self.clock.now());
         // An allocation must be of something.
         let left = left.max(Glm::LEAST);
         let listed = self.client.call(&ListAllocations::default()).await?.items;
@@ -102,7 +104,8 @@ impl Money<'_> {
             events.push(self.write(kind).await?);
         }
         let amount = self.amend(&best, left).await;
-        Ok(SetAside { allocation, amount, events })
+        let left = amount.saturating_sub(best.spent_amount);
+        Ok(SetAside { allocation, amount, left, events })
     }
 
     /// What was set aside is to cover what may still be spent, and to last as long as it may take. How much it holds

@@ -153,8 +153,29 @@ impl Outside {
         answer.send(raised.map(|()| budget)).ok();
     }
 
+    /// Sets more aside, as the windows of the budget allow. The core sees to it that nothing else changes the allocation
+    /// meanwhile.
+    pub(super) async fn grow_allocation(&self, by: Glm) {
+        let input = match self.add_to_allocation(by).await {
+            Ok(()) => {
+                let (allocation, amount) = self.purse.get();
+                Input::AllocationGrown { allocation, amount }
+            }
+            Err(error) => {
+                if matches!(error, BudgetError::AllocationLost) {
+                    self.tell(Input::AllocationLost { allocation: self.purse.allocation() }).await;
+                }
+                Input::AllocationNotGrown { problem: chain(&error) }
+            }
+        };
+        self.tell(input).await;
+    }
+
     async fn add_to_allocation(&self, by: Glm) -> Result<(), BudgetError> {
         let (allocation, amount) = self.purse.get();
+        if by.is_zero() {
+            return Ok(());
+        }
         let total = amount.checked_add(by).ok_or(BudgetError::TooMuch)?;
         let change = AllocationChange { total_amount: Some(total), ..AllocationChange::default() };
         let amend = AmendAllocation { allocation: allocation.clone(), change };

@@ -41,8 +41,8 @@ impl Engine {
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
 
         let money = Money { client: &client, clock: &*clock, journal: &*journal, options: &options };
-        let SetAside { allocation, amount, events: written } = match &past {
-            None => money.set_aside(options.config.budget).await?,
+        let SetAside { allocation, amount, left, events: written } = match &past {
+            None => money.set_aside(options.config.budget.at_first()).await?,
             Some(past) => money.found(past).await?,
         };
         let decoration = match client.call(&GetDecorations(vec![allocation.clone()])).await {
@@ -73,7 +73,8 @@ impl Engine {
                 let recovered = outside.recover(past).await?;
                 let now = outside.clock.now();
                 let take_up = if settles { Core::settle } else { Core::resume };
-                let (core, step) = take_up(config, decoration, past, &recovered.found, now);
+                let (mut core, step) = take_up(config, decoration, past, &recovered.found, now);
+                core.set_backing(left);
                 (core, step, recovered)
             }
         };

@@ -14,6 +14,8 @@ use tracing::level_filters::LevelFilter;
 use yagna_api::{AppKey, AppSessionId, Clock, Glm};
 use yagna_client::{ApiUrls, Client};
 
+use crate::budget::{Budget, OnBudget};
+
 use super::consumers::Consumers;
 use super::error::StartError;
 use super::supervise;
@@ -50,7 +52,8 @@ pub struct ExecutorBuilder {
     network: Option<String>,
     subnet: Option<String>,
     max_workers: u32,
-    budget: Glm,
+    budget: Budget,
+    on_budget: OnBudget,
     timeout: Duration,
     retries: u32,
     consumers: Vec<Box<dyn EventConsumer>>,
@@ -69,6 +72,7 @@ impl fmt::Debug for ExecutorBuilder {
             .field("payload", &self.payload)
             .field("max_workers", &self.max_workers)
             .field("budget", &self.budget)
+            .field("on_budget", &self.on_budget)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
@@ -86,7 +90,8 @@ impl ExecutorBuilder {
             network: None,
             subnet: None,
             max_workers: 5,
-            budget: Glm::ONE,
+            budget: Budget::in_all(Glm::ONE),
+            on_budget: OnBudget::default(),
             timeout: Duration::from_secs(3600),
             retries: 3,
             consumers: Vec::new(),
@@ -105,9 +110,15 @@ impl ExecutorBuilder {
         Self { max_workers, ..self }
     }
 
-    /// GLM that may be spent in all, by all jobs together. Default: 1.
-    pub fn budget(self, budget: Glm) -> Self {
+    /// GLM that may be spent by all jobs together: in all, or in any hour or day, such as `"10,3/h".parse()?`. Default: 1
+    /// in all.
+    pub fn budget(self, budget: Budget) -> Self {
         Self { budget, ..self }
+    }
+
+    /// What is done when the budget is reached: stop, or wait until an hour or day of it frees enough. Default: stop.
+    pub fn on_budget(self, on_budget: OnBudget) -> Self {
+        Self { on_budget, ..self }
     }
 
     /// How long all jobs together may take, from the start on. Default: an hour.
@@ -301,6 +312,7 @@ impl ExecutorBuilder {
         config.subnet = Some(subnet);
         config.workers = self.max_workers;
         config.budget = self.budget;
+        config.on_budget = self.on_budget;
         config.retries = self.retries;
         // Providers refuse agreements that are very short.
         config.expiration = config.expiration.max(self.timeout.saturating_add(AGREEMENT_MARGIN));

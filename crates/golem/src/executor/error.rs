@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use golem_core::event::{AttemptFailure, Provider, TaskId};
 use golem_core::explain::Explanation;
-use yagna_api::Glm;
 use yagna_client::{ApiUrlError, ClientError, SetupError};
+
+use crate::budget::Budget;
 
 use crate::account::{lacks_account, remedy};
 use crate::payload::PayloadError;
@@ -195,7 +196,7 @@ pub enum EndCause {
     /// No more can be spent.
     BudgetReached {
         /// How much there was.
-        budget: Glm,
+        budget: Budget,
     },
     /// Nothing could run for too long.
     NothingRuns {
@@ -262,7 +263,9 @@ impl<T> fmt::Display for SubmitError<T> {
         match &self.cause {
             EndCause::TasksFailed => f.write_str("not every task could be done")?,
             EndCause::TimedOut { timeout } => write!(f, "the time-out of {timeout:?} passed")?,
-            EndCause::BudgetReached { budget } => write!(f, "the budget of {budget} GLM is used up")?,
+            EndCause::BudgetReached { budget } => {
+                write!(f, "the budget of {} is used up", budget.in_words())?;
+            }
             EndCause::NothingRuns { explanation: Some(why) } => write!(f, "nothing could run: {why}")?,
             EndCause::NothingRuns { explanation: None } => f.write_str("nothing could run")?,
             EndCause::SourceFailed { problem } => write!(f, "the tasks can't be read: {problem}")?,

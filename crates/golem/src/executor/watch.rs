@@ -10,7 +10,9 @@ use golem_core::event::{Event, EventKind, RunEnd, StopReason};
 use golem_core::explain::Explanation;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use yagna_api::{Clock, Glm};
+use yagna_api::Clock;
+
+use crate::budget::Budget;
 
 use crate::context::Witness;
 use crate::journal::{Journal, JournalError};
@@ -45,11 +47,11 @@ struct Seen {
     readers: Option<Vec<Reader>>,
     /// Those of them that want details, too.
     detailed: Vec<Reader>,
-    budget: Glm,
+    budget: Budget,
 }
 
 impl Watch {
-    pub(super) fn new(journal: Option<Arc<dyn Journal>>, clock: Arc<dyn Clock>, budget: Glm) -> Self {
+    pub(super) fn new(journal: Option<Arc<dyn Journal>>, clock: Arc<dyn Clock>, budget: Budget) -> Self {
         Self {
             journal,
             clock,
@@ -82,8 +84,8 @@ impl Watch {
         Events { receiver, missed }
     }
 
-    /// GLM that may be spent in all, as it is now.
-    pub(super) fn budget(&self) -> Glm {
+    /// GLM that may be spent, as it is now.
+    pub(super) fn budget(&self) -> Budget {
         self.lock().budget
     }
 
@@ -121,7 +123,7 @@ impl Watch {
         for event in events {
             match &event.kind {
                 EventKind::AllocationCreated { .. } => self.prepared.cancel(),
-                EventKind::BudgetRaised { budget } => seen.budget = *budget,
+                EventKind::BudgetRaised { budget } => seen.budget = seen.budget.raised_to(*budget),
                 EventKind::Stopping { why } => seen.stopping = Some(*why),
                 EventKind::Waiting { explanation } => seen.explanation = Some(Box::new(explanation.clone())),
                 _ => {}

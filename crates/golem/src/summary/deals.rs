@@ -26,6 +26,11 @@ impl LogSummary {
             EventKind::AllocationProlonged { expires, .. } => {
                 self.debug(format!("The money is set aside until {} now", hour(*expires)));
             }
+            EventKind::AllocationAmended { amount: set_aside, .. } => {
+                self.budget = Some(*set_aside);
+                self.told_of = 0;
+                self.debug(format!("{} GLM are set aside now, what is spent included", amount(*set_aside)));
+            }
             EventKind::AllocationLost { .. } => self.warn(
                 "The daemon no longer has the money that was set aside; nothing is signed before there is more",
             ),

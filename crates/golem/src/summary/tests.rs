@@ -106,7 +106,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
             },
         },
         EventKind::BillReceived { rental: Some(rental), bill: note.clone(), amount, told: None },
-        EventKind::BillAccepting { rental, bill: note, amount, measured: None },
+        EventKind::BillAccepting { rental, bill: note, amount, increase: amount, measured: None },
         EventKind::BillAccepted { rental, bill: invoice.clone(), amount, total: amount },
         EventKind::BillRefused {
             rental: None,
@@ -138,7 +138,10 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::RunEnded { end: run_end },
         EventKind::AllocationReleased { allocation: AllocationId::new("allocation") },
         EventKind::AllocationProlonged { allocation: AllocationId::new("allocation"), expires: start() },
+        EventKind::AllocationAmended { allocation: AllocationId::new("allocation"), amount: glm("2") },
         EventKind::AllocationLost { allocation: AllocationId::new("allocation") },
+        EventKind::Paused { until: start(), missing: glm("0.5") },
+        EventKind::PauseEnded,
         EventKind::BudgetIntended { budget: glm("2") },
         EventKind::BudgetRaised { budget: glm("2") },
         EventKind::BudgetNotRaised { budget: glm("2"), reason: "not enough funds".into() },
@@ -179,9 +182,11 @@ fn texts(lines: &[Line]) -> Vec<&str> {
 fn ids_of(name: &str) -> &'static [&'static str] {
     match name {
         "allocation_intended" => &["platform"],
-        "allocation_created" | "allocation_released" | "allocation_prolonged" | "allocation_lost" => {
-            &["allocation"]
-        }
+        "allocation_created"
+        | "allocation_released"
+        | "allocation_prolonged"
+        | "allocation_amended"
+        | "allocation_lost" => &["allocation"],
         "demand_published" | "demand_ended" => &["demand"],
         "offer_received" | "offer_refused" | "refused_by_provider" | "terms_agreed" | "provider_set_back" => {
             &["provider"]
@@ -206,7 +211,7 @@ fn ids_of(name: &str) -> &'static [&'static str] {
         "batch_sent" => &["rental", "no", "attempts", "script"],
         "bill_received" | "bill_accepting" | "bill_accepted" | "bill_refused" => &["rental", "bill"],
         // These are about the run, which is whoever reads it.
-        "trouble" | "waiting" | "run_resumed" | "stopping" | "run_ended" => &[],
+        "trouble" | "waiting" | "paused" | "pause_ended" | "run_resumed" | "stopping" | "run_ended" => &[],
         other => panic!("what is `{other}` about?"),
     }
 }

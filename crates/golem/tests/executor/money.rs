@@ -24,13 +24,13 @@ fn amounts(stage: &Stage) -> Vec<(AllocationId, Glm, bool)> {
 
 #[tokio::test(start_paused = true)]
 async fn a_raised_budget_is_written_down_set_aside_and_then_spent() {
-    let stage = Stage::with(&["ada"], |builder| builder.max_workers(1).budget(glm("0.02"))).await;
-    assert_eq!(stage.executor.budget(), glm("0.02"));
+    let stage = Stage::with(&["ada"], |builder| builder.max_workers(1).budget("0.02".parse().unwrap())).await;
+    assert_eq!(stage.executor.budget().to_string(), "0.02");
     // Two wishes at once add up.
     let (one, other) =
         tokio::join!(stage.executor.add_budget(glm("0.5")), stage.executor.add_budget(glm("0.25")));
     assert_eq!((one.unwrap(), other.unwrap()), (glm("0.52"), glm("0.77")));
-    assert_eq!(stage.executor.budget(), glm("0.77"));
+    assert_eq!(stage.executor.budget().to_string(), "0.77");
     assert_eq!(amounts(&stage)[0].1, glm("0.77"));
     let kinds: Vec<_> = stage.journal.events().iter().map(|event| event.kind.name()).collect();
     let place = |name| kinds.iter().position(|kind| *kind == name).unwrap();
@@ -49,7 +49,7 @@ async fn a_budget_that_the_account_does_not_have_is_refused_and_nothing_changes(
     assert_eq!(*amount, glm("10"));
     assert!(available.is_some(), "{error:?}");
     assert!(error.to_string().contains("yagna payment fund"), "{error}");
-    assert_eq!((stage.executor.budget(), amounts(&stage)[0].1), (glm("2"), glm("2")));
+    assert_eq!((stage.executor.budget(), amounts(&stage)[0].1), (glm("2").into(), glm("2")));
     assert_eq!(stage.count(|kind| matches!(kind, EventKind::BudgetNotRaised { .. })), 1);
     // What is there can be had.
     assert_eq!(stage.executor.add_budget(glm("1")).await.unwrap(), glm("3"));
@@ -68,13 +68,16 @@ async fn a_raise_whose_answer_is_lost_counts_once() {
 #[tokio::test(start_paused = true)]
 async fn a_stopped_executor_takes_no_more_budget_and_says_what_it_had() {
     let stage = Stage::with(&["ada"], |builder| {
-        builder.max_workers(1).budget(glm("0.001")).configure(|config| config.settle_timeout = secs(10))
+        builder
+            .max_workers(1)
+            .budget(glm("0.001").into())
+            .configure(|config| config.settle_timeout = secs(10))
     })
     .await;
     stage.executor.add_budget(glm("0.001")).await.unwrap();
     let outcome = Outcome::of(stage.executor.submit(sevens, 0..4)).await;
     let EndCause::BudgetReached { budget } = outcome.error().cause() else { panic!("{:?}", outcome.error) };
-    assert_eq!(*budget, glm("0.002"));
+    assert_eq!(budget.to_string(), "0.002");
     let error = stage.executor.add_budget(glm("1")).await.unwrap_err();
     assert!(matches!(error, BudgetError::Stopping | BudgetError::RunOver), "{error:?}");
     stage.close().await;

@@ -121,7 +121,7 @@ async fn the_budget_ends_the_run_before_it_is_passed() {
     // 0.001 GLM a second: two minutes and a half of grace and horizon are spoken for at every moment.
     let budget: Glm = "0.5".parse().unwrap();
     let stage = Stage::new([priced]).tasks(1000).configured(|config| {
-        config.budget = budget;
+        config.budget = budget.into();
         config.strategy = at_any_price();
     });
     let played = stage.play().await;

@@ -9,6 +9,7 @@ mod hands;
 mod stage;
 
 mod billing;
+mod budgets;
 mod chaos;
 mod daemon;
 mod jobs;

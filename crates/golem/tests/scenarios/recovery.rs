@@ -5,7 +5,7 @@
 
 mod everywhere;
 mod files;
-mod lives;
+pub(crate) mod lives;
 mod moments;
 mod money;
 mod seeds;

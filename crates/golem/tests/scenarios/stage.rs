@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use golem::core::event::{Event, EventKind, RunEnd};
 use golem::core::payload::Payload;
-use golem::core::run::RunConfig;
+use golem::core::run::{OnBudget, RunConfig};
 use golem::core::terms::TermsPolicy;
 use golem::strategy::{LeastExpensive, Strategy};
 use golem::{Handle, Journal, MemoryJournal, PriceCaps, Run, RunError, RunOptions, Timing, Worker};
@@ -297,6 +297,7 @@ pub(crate) fn config() -> RunConfig {
         workers: 4,
         retries: 3,
         budget: "2".parse().unwrap(),
+        on_budget: OnBudget::Stop,
         expiration: secs(3600),
         selection_window: secs(1),
         idle_timeout: secs(600),

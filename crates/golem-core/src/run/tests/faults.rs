@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::caps::{PriceCaps, Refusal};
+use crate::run::{OnBudget, RunConfig};
 use crate::strategy::{self, Candidate, LeastExpensive, ProviderList, Score, Strategy as _, from_fn};
 
 /// How often each thing goes wrong, from 0 (never) to 1 (always).
@@ -88,6 +89,37 @@ impl Faults {
             dies: false,
             pads_the_end: false,
         })
+    }
+}
+
+/// How much the run may spend, and what it does once it has.
+#[derive(Debug, Clone)]
+pub(super) struct Spending {
+    budget: String,
+    pauses: bool,
+}
+
+impl Spending {
+    const AMPLE: &str = "1";
+
+    pub(super) fn any() -> impl Strategy<Value = Self> {
+        let amount = || (5u32..200).prop_map(|milli| f64::from(milli) / 1000.0);
+        let budget = prop_oneof![
+            3 => Just(Self::AMPLE.to_owned()),
+            3 => amount().prop_map(|hour| format!("{hour}/h")),
+            2 => (amount(), amount()).prop_map(|(total, hour)| format!("{total},{hour}/h")),
+            1 => (amount(), amount()).prop_map(|(hour, day)| format!("{hour}/h,{day}/d")),
+        ];
+        (budget, any::<bool>()).prop_map(|(budget, pauses)| Self { budget, pauses })
+    }
+
+    pub(super) fn is_ample(&self) -> bool {
+        self.budget == Self::AMPLE
+    }
+
+    pub(super) fn set(&self, config: &mut RunConfig) {
+        config.budget = self.budget.parse().unwrap();
+        config.on_budget = if self.pauses { OnBudget::Pause } else { OnBudget::Stop };
     }
 }
 

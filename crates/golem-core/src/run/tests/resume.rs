@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
-use super::faults::Faults;
+use super::faults::{Faults, Spending};
 use super::world::{Crash, Crashes, World, fold};
 use crate::event::{Event, EventKind, StopReason};
 use crate::past::PastInvoice;
@@ -86,6 +86,7 @@ fn a_run_that_was_stopped_goes_on_with_what_was_left() {
 fn assert_agree(run: &Run, events: &[Event]) {
     let past = fold(events);
     assert_eq!(past.accepted, run.accepted);
+    assert_eq!(past.promised, run.ledger);
     assert_eq!((past.done, past.failed), (run.queue.n_done(), run.queue.n_failed()));
     assert_eq!(past.next_task, run.queue.n_known());
     assert_eq!(past.next_rental.max(1), run.next_rental);
@@ -157,20 +158,29 @@ proptest! {
         seed in any::<u64>(),
         tasks in 0usize..40,
         faults in Faults::any(),
+        spending in Spending::any(),
         crashes in prop::collection::vec(crash(), 1..6),
     ) {
-        let mut world = World::new(seed, tasks, faults);
+        let mut world = World::configured(seed, tasks, faults, |config| spending.set(config));
         world.crashes = Crashes::after_steps(crashes);
         let end = world.run_to_end();
         prop_assert_eq!(end.done + end.failed + end.unfinished, world.n_known());
         world.assert_nothing_left();
-        world.assert_paid_once();
+        world.assert_no_window_is_passed();
+        if spending.is_ample() {
+            world.assert_paid_once();
+        }
     }
 
     /// The fold of a run's events is what the run knows, looked at every 15 seconds.
     #[test]
-    fn what_is_written_down_is_what_the_run_knows(seed in any::<u64>(), tasks in 0usize..30, faults in Faults::any()) {
-        let mut world = World::new(seed, tasks, faults);
+    fn what_is_written_down_is_what_the_run_knows(
+        seed in any::<u64>(),
+        tasks in 0usize..30,
+        faults in Faults::any(),
+        spending in Spending::any(),
+    ) {
+        let mut world = World::configured(seed, tasks, faults, |config| spending.set(config));
         for _ in 0..40 {
             world.run_for(std::time::Duration::from_secs(15));
             assert_agree(world.run(), &world.events);

@@ -23,6 +23,7 @@ use yagna_api::{
 
 pub(super) use self::crash::{Crash, Crashes, fold};
 use super::faults::{Faults, Plan};
+use crate::budget::Budget;
 use crate::caps::PriceCaps;
 use crate::event::{
     ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobId, RentalId,
@@ -30,7 +31,7 @@ use crate::event::{
 };
 use crate::payload::Payload;
 use crate::run::rental::{Rental, Stage};
-use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step, WorkerFailure};
+use crate::run::{Effect, Input, JobSpec, OnBudget, Run, RunConfig, Step, WorkerFailure};
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::tasks::AssignedTask;
 use crate::terms::TermsPolicy;
@@ -63,7 +64,9 @@ pub(super) struct World {
     now: Timestamp,
     chance: fastrand::Rng,
     faults: Faults,
-    budget: Glm,
+    budget: Budget,
+    /// GLM that may be accepted in all before the allocation is used up.
+    set_aside: Glm,
     /// The allocation that there is, if there is one.
     allocation: Option<AllocationId>,
     n_allocations: u32,
@@ -78,6 +81,10 @@ pub(super) struct World {
     demand: Option<DemandId>,
     offers: HashMap<ProposalId, NodeId>,
     owed: HashMap<Bill, Glm>,
+    /// What each bill was to add, by the time of its intent.
+    promises: HashMap<Bill, (Timestamp, Glm)>,
+    /// The same of those that were accepted.
+    pub(super) promised: BTreeMap<(Timestamp, u64), Glm>,
     /// Debit notes that want to be paid on the way.
     payable: HashSet<Bill>,
     accepting: HashMap<Bill, Glm>,
@@ -152,6 +159,7 @@ impl World {
             workers: Self::WORKERS,
             retries: Self::RETRIES,
             budget: "1".parse().unwrap(),
+            on_budget: OnBudget::Stop,
             expiration: Duration::from_secs(3600),
             selection_window: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(600),
@@ -178,6 +186,7 @@ impl World {
             chance: fastrand::Rng::with_seed(seed),
             faults,
             budget,
+            set_aside: budget.at_first(),
             allocation: Some(AllocationId::new("allocation-0")),
             n_allocations: 1,
             hold,
@@ -191,6 +200,8 @@ impl World {
             demand: None,
             offers: HashMap::new(),
             owed: HashMap::new(),
+            promises: HashMap::new(),
+            promised: BTreeMap::new(),
             payable: HashSet::new(),
             accepting: HashMap::new(),
             accepted_bills: Vec::new(),
@@ -311,7 +322,8 @@ impl World {
     }
 
     pub(super) fn advance(&mut self) {
-        let tick = after(self.now, Duration::from_secs(1));
+        // While the run pauses nothing runs that could change by the second.
+        let tick = after(self.now, Duration::from_secs(if self.run.paused.is_some() { 15 } else { 1 }));
         match self.coming.first_key_value() {
             Some((&(at, place), _)) if at <= tick => {
                 self.now = self.now.max(at);
@@ -375,9 +387,13 @@ impl World {
                     assert!(!self.ended_jobs.contains_key(&self.jobs[task]), "{task:?} outlived its job");
                 }
                 EventKind::JobEnded { job, end } => self.job_ended(*job, end),
-                EventKind::BudgetRaised { budget } => self.budget = self.budget.max(*budget),
+                EventKind::BudgetRaised { budget } => self.budget = self.budget.raised_to(*budget),
                 EventKind::BillAccepted { bill, amount, .. } => {
                     self.accepted_bills.push((*amount, self.owed[bill]));
+                    self.count_promise(bill);
+                }
+                EventKind::BillAccepting { bill, increase, .. } => {
+                    self.promises.insert(bill.clone(), (event.at, *increase));
                 }
                 _ => {}
             }
@@ -396,10 +412,7 @@ impl World {
 
     /// The invariants of a run, true after every step.
     fn check(&self) {
-        assert!(self.run.promised() <= self.budget, "more is promised than the budget");
-        let exposed = self.run.exposed_within(self.now, Duration::ZERO);
-        // While nobody is there nobody stops what costs.
-        assert!(self.crashes.happened() || exposed <= self.budget, "{exposed} GLM may be billed already");
+        self.check_money();
         assert!(self.run.n_live() <= 2 * Self::WORKERS as usize, "too many deals side by side");
         let approved = |rental: &&Rental| rental.is_live() && rental.stage != Stage::Signing;
         let approved = self.run.rentals.values().filter(approved).count();
@@ -424,14 +437,9 @@ impl World {
         assert!(!pays || self.run.can_pay(), "{effect:?} without an allocation");
         match effect {
             Effect::RaiseBudget { by, budget } => {
-                assert_eq!(self.budget.checked_add(by), Some(budget));
-                let input = if self.roll(self.faults.daemon) {
-                    Input::BudgetNotRaised { budget, reason: "500".into() }
-                } else {
-                    Input::BudgetRaised { budget }
-                };
-                self.soon(input);
+                self.raise(by, budget);
             }
+            Effect::GrowAllocation { by } => self.grow(by),
             Effect::Allocate { amount, .. } => self.allocate(amount),
             Effect::LoadTasks { job, most } => {
                 let left = self.to_load.get_mut(&job).expect("only jobs that were added are read");

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Parser;
+use golem::OnBudget;
 use tempfile::TempDir;
 
 use super::*;
@@ -141,6 +142,12 @@ fn flags_override_the_limits_of_the_job_file() {
         "2",
         "--budget",
         "0.5",
+        "--budget",
+        "2/h",
+        "--on-budget",
+        "pause",
+        "--price-grace",
+        "2m",
         "--retries",
         "0",
         "--task-timeout",
@@ -171,7 +178,9 @@ fn flags_override_the_limits_of_the_job_file() {
             task_timeout: Duration::from_secs(90),
             retries: 0,
             workers: 2,
-            budget: glm("0.5"),
+            budget: "0.5,2/h".parse().unwrap(),
+            on_budget: OnBudget::Pause,
+            price_grace: Duration::from_secs(120),
             max_price: Some(glm("0.01")),
             max_price_per_hour: Some(glm("0.2")),
             max_start_price: Some(Glm::ZERO),
@@ -184,7 +193,8 @@ fn flags_override_the_limits_of_the_job_file() {
     assert_eq!(options.daemon, devnet);
     assert_eq!((options.run_id.as_str(), options.style), ("mine", Style::Json));
     assert_eq!(options.settle_timeout, Duration::ZERO);
-    assert_eq!(options.describe().unwrap()["limits"]["budget"], "0.5");
+    assert_eq!(options.describe().unwrap()["limits"]["budget"], "0.5,2/h");
+    assert_eq!(options.describe().unwrap()["limits"]["on_budget"], "pause");
 }
 
 #[test]
@@ -212,7 +222,10 @@ fn what_makes_no_sense_is_refused() {
         (&["--dsn", "runs"], "names no database"),
         (&["--dsn", "dbnam=golem"], "did you mean `dbname`?"),
         (&["--devnet", "--budget", "0"], "nothing can be bought"),
-        (&["--devnet", "--budget", "3/h"], "aren't supported yet; `--budget 3`"),
+        (&["--devnet", "--budget", "3/w"], "write `h` for any hour or `d` for any day"),
+        (&["--devnet", "--budget", "3,x"], "`x` is no amount of GLM"),
+        (&["--devnet", "--budget", "3/h", "--budget", "4/h"], "two amounts for an hour"),
+        (&["--devnet", "--on-budget", "wait"], "expected stop or pause"),
         (&["--devnet", "--budget=-1"], "it can't be negative"),
         (&["--devnet", "--task-timeout", "5"], "expected a time such as"),
         (&["--devnet", "--expiration", "5m"], "providers refuse agreements of less than 5 minutes"),

@@ -65,8 +65,8 @@ impl<'q> Statement<'q> {
         self.bind(Value::time(value))
     }
 
-    pub(in super::super) fn money(self, value: Glm) -> Self {
-        self.bind(Value::Money(Some(value)))
+    pub(in super::super) fn money(self, value: impl Into<Option<Glm>>) -> Self {
+        self.bind(Value::Money(value.into()))
     }
 
     pub(in super::super) fn json(self, value: impl Into<Option<String>>) -> Self {

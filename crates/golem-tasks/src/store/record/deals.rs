@@ -17,6 +17,7 @@ pub(super) async fn write(
         EventKind::AllocationIntended { .. }
         | EventKind::AllocationCreated { .. }
         | EventKind::AllocationProlonged { .. }
+        | EventKind::AllocationAmended { .. }
         | EventKind::AllocationLost { .. }
         | EventKind::AllocationReleased { .. } => write_allocation(transaction, run_no, event).await?,
         EventKind::BillReceived { .. }
@@ -196,6 +197,14 @@ async fn write_allocation(
             .text(allocation.as_str());
             transaction.execute(prolonged).await?;
         }
+        EventKind::AllocationAmended { allocation, amount } => {
+            let amended =
+                Statement::new("UPDATE allocations SET amount = $1 WHERE run_no = $2 AND allocation_id = $3")
+                    .money(*amount)
+                    .int(run_no)
+                    .text(allocation.as_str());
+            transaction.execute(amended).await?;
+        }
         // One that is lost was released by somebody else.
         EventKind::AllocationReleased { allocation } | EventKind::AllocationLost { allocation } => {
             let released = Statement::new(
@@ -215,11 +224,11 @@ async fn write_allocation(
 async fn write_bill(transaction: &mut Transaction, run_no: i64, event: &Event) -> Result<(), sqlx::Error> {
     /// A bill never goes back: what was accepted or refused stays so.
     const BILL: &str = "INSERT INTO bills (run_no, bill_id, kind, rental_no, amount, status, reason, received_at, \
-         accepting_at, decided_at, activity_no) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+         accepting_at, decided_at, increase, activity_no) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
          (SELECT max(activity_no) FROM activities WHERE run_no = $1 AND rental_no = $4 AND $3 = 'debit_note') \
          WHERE true ON CONFLICT (run_no, bill_id) DO UPDATE SET status = excluded.status, \
          reason = excluded.reason, accepting_at = coalesce(bills.accepting_at, excluded.accepting_at), \
-         decided_at = excluded.decided_at \
+         decided_at = excluded.decided_at, increase = coalesce(excluded.increase, bills.increase) \
          WHERE bills.status IN ('received', 'accepting') AND excluded.status <> 'received'";
     let (rental, bill, amount, status, reason) = match &event.kind {
         EventKind::BillReceived { rental, bill, amount, .. } => (*rental, bill, amount, "received", None),
@@ -244,6 +253,10 @@ async fn write_bill(transaction: &mut Transaction, run_no: i64, event: &Event) -
         Bill::Invoice(id) => ("invoice", id.as_str()),
     };
     let at_if = |it_is: bool| Some(event.at).filter(|_: &Timestamp| it_is);
+    let increase = match &event.kind {
+        EventKind::BillAccepting { increase, .. } => Some(*increase),
+        _ => None,
+    };
     let decided = matches!(status, "accepted" | "refused");
     let recorded = Statement::new(BILL)
         .int(run_no)
@@ -255,7 +268,8 @@ async fn write_bill(transaction: &mut Transaction, run_no: i64, event: &Event) -
         .text(reason)
         .time(event.at)
         .time(at_if(status == "accepting"))
-        .time(at_if(decided));
+        .time(at_if(decided))
+        .money(increase);
     transaction.execute(recorded).await?;
     if let EventKind::BillAccepted { rental, total, .. } = &event.kind {
         let cost = "UPDATE rentals SET cost = $3 WHERE run_no = $1 AND rental_no = $2";

@@ -27,6 +27,8 @@ impl<'e> Note<'e> {
             EventKind::ProviderSetBack { provider, until, reason } => {
                 (Some(provider), Some(*until), reason.as_str())
             }
+            EventKind::Paused { until, .. } => (None, Some(*until), ""),
+            EventKind::PauseEnded => (None, None, ""),
             EventKind::AllocationLost { allocation } => (None, None, allocation.as_str()),
             EventKind::BudgetIntended { .. }
             | EventKind::BudgetRaised { .. }

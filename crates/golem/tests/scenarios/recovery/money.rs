@@ -49,7 +49,7 @@ async fn a_budget_that_was_raised_is_raised_in_the_next_life_too() {
     let stage = Stage::new(["ada", "bob"].map(dear)).tasks(40);
     let lives = Lives::of(stage.configured(|config| {
         config.workers = 2;
-        config.budget = glm("0.05");
+        config.budget = glm("0.05").into();
     }))
     .await;
     let run = lives.run(None, &CancellationToken::new());

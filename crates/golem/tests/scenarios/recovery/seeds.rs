@@ -49,7 +49,7 @@ fn stage(seed: u64, random: &mut Rng) -> Stage {
 async fn survive(seed: u64) {
     let mut random = Rng::with_seed(seed);
     let lives = Lives::of(stage(seed, &mut random)).await;
-    let budget = lives.config.budget;
+    let budget = lives.config.budget.total().unwrap();
     let mut others = JoinSet::new();
     let mut end = None;
     for _ in 0..random.u8(1..6) {

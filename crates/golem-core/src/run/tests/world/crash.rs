@@ -114,6 +114,7 @@ impl World {
             self.n_allocations += 1;
         }
         let past = self.past();
+        self.set_aside = past.accepted.checked_add(past.left(self.config.budget, self.now)).unwrap();
         let found = self.found(&past);
         let (run, step) = take_up(self.config.clone(), self.decoration.clone(), &past, &found, self.now);
         self.run = run;

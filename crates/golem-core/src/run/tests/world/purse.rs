@@ -8,7 +8,10 @@ use yagna_api::time::after;
 use yagna_api::{AllocationId, Glm, Properties};
 
 use super::World;
+use crate::budget::{Budget, Window};
+use crate::event::Bill;
 use crate::run::Input;
+use crate::run::spending::Room;
 
 impl World {
     /// Somebody releases the allocation, and the run learns of it.
@@ -19,7 +22,7 @@ impl World {
     }
 
     /// GLM that the run may spend.
-    pub(in crate::run::tests) fn budget(&self) -> Glm {
+    pub(in crate::run::tests) fn budget(&self) -> Budget {
         self.run.budget()
     }
 
@@ -28,8 +31,8 @@ impl World {
     }
 
     pub(super) fn allocate(&mut self, amount: Glm) {
-        let left = self.budget.saturating_sub(self.run.accepted());
-        assert!(amount <= left, "{amount} GLM set aside where {left} is left");
+        let left = self.budget.total().map(|total| total.saturating_sub(self.run.accepted()));
+        assert!(left.is_none_or(|left| amount <= left), "{amount} GLM set aside where {left:?} is left");
         assert!(self.allocation.is_none(), "two allocations");
         if self.roll(self.faults.daemon) {
             return self.soon(Input::NotAllocated { problem: "500".into() });
@@ -37,9 +40,73 @@ impl World {
         let allocation = AllocationId::new(format!("allocation-{}", self.n_allocations));
         self.n_allocations += 1;
         self.allocation = Some(allocation.clone());
+        self.set_aside = self.run.accepted().checked_add(amount).unwrap();
         let decoration = Box::new(Self::decoration());
         let expires = after(self.now, Duration::from_secs(3600));
         self.soon(Input::Allocated { allocation, amount, expires, decoration });
+    }
+
+    pub(super) fn raise(&mut self, by: Glm, budget: Glm) {
+        if self.budget.windows().next().is_none() {
+            assert_eq!(self.budget.total().unwrap().checked_add(by), Some(budget));
+        }
+        let input = if self.roll(self.faults.daemon) {
+            Input::BudgetNotRaised { budget, reason: "500".into() }
+        } else {
+            self.set_aside = self.set_aside.checked_add(by).unwrap();
+            Input::BudgetRaised { budget }
+        };
+        self.soon(input);
+    }
+
+    pub(super) fn grow(&mut self, by: Glm) {
+        let Some(allocation) = self.allocation.clone().filter(|_| !self.roll(self.faults.daemon)) else {
+            return self.soon(Input::AllocationNotGrown { problem: "500".into() });
+        };
+        self.set_aside = self.set_aside.checked_add(by).unwrap();
+        let promised = self.run.promised();
+        let most = promised.checked_add(self.budget.left(promised, &self.run.ledger, self.now)).unwrap();
+        assert!(self.set_aside <= most, "{} GLM set aside where {most} may be promised", self.set_aside);
+        self.soon(Input::AllocationGrown { allocation, amount: self.set_aside });
+    }
+
+    pub(super) fn count_promise(&mut self, bill: &Bill) {
+        if let Some((at, increase)) = self.promises.get(bill) {
+            self.next += 1;
+            self.promised.insert((*at, self.next), *increase);
+        }
+    }
+
+    /// Invariant 2, true after every step: of the whole and of every window.
+    pub(super) fn check_money(&self) {
+        let promised = self.run.promised();
+        assert!(
+            self.budget.total().is_none_or(|total| promised <= total),
+            "more is promised than the budget"
+        );
+        assert!(self.run.windows_hold(self.now, Glm::ZERO), "more is promised than a window holds");
+        assert!(self.run.accepted() <= self.set_aside, "more is accepted than was set aside");
+        let room = self.run.room(self.now, Duration::ZERO, Glm::ZERO);
+        // While nobody is there nobody stops what costs.
+        let holds = self.crashes.happened() || matches!(room, Room::Enough | Room::NotBacked);
+        assert!(holds, "{room:?}: more may be billed already than the budget of {}", self.budget);
+        assert!(
+            self.crashes.happened() || self.run.postponed.is_empty() || room == Room::NotBacked,
+            "a right bill doesn't fit: {:?}",
+            self.run.postponed
+        );
+    }
+
+    /// By the plain list of what was accepted: no hour and no day holds more than the budget says.
+    pub(in crate::run::tests) fn assert_no_window_is_passed(&self) {
+        for (window, amount) in self.budget.windows() {
+            for (last, _) in self.promised.keys() {
+                let begin = last.checked_sub(Window::length(window)).unwrap();
+                let inside = self.promised.iter().filter(|((at, _), _)| *at >= begin && at <= last);
+                let sum = inside.fold(Glm::ZERO, |sum, (_, increase)| sum.checked_add(*increase).unwrap());
+                assert!(sum <= amount, "{sum} GLM promised within {window:?} until {last}");
+            }
+        }
     }
 
     pub(super) fn decoration() -> Decoration {

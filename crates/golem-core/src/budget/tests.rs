@@ -1,0 +1,164 @@
+//! Budgets are read and written as they are meant; the ledger agrees with a plain list of what was promised.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use yagna_api::time::after;
+
+use super::*;
+use crate::event::RentalId;
+
+fn glm(text: &str) -> Glm {
+    text.parse().unwrap()
+}
+
+fn start() -> Timestamp {
+    "2026-11-22T00:00:00.25Z".parse().unwrap()
+}
+
+fn at(seconds: u64) -> Timestamp {
+    after(start(), Duration::from_secs(seconds))
+}
+
+#[test]
+fn budgets_are_read_and_written() {
+    for (text, written, words) in [
+        ("10", "10", "10 GLM"),
+        ("3/h", "3/h", "3 GLM an hour"),
+        ("2.5/d", "2.5/d", "2.5 GLM a day"),
+        ("3/h,10", "10,3/h", "10 GLM in all and 3 GLM an hour"),
+        (" 20 / d , 3/ h ", "3/h,20/d", "3 GLM an hour and 20 GLM a day"),
+    ] {
+        let budget: Budget = text.parse().unwrap();
+        assert_eq!((budget.to_string().as_str(), budget.in_words().as_str()), (written, words));
+        assert_eq!(serde_json::from_value::<Budget>(serde_json::to_value(budget).unwrap()).unwrap(), budget);
+    }
+}
+
+#[test]
+fn what_is_no_budget_says_how_to_mend_it() {
+    for (text, problem) in [
+        ("", "an amount is missing: expected GLM for the whole run such as 10"),
+        ("3/h,", "an amount is missing"),
+        ("/h", "an amount is missing"),
+        ("3/w", "`3/w` is no budget: write `h` for any hour or `d` for any day"),
+        ("3/", "`3/` is no budget"),
+        ("much", "`much` is no amount of GLM"),
+        ("-1", "it can't be negative"),
+        ("0/h", "nothing can be bought with a budget of 0 GLM"),
+        ("3/h,4/h", "there are two amounts for an hour: leave one of them out"),
+        ("3,4", "there are two amounts for the whole run"),
+    ] {
+        let error = text.parse::<Budget>().unwrap_err().to_string();
+        assert!(error.starts_with(problem), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_least_that_any_limit_leaves_may_be_promised() {
+    let budget: Budget = "10,3/h,5/d".parse().unwrap();
+    assert_eq!(budget.at_first(), glm("3"));
+    let mut ledger = Ledger::default();
+    ledger.promised(at(0), glm("2"));
+    assert_eq!(budget.left(glm("2"), &ledger, at(1)), glm("1"));
+    assert_eq!(budget.left(glm("2"), &ledger, at(3601)), glm("3"), "the hour is over, the day isn't");
+    ledger.promised(at(4000), glm("2.5"));
+    assert_eq!(budget.left(glm("4.5"), &ledger, at(4000)), glm("0.5"));
+    assert_eq!(budget.left(glm("4.5"), &ledger, at(8000)), glm("0.5"), "the day has as little left");
+    assert_eq!(budget.left(glm("9.75"), &ledger, at(200_000)), glm("0.25"));
+    assert_eq!(ledger.total(), glm("4.5"));
+}
+
+#[test]
+fn a_bill_that_fails_gives_its_deals_promise_back_and_leaves_that_of_others() {
+    let (one, other) = (RentalId(1), RentalId(2));
+    let mut ledger = Ledger::default();
+    ledger.promise(at(0), one, glm("1"));
+    ledger.promise(at(10), other, glm("5"));
+    ledger.promise(at(20), one, glm("0.5"));
+    ledger.take_back(one, glm("1.25"));
+    assert_eq!(ledger.total(), glm("5.25"));
+    assert_eq!(ledger.falls_to(Window::Hour, glm("5"), at(30)), at(3600) + Duration::from_millis(750));
+    ledger.settle(other);
+    ledger.take_back(other, glm("5"));
+    assert_eq!(ledger.total(), glm("5.25"), "what was settled stays");
+}
+
+#[derive(Debug, Clone)]
+enum Doing {
+    Promise { wait: u64, deal: u64, amount: u32 },
+    TakeBack { deal: u64, percent: u32 },
+    Settle { deal: u64 },
+}
+
+fn doing() -> impl Strategy<Value = Doing> {
+    let wait = prop_oneof![Just(0u64), 0..3u64, 0..4000u64, 0..90_000u64];
+    prop_oneof![
+        6 => (wait, 0..4u64, 0..1000u32).prop_map(|(wait, deal, amount)| Doing::Promise { wait, deal, amount }),
+        1 => (0..4u64, 0..=100u32).prop_map(|(deal, percent)| Doing::TakeBack { deal, percent }),
+        1 => (0..4u64).prop_map(|deal| Doing::Settle { deal }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_budget_is_read_back_as_it_was_written(
+        total in prop::option::of(1u32..100_000),
+        hour in prop::option::of(1u32..100_000),
+        day in 1u32..100_000,
+    ) {
+        let glm = |micro: u32| Glm::from_decimal(rust_decimal::Decimal::new(micro.into(), 6)).unwrap();
+        let budget = Budget { total: total.map(glm), hour: hour.map(glm), day: Some(glm(day)) };
+        prop_assert_eq!(budget.to_string().parse::<Budget>(), Ok(budget));
+    }
+
+    /// It never shows less than a list that forgets nothing, no more than what a second later would be gone, and
+    /// doesn't grow beyond a day.
+    #[test]
+    fn a_window_is_the_sum_of_what_was_promised_in_it(doings in prop::collection::vec(doing(), 0..80), look in 0..90_000u64) {
+        let glm = |amount: u32| Glm::from_decimal(rust_decimal::Decimal::from(amount)).unwrap();
+        let (mut ledger, mut now) = (Ledger::default(), 0);
+        let mut list: Vec<(u64, u64, u32, bool)> = Vec::new();
+        for doing in doings {
+            match doing {
+                Doing::Promise { wait, deal, amount } => {
+                    now += wait;
+                    ledger.promise(at(now), RentalId(deal), glm(amount));
+                    list.push((now, deal, amount, true));
+                }
+                Doing::TakeBack { deal, percent } => {
+                    let of_deal = |entry: &&mut (u64, u64, u32, bool)| entry.1 == deal && entry.3;
+                    let unsure: u32 = list.iter_mut().filter(of_deal).map(|entry| entry.2).sum();
+                    let mut left = unsure * percent / 100;
+                    ledger.take_back(RentalId(deal), glm(left));
+                    for entry in list.iter_mut().rev().filter(of_deal) {
+                        let taken = entry.2.min(left);
+                        entry.2 -= taken;
+                        left -= taken;
+                    }
+                }
+                Doing::Settle { deal } => {
+                    ledger.settle(RentalId(deal));
+                    list.iter_mut().filter(|entry| entry.1 == deal).for_each(|entry| entry.3 = false);
+                }
+            }
+            prop_assert!(ledger.entries.len() <= 86_402);
+        }
+        let total: u32 = list.iter().map(|entry| entry.2).sum();
+        prop_assert_eq!(ledger.total(), glm(total));
+        let now = now + look;
+        for window in Window::ALL {
+            let since = |seconds: u64| -> u32 {
+                list.iter().filter(|entry| entry.0 + window.length().as_secs() + seconds > now).map(|entry| entry.2).sum()
+            };
+            let within = ledger.within(window, at(now));
+            prop_assert!(glm(since(0)) <= within && within <= glm(since(1)));
+            for most in [0, total / 3, total] {
+                let then = ledger.falls_to(window, glm(most), at(now));
+                prop_assert!(ledger.within(window, then) <= glm(most));
+                let sooner = then - Duration::from_millis(1);
+                prop_assert!(then == at(now) || ledger.within(window, sooner) > glm(most));
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The run pauses: a window of its budget holds no agreement just now, and will again.
+//!
+//! Without a window that frees by itself there is nothing to wait for, and the run stops instead.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use yagna_api::time::{after, between};
+use yagna_api::{Glm, Timestamp};
+
+use super::rental::Stage;
+use super::spending::{Room, add};
+use super::{Run, Step};
+use crate::budget::Window;
+use crate::event::{EventKind, StopReason};
+use crate::pricing::round_up;
+
+/// What a run does when its budget forbids all that it could do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnBudget {
+    /// It stops.
+    #[default]
+    Stop,
+    /// It waits until a window of the budget frees enough, then goes on. Where no window will, it stops.
+    Pause,
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pause {
+    /// When it is over, as far as is known.
+    pub(super) until: Timestamp,
+    /// GLM that the windows are to free before.
+    pub(super) missing: Glm,
+    /// GLM that an agreement needed.
+    needed: Glm,
+    /// For how long nothing had run before.
+    waited: Duration,
+}
+
+/// Pauses after which no task more had its end, one after the other.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Vain {
+    pauses: u32,
+    ended: u64,
+}
+
+impl Run {
+    /// After so many pauses without a task's end between them the windows are too small for any task.
+    const MOST_IN_VAIN: u32 = 5;
+
+    /// Pauses or stops: nothing is at work, and the budget forbids what would be.
+    pub(super) fn budget_is_reached(&mut self, now: Timestamp, step: &mut Step) {
+        let needed = self.needed.unwrap_or_default();
+        let blocked = self.room(now, self.config.stop_horizon, needed);
+        let waits_for_nothing = self.config.budget.windows().any(|(_, amount)| needed > amount);
+        let ended = self.queue.n_done() + self.queue.n_failed();
+        if ended > self.vain.ended {
+            self.vain = Vain { pauses: 0, ended };
+        }
+        let in_vain = self.vain.pauses >= Self::MOST_IN_VAIN;
+        let stops = self.config.on_budget == OnBudget::Stop || blocked == Room::NotInAll;
+        if stops || waits_for_nothing || in_vain {
+            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+            return self.stop(now, StopReason::BudgetReached, step);
+        }
+        if matches!(blocked, Room::Enough | Room::NotBacked) {
+            // It was freed meanwhile.
+            self.budget_blocks = false;
+            return;
+        }
+        self.vain.pauses += 1;
+        let waited = between(self.last_alive, now);
+        self.pause(now, needed, waited, step);
+        step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+    }
+
+    /// Ends the pause once the windows hold what was missing. Nobody is asked for anything meanwhile.
+    pub(super) fn plan_pause(&mut self, now: Timestamp, step: &mut Step) {
+        let Some(pause) = self.paused else { return };
+        if self.queue.n_waiting() == 0 || self.may_go_on(now, pause.needed) {
+            self.paused = None;
+            self.budget_blocks = false;
+            self.last_alive = now.checked_sub(pause.waited).unwrap_or(now);
+            self.market.first_draft = None;
+            return step.event(now, EventKind::PauseEnded);
+        }
+        if self.room(now, self.config.stop_horizon, pause.needed) == Room::NotInAll {
+            // Late bills came.
+            self.paused = None;
+            return self.budget_is_reached(now, step);
+        }
+        if pause.until <= now {
+            self.pause(now, pause.needed, pause.waited, step);
+        }
+        if let Some(demand) = self.market.withdraw() {
+            Self::withdraw(now, demand, "the run pauses until its budget allows more", step);
+        }
+    }
+
+    fn pause(&mut self, now: Timestamp, needed: Glm, waited: Duration, step: &mut Step) {
+        let exposure = self.exposure(now, self.config.stop_horizon, true);
+        // When what is reserved for bills that may still come is free at the latest.
+        let over = self.rentals.values().filter(|rental| rental.stage == Stage::Closed);
+        let bills = over
+            .filter(|rental| rental.awaits_invoice())
+            .map(|rental| after(rental.since, Self::LATE))
+            .filter(|late| *late > now)
+            .min();
+        let soonest = after(now, Self::FIRST_EXPLANATION);
+        let (mut until, mut missing) = (soonest, Glm::ZERO);
+        for (window, amount) in self.config.budget.windows() {
+            let goal = add(goal(window, amount, needed), exposure);
+            let lacks = add(self.ledger.within(window, now), goal).saturating_sub(amount);
+            missing = missing.max(lacks);
+            let then = match amount.checked_sub(goal).filter(|most| !most.is_negative()) {
+                Some(most) => self.ledger.falls_to(window, most, now),
+                None => bills.unwrap_or(soonest),
+            };
+            until = until.max(then);
+        }
+        self.paused = Some(Pause { until, missing, needed, waited });
+        step.event(now, EventKind::Paused { until, missing });
+    }
+
+    fn may_go_on(&self, now: Timestamp, needed: Glm) -> bool {
+        let exposure = self.exposure(now, self.config.stop_horizon, true);
+        let mut windows = self.config.budget.windows();
+        let windows_hold = windows.all(|(window, amount)| {
+            add(add(self.ledger.within(window, now), exposure), goal(window, amount, needed)) <= amount
+        });
+        windows_hold && self.room(now, self.config.stop_horizon, needed) != Room::NotInAll
+    }
+}
+
+/// GLM that a window is to hold before the run goes on: what an agreement needs, or a part of all, if that is more.
+/// Otherwise it would make an agreement for each few seconds of work that are freed.
+fn goal(window: Window, amount: Glm, needed: Glm) -> Glm {
+    let parts = match window {
+        Window::Hour => Decimal::from(4),
+        Window::Day => Decimal::from(24),
+    };
+    round_up(amount.to_decimal() / parts).max(needed)
+}

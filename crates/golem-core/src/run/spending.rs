@@ -1,0 +1,198 @@
+//! How much may be spent: every limit of the budget at once, with what running deals can still bill counted as spent.
+//!
+//! A window counts what was promised in it and all that could still be billed: whatever of that is promised, and
+//! whenever, no window that contains it holds more. Limits are looked at before anything is signed or opened, and again
+//! after every input.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use yagna_api::time::{after, between};
+use yagna_api::{AllocationId, Glm, Timestamp};
+
+use super::rental::{Rental, Stage};
+use super::rentals::Ending;
+use super::{Effect, Run, Step};
+use crate::event::EventKind;
+
+/// What may stand against spending more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Nothing does.
+    Enough,
+    /// The budget allows it, but not so much is set aside yet.
+    NotBacked,
+    /// The whole budget is promised, or may be.
+    NotInAll,
+    /// A window holds no more just now.
+    NotInWindow,
+}
+
+/// How what is set aside follows the budget's windows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Growth {
+    /// By how much it is being made larger just now.
+    pub(super) under_way: Option<Glm>,
+    /// How often that has failed since it last went well.
+    failures: u32,
+    /// Not before then.
+    again: Option<Timestamp>,
+    /// GLM that something would have needed which only that forbade.
+    pub(super) needed: Option<Glm>,
+}
+
+impl Run {
+    /// After so long a bill that is still to come is no longer reserved for in windows. If it comes, it is accepted as
+    /// soon as they hold it: nobody shall pay for a provider that is gone with an hour of all others, for ever.
+    pub(super) const LATE: Duration = Duration::from_secs(3600);
+    /// What is set aside grows so long before it is needed.
+    const AHEAD: Duration = Duration::from_secs(60);
+    /// The shortest pause between two times that it grows; after a failure doubled up to 32 times as long.
+    const GROWTH_PAUSE: Duration = Duration::from_secs(5);
+
+    /// Is there room for so much more, if what runs were stopped only `horizon` from now?
+    pub(super) fn room(&self, now: Timestamp, horizon: Duration, more: Glm) -> Room {
+        let recent = add(self.exposure(now, horizon, true), more);
+        let windows_hold = self.windows_hold(now, recent);
+        if let Some(total) = self.config.budget.total() {
+            let all = add(self.exposure(now, horizon, false), more);
+            if add(self.promised(), all) > total {
+                return Room::NotInAll;
+            }
+        }
+        if !windows_hold {
+            Room::NotInWindow
+        } else if add(self.promised(), recent) > self.backed {
+            Room::NotBacked
+        } else {
+            Room::Enough
+        }
+    }
+
+    /// Does every window hold so much beside what was promised in it?
+    pub(super) fn windows_hold(&self, now: Timestamp, more: Glm) -> bool {
+        let mut windows = self.config.budget.windows();
+        windows.all(|(window, amount)| add(self.ledger.within(window, now), more) <= amount)
+    }
+
+    /// GLM that deals can still bill beyond what is promised, if they were stopped only `horizon` from now; of the
+    /// `recent` ones only, or of all.
+    pub(super) fn exposure(&self, now: Timestamp, horizon: Duration, recent: bool) -> Glm {
+        let counted = self.rentals.values().filter(|rental| !(recent && is_late(rental, now)));
+        counted.map(|rental| rental.exposure(now, horizon)).fold(Glm::ZERO, add)
+    }
+
+    /// Is more promised, or may it be before what runs could be stopped, than any limit allows?
+    fn is_passed(&self, now: Timestamp) -> bool {
+        match self.room(now, self.config.stop_horizon, Glm::ZERO) {
+            Room::Enough => false,
+            // More is set aside in time, unless that can't be.
+            Room::NotBacked => self.growth.failures > 0,
+            Room::NotInAll | Room::NotInWindow => true,
+        }
+    }
+
+    /// Stops deals before what they may bill passes the budget, the dearest first.
+    pub(super) fn plan_budget(&mut self, now: Timestamp, step: &mut Step) {
+        while self.is_passed(now) {
+            let dearest = self
+                .rentals
+                .iter()
+                .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
+                .max_by_key(|(id, rental)| (rental.exposure(now, self.config.stop_horizon), Reverse(**id)))
+                .map(|(id, _)| *id);
+            let Some(id) = dearest else { break };
+            self.close(now, id, &Ending::cancelled("the budget is used up"), step);
+            // What it has used counts on; what it could have used doesn't.
+            if let Some(activity) = self.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut())
+            {
+                activity.meter.ended = Some(now);
+            }
+            self.budget_blocks = true;
+        }
+    }
+
+    /// May something be begun that needs so much before it could be stopped again? What forbids it is noted.
+    pub(super) fn affords(&mut self, now: Timestamp, needs: Glm) -> Room {
+        let room = self.room(now, self.config.stop_horizon, needs);
+        match room {
+            Room::Enough => {}
+            Room::NotBacked => self.growth.needed = Some(needs),
+            Room::NotInAll | Room::NotInWindow => {
+                self.budget_blocks = true;
+                self.needed = Some(needs);
+            }
+        }
+        room
+    }
+
+    /// GLM that may have been promised by now at most.
+    fn covered(&self, now: Timestamp) -> Glm {
+        let promised = self.promised();
+        add(promised, self.config.budget.left(promised, &self.ledger, now))
+    }
+
+    /// GLM that a new allocation is to hold: what may still be promised. Bills that are being accepted come to it.
+    pub(super) fn to_set_aside(&self, now: Timestamp) -> Glm {
+        self.covered(now).saturating_sub(self.accepted)
+    }
+
+    /// Says how much is left of the run's allocation. Without it, it is what the budget allowed when the run began or
+    /// was taken up.
+    pub fn set_backing(&mut self, left: Glm) {
+        self.backed = add(self.accepted, left);
+    }
+
+    /// Sets more aside where the windows allow more than there was, shortly before it is needed.
+    pub(super) fn plan_growth(&mut self, now: Timestamp, step: &mut Step) {
+        let needed = self.growth.needed.take().unwrap_or_default();
+        if self.growth.under_way.is_some() || self.raising.is_some() || !self.can_pay() {
+            return;
+        }
+        let by = self.covered(now).saturating_sub(self.backed);
+        if by.is_zero() || self.growth.again.is_some_and(|again| now < again) {
+            return;
+        }
+        let soon = self.exposure(now, self.config.stop_horizon.saturating_add(Self::AHEAD), true);
+        if add(self.promised(), add(soon, needed)) > self.backed || !self.postponed.is_empty() {
+            self.growth.under_way = Some(by);
+            step.effects.push(Effect::GrowAllocation { by });
+        }
+    }
+
+    pub(super) fn on_allocation_grown(
+        &mut self,
+        now: Timestamp,
+        allocation: AllocationId,
+        amount: Glm,
+        step: &mut Step,
+    ) {
+        let Some(by) = self.growth.under_way.take() else { return };
+        self.backed = add(self.backed, by);
+        self.growth.failures = 0;
+        self.growth.again = Some(after(now, Self::GROWTH_PAUSE));
+        step.event(now, EventKind::AllocationAmended { allocation, amount });
+        self.raise_what_waits(now, step);
+    }
+
+    pub(super) fn on_allocation_not_grown(&mut self, now: Timestamp, problem: String, step: &mut Step) {
+        if self.growth.under_way.take().is_none() {
+            return;
+        }
+        let pause = Self::GROWTH_PAUSE.saturating_mul(1 << self.growth.failures.min(5));
+        self.growth.failures = self.growth.failures.saturating_add(1);
+        self.growth.again = Some(after(now, pause));
+        self.tell_trouble(now, "set more money aside".to_owned(), problem, step);
+        self.raise_what_waits(now, step);
+    }
+}
+
+/// Is it so long over that its bill is no longer reserved for in windows?
+fn is_late(rental: &Rental, now: Timestamp) -> bool {
+    rental.stage == Stage::Closed && between(rental.since, now) >= Run::LATE
+}
+
+/// A sum that stops at GLM's supply instead of failing.
+pub(super) fn add(one: Glm, other: Glm) -> Glm {
+    one.checked_add(other).unwrap_or(Glm::MAX)
+}
