@@ -25,11 +25,13 @@ use crate::exit::{Exit, Failure};
 use crate::store::{Holder, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Facts, Terminal, View, view};
 use crate::work::Opened;
+use remembered::Remembered;
 use signals::Stops;
 
 #[cfg(feature = "devnet")]
 mod devnet;
 mod held;
+mod remembered;
 pub(crate) mod signals;
 
 /// How long running tasks may go on once the run is stopping.
@@ -139,6 +141,7 @@ async fn run_in(
     };
     store.create_run(&new).await?;
     let lease = Arc::new(store.take(&options.run_id, &Holder::here()).await?);
+    let remembered = Remembered::load(store, clock.now()).await?;
     let facts = Facts {
         run_id: options.run_id.clone(),
         started: new.created,
@@ -153,7 +156,7 @@ async fn run_in(
         options.job.worker(&options.limits),
         tasks,
         golem::RunOptions {
-            config: config(&options, payload),
+            config: config(&options, payload, &remembered),
             driver: options.driver.clone(),
             network: options.network.clone(),
             session,
@@ -168,6 +171,7 @@ async fn run_in(
     }
     let mut holding = JoinSet::new();
     holding.spawn(held::hold(Arc::clone(&lease), stopper.clone()));
+    listening.spawn(remembered::follow(store.clone(), remembered.blocked));
     listening.spawn(async move {
         stop.token.cancelled().await;
         stopper.cancel();
@@ -282,7 +286,7 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
     })
 }
 
-fn config(options: &RunOptions, payload: Payload) -> RunConfig {
+fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> RunConfig {
     let limits = &options.limits;
     let platform = golem::run::platform(&options.driver, &options.network);
     // A job that names no caps has none: its budget bounds what is spent.
@@ -291,7 +295,8 @@ fn config(options: &RunOptions, payload: Payload) -> RunConfig {
     RunConfig {
         subnet: Some(options.subnet.clone()),
         node_name: Some("golem-tasks".to_owned()),
-        strategy: Arc::new(LeastExpensive::new(caps).cautious()),
+        strategy: Arc::new(LeastExpensive::new(caps).cautious().except(&remembered.blocked)),
+        known: remembered.known.clone(),
         max_price: limits.max_price,
         workers: limits.workers,
         retries: limits.retries,

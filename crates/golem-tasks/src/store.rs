@@ -32,8 +32,8 @@ pub use error::StoreError;
 pub use holder::Holder;
 pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
 pub use query::{
-    ActivityRow, ActivityStatus, Ask, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow, ResultRow,
-    RunRow, RunState, Settled,
+    ActivityRow, ActivityStatus, Ask, Block, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow,
+    RememberedProvider, ResultRow, RunRow, RunState, Settled,
 };
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;

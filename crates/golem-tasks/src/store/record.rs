@@ -12,6 +12,7 @@ use golem_core::event::{Event, EventKind};
 use serde::Serialize;
 
 use super::database::{Statement, Transaction, to_json};
+use super::query::write_tallies;
 use super::{Store, StoreError};
 
 /// The place of one run in a store, and the engine's journal for it. Clones write to the same run.
@@ -80,7 +81,7 @@ impl RunStore {
 
     async fn write(&self, transaction: &mut Transaction, events: &[Event]) -> Result<(), sqlx::Error> {
         let mut batch =
-            Batch { transaction, run_no: self.run_no, tasks: tasks::Pending::default(), notes: Vec::new() };
+            Batch { transaction, run_no: self.run_no, tasks: tasks::Pending::default(), notes: Vec::new(), ends: false };
         for event in events {
             batch.add(event).await?;
         }
@@ -107,6 +108,8 @@ struct Batch<'c, 'e> {
     run_no: i64,
     tasks: tasks::Pending<'e>,
     notes: Vec<notes::Note<'e>>,
+    /// Does the run end with it?
+    ends: bool,
 }
 
 impl<'e> Batch<'_, 'e> {
@@ -134,7 +137,11 @@ impl<'e> Batch<'_, 'e> {
 
     async fn flush(mut self) -> Result<(), sqlx::Error> {
         self.tasks.write(self.transaction, self.run_no).await?;
-        notes::write(self.transaction, self.run_no, &self.notes).await
+        notes::write(self.transaction, self.run_no, &self.notes).await?;
+        if self.ends {
+            write_tallies(self.transaction, self.run_no).await?;
+        }
+        Ok(())
     }
 
     /// What happens to the run itself and to its jobs.
@@ -154,6 +161,7 @@ impl<'e> Batch<'_, 'e> {
             .word(word(why)?)
             .int(self.run_no),
             EventKind::RunEnded { end } => {
+                self.ends = true;
                 Statement::new("UPDATE runs SET status = 'ended', finish = $1, ended_at = $2 WHERE run_no = $3")
                     .json(to_json(end)?)
                     .time(event.at)
