@@ -147,6 +147,8 @@ impl From<StoreError> for Failure {
             StoreError::Dsn(_)
             | StoreError::RunExists { .. }
             | StoreError::NoSuchRun { .. }
+            | StoreError::NoSuchProvider { .. }
+            | StoreError::SeveralProviders { .. }
             | StoreError::NothingYet { .. } => Exit::Usage,
             _ => Exit::Store,
         };

@@ -26,11 +26,16 @@ use crate::offer::plain;
 #[derive(Debug, Clone, Default)]
 pub struct ProviderList(Arc<RwLock<Entries>>);
 
-/// Each entry, with why somebody put it there where that was said.
-type Entries = BTreeMap<Entry, Option<ByHand>>;
+type Entries = BTreeMap<Entry, Listed>;
 
-/// Somebody put it there by hand, and may have said why.
-type ByHand = Option<String>;
+/// How an entry came to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Listed {
+    /// By a program.
+    Plainly,
+    /// By somebody's hand, who may have said why.
+    ByHand(Option<String>),
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Entry {
@@ -65,15 +70,17 @@ impl ProviderList {
         let entry = Entry::of(provider.as_ref());
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let is_new = !entries.contains_key(&entry);
-        entries.entry(entry).or_insert(None);
+        entries.entry(entry).or_insert(Listed::Plainly);
         is_new
     }
 
     /// Makes the list one of providers that somebody blocked by hand, each by its id with why, if that was said.
     /// Refusals say so.
     pub fn set_by_hand(&self, blocked: impl IntoIterator<Item = (NodeId, Option<String>)>) {
-        let entries: Entries =
-            blocked.into_iter().map(|(id, reason)| (Entry::of(id.as_str()), Some(reason))).collect();
+        let entries: Entries = blocked
+            .into_iter()
+            .map(|(id, reason)| (Entry::of(id.as_str()), Listed::ByHand(reason)))
+            .collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = entries;
     }
 
@@ -94,7 +101,7 @@ impl ProviderList {
         self.entry(id, name).is_some()
     }
 
-    fn entry(&self, id: &NodeId, name: &str) -> Option<Option<ByHand>> {
+    fn entry(&self, id: &NodeId, name: &str) -> Option<Listed> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let by_id = entries.get(&Entry::Id(id.as_str().to_owned()));
         by_id.or_else(|| entries.get(&Entry::Name(name.to_owned()))).cloned()
@@ -109,7 +116,8 @@ impl ProviderList {
 
 impl<T: AsRef<str>> FromIterator<T> for ProviderList {
     fn from_iter<I: IntoIterator<Item = T>>(providers: I) -> Self {
-        let entries = providers.into_iter().map(|provider| (Entry::of(provider.as_ref()), None)).collect();
+        let entries =
+            providers.into_iter().map(|provider| (Entry::of(provider.as_ref()), Listed::Plainly)).collect();
         Self(Arc::new(RwLock::new(entries)))
     }
 }
@@ -173,8 +181,8 @@ impl<S: Strategy> Strategy for Except<S> {
     fn appraise(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal> {
         match self.list.entry(candidate.id(), candidate.name()) {
             None => self.strategy.appraise(candidate),
-            Some(None) => Err(Refusal::because("it is on the list of blocked providers")),
-            Some(Some(reason)) => Err(Refusal::Blocked(reason)),
+            Some(Listed::Plainly) => Err(Refusal::because("it is on the list of blocked providers")),
+            Some(Listed::ByHand(reason)) => Err(Refusal::Blocked(reason)),
         }
     }
 }

@@ -48,3 +48,37 @@ async fn look(store: &Store, blocked: &ProviderList) -> Result<(), StoreError> {
     blocked.set_by_hand(blocks.into_iter().map(|block| (block.provider.id, block.reason)));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use golem_core::event::Provider;
+    use tokio::task::JoinSet;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::store::Dsn;
+
+    #[tokio::test]
+    async fn who_is_blocked_while_a_run_goes_on_is_heard_of() {
+        let store = Store::open(&Dsn::Memory).await.unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let provider =
+            |n: u8| Provider { id: format!("0x{n:040x}").parse().unwrap(), name: "ada".to_owned() };
+        store.block_providers(&[provider(1)], None, now).await.unwrap();
+        let Remembered { known, blocked } = Remembered::load(&store, now).await.unwrap();
+        assert_eq!(known.known_deals(), 0);
+        assert!(blocked.has(provider(1).id) && !blocked.has("ada"), "a block is of an id");
+        let mut following = JoinSet::new();
+        following.spawn(follow(store.clone(), blocked.clone()));
+        store.block_providers(&[provider(2)], None, now).await.unwrap();
+        store.unblock_providers(&[provider(1)]).await.unwrap();
+        let heard = async {
+            while blocked.has(provider(1).id) || !blocked.has(provider(2).id) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(timeout(Duration::from_secs(60), heard).await.is_ok(), "{blocked:?}");
+        following.shutdown().await;
+        store.close().await;
+    }
+}

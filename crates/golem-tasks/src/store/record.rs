@@ -80,8 +80,13 @@ impl RunStore {
     }
 
     async fn write(&self, transaction: &mut Transaction, events: &[Event]) -> Result<(), sqlx::Error> {
-        let mut batch =
-            Batch { transaction, run_no: self.run_no, tasks: tasks::Pending::default(), notes: Vec::new(), ends: false };
+        let mut batch = Batch {
+            transaction,
+            run_no: self.run_no,
+            tasks: tasks::Pending::default(),
+            notes: Vec::new(),
+            ends: false,
+        };
         for event in events {
             batch.add(event).await?;
         }

@@ -5,7 +5,6 @@
 use golem_core::event::Provider;
 use yagna_api::{NodeId, Timestamp};
 
-
 use crate::store::database::{Row, Statement};
 use crate::store::{Store, StoreError};
 
@@ -108,7 +107,8 @@ impl Store {
                      WHERE provider_name IS NOT NULL",
                 );
                 let rows = self.database.rows(names).await.map_err(failed)?;
-                let names = rows.iter().map(|row| row.text("provider_name")).collect::<Result<Vec<_>, _>>()?;
+                let names =
+                    rows.iter().map(|row| row.text("provider_name")).collect::<Result<Vec<_>, _>>()?;
                 Err(self.no_such_provider(wanted, names, false))
             }
             (Some(one), _) => {
@@ -125,7 +125,8 @@ impl Store {
     pub async fn find_blocked(&self, id_or_name: &str) -> Result<Provider, StoreError> {
         let wanted = id_or_name.trim();
         let id = as_id(wanted);
-        let blocked: Vec<_> = self.blocked_providers().await?.into_iter().map(|block| block.provider).collect();
+        let blocked: Vec<_> =
+            self.blocked_providers().await?.into_iter().map(|block| block.provider).collect();
         let is_it = |provider: &&Provider| match &id {
             Some(id) => provider.id == *id,
             None => provider.name == wanted,
@@ -137,7 +138,9 @@ impl Store {
                 found.push(one);
                 Err(self.several(wanted, found))
             }
-            None => Err(self.no_such_provider(wanted, blocked.into_iter().map(|one| one.name).collect(), true)),
+            None => {
+                Err(self.no_such_provider(wanted, blocked.into_iter().map(|one| one.name).collect(), true))
+            }
         }
     }
 

@@ -92,7 +92,7 @@ struct Tally {
 impl Store {
     /// What a run that begins now knows of providers.
     pub async fn known_providers(&self, now: Timestamp) -> Result<Records, StoreError> {
-        let since = now.checked_sub(Known::FORGOTTEN_AFTER).unwrap_or(Timestamp::MIN);
+        let since = now.checked_sub(Known::FORGOTTEN_AFTER).unwrap_or(Timestamp::UNIX_EPOCH);
         let failed = |source| self.failed("read what is known of providers", source);
         let mut transaction = self.database.read().await.map_err(failed)?;
         Ok(memory(&self.deals(&mut transaction, since).await?).records(now))
@@ -103,7 +103,7 @@ impl Store {
     pub async fn remembered_providers(&self, now: Timestamp) -> Result<Vec<RememberedProvider>, StoreError> {
         let failed = |source| self.failed("read what is known of providers", source);
         let mut transaction = self.database.read().await.map_err(failed)?;
-        let deals = self.deals(&mut transaction, Timestamp::MIN).await?;
+        let deals = self.deals(&mut transaction, Timestamp::UNIX_EPOCH).await?;
         let blocked = blocks(transaction.rows(Block::all()).await.map_err(failed)?)?;
         let known = memory(&deals).known(now);
         let mut providers: HashMap<NodeId, RememberedProvider> = HashMap::new();
@@ -134,7 +134,8 @@ impl Store {
         let mut providers: Vec<_> = providers.into_values().collect();
         providers.sort_by(|a, b| {
             let seen = b.known.last_seen.cmp(&a.known.last_seen);
-            seen.then_with(|| a.provider.name.cmp(&b.provider.name)).then_with(|| a.provider.id.cmp(&b.provider.id))
+            seen.then_with(|| a.provider.name.cmp(&b.provider.name))
+                .then_with(|| a.provider.id.cmp(&b.provider.id))
         });
         Ok(providers)
     }
@@ -155,7 +156,9 @@ impl Store {
             let Some(place) = places.get(&(row.int("run_no")?, row.int("rental_no")?)) else { continue };
             let past = &mut deals[*place].past;
             past.failures = past.failures.saturating_add(u32::from(row.int("failed")? != 0));
-            if let (Some(created), Some(ended)) = (row.optional_time("created_at")?, row.optional_time("ended_at")?) {
+            if let (Some(created), Some(ended)) =
+                (row.optional_time("created_at")?, row.optional_time("ended_at")?)
+            {
                 past.active = past.active.saturating_add(between(created, ended));
             }
         }
@@ -188,7 +191,10 @@ const UNTALLIED: &str = "SELECT w.run_no, w.rental_no, \
      GROUP BY w.run_no, w.rental_no";
 
 /// Tallies the tries of a run that ends now; anew where it had ended before.
-pub(in crate::store) async fn write_tallies(transaction: &mut Transaction, run_no: i64) -> Result<(), sqlx::Error> {
+pub(in crate::store) async fn write_tallies(
+    transaction: &mut Transaction,
+    run_no: i64,
+) -> Result<(), sqlx::Error> {
     let tallied = Statement::new(
         "INSERT INTO tallies (run_no, rental_no, done, failed, task_us, newest_at) SELECT w.run_no, w.rental_no, \
          sum(CASE w.outcome WHEN 'done' THEN 1 ELSE 0 END), sum(CASE w.outcome WHEN 'failed' THEN 1 ELSE 0 END), \
