@@ -33,7 +33,7 @@ impl Store {
     /// All providers that are blocked, in the order in which they were.
     pub async fn blocked_providers(&self) -> Result<Vec<Block>, StoreError> {
         let rows = self.database.rows(Block::all()).await;
-        blocks(rows.map_err(|source| self.failed("read which providers are blocked", source))?)
+        blocks(&rows.map_err(|source| self.failed("read which providers are blocked", source))?)
     }
 
     /// Blocks all of these; those that are blocked already get this reason. It counts for every run of the database, also
@@ -160,7 +160,8 @@ impl Store {
     }
 }
 
-pub(super) fn blocks(rows: Vec<Row>) -> Result<Vec<Block>, StoreError> {
+/// These rows as blocks.
+pub(super) fn blocks(rows: &[Row]) -> Result<Vec<Block>, StoreError> {
     rows.iter()
         .map(|row| {
             Ok(Block {

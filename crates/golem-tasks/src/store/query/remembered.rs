@@ -104,7 +104,7 @@ impl Store {
         let failed = |source| self.failed("read what is known of providers", source);
         let mut transaction = self.database.read().await.map_err(failed)?;
         let deals = self.deals(&mut transaction, Timestamp::UNIX_EPOCH).await?;
-        let blocked = blocks(transaction.rows(Block::all()).await.map_err(failed)?)?;
+        let blocked = blocks(&transaction.rows(Block::all()).await.map_err(failed)?)?;
         let known = memory(&deals).known(now);
         let mut providers: HashMap<NodeId, RememberedProvider> = HashMap::new();
         for Deal { provider, past, .. } in deals {
