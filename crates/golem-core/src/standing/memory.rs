@@ -13,6 +13,8 @@ use yagna_api::{Glm, NodeId, Timestamp};
 use super::Records;
 use super::known::Known;
 
+const MICROS_AN_HOUR: u64 = 3_600_000_000;
+
 /// A deal of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PastDeal {
@@ -119,7 +121,7 @@ impl Memory {
 
 fn known(deals: &[Remembered], now: Timestamp) -> Known {
     let mut known = Known { as_of: Some(now), ..Known::default() };
-    let (mut cost, mut billed_tasks, mut billed_hours) = (Decimal::ZERO, Decimal::ZERO, Decimal::ZERO);
+    let (mut cost, mut billed_tasks, mut billed_micros) = (Decimal::ZERO, Decimal::ZERO, Decimal::ZERO);
     let (mut speed, mut dearness) = (Mean::default(), Mean::default());
     let mut deals = deals.to_vec();
     deals.sort_by_key(|remembered| remembered.deal.at);
@@ -151,15 +153,16 @@ fn known(deals: &[Remembered], now: Timestamp) -> Known {
         speed.add(fast, tasks_done);
         dearness.add(dear, tasks_done);
         if !deal.cost.is_zero() {
-            cost += exact(weight).checked_mul(deal.cost.to_decimal()).unwrap_or_default();
-            billed_tasks += exact(tasks_done);
-            billed_hours += exact(weight * deal.active.as_secs_f64() / 3600.0);
+            let micros = u64::try_from(deal.active.as_micros()).unwrap_or(u64::MAX);
+            cost = weighted(cost, weight, deal.cost.to_decimal());
+            billed_tasks = weighted(billed_tasks, weight, deal.tasks_done.into());
+            billed_micros = weighted(billed_micros, weight, micros.into());
         }
     }
     let each =
         |n: Decimal| Glm::from_decimal_rounding_down(cost.checked_div(n)?).filter(|cost| !cost.is_zero());
     known.cost_per_task = each(billed_tasks);
-    known.cost_per_hour = each(billed_hours);
+    known.cost_per_hour = each(billed_micros / Decimal::from(MICROS_AN_HOUR));
     (known.speed, known.dearness) = (speed.get(), dearness.get());
     known
 }
@@ -207,9 +210,11 @@ fn float(amount: Glm) -> Option<f64> {
     amount.to_string().parse().ok()
 }
 
-/// A weight that amounts can be multiplied with, to a millionth of a millionth.
-fn exact(weight: f64) -> Decimal {
-    Decimal::try_from(weight).map(|weight| weight.round_dp(12)).unwrap_or_default()
+/// The sum with this added by its weight, which is exact to a millionth of a millionth; without it where it is beyond all
+/// bounds.
+fn weighted(sum: Decimal, weight: f64, more: Decimal) -> Decimal {
+    let weight = Decimal::try_from(weight).map(|weight| weight.round_dp(12)).unwrap_or_default();
+    weight.checked_mul(more).and_then(|more| sum.checked_add(more)).unwrap_or(sum)
 }
 
 #[cfg(test)]

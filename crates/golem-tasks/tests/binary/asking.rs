@@ -156,9 +156,10 @@ async fn providers_that_are_blocked_by_hand_are_never_signed_with_again() {
     let blocked = ask(&home, &["providers", "block", &name, &id, "--reason", "they are too loud"]).await;
     blocked.assert_code(0);
 
-    let ended = home.run(&job, &["--run-id", "second"]).await;
+    let ended = home.run(&job, &["--run-id", "second", "--json"]).await;
     ended.assert_code(0);
-    ended.assert_says(&["blocked by hand: they are too loud"]);
+    let summary: Value = serde_json::from_str(ended.out.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["offers_refused"]["blocked by hand: they are too loud"], 2, "{summary}");
     let met = providers(&["providers", "--run-id", "second", "--json"]).await;
     let met: Vec<_> = met.iter().map(|row| text(row, "id")).collect();
     assert_eq!(met, [text(&known[2], "id")], "{known:?}");

@@ -35,6 +35,7 @@ fn race() -> Scene {
         done(&mut scene, task, 2, Duration::from_secs(20 + task % 3));
     }
     scene
+        .wait(3_600_000)
         .started(9, 1, 3)
         .failed_once(9, 1, 3)
         .event(EventKind::ActivityEnded {
@@ -52,7 +53,6 @@ fn race() -> Scene {
             terms: None,
         })
         .event(EventKind::AgreementFailed { rental: RentalId(4), reason: "no answer".to_owned() })
-        .wait(3_600_000)
         .rental_ends(1, Some("0.04"))
         .rental_ends(2, Some("0.1"));
     scene

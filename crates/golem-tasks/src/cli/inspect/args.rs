@@ -54,9 +54,8 @@ Examples:
   golem-tasks providers --json | jq '.providers[] | select(.tasks_done == 0) | .id'
       Those that gave nothing.
 
-What happened counts half after three days, and so on. Those that failed lately come after others, those that
-were fast or cheap come first; one agreement in four is made as if nothing were known, so that nobody is left
-out for ever.";
+What happened counts half after three days, and so on. Those that failed lately come after others, those
+that were fast or cheap before. One agreement in four is made as if nothing were known.";
 
 pub(in crate::cli) const CANCEL_EXAMPLES: &str = "\
 Examples:

@@ -160,6 +160,7 @@ impl Store {
                 (row.optional_time("created_at")?, row.optional_time("ended_at")?)
             {
                 past.active = past.active.saturating_add(between(created, ended));
+                past.at = past.at.max(ended);
             }
         }
         Ok(deals)
