@@ -1,7 +1,9 @@
 //! What people ask of runs, of those of other processes too.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use golem_devnet::devnet::Devnet;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -140,7 +142,16 @@ async fn results_can_be_read_while_the_run_goes_on() {
 async fn providers_that_are_blocked_by_hand_are_never_signed_with_again() {
     let home = Home::new();
     let job = home.job("[tasks]\nrange = { end = 24 }\n[[steps]]\nrun = \"echo {{ task }}; sleep 0.05\"\n");
-    home.run(&job, &["--run-id", "first"]).await.assert_code(0);
+    // One network for both runs: its providers keep their ids.
+    let devnet = Devnet::builder().providers(3).seed(7).start().await.unwrap();
+    let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let run = async |flags: &[&str]| {
+        let mut command = home.command(&job, flags);
+        command.env("YAGNA_APPKEY", devnet.requestor().key.expose());
+        command.env("YAGNA_API_URL", format!("http://{address}"));
+        Running::start(command).end().await
+    };
+    run(&["--run-id", "first"]).await.assert_code(0);
     let providers = async |question: &[&str]| -> Vec<Value> {
         let told = ask(&home, question).await;
         told.assert_code(0);
@@ -156,7 +167,7 @@ async fn providers_that_are_blocked_by_hand_are_never_signed_with_again() {
     let blocked = ask(&home, &["providers", "block", &name, &id, "--reason", "they are too loud"]).await;
     blocked.assert_code(0);
 
-    let ended = home.run(&job, &["--run-id", "second", "--json"]).await;
+    let ended = run(&["--run-id", "second", "--json"]).await;
     ended.assert_code(0);
     let summary: Value = serde_json::from_str(ended.out.lines().last().unwrap()).unwrap();
     assert_eq!(summary["offers_refused"]["blocked by hand: they are too loud"], 2, "{summary}");
@@ -171,4 +182,5 @@ async fn providers_that_are_blocked_by_hand_are_never_signed_with_again() {
     // What is known goes with its runs, and is of both.
     let known = providers(&["providers", "--json"]).await;
     assert_eq!(known.iter().map(|row| row["tasks_done"].as_u64().unwrap()).sum::<u64>(), 48);
+    devnet.stop().await;
 }

@@ -74,7 +74,7 @@ fn is(value: f64, expected: f64) -> bool {
 pub(crate) async fn providers_are_remembered_across_runs_and_fade(ground: Ground) {
     let store = ground.store().await;
     let mut first = race();
-    first.stops(StopReason::Cancelled).ends(StopReason::Cancelled, (9, 0, 1), "0.14", 2);
+    first.wait(1).stops(StopReason::Cancelled).ends(StopReason::Cancelled, (9, 0, 1), "0.14", 2);
     write(&store, "first", &first).await;
     let now = after(start(), Duration::from_secs(3600));
     let one = known(&store, 1, now).await;
