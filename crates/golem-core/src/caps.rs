@@ -103,6 +103,9 @@ pub enum Refusal {
     /// A strategy doesn't want it, for a reason in the strategy's own words.
     #[error("{0}")]
     Unwanted(String),
+    /// Somebody blocked it by hand, and may have said why. The provider isn't told why.
+    #[error("blocked by hand{}", .0.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Blocked(Option<String>),
     /// A strategy's score for it is not a number.
     #[error("the strategy's score is no number")]
     NoScore,
@@ -126,6 +129,14 @@ impl Refusal {
         Self::Unwanted(words.into())
     }
 
+    /// What the provider is told: what somebody noted about it for themselves isn't its business.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Blocked(_) => Self::Blocked(None).to_string(),
+            _ => self.to_string(),
+        }
+    }
+
     /// A short name that stays the same, for counting.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -136,7 +147,7 @@ impl Refusal {
             Self::Platform { .. } => "no common payment platform",
             Self::AcceptTimeout { .. } => "accept time-out too short",
             Self::TermShortened { .. } | Self::TermAdded { .. } => "terms changed",
-            Self::Unwanted(_) => "unwanted",
+            Self::Unwanted(_) | Self::Blocked(_) => "unwanted",
             Self::NoScore | Self::StrategyPanicked => "strategy failed",
             Self::Expired(_) | Self::NoExpiration => "demand expired",
             Self::Offer(_) => "malformed offer",
@@ -152,7 +163,7 @@ impl Refusal {
                 format!("above the cap of {cap} GLM for a unit of `{counter}`")
             }
             Self::Unwanted(words) => words.clone(),
-            Self::NoScore | Self::StrategyPanicked => self.to_string(),
+            Self::Blocked(_) | Self::NoScore | Self::StrategyPanicked => self.to_string(),
             _ => self.kind().to_owned(),
         }
     }

@@ -1,11 +1,20 @@
 //! How providers stand with us: who is left alone for a while after failing, and for how long; and what a run knows
-//! of each.
+//! of each, of its own and from earlier runs.
+//!
+//! Left to others: keeping what happened ([`Memory`] is made of it), and what is made of it in a choice
+//! ([`crate::strategy`]).
+
+mod known;
+mod memory;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use yagna_api::time::after;
 use yagna_api::{NodeId, Timestamp};
+
+pub use self::known::Known;
+pub use self::memory::{Memory, PastDeal};
 
 /// The standing of every provider that ever failed us in this run.
 #[derive(Debug, Default)]
@@ -53,8 +62,9 @@ impl Standings {
     }
 }
 
-/// What a run knows of a provider it has dealt with. All zero where it hasn't.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a run knows of a provider: what it has seen of it itself, all zero where it hasn't dealt with it, and what is
+/// known from earlier runs.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Record {
     /// Agreements that it approved.
@@ -72,16 +82,69 @@ pub struct Record {
     pub failures: u32,
     /// The same since it last did a task.
     pub failures_in_a_row: u32,
+    /// What was known of it when the run began. What went wrong in a row is forgiven there too when it does well.
+    pub known: Known,
 }
 
-/// The records of all providers that a run has dealt with.
-#[derive(Debug, Default)]
-pub struct Records(HashMap<NodeId, Record>);
+impl Record {
+    /// The same, with nothing known from earlier runs.
+    #[must_use]
+    pub fn without_memory(self) -> Self {
+        Self { known: Known::default(), ..self }
+    }
+}
+
+/// The records of all providers that a run has dealt with, or knows from earlier ones.
+///
+/// One that is made of what is [known](Known) is what a run begins with.
+///
+/// # Example
+/// ```
+/// use golem_core::standing::{Memory, PastDeal};
+/// use yagna_api::NodeId;
+///
+/// let provider: NodeId = "0xabcdef0123456789abcdef0123456789abcdef01".parse().unwrap();
+/// let yesterday = "2026-11-21T12:00:00Z".parse().unwrap();
+/// let mut memory = Memory::new();
+/// memory.add_run([(provider.clone(), PastDeal { approved: Some(false), ..PastDeal::new(yesterday) })]);
+/// let records = memory.records("2026-11-22T12:00:00Z".parse().unwrap());
+/// let record = records.of(&provider);
+/// assert_eq!(record.not_approved, 0, "this run has seen nothing yet");
+/// assert!(record.known.not_approved > 0.7 && record.known.not_approved < 1.0);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    of: HashMap<NodeId, Record>,
+    /// Deals of earlier runs that are remembered.
+    known_deals: u64,
+}
+
+impl FromIterator<(NodeId, Known)> for Records {
+    fn from_iter<I: IntoIterator<Item = (NodeId, Known)>>(known: I) -> Self {
+        let of: HashMap<_, _> = known
+            .into_iter()
+            .map(|(provider, known)| (provider, Record { known, ..Record::default() }))
+            .collect();
+        let known_deals = of.values().map(|record| record.known.deals).sum();
+        Self { of, known_deals }
+    }
+}
 
 impl Records {
     /// What is known of a provider.
     pub fn of(&self, provider: &NodeId) -> Record {
-        self.0.get(provider).copied().unwrap_or_default()
+        self.of.get(provider).copied().unwrap_or_default()
+    }
+
+    /// The same, with what is known from earlier runs faded until now.
+    pub fn at(&self, provider: &NodeId, now: Timestamp) -> Record {
+        let record = self.of(provider);
+        Record { known: record.known.faded(now), ..record }
+    }
+
+    /// Deals of earlier runs that are remembered.
+    pub fn known_deals(&self) -> u64 {
+        self.known_deals
     }
 
     /// It approved an agreement.
@@ -89,6 +152,7 @@ impl Records {
         let record = self.of_mut(provider);
         record.approved = record.approved.saturating_add(1);
         record.not_approved_in_a_row = 0;
+        record.known.not_approved_in_a_row = 0.0;
     }
 
     /// It didn't approve an agreement.
@@ -103,6 +167,7 @@ impl Records {
         let record = self.of_mut(provider);
         record.tasks_done += 1;
         record.failures_in_a_row = 0;
+        record.known.failures_in_a_row = 0.0;
     }
 
     /// A try of a task failed there.
@@ -118,7 +183,7 @@ impl Records {
     }
 
     fn of_mut(&mut self, provider: &NodeId) -> &mut Record {
-        self.0.entry(provider.clone()).or_default()
+        self.of.entry(provider.clone()).or_default()
     }
 }
 

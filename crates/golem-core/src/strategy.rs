@@ -131,7 +131,7 @@ pub trait Strategy: fmt::Debug + Send + Sync {
     }
 
     /// Halves the score of a provider for each agreement that it didn't approve, and for each time it failed, until it
-    /// does well again.
+    /// does well again. What happened in earlier runs counts less and less.
     fn cautious(self) -> Cautious<Self>
     where
         Self: Sized,
@@ -146,7 +146,7 @@ pub trait Strategy: fmt::Debug + Send + Sync {
 pub struct Candidate<'a> {
     /// What its provider offers: prices, machine, properties.
     pub offer: &'a OfferTerms,
-    /// What this run knows of the provider.
+    /// What this run knows of the provider, of its own and from earlier runs.
     pub record: Record,
     /// The time.
     pub now: Timestamp,

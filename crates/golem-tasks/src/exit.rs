@@ -150,6 +150,8 @@ impl From<StoreError> for Failure {
             | StoreError::RunExists { .. }
             | StoreError::NoPast { .. }
             | StoreError::NoSuchRun { .. }
+            | StoreError::NoSuchProvider { .. }
+            | StoreError::SeveralProviders { .. }
             | StoreError::NothingYet { .. } => Exit::Usage,
             _ => Exit::Store,
         };

@@ -25,14 +25,15 @@ use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
+use remembered::Remembered;
 use signals::Stops;
 
 #[cfg(feature = "devnet")]
 mod devnet;
 mod held;
+mod remembered;
 mod same;
 pub(crate) mod settle;
-
 pub(crate) mod signals;
 
 /// How long running tasks may go on once the run is stopping.
@@ -195,6 +196,7 @@ async fn hold_and_run(
             Arc::clone(holding.insert(Arc::new(lease)))
         }
     };
+    let remembered = Remembered::load(store, clock.now()).await?;
     let mut view = view(options.style, facts, &terminal);
     let run = Run::new(
         client,
@@ -203,7 +205,7 @@ async fn hold_and_run(
         options.job.worker(&options.limits),
         opened.tasks,
         golem::RunOptions {
-            config: config(&options, payload),
+            config: config(&options, payload, &remembered),
             driver: options.driver.clone(),
             network: options.network.clone(),
             session,
@@ -212,7 +214,10 @@ async fn hold_and_run(
     );
     let leave = CancellationToken::new();
     let run = run.resumed(past);
+    let mut following = JoinSet::new();
+    following.spawn(remembered::follow(store.clone(), remembered.blocked));
     let ended = watch_and_listen(run, lease, view.as_mut(), stop, &leave).await;
+    following.shutdown().await;
     let close = async {
         if let Some(image) = serving {
             image.stop().await;
@@ -346,7 +351,7 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
     })
 }
 
-fn config(options: &RunOptions, payload: Payload) -> RunConfig {
+fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> RunConfig {
     let limits = &options.limits;
     let platform = golem::run::platform(&options.driver, &options.network);
     // A job that names no caps has none: its budget bounds what is spent.
@@ -355,7 +360,8 @@ fn config(options: &RunOptions, payload: Payload) -> RunConfig {
     RunConfig {
         subnet: Some(options.subnet.clone()),
         node_name: Some("golem-tasks".to_owned()),
-        strategy: Arc::new(LeastExpensive::new(caps).cautious()),
+        strategy: Arc::new(LeastExpensive::new(caps).cautious().except(&remembered.blocked)),
+        known: remembered.known.clone(),
         max_price: limits.max_price,
         price_grace: limits.price_grace,
         workers: limits.workers,

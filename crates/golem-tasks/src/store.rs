@@ -36,8 +36,8 @@ pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
 pub use past::RunRecord;
 pub use payments::{OpenPayments, PaymentTotals};
 pub use query::{
-    ActivityRow, ActivityStatus, Ask, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow, ResultRow,
-    RunRow, RunState, Settled,
+    ActivityRow, ActivityStatus, Ask, Block, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow,
+    RememberedProvider, ResultRow, RunRow, RunState, Settled,
 };
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;

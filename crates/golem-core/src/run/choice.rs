@@ -1,4 +1,8 @@
 //! Which offers are taken: the strategy is asked when one comes, and again when an agreement is to be made.
+//!
+//! What is known from earlier runs is part of a provider's record, so strategies go by it. One agreement in
+//! [four](Run::FRESH_LOOK) is made as if nothing were known, by the offer and what this run itself has seen: so strangers and
+//! those who once did badly are tried beside those who did well, at the same prices as ever.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,12 +16,36 @@ use crate::offer::OfferTerms;
 use crate::strategy::{Candidate, Score};
 
 impl Run {
+    /// Of so many agreements one is made without regard to what is known from earlier runs.
+    pub(super) const FRESH_LOOK: u64 = 4;
+
     /// What the strategy says of an offer, and of its provider, now.
     pub(super) fn appraise(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
-        let candidate = Candidate::new(offer, self.records.of(&offer.provider), now);
+        self.ask(&Candidate::new(offer, self.records.at(&offer.provider, now), now))
+    }
+
+    /// The same when an agreement is to be made. What is refused for what is known stays refused, whatever is looked at.
+    fn appraise_to_sign(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
+        let candidate = Candidate::new(offer, self.records.at(&offer.provider, now), now);
+        let score = self.ask(&candidate)?;
+        if !self.looks_fresh() {
+            return Ok(score);
+        }
+        let record = candidate.record.without_memory();
+        Ok(self.ask(&Candidate { record, ..candidate }).unwrap_or(score))
+    }
+
+    /// Is the next agreement one that is made as if nothing were known? Agreements of earlier runs are counted too, so
+    /// that it comes to that also where each run makes one or two.
+    fn looks_fresh(&self) -> bool {
+        let known = self.records.known_deals();
+        known > 0 && known.wrapping_add(self.next_rental).is_multiple_of(Self::FRESH_LOOK)
+    }
+
+    fn ask(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal> {
         let strategy = &self.config.strategy;
         // It may be anybody's code, and mustn't take the run along.
-        catch_unwind(AssertUnwindSafe(|| strategy.appraise(&candidate)))
+        catch_unwind(AssertUnwindSafe(|| strategy.appraise(candidate)))
             .unwrap_or(Err(Refusal::StrategyPanicked))
     }
 
@@ -90,7 +118,7 @@ impl Run {
             if !self.is_welcome(provider, now) || !is_of_use(self, provider) {
                 continue;
             }
-            match self.appraise(now, &draft.terms) {
+            match self.appraise_to_sign(now, &draft.terms) {
                 Ok(score) => {
                     let is_better = best.is_none_or(|(known, other)| {
                         score > known || (score == known && draft.received < other.received)

@@ -12,6 +12,7 @@ use super::OnBudget;
 use crate::budget::Budget;
 use crate::demand::DemandSpec;
 use crate::payload::Payload;
+use crate::standing::Records;
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
 
@@ -30,6 +31,8 @@ pub struct RunConfig {
     pub accept_timeout: Duration,
     /// Which offers are taken, and which of them first. It is used as it is: no caution is added to it.
     pub strategy: Arc<dyn Strategy>,
+    /// What is known of providers from earlier runs; the run's own records go on from there.
+    pub known: Records,
     /// The most GLM that a result may cost on average on one provider, once it has worked for a while.
     pub max_price: Option<Glm>,
     /// How long a provider may work before its results are held against their price.
@@ -80,6 +83,7 @@ impl RunConfig {
             terms: TermsPolicy::new(platform),
             accept_timeout: Duration::from_secs(120),
             strategy: Arc::new(LeastExpensive::usual().cautious()),
+            known: Records::default(),
             max_price: None,
             price_grace: Duration::from_secs(300),
             workers: 5,

@@ -320,12 +320,12 @@ impl Run {
         // The same refusal of the same provider is told once, however often its offer comes again.
         let told = self.market.refused_by_us.insert(provider.id.clone(), refused);
         if told.is_none_or(|told| told.reason != reason) {
-            step.event(now, EventKind::OfferRefused { provider, reason: reason.clone() });
+            step.event(now, EventKind::OfferRefused { provider, reason });
         }
         step.effects.push(Effect::RefuseProposal {
             demand,
             proposal: proposal.clone(),
-            reason: Reason::new(reason).with("golem.requestor.code", refusal.kind()),
+            reason: Reason::new(refusal.told()).with("golem.requestor.code", refusal.kind()),
         });
     }
 

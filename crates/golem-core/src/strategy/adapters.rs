@@ -74,8 +74,9 @@ impl<S: fmt::Debug, F> fmt::Debug for Rescaled<S, F> {
 
 /// A strategy that puts providers back which didn't approve an agreement or failed, until they do well again.
 ///
-/// One lowers the score for each agreement that the provider didn't approve since it last approved one, another for
-/// each time it failed since it last did a task.
+/// One factor lowers the score for each agreement that the provider didn't approve since it last approved one, another
+/// for each time it failed since it last did a task. What is [known](crate::standing::Known) from earlier runs counts with
+/// its weight: what weighs half lowers the score by the factor's root.
 #[doc(alias = "DecreaseScoreForUnconfirmedAgreement")]
 #[derive(Debug, Clone)]
 pub struct Cautious<S> {
@@ -103,13 +104,18 @@ impl<S: Strategy> Strategy for Cautious<S> {
         let score = self.strategy.appraise(candidate)?;
         let record = candidate.record;
         score
-            .lowered(power(self.not_approved, record.not_approved_in_a_row))?
-            .lowered(power(self.failed, record.failures_in_a_row))
+            .lowered(power(
+                self.not_approved,
+                record.not_approved_in_a_row,
+                record.known.not_approved_in_a_row,
+            ))?
+            .lowered(power(self.failed, record.failures_in_a_row, record.known.failures_in_a_row))
     }
 }
 
-fn power(factor: f64, times: u32) -> f64 {
-    factor.clamp(0.0, 1.0).powi(i32::try_from(times).unwrap_or(i32::MAX))
+/// The factor, as often as something happened in this run and, by its weight, in earlier ones.
+fn power(factor: f64, times: u32, known: f64) -> f64 {
+    factor.clamp(0.0, 1.0).powf(f64::from(times) + known.max(0.0))
 }
 
 /// A closure as a strategy.

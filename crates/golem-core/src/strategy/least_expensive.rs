@@ -13,7 +13,11 @@ const LEAST_COST: f64 = 0.001;
 /// The least expensive offers first, none above the caps.
 ///
 /// What is compared is the cost of one activity in the time that it is meant for, all threads busy, the start
-/// included. The score is one by that cost: half the score is as good as double the cost.
+/// included. Of providers that are known from earlier runs it is corrected by how much a result really cost there, or
+/// how fast it came, beside others ([`Known::handicap`]); caps are held against the offer alone. The score is one by that cost:
+/// half the score is as good as double the cost.
+///
+/// [`Known::handicap`]: crate::standing::Known::handicap
 #[doc(alias = "LeastExpensiveLinearPayuMS")]
 #[derive(Debug, Clone)]
 pub struct LeastExpensive {
@@ -48,7 +52,9 @@ impl Strategy for LeastExpensive {
         if let Some(refusal) = self.caps.refuse(candidate.offer) {
             return Err(refusal);
         }
-        Score::new(1.0 / (float(candidate.cost_of(self.use_for)) + LEAST_COST))
+        let cost = float(candidate.cost_of(self.use_for)) + LEAST_COST;
+        // What comes for nothing had better come soon too.
+        Score::new(1.0 / (cost * candidate.record.known.handicap()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists of providers that are wanted, or not wanted.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use yagna_api::NodeId;
@@ -24,7 +24,18 @@ use crate::offer::plain;
 /// ```
 #[doc(alias = "ProviderFilter")]
 #[derive(Debug, Clone, Default)]
-pub struct ProviderList(Arc<RwLock<BTreeSet<Entry>>>);
+pub struct ProviderList(Arc<RwLock<Entries>>);
+
+type Entries = BTreeMap<Entry, Listed>;
+
+/// How an entry came to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Listed {
+    /// By a program.
+    Plainly,
+    /// By somebody's hand, who may have said why.
+    ByHand(Option<String>),
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Entry {
@@ -57,38 +68,56 @@ impl ProviderList {
     /// Adds a provider by its id or its name; `false` where it was there already.
     pub fn add(&self, provider: impl AsRef<str>) -> bool {
         let entry = Entry::of(provider.as_ref());
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(entry)
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !entries.contains_key(&entry);
+        entries.entry(entry).or_insert(Listed::Plainly);
+        is_new
+    }
+
+    /// Makes the list one of providers that somebody blocked by hand, each by its id with why, if that was said.
+    /// Refusals say so.
+    pub fn set_by_hand(&self, blocked: impl IntoIterator<Item = (NodeId, Option<String>)>) {
+        let entries: Entries = blocked
+            .into_iter()
+            .map(|(id, reason)| (Entry::of(id.as_str()), Listed::ByHand(reason)))
+            .collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = entries;
     }
 
     /// Takes an entry off; `false` where there was none.
     pub fn remove(&self, provider: impl AsRef<str>) -> bool {
         let entry = Entry::of(provider.as_ref());
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&entry)
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&entry).is_some()
     }
 
     /// Is there such an entry?
     pub fn has(&self, provider: impl AsRef<str>) -> bool {
         let entry = Entry::of(provider.as_ref());
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&entry)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(&entry)
     }
 
     /// Is a provider with this id and this name on it, by either?
     pub fn lists(&self, id: &NodeId, name: &str) -> bool {
+        self.entry(id, name).is_some()
+    }
+
+    fn entry(&self, id: &NodeId, name: &str) -> Option<Listed> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        entries.contains(&Entry::Id(id.as_str().to_owned()))
-            || entries.contains(&Entry::Name(name.to_owned()))
+        let by_id = entries.get(&Entry::Id(id.as_str().to_owned()));
+        by_id.or_else(|| entries.get(&Entry::Name(name.to_owned()))).cloned()
     }
 
     /// All entries at this moment: ids first, each kind sorted.
     pub fn entries(&self) -> Vec<String> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().cloned().map(Entry::into_text).collect()
+        entries.keys().cloned().map(Entry::into_text).collect()
     }
 }
 
 impl<T: AsRef<str>> FromIterator<T> for ProviderList {
     fn from_iter<I: IntoIterator<Item = T>>(providers: I) -> Self {
-        let entries = providers.into_iter().map(|provider| Entry::of(provider.as_ref())).collect();
+        let entries =
+            providers.into_iter().map(|provider| (Entry::of(provider.as_ref()), Listed::Plainly)).collect();
         Self(Arc::new(RwLock::new(entries)))
     }
 }
@@ -150,10 +179,10 @@ impl<S> Except<S> {
 
 impl<S: Strategy> Strategy for Except<S> {
     fn appraise(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal> {
-        if self.list.lists(candidate.id(), candidate.name()) {
-            Err(Refusal::because("it is on the list of blocked providers"))
-        } else {
-            self.strategy.appraise(candidate)
+        match self.list.entry(candidate.id(), candidate.name()) {
+            None => self.strategy.appraise(candidate),
+            Some(Listed::Plainly) => Err(Refusal::because("it is on the list of blocked providers")),
+            Some(Listed::ByHand(reason)) => Err(Refusal::Blocked(reason)),
         }
     }
 }

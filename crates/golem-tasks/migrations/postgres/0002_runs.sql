@@ -343,3 +343,25 @@ CREATE TABLE payments (
     PRIMARY KEY (run_no, rental_no),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 );
+
+-- What was tried in each deal of a run that has ended, so that providers are remembered without counting all tries
+-- again. Written with the run's end; `task_us` is the middle one of the times that results took.
+CREATE TABLE tallies (
+    run_no    bigint NOT NULL,
+    rental_no bigint NOT NULL,
+    done      bigint NOT NULL,
+    failed    bigint NOT NULL,
+    task_us   bigint,
+    newest_at timestamptz,
+    PRIMARY KEY (run_no, rental_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+);
+CREATE INDEX rentals_intended ON rentals (intended_at);
+
+-- Providers that no run of this database is to sign with, whatever becomes of the runs.
+CREATE TABLE blocked_providers (
+    provider_id   text        COLLATE "C" NOT NULL PRIMARY KEY,
+    provider_name text        NOT NULL,
+    reason        text,
+    blocked_at    timestamptz NOT NULL
+);

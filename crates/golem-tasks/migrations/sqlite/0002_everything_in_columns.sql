@@ -268,3 +268,36 @@ CREATE TABLE payments (
     PRIMARY KEY (run_no, rental_no),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) STRICT;
+
+-- What was tried in each deal of a run that has ended, so that providers are remembered without counting all tries
+-- again. Written with the run's end.
+CREATE TABLE tallies (
+    run_no    INTEGER NOT NULL,
+    rental_no INTEGER NOT NULL,
+    done      INTEGER NOT NULL,        -- tries that made a result
+    failed    INTEGER NOT NULL,
+    task_us   INTEGER,                 -- the middle one of the times that results took
+    newest_at INTEGER,                 -- when the last of these tries ended
+    PRIMARY KEY (run_no, rental_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+) STRICT;
+CREATE INDEX rentals_intended ON rentals (intended_at);
+INSERT INTO tallies (run_no, rental_no, done, failed, task_us, newest_at)
+SELECT w.run_no, w.rental_no, sum(w.outcome = 'done'), sum(w.outcome = 'failed'),
+       max(CASE WHEN w.outcome = 'done' AND w.place = (w.n + 1) / 2 THEN w.took_us END), max(w.ended_at)
+FROM (
+    SELECT a.run_no, a.rental_no, a.outcome, a.took_us, a.ended_at,
+           row_number() OVER (PARTITION BY a.run_no, a.rental_no, a.outcome ORDER BY a.took_us) AS place,
+           count(*) OVER (PARTITION BY a.run_no, a.rental_no, a.outcome) AS n
+    FROM attempts AS a JOIN runs AS r ON r.run_no = a.run_no
+    WHERE r.status = 'ended' AND a.outcome IN ('done', 'failed')
+) AS w
+GROUP BY w.run_no, w.rental_no;
+
+-- Providers that no run of this database is to sign with, whatever becomes of the runs.
+CREATE TABLE blocked_providers (
+    provider_id   TEXT    NOT NULL PRIMARY KEY,
+    provider_name TEXT    NOT NULL,    -- as it was known; empty where it wasn't
+    reason        TEXT,
+    blocked_at    INTEGER NOT NULL
+) STRICT;

@@ -128,7 +128,7 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Tell what failed in a run, where and why, the newest first.
     #[command(after_help = inspect::ERRORS_EXAMPLES)]
     Errors(inspect::ErrorsFlags),
-    /// Show what each provider of a run did, and for how much.
+    /// Show what is known of providers from all runs, or what each did in one; block and unblock them.
     #[command(after_help = inspect::PROVIDERS_EXAMPLES)]
     Providers(inspect::ProvidersFlags),
     /// Stop a run that another process works on, in an orderly way, and wait for its end.

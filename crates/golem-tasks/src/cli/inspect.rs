@@ -1,10 +1,12 @@
-//! The commands that look into a database of runs, and ask for a run's end there. No daemon is asked anything.
+//! The commands that look into a database of runs, ask for a run's end there, and block providers. No daemon is asked
+//! anything.
 //!
 //! Left to others: what is read (`store`), and how it looks (`view::kept`).
 
 pub(super) mod args;
 mod cancel;
 mod output;
+mod providers;
 mod watch;
 
 use futures_util::TryStreamExt;
@@ -13,11 +15,10 @@ use crate::exit::{Exit, Failure};
 use crate::run::signals::Stops;
 use crate::store::{Dsn, Store, StoreError};
 use crate::view::Output;
-use crate::view::kept::{self, Grouped, Providers, Room, Show};
-use args::{
-    CancelFlags, ErrorsFlags, Format, Place, ProvidersFlags, ResultsFlags, RunsFlags, WatchFlags, Which,
-};
+use crate::view::kept::{self, Grouped, Room, Show};
+use args::{CancelFlags, ErrorsFlags, Format, Place, ResultsFlags, RunsFlags, WatchFlags, Which};
 use output::Destination;
+pub(super) use providers::providers;
 use watch::Manner;
 
 /// What is read out of the environment.
@@ -135,17 +136,6 @@ pub(super) async fn errors(flags: &ErrorsFlags, environment: Environment<'_>) ->
         }
         output.write(&text);
         written(&output)
-    })
-    .await
-}
-
-/// `providers`: what each provider did.
-pub(super) async fn providers(flags: &ProvidersFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
-    within(&flags.which.place, environment, async |store| {
-        let run_id = chosen(store, &flags.which).await?;
-        let rows = store.providers(&run_id).await?;
-        let providers = Providers { run_id, rows };
-        told(&if flags.json { providers.json() } else { providers.text(watch::room()) })
     })
     .await
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use yagna_api::NodeId;
+
 use super::DsnError;
 use super::lease::{HeldBy, LEASE_TIMEOUT};
 
@@ -133,6 +135,30 @@ pub enum StoreError {
         /// Ids that look like it, the nearest first, if somebody looked for them.
         nearest: Vec<String>,
     },
+    /// No run has heard of a provider with this name, or none that is blocked has it.
+    #[error(
+        "no {}provider is called `{provider}` in {place}", if *blocked { "blocked " } else { "" }
+    )]
+    NoSuchProvider {
+        /// The name, or the id.
+        provider: String,
+        /// The database.
+        place: String,
+        /// Names that look like it, the nearest first.
+        nearest: Vec<String>,
+        /// Were only blocked ones looked through?
+        blocked: bool,
+    },
+    /// More than one provider has this name.
+    #[error("{} providers are called `{name}` in {place}", ids.len())]
+    SeveralProviders {
+        /// The name.
+        name: String,
+        /// The database.
+        place: String,
+        /// All of them.
+        ids: Vec<NodeId>,
+    },
     /// Nothing was ever run there.
     #[error("there are no runs yet in {place}")]
     NothingYet {
@@ -239,6 +265,15 @@ impl StoreError {
                 [] => "`golem-tasks runs` lists those that there are".to_owned(),
                 nearest => format!("did you mean `{}`? `golem-tasks runs` lists all of them", nearest.join("` or `")),
             },
+            Self::NoSuchProvider { nearest, blocked, .. } => match nearest.as_slice() {
+                [] if *blocked => "`golem-tasks providers` lists those that are blocked too".to_owned(),
+                [] => "name it by its id, 0x and 40 digits; `golem-tasks providers` lists those that are known".to_owned(),
+                nearest => format!("did you mean `{}`? `golem-tasks providers` lists all of them", nearest.join("` or `")),
+            },
+            Self::SeveralProviders { ids, .. } => {
+                let ids: Vec<_> = ids.iter().map(NodeId::as_str).collect();
+                format!("name the one that is meant by its id: {}", ids.join(", "))
+            }
             Self::NothingYet { .. } => {
                 "`golem-tasks run JOB.toml --devnet` makes a first one, without a daemon and without money; where they \
                  are elsewhere, name the database with --dsn"

@@ -1,22 +1,27 @@
 //! What people ask of a database of runs: which ones there are, where one of them stands, who did what, what failed.
 //!
-//! Everything here reads, also while another process writes; the one thing that is written is the request to stop a
-//! run. Left to others: showing it, and what a run needs of its own record (`read.rs`).
+//! Everything here reads, also while another process writes; all that is written is the request to stop a run, and which
+//! providers are blocked. Left to others: showing it, and what a run needs of its own record (`read.rs`).
 
 mod activities;
+mod blocks;
 mod cancel;
 mod errors;
 mod open;
 mod overview;
 mod providers;
+mod remembered;
 mod results;
 mod runs;
 
 pub use activities::{ActivityRow, ActivityStatus};
+pub use blocks::Block;
 pub use cancel::Ask;
 pub use errors::{ErrorGroup, ErrorKind, ErrorRow};
 pub use overview::Overview;
 pub use providers::ProviderRow;
+pub use remembered::RememberedProvider;
+pub(super) use remembered::write_tallies;
 pub use results::ResultRow;
 pub use runs::{RunRow, RunState, Settled};
 

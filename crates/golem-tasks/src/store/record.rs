@@ -13,6 +13,7 @@ use golem_core::event::{Event, EventKind};
 use serde::Serialize;
 
 use super::database::{Statement, Transaction, to_json};
+use super::query::write_tallies;
 use super::{Store, StoreError};
 
 /// The place of one run in a store, and the engine's journal for it. Clones write to the same run.
@@ -105,7 +106,7 @@ impl RunStore {
         kept: Option<&mut kept::Kept>,
     ) -> Result<(), sqlx::Error> {
         let (tasks, notes) = (tasks::Pending::default(), Vec::new());
-        let mut batch = Batch { transaction, run_no: self.run_no, tasks, notes };
+        let mut batch = Batch { transaction, run_no: self.run_no, tasks, notes, ends: false };
         for event in events {
             batch.add(event).await?;
         }
@@ -136,6 +137,8 @@ struct Batch<'c, 'e> {
     run_no: i64,
     tasks: tasks::Pending<'e>,
     notes: Vec<notes::Note<'e>>,
+    /// Does the run end with it?
+    ends: bool,
 }
 
 impl<'e> Batch<'_, 'e> {
@@ -162,7 +165,11 @@ impl<'e> Batch<'_, 'e> {
 
     async fn flush(mut self) -> Result<(), sqlx::Error> {
         self.tasks.write(self.transaction, self.run_no).await?;
-        notes::write(self.transaction, self.run_no, &self.notes).await
+        notes::write(self.transaction, self.run_no, &self.notes).await?;
+        if self.ends {
+            write_tallies(self.transaction, self.run_no).await?;
+        }
+        Ok(())
     }
 
     /// What happens to the run itself and to its jobs.
@@ -192,6 +199,7 @@ impl<'e> Batch<'_, 'e> {
                 .int(self.run_no)
             }
             EventKind::RunEnded { end } => {
+                self.ends = true;
                 Statement::new("UPDATE runs SET status = 'ended', finish = $1, ended_at = $2 WHERE run_no = $3")
                     .json(to_json(end)?)
                     .time(event.at)

@@ -6,6 +6,7 @@ mod activities;
 mod errors;
 mod overview;
 mod providers;
+mod remembered;
 mod results;
 mod runs;
 
@@ -17,6 +18,7 @@ pub(crate) use activities::Show;
 pub(crate) use errors::{Grouped, each_json as error_json, each_text as error_text};
 pub(crate) use overview::{json as overview_json, text as overview_text};
 pub(crate) use providers::Providers;
+pub(crate) use remembered::{json as remembered_json, text as remembered_text};
 pub(crate) use results::{CSV_HEADER, csv as result_csv, json as result_json};
 pub(crate) use runs::{json as runs_json, state_text, text as runs_text};
 

@@ -1,7 +1,9 @@
 //! What people ask of runs, of those of other processes too.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use golem_devnet::devnet::Devnet;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -134,4 +136,51 @@ async fn results_can_be_read_while_the_run_goes_on() {
     assert_eq!((head.out.lines().count(), head.err.as_str()), (1, ""));
     running.interrupt();
     running.end().await.assert_code(130);
+}
+
+#[tokio::test]
+async fn providers_that_are_blocked_by_hand_are_never_signed_with_again() {
+    let home = Home::new();
+    let job = home.job("[tasks]\nrange = { end = 24 }\n[[steps]]\nrun = \"echo {{ task }}; sleep 0.05\"\n");
+    // One network for both runs: its providers keep their ids.
+    let devnet = Devnet::builder().providers(3).seed(7).start().await.unwrap();
+    let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let run = async |flags: &[&str]| {
+        let mut command = home.command(&job, flags);
+        command.env("YAGNA_APPKEY", devnet.requestor().key.expose());
+        command.env("YAGNA_API_URL", format!("http://{address}"));
+        Running::start(command).end().await
+    };
+    run(&["--run-id", "first"]).await.assert_code(0);
+    let providers = async |question: &[&str]| -> Vec<Value> {
+        let told = ask(&home, question).await;
+        told.assert_code(0);
+        let told: Value = serde_json::from_str(&told.out).unwrap();
+        told["providers"].as_array().unwrap().clone()
+    };
+    let known = providers(&["providers", "--json"]).await;
+    assert_eq!(known.len(), 3, "{known:?}");
+    assert_eq!(known.iter().map(|row| row["tasks_done"].as_u64().unwrap()).sum::<u64>(), 24);
+    assert!(known.iter().all(|row| row["standing"] == "ok" && row["last_seen"].is_string()), "{known:?}");
+    let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
+    let (name, id) = (text(&known[0], "name"), text(&known[1], "id"));
+    let blocked = ask(&home, &["providers", "block", &name, &id, "--reason", "they are too loud"]).await;
+    blocked.assert_code(0);
+
+    let ended = run(&["--run-id", "second", "--json"]).await;
+    ended.assert_code(0);
+    let summary: Value = serde_json::from_str(ended.out.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["offers_refused"]["blocked by hand: they are too loud"], 2, "{summary}");
+    let met = providers(&["providers", "--run-id", "second", "--json"]).await;
+    let met: Vec<_> = met.iter().map(|row| text(row, "id")).collect();
+    assert_eq!(met, [text(&known[2], "id")], "{known:?}");
+
+    let listed = ask(&home, &["providers"]).await;
+    assert_eq!(listed.out.matches("blocked: they are too loud").count(), 2, "{}", listed.out);
+    ask(&home, &["providers", "unblock", &name, &id]).await.assert_code(0);
+    assert!(!ask(&home, &["providers"]).await.out.contains("blocked"));
+    // What is known goes with its runs, and is of both.
+    let known = providers(&["providers", "--json"]).await;
+    assert_eq!(known.iter().map(|row| row["tasks_done"].as_u64().unwrap()).sum::<u64>(), 48);
+    devnet.stop().await;
 }

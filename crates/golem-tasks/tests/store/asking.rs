@@ -14,13 +14,13 @@ use crate::grounds::{Ground, Kind};
 use crate::scene::{Scene, eventful, glm, new_run};
 
 /// What the program wrote, and its exit code.
-struct Told {
-    out: String,
-    err: String,
-    code: Option<i32>,
+pub(crate) struct Told {
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) code: Option<i32>,
 }
 
-async fn ask(ground: &Ground, question: &[&str]) -> Told {
+pub(crate) async fn ask(ground: &Ground, question: &[&str]) -> Told {
     let mut command = Command::new(env!("CARGO_BIN_EXE_golem-tasks"));
     command
         .args(question)
@@ -82,7 +82,13 @@ pub(crate) async fn the_program_answers_the_same_on_every_database(ground: Groun
             "errors",
             &[&["errors"], &["errors", "--json"], &["errors", "--all"], &["errors", "--all", "--json"]],
         ),
-        ("providers", &[&["providers"], &["providers", "--json"]]),
+        (
+            "providers",
+            &[
+                &["providers", "--run-id", "brave-otter-0001"],
+                &["providers", "--run-id", "brave-otter-0001", "--json"],
+            ],
+        ),
     ] {
         let mut text = String::new();
         for question in questions {
@@ -99,7 +105,9 @@ pub(crate) async fn a_run_without_anything_is_shown_as_such(ground: Ground) {
     assert_eq!(answer(&ground, &["show"]).await, "run new has no activities so far\n");
     assert_eq!(answer(&ground, &["errors"]).await, "nothing has failed in run new\n");
     assert_eq!(answer(&ground, &["errors", "--all"]).await, "nothing has failed in run new\n");
-    assert_eq!(answer(&ground, &["providers"]).await, "run new has dealt with no provider so far\n");
+    let of_run = answer(&ground, &["providers", "--run-id", "new"]).await;
+    assert_eq!(of_run, "run new has dealt with no provider so far\n");
+    assert_eq!(answer(&ground, &["providers"]).await, "no run has dealt with any provider so far\n");
     assert_eq!(answer(&ground, &["results"]).await, "");
     assert_eq!(answer(&ground, &["results", "--format", "csv"]).await.lines().count(), 1);
     let summary = answer(&ground, &["summary"]).await;

@@ -16,6 +16,7 @@ mod mixing;
 mod past;
 mod paying;
 mod python;
+mod remembered;
 #[path = "../runs/scene.rs"]
 #[expect(dead_code, reason = "shared with other tests, which need more of it")]
 mod scene;
@@ -70,7 +71,11 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         asking::what_a_deal_cost_is_shared_by_its_activities_and_their_results,
         asking::every_error_is_told_once_the_newest_first,
         asking::results_are_streamed_in_the_order_of_the_tasks,
-        asking::whoever_holds_a_run_hears_that_it_is_to_be_cancelled;
+        asking::whoever_holds_a_run_hears_that_it_is_to_be_cancelled,
+        remembered::providers_are_remembered_across_runs_and_fade,
+        remembered::a_run_tells_the_same_before_and_after_its_end_however_it_is_written,
+        remembered::who_did_not_approve_while_the_run_was_stopping_is_not_to_blame,
+        remembered::providers_are_blocked_by_id_or_name_and_unblocked;
     KEPT:
         past::a_hundred_thousand_tasks_are_read_back_in_seconds,
         asking::the_program_answers_the_same_on_every_database,
@@ -78,6 +83,8 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         paying::the_program_tells_accepted_scheduled_and_paid_apart,
         asking::a_run_that_is_not_there_is_told_with_those_that_look_like_it,
         asking::results_are_written_whole_or_not_at_all,
+        remembered::the_program_lists_blocks_and_unblocks_providers,
+        remembered::what_a_deleted_run_told_is_forgotten_and_blocks_stay,
         writing::a_run_is_kept_and_found_again,
         writing::invariant_1_what_was_committed_is_seen_by_another_process_at_once,
         writing::everything_an_event_says_has_a_column,

@@ -36,6 +36,16 @@ pub(crate) async fn runs_of_version_1_are_carried_over(ground: Ground) {
     let notes = "SELECT kind || ' ' || coalesce(activity_no, '-') FROM bills ORDER BY kind LIMIT 1";
     assert_eq!(ground.texts(notes).await, ["debit_note 1"]);
 
+    // Who worked in those that ended is remembered as if they had been of this version.
+    let tallied = "SELECT r.run_id || ' ' || sum(t.done) || ' ' || sum(t.failed) FROM tallies AS t \
+        JOIN runs AS r ON r.run_no = t.run_no GROUP BY r.run_id ORDER BY r.run_id";
+    let counted = "SELECT r.run_id || ' ' || sum(a.outcome = 'done') || ' ' || sum(a.outcome = 'failed') \
+        FROM attempts AS a JOIN runs AS r ON r.run_no = a.run_no WHERE r.status = 'ended' \
+        GROUP BY r.run_id ORDER BY r.run_id";
+    let tallied = ground.texts(tallied).await;
+    assert_eq!(tallied, ground.texts(counted).await);
+    assert_eq!(tallied.len(), 2, "{tallied:?}");
+
     // The killed run can be taken and written on.
     let lease = store.take("killed", &Holder::here()).await.unwrap();
     let mut scene = Scene::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use golem_core::event::Event;
 use golem_core::run::RunConfig;
+use golem_core::standing::Records;
 use golem_core::strategy::Strategy;
 use golem_core::terms::TermsPolicy;
 use tokio::time::Instant;
@@ -248,6 +249,29 @@ impl ExecutorBuilder {
     /// are still left alone for a while after failing.
     pub fn strategy_alone(self, strategy: impl Strategy + 'static) -> Self {
         self.configure(move |config| config.strategy = Arc::new(strategy))
+    }
+
+    /// What is known of providers from earlier runs, such as a [`Memory`](golem_core::standing::Memory) of them makes it. Those
+    /// that did well come first, those that failed lately come later, and one agreement in four is made as if nothing were
+    /// known, so that others get their chance. Default: nothing is known.
+    ///
+    /// # Example
+    /// ```
+    /// use golem::core::payload::Payload;
+    /// use golem::core::standing::{Memory, PastDeal};
+    /// use golem::{Executor, SystemClock};
+    /// use yagna_api::Clock;
+    ///
+    /// let now = SystemClock.now();
+    /// let mut memory = Memory::new();
+    /// let provider = "0xabcdef0123456789abcdef0123456789abcdef01".parse()?;
+    /// memory.add_run([(provider, PastDeal { approved: Some(true), failures: 1, ..PastDeal::new(now) })]);
+    /// let builder = Executor::builder(Payload::default()).known_providers(memory.records(now));
+    /// # drop(builder);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn known_providers(self, known: Records) -> Self {
+        self.configure(move |config| config.known = known)
     }
 
     /// Changes what is agreed with providers: how long we have for debit notes, how often they come, and whether they are

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use golem::core::event::{Bill, EventKind};
+use golem::core::standing::{Memory, PastDeal};
 use golem::executor::{Submitted, Tasks};
 use golem::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use golem::{MidAgreementPayments, PriceCaps, Refusal, Script, WorkContext, WorkerError};
@@ -18,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use yagna_api::market::GetAgreement;
 use yagna_api::payment::{BillStatus, GetDebitNote};
 use yagna_api::properties::name;
-use yagna_api::{DebitNoteId, Glm};
+use yagna_api::{Clock, DebitNoteId, Glm};
 
 use crate::stage::{Outcome, Stage, client, devnet, honest, scripted, secs, sevens};
 
@@ -75,6 +76,44 @@ async fn a_blocked_provider_never_gets_an_agreement() {
     assert!(n_agreements(&stage, "ada") > 0);
     assert!(is_refused(&stage, "bob", "it is on the list of blocked providers"));
     stage.close().await;
+}
+
+/// The one of these two that gets the only agreement: ada asks for less, and is known by so many deals to have failed
+/// yesterday.
+async fn taken_with_memory(deals: u32) -> &'static str {
+    let devnet = network([priced("ada", "0.1"), priced("bob", "0.13")]).await;
+    let (ada, now) = (devnet.provider("ada").unwrap().node().clone(), devnet.clock().now());
+    let yesterday = now.checked_sub(secs(24 * HOUR)).unwrap();
+    let mut memory = Memory::new();
+    memory.add_run((0..deals).map(|n| {
+        let deal = PastDeal { approved: Some(true), failures: u32::from(n == 0), ..PastDeal::new(yesterday) };
+        (ada.clone(), deal)
+    }));
+    let stage = Stage::at(devnet, |builder| {
+        builder
+            .max_workers(1)
+            .known_providers(memory.records(now))
+            .configure(|config| config.selection_window = secs(30))
+    })
+    .await;
+    Outcome::of(stage.executor.submit(sevens, 0..4)).await.assert_sevens(0..4);
+    let signed = ["ada", "bob"].map(|name| n_agreements(&stage, name));
+    stage.close().await;
+    match signed {
+        [1, 0] => "ada",
+        [0, 1] => "bob",
+        other => panic!("one agreement was enough: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_failed_yesterday_is_taken_less_often_and_not_never() {
+    assert_eq!(taken_with_memory(0).await, "ada", "it is the cheaper one");
+    let mut taken = Vec::new();
+    for deals in 1..=4 {
+        taken.push(taken_with_memory(deals).await);
+    }
+    assert_eq!(taken.iter().filter(|name| **name == "ada").count(), 1, "{taken:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,8 @@ use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step, WorkerFailure};
 use crate::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use crate::terms::{MidAgreementPayments, TermsPolicy};
 
+mod remembered;
+
 const PLATFORM: &str = "erc20-hoodi-tglm";
 
 /// A run with three tasks and a demand on the market.

@@ -32,6 +32,7 @@ use crate::event::{
 use crate::payload::Payload;
 use crate::run::rental::{Rental, Stage};
 use crate::run::{Effect, Input, JobSpec, OnBudget, Run, RunConfig, Step, WorkerFailure};
+use crate::standing::Records;
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::tasks::AssignedTask;
 use crate::terms::TermsPolicy;
@@ -154,6 +155,7 @@ impl World {
             strategy: Arc::new(
                 LeastExpensive::new(PriceCaps::none().per_hour_at_most("2".parse().unwrap())).cautious(),
             ),
+            known: Records::default(),
             max_price: None,
             price_grace: Duration::from_secs(300),
             workers: Self::WORKERS,

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, ValueEnum, ValueHint};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
 
 use crate::cli::args::run_id;
 
@@ -45,8 +45,17 @@ Examples:
 pub(in crate::cli) const PROVIDERS_EXAMPLES: &str = "\
 Examples:
   golem-tasks providers
+      All that the runs of this database have dealt with, as the next run will know them.
+  golem-tasks providers --run-id brave-otter-4821
+      What each one did in that run, and for how much.
+  golem-tasks providers block mighty-badger --reason 'its results are wrong'
+      No run of this database signs with it any more.
+  golem-tasks providers unblock mighty-badger
   golem-tasks providers --json | jq '.providers[] | select(.tasks_done == 0) | .id'
-      Those that gave nothing.";
+      Those that gave nothing.
+
+What happened counts half after three days, and so on. Those that failed lately come after others, those
+that were fast or cheap before. One agreement in four is made as if nothing were known.";
 
 pub(in crate::cli) const CANCEL_EXAMPLES: &str = "\
 Examples:
@@ -147,12 +156,50 @@ pub(in crate::cli) struct ErrorsFlags {
 }
 
 #[derive(Debug, Clone, Default, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(in crate::cli) struct ProvidersFlags {
+    #[command(subcommand)]
+    pub(super) action: Option<ProvidersAction>,
     #[command(flatten)]
-    pub(super) which: Which,
+    pub(super) place: Place,
+    /// What they did in this run alone [default: in all runs]
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    pub(super) run_id: Option<String>,
     /// Write one JSON object; docs/json-output.md explains it.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What is decided about providers by hand.
+#[derive(Debug, Clone, Subcommand)]
+pub(in crate::cli) enum ProvidersAction {
+    /// Sign with these no more, in any run of this database.
+    ///
+    /// Runs that go on hear of it within seconds. An agreement that exists already isn't ended.
+    Block(BlockFlags),
+    /// Let runs sign with these again.
+    Unblock(UnblockFlags),
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(in crate::cli) struct BlockFlags {
+    /// Each by its node id, or by its name where only one has it.
+    #[arg(value_name = "NAME|ID", required = true)]
+    pub(super) providers: Vec<String>,
+    /// Why, for yourself: it is shown where offers are refused, and never told to the provider.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(in crate::cli) struct UnblockFlags {
+    /// Each by its node id, or by its name where only one that is blocked has it.
+    #[arg(value_name = "NAME|ID", required = true)]
+    pub(super) providers: Vec<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
 }
 
 #[derive(Debug, Clone, Default, ClapArgs)]

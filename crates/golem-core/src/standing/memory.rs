@@ -1,0 +1,221 @@
+//! From the deals of earlier runs to what is known of their providers.
+//!
+//! Prices and times of different work can't be compared, so each run is looked at by itself first: how did a deal do
+//! beside the others of its run? Only that is added up over runs.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use yagna_api::time::between;
+use yagna_api::{Glm, NodeId, Timestamp};
+
+use super::Records;
+use super::known::Known;
+
+const MICROS_AN_HOUR: u64 = 3_600_000_000;
+
+/// A deal of an earlier run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastDeal {
+    /// When it was last heard of.
+    pub at: Timestamp,
+    /// Was its agreement approved? None where that was never known.
+    pub approved: Option<bool>,
+    /// Tasks that were done in it.
+    pub tasks_done: u64,
+    /// Tries of tasks that failed in it.
+    pub tasks_failed: u64,
+    /// How often its provider failed in it: activities that didn't come to work, were lost or had to be ended.
+    pub failures: u32,
+    /// GLM accepted for it.
+    pub cost: Glm,
+    /// GLM an hour that was agreed on, at full use.
+    pub per_hour: Glm,
+    /// How long its activities lasted.
+    pub active: Duration,
+    /// What a task took there, the middle one of all that were done.
+    pub task_took: Option<Duration>,
+}
+
+impl PastDeal {
+    /// A deal of which nothing else is known but when it was.
+    pub fn new(at: Timestamp) -> Self {
+        Self {
+            at,
+            approved: None,
+            tasks_done: 0,
+            tasks_failed: 0,
+            failures: 0,
+            cost: Glm::ZERO,
+            per_hour: Glm::ZERO,
+            active: Duration::ZERO,
+            task_took: None,
+        }
+    }
+
+    /// Hours of its offer that a result cost: comparable with other deals of the same run, whatever their prices.
+    fn hours_per_task(&self) -> Option<f64> {
+        let priced = |amount: Glm| float(amount).filter(|amount| *amount > 0.0);
+        let tasks = number(self.tasks_done);
+        (tasks > 0.0).then_some(())?;
+        Some(priced(self.cost)? / priced(self.per_hour)? / tasks)
+    }
+
+    fn seconds_per_task(&self) -> Option<f64> {
+        self.task_took.map(|took| took.as_secs_f64()).filter(|took| *took > 0.0)
+    }
+}
+
+/// The deals of earlier runs, by their providers.
+#[derive(Debug, Clone, Default)]
+pub struct Memory(HashMap<NodeId, Vec<Remembered>>);
+
+/// A deal beside the others of its run.
+#[derive(Debug, Clone, Copy)]
+struct Remembered {
+    deal: PastDeal,
+    /// The middle of its run over its own time: how many times as fast it was.
+    speed: Option<f64>,
+    dearness: Option<f64>,
+}
+
+impl Memory {
+    /// Nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds all deals of one run.
+    pub fn add_run(&mut self, deals: impl IntoIterator<Item = (NodeId, PastDeal)>) {
+        let deals: Vec<_> = deals.into_iter().collect();
+        // Who was alone in a run says nothing about being faster or dearer than others.
+        let middle_of = |measure: fn(&PastDeal) -> Option<f64>| {
+            let measured = || deals.iter().filter(|(_, deal)| measure(deal).is_some());
+            let (first, _) = measured().next()?;
+            measured().any(|(provider, _)| provider != first).then_some(())?;
+            middle(measured().filter_map(|(_, deal)| Some((measure(deal)?, deal.tasks_done))).collect())
+        };
+        let seconds = middle_of(PastDeal::seconds_per_task);
+        let hours = middle_of(PastDeal::hours_per_task);
+        for (provider, deal) in deals {
+            let remembered = Remembered {
+                deal,
+                speed: deal.seconds_per_task().and_then(|own| Some(seconds? / own)),
+                dearness: deal.hours_per_task().and_then(|own| Some(own / hours?)),
+            };
+            self.0.entry(provider).or_default().push(remembered);
+        }
+    }
+
+    /// What is known of each provider at this moment.
+    pub fn known(&self, now: Timestamp) -> HashMap<NodeId, Known> {
+        self.0.iter().map(|(provider, deals)| (provider.clone(), known(deals, now))).collect()
+    }
+
+    /// The same, for a run to begin with.
+    pub fn records(&self, now: Timestamp) -> Records {
+        self.known(now).into_iter().collect()
+    }
+}
+
+fn known(deals: &[Remembered], now: Timestamp) -> Known {
+    let mut known = Known { as_of: Some(now), ..Known::default() };
+    let (mut cost, mut billed_tasks, mut billed_micros) = (Decimal::ZERO, Decimal::ZERO, Decimal::ZERO);
+    let (mut speed, mut dearness) = (Mean::default(), Mean::default());
+    let mut deals = deals.to_vec();
+    deals.sort_by_key(|remembered| remembered.deal.at);
+    for Remembered { deal, speed: fast, dearness: dear } in deals {
+        let weight = Known::weight_after(between(deal.at, now));
+        let tasks_done = weight * number(deal.tasks_done);
+        let failures = weight * f64::from(deal.failures);
+        known.deals += 1;
+        known.last_seen = Some(deal.at);
+        match deal.approved {
+            Some(true) => {
+                known.approved += weight;
+                known.not_approved_in_a_row = 0.0;
+            }
+            Some(false) => {
+                known.not_approved += weight;
+                known.not_approved_in_a_row += weight;
+            }
+            None => {}
+        }
+        if deal.tasks_done > 0 {
+            known.failures_in_a_row = 0.0;
+        }
+        // A failure is what a deal ends with: it comes after the tasks that were done.
+        known.failures_in_a_row += failures;
+        known.failures += failures;
+        known.tasks_done += tasks_done;
+        known.tasks_failed += weight * number(deal.tasks_failed);
+        speed.add(fast, tasks_done);
+        dearness.add(dear, tasks_done);
+        if !deal.cost.is_zero() {
+            let micros = u64::try_from(deal.active.as_micros()).unwrap_or(u64::MAX);
+            cost = weighted(cost, weight, deal.cost.to_decimal());
+            billed_tasks = weighted(billed_tasks, weight, deal.tasks_done.into());
+            billed_micros = weighted(billed_micros, weight, micros.into());
+        }
+    }
+    let each =
+        |n: Decimal| Glm::from_decimal_rounding_down(cost.checked_div(n)?).filter(|cost| !cost.is_zero());
+    known.cost_per_task = each(billed_tasks);
+    known.cost_per_hour = each(billed_micros / Decimal::from(MICROS_AN_HOUR));
+    (known.speed, known.dearness) = (speed.get(), dearness.get());
+    known
+}
+
+/// The mean of ratios: twice and half make one.
+#[derive(Debug, Default)]
+struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    fn add(&mut self, ratio: Option<f64>, weight: f64) {
+        if let Some(ratio) = ratio {
+            self.sum += weight * ratio.ln();
+            self.weight += weight;
+        }
+    }
+
+    fn get(&self) -> Option<f64> {
+        let mean = (self.sum / self.weight).exp();
+        (mean.is_finite() && mean > 0.0).then_some(mean)
+    }
+}
+
+/// The middle one of these values, each as often as its number says.
+fn middle(mut values: Vec<(f64, u64)>) -> Option<f64> {
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total: u64 = values.iter().map(|(_, n)| n).sum();
+    let mut before = 0;
+    values
+        .into_iter()
+        .find(|(_, n)| {
+            before += n;
+            before >= total.div_ceil(2)
+        })
+        .map(|(value, _)| value)
+}
+
+fn number(n: u64) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+fn float(amount: Glm) -> Option<f64> {
+    amount.to_string().parse().ok()
+}
+
+/// The sum with this added by its weight, which is exact to a millionth of a millionth; without it where it is beyond all
+/// bounds.
+fn weighted(sum: Decimal, weight: f64, more: Decimal) -> Decimal {
+    let weight = Decimal::try_from(weight).map(|weight| weight.round_dp(12)).unwrap_or_default();
+    weight.checked_mul(more).and_then(|more| sum.checked_add(more)).unwrap_or(sum)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! Providers that somebody blocked by hand: no run of the database signs with them any more.
+//!
+//! A block is of a node id. Names are only a way to say which: anyone may take any name.
+
+use golem_core::event::Provider;
+use yagna_api::{NodeId, Timestamp};
+
+use crate::store::database::{Row, Statement};
+use crate::store::{Store, StoreError};
+
+/// A decision that a provider gets no more agreements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Who; the name is empty where it was never known.
+    pub provider: Provider,
+    /// Why, if that was said.
+    pub reason: Option<String>,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+impl Block {
+    /// The statement that reads all of them.
+    pub(super) fn all() -> Statement<'static> {
+        Statement::new(
+            "SELECT provider_id, provider_name, reason, blocked_at FROM blocked_providers \
+             ORDER BY blocked_at, provider_id",
+        )
+    }
+}
+
+impl Store {
+    /// All providers that are blocked, in the order in which they were.
+    pub async fn blocked_providers(&self) -> Result<Vec<Block>, StoreError> {
+        let rows = self.database.rows(Block::all()).await;
+        blocks(&rows.map_err(|source| self.failed("read which providers are blocked", source))?)
+    }
+
+    /// Blocks all of these; those that are blocked already get this reason. It counts for every run of the database, also
+    /// for one that goes on, for agreements that aren't made yet.
+    pub async fn block_providers(
+        &self,
+        providers: &[Provider],
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let failed = |source| self.failed("block a provider", source);
+        let mut transaction = self.database.write().await.map_err(failed)?;
+        for provider in providers {
+            let blocked = Statement::new(
+                "INSERT INTO blocked_providers (provider_id, provider_name, reason, blocked_at) \
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (provider_id) DO UPDATE SET reason = excluded.reason, \
+                 provider_name = excluded.provider_name",
+            )
+            .text(provider.id.as_str())
+            .text(provider.name.as_str())
+            .text(reason)
+            .time(now);
+            transaction.execute(blocked).await.map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Lets runs deal with all of these again.
+    pub async fn unblock_providers(&self, providers: &[Provider]) -> Result<(), StoreError> {
+        let failed = |source| self.failed("unblock a provider", source);
+        let mut transaction = self.database.write().await.map_err(failed)?;
+        for provider in providers {
+            let unblocked = Statement::new("DELETE FROM blocked_providers WHERE provider_id = $1");
+            transaction.execute(unblocked.text(provider.id.as_str())).await.map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// The provider that is meant by its id or by a name that any run has heard of.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchProvider`] with the names that look like this one; [`StoreError::SeveralProviders`] where a name
+    /// is that of more than one.
+    pub async fn find_provider(&self, id_or_name: &str) -> Result<Provider, StoreError> {
+        let failed = |source| self.failed("look for the provider", source);
+        let wanted = id_or_name.trim();
+        let id = as_id(wanted);
+        let found = Statement::new(match id {
+            Some(_) => {
+                "SELECT provider_id, provider_name FROM (SELECT provider_id, provider_name, intended_at AS at \
+                 FROM rentals WHERE provider_id = $1 UNION ALL SELECT provider_id, provider_name, at FROM notes \
+                 WHERE provider_id = $1) AS k ORDER BY at DESC LIMIT 1"
+            }
+            None => {
+                "SELECT provider_id, provider_name FROM rentals WHERE provider_name = $1 \
+                 UNION SELECT provider_id, provider_name FROM notes WHERE provider_name = $1 \
+                 UNION SELECT provider_id, provider_name FROM blocked_providers WHERE provider_name = $1 \
+                 ORDER BY provider_id"
+            }
+        })
+        .text(id.as_ref().map_or(wanted, NodeId::as_str));
+        let rows = self.database.rows(found).await.map_err(failed)?;
+        let mut found = rows.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
+        match (found.pop(), id) {
+            (Some(one), _) if found.is_empty() => Ok(one),
+            // A node is a node, also before anybody has dealt with it.
+            (None, Some(id)) => Ok(Provider { id, name: String::new() }),
+            (None, None) => {
+                let names = Statement::new(
+                    "SELECT provider_name FROM rentals UNION SELECT provider_name FROM notes \
+                     WHERE provider_name IS NOT NULL",
+                );
+                let rows = self.database.rows(names).await.map_err(failed)?;
+                let names =
+                    rows.iter().map(|row| row.text("provider_name")).collect::<Result<Vec<_>, _>>()?;
+                Err(self.no_such_provider(wanted, names, false))
+            }
+            (Some(one), _) => {
+                found.push(one);
+                Err(self.several(wanted, found))
+            }
+        }
+    }
+
+    /// The blocked provider that is meant by its id or its name.
+    ///
+    /// # Errors
+    /// As [`find_provider`](Self::find_provider), for blocked ones alone.
+    pub async fn find_blocked(&self, id_or_name: &str) -> Result<Provider, StoreError> {
+        let wanted = id_or_name.trim();
+        let id = as_id(wanted);
+        let blocked: Vec<_> =
+            self.blocked_providers().await?.into_iter().map(|block| block.provider).collect();
+        let is_it = |provider: &&Provider| match &id {
+            Some(id) => provider.id == *id,
+            None => provider.name == wanted,
+        };
+        let mut found: Vec<_> = blocked.iter().filter(is_it).cloned().collect();
+        match found.pop() {
+            Some(one) if found.is_empty() => Ok(one),
+            Some(one) => {
+                found.push(one);
+                Err(self.several(wanted, found))
+            }
+            None => {
+                Err(self.no_such_provider(wanted, blocked.into_iter().map(|one| one.name).collect(), true))
+            }
+        }
+    }
+
+    fn no_such_provider(&self, wanted: &str, names: Vec<String>, blocked: bool) -> StoreError {
+        StoreError::NoSuchProvider {
+            provider: wanted.to_owned(),
+            place: self.place.clone(),
+            nearest: super::most_alike(wanted, names),
+            blocked,
+        }
+    }
+
+    fn several(&self, wanted: &str, found: Vec<Provider>) -> StoreError {
+        let mut ids: Vec<_> = found.into_iter().map(|provider| provider.id).collect();
+        ids.sort();
+        StoreError::SeveralProviders { name: wanted.to_owned(), place: self.place.clone(), ids }
+    }
+}
+
+/// These rows as blocks.
+pub(super) fn blocks(rows: &[Row]) -> Result<Vec<Block>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            Ok(Block {
+                provider: provider(row)?,
+                reason: row.optional_text("reason")?,
+                at: row.time("blocked_at")?,
+            })
+        })
+        .collect()
+}
+
+/// What reads as a node id is one, in whatever letters.
+fn as_id(text: &str) -> Option<NodeId> {
+    text.to_ascii_lowercase().parse().ok()
+}
+
+fn provider(row: &Row) -> Result<Provider, StoreError> {
+    Ok(Provider { id: row.parsed("provider_id")?, name: row.text("provider_name")? })
+}
