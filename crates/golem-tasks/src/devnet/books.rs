@@ -157,7 +157,7 @@ impl Commands {
             }
             // What was running there ended with it.
             HappeningKind::ActivityEnded { activity, .. } => {
-                self.cut(happening.at, |row| row.activity == *activity)
+                self.cut(happening.at, |row| row.activity == *activity);
             }
             HappeningKind::Vanished => self.cut(happening.at, |row| row.provider == happening.provider),
             _ => {}
@@ -290,7 +290,7 @@ mod unix {
         /// Waits for the next one. Cancel safe.
         pub(super) async fn next(&mut self) {
             if self.0.recv().await.is_none() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

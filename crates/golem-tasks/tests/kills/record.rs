@@ -53,6 +53,12 @@ pub(crate) struct Allocation {
     pub(crate) status: String,
 }
 
+/// Rows are read as texts, so they are put in order here.
+fn sorted<T>(mut rows: Vec<T>, by: impl Fn(&T) -> u64) -> Vec<T> {
+    rows.sort_by_key(by);
+    rows
+}
+
 type Row = Vec<Option<String>>;
 
 impl Record {
@@ -63,22 +69,18 @@ impl Record {
         let runs = ground.rows(&["status", &at("ended_at")], &format!("runs WHERE {run}")).await?;
         let [status, ended] = runs.first()?.clone().try_into().ok()?;
         let tasks = ["task_no", "status", "attempt", &at("finished_at"), "coalesce(stdout, '')"];
-        let tasks = ground.rows(&tasks, &format!("tasks WHERE {run} ORDER BY task_no")).await?;
-        let attempts = ground
-            .rows(
-                &["task_no", "number", "outcome"],
-                &format!("attempts WHERE {run} ORDER BY task_no, number"),
-            )
-            .await?;
+        let tasks = ground.rows(&tasks, &format!("tasks WHERE {run}")).await?;
+        let attempts =
+            ground.rows(&["task_no", "number", "outcome"], &format!("attempts WHERE {run}")).await?;
         let rentals = ["rental_no", "agreement_id", "status", "cost"];
-        let rentals = ground.rows(&rentals, &format!("rentals WHERE {run} ORDER BY rental_no")).await?;
+        let rentals = ground.rows(&rentals, &format!("rentals WHERE {run}")).await?;
         let bills = ground.rows(&["bill_id", "amount", "status"], &format!("bills WHERE {run}")).await?;
         let allocations =
             ground.rows(&["allocation_id", "status"], &format!("allocations WHERE {run}")).await?;
         Some(Self {
             status: status?,
             ended: ended.map(|text| instant(&text)),
-            tasks: tasks.into_iter().map(task).collect(),
+            tasks: sorted(tasks.into_iter().map(task).collect(), |task: &Task| task.number),
             attempts: attempts.into_iter().map(attempt).collect(),
             rentals: rentals.into_iter().map(rental).collect(),
             bills: bills.into_iter().map(bill).collect(),
