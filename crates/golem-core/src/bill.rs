@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use yagna_api::payment::{DebitNote, Invoice, RejectionReason};
 use yagna_api::time::{after, between};
 use yagna_api::{ActivityId, Glm, Timestamp};
@@ -27,7 +28,7 @@ const PAYMENT_GRACE: Duration = Duration::from_secs(5 * 60);
 const TOLERANCE: Decimal = Decimal::from_parts(1, 0, 0, false, 9);
 
 /// What we ourselves know of an activity: the measure for its provider's bills.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Meter {
     /// When we asked for it.
     pub started: Timestamp,

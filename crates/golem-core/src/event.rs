@@ -372,6 +372,9 @@ pub enum EventKind {
         by: Terminator,
         /// Why.
         reason: Reason,
+        /// Does the daemon no longer have it? Then no bill for it can come any more.
+        #[serde(default, skip_serializing_if = "is_false")]
+        forgotten: bool,
     },
     /// A job is known to the run; its tasks follow.
     #[doc(alias("JobStarted", "ComputationStarted"))]

@@ -1,16 +1,19 @@
 //! What a run knows of its earlier life: the fold of its events, or the same value read from a store's tables.
 //!
 //! It holds what isn't over in full, and of what is over only counts and sums: it grows neither with the tasks done
-//! nor with the deals settled. [`Run::resume`](crate::run::Run::resume) makes a run of it.
+//! nor with the deals settled. It can be written down as JSON and read back the same.
+//! [`Run::resume`](crate::run::Run::resume) makes a run of it.
 //!
 //! Left to others: asking the daemon what has become of things meanwhile.
 
 mod deals;
+mod record;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, NodeId, Timestamp};
 
@@ -26,7 +29,8 @@ use crate::terms::AgreedTerms;
 pub const BILLS_LOOK_BACK: Duration = Duration::from_secs(2);
 
 /// All that a run knows of its earlier life.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Past {
     /// Was it told to stop, since it last began or was taken up?
     pub stopping: Option<StopReason>,
@@ -66,11 +70,12 @@ pub struct Past {
     pub invoices_told: Option<Timestamp>,
     /// Bills that were decided about and may be told of once more: those of the last [`BILLS_LOOK_BACK`] before the
     /// latest of their kind.
+    #[serde(with = "record::pairs")]
     pub recent_bills: BTreeMap<Bill, Timestamp>,
 }
 
 /// Money that was about to be set aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocationIntent {
     /// How much.
     pub amount: Glm,
@@ -81,7 +86,7 @@ pub struct AllocationIntent {
 }
 
 /// Money that is set aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldAllocation {
     /// How much, at first.
     pub amount: Glm,
@@ -90,7 +95,8 @@ pub struct HeldAllocation {
 }
 
 /// A job that isn't over.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PastJob {
     /// When it ends, finished or not.
     pub deadline: Option<Timestamp>,
@@ -107,7 +113,7 @@ pub struct PastJob {
 }
 
 /// A task without an end.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastTask {
     /// Its job.
     pub job: JobId,
@@ -126,7 +132,7 @@ pub struct PastTask {
 }
 
 /// A deal that isn't settled.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastDeal {
     /// With whom.
     pub provider: Provider,
@@ -143,6 +149,7 @@ pub struct PastDeal {
     /// All that there ever were; only the last one may still run.
     pub activities: Vec<PastActivity>,
     /// Bills whose acceptance was intended, and of which nothing more was heard.
+    #[serde(default, with = "record::pairs")]
     pub accepting: BTreeMap<Bill, PastAccepting>,
     /// Bills that came and weren't decided about, or couldn't be accepted for reasons of ours.
     pub undecided: BTreeSet<Bill>,
@@ -153,7 +160,7 @@ pub struct PastDeal {
 }
 
 /// An activity of a deal that isn't settled.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastActivity {
     /// Whose worker was to work in it.
     pub job: JobId,
@@ -176,7 +183,7 @@ pub struct PastActivity {
 }
 
 /// A script that was sent for tries that aren't over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TriedScript {
     /// The tries that its worker had in its hands.
     pub attempts: Vec<Attempt>,
@@ -185,7 +192,7 @@ pub struct TriedScript {
 }
 
 /// A bill whose acceptance was intended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastAccepting {
     /// Its amount.
     pub amount: Glm,
@@ -194,7 +201,8 @@ pub struct PastAccepting {
 }
 
 /// What is known of a deal's final bill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PastInvoice {
     /// None was accepted or refused.
     #[default]
@@ -203,6 +211,8 @@ pub enum PastInvoice {
     Accepted,
     /// One was refused, and none accepted.
     Refused,
+    /// None was accepted or refused, and none can come: the daemon no longer has the agreement.
+    Impossible,
 }
 
 impl Past {

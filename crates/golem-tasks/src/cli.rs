@@ -12,6 +12,7 @@ mod install;
 mod logging;
 pub(crate) mod options;
 mod report;
+mod settle;
 
 use std::future::Future;
 use std::io;
@@ -26,6 +27,7 @@ use crate::job;
 use crate::view::{Output, Terminal};
 use crate::work::{AnyJob, Job, Typed};
 use args::{Args, Command, JobFile, OWN_EXAMPLES, OWN_RUN_EXAMPLES, OwnJob};
+pub(crate) use options::API_URL;
 pub use options::{DaemonChoice, RunOptions};
 pub use report::report;
 
@@ -70,6 +72,8 @@ fn own_command(name: &str) -> clap::Command {
     let command = inspect::args::EXAMPLES.iter().fold(Args::<OwnJob>::command(), |command, (about, text)| {
         command.mut_subcommand(*about, |command| command.after_help(text.replace("golem-tasks", name)))
     });
+    let settle = settle::EXAMPLES.replace("golem-tasks", name).replace("run JOB.toml", "run");
+    let command = command.mut_subcommand("settle", |command| command.after_help(settle));
     command
         .bin_name(name)
         .display_name(name)
@@ -113,6 +117,10 @@ where
         Command::Errors(flags) => runtime()?.block_on(inspect::errors(&flags, &environment)),
         Command::Providers(flags) => runtime()?.block_on(inspect::providers(&flags, &environment)),
         Command::Cancel(flags) => runtime()?.block_on(inspect::cancel(&flags, &environment)),
+        Command::Settle(flags) => {
+            let options = settle::resolve(&flags, &environment)?;
+            runtime()?.block_on(crate::run::settle::settle(options))
+        }
         Command::Run(flags) => {
             let options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
             runtime()?.block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))

@@ -31,6 +31,8 @@ pub enum Exit {
     Store = 6,
     /// The run broke off in the middle, or its results couldn't be written to standard output.
     BrokeOff = 7,
+    /// Bills of earlier runs are still awaited, or can't be accepted yet; said by `settle`.
+    Unsettled = 8,
     /// A bug in golem-tasks.
     Bug = 70,
     /// Cancelled by Ctrl+C, SIGTERM or SIGHUP.
@@ -146,6 +148,7 @@ impl From<StoreError> for Failure {
         let exit = match error {
             StoreError::Dsn(_)
             | StoreError::RunExists { .. }
+            | StoreError::NoPast { .. }
             | StoreError::NoSuchRun { .. }
             | StoreError::NothingYet { .. } => Exit::Usage,
             _ => Exit::Store,
@@ -225,6 +228,7 @@ mod tests {
             Exit::Daemon,
             Exit::Store,
             Exit::BrokeOff,
+            Exit::Unsettled,
             Exit::Bug,
             Exit::Cancelled,
         ] {

@@ -28,10 +28,13 @@ mod tasks;
 mod template;
 mod work;
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toml::de::DeTable;
+use sha3::{Digest as _, Sha3_256};
+use toml::de::{DeTable, DeValue};
 
 use document::{Diagnostics, Section};
 pub use limits::{Limits, SHORTEST_AGREEMENT};
@@ -80,6 +83,8 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// What a run may take and cost.
     pub limits: Limits,
+    /// What two files have in common that describe the same work, whatever their limits, comments and order.
+    pub digest: String,
 }
 
 impl Job {
@@ -139,5 +144,52 @@ fn read<'a>(
         setup: setup?,
         steps: steps?,
         limits: limits?,
+        digest: digest(document),
     })
+}
+
+/// What is said about the work, in one order and without what doesn't change it.
+fn digest(document: &DeTable<'_>) -> String {
+    let mut hash = Sha3_256::new();
+    let sections: BTreeMap<&str, &DeValue<'_>> =
+        document.iter().map(|(name, value)| (name.get_ref().as_ref(), value.get_ref())).collect();
+    for (name, value) in sections.into_iter().filter(|(name, _)| *name != "limits") {
+        add_to_digest(&mut hash, &DeValue::String(name.into()));
+        add_to_digest(&mut hash, value);
+    }
+    hash.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Each value with its kind and its size, so that no two documents look the same.
+fn add_to_digest(hash: &mut Sha3_256, value: &DeValue<'_>) {
+    let mut text = |kind: u8, text: &str| {
+        hash.update([kind]);
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    match value {
+        DeValue::String(string) => text(b's', string),
+        DeValue::Integer(integer) => text(b'i', &integer.to_string()),
+        DeValue::Float(float) => text(b'f', &float.to_string()),
+        DeValue::Boolean(boolean) => text(b'b', if *boolean { "1" } else { "0" }),
+        DeValue::Datetime(moment) => text(b'd', &moment.to_string()),
+        DeValue::Array(items) => {
+            text(b'a', &items.len().to_string());
+            for item in items.iter() {
+                add_to_digest(hash, item.get_ref());
+            }
+        }
+        DeValue::Table(table) => {
+            text(b't', &table.len().to_string());
+            let entries: BTreeMap<&str, &DeValue<'_>> =
+                table.iter().map(|(name, value)| (name.get_ref().as_ref(), value.get_ref())).collect();
+            for (name, value) in entries {
+                add_to_digest(hash, &DeValue::String(name.into()));
+                add_to_digest(hash, value);
+            }
+        }
+    }
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use golem::core::caps::PriceCaps;
 use golem::core::event::{RunEnd, StopReason};
+use golem::core::past::Past;
 use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
 use golem::core::strategy::{LeastExpensive, Strategy as _};
 use golem::image::{ImageError, Registry};
 use golem::payload::{PayloadError, PreparedPayload};
-use golem::run::Events;
+use golem::run::{Events, nothing_left};
 use golem::{Run, SystemClock, Timing};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -22,14 +23,16 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
-use crate::store::{Holder, NewRun, RunStore, RunSummary, Store};
-use crate::view::{Facts, Terminal, View, view};
-use crate::work::Opened;
+use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
+use crate::view::{Facts, SummaryFold, Terminal, View, view};
 use signals::Stops;
 
 #[cfg(feature = "devnet")]
 mod devnet;
 mod held;
+mod same;
+pub(crate) mod settle;
+
 pub(crate) mod signals;
 
 /// How long running tasks may go on once the run is stopping.
@@ -122,28 +125,70 @@ async fn run_in(
     terminal: Terminal,
     stop: Stop,
 ) -> Result<(RunEnd, RunSummary), Failure> {
-    let Opened { tasks, total, broken } = options.job.open()?;
-    let described = options.describe()?;
+    let mut lease = None;
+    let ended = Box::pin(hold_and_run(store, options, terminal, stop, &mut lease)).await;
+    if let Some(lease) = lease {
+        held::release(lease).await;
+    }
+    ended
+}
+
+/// Leaves the lease that it took, whatever becomes of the run.
+async fn hold_and_run(
+    store: &Store,
+    options: RunOptions,
+    terminal: Terminal,
+    stop: Stop,
+    holding: &mut Option<Arc<Lease>>,
+) -> Result<(RunEnd, RunSummary), Failure> {
+    let opened = options.job.open()?;
+    let mut described = options.describe()?;
+    let clock = SystemClock;
+    let mut facts = Facts {
+        run_id: options.run_id.clone(),
+        started: clock.now(),
+        total: wanted(opened.total, options.limits.results),
+        place: store.place().to_owned(),
+        earlier: None,
+    };
+    let record = store.run_record(&options.run_id).await?;
+    let mut past = Past::default();
+    if let Some(record) = &record {
+        same::check(record, &described, &options)?;
+        let lease = holding.insert(Arc::new(store.take(&options.run_id, &Holder::here()).await?));
+        past = lease.run().past().await?;
+        let summary = store.run_summary(&options.run_id).await?;
+        facts.earlier = Some(Box::new(SummaryFold::taken_up(&summary, &past, facts.started)));
+        if let Some(end) = nothing_left(&past) {
+            view(options.style, facts, &terminal).finish(&summary);
+            return Ok((end, summary));
+        }
+    }
     let daemon = Daemon::open(&options).await?;
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
-    golem::run::greet(&client).await?;
+    let identity = golem::run::greet(&client).await?;
+    same::note_identity(&mut described, &identity);
+    if let Some(record) = &record {
+        same::check_identity(record, identity)?;
+    }
     let PreparedPayload { payload, serving } = payload(&options, &client).await?;
-    let clock = SystemClock;
-    let session = AppSessionId::new(format!("golem-tasks-{}", options.run_id));
-    let new = NewRun {
-        run_id: options.run_id.clone(),
-        created: clock.now(),
-        app_session: session.clone(),
-        job: described,
+    let session = match &record {
+        Some(record) => record.app_session.clone(),
+        None => AppSessionId::new(format!("golem-tasks-{}", options.run_id)),
     };
-    store.create_run(&new).await?;
-    let lease = Arc::new(store.take(&options.run_id, &Holder::here()).await?);
-    let facts = Facts {
-        run_id: options.run_id.clone(),
-        started: new.created,
-        total: wanted(total, options.limits.results),
-        place: store.place().to_owned(),
+    let lease = match holding {
+        Some(lease) => {
+            lease.describe(&described).await?;
+            Arc::clone(lease)
+        }
+        None => {
+            let run_id = options.run_id.clone();
+            let (created, app_session) = (facts.started, session.clone());
+            store.create_run(&NewRun { run_id, created, app_session, job: described }).await?;
+            let lease = store.take(&options.run_id, &Holder::here()).await?;
+            Arc::clone(holding.insert(Arc::new(lease)))
+        }
     };
     let mut view = view(options.style, facts, &terminal);
     let run = Run::new(
@@ -151,7 +196,7 @@ async fn run_in(
         Arc::new(clock),
         Arc::<RunStore>::new(lease.run().clone()),
         options.job.worker(&options.limits),
-        tasks,
+        opened.tasks,
         golem::RunOptions {
             config: config(&options, payload),
             driver: options.driver.clone(),
@@ -161,20 +206,8 @@ async fn run_in(
         },
     );
     let leave = CancellationToken::new();
-    let mut listening = JoinSet::new();
-    let stopper = run.stopper();
-    if stop.on_ctrl_c {
-        listening.spawn(listen(stopper.clone(), leave.clone()));
-    }
-    let mut holding = JoinSet::new();
-    holding.spawn(held::hold(Arc::clone(&lease), stopper.clone()));
-    listening.spawn(async move {
-        stop.token.cancelled().await;
-        stopper.cancel();
-    });
-    let ended = watch(run, view.as_mut(), &leave).await;
-    holding.shutdown().await;
-    held::release(lease).await;
+    let run = run.resumed(past);
+    let ended = watch_and_listen(run, lease, view.as_mut(), stop, &leave).await;
     let close = async {
         if let Some(image) = serving {
             image.stop().await;
@@ -189,7 +222,7 @@ async fn run_in(
     }
     let summary = store.run_summary(&options.run_id).await?;
     view.finish(&summary);
-    match (ended?, broken.get()) {
+    match (ended?, opened.broken.get()) {
         (RunEnd { why: StopReason::Broken, .. }, Some(message)) => {
             Err(Failure::new(Exit::BrokeOff, format!("the tasks can't be read: {message}"))
                 .advise("mend the source of the tasks; what is done is kept"))
@@ -202,6 +235,31 @@ async fn run_in(
             None => Ok((ended, summary)),
         },
     }
+}
+
+/// Lets a run go on while its lease is renewed, and whoever may stop it is heard.
+async fn watch_and_listen(
+    run: Run,
+    lease: Arc<Lease>,
+    view: &mut dyn View,
+    stop: Stop,
+    leave: &CancellationToken,
+) -> Result<RunEnd, Failure> {
+    let stopper = run.stopper();
+    let mut listening = JoinSet::new();
+    if stop.on_ctrl_c {
+        listening.spawn(listen(stopper.clone(), leave.clone()));
+    }
+    let mut holding = JoinSet::new();
+    holding.spawn(held::hold(lease, stopper.clone()));
+    listening.spawn(async move {
+        stop.token.cancelled().await;
+        stopper.cancel();
+    });
+    let ended = watch(run, view, leave).await;
+    // It has the lease, which is to be given up.
+    holding.shutdown().await;
+    ended
 }
 
 /// How many tasks will have their end, if that is known.
@@ -241,8 +299,9 @@ async fn watch(mut run: Run, view: &mut dyn View, leave: &CancellationToken) -> 
             biased;
             () = leave.cancelled() => {
                 running.shutdown().await;
-                let left = "left at once: agreements end by themselves, their bills stay unsettled";
-                return Err(Failure::new(Exit::Cancelled, left));
+                let left = "left at once: agreements run on until their providers end them";
+                return Err(Failure::new(Exit::Cancelled, left)
+                    .advise("the same command goes on with the run; `golem-tasks settle` only ends it and settles its bills"));
             }
             happened = events.next() => match happened {
                 Some(happened) => view.on(&happened),

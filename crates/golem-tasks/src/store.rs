@@ -2,7 +2,7 @@
 //!
 //! All SQL of the project is in this module. A [`Store`] is one database, SQLite or PostgreSQL, with many runs; a
 //! [`RunStore`] writes the events of one run, as the engine's journal; a [`Lease`] says which process may;
-//! [`RunSummary`], [`TaskRow`] and what is in `query` are what can be read back, also from another process while the run
+//! [`RunStore::past`] is what a run is taken up from; [`RunSummary`], [`TaskRow`] and what is in `query` are what can be read back, also from another process while the run
 //! goes on.
 //! `docs/database.md` explains the tables to those who query them.
 //!
@@ -17,6 +17,7 @@ mod dsn;
 mod error;
 mod holder;
 mod lease;
+mod past;
 mod query;
 mod read;
 mod record;
@@ -31,6 +32,7 @@ pub use dsn::{Dsn, DsnError, PostgresDsn};
 pub use error::StoreError;
 pub use holder::Holder;
 pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
+pub use past::RunRecord;
 pub use query::{
     ActivityRow, ActivityStatus, Ask, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow, ResultRow,
     RunRow, RunState, Settled,
@@ -97,6 +99,10 @@ impl Store {
         let run_no = row.int("run_no")?;
         let held = Statement::new("INSERT INTO leases (run_no) VALUES ($1)").int(run_no);
         transaction.execute(held).await.map_err(failed)?;
+        let nothing_yet = Statement::new("INSERT INTO pasts (run_no, body) VALUES ($1, $2)")
+            .int(run_no)
+            .json(to_json(&golem_core::past::Past::default()).map_err(failed)?);
+        transaction.execute(nothing_yet).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(RunStore::new(self.clone(), &run.run_id, run_no, 0))
     }

@@ -32,6 +32,7 @@ use yagna_api::Timestamp;
 
 pub use bar::Bar;
 pub use json::Json;
+pub(crate) use json::line as json_line;
 pub use output::Output;
 pub use plain::Plain;
 pub use quiet::Quiet;
@@ -76,12 +77,24 @@ pub enum Style {
 pub struct Facts {
     /// The run.
     pub run_id: String,
-    /// When it was recorded.
+    /// When this process began to work on it.
     pub started: Timestamp,
     /// How many tasks there will be, if that is known.
     pub total: Option<u64>,
     /// Where its results are kept, for people.
     pub place: String,
+    /// What it came to before, where it is taken up again.
+    pub earlier: Option<Box<SummaryFold>>,
+}
+
+impl Facts {
+    /// The counts to begin with.
+    fn fold(&mut self) -> SummaryFold {
+        match self.earlier.take() {
+            Some(earlier) => *earlier,
+            None => SummaryFold::new(self.run_id.clone(), self.started),
+        }
+    }
 }
 
 /// The view of a run in this style, on the process's own stdout and stderr.

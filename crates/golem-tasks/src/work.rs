@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) use erased::{AnyJob, Opened, Typed};
+pub(crate) use erased::{AnyJob, Typed};
 pub use error::TaskError;
 pub use pile::Pile;
 pub use task::{Task, Tasks};

@@ -56,6 +56,17 @@ pub async fn greet(client: &Client) -> Result<NodeId, RunError> {
     }
 }
 
+/// The end of a run of which nothing is left to be done, awaited or given back: taking it up again would change nothing.
+pub fn nothing_left(past: &Past) -> Option<RunEnd> {
+    recover::nothing_left(past)
+}
+
+/// Has everything that a run had begun at the daemon its end, and is nothing awaited from there? Then there is nothing to
+/// [settle](Run::settling), though there may be tasks left to do.
+pub fn nothing_open(past: &Past) -> bool {
+    recover::nothing_open(past)
+}
+
 /// The name of the payment platform of a driver on a network: `glm` where it is money, `tglm` elsewhere.
 pub fn platform(driver: &str, network: &str) -> String {
     let token = if matches!(network, "mainnet" | "polygon") { "glm" } else { "tglm" };
@@ -200,6 +211,8 @@ pub struct Run {
     /// Who may want to know of scripts.
     pub(crate) witness: Option<Arc<dyn Witness>>,
     pub(crate) past: Option<Box<Past>>,
+    /// Is it taken up only to be brought to an end?
+    pub(crate) settles: bool,
 }
 
 /// The job that a run is made with.
@@ -268,7 +281,22 @@ impl Run {
             stop: CancellationToken::new(),
             witness: None,
             past: None,
+            settles: false,
         }
+    }
+
+    /// Takes a run up only to bring it to an end: nothing more is begun, what runs at the daemon is ended, and its bills
+    /// are settled. What it had left to do stays, so that it can still be [resumed](Self::resumed).
+    ///
+    /// The run must have the session of the earlier one. Nothing is published: of the payload nothing is used.
+    pub fn settling(
+        client: Client,
+        clock: Arc<dyn Clock>,
+        journal: Arc<dyn Journal>,
+        past: Past,
+        options: RunOptions,
+    ) -> Self {
+        Self { settles: true, ..Self::prepared(client, clock, journal, options, None).resumed(past) }
     }
 
     /// Takes a run up again whose process has ended, however it did. `past` is the fold of its events.
@@ -313,7 +341,11 @@ impl Run {
     /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to
     /// their providers' time-outs, and their bills to a later settlement.
     pub async fn run(self) -> Result<RunEnd, RunError> {
-        if let Some(end) = self.past.as_deref().and_then(recover::nothing_left) {
+        let over = self.past.as_deref().and_then(|past| match self.settles {
+            true => past.end.clone().filter(|_| nothing_open(past)),
+            false => nothing_left(past),
+        });
+        if let Some(end) = over {
             return Ok(end);
         }
         // What it holds is large; whoever waits for a run needn't be.

@@ -16,7 +16,8 @@ impl PastDeal {
         self.ended.is_some()
             && self.activities.iter().all(|activity| activity.over)
             && self.accepting.is_empty()
-            && (self.approved.is_none() || self.invoice == PastInvoice::Accepted)
+            && (self.approved.is_none()
+                || matches!(self.invoice, PastInvoice::Accepted | PastInvoice::Impossible))
     }
 
     fn activity(&mut self, id: &ActivityId) -> Option<&mut PastActivity> {
@@ -92,9 +93,12 @@ impl Past {
             EventKind::AgreementFailed { rental, .. } => {
                 self.deals.remove(rental);
             }
-            EventKind::AgreementEnded { rental, .. } => {
+            EventKind::AgreementEnded { rental, forgotten, .. } => {
                 if let Some(deal) = self.deals.get_mut(rental) {
                     deal.ended.get_or_insert(at);
+                    if *forgotten && deal.invoice == PastInvoice::Awaited {
+                        deal.invoice = PastInvoice::Impossible;
+                    }
                 }
                 self.forget_if_settled(*rental);
             }

@@ -85,6 +85,7 @@ fn ended() -> Vec<EventKind> {
             agreement: agreement(),
             by: Terminator::Requestor,
             reason: Reason::new("done"),
+            forgotten: false,
         },
     ]
 }

@@ -285,6 +285,7 @@ impl Run {
             agreement: agreement.clone(),
             by,
             reason: reason.clone(),
+            forgotten: false,
         };
         step.event(now, ended);
         if matches!(rental.stage, Stage::Opening | Stage::Working) {
@@ -392,10 +393,9 @@ impl Run {
         if let Some(agreement) = rental.agreement.clone().filter(|_| !rental.agreement_over) {
             rental.agreement_over = true;
             let reason = rental.ending.clone().unwrap_or_default();
-            step.event(
-                now,
-                EventKind::AgreementEnded { rental: id, agreement, by: Terminator::Requestor, reason },
-            );
+            let by = Terminator::Requestor;
+            let ended = EventKind::AgreementEnded { rental: id, agreement, by, reason, forgotten: false };
+            step.event(now, ended);
         }
     }
 

@@ -13,7 +13,9 @@ use yagna_api::{ActivityId, Timestamp};
 use super::jobs::Job;
 use super::rental::Stage;
 use super::{Run, RunConfig, Step};
-use crate::event::{Attempt, Event, EventKind, JobEndReason, JobId, RentalId, Resumed, SentScript};
+use crate::event::{
+    Attempt, Event, EventKind, JobEndReason, JobId, RentalId, Resumed, SentScript, StopReason,
+};
 use crate::past::Past;
 use crate::tasks::{AssignedTask, TaskQueue};
 
@@ -82,9 +84,42 @@ impl Run {
         found: &Found,
         now: Timestamp,
     ) -> (Self, Step) {
+        Self::begin_again(config, decoration, past, found, now, None)
+    }
+
+    /// Takes a run up only to bring it to an end: nothing more is begun, what runs is ended, and its bills are settled.
+    /// Its jobs are left as they are, so that it can still be [resumed](Self::resume).
+    ///
+    /// It stops for the reason that it stopped for before, or as cancelled.
+    pub fn settle(
+        config: RunConfig,
+        decoration: Decoration,
+        past: &Past,
+        found: &Found,
+        now: Timestamp,
+    ) -> (Self, Step) {
+        let before = past.end.as_ref().map(|end| end.why).or(past.stopping);
+        let why = before.unwrap_or(match past.is_finished() {
+            true => StopReason::AllDone,
+            false => StopReason::Cancelled,
+        });
+        Self::begin_again(config, decoration, past, found, now, Some(why))
+    }
+
+    fn begin_again(
+        config: RunConfig,
+        decoration: Decoration,
+        past: &Past,
+        found: &Found,
+        now: Timestamp,
+        only_to_end: Option<StopReason>,
+    ) -> (Self, Step) {
         let budget = past.budget(config.budget);
         let mut run = Self::new(RunConfig { budget, ..config }, decoration, now);
         let mut step = Step::default();
+        if let Some(why) = only_to_end {
+            run.stop(now, why, &mut step);
+        }
         run.had_job = past.next_job > 0;
         run.next_rental = past.next_rental.max(1);
         run.accepted = past.accepted;
@@ -107,8 +142,10 @@ impl Run {
         for (id, deal) in &past.deals {
             run.resume_deal(now, *id, deal, found.0.get(id), &mut step);
         }
-        // While nobody was there more may have been approved than there are workers.
-        run.plan_surplus(now, &mut step);
+        if only_to_end.is_none() {
+            // While nobody was there more may have been approved than there are workers.
+            run.plan_surplus(now, &mut step);
+        }
         // Tries in the hands of deals that nobody knows of any more.
         for (id, task) in &past.tasks {
             let lost = task.running.filter(|rental| !past.deals.contains_key(rental));
@@ -117,9 +154,11 @@ impl Run {
                 step.event(now, EventKind::AttemptCancelled { attempt, rental });
             }
         }
-        let others: Vec<_> = run.jobs.keys().copied().filter(|job| !run.goes_on(*job)).collect();
-        for job in others {
-            run.end_job(now, job, JobEndReason::Cancelled, &mut step);
+        if only_to_end.is_none() {
+            let others: Vec<_> = run.jobs.keys().copied().filter(|job| !run.goes_on(*job)).collect();
+            for job in others {
+                run.end_job(now, job, JobEndReason::Cancelled, &mut step);
+            }
         }
         let resumed = run.resumed(past);
         step.events.insert(0, Event { at: now, kind: EventKind::RunResumed { resumed } });
@@ -145,7 +184,7 @@ impl Run {
 
     /// Is there a worker for a job of the past?
     fn goes_on(&self, job: JobId) -> bool {
-        !self.standing && job == JobId::FIRST
+        !self.standing && self.stopping.is_none() && job == JobId::FIRST
     }
 
     fn restore_jobs(&mut self, past: &Past) {

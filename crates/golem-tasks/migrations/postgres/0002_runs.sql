@@ -23,7 +23,8 @@ CREATE TABLE runs (
 );
 
 -- Who may write a run. The number grows with each new holder; a commit that names another one is refused. Each commit
--- changes its row, so there is room for that beside it. `cancel_at` is when the holder was asked to stop.
+-- changes its row and counts in it, so there is room for that beside it. `cancel_at` is when the holder was asked to
+-- stop.
 CREATE TABLE leases (
     run_no   bigint PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
     lease_no bigint NOT NULL DEFAULT 0,
@@ -33,7 +34,8 @@ CREATE TABLE leases (
     machine  text,
     since_at timestamptz,
     heard_at timestamptz,
-    cancel_at timestamptz
+    cancel_at timestamptz,
+    commits  bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 20);
 
 CREATE TABLE jobs (
@@ -44,6 +46,8 @@ CREATE TABLE jobs (
     ended_at    timestamptz,
     end_reason  text,
     finish      jsonb,
+    retries     bigint,
+    exhausted_at timestamptz,
     PRIMARY KEY (run_no, job_no)
 );
 
@@ -132,6 +136,7 @@ CREATE TABLE tasks (
     result       jsonb,
     stdout       text,
     stderr       text,
+    spawned      smallint    NOT NULL DEFAULT 0,
     PRIMARY KEY (run_no, task_no)
 ) WITH (fillfactor = 60);
 
@@ -296,3 +301,30 @@ LANGUAGE sql STABLE AS $body$
     SELECT a.demand_id, a.proposal_id, a.agreement_id, a.activity_id, n.id FROM tasks.activities($1) AS a
     JOIN tasks.debit_note AS n ON n.activity_id = a.activity_id
 $body$;
+
+-- What a run needs to go on, beside the tables above; for the program, which reads it when the run is taken up again.
+
+-- What isn't about a task, a job or a deal.
+CREATE TABLE pasts (
+    run_no bigint PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+    body   jsonb  NOT NULL
+) WITH (fillfactor = 20);
+
+-- Deals that aren't settled. A row is deleted with what settles its deal.
+CREATE TABLE open_deals (
+    run_no    bigint NOT NULL,
+    rental_no bigint NOT NULL,
+    body      jsonb  NOT NULL,
+    PRIMARY KEY (run_no, rental_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+) WITH (fillfactor = 50);
+
+-- Scripts that were sent for the tries that a deal's worker has in its hands, in order.
+CREATE TABLE scripts (
+    run_no    bigint NOT NULL,
+    rental_no bigint NOT NULL,
+    script_no bigint NOT NULL,
+    body      jsonb  NOT NULL,
+    PRIMARY KEY (run_no, rental_no, script_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+);

@@ -30,7 +30,8 @@ CREATE TABLE leases (
     machine  TEXT,                 -- whose pids these are
     since_at INTEGER,
     heard_at INTEGER,
-    cancel_at INTEGER              -- when its holder was asked to stop
+    cancel_at INTEGER,             -- when its holder was asked to stop
+    commits  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE jobs (
@@ -41,6 +42,8 @@ CREATE TABLE jobs (
     ended_at    INTEGER,
     end_reason  TEXT,
     finish      TEXT,              -- JSON: how it ended
+    retries     INTEGER,           -- of each of its tasks; as the run says where there is none
+    exhausted_at INTEGER,          -- when its source had no more tasks
     PRIMARY KEY (run_no, job_no)
 ) STRICT;
 
@@ -128,6 +131,7 @@ CREATE TABLE tasks (
     result       TEXT,                 -- JSON
     stdout       TEXT,
     stderr       TEXT,
+    spawned      INTEGER NOT NULL DEFAULT 0, -- 1 where it came up on the way, beside the job's source
     PRIMARY KEY (run_no, task_no)
 ) STRICT;
 CREATE INDEX tasks_status ON tasks (run_no, status);
@@ -199,7 +203,7 @@ INSERT INTO rentals SELECT run_no, rental_no, provider_id, provider_name, propos
 INSERT INTO activities SELECT run_no, rental_no, activity_no, 0, activity_id, status, intended_at, created_at,
     ready_at, ended_at, usage, failure FROM activity;
 INSERT INTO tasks SELECT run_no, task_no, 0, status, attempt, added_at, finished_at, failure_kind, failure, data,
-    result, stdout, stderr FROM task;
+    result, stdout, stderr, 0 FROM task;
 INSERT INTO attempts SELECT a.run_no, a.task_no, a.number, a.rental_no,
     (SELECT max(b.activity_no) FROM activity AS b WHERE b.run_no = a.run_no AND b.rental_no = a.rental_no
      AND b.intended_at <= a.started_at),
@@ -222,3 +226,31 @@ DROP TABLE rental;
 DROP TABLE demand;
 DROP TABLE allocation;
 DROP TABLE run;
+
+-- What a run needs to go on, beside the tables above; for the program, which reads it when the run is taken up again.
+-- Runs of version 1 have none of it: they can be looked at, and not be taken up.
+
+-- What isn't about a task, a job or a deal.
+CREATE TABLE pasts (
+    run_no INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+    body   TEXT    NOT NULL        -- JSON
+) STRICT;
+
+-- Deals that aren't settled. A row is deleted with what settles its deal.
+CREATE TABLE open_deals (
+    run_no    INTEGER NOT NULL,
+    rental_no INTEGER NOT NULL,
+    body      TEXT    NOT NULL,    -- JSON
+    PRIMARY KEY (run_no, rental_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+) STRICT;
+
+-- Scripts that were sent for the tries that a deal's worker has in its hands, in order.
+CREATE TABLE scripts (
+    run_no    INTEGER NOT NULL,
+    rental_no INTEGER NOT NULL,
+    script_no INTEGER NOT NULL,
+    body      TEXT    NOT NULL,    -- JSON: the tries, and the script
+    PRIMARY KEY (run_no, rental_no, script_no),
+    FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
+) STRICT;

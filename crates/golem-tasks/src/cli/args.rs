@@ -132,6 +132,8 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Stop a run that another process works on, in an orderly way, and wait for its end.
     #[command(after_help = inspect::CANCEL_EXAMPLES)]
     Cancel(inspect::CancelFlags),
+    /// End what earlier runs left at the daemon, and settle bills that came late; nothing is bought.
+    Settle(super::settle::SettleFlags),
     /// Check a job file and all its tasks, and show what it would do; nothing is bought.
     Check(CheckFlags<J>),
     /// Serve an emulated Golem Network for your own app to be tested on, in whatever language it is written.
@@ -257,9 +259,12 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     #[arg(long, value_name = "TIME", value_parser = time_or_none, help_heading = "Limits, instead of those in the job file")]
     pub(crate) settle_timeout: Option<Duration>,
 
-    /// What to call the run; each id can be used once [default: a random one]
+    /// What to call the run; a run that has this id already is taken up where it was [default: a random one]
     #[arg(long, value_name = "ID", value_parser = run_id, help_heading = "Keeping and showing")]
     pub(crate) run_id: Option<String>,
+    /// Take a run up though its job has changed since: tasks that were read stay as they were read.
+    #[arg(long, requires = "run_id", help_heading = "Keeping and showing")]
+    pub(crate) changed_job: bool,
     /// The database of runs, such as sqlite:runs.db or postgres://me@localhost/golem [env: GOLEM_TASKS_DSN] [default:
     /// a file in your data folder]
     #[arg(long, value_name = "DSN", help_heading = "Keeping and showing")]
@@ -317,7 +322,7 @@ fn expiration(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
-fn time_or_none(text: &str) -> Result<Duration, String> {
+pub(super) fn time_or_none(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a time such as 90s, 5m or 1h30m; write a day as 24h";
     let time: jiff::SignedDuration = text.trim().parse().map_err(|_| EXPECTED.to_owned())?;
     Duration::try_from(time).map_err(|_| EXPECTED.to_owned())

@@ -19,12 +19,12 @@ use crate::store::{Dsn, random_run_id};
 use crate::view::Style;
 use crate::work::AnyJob;
 
-const API_URL: &str = "http://127.0.0.1:7465";
+pub(crate) const API_URL: &str = "http://127.0.0.1:7465";
 const SUBNET: &str = "public";
 const DRIVER: &str = "erc20";
 const NETWORK: &str = "hoodi";
 const DEVNET_PROVIDERS: u32 = 3;
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A run as it was asked for, complete and checked.
 #[derive(Clone)]
@@ -36,6 +36,8 @@ pub struct RunOptions {
     pub limits: Limits,
     /// What the run is called.
     pub run_id: String,
+    /// May the job be another one than the run was begun with?
+    pub changed_job: bool,
     /// Where it is kept.
     pub dsn: Dsn,
     /// Whom to talk to.
@@ -191,6 +193,7 @@ pub(crate) fn resolve<J: ClapArgs>(
         job,
         limits,
         run_id: flags.run_id.clone().unwrap_or_else(|| random_run_id(chance)),
+        changed_job: flags.changed_job,
         dsn,
         daemon,
         subnet,
@@ -222,7 +225,7 @@ fn limits<J: ClapArgs>(file: &Limits, flags: &RunFlags<J>) -> Result<Limits, Fai
     })
 }
 
-fn api_url(text: &str) -> Result<String, Failure> {
+pub(super) fn api_url(text: &str) -> Result<String, Failure> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host {
         Some(host) if !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace) => {
@@ -232,7 +235,7 @@ fn api_url(text: &str) -> Result<String, Failure> {
     }
 }
 
-fn app_key(key: Option<AppKey>) -> Result<AppKey, Failure> {
+pub(super) fn app_key(key: Option<AppKey>) -> Result<AppKey, Failure> {
     let key = key.filter(|key| !key.expose().is_empty()).ok_or_else(|| {
         usage(OptionError::NoAppKey).advise(
             "start the daemon with `yagna service run`, make a key with `yagna app-key create golem-tasks`, \

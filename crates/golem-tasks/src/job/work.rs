@@ -109,6 +109,7 @@ impl work::Job for Job {
         });
         json!({
             "job": self.path.display().to_string(),
+            "digest": self.digest,
             "payload": {
                 "runtime": payload.runtime,
                 "image": image,

@@ -162,6 +162,16 @@ pub enum StoreError {
         /// The database.
         place: String,
     },
+    /// The run was written by a version that didn't keep what a run needs to go on.
+    #[error(
+        "run `{run_id}` in {place} was made by an older version of golem-tasks and can't be taken up again"
+    )]
+    NoPast {
+        /// The id.
+        run_id: String,
+        /// The database.
+        place: String,
+    },
     /// The database refused to do something.
     #[error("can't {doing} at {place}")]
     Query {
@@ -234,6 +244,10 @@ impl StoreError {
                  are elsewhere, name the database with --dsn"
                     .to_owned()
             }
+            Self::NoPast { run_id, .. } => format!(
+                "its results stay readable: `golem-tasks results --run-id {run_id}`; for the rest begin a new run with \
+                 another --run-id"
+            ),
             Self::Dsn(_)
             | Self::LeaseLost { .. }
             | Self::Migrate { .. }

@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use yagna_api::Timestamp;
 
-use super::database::{Row, Statement};
+use super::database::{Row, Statement, to_json};
 use super::holder::Holder;
 use super::record::RunStore;
 use super::{Store, StoreError};
@@ -114,9 +115,24 @@ impl Lease {
         let store = self.run.store();
         let failed = |source| store.failed("say that the run is held", source);
         let mut transaction = store.database.write().await.map_err(failed)?;
-        if !self.run.still_ours(&mut transaction).await.map_err(failed)? {
+        if !self.run.is_ours(&mut transaction).await.map_err(failed)? {
             return Err(self.run.lost());
         }
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Records anew what is run and under which limits.
+    pub async fn describe(&self, job: &Value) -> Result<(), StoreError> {
+        let store = self.run.store();
+        let failed = |source| store.failed("record the run", source);
+        let mut transaction = store.database.write().await.map_err(failed)?;
+        if !self.run.is_ours(&mut transaction).await.map_err(failed)? {
+            return Err(self.run.lost());
+        }
+        let described = Statement::new("UPDATE runs SET job = $1 WHERE run_no = $2")
+            .json(to_json(job).map_err(failed)?)
+            .int(self.run.run_no());
+        transaction.execute(described).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)
     }
 

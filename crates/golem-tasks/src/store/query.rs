@@ -6,6 +6,7 @@
 mod activities;
 mod cancel;
 mod errors;
+mod open;
 mod overview;
 mod providers;
 mod results;

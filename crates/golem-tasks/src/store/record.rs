@@ -1,6 +1,7 @@
 //! Writing: the events of one run, batch by batch, each batch in one transaction.
 
 mod deals;
+mod kept;
 mod notes;
 mod tasks;
 
@@ -22,11 +23,12 @@ pub struct RunStore {
     run_no: i64,
     /// Which lease this writes under; 0 before anybody took one.
     lease_no: i64,
+    kept: kept::Slot,
 }
 
 impl RunStore {
     pub(super) fn new(store: Store, run_id: &str, run_no: i64, lease_no: i64) -> Self {
-        Self { store, run_id: Arc::from(run_id), run_no, lease_no }
+        Self { store, run_id: Arc::from(run_id), run_no, lease_no, kept: kept::Slot::default() }
     }
 
     /// The run's id.
@@ -58,33 +60,60 @@ impl RunStore {
         }
         let failed = |source| self.store.failed("write down what happened", source);
         let mut transaction = self.store.database.write().await.map_err(failed)?;
-        if !self.still_ours(&mut transaction).await.map_err(failed)? {
-            return Err(self.lost());
-        }
-        self.write(&mut transaction, events).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)
+        let commit = self.next_commit(&mut transaction).await?.ok_or_else(|| self.lost())?;
+        // Where somebody else wrote in between, or this is the first commit, it is read anew.
+        let mut kept = match self.kept.after(commit - 1) {
+            Some(kept) => Some(kept),
+            None => kept::Kept::read(&self.store, &mut transaction, self.run_no).await?,
+        };
+        self.write(&mut transaction, events, kept.as_mut()).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        self.kept.put(commit, kept);
+        Ok(())
     }
 
     /// Is the lease this writes under the newest one? It stays so until the transaction is over, and its holder has
     /// been heard of.
-    pub(super) async fn still_ours(&self, transaction: &mut Transaction) -> Result<bool, sqlx::Error> {
+    pub(super) async fn is_ours(&self, transaction: &mut Transaction) -> Result<bool, sqlx::Error> {
         let heard = Statement::new("UPDATE leases SET heard_at = {now} WHERE run_no = $1 AND lease_no = $2")
             .int(self.run_no)
             .int(self.lease_no);
         Ok(transaction.execute(heard).await? > 0)
     }
 
+    /// The number of this commit among all of the run; none when the lease isn't the newest any more, as above.
+    async fn next_commit(&self, transaction: &mut Transaction) -> Result<Option<i64>, StoreError> {
+        let heard = Statement::new(
+            "UPDATE leases SET heard_at = {now}, commits = commits + 1 WHERE run_no = $1 AND lease_no = $2 \
+             RETURNING commits",
+        )
+        .int(self.run_no)
+        .int(self.lease_no);
+        let row = transaction.row(heard).await;
+        let row = row.map_err(|source| self.store.failed("write down what happened", source))?;
+        row.map(|row| row.int("commits")).transpose()
+    }
+
     pub(super) fn lost(&self) -> StoreError {
         StoreError::LeaseLost { run_id: self.run_id.to_string(), place: self.store.place.clone() }
     }
 
-    async fn write(&self, transaction: &mut Transaction, events: &[Event]) -> Result<(), sqlx::Error> {
-        let mut batch =
-            Batch { transaction, run_no: self.run_no, tasks: tasks::Pending::default(), notes: Vec::new() };
+    async fn write(
+        &self,
+        transaction: &mut Transaction,
+        events: &[Event],
+        kept: Option<&mut kept::Kept>,
+    ) -> Result<(), sqlx::Error> {
+        let (tasks, notes) = (tasks::Pending::default(), Vec::new());
+        let mut batch = Batch { transaction, run_no: self.run_no, tasks, notes };
         for event in events {
             batch.add(event).await?;
         }
-        batch.flush().await
+        batch.flush().await?;
+        match kept {
+            Some(kept) => kept.write(transaction, self.run_no, events).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -113,7 +142,6 @@ impl<'e> Batch<'_, 'e> {
     async fn add(&mut self, event: &'e Event) -> Result<(), sqlx::Error> {
         if let Some(note) = notes::Note::of(event) {
             self.notes.push(note);
-            return Ok(());
         }
         if let Some(change) = tasks::Change::of(event) {
             if !self.tasks.takes(&change) {
@@ -153,20 +181,37 @@ impl<'e> Batch<'_, 'e> {
             .time(event.at)
             .word(word(why)?)
             .int(self.run_no),
+            EventKind::RunResumed { .. } => {
+                let goes_on = "UPDATE jobs SET ended_at = NULL, end_reason = NULL, finish = NULL \
+                     WHERE run_no = $1 AND end_reason = 'stopped'";
+                self.transaction.execute(Statement::new(goes_on).int(self.run_no)).await?;
+                Statement::new(
+                    "UPDATE runs SET status = 'running', stopping_at = NULL, stop_reason = NULL, ended_at = NULL, \
+                     finish = NULL, waiting = NULL WHERE run_no = $1",
+                )
+                .int(self.run_no)
+            }
             EventKind::RunEnded { end } => {
                 Statement::new("UPDATE runs SET status = 'ended', finish = $1, ended_at = $2 WHERE run_no = $3")
                     .json(to_json(end)?)
                     .time(event.at)
                     .int(self.run_no)
             }
-            EventKind::JobAdded { job, deadline, .. } => Statement::new(
-                "INSERT INTO jobs (run_no, job_no, added_at, deadline_at) VALUES ($1, $2, $3, $4) \
+            EventKind::JobAdded { job, deadline, retries } => Statement::new(
+                "INSERT INTO jobs (run_no, job_no, added_at, deadline_at, retries) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT DO NOTHING",
             )
             .int(self.run_no)
             .int(count(job.0)?)
             .time(event.at)
-            .time(*deadline),
+            .time(*deadline)
+            .int(retries.map(i64::from)),
+            EventKind::SourceExhausted { job } => Statement::new(
+                "UPDATE jobs SET exhausted_at = coalesce(exhausted_at, $1) WHERE run_no = $2 AND job_no = $3",
+            )
+            .time(event.at)
+            .int(self.run_no)
+            .int(count(job.0)?),
             EventKind::JobEnded { job, end } => Statement::new(
                 "UPDATE jobs SET ended_at = $1, end_reason = $2, finish = $3 WHERE run_no = $4 AND job_no = $5",
             )

@@ -40,8 +40,9 @@ pub struct Bar {
 
 impl Bar {
     /// Of a run that begins.
-    pub fn new(facts: Facts, out: Output, terminal: &Terminal) -> Self {
-        Output::stderr().write(&format!("run {}, kept in {}\n", facts.run_id, facts.place));
+    pub fn new(mut facts: Facts, out: Output, terminal: &Terminal) -> Self {
+        let again = if facts.earlier.is_some() { " again" } else { "" };
+        Output::stderr().write(&format!("run {}{again}, kept in {}\n", facts.run_id, facts.place));
         let bar = match facts.total {
             Some(total) => ProgressBar::new(total).with_style(style(BOUNDED)),
             None => ProgressBar::no_length().with_style(style(ENDLESS)),
@@ -51,7 +52,7 @@ impl Bar {
         let note = terminal.bars().add(note.with_message("looking for providers"));
         bar.enable_steady_tick(TURN);
         Self {
-            fold: SummaryFold::new(facts.run_id.clone(), facts.started),
+            fold: facts.fold(),
             facts,
             out,
             terminal: terminal.clone(),

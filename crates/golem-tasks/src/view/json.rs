@@ -27,7 +27,7 @@ pub struct Json {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Line<'a> {
-    Run { version: u32, run: &'a str, started: Timestamp, tasks: Option<u64> },
+    Run { version: u32, run: &'a str, started: Timestamp, tasks: Option<u64>, resumed: bool },
     Result(TaskResult<'a>),
     Summary(Summary<'a>),
 }
@@ -122,10 +122,10 @@ struct BillLine<'a> {
 impl Json {
     /// Of a run that begins.
     pub fn new(facts: Facts, mut out: Output, err: Output) -> Self {
-        let (run, tasks) = (facts.run_id.clone(), facts.total);
+        let (run, tasks, resumed) = (facts.run_id.clone(), facts.total, facts.earlier.is_some());
         let lines = Lines::new(facts, err);
         let started = lines.fold.counts().started;
-        out.write(&line(&Line::Run { version: VERSION, run: &run, started, tasks }));
+        out.write(&line(&Line::Run { version: VERSION, run: &run, started, tasks, resumed }));
         Self { lines, out }
     }
 
@@ -252,7 +252,7 @@ impl<'a> BillLine<'a> {
 }
 
 /// One object in a line.
-pub(super) fn line(line: &impl Serialize) -> String {
+pub(crate) fn line(line: &impl Serialize) -> String {
     let mut text = serde_json::to_string(line).expect("every key of a line is a string");
     text.push('\n');
     text

@@ -72,9 +72,10 @@ impl View for Plain {
 }
 
 impl Lines {
-    pub(super) fn new(facts: Facts, err: Output) -> Self {
+    pub(super) fn new(mut facts: Facts, err: Output) -> Self {
+        let begins = if facts.earlier.is_some() { "is taken up again" } else { "begins" };
         let mut lines = Self {
-            fold: SummaryFold::new(facts.run_id.clone(), facts.started),
+            fold: facts.fold(),
             spoken: facts.started,
             counted: facts.started,
             last: String::new(),
@@ -84,7 +85,7 @@ impl Lines {
             facts,
             err,
         };
-        let hello = format!("run {} begins, kept in {}", lines.facts.run_id, lines.facts.place);
+        let hello = format!("run {} {begins}, kept in {}", lines.facts.run_id, lines.facts.place);
         lines.write(lines.facts.started, &hello);
         lines
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, hash_map};
 use std::time::Duration;
 
 use golem_core::event::{Attempt, AttemptFailure, Bill, Event, EventKind, Provider, RentalId, TaskId};
+use golem_core::past::{Past, PastInvoice};
 use yagna_api::{Glm, NodeId, Timestamp};
 
 pub(super) use tables::write_summary;
@@ -15,7 +16,7 @@ pub(super) use tables::write_summary;
 use crate::store::{ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary};
 
 /// A summary that grows with the events.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SummaryFold {
     /// Everything that is counted as it happens; the lists of providers are made on demand.
     counts: RunSummary,
@@ -29,7 +30,7 @@ pub struct SummaryFold {
     refused: Vec<(i64, String, RefusedBill)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct OpenTask {
     /// The newest try.
     attempt: u32,
@@ -37,11 +38,11 @@ struct OpenTask {
     running: Option<(RentalId, Timestamp)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Rental {
     provider: NodeId,
-    /// GLM an hour, and for the start.
-    prices: (Glm, Glm),
+    /// GLM an hour, and for the start; not known of deals of earlier lives.
+    prices: Option<(Glm, Glm)>,
     approved: bool,
     ended: bool,
     settled: bool,
@@ -59,6 +60,32 @@ impl SummaryFold {
             deals: 0,
             refused: Vec::new(),
         }
+    }
+
+    /// Of a run that is taken up again: what it had come to by then, and what of it wasn't over.
+    pub fn taken_up(summary: &RunSummary, past: &Past, now: Timestamp) -> Self {
+        let mut fold = Self::new(summary.run_id.clone(), summary.started);
+        let known = summary.providers.iter().map(|provider| (provider.id.clone(), provider.clone()));
+        fold.providers = known.collect();
+        let refused = summary.refused_bills.iter().zip(0..);
+        fold.refused = refused.map(|(bill, place)| (i64::MIN + place, String::new(), bill.clone())).collect();
+        fold.counts = RunSummary { providers: Vec::new(), refused_bills: Vec::new(), ..summary.clone() };
+        for (id, task) in &past.tasks {
+            let running = task.running.map(|rental| (rental, now));
+            fold.open.insert(*id, OpenTask { attempt: task.attempts, running });
+        }
+        for (id, deal) in &past.deals {
+            let provider = deal.provider.id.clone();
+            let name = &deal.provider.name;
+            let new = || ProviderSummary::new(provider.clone(), name.clone());
+            fold.providers.entry(provider.clone()).or_insert_with(new);
+            let (approved, ended) = (deal.approved.is_some(), deal.ended.is_some());
+            fold.deals += u64::from(approved && !ended);
+            let settled = deal.invoice != PastInvoice::Awaited;
+            let cost = deal.accepted;
+            fold.rentals.insert(*id, Rental { provider, prices: None, approved, ended, settled, cost });
+        }
+        fold
     }
 
     /// Takes the next event.
@@ -111,6 +138,10 @@ impl SummaryFold {
             EventKind::RunEnded { end } => {
                 self.counts.ended = Some(ExplainedEnd { at: whole_micros(event.at), end: end.clone() });
             }
+            EventKind::RunResumed { .. } => {
+                self.counts.waiting = None;
+                self.counts.ended = None;
+            }
             _ => self.deal(event),
         }
     }
@@ -138,7 +169,7 @@ impl SummaryFold {
 
     /// The prices of a deal: GLM an hour and GLM for the start.
     pub(super) fn prices(&self, rental: RentalId) -> Option<(Glm, Glm)> {
-        self.rentals.get(&rental).map(|rental| rental.prices)
+        self.rentals.get(&rental)?.prices
     }
 
     /// How many deals are under way: approved, and not yet ended.
@@ -258,7 +289,7 @@ impl SummaryFold {
                     *rental,
                     Rental {
                         provider: id,
-                        prices: (*per_hour, *start),
+                        prices: Some((*per_hour, *start)),
                         approved: false,
                         ended: false,
                         settled: false,
@@ -276,11 +307,12 @@ impl SummaryFold {
                     self.deals += 1;
                 }
             }
-            EventKind::AgreementEnded { rental, .. } => {
-                if let Some((rental, _)) = self.rental(*rental)
-                    && rental.approved
-                    && !rental.ended
-                {
+            EventKind::AgreementEnded { rental, forgotten, .. } => {
+                let Some((rental, provider)) = self.rental(*rental) else { return };
+                if *forgotten {
+                    settle(rental, provider);
+                }
+                if rental.approved && !rental.ended {
                     rental.ended = true;
                     self.deals -= 1;
                 }
@@ -289,13 +321,17 @@ impl SummaryFold {
                 if let Some((rental, provider)) = self.rental(*rental) {
                     let before = std::mem::replace(&mut rental.cost, *total);
                     provider.cost = replaced(provider.cost, before, *total);
-                    settle(rental, provider, bill);
+                    if matches!(bill, Bill::Invoice(_)) {
+                        settle(rental, provider);
+                    }
                     self.counts.cost = replaced(self.counts.cost, before, *total);
                 }
             }
             EventKind::BillRefused { rental, bill, amount, reason, .. } => {
-                if let Some((rental, provider)) = rental.and_then(|rental| self.rental(rental)) {
-                    settle(rental, provider, bill);
+                if let Some((rental, provider)) = rental.and_then(|rental| self.rental(rental))
+                    && matches!(bill, Bill::Invoice(_))
+                {
+                    settle(rental, provider);
                 }
                 self.bill_refused(event.at, bill, *rental, *amount, reason);
             }
@@ -330,8 +366,8 @@ impl SummaryFold {
     }
 }
 
-fn settle(rental: &mut Rental, provider: &mut ProviderSummary, bill: &Bill) {
-    if matches!(bill, Bill::Invoice(_)) && !rental.settled {
+fn settle(rental: &mut Rental, provider: &mut ProviderSummary) {
+    if !rental.settled {
         rental.settled = true;
         if rental.approved {
             provider.unsettled -= 1;

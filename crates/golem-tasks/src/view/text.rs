@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use golem_core::event::{Bill, Event, EventKind, RentalId, StopReason};
+use golem_core::event::{Bill, Event, EventKind, RentalId, Resumed, StopReason};
 use yagna_api::market::Terminator;
 use yagna_api::{Glm, Timestamp};
 
@@ -74,6 +74,24 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         EventKind::ProviderSetBack { provider, until, reason } => {
             let rest = yagna_api::time::between(event.at, *until);
             format!("{} is left alone for {}: {reason}", provider.name, duration(rest))
+        }
+        EventKind::RunResumed { resumed } => {
+            let Resumed { tasks, running, adopted, unsettled, .. } = resumed;
+            let mut text = match running {
+                0 => format!("{} to do", plural(*tasks, "task")),
+                running => format!("{} to do, of which {running} never stopped", plural(*tasks, "task")),
+            };
+            for (n, what) in [(adopted, "agreement goes on"), (unsettled, "final bill is awaited")] {
+                match n {
+                    0 => {}
+                    1 => text = format!("{text}, 1 {what}"),
+                    n => {
+                        let what = what.replace(" goes", "s go").replace("bill is", "bills are");
+                        text = format!("{text}, {n} {what}");
+                    }
+                }
+            }
+            format!("{text}; {} done before", plural(fold.counts().tasks.done, "task"))
         }
         EventKind::Waiting { explanation } => explanation.to_string(),
         EventKind::Stopping { why: StopReason::Cancelled } => format!(

@@ -106,6 +106,7 @@ impl Scene {
             agreement: AgreementId::new(format!("agreement-{number}")),
             by: Terminator::Requestor,
             reason: Reason::new("all tasks are done"),
+            forgotten: false,
         });
         let Some(total) = total else { return self };
         let bill = Bill::Invoice(InvoiceId::new(format!("invoice-{number}")));
@@ -275,6 +276,7 @@ pub(crate) fn eventful() -> Vec<Event> {
             agreement: AgreementId::new("agreement-2"),
             by: Terminator::Provider,
             reason: Reason::new("NoActivity"),
+            forgotten: false,
         })
         .event(EventKind::BillReceived {
             rental: Some(RentalId(2)),

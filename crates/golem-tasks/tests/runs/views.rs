@@ -37,7 +37,13 @@ impl Paper {
 }
 
 fn facts(total: Option<u64>) -> Facts {
-    Facts { run_id: "brave-otter-0001".to_owned(), started: start(), total, place: "runs.db".to_owned() }
+    Facts {
+        run_id: "brave-otter-0001".to_owned(),
+        started: start(),
+        total,
+        place: "runs.db".to_owned(),
+        earlier: None,
+    }
 }
 
 fn summary(events: &[Event]) -> RunSummary {

@@ -22,7 +22,20 @@ use crate::run::{OneJob, Run, RunError};
 
 impl Engine {
     pub(crate) async fn prepare(run: Run) -> Result<Self, RunError> {
-        let Run { client, clock, journal, first, door, handle, options, readers, stop, witness, past } = run;
+        let Run {
+            client,
+            clock,
+            journal,
+            first,
+            door,
+            handle,
+            options,
+            readers,
+            stop,
+            witness,
+            past,
+            settles,
+        } = run;
         // From here on only handles that were given away keep a standing run from ending.
         drop(handle);
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
@@ -59,7 +72,8 @@ impl Engine {
             Some(past) => {
                 let recovered = outside.recover(past).await?;
                 let now = outside.clock.now();
-                let (core, step) = Core::resume(config, decoration, past, &recovered.found, now);
+                let take_up = if settles { Core::settle } else { Core::resume };
+                let (core, step) = take_up(config, decoration, past, &recovered.found, now);
                 (core, step, recovered)
             }
         };

@@ -48,6 +48,11 @@ pub(super) struct Recovered {
 
 /// The end of a run of which nothing is left to be done, awaited or given back.
 pub(crate) fn nothing_left(past: &Past) -> Option<RunEnd> {
+    past.end.clone().filter(|_| past.is_finished() && nothing_open(past))
+}
+
+/// Has everything that was begun at the daemon its end, and is nothing awaited from there?
+pub(crate) fn nothing_open(past: &Past) -> bool {
     let is_open = |deal: &PastDeal| {
         deal.ended.is_none()
             || !deal.accepting.is_empty()
@@ -56,12 +61,10 @@ pub(crate) fn nothing_left(past: &Past) -> Option<RunEnd> {
             || (deal.invoice == PastInvoice::Awaited
                 && deal.activities.iter().any(|activity| activity.id.is_some()))
     };
-    let nothing = past.is_finished()
-        && past.allocations.is_empty()
+    past.allocations.is_empty()
         && past.allocation_intents.is_empty()
         && past.demands.is_empty()
-        && !past.deals.values().any(is_open);
-    past.end.clone().filter(|_| nothing)
+        && !past.deals.values().any(is_open)
 }
 
 impl Engine {

@@ -128,7 +128,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
             until: after(start(), Duration::from_secs(30)),
             reason: "lost".into(),
         },
-        EventKind::AgreementEnded { rental, agreement, by: Terminator::Provider, reason },
+        EventKind::AgreementEnded { rental, agreement, by: Terminator::Provider, reason, forgotten: false },
         EventKind::AgreementFailed { rental, reason: "no answer".into() },
         EventKind::Waiting { explanation: Explanation::default() },
         EventKind::JobEnded { job, end: job_end },
@@ -503,6 +503,7 @@ fn unpaid_agreements_are_counted_once_when_only_bills_are_awaited() {
         agreement: AgreementId::new("agreement"),
         by: Terminator::Requestor,
         reason: Reason::default(),
+        forgotten: false,
     };
     let stopping = EventKind::Stopping { why: StopReason::AllDone };
     let kinds: Vec<_> =

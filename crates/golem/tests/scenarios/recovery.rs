@@ -9,4 +9,5 @@ mod lives;
 mod moments;
 mod money;
 mod seeds;
+mod settling;
 mod workers;

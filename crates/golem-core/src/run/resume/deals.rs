@@ -56,13 +56,17 @@ impl Run {
                 self.go_on(now, id, deal, found, step);
             }
             (None, FoundAgreement::Ended { at, by, reason }) => {
-                self.ended_meanwhile(*at, id, *by, reason, step);
+                self.ended_meanwhile(*at, id, *by, reason, false, step);
                 self.end_at(*at, now, id, found, step);
             }
             (None, FoundAgreement::None) => {
                 let reason = Reason::new("the daemon no longer has the agreement");
-                self.ended_meanwhile(now, id, Terminator::Requestor, &reason, step);
+                self.ended_meanwhile(now, id, Terminator::Requestor, &reason, true, step);
                 self.end_at(now, now, id, found, step);
+                if let Some(rental) = self.rentals.get_mut(&id).filter(|rental| rental.awaits_invoice()) {
+                    // What it doesn't have it can't tell of.
+                    rental.invoice = InvoiceState::Closed;
+                }
             }
         }
     }
@@ -108,13 +112,14 @@ impl Run {
         id: RentalId,
         by: Terminator,
         reason: &Reason,
+        forgotten: bool,
         step: &mut Step,
     ) {
         let Some(rental) = self.rentals.get_mut(&id) else { return };
         let Some(agreement) = rental.agreement.clone() else { return };
         rental.agreement_over = true;
         let reason = reason.clone();
-        step.event(at, EventKind::AgreementEnded { rental: id, agreement, by, reason });
+        step.event(at, EventKind::AgreementEnded { rental: id, agreement, by, reason, forgotten });
     }
 
     /// What is left of a deal whose agreement ended then: bills.
@@ -294,7 +299,7 @@ fn restored(deal: &PastDeal, running: Vec<Attempt>, now: Timestamp) -> Rental {
         PastInvoice::Accepted => InvoiceState::Accepted,
         _ if invoiced => InvoiceState::Accepting,
         PastInvoice::Awaited => InvoiceState::Awaited,
-        PastInvoice::Refused => InvoiceState::Closed,
+        PastInvoice::Refused | PastInvoice::Impossible => InvoiceState::Closed,
     };
     rental
 }

@@ -310,7 +310,7 @@ impl World {
         self.later(seconds, input);
     }
 
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         let tick = after(self.now, Duration::from_secs(1));
         match self.coming.first_key_value() {
             Some((&(at, place), _)) if at <= tick => {

@@ -85,9 +85,10 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
         )?
         .text(reason.as_str())
         .time(event.at),
-        EventKind::AgreementEnded { rental, agreement, by, reason } => of(
+        EventKind::AgreementEnded { rental, agreement, by, reason, forgotten } => of(
             "UPDATE rentals SET status = 'ended', agreement_id = coalesce(agreement_id, $3), ended_by = $4, \
-             end_reason = $5, ended_at = $6 WHERE run_no = $1 AND rental_no = $2",
+             end_reason = $5, ended_at = $6, final_bill = coalesce(final_bill, $7) \
+             WHERE run_no = $1 AND rental_no = $2",
             *rental,
         )?
         .text(agreement.as_str())
@@ -96,7 +97,8 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
             Terminator::Provider => "provider",
         })
         .json(to_json(reason)?)
-        .time(event.at),
+        .time(event.at)
+        .text(forgotten.then_some("forgotten")),
         EventKind::ActivityIntended { rental, job } => of(
             "INSERT INTO activities (run_no, rental_no, activity_no, job_no, status, intended_at) \
              SELECT r.run_no, r.rental_no, 1 + (SELECT count(*) FROM activities AS a WHERE a.run_no = r.run_no \

@@ -28,7 +28,9 @@ impl<'e> Note<'e> {
                 (Some(provider), Some(*until), reason.as_str())
             }
             EventKind::AllocationLost { allocation } => (None, None, allocation.as_str()),
-            EventKind::BudgetIntended { .. } | EventKind::BudgetRaised { .. } => (None, None, ""),
+            EventKind::BudgetIntended { .. }
+            | EventKind::BudgetRaised { .. }
+            | EventKind::RunResumed { .. } => (None, None, ""),
             EventKind::BudgetNotRaised { reason, .. } => (None, None, reason.as_str()),
             _ => return None,
         };

@@ -22,11 +22,18 @@ pub(super) struct Change<'e> {
 }
 
 enum ChangeKind<'e> {
-    Added(JobId, &'e serde_json::Value),
+    Added(Added<'e>),
     Started(Attempt, RentalId),
     Ended(Attempt, Outcome<'e>),
     /// With its job; the word says how.
     GivenUp(&'static str),
+}
+
+#[derive(Clone, Copy)]
+struct Added<'e> {
+    job: JobId,
+    data: &'e serde_json::Value,
+    spawned: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -42,7 +49,7 @@ enum Outcome<'e> {
 pub(super) struct Pending<'e> {
     /// The last kind of change of each task among them.
     newest: HashMap<TaskId, Phase>,
-    added: Vec<(TaskId, Timestamp, JobId, &'e serde_json::Value)>,
+    added: Vec<(TaskId, Timestamp, Added<'e>)>,
     started: Vec<(Attempt, Timestamp, RentalId)>,
     ended: Vec<(Attempt, Timestamp, Outcome<'e>)>,
     given_up: Vec<(TaskId, Timestamp, &'static str)>,
@@ -60,7 +67,9 @@ impl<'e> Change<'e> {
     /// The change an event makes to a task, if it makes one.
     pub(super) fn of(event: &'e Event) -> Option<Self> {
         let (task, kind) = match &event.kind {
-            EventKind::TaskAdded { job, task, data, .. } => (*task, ChangeKind::Added(*job, data)),
+            EventKind::TaskAdded { job, task, data, spawned } => {
+                (*task, ChangeKind::Added(Added { job: *job, data, spawned: *spawned }))
+            }
             EventKind::TaskStarted { attempt, rental } => {
                 (attempt.task, ChangeKind::Started(*attempt, *rental))
             }
@@ -105,7 +114,7 @@ impl<'e> Pending<'e> {
     pub(super) fn add(&mut self, change: &Change<'e>) {
         self.newest.insert(change.task, change.phase());
         match change.kind {
-            ChangeKind::Added(job, data) => self.added.push((change.task, change.at, job, data)),
+            ChangeKind::Added(added) => self.added.push((change.task, change.at, added)),
             ChangeKind::Started(attempt, rental) => self.started.push((attempt, change.at, rental)),
             ChangeKind::Ended(attempt, outcome) => self.ended.push((attempt, change.at, outcome)),
             ChangeKind::GivenUp(word) => self.given_up.push((change.task, change.at, word)),
@@ -134,24 +143,25 @@ impl<'e> Pending<'e> {
 async fn write_added(
     transaction: &mut Transaction,
     run_no: i64,
-    added: &[(TaskId, Timestamp, JobId, &serde_json::Value)],
+    added: &[(TaskId, Timestamp, Added<'_>)],
 ) -> Result<(), sqlx::Error> {
     let rows = added
         .iter()
-        .map(|(task, at, job, data)| {
+        .map(|(task, at, Added { job, data, spawned })| {
             Ok(vec![
                 Value::int(run_no),
                 Value::int(count(task.0)?),
                 Value::int(count(job.0)?),
                 Value::time(*at),
                 Value::json(to_json(data)?),
+                Value::int(i64::from(*spawned)),
             ])
         })
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
     transaction
         .bulk(
-            "INSERT INTO tasks (run_no, task_no, job_no, status, added_at, data) \
-             SELECT column1, column2, column3, 'waiting', column4, column5 FROM {rows} WHERE true \
+            "INSERT INTO tasks (run_no, task_no, job_no, status, added_at, data, spawned) \
+             SELECT column1, column2, column3, 'waiting', column4, column5, column6 FROM {rows} WHERE true \
              ON CONFLICT DO NOTHING",
             &rows,
         )

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use yagna_api::market::{Reason, Terminator};
-use yagna_api::payment::Invoice;
+use yagna_api::payment::{Decoration, Invoice};
 use yagna_api::time::after;
-use yagna_api::{AgreementId, AllocationId};
+use yagna_api::{AgreementId, AllocationId, Timestamp};
 
 use super::World;
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId};
 use crate::past::{Past, PastDeal};
-use crate::run::{Found, FoundActivity, FoundAgreement, FoundDeal, Input, JobSpec, Run};
+use crate::run::{Found, FoundActivity, FoundAgreement, FoundDeal, Input, JobSpec, Run, RunConfig, Step};
 
 /// When a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +81,20 @@ impl World {
         fold(&self.events)
     }
 
+    /// Starts a process that only brings the run to an end.
+    pub(in crate::run::tests) fn settle(&mut self) {
+        self.begin_again(Run::settle);
+    }
+
     /// Starts the process again after a while.
     pub(super) fn take_up_again(&mut self) {
+        self.begin_again(Run::resume);
+    }
+
+    fn begin_again(
+        &mut self,
+        take_up: impl FnOnce(RunConfig, Decoration, &Past, &Found, Timestamp) -> (Run, Step),
+    ) {
         // What was on its way to the dead process is lost; what the daemon keeps comes again.
         self.coming.clear();
         self.accepting.clear();
@@ -103,7 +115,7 @@ impl World {
         }
         let past = self.past();
         let found = self.found(&past);
-        let (run, step) = Run::resume(self.config.clone(), self.decoration.clone(), &past, &found, self.now);
+        let (run, step) = take_up(self.config.clone(), self.decoration.clone(), &past, &found, self.now);
         self.run = run;
         for (job, plan) in &self.plans {
             let read = past.jobs.get(job).map_or(0, |job| job.read);
@@ -113,7 +125,7 @@ impl World {
         self.tell_the_rest(&past);
         self.carry_out(step);
         let never_begun = self.past().next_job == 0;
-        if never_begun {
+        if never_begun && self.run.stopping.is_none() {
             let plan = self.plans[&JobId::FIRST];
             self.give(Input::JobAdded {
                 job: JobId::FIRST,

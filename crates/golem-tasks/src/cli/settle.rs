@@ -1,0 +1,74 @@
+//! The flags of the `settle` command, and what they mean together with the environment.
+
+#![expect(clippy::doc_markdown, reason = "these comments are the text of --help")]
+
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use yagna_api::AppKey;
+use yagna_client::ApiUrls;
+
+use super::args::{app_key, run_id, time_or_none};
+use super::options::{self, SETTLE_TIMEOUT};
+use crate::exit::{Exit, Failure};
+use crate::run::settle::SettleOptions;
+use crate::store::Dsn;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  golem-tasks settle
+      All runs that have something open.
+  golem-tasks settle --run-id brave-otter-4821
+      End what a killed run left at the daemon, without going on with its tasks.
+  golem-tasks settle --settle-timeout 0s --json | jq 'select(.unsettled > 0) | .run'
+
+Bills that came since are accepted within the run's budget, or refused. What isn't there yet is waited for, and can be
+settled another time: the exit code is 8 then. Runs that another process works on are left to it.
+Tasks without a result stay: `golem-tasks run JOB.toml --run-id ID` goes on with them.";
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct SettleFlags {
+    /// The database of runs, as `install` takes it [env: GOLEM_TASKS_DSN] [default: a file in your data folder]
+    #[arg(long, value_name = "DSN")]
+    dsn: Option<String>,
+    /// The run [default: all that have something open]
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    run_id: Option<String>,
+    /// The yagna daemon's address [env: YAGNA_API_URL] [default: the one that the run was on]
+    #[arg(long, value_name = "URL")]
+    api_url: Option<String>,
+    /// A key of the daemon [env: YAGNA_APPKEY]
+    #[arg(long, value_name = "KEY", value_parser = app_key)]
+    app_key: Option<AppKey>,
+    /// How long to wait for bills that haven't come [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = time_or_none)]
+    settle_timeout: Option<Duration>,
+    /// Write one JSON object for each run; docs/json-output.md explains it.
+    #[arg(long)]
+    json: bool,
+    /// Tell nothing of what happens on the way.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(super) fn resolve(
+    flags: &SettleFlags,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<SettleOptions, Failure> {
+    let environment =
+        |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let url = flags.api_url.clone().or_else(|| environment("YAGNA_API_URL"));
+    Ok(SettleOptions {
+        dsn: Dsn::choose(flags.dsn.as_deref(), &environment)?,
+        run_id: flags.run_id.clone(),
+        url: url.as_deref().map(options::api_url).transpose()?,
+        apis: ApiUrls::read(environment).map_err(|error| Failure::new(Exit::Usage, error))?,
+        app_key: options::app_key(
+            flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY").map(AppKey::new)),
+        ),
+        settle_timeout: flags.settle_timeout.unwrap_or(SETTLE_TIMEOUT),
+        json: flags.json,
+        quiet: flags.quiet,
+    })
+}

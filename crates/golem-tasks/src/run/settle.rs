@@ -1,0 +1,227 @@
+//! The `settle` command: what earlier runs left at the daemon is ended, and bills that came late are settled. Nothing is
+//! begun.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use golem::core::past::Past;
+use golem::core::payload::Payload;
+use golem::core::run::RunConfig;
+use golem::run::nothing_open;
+use golem::{Run, SystemClock, Timing};
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use yagna_api::{AppKey, Clock, Glm};
+use yagna_client::{ApiUrls, Client, HttpTransport, Url};
+
+use super::{Stop, held, same, watch_and_listen};
+use crate::exit::{Exit, Failure};
+use crate::store::{Dsn, Holder, Lease, RunRecord, RunStore, RunSummary, Store, StoreError};
+use crate::view::text::{one_amount, plural};
+use crate::view::{Facts, Output, Plain, Quiet, SummaryFold, View};
+
+/// What is to be settled, and through which daemon.
+pub(crate) struct SettleOptions {
+    /// Where runs are kept.
+    pub(crate) dsn: Dsn,
+    /// Which run; all that have something open unless given.
+    pub(crate) run_id: Option<String>,
+    /// The daemon's address; each run's own unless given.
+    pub(crate) url: Option<String>,
+    /// Where single APIs of it are that are elsewhere.
+    pub(crate) apis: ApiUrls,
+    /// The key it is to accept, or why there is none. It is needed where something is open only.
+    pub(crate) app_key: Result<AppKey, Failure>,
+    /// How long to wait for bills.
+    pub(crate) settle_timeout: Duration,
+    /// One JSON object for each run, instead of a line.
+    pub(crate) json: bool,
+    /// Nothing on standard error while all goes well.
+    pub(crate) quiet: bool,
+}
+
+/// What became of a run.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "settle")]
+struct Settled<'a> {
+    version: u32,
+    run: &'a str,
+    /// GLM accepted in all.
+    cost: Glm,
+    /// What of it was accepted just now.
+    accepted_now: Glm,
+    /// Deals whose final bill is still awaited, or can't be accepted yet.
+    unsettled: u64,
+    /// Tasks that have no end.
+    unfinished: u64,
+}
+
+/// Settles what is open of one run or of all.
+pub(crate) async fn settle(options: SettleOptions) -> Result<Exit, Failure> {
+    let store = Store::open_existing(&options.dsn).await?;
+    let done = settle_in(&store, options).await;
+    store.close().await;
+    done
+}
+
+async fn settle_in(store: &Store, mut options: SettleOptions) -> Result<Exit, Failure> {
+    let named = options.run_id.is_some();
+    let runs = match &options.run_id {
+        Some(run_id) => vec![store.choose_run(Some(run_id)).await?],
+        None => store.open_runs().await?,
+    };
+    let (mut out, mut say) = (Output::stdout(), Output::stderr());
+    let (mut open, mut passed_over) = (0, 0);
+    for run_id in runs {
+        let Some(record) = store.run_record(&run_id).await? else { continue };
+        if same::is_on_devnet(&record) {
+            if named {
+                say.write(&format!(
+                    "run {run_id} was on an emulated network that ended with its process: there is nothing to settle\n"
+                ));
+            }
+            continue;
+        }
+        let lease = match store.take(&run_id, &Holder::here()).await {
+            Ok(lease) => Arc::new(lease),
+            Err(StoreError::Held { by, .. }) if !named => {
+                say.write(&format!("run {run_id} is left to {}, which works on it\n", by.holder));
+                passed_over += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let settled = settle_one(store, &record, &lease, &mut options, &mut out).await;
+        held::release(lease).await;
+        open += settled?;
+    }
+    if !options.quiet {
+        say.write(&match (open, passed_over) {
+            (0, 0) => "everything is settled\n".to_owned(),
+            (0, n) => format!("everything is settled but {} under way\n", plural(n, "run")),
+            (n, _) => format!(
+                "{} not settled: the final bill hasn't come yet, or can't be accepted; try again later\n",
+                plural(n, "deal")
+            ),
+        });
+    }
+    match out.lost() {
+        Some(error) => Err(Failure::lost_output(error)),
+        None if open > 0 => Ok(Exit::Unsettled),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// How many deals of a run stay open.
+async fn settle_one(
+    store: &Store,
+    record: &RunRecord,
+    lease: &Arc<Lease>,
+    options: &mut SettleOptions,
+    out: &mut Output,
+) -> Result<u64, Failure> {
+    let run_id = &record.run_id;
+    let past = lease.run().past().await?;
+    let before = store.run_summary(run_id).await?;
+    let summary = if nothing_open(&past) {
+        before.clone()
+    } else {
+        bring_to_an_end(record, past, &before, lease, options).await?;
+        store.run_summary(run_id).await?
+    };
+    let accepted_now = summary.cost.saturating_sub(before.cost);
+    let unfinished = summary.tasks.unfinished();
+    out.write(&if options.json {
+        let (cost, unsettled) = (summary.cost, summary.unsettled);
+        let told = Settled { version: 1, run: run_id, cost, accepted_now, unsettled, unfinished };
+        crate::view::json_line(&told)
+    } else {
+        let mut text = format!("run {run_id}: {} GLM accepted", one_amount(summary.cost));
+        if !accepted_now.is_zero() {
+            text = format!("{text}, {} of it now", one_amount(accepted_now));
+        }
+        match summary.unsettled {
+            0 => text.push_str(", everything is settled"),
+            n => text = format!("{text}, {} not settled", plural(n, "deal")),
+        }
+        if unfinished > 0 {
+            text = format!("{text}; {} left to do", plural(unfinished, "task"));
+        }
+        text + "\n"
+    });
+    Ok(summary.unsettled)
+}
+
+async fn bring_to_an_end(
+    record: &RunRecord,
+    past: Past,
+    before: &RunSummary,
+    lease: &Arc<Lease>,
+    options: &mut SettleOptions,
+) -> Result<(), Failure> {
+    let client = client(record, options)?;
+    let identity = golem::run::greet(&client).await?;
+    same::check_identity(record, identity)?;
+    let clock = SystemClock;
+    let started = clock.now();
+    let facts = Facts {
+        run_id: record.run_id.clone(),
+        started,
+        total: None,
+        place: String::new(),
+        earlier: Some(Box::new(SummaryFold::taken_up(before, &past, started))),
+    };
+    let mut view: Box<dyn View> = match options.quiet {
+        true => Box::new(Quiet::new(facts, Output::none(), Output::none())),
+        false => Box::new(Plain::new(facts, Output::none(), Output::stderr())),
+    };
+    let (driver, network) = same::payment(record);
+    let run_options = golem::RunOptions {
+        config: config(record, driver, network, options.settle_timeout)?,
+        driver: driver.to_owned(),
+        network: network.to_owned(),
+        session: record.app_session.clone(),
+        timing: Timing::default(),
+    };
+    let journal = Arc::<RunStore>::new(lease.run().clone());
+    let run = Run::settling(client, Arc::new(clock), journal, past, run_options);
+    let stop = Stop { on_ctrl_c: true, token: CancellationToken::new() };
+    let leave = CancellationToken::new();
+    watch_and_listen(run, Arc::clone(lease), view.as_mut(), stop, &leave).await?;
+    Ok(())
+}
+
+fn client(record: &RunRecord, options: &mut SettleOptions) -> Result<Client, Failure> {
+    let app_key = match &options.app_key {
+        Ok(key) => key.clone(),
+        Err(_) => {
+            let none = Err(Failure::new(Exit::Bug, "the missing key was told already"));
+            return Err(std::mem::replace(&mut options.app_key, none).expect_err("it isn't there"));
+        }
+    };
+    let own = record.job.pointer("/daemon/url").and_then(Value::as_str);
+    let url = options.url.as_deref().or(own).unwrap_or(crate::cli::API_URL);
+    let url: Url = url.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
+    let transport = HttpTransport::with_apis(&url, &options.apis, &app_key)
+        .map_err(|error| Failure::new(Exit::Daemon, error))?;
+    Ok(Client::new(Arc::new(transport)))
+}
+
+/// Nothing is bought: of what a run keeps to, only its money counts.
+fn config(
+    record: &RunRecord,
+    driver: &str,
+    network: &str,
+    settle_timeout: Duration,
+) -> Result<RunConfig, Failure> {
+    let platform = golem::run::platform(driver, network);
+    let nothing = RunConfig::new(Payload::runtime("none"), platform);
+    let budget = match record.job.pointer("/limits/budget") {
+        None => nothing.budget,
+        Some(budget) => serde_json::from_value(budget.clone()).map_err(|source| {
+            Failure::new(Exit::Store, StoreError::Damaged { column: "job", source: Box::new(source) })
+        })?,
+    };
+    Ok(RunConfig { budget, settle_timeout, ..nothing })
+}

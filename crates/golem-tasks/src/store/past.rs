@@ -1,0 +1,267 @@
+//! What a run is taken up from: the fold of its events, read from its rows.
+//!
+//! Tasks, tries and jobs are read from their tables: of what is over only counts, of what is open the rows. Everything
+//! else is kept as it is (`record/kept.rs`). [`RunStore::past`] gives the same value as [`Past::apply`] makes of the
+//! run's events, but for moments of tasks and jobs, which are kept in whole microseconds.
+//!
+//! Left to others: what follows from it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use golem_core::event::{JobId, RentalId, TaskId};
+use golem_core::past::{Past, PastDeal, PastJob, PastTask, TriedScript};
+use serde_json::Value;
+use yagna_api::{AppSessionId, Timestamp};
+
+use super::database::{Row, Statement, Transaction, damaged};
+use super::record::RunStore;
+use super::{ExplainedEnd, Store, StoreError};
+
+/// A run as it was recorded when it began, and its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// What people call it.
+    pub run_id: String,
+    /// When it began.
+    pub created: Timestamp,
+    /// What its agreements are confirmed with.
+    pub app_session: AppSessionId,
+    /// Of the program that began it.
+    pub version: String,
+    /// What is run and under which limits.
+    pub job: Value,
+    /// When and how it ended, if it did since it was last taken up.
+    pub ended: Option<ExplainedEnd>,
+}
+
+impl Store {
+    /// A run as it was recorded when it began; none where no run has that id.
+    pub async fn run_record(&self, run_id: &str) -> Result<Option<RunRecord>, StoreError> {
+        let found = Statement::new(
+            "SELECT created_at, app_session, version, job, ended_at, finish FROM runs WHERE run_id = $1",
+        )
+        .text(run_id);
+        let row = self.database.row(found).await.map_err(|source| self.failed("read the run", source))?;
+        let Some(row) = row else { return Ok(None) };
+        let end = row.optional_json("finish")?;
+        let ended = end.map(|end| Ok::<_, StoreError>(ExplainedEnd { at: row.time("ended_at")?, end }));
+        Ok(Some(RunRecord {
+            run_id: run_id.to_owned(),
+            created: row.time("created_at")?,
+            app_session: AppSessionId::new(row.text("app_session")?),
+            version: row.text("version")?,
+            job: row.json("job")?,
+            ended: ended.transpose()?,
+        }))
+    }
+}
+
+impl RunStore {
+    /// All that the run knows of its earlier life, as of one moment: what was committed last. It is empty before
+    /// anything was.
+    ///
+    /// It takes time for what is open and, much less, for counting what is over.
+    ///
+    /// # Errors
+    /// [`StoreError::NoPast`] of a run that an older version of the program made.
+    pub async fn past(&self) -> Result<Past, StoreError> {
+        let store = self.store();
+        let failed = |source| store.failed("read the run", source);
+        let mut transaction = store.database.read().await.map_err(failed)?;
+        let Some(mut past) = read_kept(store, &mut transaction, self.run_no()).await? else {
+            let (run_id, place) = (self.run_id().to_owned(), store.place.clone());
+            return Err(StoreError::NoPast { run_id, place });
+        };
+        let mut reader = Reader { store, transaction, run_no: self.run_no() };
+        let over = reader.jobs(&mut past).await?;
+        reader.counts(&mut past).await?;
+        reader.tasks(&mut past, &over).await?;
+        reader.tries(&mut past).await?;
+        reader.done_by_activities(&mut past.deals).await?;
+        Ok(past)
+    }
+}
+
+/// What is kept as it is: everything but tasks, jobs and counts. None of a run that was made before it was kept.
+pub(super) async fn read_kept(
+    store: &Store,
+    transaction: &mut Transaction,
+    run_no: i64,
+) -> Result<Option<Past>, StoreError> {
+    let failed = |source| store.failed("read the run", source);
+    let kept = Statement::new("SELECT body FROM pasts WHERE run_no = $1").int(run_no);
+    let Some(row) = transaction.row(kept).await.map_err(failed)? else {
+        return Ok(None);
+    };
+    let mut past: Past = row.json("body")?;
+    let deals = Statement::new("SELECT rental_no, body FROM open_deals WHERE run_no = $1").int(run_no);
+    for row in transaction.rows(deals).await.map_err(failed)? {
+        past.deals.insert(rental(&row)?, row.json("body")?);
+    }
+    let scripts = Statement::new(
+        "SELECT rental_no, body FROM scripts WHERE run_no = $1 ORDER BY run_no, rental_no, script_no",
+    )
+    .int(run_no);
+    for row in transaction.rows(scripts).await.map_err(failed)? {
+        let script: TriedScript = row.json("body")?;
+        let deal = past.deals.get_mut(&rental(&row)?);
+        let activity = deal.and_then(|deal| deal.activities.last_mut());
+        activity.ok_or_else(|| damaged("rental_no", "a script is in no activity"))?.scripts.push(script);
+    }
+    Ok(Some(past))
+}
+
+/// The deal of a row.
+pub(super) fn rental(row: &Row) -> Result<RentalId, StoreError> {
+    Ok(RentalId(row.unsigned("rental_no")?))
+}
+
+/// Which try a row is about.
+pub(super) fn attempt_number(row: &Row, column: &'static str) -> Result<u32, StoreError> {
+    u32::try_from(row.int(column)?).map_err(|error| damaged(column, error))
+}
+
+/// Reads the parts of a past in one transaction.
+struct Reader<'s> {
+    store: &'s Store,
+    transaction: Transaction,
+    run_no: i64,
+}
+
+impl Reader<'_> {
+    async fn rows(&mut self, sql: &'static str) -> Result<Vec<Row>, StoreError> {
+        let rows = self.transaction.rows(Statement::new(sql).int(self.run_no)).await;
+        rows.map_err(|source| self.store.failed("read the run", source))
+    }
+
+    /// Jobs that aren't over; answers with those that are. What a run left when it stopped isn't over.
+    async fn jobs(&mut self, past: &mut Past) -> Result<HashSet<JobId>, StoreError> {
+        let mut over = HashSet::new();
+        let rows = self
+            .rows(
+                "SELECT job_no, deadline_at, retries, exhausted_at, end_reason FROM jobs WHERE run_no = $1 \
+                 ORDER BY job_no",
+            )
+            .await?;
+        for row in rows {
+            let job = JobId(row.unsigned("job_no")?);
+            past.next_job = job.0.saturating_add(1);
+            if row.optional_text("end_reason")?.is_some_and(|reason| reason != "stopped") {
+                over.insert(job);
+                continue;
+            }
+            let retries = row.optional_int("retries")?.map(u32::try_from).transpose();
+            let open = PastJob {
+                deadline: row.optional_time("deadline_at")?,
+                retries: retries.map_err(|error| damaged("retries", error))?,
+                exhausted: row.optional_time("exhausted_at")?.is_some(),
+                ..PastJob::default()
+            };
+            past.jobs.insert(job, open);
+        }
+        Ok(over)
+    }
+
+    async fn counts(&mut self, past: &mut Past) -> Result<(), StoreError> {
+        let rows = self
+            .rows(
+                "SELECT job_no, status, count(*) AS n, sum(spawned) AS spawned, max(task_no) AS newest FROM tasks \
+                 WHERE run_no = $1 GROUP BY job_no, status",
+            )
+            .await?;
+        for row in rows {
+            let n = row.unsigned("n")?;
+            past.next_task = past.next_task.max(row.unsigned("newest")?.saturating_add(1));
+            let status = row.text("status")?;
+            let (done, failed) = match status.as_str() {
+                "done" => (n, 0),
+                "failed" => (0, n),
+                _ => (0, 0),
+            };
+            past.done += done;
+            past.failed += failed;
+            if let Some(job) = past.jobs.get_mut(&JobId(row.unsigned("job_no")?)) {
+                job.read += n.saturating_sub(row.unsigned("spawned")?);
+                job.done += done;
+                job.failed += failed;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tasks(&mut self, past: &mut Past, over: &HashSet<JobId>) -> Result<(), StoreError> {
+        let rows = self
+            .rows(
+                "SELECT task_no, job_no, data, attempt, added_at FROM tasks \
+                 WHERE run_no = $1 AND status IN ('waiting', 'running')",
+            )
+            .await?;
+        for row in rows {
+            let job = JobId(row.unsigned("job_no")?);
+            if over.contains(&job) {
+                continue;
+            }
+            let open = PastTask {
+                job,
+                data: row.json("data")?,
+                attempts: attempt_number(&row, "attempt")?,
+                failures: 0,
+                failed_on: BTreeSet::new(),
+                since: row.time("added_at")?,
+                running: None,
+            };
+            past.tasks.insert(TaskId(row.unsigned("task_no")?), open);
+        }
+        Ok(())
+    }
+
+    /// The tries of open tasks: those that go on, and those that failed.
+    async fn tries(&mut self, past: &mut Past) -> Result<(), StoreError> {
+        let rows = self
+            .rows(
+                "SELECT a.task_no, a.number, a.rental_no, a.outcome, a.ended_at, r.provider_id FROM tasks AS t \
+                 JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no \
+                 JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
+                 WHERE t.run_no = $1 AND t.status IN ('waiting', 'running') \
+                 AND (a.outcome IS NULL OR a.outcome = 'failed') ORDER BY a.task_no, a.number",
+            )
+            .await?;
+        for row in rows {
+            let Some(task) = past.tasks.get_mut(&TaskId(row.unsigned("task_no")?)) else {
+                continue;
+            };
+            if row.optional_text("outcome")?.is_some() {
+                task.failures += 1;
+                task.failed_on.insert(row.parsed("provider_id")?);
+                task.since = row.time("ended_at")?;
+            } else if task.attempts == attempt_number(&row, "number")? {
+                task.running = Some(rental(&row)?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn done_by_activities(
+        &mut self,
+        deals: &mut BTreeMap<RentalId, PastDeal>,
+    ) -> Result<(), StoreError> {
+        if deals.is_empty() {
+            return Ok(());
+        }
+        let rows = self
+            .rows(
+                "SELECT rental_no, activity_no, count(*) AS n FROM attempts WHERE run_no = $1 AND outcome = 'done' \
+                 AND activity_no IS NOT NULL GROUP BY rental_no, activity_no",
+            )
+            .await?;
+        for row in rows {
+            let Some(deal) = deals.get_mut(&rental(&row)?) else { continue };
+            let place = usize::try_from(row.int("activity_no")? - 1);
+            let place = place.map_err(|error| damaged("activity_no", error))?;
+            if let Some(activity) = deal.activities.get_mut(place) {
+                activity.done = row.unsigned("n")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! Runs that left something open.
+
+use crate::store::database::Statement;
+use crate::store::{Store, StoreError};
+
+impl Store {
+    /// The runs that may have something open at their daemon, the oldest first: agreements, bills that aren't decided
+    /// about, money set aside, demands on the market.
+    pub async fn open_runs(&self) -> Result<Vec<String>, StoreError> {
+        let open = Statement::new(
+            "SELECT r.run_id FROM runs AS r WHERE \
+             EXISTS (SELECT 1 FROM rentals AS d WHERE d.run_no = r.run_no \
+             AND (d.status IN ('intended', 'created', 'approved') OR (d.status = 'ended' AND d.final_bill IS NULL))) \
+             OR EXISTS (SELECT 1 FROM allocations AS a WHERE a.run_no = r.run_no \
+             AND a.status IN ('intended', 'created')) \
+             OR EXISTS (SELECT 1 FROM bills AS b WHERE b.run_no = r.run_no AND b.rental_no IS NOT NULL \
+             AND b.status IN ('received', 'accepting')) \
+             OR EXISTS (SELECT 1 FROM demands AS m WHERE m.run_no = r.run_no AND m.ended_at IS NULL) \
+             ORDER BY r.run_no",
+        );
+        let rows = self.database.rows(open).await.map_err(|source| self.failed("read the runs", source))?;
+        rows.iter().map(|row| row.text("run_id")).collect()
+    }
+}
