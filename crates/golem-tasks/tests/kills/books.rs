@@ -50,7 +50,6 @@ pub(crate) struct Bill {
     pub(crate) activity: Option<String>,
     pub(crate) amount: Glm,
     pub(crate) status: String,
-    pub(crate) issued: Timestamp,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -6,7 +6,7 @@ mod wrong;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
-use yagna_api::{Glm, Timestamp};
+use yagna_api::Glm;
 
 use crate::books::{Bill, Books, Command, Deal, sum};
 use crate::record::{Record, Task};
@@ -36,13 +36,16 @@ pub(crate) struct Expected {
     pub(crate) bystander: String,
     /// Is in every command of the run, a task's number between dots behind it.
     pub(crate) mark: String,
+    /// How often its process was killed. Each worker may have had work in its hands that wasn't recorded yet: it is
+    /// done once more, as the same attempt.
+    pub(crate) kills: u32,
 }
 
 /// What doesn't hold.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) wrong: Vec<String>,
-    /// Right bills that came after the run's end, and wait for its next start.
+    /// Right bills that wait for the run's next start, as its record says.
     pub(crate) late: Vec<String>,
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn check(evidence: &Evidence, expected: &Expected) -> Findings {
     findings.executions(evidence, expected, &deals);
     findings.nothing_left(evidence, expected, &deals);
     for deal in deals.values() {
-        findings.bills(deal, evidence.record.ended);
+        findings.bills(deal, &evidence.record);
     }
     findings.money(evidence, expected, &deals);
     findings.recorded_bills(evidence, &deals);
@@ -147,7 +150,7 @@ impl Findings {
         }
         for task in &evidence.record.tasks {
             let runs = by_task.remove(&task.number).unwrap_or_default();
-            if runs.len() as u64 > task.attempt {
+            if runs.len() as u64 > task.attempt + u64::from(expected.kills) {
                 let (number, attempt) = (task.number, task.attempt);
                 self.wrong(format!("task {number} ran {} times in {attempt} attempts", runs.len()));
             }
@@ -181,8 +184,10 @@ impl Findings {
             if matches!(deal.agreement.state.as_str(), "Approved" | "Pending") {
                 self.wrong(format!("agreement {id} is still `{}`", deal.agreement.state));
             }
-            if deal.agreement.approved.is_some() && !recorded.contains(id) {
-                self.wrong(format!("agreement {id} was approved and isn't recorded"));
+            // One that was made and not yet recorded when the process died is ended by the next one.
+            let was_used = deal.agreement.approved.is_some() && !deal.activities.is_empty();
+            if was_used && !recorded.contains(id) {
+                self.wrong(format!("agreement {id} was used and isn't recorded"));
             }
             for activity in deal.activities.iter().filter(|activity| activity.alive) {
                 self.wrong(format!("activity {} is still alive", activity.id));
@@ -217,9 +222,16 @@ impl Findings {
     }
 
     /// Of one agreement: what is owed is accepted once, what isn't never.
-    fn bills(&mut self, deal: &Deal<'_>, ended: Option<Timestamp>) {
-        let id = &deal.agreement.id;
-        let is_right = |bill: &&&Bill, owed: Option<Glm>| owed.is_some_and(|owed| bill.amount <= owed);
+    fn bills(&mut self, deal: &Deal<'_>, record: &Record) {
+        let id = deal.agreement.id.as_str();
+        // Where nothing is asked for, nothing can be owed to anybody.
+        let is_right = |bill: &&&Bill, owed: Option<Glm>| {
+            !bill.amount.is_zero() && owed.is_some_and(|owed| bill.amount <= owed)
+        };
+        let is_awaited = record
+            .rentals
+            .iter()
+            .any(|rental| rental.agreement.as_deref() == Some(id) && rental.final_bill.is_none());
         let owed = deal.owed();
         let accepted = deal.accepted();
         if owed.is_none_or(|owed| accepted > owed) && !accepted.is_zero() {
@@ -234,7 +246,7 @@ impl Findings {
         }
         let right: Vec<_> = deal.invoices.iter().filter(|invoice| is_right(invoice, owed)).collect();
         if let Some(first) = right.first() {
-            self.unpaid(first, "invoice", ended);
+            self.unpaid(first, "invoice", is_awaited);
             return;
         }
         for activity in &deal.activities {
@@ -244,17 +256,16 @@ impl Findings {
             let highest =
                 notes().filter(|note| is_right(note, deal.owed_for(note))).max_by_key(|note| note.amount);
             if let Some(note) = highest.filter(|note| note.amount > paid.unwrap_or_default()) {
-                self.unpaid(note, "debit note", ended);
+                self.unpaid(note, "debit note", is_awaited);
             }
         }
     }
 
-    fn unpaid(&mut self, bill: &Bill, kind: &str, ended: Option<Timestamp>) {
+    fn unpaid(&mut self, bill: &Bill, kind: &str, is_awaited: bool) {
         let what = format!("{kind} {} of {} GLM is right and `{}`", bill.id, bill.amount, bill.status);
-        // Not yet sent is not yet ours to answer.
-        let came_late =
-            bill.is_open() && ended.is_some_and(|ended| bill.issued > ended) || bill.status == "ISSUED";
-        if came_late { self.late.push(what) } else { self.wrong.push(what) }
+        // What wasn't sent yet can't be answered.
+        let may_come = bill.status == "ISSUED" || bill.is_open() && is_awaited;
+        if may_come { self.late.push(what) } else { self.wrong.push(what) }
     }
 
     /// The sums are the same everywhere, and within the budget.

@@ -8,7 +8,6 @@ use crate::ground::Ground;
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) status: String,
-    pub(crate) ended: Option<Timestamp>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) rentals: Vec<Rental>,
@@ -38,6 +37,8 @@ pub(crate) struct Rental {
     pub(crate) agreement: Option<String>,
     pub(crate) status: String,
     pub(crate) cost: Glm,
+    /// What became of its final bill, if it has come and was decided about.
+    pub(crate) final_bill: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -66,20 +67,19 @@ impl Record {
     pub(crate) async fn read(ground: &Ground, run_id: &str) -> Option<Self> {
         let run = format!("run_no = (SELECT run_no FROM runs WHERE run_id = '{run_id}')");
         let at = |column: &str| ground.micros(column);
-        let runs = ground.rows(&["status", &at("ended_at")], &format!("runs WHERE {run}")).await?;
-        let [status, ended] = runs.first()?.clone().try_into().ok()?;
+        let runs = ground.rows(&["status"], &format!("runs WHERE {run}")).await?;
+        let [status] = runs.first()?.clone().try_into().ok()?;
         let tasks = ["task_no", "status", "attempt", &at("finished_at"), "coalesce(stdout, '')"];
         let tasks = ground.rows(&tasks, &format!("tasks WHERE {run}")).await?;
         let attempts =
             ground.rows(&["task_no", "number", "outcome"], &format!("attempts WHERE {run}")).await?;
-        let rentals = ["rental_no", "agreement_id", "status", "cost"];
+        let rentals = ["rental_no", "agreement_id", "status", "cost", "final_bill"];
         let rentals = ground.rows(&rentals, &format!("rentals WHERE {run}")).await?;
         let bills = ground.rows(&["bill_id", "amount", "status"], &format!("bills WHERE {run}")).await?;
         let allocations =
             ground.rows(&["allocation_id", "status"], &format!("allocations WHERE {run}")).await?;
         Some(Self {
             status: status?,
-            ended: ended.map(|text| instant(&text)),
             tasks: sorted(tasks.into_iter().map(task).collect(), |task: &Task| task.number),
             attempts: attempts.into_iter().map(attempt).collect(),
             rentals: rentals.into_iter().map(rental).collect(),
@@ -118,9 +118,9 @@ fn attempt(row: Row) -> Attempt {
 }
 
 fn rental(row: Row) -> Rental {
-    let [n, agreement, status, cost] = cells(row);
+    let [n, agreement, status, cost, final_bill] = cells(row);
     let cost = cost.unwrap().parse().unwrap();
-    Rental { number: number(n), agreement, status: status.unwrap(), cost }
+    Rental { number: number(n), agreement, status: status.unwrap(), cost, final_bill }
 }
 
 fn bill(row: Row) -> Bill {

@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(150);
 const ECHO: Duration = Duration::from_secs(30);
 /// How often a run is started once more for bills that came after its end.
 const MORE_STARTS: u32 = 3;
+/// How `settle` ends when something is still awaited.
+const NOT_SETTLED: i32 = 8;
 const BUDGET: &str = "2";
 
 /// What is done to a run.
@@ -65,7 +67,7 @@ impl<'n> Round<'n> {
         seed: u64,
     ) -> Self {
         let mut random = Rng::with_seed(seed);
-        let (tasks, workers) = (random.u64(12..50), random.u32(1..5));
+        let (tasks, workers) = (random.u64(15..70), random.u32(1..5));
         let pause = random.u64(10..200);
         let mark = format!("kills-{}-{requestor}-{seed:x}", std::process::id());
         let job = job(&mark, tasks, pause);
@@ -93,7 +95,9 @@ impl<'n> Round<'n> {
         let complete = match plan {
             Plan::Kills(kills) => {
                 for _ in 0..kills {
-                    self.killed_life().await;
+                    if self.killed_life().await {
+                        break;
+                    }
                 }
                 self.last_life().await
             }
@@ -107,21 +111,17 @@ impl<'n> Round<'n> {
             budget: BUDGET.parse().unwrap(),
             bystander,
             mark: self.mark.clone(),
+            kills: self.kills,
         };
         let mut starts = 0;
         loop {
             let findings = self.findings(&expected).await;
-            // A run that can be taken up again settles what came late.
-            if findings.late.is_empty() || !matches!(plan, Plan::Kills(_)) {
-                self.wrong.extend(findings.wrong);
-                break;
-            }
-            if starts == MORE_STARTS {
+            if findings.late.is_empty() || starts == MORE_STARTS {
                 self.wrong.extend(findings.wrong.into_iter().chain(findings.late));
                 break;
             }
             starts += 1;
-            self.last_life().await;
+            self.settling_life(starts % 2 == 1).await;
         }
         std::mem::take(&mut self.wrong)
     }
@@ -141,32 +141,51 @@ impl<'n> Round<'n> {
         made.allocation_id.to_string()
     }
 
-    /// A life that is killed, unless it ends before.
-    async fn killed_life(&mut self) {
-        let moment = Moment::any(&mut self.random, self.length);
+    /// A life that is killed, unless it ends before. Did it come to its end?
+    async fn killed_life(&mut self) -> bool {
+        // The later lives have less to do.
+        let length = self.length * 4 / (4 + self.lives);
+        let moment = Moment::any(&mut self.random, length);
         let with_rival = self.random.u8(0..4) == 0;
-        let mut life = self.start();
+        // Another command that takes a run up; there must be one.
+        let settles = self.random.u8(0..6) == 0 && Record::read(&self.ground, &self.run_id).await.is_some();
+        let mut life = if settles { self.start("settle") } else { self.start("run") };
         life.wait_for(&moment).await;
-        if with_rival {
+        if with_rival && !settles {
             self.rival(&mut life).await;
         }
         let killed = life.signal(Signal::KILL);
         self.kills += u32::from(killed);
         let (status, said) = life.end(PATIENCE).await;
+        self.look_at(&said);
         let code = status.and_then(|status| status.code());
         // One that ended just before has ended well, or has said why not.
-        if !killed && code != Some(0) {
+        if !killed && code != Some(0) && !(settles && code == Some(NOT_SETTLED)) {
             self.wrong(format!(
                 "it ended with {code:?} before it was killed at {moment:?}:\n{}",
                 said.tail()
             ));
         }
+        !killed && !settles
+    }
+
+    /// A life for bills that came after the last one: of the command for that, or once more of the same.
+    async fn settling_life(&mut self, settles: bool) {
+        if !settles {
+            self.last_life().await;
+            return;
+        }
+        let (status, said) = self.start("settle").end(PATIENCE).await;
         self.look_at(&said);
+        let code = status.and_then(|status| status.code());
+        if !matches!(code, Some(0 | NOT_SETTLED)) {
+            self.wrong(format!("`settle` ended with {code:?}:\n{}", said.tail()));
+        }
     }
 
     /// A life that nobody disturbs. Did it end well?
     async fn last_life(&mut self) -> bool {
-        let (status, said) = self.start().end(PATIENCE).await;
+        let (status, said) = self.start("run").end(PATIENCE).await;
         self.look_at(&said);
         match status.map(|status| status.code()) {
             Some(Some(0)) => true,
@@ -187,7 +206,7 @@ impl<'n> Round<'n> {
         let began =
             Moment::Said { what: "demand published", times: 1, then: Duration::ZERO, at_last: PATIENCE };
         let moment = Moment::any(&mut self.random, self.length);
-        let mut life = self.start();
+        let mut life = self.start("run");
         life.wait_for(&began).await;
         life.wait_for(&moment).await;
         life.signal(Signal::INT);
@@ -221,7 +240,7 @@ impl<'n> Round<'n> {
         }
         let holder = life.id();
         let name = self.folder.join(format!("life-{:02}-rival", self.lives));
-        let (status, said) = Life::start(self.command(), &name).end(Duration::from_secs(30)).await;
+        let (status, said) = Life::start(self.command("run", "0s"), &name).end(Duration::from_secs(30)).await;
         if !life.runs() {
             return;
         }
@@ -234,9 +253,11 @@ impl<'n> Round<'n> {
         }
     }
 
-    fn start(&mut self) -> Life {
+    fn start(&mut self, name: &str) -> Life {
         self.lives += 1;
-        Life::start(self.command(), &self.folder.join(format!("life-{:02}", self.lives)))
+        // What comes later than that is left to another life.
+        let patience = ["0s", "1s", "4s"][self.random.usize(0..3)];
+        Life::start(self.command(name, patience), &self.folder.join(format!("life-{:02}", self.lives)))
     }
 
     fn look_at(&mut self, said: &Said) {
@@ -250,10 +271,14 @@ impl<'n> Round<'n> {
         }
     }
 
-    fn command(&self) -> Command {
-        let mut command = self.program("run");
-        command.arg(self.folder.join("job.toml")).arg("--json");
-        command.args(["--workers", &self.workers.to_string(), "--budget", BUDGET, "--settle-timeout", "4s"]);
+    /// A command that takes the run up, and waits so long for late bills.
+    fn command(&self, name: &str, patience: &str) -> Command {
+        let mut command = self.program(name);
+        command.args(["--json", "--settle-timeout", patience]);
+        if name == "run" {
+            command.args(["--workers", &self.workers.to_string(), "--budget", BUDGET]);
+            command.arg(self.folder.join("job.toml"));
+        }
         command
             .env("YAGNA_API_URL", self.network.url())
             .env("YAGNA_APPKEY", self.network.key(self.requestor));

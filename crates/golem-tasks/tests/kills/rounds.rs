@@ -15,7 +15,7 @@ use crate::network::Network;
 use crate::round::{Plan, Round};
 
 /// How many kills there are on all databases together, unless `GOLEM_KILLS` says so.
-const KILLS: u32 = 0;
+const KILLS: u32 = 40;
 /// Runs that go on at the same time.
 const SIDE_BY_SIDE: usize = 4;
 /// Without kills there are so many runs.

@@ -38,12 +38,12 @@ fn books() -> Value {
         ],
         "commands": [command(0, "c1", 3), command(1, "c2", 4), command(1, "c1", 6)],
         "debit_notes": [
-            { "id": "n1", "agreement": "a1", "activity": "c1", "amount": "0.1", "status": "ACCEPTED", "issued": at(5) },
-            { "id": "n2", "agreement": "a2", "activity": "c2", "amount": "0.2", "status": "ACCEPTED", "issued": at(5) },
+            { "id": "n1", "agreement": "a1", "activity": "c1", "amount": "0.1", "status": "ACCEPTED" },
+            { "id": "n2", "agreement": "a2", "activity": "c2", "amount": "0.2", "status": "ACCEPTED" },
         ],
         "invoices": [
-            { "id": "i1", "agreement": "a1", "activity": null, "amount": "0.3", "status": "ACCEPTED", "issued": at(9) },
-            { "id": "i2", "agreement": "a1", "activity": null, "amount": "0.3", "status": "REJECTED", "issued": at(9) },
+            { "id": "i1", "agreement": "a1", "activity": null, "amount": "0.3", "status": "ACCEPTED" },
+            { "id": "i2", "agreement": "a1", "activity": null, "amount": "0.3", "status": "REJECTED" },
         ],
         "allocations": [
             { "id": "m1", "requestor": "me", "spent": "0.5", "released": true },
@@ -62,11 +62,12 @@ fn evidence() -> (Evidence, Expected) {
         stdout: format!("{number} {} {}\n", number * 7, TOKENS[usize::try_from(number).unwrap()]),
     };
     let attempt = |task, number, outcome: &str| Attempt { task, number, outcome: Some(outcome.to_owned()) };
-    let rental = |number, agreement: &str, cost: &str| Rental {
+    let rental = |number, agreement: &str, cost: &str, final_bill: Option<&str>| Rental {
         number,
         agreement: Some(agreement.to_owned()),
         status: "ended".to_owned(),
         cost: glm(cost),
+        final_bill: final_bill.map(str::to_owned),
     };
     let bill = |id: &str, amount: &str, status: &str| Bill {
         id: id.to_owned(),
@@ -75,10 +76,9 @@ fn evidence() -> (Evidence, Expected) {
     };
     let record = Record {
         status: "ended".to_owned(),
-        ended: Some(at(10).parse().unwrap()),
         tasks: vec![task(0, 1, 4), task(1, 2, 8)],
         attempts: vec![attempt(0, 1, "done"), attempt(1, 1, "lost"), attempt(1, 2, "done")],
-        rentals: vec![rental(1, "a1", "0.3"), rental(2, "a2", "0.2")],
+        rentals: vec![rental(1, "a1", "0.3", Some("accepted")), rental(2, "a2", "0.2", None)],
         bills: vec![
             bill("n1", "0.1", "accepted"),
             bill("n2", "0.2", "accepted"),
@@ -101,6 +101,7 @@ fn evidence() -> (Evidence, Expected) {
         budget: glm("1"),
         bystander: "other".to_owned(),
         mark: "MARK".to_owned(),
+        kills: 0,
     };
     (evidence, expected)
 }
@@ -182,7 +183,7 @@ fn what_is_left_is_found() {
         "agreement a2 is still `Pending`",
         with_books(|books| books["agreements"][1]["state"] = json!("Pending")),
     );
-    finds("agreement a2 was approved and isn't recorded", |evidence, _| drop(evidence.record.rentals.pop()));
+    finds("agreement a2 was used and isn't recorded", |evidence, _| drop(evidence.record.rentals.pop()));
     finds("activity c2 is still alive", with_books(|books| books["activities"][1]["alive"] = json!(true)));
     finds(
         "a command of activity c1 still runs",
@@ -211,8 +212,10 @@ fn wrong_payments_are_found() {
     finds("invoice i1 of 0.3 GLM is right and `REJECTED`", with_books(refused));
     let open = |books: &mut Value| books["invoices"][0]["status"] = json!("RECEIVED");
     finds("invoice i1 of 0.3 GLM is right and `RECEIVED`", with_books(open));
-    let unpaid = |books: &mut Value| books["debit_notes"][1]["status"] = json!("RECEIVED");
-    finds("debit note n2 of 0.2 GLM is right", with_books(unpaid));
+    finds("debit note n2 of 0.2 GLM is right", |evidence, expected| {
+        with_books(|books| books["debit_notes"][1]["status"] = json!("RECEIVED"))(evidence, expected);
+        evidence.record.rentals[1].final_bill = Some("refused".to_owned());
+    });
     finds("more than the budget", |_, expected| expected.budget = glm("0.4"));
     finds("deal 1 is recorded to cost 0.1", |evidence, _| evidence.record.rentals[0].cost = glm("0.1"));
     finds("`summary` tells a cost", |evidence, _| evidence.summary["cost"] = json!("0.4"));
@@ -228,24 +231,38 @@ fn wrong_payments_are_found() {
 }
 
 #[test]
-fn a_right_bill_that_came_after_the_end_is_late_and_a_wrong_one_is_left_alone() {
-    let findings = found(|evidence, expected| {
-        with_books(|books| {
-            books["invoices"][1] = json!({ "id": "i2", "agreement": "a2", "activity": null, "amount": "0.2",
-                                           "status": "RECEIVED", "issued": at(20) });
-        })(evidence, expected);
-        evidence.record.bills.pop();
-    });
+fn a_right_bill_of_a_deal_that_awaits_it_is_late_and_a_wrong_or_empty_one_is_left_alone() {
+    let with_invoice = |amount: &str| {
+        let amount = amount.to_owned();
+        found(|evidence, expected| {
+            with_books(|books| {
+                books["invoices"][1] = json!({ "id": "i2", "agreement": "a2", "activity": null, "amount": amount,
+                                               "status": "RECEIVED" });
+            })(evidence, expected);
+            evidence.record.bills.pop();
+        })
+    };
+    let findings = with_invoice("0.2");
     assert!(findings.wrong.is_empty(), "{findings:#?}");
     assert_eq!(findings.late.len(), 1, "{findings:#?}");
+    for left in ["200", "0"] {
+        let findings = with_invoice(left);
+        assert!(findings.wrong.is_empty() && findings.late.is_empty(), "{findings:#?}");
+    }
+}
+
+#[test]
+fn a_killed_process_may_have_had_work_in_its_hands_that_it_never_recorded() {
     let findings = found(|evidence, expected| {
-        with_books(|books| {
-            books["invoices"][1] = json!({ "id": "i2", "agreement": "a2", "activity": null, "amount": "200",
-                                           "status": "RECEIVED", "issued": at(8) });
-        })(evidence, expected);
-        evidence.record.bills[3].amount = glm("200");
+        with_books(|books| books["commands"][1] = command(0, "c1", 3))(evidence, expected);
+        expected.kills = 1;
     });
-    assert!(findings.wrong.is_empty() && findings.late.is_empty(), "{findings:#?}");
+    assert!(findings.wrong.is_empty(), "{findings:#?}");
+    let findings = found(with_books(|books| {
+        books["agreements"][2] =
+            json!({ "id": "a3", "state": "Terminated", "requestor": "me", "approved": at(2) });
+    }));
+    assert!(findings.wrong.is_empty(), "nothing was done there: {findings:#?}");
 }
 
 #[test]
