@@ -54,6 +54,8 @@ pub(crate) struct Round<'n> {
     lives: u32,
     /// How often it was really killed.
     pub(crate) kills: u32,
+    /// How often another process was refused while this one held the run.
+    pub(crate) refusals: u32,
     wrong: Vec<String>,
 }
 
@@ -85,6 +87,7 @@ impl<'n> Round<'n> {
             workers,
             lives: 0,
             kills: 0,
+            refusals: 0,
             wrong: Vec::new(),
         }
     }
@@ -175,7 +178,7 @@ impl<'n> Round<'n> {
             self.last_life().await;
             return;
         }
-        let (status, said) = self.start("settle").end(PATIENCE).await;
+        let (status, said) = self.start_patient("settle", "2s").end(PATIENCE).await;
         self.look_at(&said);
         let code = status.and_then(|status| status.code());
         if !matches!(code, Some(0 | NOT_SETTLED)) {
@@ -245,6 +248,7 @@ impl<'n> Round<'n> {
             return;
         }
         let refused = status.is_some_and(|status| status.code().is_some_and(|code| code != 0));
+        self.refusals += u32::from(refused);
         if !refused || !said.has(&format!("process {holder} ")) {
             self.wrong(format!(
                 "while process {holder} held the run, another one was told (it ended with {status:?}):\n{}",
@@ -254,9 +258,13 @@ impl<'n> Round<'n> {
     }
 
     fn start(&mut self, name: &str) -> Life {
-        self.lives += 1;
         // What comes later than that is left to another life.
         let patience = ["0s", "1s", "4s"][self.random.usize(0..3)];
+        self.start_patient(name, patience)
+    }
+
+    fn start_patient(&mut self, name: &str, patience: &str) -> Life {
+        self.lives += 1;
         Life::start(self.command(name, patience), &self.folder.join(format!("life-{:02}", self.lives)))
     }
 

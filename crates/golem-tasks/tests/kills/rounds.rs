@@ -18,6 +18,8 @@ use crate::round::{Plan, Round};
 const KILLS: u32 = 40;
 /// Runs that go on at the same time.
 const SIDE_BY_SIDE: usize = 4;
+/// Among so many kills there is always a process that wants a run which is held.
+const ENOUGH: u32 = 20;
 /// Without kills there are so many runs.
 const QUIET_ROUNDS: usize = 6;
 
@@ -50,6 +52,7 @@ struct Game {
     /// How many kills there are to be.
     wanted: u32,
     kills: AtomicU32,
+    refusals: AtomicU32,
     rounds: AtomicUsize,
     most_rounds: usize,
 }
@@ -62,6 +65,7 @@ async fn play(name: &str, server: Option<&str>) {
         seed,
         wanted: if ground::server().is_some() { kills.div_ceil(2) } else { kills },
         kills: AtomicU32::new(0),
+        refusals: AtomicU32::new(0),
         rounds: AtomicUsize::new(0),
         // Some of them end before their killer comes.
         most_rounds: if kills == 0 { QUIET_ROUNDS } else { kills as usize + SIDE_BY_SIDE },
@@ -78,6 +82,11 @@ async fn play(name: &str, server: Option<&str>) {
     }
     let (kills, rounds) = (game.kills.into_inner(), game.rounds.into_inner().min(game.most_rounds));
     eprintln!("{name}: {kills} kills in {rounds} runs took {:.0?} (GOLEM_SEED={seed})", began.elapsed());
+    let refusals = game.refusals.into_inner();
+    eprintln!("{name}: {refusals} other processes were refused a run that was held");
+    if game.wanted >= ENOUGH && refusals == 0 {
+        wrong.push("nobody wanted a run that was held".to_owned());
+    }
     if kills < game.wanted {
         wrong.push(format!("there were {kills} kills only, not {}", game.wanted));
     }
@@ -124,6 +133,7 @@ impl Game {
         let mut round = Round::new(network, number, ground.clone(), folder, seed);
         let wrong = round.play(plan).await;
         self.kills.fetch_add(round.kills, Ordering::Relaxed);
+        self.refusals.fetch_add(round.refusals, Ordering::Relaxed);
         if !wrong.is_empty() {
             ground.dump(folder).await;
         }
