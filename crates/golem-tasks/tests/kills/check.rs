@@ -45,7 +45,7 @@ pub(crate) struct Expected {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) wrong: Vec<String>,
-    /// Right bills that wait for the run's next start, as its record says.
+    /// What waits for the run's next start, as its record says: right bills, and acceptances that may not have arrived.
     pub(crate) late: Vec<String>,
 }
 
@@ -310,11 +310,14 @@ impl Findings {
                         bill.id, bill.amount, row.amount
                     ));
                 }
+                if row.status == "accepting" {
+                    self.late.push(format!("bill {} is being accepted, as it is recorded", bill.id));
+                    continue;
+                }
                 // A daemon takes the acceptance of a debit note whose invoice is accepted, and does nothing.
                 let covered = bill.activity.is_some() && settled;
                 let agree = match row.status.as_str() {
                     "accepted" => bill.is_accepted() || covered,
-                    "accepting" => false,
                     _ => !bill.is_accepted(),
                 };
                 if !agree {
