@@ -1,4 +1,5 @@
-//! How fast the store is by itself: task lifecycles a second into a database, and runs a second out of it.
+//! How fast the store is by itself: task lifecycles a second into a database, and how long it takes to read a run out
+//! of it, for people and for taking it up again.
 //!
 //! A lifecycle is a task that is added, started and done, with its result. Commits are as the engine's are at full
 //! speed: each holds what ended, what began and what became known since the one before. How many tasks share a commit
@@ -106,6 +107,19 @@ async fn load(store: &Store, run_id: &str, tasks: u64, group: u64) -> Result<(),
     let began = Instant::now();
     let counted = store.run_summary(run_id).await?.tasks.done;
     println!("summary_{group}_a_commit {:.3} s", began.elapsed().as_secs_f64());
+    let lease = store.take(run_id, &Holder::here()).await?;
+    let began = Instant::now();
+    let past = lease.run().past().await?;
+    println!("recovery_{group}_a_commit {:.3} s", began.elapsed().as_secs_f64());
+    lease.release().await?;
+    if (past.done, past.deals.len() as u64) != (tasks, RENTALS) {
+        return Err(format!(
+            "the past has {} of {tasks} tasks done, and {} deals",
+            past.done,
+            past.deals.len()
+        )
+        .into());
+    }
     let began = Instant::now();
     let read = store.tasks(run_id).try_fold(0_u64, async |n, _| Ok(n + 1)).await?;
     let took = began.elapsed();

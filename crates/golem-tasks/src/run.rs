@@ -24,7 +24,7 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
-use crate::view::{Facts, SummaryFold, Terminal, View, view};
+use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
 use signals::Stops;
 
 #[cfg(feature = "devnet")]
@@ -136,7 +136,7 @@ async fn run_in(
 /// Leaves the lease that it took, whatever becomes of the run.
 async fn hold_and_run(
     store: &Store,
-    options: RunOptions,
+    mut options: RunOptions,
     terminal: Terminal,
     stop: Stop,
     holding: &mut Option<Arc<Lease>>,
@@ -149,17 +149,22 @@ async fn hold_and_run(
         started: clock.now(),
         total: wanted(opened.total, options.limits.results),
         place: store.place().to_owned(),
-        earlier: None,
+        beginning: Beginning::New,
     };
     let record = store.run_record(&options.run_id).await?;
     let mut past = Past::default();
     if let Some(record) = &record {
         same::check(record, &described, &options)?;
         let lease = holding.insert(Arc::new(store.take(&options.run_id, &Holder::here()).await?));
+        if let DaemonChoice::Devnet { seed: Some(seed), .. } = &mut options.daemon {
+            // What a devnet calls things by depends on its seed, and in no two lives of a run may they be called the same.
+            *seed = seed.wrapping_add(lease.number());
+        }
         past = lease.run().past().await?;
         let summary = store.run_summary(&options.run_id).await?;
-        facts.earlier = Some(Box::new(SummaryFold::taken_up(&summary, &past, facts.started)));
+        facts.beginning = Beginning::Again(SummaryFold::taken_up(&summary, &past, facts.started).into());
         if let Some(end) = nothing_left(&past) {
+            facts.beginning = Beginning::Over;
             view(options.style, facts, &terminal).finish(&summary);
             return Ok((end, summary));
         }

@@ -86,8 +86,16 @@ impl Runner {
     }
 
     /// What to call the run; a random name unless given. At most 64 letters, digits, `-`, `_` and `.`.
+    ///
+    /// A run that has this name already is taken up where it was; what is done isn't done again.
     pub fn run_id(mut self, run_id: impl Into<String>) -> Self {
         self.flags.run_id = Some(run_id.into());
+        self
+    }
+
+    /// Takes a run up though its job has changed since: tasks that were read stay as they were read.
+    pub fn changed_job(mut self) -> Self {
+        self.flags.changed_job = true;
         self
     }
 

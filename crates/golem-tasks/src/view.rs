@@ -83,16 +83,43 @@ pub struct Facts {
     pub total: Option<u64>,
     /// Where its results are kept, for people.
     pub place: String,
-    /// What it came to before, where it is taken up again.
-    pub earlier: Option<Box<SummaryFold>>,
+    /// Is it a new run?
+    pub beginning: Beginning,
+}
+
+/// How work on a run begins.
+#[derive(Debug, Clone, Default)]
+pub enum Beginning {
+    /// It is a new run.
+    #[default]
+    New,
+    /// It is taken up again; this is what it came to before.
+    Again(Box<SummaryFold>),
+    /// It has ended before, and nothing is left to be done.
+    Over,
 }
 
 impl Facts {
     /// The counts to begin with.
     fn fold(&mut self) -> SummaryFold {
-        match self.earlier.take() {
-            Some(earlier) => *earlier,
-            None => SummaryFold::new(self.run_id.clone(), self.started),
+        match &mut self.beginning {
+            // It isn't needed any more; that it was there is.
+            Beginning::Again(earlier) => {
+                std::mem::replace(&mut **earlier, SummaryFold::new(self.run_id.clone(), self.started))
+            }
+            Beginning::New | Beginning::Over => SummaryFold::new(self.run_id.clone(), self.started),
+        }
+    }
+
+    /// What is said of a run at first.
+    fn hello(&self) -> String {
+        let Self { run_id, place, .. } = self;
+        match self.beginning {
+            Beginning::New => format!("run {run_id} begins, kept in {place}"),
+            Beginning::Again(_) => format!("run {run_id} is taken up again, kept in {place}"),
+            Beginning::Over => {
+                format!("run {run_id} has ended before and nothing is left to do, kept in {place}")
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{Stop, held, same, watch_and_listen};
 use crate::exit::{Exit, Failure};
 use crate::store::{Dsn, Holder, Lease, RunRecord, RunStore, RunSummary, Store, StoreError};
 use crate::view::text::{one_amount, plural};
-use crate::view::{Facts, Output, Plain, Quiet, SummaryFold, View};
+use crate::view::{Beginning, Facts, Output, Plain, Quiet, SummaryFold, View};
 
 /// What is to be settled, and through which daemon.
 pub(crate) struct SettleOptions {
@@ -170,7 +170,7 @@ async fn bring_to_an_end(
         started,
         total: None,
         place: String::new(),
-        earlier: Some(Box::new(SummaryFold::taken_up(before, &past, started))),
+        beginning: Beginning::Again(SummaryFold::taken_up(before, &past, started).into()),
     };
     let mut view: Box<dyn View> = match options.quiet {
         true => Box::new(Quiet::new(facts, Output::none(), Output::none())),

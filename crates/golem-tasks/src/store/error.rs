@@ -226,7 +226,7 @@ impl StoreError {
             }
             Self::NotOurs { .. } => "name a file of its own for the runs with --dsn sqlite:PATH".to_owned(),
             Self::RunExists { .. } => {
-                "choose another --run-id; taking up an earlier run again isn't supported yet".to_owned()
+                "another process has just begun it; choose another --run-id".to_owned()
             }
             Self::Held { by, .. } => format!(
                 "wait until it is done, or end process {} on {}; if that host is gone, it is free {} s after it was \

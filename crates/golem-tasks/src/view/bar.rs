@@ -41,8 +41,7 @@ pub struct Bar {
 impl Bar {
     /// Of a run that begins.
     pub fn new(mut facts: Facts, out: Output, terminal: &Terminal) -> Self {
-        let again = if facts.earlier.is_some() { " again" } else { "" };
-        Output::stderr().write(&format!("run {}{again}, kept in {}\n", facts.run_id, facts.place));
+        Output::stderr().write(&(facts.hello() + "\n"));
         let bar = match facts.total {
             Some(total) => ProgressBar::new(total).with_style(style(BOUNDED)),
             None => ProgressBar::no_length().with_style(style(ENDLESS)),

@@ -11,7 +11,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 
 use super::output::Output;
 use super::plain::Lines;
-use super::{Facts, View};
+use super::{Beginning, Facts, View};
 use crate::store::{FailedTask, RefusedBill, RunSummary};
 
 /// Changes when a field changes its meaning or goes; not when one is added.
@@ -122,7 +122,8 @@ struct BillLine<'a> {
 impl Json {
     /// Of a run that begins.
     pub fn new(facts: Facts, mut out: Output, err: Output) -> Self {
-        let (run, tasks, resumed) = (facts.run_id.clone(), facts.total, facts.earlier.is_some());
+        let (run, tasks, resumed) =
+            (facts.run_id.clone(), facts.total, !matches!(facts.beginning, Beginning::New));
         let lines = Lines::new(facts, err);
         let started = lines.fold.counts().started;
         out.write(&line(&Line::Run { version: VERSION, run: &run, started, tasks, resumed }));

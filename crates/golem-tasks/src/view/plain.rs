@@ -73,7 +73,7 @@ impl View for Plain {
 
 impl Lines {
     pub(super) fn new(mut facts: Facts, err: Output) -> Self {
-        let begins = if facts.earlier.is_some() { "is taken up again" } else { "begins" };
+        let hello = facts.hello();
         let mut lines = Self {
             fold: facts.fold(),
             spoken: facts.started,
@@ -85,7 +85,6 @@ impl Lines {
             facts,
             err,
         };
-        let hello = format!("run {} {begins}, kept in {}", lines.facts.run_id, lines.facts.place);
         lines.write(lines.facts.started, &hello);
         lines
     }

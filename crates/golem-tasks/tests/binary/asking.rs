@@ -76,7 +76,7 @@ async fn a_run_whose_process_was_killed_is_interrupted_and_cannot_be_stopped_in_
     asked.assert_says(&[
         "run `killed` can't be stopped in order: it is interrupted",
         " agreement",
-        "their providers do that by themselves, sooner or later",
+        "`golem-tasks settle --run-id killed` ends what it left",
     ]);
     // Asking has changed nothing.
     assert!(home.kept().await.summary.ended.is_none());

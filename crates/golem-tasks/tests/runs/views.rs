@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use golem_core::event::{Event, EventKind, StopReason};
 use golem_tasks::store::RunSummary;
-use golem_tasks::view::{Bar, Facts, Json, Output, Plain, Quiet, SummaryFold, Terminal, View};
+use golem_tasks::view::{Bar, Beginning, Facts, Json, Output, Plain, Quiet, SummaryFold, Terminal, View};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, eventful, start};
@@ -42,7 +42,7 @@ fn facts(total: Option<u64>) -> Facts {
         started: start(),
         total,
         place: "runs.db".to_owned(),
-        earlier: None,
+        beginning: Beginning::New,
     }
 }
 

@@ -8,10 +8,12 @@
 
 mod asking;
 mod grounds;
+mod histories;
 mod installing;
 mod leases;
 mod migrating;
 mod mixing;
+mod past;
 mod python;
 #[path = "../runs/scene.rs"]
 #[expect(dead_code, reason = "shared with other tests, which need more of it")]
@@ -55,6 +57,11 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         writing::ten_thousand_tasks_are_written_in_batches_and_counted_right,
         writing::any_text_and_any_number_come_back_as_they_were,
         mixing::both_counts_agree_after_every_event,
+        past::invariant_4_a_past_read_back_is_the_fold_of_the_events,
+        past::a_run_with_nearly_everything_is_read_back,
+        past::a_commit_that_failed_left_nothing,
+        past::a_run_taken_up_again_is_running,
+        past::what_several_write_at_once_is_kept_whole,
         leases::a_run_is_held_by_one,
         leases::a_dead_holder_is_replaced_at_once,
         asking::what_a_deal_cost_is_shared_by_its_activities_and_their_results,
@@ -62,6 +69,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         asking::results_are_streamed_in_the_order_of_the_tasks,
         asking::whoever_holds_a_run_hears_that_it_is_to_be_cancelled;
     KEPT:
+        past::a_hundred_thousand_tasks_are_read_back_in_seconds,
         asking::the_program_answers_the_same_on_every_database,
         asking::a_run_without_anything_is_shown_as_such,
         asking::a_run_that_is_not_there_is_told_with_those_that_look_like_it,
@@ -79,7 +87,8 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         installing::a_database_of_another_program_is_refused_untouched;
     SQLITE:
         installing::what_is_no_database_at_all_is_refused,
-        migrating::runs_of_version_1_are_carried_over;
+        migrating::runs_of_version_1_are_carried_over,
+        past::a_run_of_an_older_version_says_that_it_cant_be_taken_up;
     POSTGRES:
         mixing::random_events_in_random_groups_read_back_the_same_everywhere,
         python::its_tables_are_recognised_and_left_alone,

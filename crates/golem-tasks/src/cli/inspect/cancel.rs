@@ -98,9 +98,9 @@ async fn nobody(store: &Store, run_id: &str) -> Result<Failure, Failure> {
     Ok(if overview.open_agreements == 0 {
         failure
     } else {
-        failure.advise(
-            "nobody is there to end its agreements: their providers do that by themselves, sooner or later; taking up \
-             an earlier run again isn't supported yet",
-        )
+        failure.advise(format!(
+            "`golem-tasks settle --run-id {run_id}` ends what it left and settles its bills; `golem-tasks run` with the \
+             same job and `--run-id {run_id}` goes on with it"
+        ))
     })
 }

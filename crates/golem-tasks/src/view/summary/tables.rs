@@ -198,7 +198,7 @@ fn bills(text: &mut String, summary: &RunSummary) {
     if summary.unsettled > 0 {
         let _ = writeln!(
             text,
-            "\n{} not settled: the final bill hasn't come, or isn't accepted yet",
+            "\n{} not settled: the final bill hasn't come, or isn't accepted yet; `golem-tasks settle` looks again",
             plural(summary.unsettled, "deal")
         );
     }
