@@ -9,7 +9,7 @@
 
 mod agent;
 mod behaviour;
-mod billing;
+pub(crate) mod billing;
 mod config;
 mod deal;
 mod ending;

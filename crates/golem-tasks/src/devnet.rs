@@ -2,6 +2,7 @@
 //!
 //! Left to others: the network itself ([`golem_devnet`]), the command line.
 
+mod books;
 pub(crate) mod config;
 mod exports;
 mod json;
@@ -23,6 +24,7 @@ use crate::exit::{Exit, Failure};
 use crate::run::signals::Stops;
 use crate::view::Output;
 use crate::view::text::plural;
+use books::Bookkeeper;
 pub use config::Described;
 use exports::Exports;
 use lines::Lines;
@@ -59,6 +61,8 @@ pub struct DevnetOptions {
     pub network: String,
     /// Where to write the environment.
     pub env_file: Option<PathBuf>,
+    /// Where to write the network's books.
+    pub books: Option<PathBuf>,
     /// Tell of every command, too.
     pub commands: bool,
     /// Tell in JSON.
@@ -107,20 +111,30 @@ pub(crate) async fn serve(options: DevnetOptions) -> Result<Exit, Failure> {
         () = stops.next() => return Ok(Exit::Done),
         begun = begin(&options, &mut people) => begun?,
     };
-    let (network, printer) = begun;
+    let (network, printer, keeper) = begun;
     stops.next().await;
+    // Before anything is ended: what is left running by then is of interest.
+    let closed = match keeper {
+        Some(keeper) => keeper.close().await,
+        None => Ok(()),
+    };
     let ended = tokio::select! {
         biased;
         // What is left of it ends at once when it is dropped.
         () = stops.next() => None,
         ended = end(network, printer, &mut people) => Some(ended),
     };
-    ended.unwrap_or(Ok(())).map(|()| Exit::Done)
+    ended.unwrap_or(Ok(())).and(closed).map(|()| Exit::Done)
 }
 
-async fn begin(options: &DevnetOptions, people: &mut Output) -> Result<(Network, Printer), Failure> {
-    let desk = if options.commands { NewsDesk::with_commands() } else { NewsDesk::new() };
+async fn begin(
+    options: &DevnetOptions,
+    people: &mut Output,
+) -> Result<(Network, Printer, Option<Bookkeeper>), Failure> {
+    let commands = options.commands || options.books.is_some();
+    let desk = if commands { NewsDesk::with_commands() } else { NewsDesk::new() };
     let news = desk.subscribe();
+    let noted = desk.subscribe();
     let network = Network::start(options, desk).await?;
     let exports = Exports::new(options, &network);
     people.write(&greeting(options, &network));
@@ -135,10 +149,14 @@ async fn begin(options: &DevnetOptions, people: &mut Output) -> Result<(Network,
         (exports.text() + gap, manner)
     };
     let printer = Printer::start(first, manner, news)?;
+    let keeper = match (&options.books, network.view()) {
+        (Some(path), Some(view)) => Some(Bookkeeper::start(path.clone(), view, noted)?),
+        _ => None,
+    };
     if let Some(path) = &options.env_file {
         exports.write(path)?;
     }
-    Ok((network, printer))
+    Ok((network, printer, keeper))
 }
 
 /// Ends a devnet in good order; the last lines are printed when it returns.

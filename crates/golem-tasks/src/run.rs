@@ -14,15 +14,17 @@ use golem::core::strategy::{LeastExpensive, Strategy as _};
 use golem::image::{ImageError, Registry};
 use golem::payload::{PayloadError, PreparedPayload};
 use golem::run::{Events, nothing_left};
+use golem::text::chain;
 use golem::{Run, SystemClock, Timing};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, AppSessionId, Clock};
 use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
+use crate::payments::note_payments;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
 use remembered::Remembered;
@@ -38,6 +40,9 @@ pub(crate) mod signals;
 
 /// How long running tasks may go on once the run is stopping.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the daemon may take to tell what has become of the money.
+const PAYMENTS_ASKED: Duration = Duration::from_secs(10);
 
 /// Where to send requests, and with which key.
 struct Daemon {
@@ -199,7 +204,7 @@ async fn hold_and_run(
     let remembered = Remembered::load(store, clock.now()).await?;
     let mut view = view(options.style, facts, &terminal);
     let run = Run::new(
-        client,
+        client.clone(),
         Arc::new(clock),
         Arc::<RunStore>::new(lease.run().clone()),
         options.job.worker(&options.limits),
@@ -216,8 +221,13 @@ async fn hold_and_run(
     let run = run.resumed(past);
     let mut following = JoinSet::new();
     following.spawn(remembered::follow(store.clone(), remembered.blocked));
-    let ended = watch_and_listen(run, lease, view.as_mut(), stop, &leave).await;
+    let ended = watch_and_listen(run, Arc::clone(&lease), view.as_mut(), stop, &leave).await;
     following.shutdown().await;
+    if !leave.is_cancelled() {
+        tell_payments(&client, lease.run()).await;
+    }
+    // It is given up before it is told how the run ended.
+    drop(lease);
     let close = async {
         if let Some(image) = serving {
             image.stop().await;
@@ -244,6 +254,15 @@ async fn hold_and_run(
             }
             None => Ok((ended, summary)),
         },
+    }
+}
+
+/// Asks once what has become of the money. Payments go on for hours after a run, so whatever comes of it is fine.
+async fn tell_payments(client: &Client, run: &RunStore) {
+    match timeout(PAYMENTS_ASKED, note_payments(client, run, &SystemClock)).await {
+        Ok(Ok(noted)) => tracing::debug!(?noted, "what has become of the money was asked"),
+        Ok(Err(error)) => tracing::warn!(error = chain(&error), "what has become of the money can't be told"),
+        Err(_) => tracing::warn!("the daemon takes too long to tell what has become of the money"),
     }
 }
 

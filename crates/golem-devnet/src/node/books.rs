@@ -4,10 +4,12 @@ use yagna_api::activity::ActivityState;
 use yagna_api::activity::State as Stage;
 use yagna_api::market::{AgreementState, Reason, Terminator};
 use yagna_api::payment::{Allocation, BillStatus, Payment};
+use yagna_api::properties::name;
 use yagna_api::{ActivityId, AgreementId, AllocationId, AppSessionId, Glm, NodeId, Timestamp};
 
 use super::payment::{BillKind, Paper};
 use super::world::State;
+use crate::provider::billing::{coefficients, cost, reported};
 
 /// A read-only copy of a network's books. Lists are in the order of their making.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +49,10 @@ pub struct AgreementRow {
     pub session: Option<AppSessionId>,
     /// When it was made.
     pub created: Timestamp,
+    /// When it was approved, if it was.
+    pub approved: Option<Timestamp>,
+    /// When it was ended, if it was.
+    pub ended: Option<Timestamp>,
     /// Who ended it, if it was ended.
     pub terminator: Option<Terminator>,
     /// Why, if they said.
@@ -66,6 +72,11 @@ pub struct ActivityRow {
     pub usage: Vec<f64>,
     /// When it was asked for.
     pub created: Timestamp,
+    /// Is there an exe-unit for it? Not before it is made, nor after its end, nor once its provider has vanished.
+    pub alive: bool,
+    /// What that usage costs at the agreement's prices, the start price included; none where the agreement names no
+    /// prices that can be read.
+    pub owed: Option<Glm>,
 }
 
 /// A debit note or an invoice.
@@ -81,6 +92,8 @@ pub struct BillRow {
     pub amount: Glm,
     /// Where it stands.
     pub status: BillStatus,
+    /// When it was made.
+    pub issued: Timestamp,
 }
 
 /// An allocation.
@@ -114,17 +127,7 @@ impl Books {
                 .activities
                 .0
                 .iter()
-                .map(|(id, record)| ActivityRow {
-                    id: id.clone(),
-                    agreement: record.agreement.clone(),
-                    state: record.state.clone(),
-                    usage: record
-                        .usage
-                        .as_ref()
-                        .and_then(|usage| usage.current_usage.clone())
-                        .unwrap_or_default(),
-                    created: record.created,
-                })
+                .map(|(id, record)| activity_row(state, id, record))
                 .collect(),
             debit_notes: bill_rows(state, Paper::DebitNote),
             invoices: bill_rows(state, Paper::Invoice),
@@ -167,8 +170,26 @@ fn agreement_row(
         provider: record.provider.clone(),
         session: record.requestor_session.clone(),
         created: record.created,
+        approved: record.approved,
+        ended: record.ended.as_ref().map(|(at, _)| *at),
         terminator: end.map(|end| end.terminator),
         reason: end.and_then(|end| end.reason.clone()),
+    }
+}
+
+fn activity_row(state: &State, id: &ActivityId, record: &super::activity::ActivityRecord) -> ActivityRow {
+    let usage = record.usage.as_ref().and_then(|usage| usage.current_usage.clone()).unwrap_or_default();
+    let agreement = state.agreements.0.get(&record.agreement);
+    let prices = agreement
+        .and_then(|agreement| coefficients(agreement.offer_sheet.properties.get(name::PRICING_COEFFICIENTS)));
+    ActivityRow {
+        id: id.clone(),
+        agreement: record.agreement.clone(),
+        state: record.state.clone(),
+        created: record.created,
+        alive: record.unit.is_some() && record.state.state.0 != Stage::Terminated,
+        owed: prices.map(|prices| cost(&prices, &reported(&usage))),
+        usage,
     }
 }
 
@@ -188,6 +209,7 @@ fn bill_rows(state: &State, paper: Paper) -> Vec<BillRow> {
             },
             amount: bill.amount,
             status: bill.status,
+            issued: bill.issued,
         })
         .collect()
 }

@@ -88,7 +88,8 @@ pub(crate) fn until_next(since: Timestamp, interval: Duration, now: Timestamp) -
     Duration::from_nanos(u64::try_from(rest).unwrap_or(u64::MAX))
 }
 
-fn coefficients(value: Option<&Value>) -> Option<Vec<f64>> {
+/// Prices as an offer lists them; none where that can't be read.
+pub(crate) fn coefficients(value: Option<&Value>) -> Option<Vec<f64>> {
     value?.as_array()?.iter().map(Value::as_f64).collect()
 }
 

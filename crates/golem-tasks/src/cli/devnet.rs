@@ -90,6 +90,12 @@ pub(super) struct DevnetFlags {
     /// Write the environment to this file too, once the devnet can be used.
     #[arg(long, value_name = "FILE", help_heading = TOLD, value_hint = ValueHint::FilePath)]
     env_file: Option<PathBuf>,
+    /// Write the network's books to this file when SIGUSR1 comes, and at the end: agreements, activities, commands, bills.
+    ///
+    /// One JSON object, the file whole or not at all; docs/json-output.md explains it.
+    #[arg(long, value_name = "FILE", help_heading = TOLD, value_hint = ValueHint::FilePath,
+          conflicts_with = "join")]
+    books: Option<PathBuf>,
     /// Tell of every command, too.
     #[arg(long, help_heading = TOLD)]
     commands: bool,
@@ -187,6 +193,7 @@ pub(super) fn resolve(
         driver: or(&flags.driver, file.driver, "--driver", "erc20")?,
         network: or(&flags.network, file.network, "--network", "hoodi")?,
         env_file: flags.env_file.clone(),
+        books: flags.books.clone(),
         commands: flags.commands,
         json: flags.json,
         quiet: flags.quiet,

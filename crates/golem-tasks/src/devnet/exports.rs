@@ -83,20 +83,24 @@ impl Exports {
     /// Writes it to a file, whole or not at all: whoever waits for the file finds all of it.
     pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
         let failed = |source| Failure::new(Exit::Usage, EnvFileError { path: path.to_owned(), source });
-        let folder =
-            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let mut beside = path.file_name().unwrap_or_default().to_owned();
-        beside.push(format!(".{}.new", std::process::id()));
-        let beside = folder.join(beside);
-        let written = std::fs::File::create(&beside)
-            .and_then(|mut file| file.write_all(self.text().as_bytes()))
-            .and_then(|()| std::fs::rename(&beside, path));
-        written.map_err(|error| {
-            // Nothing of ours stays behind, if it ever was there.
-            drop(std::fs::remove_file(&beside));
-            failed(error)
-        })
+        write_whole(path, self.text().as_bytes()).map_err(failed)
     }
+}
+
+/// Writes a file whole or not at all, over one that is there.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut beside = path.file_name().unwrap_or_default().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = folder.join(beside);
+    let written = std::fs::File::create(&beside)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| std::fs::rename(&beside, path));
+    written.inspect_err(|_| {
+        // Nothing of ours stays behind, if it ever was there.
+        drop(std::fs::remove_file(&beside));
+    })
 }
 
 /// A word as a shell reads it back.

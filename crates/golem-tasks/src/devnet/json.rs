@@ -145,7 +145,8 @@ fn why(reason: &Reason) -> Value {
     json!(reason)
 }
 
-fn words(command: &CommandName) -> Vec<&str> {
+/// A command as its words.
+pub(super) fn words(command: &CommandName) -> Vec<&str> {
     match command {
         CommandName::Deploy => vec!["deploy"],
         CommandName::Start(args) => std::iter::once("start").chain(args.iter().map(String::as_str)).collect(),

@@ -9,6 +9,7 @@ use golem_devnet::news::NewsDesk;
 use golem_devnet::node::Requestor;
 use golem_devnet::provider::{ProviderConfig, ProviderHandle};
 
+use super::books::NetworkView;
 use super::{Described, DevnetOptions, Pace, Place};
 use crate::exit::{Exit, Failure};
 
@@ -53,6 +54,17 @@ impl Network {
     pub(super) fn url(&self) -> Option<&str> {
         match self {
             Self::Own { url, .. } => Some(url),
+            Self::Joined(_) => None,
+        }
+    }
+
+    /// What its books are read from, if they are ours to read.
+    pub(super) fn view(&self) -> Option<NetworkView> {
+        match self {
+            Self::Own { devnet, .. } => Some(NetworkView {
+                world: devnet.world().clone(),
+                providers: devnet.providers().cloned().collect(),
+            }),
             Self::Joined(_) => None,
         }
     }

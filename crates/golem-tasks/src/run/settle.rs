@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Clock, Glm};
 use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
-use super::{Stop, held, same, watch_and_listen};
+use super::{Stop, held, same, tell_payments, watch_and_listen};
 use crate::exit::{Exit, Failure};
 use crate::store::{Dsn, Holder, Lease, RunRecord, RunStore, RunSummary, Store, StoreError};
 use crate::view::text::{one_amount, plural};
@@ -124,12 +124,17 @@ async fn settle_one(
     let run_id = &record.run_id;
     let past = lease.run().past().await?;
     let before = store.run_summary(run_id).await?;
-    let summary = if nothing_open(&past) {
-        before.clone()
-    } else {
-        bring_to_an_end(record, past, &before, lease, options).await?;
-        store.run_summary(run_id).await?
-    };
+    let is_open = !nothing_open(&past);
+    if is_open || !lease.run().open_payments().await?.agreements.is_empty() {
+        let client = client(record, options)?;
+        let identity = golem::run::greet(&client).await?;
+        same::check_identity(record, identity)?;
+        if is_open {
+            bring_to_an_end(&client, record, past, &before, lease, options).await?;
+        }
+        tell_payments(&client, lease.run()).await;
+    }
+    let summary = store.run_summary(run_id).await?;
     let accepted_now = summary.cost.saturating_sub(before.cost);
     let unfinished = summary.tasks.unfinished();
     out.write(&if options.json {
@@ -154,15 +159,13 @@ async fn settle_one(
 }
 
 async fn bring_to_an_end(
+    client: &Client,
     record: &RunRecord,
     past: Past,
     before: &RunSummary,
     lease: &Arc<Lease>,
-    options: &mut SettleOptions,
+    options: &SettleOptions,
 ) -> Result<(), Failure> {
-    let client = client(record, options)?;
-    let identity = golem::run::greet(&client).await?;
-    same::check_identity(record, identity)?;
     let clock = SystemClock;
     let started = clock.now();
     let facts = Facts {
@@ -185,7 +188,7 @@ async fn bring_to_an_end(
         timing: Timing::default(),
     };
     let journal = Arc::<RunStore>::new(lease.run().clone());
-    let run = Run::settling(client, Arc::new(clock), journal, past, run_options);
+    let run = Run::settling(client.clone(), Arc::new(clock), journal, past, run_options);
     let stop = Stop { on_ctrl_c: true, token: CancellationToken::new() };
     let leave = CancellationToken::new();
     watch_and_listen(run, Arc::clone(lease), view.as_mut(), stop, &leave).await?;

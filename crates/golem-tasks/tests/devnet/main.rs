@@ -3,6 +3,7 @@
 #![cfg(all(target_os = "linux", feature = "devnet"))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod books;
 mod ends;
 mod join;
 mod served;

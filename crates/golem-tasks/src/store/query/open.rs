@@ -5,7 +5,7 @@ use crate::store::{Store, StoreError};
 
 impl Store {
     /// The runs that may have something open at their daemon, the oldest first: agreements, bills that aren't decided
-    /// about, money set aside, demands on the market.
+    /// about, money set aside, demands on the market; or whose payment isn't known to be made.
     pub async fn open_runs(&self) -> Result<Vec<String>, StoreError> {
         let open = Statement::new(
             "SELECT r.run_id FROM runs AS r WHERE \
@@ -15,6 +15,7 @@ impl Store {
              AND a.status IN ('intended', 'created')) \
              OR EXISTS (SELECT 1 FROM bills AS b WHERE b.run_no = r.run_no AND b.rental_no IS NOT NULL \
              AND b.status IN ('received', 'accepting')) \
+             OR EXISTS (SELECT 1 FROM payments AS p WHERE p.run_no = r.run_no AND p.paid <> p.accepted) \
              OR EXISTS (SELECT 1 FROM demands AS m WHERE m.run_no = r.run_no AND m.ended_at IS NULL) \
              ORDER BY r.run_no",
         );
