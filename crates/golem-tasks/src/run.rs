@@ -226,8 +226,6 @@ async fn hold_and_run(
     if !leave.is_cancelled() {
         tell_payments(&client, lease.run()).await;
     }
-    // It is given up before it is told how the run ended.
-    drop(lease);
     let close = async {
         if let Some(image) = serving {
             image.stop().await;

@@ -341,11 +341,10 @@ impl Run {
     /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to
     /// their providers' time-outs, and their bills to a later settlement.
     pub async fn run(self) -> Result<RunEnd, RunError> {
-        let over = self.past.as_deref().and_then(|past| match self.settles {
-            true => past.end.clone().filter(|_| nothing_open(past)),
-            false => nothing_left(past),
-        });
-        if let Some(end) = over {
+        let over = |past: &Past| {
+            if self.settles { past.end.clone().filter(|_| nothing_open(past)) } else { nothing_left(past) }
+        };
+        if let Some(end) = self.past.as_deref().and_then(over) {
             return Ok(end);
         }
         // What it holds is large; whoever waits for a run needn't be.

@@ -99,10 +99,8 @@ impl Run {
         now: Timestamp,
     ) -> (Self, Step) {
         let before = past.end.as_ref().map(|end| end.why).or(past.stopping);
-        let why = before.unwrap_or(match past.is_finished() {
-            true => StopReason::AllDone,
-            false => StopReason::Cancelled,
-        });
+        let otherwise = if past.is_finished() { StopReason::AllDone } else { StopReason::Cancelled };
+        let why = before.unwrap_or(otherwise);
         Self::begin_again(config, decoration, past, found, now, Some(why))
     }
 

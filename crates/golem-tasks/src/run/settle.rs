@@ -150,6 +150,9 @@ async fn settle_one(
             0 => text.push_str(", everything is settled"),
             n => text = format!("{text}, {} not settled", plural(n, "deal")),
         }
+        if let Some(payments) = &summary.payments {
+            text = format!("{text}, {} GLM paid", one_amount(payments.paid));
+        }
         if unfinished > 0 {
             text = format!("{text}; {} left to do", plural(unfinished, "task"));
         }

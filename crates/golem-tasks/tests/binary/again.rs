@@ -143,7 +143,9 @@ async fn what_a_killed_run_left_is_ended_by_settle_and_can_still_be_done() {
     home.kept().await.assert_settled();
     let nothing = network.ask(&home, &["settle", "--json"]).await;
     nothing.assert_code(0);
-    assert_eq!((nothing.out.as_str(), nothing.err.as_str()), ("", "everything is settled\n"));
+    let told: Value = serde_json::from_str(&nothing.out).unwrap();
+    assert_eq!((&told["run"], &told["accepted_now"], &told["unsettled"]), (&"left".into(), &"0".into(), &0.into()));
+    assert_eq!(nothing.err, "everything is settled\n");
 
     let again = network.ask(&home, &run).await;
     let results = network.ask(&home, &["results"]).await;

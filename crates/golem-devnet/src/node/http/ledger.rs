@@ -82,8 +82,8 @@ fn items(state: &State, caller: &Caller, is_for: impl Fn(&crate::node::payment::
             list.push(json!({
                 "createdTs": Naive(order.at), "updatedTs": Naive(order.at), "orderId": order.id,
                 "ownerId": order.owner, "payeeAddr": bill.payee_addr, "allocationId": bill.allocation,
-                "amount": item.amount, "agreementId": bill.agreement, "invoiceId": invoice.map(|id| id.as_ref()),
-                "activityId": activity, "debitNoteId": note.map(|id| id.as_ref()),
+                "amount": item.amount, "agreementId": bill.agreement, "invoiceId": invoice.map(AsRef::as_ref),
+                "activityId": activity, "debitNoteId": note.map(AsRef::as_ref),
             }));
         }
     }
