@@ -87,7 +87,10 @@ async fn a_killed_run_goes_on_where_it_was_and_nothing_is_done_twice() {
     assert!(again.results().len() <= 10 - done_before + 3, "{}", again.out);
     let tries: Vec<_> = home.kept().await.tasks.iter().map(|task| task.attempts).collect();
     let is_once = |task: &u64| tries[usize::try_from(*task).unwrap()] == 1;
-    assert!(before.results().iter().all(|(task, _)| is_once(task)), "what was done was done again: {tries:?}");
+    assert!(
+        before.results().iter().all(|(task, _)| is_once(task)),
+        "what was done was done again: {tries:?}"
+    );
     // One that was just being handed to a worker is begun anew; those whose batch was known go on.
     assert!((0..10).filter(|task| !is_once(task)).count() <= 2, "tasks were begun twice: {tries:?}");
     network.assert_at_rest().await;
