@@ -251,6 +251,26 @@ fn providers_whose_results_cost_too_much_are_let_go_after_a_while() {
 }
 
 #[test]
+fn an_activity_that_only_runs_and_delivers_nothing_does_not_look_cheap() {
+    // Each task takes ten minutes: at the end of the grace nobody has a result, and all that was spent is for none.
+    let faults = Faults { slow: true, ..Faults::none() };
+    let mut world = World::configured(12, 20, faults, |config| {
+        config.max_price = "0.002".parse().ok();
+        config.price_grace = Duration::from_secs(120);
+        config.workers = 1;
+    });
+    let ended = |world: &World| {
+        world.n_events(|event| {
+            matches!(event, EventKind::AgreementEnded { reason, .. } if reason.message.starts_with("a result costs"))
+        })
+    };
+    world.run_for(Duration::from_secs(115));
+    assert_eq!(ended(&world), 0, "it has its grace");
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(ended(&world), 1);
+}
+
+#[test]
 fn a_long_run_forgets_the_deals_that_are_over_and_paid() {
     let faults = Faults { terminates: 1.0, repeats: 0.2, ..Faults::none() };
     let mut world = World::configured(11, 4000, faults, |config| config.budget = "100".parse().unwrap());

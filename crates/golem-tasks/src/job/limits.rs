@@ -159,12 +159,11 @@ fn budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Budget
 
 /// GLM in all, as a string or a number; or in an hour or a day, as a string.
 fn one_budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Budget> {
-    let budget = match entry.as_str().filter(|text| text.contains('/')) {
-        Some(text) => text.parse(),
-        None => {
-            let budget = Budget::in_all(entry.money(diagnostics)?);
-            budget.check().map(|()| budget)
-        }
+    let budget = if let Some(text) = entry.as_str().filter(|text| text.contains('/')) {
+        text.parse()
+    } else {
+        let budget = Budget::in_all(entry.money(diagnostics)?);
+        budget.check().map(|()| budget)
     };
     budget.map_err(|error| diagnostics.report(entry.span(), chain(&error))).ok()
 }

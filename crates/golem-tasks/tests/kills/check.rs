@@ -71,7 +71,7 @@ pub(crate) fn check(evidence: &Evidence, expected: &Expected) -> Findings {
 type Deals<'b> = BTreeMap<&'b str, Deal<'b>>;
 
 /// The words that a task's command wrote: its number, the right answer, and a token made by that one execution.
-fn token<'t>(task: &'t Task) -> Option<&'t str> {
+fn token(task: &Task) -> Option<&str> {
     let mut words = task.stdout.split_whitespace();
     let right = words.next()?.parse() == Ok(task.number) && words.next()?.parse() == Ok(task.number * 7);
     let token = words.next().filter(|_| right)?;
@@ -120,7 +120,7 @@ impl Findings {
             match evidence.files.get(&number) {
                 Some(file) if file.trim() == token => {}
                 Some(_) => {
-                    self.wrong(format!("the file of task {number} is of another execution than its result"))
+                    self.wrong(format!("the file of task {number} is of another execution than its result"));
                 }
                 None => self.wrong(format!("the file of task {number} is lost")),
             }

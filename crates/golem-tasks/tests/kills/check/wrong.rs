@@ -149,7 +149,7 @@ fn wrong_results_are_found() {
         evidence.record.attempts[1].outcome = Some("done".to_owned());
     });
     finds("attempt 1 of task 1 is recorded as running", |evidence, _| {
-        evidence.record.attempts[1].outcome = None
+        evidence.record.attempts[1].outcome = None;
     });
     finds("the file of task 0 is of another execution", |evidence, _| {
         evidence.files.insert(0, TOKENS[1].to_owned());
@@ -191,7 +191,7 @@ fn what_is_left_is_found() {
     );
     finds("a process is left: sh", |evidence, _| evidence.processes.push("sh".to_owned()));
     finds("deal 2 is recorded as `approved`", |evidence, _| {
-        evidence.record.rentals[1].status = "approved".to_owned()
+        evidence.record.rentals[1].status = "approved".to_owned();
     });
     finds(
         "allocation m1 isn't released",
@@ -200,7 +200,7 @@ fn what_is_left_is_found() {
     finds("that isn't the run's", with_books(|books| books["allocations"][1]["released"] = json!(true)));
     finds("that isn't the run's", with_books(|books| books["allocations"][1]["spent"] = json!("0.1")));
     finds("is recorded as `created`", |evidence, _| {
-        evidence.record.allocations[0].status = "created".to_owned()
+        evidence.record.allocations[0].status = "created".to_owned();
     });
 }
 
