@@ -2,6 +2,8 @@
 //!
 //! It is asked once where a run ends and where bills are settled, never while somebody only looks.
 
+use std::time::Duration;
+
 use golem::payments::PaymentsError;
 use yagna_api::Clock;
 use yagna_client::Client;
@@ -9,7 +11,7 @@ use yagna_client::Client;
 use crate::store::{RunStore, StoreError};
 
 /// How much older than its run a bill's entry may be by the daemon's clock.
-const CLOCKS_APART: std::time::Duration = std::time::Duration::from_secs(3600);
+const CLOCKS_APART: Duration = Duration::from_secs(3600);
 
 /// What was learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

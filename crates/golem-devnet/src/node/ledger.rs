@@ -3,6 +3,7 @@
 //! Accepted bills wait until the daemon's next payment cycle, which puts all of one payer and platform into one order.
 //! The order is paid by `settlement`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,7 +151,7 @@ impl State {
     /// The ledgers of all agreements of which a node has bills, the oldest first.
     pub(crate) fn ledgers(&self, node: &NodeId, after: Option<Timestamp>, max: usize) -> Vec<Ledger> {
         let mut ledgers: Vec<Ledger> = Vec::new();
-        let mut places = std::collections::HashMap::new();
+        let mut places = HashMap::new();
         for bill in self.bills.order.iter().map(|id| &self.bills.records[id]) {
             if !bill.is_seen_by(node) {
                 continue;

@@ -10,7 +10,7 @@ use super::extract::{Answer, Params, ok};
 use super::wire::Naive;
 use crate::node::ledger::{Ledger, Order};
 use crate::node::negotiation::Side;
-use crate::node::payment::BillKind;
+use crate::node::payment::{Bill, BillKind};
 use crate::node::world::{Caller, State, World};
 
 pub(super) fn routes() -> Router<World> {
@@ -34,14 +34,12 @@ async fn ledger(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) 
 }
 
 async fn agreement_orders(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) -> Answer {
-    let is_for = |bill: &crate::node::payment::Bill| bill.agreement.as_str() == id;
+    let is_for = |bill: &Bill| bill.agreement.as_str() == id;
     ok(&world.with(|state| items(state, &caller, is_for)))
 }
 
 async fn allocation_orders(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) -> Answer {
-    let is_for = |bill: &crate::node::payment::Bill| {
-        bill.allocation.as_ref().is_some_and(|allocation| allocation.as_str() == id)
-    };
+    let is_for = |bill: &Bill| bill.allocation.as_ref().is_some_and(|allocation| allocation.as_str() == id);
     ok(&world.with(|state| items(state, &caller, is_for)))
 }
 
@@ -67,7 +65,7 @@ async fn cycle_now(Ext(world): Ext<World>, caller: Caller, Path(platform): Path<
     ok(&json!({"resolveTimeMs": 0.0, "sendTimeMs": 0.0}))
 }
 
-fn items(state: &State, caller: &Caller, is_for: impl Fn(&crate::node::payment::Bill) -> bool) -> Vec<Value> {
+fn items(state: &State, caller: &Caller, is_for: impl Fn(&Bill) -> bool) -> Vec<Value> {
     let mut list = Vec::new();
     for order in state.orders_of(&caller.node) {
         for item in &order.items {
