@@ -178,7 +178,7 @@ fn add_to_digest(hash: &mut Sha3_256, value: &DeValue<'_>) {
         DeValue::Datetime(moment) => text(b'd', &moment.to_string()),
         DeValue::Array(items) => {
             text(b'a', &items.len().to_string());
-            for item in items.iter() {
+            for item in items {
                 add_to_digest(hash, item.get_ref());
             }
         }

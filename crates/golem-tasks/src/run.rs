@@ -188,18 +188,15 @@ async fn hold_and_run(
         Some(record) => record.app_session.clone(),
         None => AppSessionId::new(format!("golem-tasks-{}", options.run_id)),
     };
-    let lease = match holding {
-        Some(lease) => {
-            lease.describe(&described).await?;
-            Arc::clone(lease)
-        }
-        None => {
-            let run_id = options.run_id.clone();
-            let (created, app_session) = (facts.started, session.clone());
-            store.create_run(&NewRun { run_id, created, app_session, job: described }).await?;
-            let lease = store.take(&options.run_id, &Holder::here()).await?;
-            Arc::clone(holding.insert(Arc::new(lease)))
-        }
+    let lease = if let Some(lease) = holding {
+        lease.describe(&described).await?;
+        Arc::clone(lease)
+    } else {
+        let run_id = options.run_id.clone();
+        let (created, app_session) = (facts.started, session.clone());
+        store.create_run(&NewRun { run_id, created, app_session, job: described }).await?;
+        let lease = store.take(&options.run_id, &Holder::here()).await?;
+        Arc::clone(holding.insert(Arc::new(lease)))
     };
     let remembered = Remembered::load(store, clock.now()).await?;
     let mut view = view(options.style, facts, &terminal);

@@ -247,7 +247,7 @@ pub(super) fn api_url(text: &str) -> Result<String, Failure> {
     }
 }
 
-pub(super) fn app_key(key: Option<AppKey>) -> Result<AppKey, Failure> {
+pub(crate) fn app_key(key: Option<AppKey>) -> Result<AppKey, Failure> {
     let key = key.filter(|key| !key.expose().is_empty()).ok_or_else(|| {
         usage(OptionError::NoAppKey).advise(
             "start the daemon with `yagna service run`, make a key with `yagna app-key create golem-tasks`, \

@@ -64,9 +64,7 @@ pub(super) fn resolve(
         run_id: flags.run_id.clone(),
         url: url.as_deref().map(options::api_url).transpose()?,
         apis: ApiUrls::read(environment).map_err(|error| Failure::new(Exit::Usage, error))?,
-        app_key: options::app_key(
-            flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY").map(AppKey::new)),
-        ),
+        app_key: flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY").map(AppKey::new)),
         settle_timeout: flags.settle_timeout.unwrap_or(SETTLE_TIMEOUT),
         json: flags.json,
         quiet: flags.quiet,

@@ -31,8 +31,8 @@ pub(crate) struct SettleOptions {
     pub(crate) url: Option<String>,
     /// Where single APIs of it are that are elsewhere.
     pub(crate) apis: ApiUrls,
-    /// The key it is to accept, or why there is none. It is needed where something is open only.
-    pub(crate) app_key: Result<AppKey, Failure>,
+    /// The key it is to accept; needed where something is open only.
+    pub(crate) app_key: Option<AppKey>,
     /// How long to wait for bills.
     pub(crate) settle_timeout: Duration,
     /// One JSON object for each run, instead of a line.
@@ -65,7 +65,7 @@ pub(crate) async fn settle(options: SettleOptions) -> Result<Exit, Failure> {
     done
 }
 
-async fn settle_in(store: &Store, mut options: SettleOptions) -> Result<Exit, Failure> {
+async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failure> {
     let named = options.run_id.is_some();
     let runs = match &options.run_id {
         Some(run_id) => vec![store.choose_run(Some(run_id)).await?],
@@ -92,7 +92,7 @@ async fn settle_in(store: &Store, mut options: SettleOptions) -> Result<Exit, Fa
             }
             Err(error) => return Err(error.into()),
         };
-        let settled = settle_one(store, &record, &lease, &mut options, &mut out).await;
+        let settled = settle_one(store, &record, &lease, &options, &mut out).await;
         held::release(lease).await;
         open += settled?;
     }
@@ -118,7 +118,7 @@ async fn settle_one(
     store: &Store,
     record: &RunRecord,
     lease: &Arc<Lease>,
-    options: &mut SettleOptions,
+    options: &SettleOptions,
     out: &mut Output,
 ) -> Result<u64, Failure> {
     let run_id = &record.run_id;
@@ -175,12 +175,13 @@ async fn bring_to_an_end(
         run_id: record.run_id.clone(),
         started,
         total: None,
-        place: String::new(),
+        place: lease.run().store().place().to_owned(),
         beginning: Beginning::Again(SummaryFold::taken_up(before, &past, started).into()),
     };
-    let mut view: Box<dyn View> = match options.quiet {
-        true => Box::new(Quiet::new(facts, Output::none(), Output::none())),
-        false => Box::new(Plain::new(facts, Output::none(), Output::stderr())),
+    let mut view: Box<dyn View> = if options.quiet {
+        Box::new(Quiet::new(facts, Output::none(), Output::none()))
+    } else {
+        Box::new(Plain::new(facts, Output::none(), Output::stderr()))
     };
     let (driver, network) = same::payment(record);
     let run_options = golem::RunOptions {
@@ -198,14 +199,8 @@ async fn bring_to_an_end(
     Ok(())
 }
 
-fn client(record: &RunRecord, options: &mut SettleOptions) -> Result<Client, Failure> {
-    let app_key = match &options.app_key {
-        Ok(key) => key.clone(),
-        Err(_) => {
-            let none = Err(Failure::new(Exit::Bug, "the missing key was told already"));
-            return Err(std::mem::replace(&mut options.app_key, none).expect_err("it isn't there"));
-        }
-    };
+fn client(record: &RunRecord, options: &SettleOptions) -> Result<Client, Failure> {
+    let app_key = crate::cli::options::app_key(options.app_key.clone())?;
     let own = record.job.pointer("/daemon/url").and_then(Value::as_str);
     let url = options.url.as_deref().or(own).unwrap_or(crate::cli::API_URL);
     let url: Url = url.parse().map_err(|error| Failure::new(Exit::Usage, error))?;

@@ -144,7 +144,10 @@ async fn what_a_killed_run_left_is_ended_by_settle_and_can_still_be_done() {
     let nothing = network.ask(&home, &["settle", "--json"]).await;
     nothing.assert_code(0);
     let told: Value = serde_json::from_str(&nothing.out).unwrap();
-    assert_eq!((&told["run"], &told["accepted_now"], &told["unsettled"]), (&"left".into(), &"0".into(), &0.into()));
+    assert_eq!(
+        (&told["run"], &told["accepted_now"], &told["unsettled"]),
+        (&"left".into(), &"0".into(), &0.into())
+    );
     assert_eq!(nothing.err, "everything is settled\n");
 
     let again = network.ask(&home, &run).await;
@@ -162,7 +165,7 @@ async fn a_run_that_another_process_works_on_is_refused_with_its_name() {
     first.prints(1).await;
     let second = network.ask(&home, &run).await;
     second.assert_code(6);
-    second.assert_says(&[&format!("run `held` in "), &format!("is held by process {} on ", first.id())]);
+    second.assert_says(&["run `held` in ", &format!("is held by process {} on ", first.id())]);
     let settle = network.ask(&home, &["settle"]).await;
     settle.assert_says(&[&format!("run held is left to process {}", first.id())]);
     first.end().await.assert_code(0);

@@ -133,7 +133,7 @@ fn assert_agree(run: &Run, events: &[Event]) {
         match deal.invoice {
             PastInvoice::Accepted => assert_eq!(rental.invoice, InvoiceState::Accepted),
             PastInvoice::Refused | PastInvoice::Impossible => {
-                assert_eq!(rental.invoice, InvoiceState::Closed)
+                assert_eq!(rental.invoice, InvoiceState::Closed);
             }
             PastInvoice::Awaited => assert_ne!(rental.invoice, InvoiceState::Accepted),
         }
