@@ -85,7 +85,8 @@ impl SummaryFold {
             let had_activity = deal.activities.iter().any(|activity| activity.id.is_some());
             let settled = deal.invoice != PastInvoice::Awaited || (ended && !had_activity);
             let cost = deal.accepted;
-            fold.rentals.insert(*id, Rental { provider, prices: None, approved, had_activity, ended, settled, cost });
+            fold.rentals
+                .insert(*id, Rental { provider, prices: None, approved, had_activity, ended, settled, cost });
         }
         fold
     }
