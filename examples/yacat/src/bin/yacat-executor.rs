@@ -1,12 +1,14 @@
-//! Finds the word of a hash on the Golem Network, with a worker of its own that it sends to the providers.
+//! Finds the word of a hash by an executor: tasks and results live in this program's memory, and it decides what follows.
 //!
-//! The first task asks a worker how many words fit the mask, and spawns the parts of the search as new tasks. When the
-//! word is found, the rest is stopped. A provider that says it has found the word is believed after the hash of that
-//! word; one that says its part has no such word is simply believed.
+//! `main.rs` beside it does the same as a job, whose tasks and results are in a database. This one shows what needs none:
+//! flags and exit codes of one's own, results that are read one by one and give rise to more work, and a pile whose size
+//! a worker tells. Its first task asks how many words fit the mask, and spawns the parts of the search as new tasks. When
+//! the word is found, the rest is stopped.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks with people")]
 
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,10 +18,8 @@ use golem::executor::Tasks;
 use golem::payload::Vm;
 use golem::{WorkContext, WorkerError};
 use golem_examples::{CANCELLED, Failure, Flags, ended};
-use yacat::{Hash, Mask};
+use yacat::{Hash, Mask, Search, WORKER, parts, worker_file};
 
-/// Where the worker is on a provider's machine.
-const WORKER: &str = "/golem/work/yacat-worker";
 /// How long a part of the search may take.
 const PART_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// The exit code when no word of the mask has the hash.
@@ -55,7 +55,7 @@ enum Work {
     /// How many words are there? It is answered by new tasks.
     Keyspace,
     /// Is the word among these?
-    Part { start: u64, end: u64 },
+    Part(Range<u64>),
 }
 
 /// What came of it.
@@ -67,10 +67,9 @@ enum Outcome {
 
 /// What every worker needs to know.
 #[derive(Clone)]
-struct Search {
+struct Order {
     worker: PathBuf,
-    mask: Mask,
-    hash: Hash,
+    search: Search,
     parts: u64,
 }
 
@@ -80,13 +79,7 @@ async fn main() -> ExitCode {
 }
 
 async fn crack(args: Args) -> Result<ExitCode, Failure> {
-    let worker = match args.worker {
-        Some(file) => file,
-        None => std::env::current_exe()?.with_file_name("yacat-worker"),
-    };
-    if !worker.is_file() {
-        return Err(no_worker(&worker).into());
-    }
+    let worker = worker_file(args.worker.as_deref(), "`--worker`")?;
     let golem = args.flags.open().await?;
     let executor = golem
         .executor(Vm::image_tag("golem/alpine:latest"))?
@@ -95,9 +88,10 @@ async fn crack(args: Args) -> Result<ExitCode, Failure> {
         .start()
         .await?;
 
-    let search = Search { worker, mask: args.mask, hash: args.hash, parts: args.parts };
-    let mut results = executor.submit(move |ctx, tasks| work(ctx, tasks, search.clone()), [Work::Keyspace]);
-    let (mut searched, mut parts) = (0, 0);
+    let search = Search { mask: args.mask, hash: args.hash };
+    let order = Order { worker, search, parts: args.parts };
+    let mut results = executor.submit(move |ctx, tasks| work(ctx, tasks, order.clone()), [Work::Keyspace]);
+    let (mut searched, mut n_parts) = (0, 0);
     let outcome = loop {
         let task = match results.try_next().await {
             Ok(Some(task)) => task,
@@ -106,13 +100,13 @@ async fn crack(args: Args) -> Result<ExitCode, Failure> {
         };
         match task.result() {
             Outcome::Keyspace(words) => {
-                parts = n_parts(*words, args.parts);
-                eprintln!("{words} words in {parts} parts");
+                n_parts = parts(*words, args.parts).len();
+                eprintln!("{words} words in {n_parts} parts");
             }
             Outcome::NotThere => {
                 searched += 1;
                 let provider = &task.provider().name;
-                eprintln!("{searched} of {parts} parts searched, this one by {provider}");
+                eprintln!("{searched} of {n_parts} parts searched, this one by {provider}");
             }
             Outcome::Found(word) => break Ok(Some(word.clone())),
         }
@@ -137,51 +131,34 @@ async fn crack(args: Args) -> Result<ExitCode, Failure> {
 async fn work(
     mut ctx: WorkContext,
     mut tasks: Tasks<Work, Outcome>,
-    search: Search,
+    order: Order,
 ) -> Result<(), WorkerError> {
-    let Search { worker, mask, hash, parts } = search;
+    let Order { worker, search, parts: wanted } = order;
     // Once for each provider, with the first batch.
     ctx.send_file(worker, WORKER);
     ctx.run("/bin/chmod", ["+x", WORKER]);
     while let Some(task) = tasks.next().await {
-        match *task.data() {
+        match task.data() {
             Work::Keyspace => {
-                let asked = ctx.run(WORKER, ["keyspace", &mask.to_string()]);
+                let asked = ctx.run(WORKER, ["keyspace", &search.mask.to_string()]);
                 let done = ctx.commit(PART_TIMEOUT).await?;
                 let Ok(words) = done[asked].stdout().trim().parse::<u64>() else {
                     task.reject_result("the keyspace is no number", true).await;
                     continue;
                 };
-                let size = words.div_ceil(n_parts(words, parts));
-                let part = |start: u64| Work::Part { start, end: start.saturating_add(size).min(words) };
-                tasks.add_all((0..n_parts(words, parts)).map(|n| part(n * size))).await;
+                tasks.add_all(parts(words, wanted).map(Work::Part)).await;
                 task.accept_result(Outcome::Keyspace(words)).await;
             }
-            Work::Part { start, end } => {
-                let part = [start.to_string(), end.to_string()];
-                let args = [&["search".into(), mask.to_string(), hash.to_string()], &part[..]].concat();
-                let asked = ctx.run(WORKER, args);
+            Work::Part(part) => {
+                let asked = ctx.run(WORKER, search.args(part));
                 let done = ctx.commit(PART_TIMEOUT).await?;
-                let printed = done[asked].stdout();
-                match printed.strip_suffix('\n') {
-                    None => task.accept_result(Outcome::NotThere).await,
-                    Some(word) if hash.is_of(word.as_bytes()) => {
-                        task.accept_result(Outcome::Found(word.to_owned())).await;
-                    }
-                    Some(_) => task.reject_result("a word that hasn't this hash", true).await,
+                match search.found(&done[asked].stdout()) {
+                    Ok(None) => task.accept_result(Outcome::NotThere).await,
+                    Ok(Some(word)) => task.accept_result(Outcome::Found(word)).await,
+                    Err(lie) => task.reject_result(lie.to_string(), true).await,
                 }
             }
         }
     }
     Ok(())
-}
-
-/// In how many parts so many words are searched: no part is empty.
-fn n_parts(words: u64, wanted: u64) -> u64 {
-    words.div_ceil(words.div_ceil(wanted).max(1)).max(1)
-}
-
-fn no_worker(file: &Path) -> String {
-    let file = file.display();
-    format!("there is no worker at `{file}`: `cargo build -p yacat` builds it, or name one with `--worker`")
 }
