@@ -6,6 +6,7 @@ use std::time::Duration;
 use golem::core::event::{Event, EventKind, RunEnd};
 use golem::core::payload::Payload;
 use golem::core::run::{OnBudget, RunConfig};
+use golem::core::standing::Records;
 use golem::core::terms::TermsPolicy;
 use golem::strategy::{LeastExpensive, Strategy};
 use golem::{Handle, Journal, MemoryJournal, PriceCaps, Run, RunError, RunOptions, Timing, Worker};
@@ -291,6 +292,7 @@ pub(crate) fn config() -> RunConfig {
         node_name: Some("scenario".into()),
         terms: TermsPolicy::new("erc20-hoodi-tglm"),
         accept_timeout: secs(120),
+        known: Records::default(),
         max_price: None,
         price_grace: secs(300),
         strategy: within("2"),
