@@ -15,10 +15,10 @@ use crate::programs::program;
 use crate::stage::{Home, PATIENCE, signal, wait_until};
 use crate::trial;
 
-/// Tasks that are done before memory is measured for the first time, and in all.
-const WARM: usize = 4_000;
-const TASKS: usize = 20_000;
-/// What may be added meanwhile, in KiB: far less than the tasks would take, at a hundred bytes each.
+/// Tasks that are done before memory is measured for the first time, when caches have filled, and in all.
+const WARM: usize = 40_000;
+const TASKS: usize = 110_000;
+/// What may be added meanwhile, in KiB: less than the tasks would take at a hundred bytes each.
 const GROWTH: u64 = 6 << 10;
 
 const JOB: &str = "[payload]\nruntime = \"vm\"\nimage_url = \"http://registry.invalid/image\"\n\
