@@ -6,6 +6,7 @@ use std::time::Duration;
 use golem::core::event::{Event, EventKind, RunEnd};
 use golem::core::payload::Payload;
 use golem::core::run::{OnBudget, RunConfig};
+use golem::core::standing::Records;
 use golem::core::terms::TermsPolicy;
 use golem::strategy::{LeastExpensive, Strategy};
 use golem::{Handle, Journal, MemoryJournal, PriceCaps, Run, RunError, RunOptions, Timing, Worker};
@@ -294,6 +295,7 @@ pub(crate) fn config() -> RunConfig {
         max_price: None,
         price_grace: secs(300),
         strategy: within("2"),
+        known: Records::default(),
         workers: 4,
         retries: 3,
         budget: "2".parse().unwrap(),

@@ -565,7 +565,7 @@ impl World {
         Input::BatchSent { rental, no, script }
     }
 
-    fn node(n: u8) -> NodeId {
+    pub(super) fn node(n: u8) -> NodeId {
         format!("0x{n:040x}").parse().unwrap()
     }
 
