@@ -167,6 +167,7 @@ async fn hold_and_run(
             *seed = seed.wrapping_add(lease.number());
         }
         past = lease.run().past().await?;
+        lease.run().added_tasks(|data| options.job.note_added(data)).await?;
         let summary = store.run_summary(&options.run_id).await?;
         facts.beginning = Beginning::Again(SummaryFold::taken_up(&summary, &past, facts.started).into());
         if let Some(end) = nothing_left(&past) {

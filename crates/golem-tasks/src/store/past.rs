@@ -80,6 +80,27 @@ impl RunStore {
         reader.done_by_activities(&mut past.deals).await?;
         Ok(past)
     }
+
+    /// The data of every task that another one added, one after the other.
+    pub async fn added_tasks(&self, mut each: impl FnMut(Value)) -> Result<(), StoreError> {
+        const AT_ONCE: i64 = 4096;
+        let store = self.store();
+        let mut last = -1;
+        loop {
+            let next = Statement::new(
+                "SELECT task_no, data FROM tasks WHERE run_no = $1 AND spawned = 1 AND task_no > $2 \
+                 ORDER BY task_no LIMIT $3",
+            );
+            let next = next.int(self.run_no()).int(last).int(AT_ONCE);
+            let rows = store.database.rows(next).await;
+            let rows = rows.map_err(|source| store.failed("read the tasks", source))?;
+            let Some(newest) = rows.last() else { return Ok(()) };
+            last = newest.int("task_no")?;
+            for row in &rows {
+                each(row.json("data")?);
+            }
+        }
+    }
 }
 
 /// What is kept as it is: everything but tasks, jobs and counts. None of a run that was made before it was kept.

@@ -44,6 +44,7 @@ struct Rental {
     /// GLM an hour, and for the start; not known of deals of earlier lives.
     prices: Option<(Glm, Glm)>,
     approved: bool,
+    had_activity: bool,
     ended: bool,
     settled: bool,
     cost: Glm,
@@ -81,9 +82,11 @@ impl SummaryFold {
             fold.providers.entry(provider.clone()).or_insert_with(new);
             let (approved, ended) = (deal.approved.is_some(), deal.ended.is_some());
             fold.deals += u64::from(approved && !ended);
-            let settled = deal.invoice != PastInvoice::Awaited;
+            let had_activity = deal.activities.iter().any(|activity| activity.id.is_some());
+            let settled = deal.invoice != PastInvoice::Awaited || (ended && !had_activity);
             let cost = deal.accepted;
-            fold.rentals.insert(*id, Rental { provider, prices: None, approved, ended, settled, cost });
+            fold.rentals
+                .insert(*id, Rental { provider, prices: None, approved, had_activity, ended, settled, cost });
         }
         fold
     }
@@ -292,6 +295,7 @@ impl SummaryFold {
                         provider: id,
                         prices: Some((*per_hour, *start)),
                         approved: false,
+                        had_activity: false,
                         ended: false,
                         settled: false,
                         cost: Glm::ZERO,
@@ -308,9 +312,14 @@ impl SummaryFold {
                     self.deals += 1;
                 }
             }
+            EventKind::ActivityCreated { rental, .. } => {
+                if let Some((rental, _)) = self.rental(*rental) {
+                    rental.had_activity = true;
+                }
+            }
             EventKind::AgreementEnded { rental, forgotten, .. } => {
                 let Some((rental, provider)) = self.rental(*rental) else { return };
-                if *forgotten {
+                if *forgotten || !rental.had_activity {
                     settle(rental, provider);
                 }
                 if rental.approved && !rental.ended {
@@ -328,6 +337,8 @@ impl SummaryFold {
                     self.counts.cost = replaced(self.counts.cost, before, *total);
                 }
             }
+            // It may still be accepted.
+            EventKind::BillRefused { open: true, .. } => {}
             EventKind::BillRefused { rental, bill, amount, reason, .. } => {
                 if let Some((rental, provider)) = rental.and_then(|rental| self.rental(rental))
                     && matches!(bill, Bill::Invoice(_))

@@ -64,13 +64,14 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         EventKind::BillAccepted { rental, bill: Bill::Invoice(_), amount, .. } => {
             format!("invoice of {} accepted: {} GLM", name(rental), one_amount(*amount))
         }
-        EventKind::BillRefused { rental, bill, amount, reason, .. } => {
+        EventKind::BillRefused { rental, bill, amount, reason, open, .. } => {
             let kind = match bill {
                 Bill::DebitNote(_) => "debit note",
                 Bill::Invoice(_) => "invoice",
             };
             let of = rental.as_ref().map_or("a stranger", |rental| name(rental));
-            format!("{kind} of {of} over {} GLM refused: {reason}", one_amount(*amount))
+            let refused = if *open { "can't be accepted now" } else { "refused" };
+            format!("{kind} of {of} over {} GLM {refused}: {reason}", one_amount(*amount))
         }
         EventKind::BillMissing { rental, .. } => {
             format!("the final bill of {} hasn't come in time", name(rental))

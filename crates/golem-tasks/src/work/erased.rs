@@ -34,6 +34,10 @@ pub(crate) trait AnyJob: Send + Sync {
     /// Its tasks from the first one on.
     fn open(&self) -> Result<Opened, Failure>;
 
+    /// Takes note of a task that another one added in an earlier life of the run: its key is taken. To be called before the
+    /// tasks are read.
+    fn note_added(&self, data: Value);
+
     /// What does them. Of two tasks with one key, one from an open pile and one that is added, only one is done.
     fn worker(&self, limits: &Limits) -> Arc<dyn Worker>;
 }
@@ -129,6 +133,16 @@ impl<J: Job> AnyJob for Typed<J> {
                 .transpose()
         };
         Ok(Opened { tasks: Box::new(std::iter::from_fn(next)), total, broken })
+    }
+
+    fn note_added(&self, data: Value) {
+        // One that can't be read any more can't be added once more either.
+        let Ok(task) = serde_json::from_value::<J::Task>(data) else { return };
+        let key = guarded("named the key of a task", || self.job.key(&task));
+        if let Some(key) = key.ok().flatten() {
+            // Who added it is done, and adds nothing again: nobody else may have the key.
+            self.keys.is_new(&key, Origin::Pile);
+        }
     }
 
     fn worker(&self, limits: &Limits) -> Arc<dyn Worker> {

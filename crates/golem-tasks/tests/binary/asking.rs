@@ -151,7 +151,7 @@ async fn providers_that_are_blocked_by_hand_are_never_signed_with_again() {
         command.env("YAGNA_API_URL", format!("http://{address}"));
         Running::start(command).end().await
     };
-    run(&["--run-id", "first"]).await.assert_code(0);
+    run(&["--run-id", "first", "--workers", "3"]).await.assert_code(0);
     let providers = async |question: &[&str]| -> Vec<Value> {
         let told = ask(&home, question).await;
         told.assert_code(0);

@@ -126,14 +126,3 @@ async fn thousands_of_tiny_tasks_need_little_memory() {
     assert_eq!(ended.results().len(), 2000);
     assert_eq!(home.kept().await.summary.tasks.done, 2000);
 }
-
-#[tokio::test]
-async fn the_id_of_a_run_is_taken_once_for_all() {
-    let home = Home::new();
-    let job = home.job("[tasks]\nvalues = [1]\n[[steps]]\nrun = \"echo {{ task }}\"\n");
-    home.run(&job, &["--run-id", "mine"]).await.assert_code(0);
-    let again = home.run(&job, &["--run-id", "mine"]).await;
-    again.assert_code(2);
-    again.assert_says(&["error: there is a run `mine` already", "--run-id"]);
-    assert_eq!((again.out.as_str(), home.n_runs().await), ("", 1));
-}

@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("typed_tasks_and_results_are_in_the_database", typed_tasks_and_results_are_in_the_database),
         trial("added_tasks_join_once_with_their_result", added_tasks_join_once_with_their_result),
         trial("of_two_tasks_with_one_key_one_is_done", of_two_tasks_with_one_key_one_is_done),
+        trial("keys_are_known_when_a_run_is_taken_up", keys_are_known_when_a_run_is_taken_up),
         trial("several_tasks_share_a_batch", several_tasks_share_a_batch),
         trial("so_many_results_end_the_run", so_many_results_end_the_run),
         trial("a_task_that_goes_wrong_is_its_own_trouble", a_task_that_goes_wrong_is_its_own_trouble),
@@ -74,6 +75,21 @@ async fn of_two_tasks_with_one_key_one_is_done() {
         kept.tasks.iter().map(|row| row.result.clone().unwrap().as_u64().unwrap()).collect();
     places.sort_unstable();
     assert_eq!(places, [1, 2, 3, 10, 11, 12, 20, 21, 30]);
+}
+
+async fn keys_are_known_when_a_run_is_taken_up() {
+    let home = Home::new();
+    run(&home, "keyed", &["--run-id", "keyed", "--results", "4", "--workers", "1"]).await.assert_code(0);
+    let before = home.kept().await;
+    assert!(before.summary.tasks.done < 9 && before.tasks.len() > 2, "{:?}", before.summary.tasks);
+    let again = run(&home, "keyed", &["--run-id", "keyed"]).await;
+    again.assert_code(0);
+    again.assert_says(&["run keyed is taken up again"]);
+    let kept = home.kept().await;
+    let mut places: Vec<_> =
+        kept.tasks.iter().map(|row| row.result.clone().unwrap().as_u64().unwrap()).collect();
+    places.sort_unstable();
+    assert_eq!(places, [1, 2, 3, 10, 11, 12, 20, 21, 30], "a task was added twice");
 }
 
 async fn several_tasks_share_a_batch() {

@@ -465,7 +465,8 @@ impl History {
         deal.open.retain(|known| *known != bill);
         deal.accepting.retain(|known| *known != bill);
         deal.accepting.push(bill.clone());
-        self.push(EventKind::BillAccepting { rental, bill, amount, measured });
+        let increase = if self.chance.bool() { amount } else { Glm::ZERO };
+        self.push(EventKind::BillAccepting { rental, bill, amount, increase, measured });
     }
 
     fn refuse(&mut self, rental: RentalId, bill: Bill, amount: Glm) {

@@ -292,6 +292,7 @@ pub(crate) fn config() -> RunConfig {
         node_name: Some("scenario".into()),
         terms: TermsPolicy::new("erc20-hoodi-tglm"),
         accept_timeout: secs(120),
+        known: Records::default(),
         max_price: None,
         price_grace: secs(300),
         strategy: within("2"),

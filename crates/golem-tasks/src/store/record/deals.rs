@@ -88,8 +88,9 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
         .time(event.at),
         EventKind::AgreementEnded { rental, agreement, by, reason, forgotten } => of(
             "UPDATE rentals SET status = 'ended', agreement_id = coalesce(agreement_id, $3), ended_by = $4, \
-             end_reason = $5, ended_at = $6, final_bill = coalesce(final_bill, $7) \
-             WHERE run_no = $1 AND rental_no = $2",
+             end_reason = $5, ended_at = $6, final_bill = coalesce(final_bill, $7, CASE WHEN NOT EXISTS \
+             (SELECT 1 FROM activities AS a WHERE a.run_no = $1 AND a.rental_no = $2 AND a.activity_id IS NOT NULL) \
+             THEN 'none' END) WHERE run_no = $1 AND rental_no = $2",
             *rental,
         )?
         .text(agreement.as_str())
@@ -229,7 +230,8 @@ async fn write_bill(transaction: &mut Transaction, run_no: i64, event: &Event) -
          WHERE true ON CONFLICT (run_no, bill_id) DO UPDATE SET status = excluded.status, \
          reason = excluded.reason, accepting_at = coalesce(bills.accepting_at, excluded.accepting_at), \
          decided_at = excluded.decided_at, increase = coalesce(excluded.increase, bills.increase) \
-         WHERE bills.status IN ('received', 'accepting') AND excluded.status <> 'received'";
+         WHERE bills.status IN ('received', 'accepting') \
+         AND (excluded.status <> 'received' OR excluded.reason IS NOT NULL)";
     let (rental, bill, amount, status, reason) = match &event.kind {
         EventKind::BillReceived { rental, bill, amount, .. } => (*rental, bill, amount, "received", None),
         EventKind::BillAccepting { rental, bill, amount, .. } => {
@@ -238,8 +240,10 @@ async fn write_bill(transaction: &mut Transaction, run_no: i64, event: &Event) -
         EventKind::BillAccepted { rental, bill, amount, .. } => {
             (Some(*rental), bill, amount, "accepted", None)
         }
-        EventKind::BillRefused { rental, bill, amount, reason, .. } => {
-            (*rental, bill, amount, "refused", Some(reason.as_str()))
+        EventKind::BillRefused { rental, bill, amount, reason, open, .. } => {
+            // One that is owed all the same may still be accepted, when the run is taken up again.
+            let status = if *open { "received" } else { "refused" };
+            (*rental, bill, amount, status, Some(reason.as_str()))
         }
         EventKind::BillMissing { rental, .. } => {
             let missing = "UPDATE rentals SET bill_missing_at = $3 WHERE run_no = $1 AND rental_no = $2";
