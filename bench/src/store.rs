@@ -145,7 +145,7 @@ fn done(task: u64) -> EventKind {
         output: TaskOutput {
             result: json!({ "frame": task, "seconds": 0.25 }),
             stdout: format!("rendered frame {task}\n"),
-            stderr: String::new(),
+            ..TaskOutput::default()
         },
         took: Duration::from_millis(250),
     }

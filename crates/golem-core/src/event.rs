@@ -658,6 +658,9 @@ pub struct TaskOutput {
     /// Standard error of its commands, joined.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr: String,
+    /// It is what the run was for: nothing more is begun, and the run ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_run: bool,
 }
 
 /// Why a try of a task failed.
@@ -707,7 +710,7 @@ pub enum StopReason {
     Cancelled,
     /// No more can be spent.
     BudgetReached,
-    /// As many tasks as were asked for have a result.
+    /// As many tasks as were asked for have a result, or one has that ends the run.
     ResultsReached,
     /// Nothing could run for too long.
     NothingRuns,
@@ -724,7 +727,7 @@ impl StopReason {
             Self::AllDone => "every task has its end",
             Self::Cancelled => "it was cancelled",
             Self::BudgetReached => "the budget is reached",
-            Self::ResultsReached => "as many results as were asked for are there",
+            Self::ResultsReached => "the results that were asked for are there",
             Self::NothingRuns => "nothing could run",
             Self::Broken => "the run itself can't go on",
             Self::Closed => "no more work is wanted",

@@ -57,6 +57,8 @@ pub struct Past {
     pub done: u64,
     /// Tasks that failed for good, those of jobs that are over included.
     pub failed: u64,
+    /// Did a result end the run? There may be tasks without an end, and none of them is wanted.
+    pub has_enough: bool,
     /// GLM accepted in all, that of settled deals included.
     pub accepted: Glm,
     /// What it promised when, for its budget's hours and days.
@@ -268,9 +270,9 @@ impl Past {
         *self == Self::default()
     }
 
-    /// Has every task of every job its end, and do no more come?
+    /// Has every task of every job its end, and do no more come? Or did a result end the run?
     pub fn is_finished(&self) -> bool {
-        self.jobs.is_empty() && self.next_job > 0
+        self.has_enough || (self.jobs.is_empty() && self.next_job > 0)
     }
 
     /// Since when debit notes are to be read on; `None` is from the beginning.

@@ -62,6 +62,8 @@ pub struct Run {
     jobs: BTreeMap<JobId, Job>,
     /// Was there ever a job?
     had_job: bool,
+    /// Did a result end it?
+    has_enough: bool,
     /// May more jobs come, so that it goes on without one?
     standing: bool,
     market: Market,
@@ -141,6 +143,7 @@ impl Run {
             queue: TaskQueue::new(),
             jobs: BTreeMap::new(),
             had_job: false,
+            has_enough: false,
             standing: config.standing,
             backed: config.budget.at_first(),
             records: config.known.clone(),

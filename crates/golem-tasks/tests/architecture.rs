@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("blender", &["golem", "golem-examples"]),
     ("frames", &["golem", "golem-examples"]),
     ("market", &["yagna-api", "golem", "golem-examples"]),
-    ("yacat", &["golem", "golem-examples"]),
+    ("yacat", &["golem", "golem-examples", "golem-tasks"]),
     ("hello-world", &["golem-tasks"]),
     ("golem-bench", &["yagna-api", "yagna-client", "golem", "golem-devnet", "golem-tasks"]),
 ];

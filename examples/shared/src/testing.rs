@@ -132,6 +132,11 @@ impl Running {
         kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), Signal::INT).unwrap();
     }
 
+    /// Kills it, as `kill -9` would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Waits for its end.
     pub async fn end(mut self) -> Ended {
         let mut stdout = String::new();

@@ -1,4 +1,4 @@
-//! The program with its worker, both as they are, on devnets.
+//! The program with an executor and its worker, both as they are, on devnets.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use golem_devnet::devnet::Devnet;
 use golem_examples::CANCELLED;
 use golem_examples::testing::{Ended, Stage};
 
-const YACAT: &str = env!("CARGO_BIN_EXE_yacat");
+const YACAT: &str = env!("CARGO_BIN_EXE_yacat-executor");
 const WORKER: &str = env!("CARGO_BIN_EXE_yacat-worker");
 
 /// The MD5 of `q7x` and the SHA-256 of `golem`.

@@ -48,7 +48,8 @@ impl Past {
                 }
                 self.given(*rental);
             }
-            EventKind::TaskDone { attempt, rental, .. } => {
+            EventKind::TaskDone { attempt, rental, output, .. } => {
+                self.has_enough |= output.ends_run;
                 self.end_task(attempt.task, |job| job.done += 1);
                 self.done += 1;
                 self.counted(*rental);

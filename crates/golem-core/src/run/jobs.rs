@@ -228,9 +228,9 @@ impl Run {
         }
     }
 
-    /// Are there as many results as were asked for?
+    /// Are there as many results as were asked for, or one that ends the run?
     pub(super) fn has_all_results(&self) -> bool {
-        self.config.results.is_some_and(|wanted| self.queue.n_done() >= wanted)
+        self.has_enough || self.config.results.is_some_and(|wanted| self.queue.n_done() >= wanted)
     }
 
     /// How the workers are shared between the jobs.

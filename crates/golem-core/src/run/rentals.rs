@@ -191,6 +191,7 @@ impl Run {
             job.failings.forget();
         }
         self.last_alive = now;
+        self.has_enough |= output.ends_run;
         step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
         Some(job)
     }

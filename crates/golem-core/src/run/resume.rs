@@ -99,7 +99,11 @@ impl Run {
         now: Timestamp,
     ) -> (Self, Step) {
         let before = past.end.as_ref().map(|end| end.why).or(past.stopping);
-        let otherwise = if past.is_finished() { StopReason::AllDone } else { StopReason::Cancelled };
+        let otherwise = match () {
+            () if past.has_enough => StopReason::ResultsReached,
+            () if past.is_finished() => StopReason::AllDone,
+            () => StopReason::Cancelled,
+        };
         let why = before.unwrap_or(otherwise);
         Self::begin_again(config, decoration, past, found, now, Some(why))
     }
@@ -119,6 +123,7 @@ impl Run {
             run.stop(now, why, &mut step);
         }
         run.had_job = past.next_job > 0;
+        run.has_enough = past.has_enough;
         run.next_rental = past.next_rental.max(1);
         run.accepted = past.accepted;
         run.ledger = past.promised.clone();

@@ -53,6 +53,18 @@ fn a_run_ends_with_as_many_results_as_were_asked_for_and_reads_no_more_tasks_tha
 }
 
 #[test]
+fn a_run_ends_with_the_result_that_ends_it() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 600, Faults { ends_with: Some(9), ..Faults::none() });
+        let end = world.run_to_end();
+        assert_eq!((end.why, end.failed), (StopReason::ResultsReached, 0), "seed {seed}");
+        // What was in hand may still be done, nothing is begun after it.
+        assert!(end.done < 40 && end.unfinished > 200, "seed {seed}: {end:?}");
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
 fn a_run_that_finds_only_dear_offers_says_so_and_gives_up() {
     let mut world = World::new(3, 5, Faults { dear: 1.0, ..Faults::none() });
     let end = world.run_to_end();

@@ -361,7 +361,7 @@ impl Gathered {
             1 => self.documents.remove(0),
             _ => Value::Array(self.documents),
         };
-        TaskOutput { result, stdout: self.stdout, stderr: self.stderr }
+        TaskOutput { result, stdout: self.stdout, stderr: self.stderr, ends_run: false }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub struct Task<J: Job> {
     data: J::Task,
     time_limit: Duration,
     added: Mutex<Vec<J::Task>>,
+    ends_run: AtomicBool,
 }
 
 impl<J: Job> fmt::Debug for Tasks<'_, J> {
@@ -69,6 +71,7 @@ impl<'a, J: Job> Tasks<'a, J> {
                         data,
                         time_limit: self.shared.task_timeout,
                         added: Mutex::default(),
+                        ends_run: AtomicBool::default(),
                     }),
                     // Written down by another version of the program: no provider could mend that.
                     Err(error) => {
@@ -121,7 +124,8 @@ impl<'a, J: Job> Tasks<'a, J> {
 
     /// Hands in all that came of a task, with the time that it took where that isn't the time since it was handed out.
     pub(crate) async fn hand_in(&self, task: Task<J>, output: TaskOutput, took: Option<Duration>) {
-        let Task { inner, added, .. } = task;
+        let Task { inner, added, ends_run, .. } = task;
+        let output = TaskOutput { ends_run: ends_run.into_inner(), ..output };
         let added = added.into_inner().unwrap_or_else(PoisonError::into_inner);
         match self.shared.written(added, Origin::Task(inner.index())) {
             Ok(more) => {
@@ -168,6 +172,14 @@ impl<J: Job> Task<J> {
     /// adds its tasks once.
     pub fn add(&self, task: J::Task) {
         self.added.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    /// Ends the run with this task's result: it is what was looked for, and what is left needn't be done.
+    ///
+    /// Nothing more is begun; what others have in hand gets a few seconds. It holds together with the result: where this
+    /// try fails, nothing is ended. A run that has ended so isn't gone on with.
+    pub fn end_run(&self) {
+        self.ends_run.store(true, Ordering::Relaxed);
     }
 
     /// The try came to nothing.

@@ -105,7 +105,7 @@ async fn so_many_results_end_the_run() {
     let ended = run(&home, "endless", &["--results", "12"]).await;
     ended.assert_code(0);
     ended.assert_says(&[
-        "no more work is begun: as many results as were asked for are there",
+        "no more work is begun: the results that were asked for are there",
         "12 of 12 tasks done in",
     ]);
     assert!(!ended.err.contains("ended early"), "{}", ended.err);

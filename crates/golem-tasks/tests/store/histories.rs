@@ -397,7 +397,8 @@ impl History {
         match self.chance.u8(if well { 0 } else { 5 }..8) {
             0..5 => {
                 self.tasks.remove(&task);
-                let output = TaskOutput { result: json!([1.0, "x"]), ..TaskOutput::default() };
+                let ends_run = self.chance.u8(0..50) == 0;
+                let output = TaskOutput { result: json!([1.0, "x"]), ends_run, ..TaskOutput::default() };
                 self.push(EventKind::TaskDone { attempt, rental, output, took: Duration::from_millis(5) });
             }
             5 => {

@@ -168,7 +168,13 @@ pub(crate) async fn the_program_tells_accepted_scheduled_and_paid_apart(ground: 
     let states = [state("agreement-1", "0.5", "0.2", "0.1"), state("agreement-2", "0.3", "0.3", "0.3")];
     run.record_payments(&states, seen(10)).await.unwrap();
     let mut text = String::new();
-    for question in [&["summary"][..], &["summary", "--json"], &["providers"], &["providers", "--json"]] {
+    let id = run.run_id();
+    for question in [
+        &["summary"][..],
+        &["summary", "--json"],
+        &["providers", "--run-id", id],
+        &["providers", "--run-id", id, "--json"],
+    ] {
         let answer = crate::asking::answer(&ground, question).await;
         text.extend(["$ golem-tasks ", &question.join(" "), "\n", &answer, "\n"]);
     }

@@ -19,7 +19,12 @@ fn done(scene: &mut Scene, task: u64, rental: u64, took: Duration) {
     scene.started(task, 1, rental).event(EventKind::TaskDone {
         attempt: attempt(task, 1),
         rental: RentalId(rental),
-        output: TaskOutput { result: json!(null), stdout: String::new(), stderr: String::new() },
+        output: TaskOutput {
+            result: json!(null),
+            stdout: String::new(),
+            stderr: String::new(),
+            ends_run: false,
+        },
         took,
     });
 }

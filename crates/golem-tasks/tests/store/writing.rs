@@ -400,7 +400,12 @@ pub(crate) async fn any_text_and_any_number_come_back_as_they_were(ground: Groun
     scene.event(EventKind::TaskDone {
         attempt: attempt(0, 1),
         rental: golem_core::event::RentalId(1),
-        output: TaskOutput { result: data.clone(), stdout: odd.to_owned(), stderr: "\0".to_owned() },
+        output: TaskOutput {
+            result: data.clone(),
+            stdout: odd.to_owned(),
+            stderr: "\0".to_owned(),
+            ends_run: true,
+        },
         took: std::time::Duration::from_micros(1),
     });
     scene.event(EventKind::TaskFailed {

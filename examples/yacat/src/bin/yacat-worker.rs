@@ -1,4 +1,4 @@
-//! The worker: the program that yacat sends to providers, to search a part of the keyspace there.
+//! The worker: the program that is sent to providers, to search a part of the keyspace there.
 //!
 //! ```text
 //! yacat-worker keyspace MASK                    prints how many words fit the mask

@@ -49,6 +49,8 @@ pub(super) struct Faults {
     /// Activities that can't be ended while their agreement goes on.
     pub(super) clings: f64,
     pub(super) poisoned: Option<u64>,
+    /// The result of this task ends the run.
+    pub(super) ends_with: Option<u64>,
     /// Each task takes ten minutes longer.
     pub(super) slow: bool,
 }
@@ -83,6 +85,7 @@ impl Faults {
             errs: p[19],
             invalid: p[20],
             poisoned: None,
+            ends_with: None,
             slow: false,
             opens_once: false,
             silent: 0,

@@ -84,6 +84,29 @@ fn a_run_that_was_stopped_goes_on_with_what_was_left() {
     world.assert_paid_once();
 }
 
+#[test]
+fn a_result_that_ends_the_run_ends_it_whenever_the_process_dies() {
+    let ends = Faults { ends_with: Some(2), ..Faults::none() };
+    for step in 1.. {
+        let mut world = World::new(step, 600, ends.clone());
+        world.crashes = Crashes::after_steps([(step, Crash::AfterTheCommit)]);
+        let end = world.run_to_end();
+        if !world.crashes.happened() {
+            break;
+        }
+        assert_eq!((end.why, end.failed), (StopReason::ResultsReached, 0), "{step}");
+        assert!(end.unfinished > 200, "{step}: {end:?}");
+        world.assert_nothing_left();
+        world.assert_paid_once();
+    }
+    let mut world = World::new(1, 600, ends);
+    let end = world.run_to_end();
+    assert!(fold(&world.events).is_finished(), "there is nothing to go on with");
+    world.start_again();
+    let again = world.run_to_end();
+    assert_eq!((again.why, again.done), (end.why, end.done), "nothing more is done");
+}
+
 /// What was written down says the same as what the process knows.
 fn assert_agree(run: &Run, events: &[Event]) {
     let past = fold(events);

@@ -540,10 +540,11 @@ impl World {
                 Input::AttemptFailed { rental, attempt: task.attempt, failure, retry: true }
             } else {
                 let took = Duration::from_secs(1);
+                let ends_run = self.faults.ends_with == Some(task.attempt.task.0);
                 Input::AttemptDone {
                     rental,
                     attempt: task.attempt,
-                    output: TaskOutput::default(),
+                    output: TaskOutput { ends_run, ..TaskOutput::default() },
                     took,
                     more: Vec::new(),
                 }

@@ -122,8 +122,11 @@ impl Kept {
                 self.past.tasks.insert(attempt.task, in_hands(*attempt, *rental));
                 Some(attempt.task)
             }
-            EventKind::TaskDone { attempt, .. }
-            | EventKind::AttemptFailed { attempt, .. }
+            EventKind::TaskDone { attempt, output, .. } => {
+                changes.of_run |= output.ends_run;
+                Some(attempt.task)
+            }
+            EventKind::AttemptFailed { attempt, .. }
             | EventKind::AttemptCancelled { attempt, .. }
             | EventKind::TaskFailed { attempt, .. } => Some(attempt.task),
             EventKind::TaskCancelled { task } | EventKind::TaskExpired { task } => Some(*task),

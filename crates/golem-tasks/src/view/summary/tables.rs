@@ -24,8 +24,22 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, total: Option<u64>, p
     failures(&mut text, summary);
     obstacles(&mut text, summary);
     bills(&mut text, summary);
-    let _ = writeln!(text, "\nKept as run `{}` in {place}", summary.run_id);
+    let run_id = &summary.run_id;
+    let _ = writeln!(text, "\nKept as run `{run_id}` in {place}");
+    if may_go_on(summary) {
+        let _ = writeln!(text, "The same command with --run-id {run_id} goes on with it");
+    }
     text
+}
+
+/// Was something left that the run would do when it is taken up again?
+fn may_go_on(summary: &RunSummary) -> bool {
+    summary.ended.as_ref().is_none_or(|ended| match ended.end.why {
+        StopReason::Cancelled | StopReason::BudgetReached | StopReason::NothingRuns | StopReason::Broken => {
+            true
+        }
+        StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => false,
+    })
 }
 
 fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
