@@ -22,6 +22,7 @@ use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step, WorkerFailure};
 use crate::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use crate::terms::{MidAgreementPayments, TermsPolicy};
 
+mod budgets;
 mod prices;
 pub(super) mod remembered;
 mod settling;
