@@ -110,6 +110,27 @@ impl Meter {
         round_up(by_reports.map_or(by_clock, |cost| cost.min(by_clock))).max(self.noted)
     }
 
+    /// What it costs by now, as far as is known: its start, its time by our clock, and of all else what was last reported.
+    /// Where nothing was, every thread was busy. What was accepted stays owed.
+    ///
+    /// Reports may be old, or never come again: its time goes on all the same.
+    pub fn cost_so_far(&self, pricing: &Pricing, now: Timestamp) -> Glm {
+        let reported = self.reported.as_deref().filter(|reported| reported.len() == pricing.rates.len());
+        let Some(reported) = reported else {
+            return pricing.cost_at_full_use(self.life(now), self.threads).max(self.noted);
+        };
+        let life = seconds(self.life(now));
+        let rates = pricing.rates.iter().zip(reported);
+        let cost = rates.fold(pricing.start, |cost, ((counter, rate), used)| {
+            let used = match Counter::of(counter) {
+                Counter::Duration => life,
+                Counter::Cpu | Counter::Other => usage_amount(*used).unwrap_or_default(),
+            };
+            cost.saturating_add(rate.saturating_mul(used))
+        });
+        round_up(cost).max(self.noted)
+    }
+
     /// The most that an invoice may ask for this activity: [`Meter::ceiling`], but from a provider that is given
     /// nothing on trust, no more than what it reported costs.
     fn owed(&self, pricing: &Pricing, trusted: bool, now: Timestamp) -> Glm {

@@ -83,6 +83,8 @@ pub struct Run {
     seen_before: HashSet<Bill>,
     /// Invoices that wait for debit notes they may have overtaken, and until when.
     held_invoices: Vec<(Timestamp, RentalId, Invoice)>,
+    /// Have all bills come that the daemon had when the run began or was taken up?
+    bills_told: bool,
     /// Bills that are right and that the budget's windows don't hold just now.
     postponed: Vec<Postponed>,
     /// What the bills of forgotten rentals promise.
@@ -159,6 +161,7 @@ impl Run {
             bills_again: BTreeSet::new(),
             seen_before: HashSet::new(),
             held_invoices: Vec::new(),
+            bills_told: true,
             postponed: Vec::new(),
             settled: Glm::ZERO,
             proven: HashSet::new(),
@@ -307,6 +310,8 @@ impl Run {
 
             Input::DebitNote { note, told } => self.on_debit_note(now, &note, told, step),
             Input::Invoice { invoice, told } => self.on_invoice(now, &invoice, told, step),
+            Input::BillsTold => self.bills_told = true,
+            Input::BillUnreadable { bill } => self.on_bill_unreadable(&bill),
             Input::BillAccepted { bill } => self.on_bill_accepted(now, bill, step),
             Input::BillFailed { bill, problem, passing } => {
                 self.on_bill_failed(now, bill, &problem, passing, step);

@@ -29,10 +29,11 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use yagna_api::payment::ReleaseAllocation;
-use yagna_api::{ActivityId, AllocationId, Clock, NodeId, Timestamp};
+use yagna_api::{ActivityId, AllocationId, Clock, NodeId};
 use yagna_client::{Client, Disposition};
 
 use self::deals::Opening;
+use self::follow::BillsFrom;
 use self::jobs::{JobHands, Outlets};
 use self::money::Purse;
 pub(crate) use self::money::Raise;
@@ -108,8 +109,8 @@ pub(crate) struct Engine {
     door: Door,
     readers: Vec<Reader>,
     stop: CancellationToken,
-    /// Since when bills are read on: debit notes, then invoices.
-    bills_after: (Option<Timestamp>, Option<Timestamp>),
+    /// Since when bills are read on.
+    bills_from: BillsFrom,
 }
 
 impl Engine {

@@ -1,7 +1,6 @@
 //! What was promised when, so that any hour and any day can be summed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use yagna_api::time::after;
@@ -10,18 +9,30 @@ use yagna_api::{Glm, Timestamp};
 use super::Window;
 use crate::event::RentalId;
 
+/// A moment in seconds since 1970, and GLM.
+type Entry = (i64, Glm);
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
 /// What was promised when: increases of deals' promises, by the moment of their intents.
 ///
-/// What is promised within a second is one entry, and counts until its end: a window never shows less than there was.
-/// Entries older than the longest window are kept as a sum, so there are never more than a day has seconds.
+/// What is promised within a second is one entry, and counts until its end; what is older than an hour, within a minute.
+/// So a window never shows less than there was, an hour at most what was promised a second before it, a day a minute. What is
+/// older than a day is kept as a sum: there are never many more than 5,000 entries, whoever bills how often.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ledger {
     /// What was promised before the entries.
     before: Glm,
-    /// The end of each second in which something was promised, and all that was promised until then.
-    pub(super) entries: VecDeque<(Timestamp, Glm)>,
+    /// The end of each minute in which something was promised more than an hour ago, and all that was promised until then.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub(super) minutes: VecDeque<Entry>,
+    /// The same of each second since.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub(super) seconds: VecDeque<Entry>,
     /// Increases by deals of which a bill is being accepted: they may be taken back.
-    unsure: BTreeMap<RentalId, Vec<(Timestamp, Glm)>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    unsure: BTreeMap<RentalId, Vec<Entry>>,
 }
 
 impl Ledger {
@@ -65,14 +76,18 @@ impl Ledger {
 
     /// GLM promised in all.
     pub fn total(&self) -> Glm {
-        self.entries.back().map_or(self.before, |(_, sum)| *sum)
+        self.seconds.back().or_else(|| self.minutes.back()).map_or(self.before, |(_, sum)| *sum)
     }
 
     /// GLM promised in the window that ends now.
     pub fn within(&self, window: Window, now: Timestamp) -> Glm {
-        let begin = before(now, window.length());
-        let place = self.entries.partition_point(|(at, _)| *at <= begin);
-        self.total().saturating_sub(self.sum_before(place))
+        let begin = now.checked_sub(window.length()).unwrap_or(Timestamp::MIN).as_second();
+        let until = |entries: &VecDeque<Entry>| {
+            let place = entries.partition_point(|(at, _)| *at <= begin).checked_sub(1)?;
+            entries.get(place).map(|(_, sum)| *sum)
+        };
+        let outside = until(&self.seconds).or_else(|| until(&self.minutes)).unwrap_or(self.before);
+        self.total().saturating_sub(outside)
     }
 
     /// When no more than so much will have been promised in the window that ends then, if nothing is added.
@@ -81,50 +96,76 @@ impl Ledger {
             return now;
         }
         let total = self.total();
-        let enough = self.entries.partition_point(|(_, sum)| total.saturating_sub(*sum) > most);
-        self.entries.get(enough).map_or(now, |(at, _)| after(*at, window.length()).max(now))
+        let enough = |entries: &VecDeque<Entry>| {
+            let place = entries.partition_point(|(_, sum)| total.saturating_sub(*sum) > most);
+            entries.get(place).map(|(at, _)| *at)
+        };
+        let last = enough(&self.minutes).or_else(|| enough(&self.seconds));
+        let last = last.and_then(|last| Timestamp::from_second(last).ok());
+        last.map_or(now, |last| after(last, window.length()).max(now))
     }
 
     /// The moment as of which it counts.
-    fn add(&mut self, at: Timestamp, increase: Glm) -> Timestamp {
+    fn add(&mut self, at: Timestamp, increase: Glm) -> i64 {
         let sum = self.total().checked_add(increase).unwrap_or(Glm::MAX);
-        let second = end_of_second(at);
-        let second = self.entries.back().map_or(second, |(last, _)| second.max(*last));
-        match self.entries.back_mut() {
-            Some((last, total)) if *last == second => *total = sum,
-            _ => self.entries.push_back((second, sum)),
+        let end = at.as_second().saturating_add(1);
+        let newest = self.seconds.back().or_else(|| self.minutes.back());
+        let second = newest.map_or(end, |(newest, _)| end.max(*newest));
+        match self.seconds.back_mut() {
+            Some((newest, total)) if *newest == second => *total = sum,
+            _ => self.seconds.push_back((second, sum)),
         }
-        let longest = before(second, Window::LONGEST);
-        while let Some((_, sum)) = self.entries.pop_front_if(|(at, _)| *at <= longest) {
-            self.before = sum;
-        }
+        self.merge(second - 1);
         second
     }
 
-    fn subtract(&mut self, at: Timestamp, amount: Glm) {
-        let place = self.entries.partition_point(|(entry, _)| *entry < at);
-        let is_there = self.entries.get(place).is_some_and(|(entry, _)| *entry == at);
-        if !is_there {
+    /// Makes minutes of seconds that are no longer in any hour to come, and a sum of minutes that are in no day.
+    fn merge(&mut self, now: i64) {
+        while let Some((at, sum)) = self.seconds.pop_front_if(|(at, _)| end_of_minute(*at) <= now - HOUR) {
+            let end = end_of_minute(at);
+            match self.minutes.back_mut() {
+                Some((newest, total)) if *newest == end => *total = sum,
+                _ => self.minutes.push_back((end, sum)),
+            }
+        }
+        while let Some((_, sum)) = self.minutes.pop_front_if(|(at, _)| *at <= now - DAY) {
+            self.before = sum;
+        }
+    }
+
+    fn subtract(&mut self, at: i64, amount: Glm) {
+        let place = |entries: &VecDeque<Entry>, at| entries.binary_search_by_key(&at, |(at, _)| *at).ok();
+        let (minutes, seconds) = if let Some(second) = place(&self.seconds, at) {
+            (self.minutes.len(), second)
+        } else if let Some(minute) = place(&self.minutes, end_of_minute(at)) {
+            (minute, 0)
+        } else {
             self.before = self.before.saturating_sub(amount);
-        }
-        for (_, sum) in self.entries.range_mut(if is_there { place } else { 0 }..) {
-            *sum = sum.saturating_sub(amount);
-        }
-        if is_there && self.entries[place].1 == self.sum_before(place) {
-            self.entries.remove(place);
-        }
+            (0, 0)
+        };
+        let lowered = self.minutes.range_mut(minutes..).chain(self.seconds.range_mut(seconds..));
+        lowered.for_each(|(_, sum)| *sum = sum.saturating_sub(amount));
+        self.drop_empty(minutes, seconds);
     }
 
-    /// All that was promised before the entry at this place.
-    fn sum_before(&self, place: usize) -> Glm {
-        place.checked_sub(1).map_or(self.before, |last| self.entries[last].1)
+    /// Drops the entry at this place if nothing is left of it.
+    fn drop_empty(&mut self, minute: usize, second: usize) {
+        let sum_before = |entries: &VecDeque<Entry>, place: usize| {
+            place.checked_sub(1).and_then(|last| entries.get(last)).map(|(_, sum)| *sum)
+        };
+        if let Some((_, sum)) = self.minutes.get(minute) {
+            if *sum == sum_before(&self.minutes, minute).unwrap_or(self.before) {
+                self.minutes.remove(minute);
+            }
+        } else if let Some((_, sum)) = self.seconds.get(second) {
+            let minutes = self.minutes.back().map_or(self.before, |(_, sum)| *sum);
+            if *sum == sum_before(&self.seconds, second).unwrap_or(minutes) {
+                self.seconds.remove(second);
+            }
+        }
     }
 }
 
-fn before(now: Timestamp, length: Duration) -> Timestamp {
-    now.checked_sub(length).unwrap_or(Timestamp::MIN)
-}
-
-fn end_of_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second().saturating_add(1)).unwrap_or(at)
+fn end_of_minute(second: i64) -> i64 {
+    second.saturating_add(59).div_euclid(60).saturating_mul(60)
 }

@@ -6,6 +6,7 @@ use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionRea
 use yagna_api::time::after;
 use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
+use super::money::Backing;
 use super::rental::{Accepting, InvoiceState, Rental, Stage};
 use super::rentals::Ending;
 use super::spending::add;
@@ -224,6 +225,10 @@ impl Run {
         step: &mut Step,
     ) -> Option<RentalId> {
         let rental = self.by_agreement.get(agreement).copied();
+        if rental.is_none() && amount.is_zero() {
+            // Of an agreement that was ended before it was known, and that nothing ran in.
+            return None;
+        }
         let seen_before = self.seen_before.contains(bill);
         // Is it one that came before, and is still to be decided about?
         let (seen, undecided) = match rental.and_then(|id| self.rentals.get_mut(&id)) {
@@ -306,14 +311,17 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        rental.accepting.insert(bill.clone(), Accepting { amount, activity: place, payable, failures: 0 });
+        let sent = (self.backing == Backing::There).then_some(now);
+        rental
+            .accepting
+            .insert(bill.clone(), Accepting { amount, activity: place, payable, failures: 0, sent });
         self.accepting.insert(bill.clone(), id);
         self.ledger.promise(now, id, increase);
         step.event(
             now,
             EventKind::BillAccepting { rental: id, bill: bill.clone(), amount, increase, measured },
         );
-        if self.can_pay() {
+        if sent.is_some() {
             step.effects.push(Effect::AcceptBill { bill, amount });
         } else {
             self.bills_again.insert((now, bill));
@@ -375,6 +383,13 @@ impl Run {
         step.event(now, EventKind::BillAccepted { rental: id, bill, amount, total });
     }
 
+    /// What an earlier life left undecided can't be read any more: nothing comes of it.
+    pub(super) fn on_bill_unreadable(&mut self, bill: &Bill) {
+        for rental in self.rentals.values_mut() {
+            rental.undecided.remove(bill);
+        }
+    }
+
     /// A bill is told of once: what fails for now is tried again for as long as the run lasts.
     pub(super) fn on_bill_failed(
         &mut self,
@@ -397,6 +412,7 @@ impl Run {
                 step.event(now, EventKind::Trouble { doing, problem });
             }
             accepting.failures += 1;
+            accepting.sent = None;
             self.bills_again.insert((after(now, pause), bill));
             return;
         }
@@ -436,13 +452,18 @@ impl Run {
         for bill in std::mem::take(&mut self.postponed) {
             self.accept_or_postpone(now, bill, step);
         }
+        // Once no more is waited for, nothing is begun anew: the end would never come.
+        let since = self.stopping.and_then(|stopping| stopping.settling_since);
+        let over = since.is_some_and(|since| now >= after(since, self.config.settle_timeout));
         while self.can_pay()
+            && !over
             && self.bills_again.first().is_some_and(|(time, _)| *time <= now)
             && let Some((_, bill)) = self.bills_again.pop_first()
         {
-            let rental = self.accepting.get(&bill).and_then(|id| self.rentals.get(id));
-            if let Some(Accepting { amount, .. }) = rental.and_then(|rental| rental.accepting.get(&bill)) {
-                step.effects.push(Effect::AcceptBill { bill, amount: *amount });
+            let rental = self.accepting.get(&bill).and_then(|id| self.rentals.get_mut(id));
+            if let Some(accepting) = rental.and_then(|rental| rental.accepting.get_mut(&bill)) {
+                accepting.sent = Some(now);
+                step.effects.push(Effect::AcceptBill { bill, amount: accepting.amount });
             }
         }
     }

@@ -330,6 +330,13 @@ pub enum Input {
         /// When the daemon told of it, where it did.
         told: Option<Timestamp>,
     },
+    /// All bills have come that the daemon had of a run when it was taken up.
+    BillsTold,
+    /// A bill can't be read that [`Effect::FetchBill`] asked for.
+    BillUnreadable {
+        /// Which.
+        bill: Bill,
+    },
     /// A bill was accepted.
     BillAccepted {
         /// Which.
@@ -485,7 +492,8 @@ pub enum Effect {
         /// Exactly its amount.
         amount: Glm,
     },
-    /// Read a bill that an earlier life of the run left undecided. It comes back as if the daemon had told of it.
+    /// Read a bill that an earlier life of the run left undecided. It comes back as if the daemon had told of it, or
+    /// as [`Input::BillUnreadable`].
     FetchBill {
         /// Which.
         bill: Bill,

@@ -72,7 +72,6 @@ impl Run {
         self.vain.pauses += 1;
         let waited = between(self.last_alive, now);
         self.pause(now, needed, waited, step);
-        step.event(now, EventKind::Waiting { explanation: self.explain(now) });
     }
 
     /// Ends the pause once the windows hold what was missing. Nobody is asked for anything meanwhile.
@@ -121,6 +120,7 @@ impl Run {
         }
         self.paused = Some(Pause { until, missing, needed, waited });
         step.event(now, EventKind::Paused { until, missing });
+        step.event(now, EventKind::Waiting { explanation: self.explain(now) });
     }
 
     fn may_go_on(&self, now: Timestamp, needed: Glm) -> bool {

@@ -13,6 +13,9 @@ use crate::event::{DealTerms, EventKind, JobId, RentalId, RunEnd, StopReason};
 use crate::explain::Explanation;
 
 impl Run {
+    /// What a request to the daemon may take, sent again for as long as that is safe. For so long what is on its way is
+    /// waited for at the end of a run, whatever its settle time-out: it is known to come, or to fail, by then.
+    const ON_ITS_WAY: Duration = Duration::from_secs(120);
     /// How long nothing must run before it is explained for the first time.
     pub(super) const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
@@ -79,13 +82,14 @@ impl Run {
 
     /// Ends deals whose activity's own results cost more than one may.
     ///
-    /// The cost is what the provider can bill for it by now; one without results has one that cost it all.
+    /// The cost is what the provider can bill for it by now, with its start and whatever failed or never ended; one without
+    /// results has one that cost it all. So one that only prepares itself is looked at as well.
     fn plan_prices(&mut self, now: Timestamp, step: &mut Step) {
         let Some(most) = self.config.max_price else { return };
         let dear: Vec<_> = self
             .rentals
             .iter()
-            .filter(|(_, rental)| rental.stage == Stage::Working)
+            .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
             .filter_map(|(id, rental)| {
                 let activity = rental.current()?;
                 let cost = rental.cost_so_far(now)?;
@@ -349,7 +353,7 @@ impl Run {
         }
         let settling_since = stopping.settling_since.unwrap_or(now);
         self.stopping = Some(super::Stopping { settling_since: Some(settling_since), ..stopping });
-        if self.market.is_publishing() && now < after(stopping.since, self.config.settle_timeout) {
+        if self.market.is_publishing() && now < after(stopping.since, Self::ON_ITS_WAY) {
             // A demand that comes on the market now must be taken off again.
             return;
         }
@@ -357,10 +361,21 @@ impl Run {
         // What waits to be decided about waits a few seconds at the most.
         let undecided = !self.held_invoices.is_empty();
         let in_time = now < after(settling_since, self.config.settle_timeout);
-        if undecided || (paying && in_time) || self.is_bill_awaited(now, settling_since) {
+        let unanswered = self.is_answer_awaited(now, settling_since);
+        if undecided || unanswered || (paying && in_time) || self.is_bill_awaited(now, settling_since) {
             return;
         }
         self.finish(now, stopping.why, step);
+    }
+
+    /// Is something about bills on its way from the daemon: bills that it has, or that a bill is accepted?
+    fn is_answer_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {
+        let is_on_its_way = |since: Timestamp| now < after(since, Self::ON_ITS_WAY);
+        let mut rentals = self.rentals.values();
+        let asked = !self.bills_told || rentals.any(|rental| !rental.undecided.is_empty());
+        let accepting = self.rentals.values().flat_map(|rental| rental.accepting.values());
+        let mut sent = accepting.filter_map(|accepting| accepting.sent);
+        (asked && is_on_its_way(settling_since)) || sent.any(is_on_its_way)
     }
 
     fn finish(&mut self, now: Timestamp, why: StopReason, step: &mut Step) {

@@ -105,6 +105,8 @@ pub(super) struct Accepting {
     pub(super) payable: bool,
     /// How often that has failed.
     pub(super) failures: u32,
+    /// When that was sent, unless it was answered.
+    pub(super) sent: Option<Timestamp>,
 }
 
 /// What is known of a deal's final bill.
@@ -233,14 +235,11 @@ impl Rental {
             && after(now, RunConfig::EXPIRY_MARGIN) < self.expires
     }
 
-    /// What the provider can rightly bill for the last activity by now: by the usage that was last reported, or else
-    /// by the clock.
+    /// What the provider can rightly bill for the last activity by now: its start, its time by our clock, and of all else
+    /// what was last reported, or else full use.
     pub(super) fn cost_so_far(&self, now: Timestamp) -> Option<Glm> {
         let meter = &self.activities.last()?.meter;
-        let reported = meter.reported.as_deref().and_then(|usage| self.terms.pricing.cost(usage));
-        let reported = reported.and_then(Glm::from_decimal_rounding_down);
-        let at_most = || self.terms.pricing.cost_at_full_use(meter.life(now), self.terms.threads);
-        Some(reported.unwrap_or_else(at_most).max(meter.noted))
+        Some(meter.cost_so_far(&self.terms.pricing, now))
     }
 
     /// Is a final bill to be expected?

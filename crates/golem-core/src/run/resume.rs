@@ -129,6 +129,7 @@ impl Run {
         run.ledger = past.promised.clone();
         run.set_backing(past.left(budget, now));
         run.settled = past.settled();
+        run.bills_told = false;
         run.seen_before = past.recent_bills.keys().cloned().collect();
         for (provider, until) in &past.set_back {
             run.standings.keep_back(provider, *until);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use yagna_api::time::between;
 
+use self::choice::remembered::any_known;
 use self::faults::{Faults, Spending, Taste};
 use self::world::World;
 use super::RunConfig;
@@ -317,9 +318,18 @@ proptest! {
     /// Whatever goes wrong, in whatever order: the run ends, each task once, nothing is left running, and at no
     /// moment is more promised, in all or in any window, than the budget. The world checks itself after every step.
     #[test]
-    fn any_market_is_survived(seed in any::<u64>(), tasks in 0usize..60, faults in Faults::any(), taste in Taste::any(), spending in Spending::any(), stop_after in prop::option::of(1u64..600)) {
+    fn any_market_is_survived(
+        seed in any::<u64>(),
+        tasks in 0usize..60,
+        faults in Faults::any(),
+        taste in Taste::any(),
+        spending in Spending::any(),
+        known in prop::collection::btree_map(0u8..8, any_known(), 0..8),
+        stop_after in prop::option::of(1u64..600),
+    ) {
         let mut world = World::configured(seed, tasks, faults, |config| {
             config.strategy = taste.strategy();
+            config.known = known.iter().map(|(n, known)| (World::node(*n), *known)).collect();
             spending.set(config);
         });
         if let Some(seconds) = stop_after {

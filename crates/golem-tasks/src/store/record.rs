@@ -180,6 +180,10 @@ impl<'e> Batch<'_, 'e> {
                     .json(to_json(explanation)?)
                     .int(self.run_no)
             }
+            EventKind::PauseEnded => {
+                // What it waited for is there.
+                Statement::new("UPDATE runs SET waiting = NULL WHERE run_no = $1").int(self.run_no)
+            }
             EventKind::Stopping { why } => Statement::new(
                 "UPDATE runs SET status = CASE status WHEN 'ended' THEN status ELSE 'stopping' END, \
                  stopping_at = coalesce(stopping_at, $1), stop_reason = coalesce(stop_reason, $2) \

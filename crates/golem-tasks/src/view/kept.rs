@@ -47,6 +47,7 @@ struct Head<'a> {
 #[derive(Serialize)]
 struct State<'a> {
     state: &'static str,
+    paused_until: Option<Timestamp>,
     holder: Option<HolderJson<'a>>,
 }
 
@@ -64,13 +65,13 @@ impl<'a> Head<'a> {
 }
 
 impl<'a> State<'a> {
-    fn of(state: &'a RunState) -> Self {
+    fn of(state: &'a RunState, paused_until: Option<Timestamp>) -> Self {
         let holder = state.holder().map(|held| HolderJson {
             host: &held.holder.host,
             pid: held.holder.pid,
             since: held.since,
         });
-        Self { state: state.word(), holder }
+        Self { state: state.word(), paused_until, holder }
     }
 }
 

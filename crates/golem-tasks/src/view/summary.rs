@@ -138,6 +138,7 @@ impl SummaryFold {
                 count(&mut self.counts.deals_failed, failure);
             }
             EventKind::Waiting { explanation } => self.counts.waiting = Some(explanation.clone()),
+            EventKind::PauseEnded => self.counts.waiting = None,
             EventKind::RunEnded { end } => {
                 self.counts.ended = Some(ExplainedEnd { at: whole_micros(event.at), end: end.clone() });
             }

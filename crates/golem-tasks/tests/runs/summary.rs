@@ -1,7 +1,8 @@
 //! The numbers: counted from the events and from the database they must be the same.
 
 use golem::journal::Journal;
-use golem_core::event::{Event, StopReason};
+use golem_core::event::{Event, EventKind, StopReason};
+use golem_core::explain::Explanation;
 use golem_tasks::store::RunSummary;
 use golem_tasks::view::SummaryFold;
 
@@ -18,7 +19,13 @@ fn counted(events: &[Event]) -> RunSummary {
 #[tokio::test]
 async fn both_counts_agree_after_every_event() {
     let run = memory_run().await;
-    let events = eventful();
+    let mut scene = Scene::new();
+    let (until, missing) = (start(), glm("0.25"));
+    let explanation = Explanation { paused_until: Some(until), ..Explanation::default() };
+    scene.event(EventKind::Paused { until, missing }).event(EventKind::Waiting { explanation });
+    scene.event(EventKind::PauseEnded);
+    let mut events = scene.events;
+    events.extend(eventful());
     for (number, event) in events.iter().enumerate() {
         run.commit(std::slice::from_ref(event)).await.unwrap();
         let kept = run.store().run_summary(run.run_id()).await.unwrap();

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use golem_core::event::{Bill, EventKind, JobId, RentalId};
+use golem_core::explain::Explanation;
 use golem_tasks::store::{Ask, ErrorKind, Holder, RunState, RunStore, Store, StoreError};
+use serde_json::{Value, json};
 use tokio::process::Command;
 use yagna_api::{ActivityId, DebitNoteId, Glm};
 
@@ -112,6 +114,39 @@ pub(crate) async fn a_run_without_anything_is_shown_as_such(ground: Ground) {
     assert_eq!(answer(&ground, &["results", "--format", "csv"]).await.lines().count(), 1);
     let summary = answer(&ground, &["summary"]).await;
     assert!(summary.contains("interrupted: nobody works on it") && summary.contains("0 done"), "{summary}");
+}
+
+pub(crate) async fn a_run_that_pauses_says_until_when(ground: Ground) {
+    let store = ground.store().await;
+    store.create_run(&new_run("paused")).await.unwrap();
+    let lease = store.take("paused", &Holder::here()).await.unwrap();
+    let run = lease.run();
+    let until = "2026-11-22T12:34:56.7Z".parse().unwrap();
+    let mut scene = Scene::new();
+    let missing = glm("0.25");
+    let explanation =
+        Explanation { paused_until: Some(until), budget_missing: Some(missing), ..Explanation::default() };
+    scene.event(EventKind::Paused { until, missing }).event(EventKind::Waiting { explanation });
+    run.apply(&scene.events).await.unwrap();
+    for question in ["show", "summary", "runs"] {
+        let text = answer(&ground, &[question]).await;
+        assert!(text.contains("paused until 2026-11-22 12:34:56Z"), "{question}: {text}");
+        let json: Value = serde_json::from_str(&answer(&ground, &[question, "--json"]).await).unwrap();
+        let of_run = json.pointer("/runs/0").unwrap_or(&json);
+        assert_eq!((&of_run["state"], &of_run["paused_until"]), (&json!("running"), &json!(until)), "{json}");
+    }
+    let mut scene = Scene::new();
+    scene.event(EventKind::PauseEnded);
+    run.apply(&scene.events).await.unwrap();
+    for question in ["show", "summary", "runs"] {
+        let text = answer(&ground, &[question]).await;
+        assert!(!text.contains("paused until"), "{question}: {text}");
+        let json: Value = serde_json::from_str(&answer(&ground, &[question, "--json"]).await).unwrap();
+        let of_run = json.pointer("/runs/0").unwrap_or(&json);
+        assert_eq!((&of_run["state"], &of_run["paused_until"]), (&json!("running"), &Value::Null), "{json}");
+    }
+    lease.release().await.unwrap();
+    store.close().await;
 }
 
 pub(crate) async fn a_run_that_is_not_there_is_told_with_those_that_look_like_it(ground: Ground) {

@@ -79,6 +79,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
     KEPT:
         past::a_hundred_thousand_tasks_are_read_back_in_seconds,
         asking::the_program_answers_the_same_on_every_database,
+        asking::a_run_that_pauses_says_until_when,
         asking::a_run_without_anything_is_shown_as_such,
         paying::the_program_tells_accepted_scheduled_and_paid_apart,
         asking::a_run_that_is_not_there_is_told_with_those_that_look_like_it,

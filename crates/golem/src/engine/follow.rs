@@ -1,14 +1,20 @@
 //! Follows what the daemon tells: events of demands, agreements and bills.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join;
 use golem_core::event::Bill;
 use golem_core::run::Input;
 use tokio::time::sleep;
+use yagna_api::endpoint::Listed;
 use yagna_api::market::{AgreementEventKind, DemandEventKind, NewDemand, Subscribe, Unsubscribe};
-use yagna_api::payment::{BillEventKind, EventFilter, GetDebitNote, GetInvoice};
-use yagna_api::{DemandId, Endpoint, Timestamp};
+use yagna_api::payment::{
+    BillEventKind, DebitNoteEvent, EventFilter, GetDebitNote, GetInvoice, InvoiceEvent, PollDebitNoteEvents,
+    PollInvoiceEvents,
+};
+use yagna_api::{DebitNoteId, DemandId, Endpoint, InvoiceId, Timestamp};
 use yagna_client::{ClientError, Disposition, Polled};
 
 use super::{Engine, Outside};
@@ -17,17 +23,28 @@ use crate::text::chain;
 /// The pause before something that the daemon couldn't do is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// Since when bills are followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BillsFrom {
+    /// A new run has none.
+    Now,
+    /// A run that was taken up may have some at the daemon: those are handed in first, and said to be all.
+    Past {
+        /// `None` is from the beginning.
+        debit_notes_after: Option<Timestamp>,
+        /// `None` is from the beginning.
+        invoices_after: Option<Timestamp>,
+    },
+}
+
 impl Engine {
     /// Begins to follow agreements of this run's session, from the session's beginning, and its bills from where they
     /// were read before.
     pub(super) fn follow_daemon(&mut self) {
         let outside = self.outside.clone();
         self.followers.spawn(async move { outside.follow_agreements().await });
-        let (debit_notes, invoices) = self.bills_after;
-        let outside = self.outside.clone();
-        self.followers.spawn(async move { outside.follow_debit_notes(debit_notes).await });
-        let outside = self.outside.clone();
-        self.followers.spawn(async move { outside.follow_invoices(invoices).await });
+        let (outside, from) = (self.outside.clone(), self.bills_from);
+        self.followers.spawn(async move { outside.follow_bills(from).await });
         let outside = self.outside.clone();
         self.followers.spawn(async move { outside.keep_allocation().await });
     }
@@ -103,15 +120,65 @@ impl Outside {
         }
     }
 
-    async fn follow_debit_notes(&self, after: Option<Timestamp>) {
+    async fn follow_bills(&self, from: BillsFrom) {
+        let BillsFrom::Past { debit_notes_after, invoices_after } = from else {
+            let (notes, invoices) = (HashSet::new(), HashSet::new());
+            join(self.follow_debit_notes(None, notes), self.follow_invoices(None, invoices)).await;
+            return;
+        };
+        let look = join(self.look_at_debit_notes(debit_notes_after), self.look_at_invoices(invoices_after));
+        let (debit_notes, invoices) = look.await;
+        self.tell(Input::BillsTold).await;
+        join(
+            self.follow_debit_notes(debit_notes_after, debit_notes),
+            self.follow_invoices(invoices_after, invoices),
+        )
+        .await;
+    }
+
+    /// Hands in the debit notes that the daemon has, and tells which these were.
+    async fn look_at_debit_notes(&self, after: Option<Timestamp>) -> HashSet<DebitNoteId> {
+        let look = self.client.call(&PollDebitNoteEvents(self.bill_filter(after))).await;
+        let mut seen = HashSet::new();
+        for event in there(look) {
+            if event.kind == BillEventKind::Received && seen.insert(event.debit_note_id.clone()) {
+                self.take_debit_note(event).await;
+            }
+        }
+        seen
+    }
+
+    /// Hands in the invoices that the daemon has, and tells which these were.
+    async fn look_at_invoices(&self, after: Option<Timestamp>) -> HashSet<InvoiceId> {
+        let look = self.client.call(&PollInvoiceEvents(self.bill_filter(after))).await;
+        let mut seen = HashSet::new();
+        for event in there(look) {
+            if event.kind == BillEventKind::Received && seen.insert(event.invoice_id.clone()) {
+                self.take_invoice(event).await;
+            }
+        }
+        seen
+    }
+
+    async fn take_debit_note(&self, event: DebitNoteEvent) {
+        if let Some(note) = self.fetch(&GetDebitNote(event.debit_note_id)).await {
+            self.tell(Input::DebitNote { note: Box::new(note), told: Some(event.event_date) }).await;
+        }
+    }
+
+    async fn take_invoice(&self, event: InvoiceEvent) {
+        if let Some(invoice) = self.fetch(&GetInvoice(event.invoice_id)).await {
+            self.tell(Input::Invoice { invoice: Box::new(invoice), told: Some(event.event_date) }).await;
+        }
+    }
+
+    async fn follow_debit_notes(&self, after: Option<Timestamp>, seen: HashSet<DebitNoteId>) {
         let mut events = self.client.debit_note_events(self.bill_filter(after));
         while let Some(polled) = events.next().await {
             match polled {
+                Polled::Event(event) if seen.contains(&event.debit_note_id) => {}
                 Polled::Event(event) if event.kind == BillEventKind::Received => {
-                    if let Some(note) = self.fetch(&GetDebitNote(event.debit_note_id)).await {
-                        let told = Some(event.event_date);
-                        self.tell(Input::DebitNote { note: Box::new(note), told }).await;
-                    }
+                    self.take_debit_note(event).await;
                 }
                 Polled::Unreadable(item) => {
                     tracing::warn!(problem = item.problem, "a debit note event can't be read");
@@ -124,15 +191,13 @@ impl Outside {
         }
     }
 
-    async fn follow_invoices(&self, after: Option<Timestamp>) {
+    async fn follow_invoices(&self, after: Option<Timestamp>, seen: HashSet<InvoiceId>) {
         let mut events = self.client.invoice_events(self.bill_filter(after));
         while let Some(polled) = events.next().await {
             match polled {
+                Polled::Event(event) if seen.contains(&event.invoice_id) => {}
                 Polled::Event(event) if event.kind == BillEventKind::Received => {
-                    if let Some(invoice) = self.fetch(&GetInvoice(event.invoice_id)).await {
-                        let told = Some(event.event_date);
-                        self.tell(Input::Invoice { invoice: Box::new(invoice), told }).await;
-                    }
+                    self.take_invoice(event).await;
                 }
                 Polled::Unreadable(item) => {
                     tracing::warn!(problem = item.problem, "an invoice event can't be read");
@@ -151,7 +216,7 @@ impl Outside {
 
     /// Reads a bill that was told of before, and hands it to the run.
     pub(super) async fn fetch_bill(&self, bill: Bill) {
-        let input = match bill {
+        let input = match bill.clone() {
             Bill::DebitNote(id) => self
                 .fetch(&GetDebitNote(id))
                 .await
@@ -161,9 +226,7 @@ impl Outside {
                 .await
                 .map(|invoice| Input::Invoice { invoice: Box::new(invoice), told: None }),
         };
-        if let Some(input) = input {
-            self.tell(input).await;
-        }
+        self.tell(input.unwrap_or(Input::BillUnreadable { bill })).await;
     }
 
     /// Reads a document that an event told of, for as long as it takes: an event is told only once.
@@ -182,6 +245,17 @@ impl Outside {
                     sleep(AGAIN).await;
                 }
             }
+        }
+    }
+}
+
+/// What a look brought. Where there was trouble the stream that follows brings it.
+fn there<T>(look: Result<Listed<T>, ClientError>) -> Vec<T> {
+    match look {
+        Ok(listed) => listed.items,
+        Err(error) => {
+            tracing::debug!(error = chain(&error), "there is no first look at bills");
+            Vec::new()
         }
     }
 }

@@ -13,6 +13,7 @@ use yagna_api::identity::GetMe;
 use yagna_api::payment::GetDecorations;
 
 use super::allocation::{Money, SetAside};
+use super::follow::BillsFrom;
 use super::jobs::Outlets;
 use super::money::Purse;
 use super::outbox::Outbox;
@@ -78,8 +79,13 @@ impl Engine {
                 (core, step, recovered)
             }
         };
-        let bills_after =
-            past.as_ref().map_or((None, None), |past| (past.debit_notes_after(), past.invoices_after()));
+        let bills_from = match &past {
+            None => BillsFrom::Now,
+            Some(past) => BillsFrom::Past {
+                debit_notes_after: past.debit_notes_after(),
+                invoices_after: past.invoices_after(),
+            },
+        };
         let mut engine = Self {
             core,
             outside,
@@ -96,7 +102,7 @@ impl Engine {
             door,
             readers,
             stop,
-            bills_after,
+            bills_from,
         };
         engine.show(&Arc::new(written));
         engine.outbox.push(step.events, step.effects);

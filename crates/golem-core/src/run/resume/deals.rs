@@ -290,7 +290,10 @@ fn restored(deal: &PastDeal, running: Vec<Attempt>, now: Timestamp) -> Rental {
     rental.undecided.extend(deal.undecided.iter().cloned());
     for (bill, accepting) in &deal.accepting {
         let place = accepting.activity.as_ref().and_then(|id| place(deal, id));
-        let restored = Accepting { amount: accepting.amount, activity: place, payable: false, failures: 0 };
+        // It is sent again at once.
+        let sent = Some(now);
+        let restored =
+            Accepting { amount: accepting.amount, activity: place, payable: false, failures: 0, sent };
         rental.accepting.insert(bill.clone(), restored);
         rental.seen_bills.insert(bill.clone());
     }

@@ -22,7 +22,10 @@ use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step, WorkerFailure};
 use crate::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use crate::terms::{MidAgreementPayments, TermsPolicy};
 
-mod remembered;
+mod budgets;
+mod prices;
+pub(super) mod remembered;
+mod settling;
 
 const PLATFORM: &str = "erc20-hoodi-tglm";
 

@@ -1,15 +1,17 @@
 //! A run that is taken up again, after its process died at any step.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
+use yagna_api::time::between;
 
 use super::faults::{Faults, Spending};
 use super::world::{Crash, Crashes, World, fold};
 use crate::event::{Event, EventKind, StopReason};
 use crate::past::PastInvoice;
-use crate::run::Run;
 use crate::run::rental::{InvoiceState, Stage};
+use crate::run::{Run, RunConfig};
 
 const TASKS: usize = 8;
 
@@ -71,7 +73,7 @@ fn tries_that_go_on_where_they_were_are_not_begun_anew() {
 #[test]
 fn a_run_that_was_stopped_goes_on_with_what_was_left() {
     let mut world = World::new(3, 30, Faults::none());
-    world.run_for(std::time::Duration::from_secs(20));
+    world.run_for(Duration::from_secs(20));
     world.stop(StopReason::Cancelled);
     let end = world.run_to_end();
     assert!(end.unfinished > 0, "{end:?}");
@@ -205,7 +207,7 @@ proptest! {
     ) {
         let mut world = World::configured(seed, tasks, faults, |config| spending.set(config));
         for _ in 0..40 {
-            world.run_for(std::time::Duration::from_secs(15));
+            world.run_for(Duration::from_secs(15));
             assert_agree(world.run(), &world.events);
         }
     }
@@ -246,6 +248,35 @@ fn a_run_that_is_only_settled_is_ended_and_paid_and_can_still_be_taken_up() {
         world.assert_paid_once();
     }
     assert!(left > 20 && gone_on_with > 5, "{left} {gone_on_with}");
+}
+
+#[test]
+fn whatever_the_settle_time_out_is_bills_are_settled_that_the_daemon_has() {
+    let (mut there, mut unsettled) = (0, 0);
+    for step in (1..200).step_by(3) {
+        let at_once = |config: &mut RunConfig| config.settle_timeout = Duration::ZERO;
+        let mut world = World::configured(step, TASKS, Faults::none(), at_once);
+        for _ in 0..step {
+            if world.run().end().is_none() {
+                world.advance();
+            }
+        }
+        let n_accepted =
+            |world: &World| world.n_events(|kind| matches!(kind, EventKind::BillAccepted { .. }));
+        let before = n_accepted(&world);
+        world.settle();
+        let begun = world.now();
+        let end = world.run_to_end();
+        world.assert_decided(begun);
+        there += n_accepted(&world) - before;
+        unsettled += end.unsettled;
+        assert!(
+            between(begun, world.now()) < Duration::from_secs(30),
+            "{step}: it waits for what isn't there"
+        );
+        assert!(world.past().deals.values().all(|deal| deal.accepting.is_empty()), "{step}");
+    }
+    assert!(there > 20 && unsettled > 0, "{there} {unsettled}");
 }
 
 /// Does it begin anything that costs?

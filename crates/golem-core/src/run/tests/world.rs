@@ -30,6 +30,7 @@ use crate::event::{
     RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use crate::payload::Payload;
+use crate::pricing::Pricing;
 use crate::run::rental::{Rental, Stage};
 use crate::run::{Effect, Input, JobSpec, OnBudget, Run, RunConfig, Step, WorkerFailure};
 use crate::standing::Records;
@@ -81,6 +82,8 @@ pub(super) struct World {
     deals: HashMap<RentalId, Deal>,
     demand: Option<DemandId>,
     offers: HashMap<ProposalId, NodeId>,
+    /// What providers ask for.
+    pricings: HashMap<NodeId, Pricing>,
     owed: HashMap<Bill, Glm>,
     /// What each bill was to add, by the time of its intent.
     promises: HashMap<Bill, (Timestamp, Glm)>,
@@ -201,6 +204,9 @@ impl World {
             deals: HashMap::new(),
             demand: None,
             offers: HashMap::new(),
+            pricings: (0..Self::PROVIDERS)
+                .map(|n| (Self::node(n), Pricing::read(&Self::offer(n, false, false)).unwrap()))
+                .collect(),
             owed: HashMap::new(),
             promises: HashMap::new(),
             promised: BTreeMap::new(),
@@ -566,7 +572,7 @@ impl World {
         Input::BatchSent { rental, no, script }
     }
 
-    fn node(n: u8) -> NodeId {
+    pub(super) fn node(n: u8) -> NodeId {
         format!("0x{n:040x}").parse().unwrap()
     }
 

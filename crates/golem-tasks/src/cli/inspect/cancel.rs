@@ -93,7 +93,11 @@ async fn nobody(store: &Store, run_id: &str) -> Result<Failure, Failure> {
         0 => String::new(),
         n => format!(", with {} open", plural(n, "agreement")),
     };
-    let error = NobodyThere { run_id: run_id.to_owned(), state: state_text(&overview.state), open };
+    let error = NobodyThere {
+        run_id: run_id.to_owned(),
+        state: state_text(&overview.state, overview.paused_until()),
+        open,
+    };
     let failure = Failure::new(Exit::BrokeOff, error);
     Ok(if overview.open_agreements == 0 {
         failure

@@ -1,6 +1,6 @@
 //! One run at a glance.
 
-use yagna_api::Glm;
+use yagna_api::{Glm, Timestamp};
 
 use super::activities::{ActivityRow, ActivityStatus, per_result};
 use super::{Reader, RunState};
@@ -29,6 +29,11 @@ impl Overview {
     /// GLM for each result so far.
     pub fn cost_per_result(&self) -> Option<Glm> {
         per_result(self.summary.cost, self.summary.tasks.done)
+    }
+
+    /// Until when it waits for its budget, if it does: it goes on by itself.
+    pub fn paused_until(&self) -> Option<Timestamp> {
+        self.state.paused_until(self.summary.waiting.as_ref())
     }
 }
 

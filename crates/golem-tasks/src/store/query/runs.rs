@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use golem_core::event::{RunEnd, StopReason};
+use golem_core::explain::Explanation;
 use yagna_api::{Glm, Timestamp};
 
 use super::Reader;
@@ -39,6 +40,8 @@ pub struct RunRow {
     pub run_id: String,
     /// Where it stands.
     pub state: RunState,
+    /// Until when it waits for its budget, if it does: it goes on by itself.
+    pub paused_until: Option<Timestamp>,
     /// Tasks with a result.
     pub done: u64,
     /// Tasks that failed for good.
@@ -71,6 +74,14 @@ impl RunState {
             Self::Ended(_) | Self::Interrupted(_) => None,
         }
     }
+
+    /// Until when a run of this state waits for its budget, if that is why nothing ran when it was last asked.
+    pub(super) fn paused_until(&self, waiting: Option<&Explanation>) -> Option<Timestamp> {
+        match self {
+            Self::Running(_) => waiting?.paused_until,
+            Self::Stopping(..) | Self::Ended(_) | Self::Interrupted(_) => None,
+        }
+    }
 }
 
 impl Store {
@@ -79,8 +90,8 @@ impl Store {
         let failed = |source| self.failed("read the runs", source);
         let mut transaction = self.database.read().await.map_err(failed)?;
         let newest = Statement::new(
-            "SELECT r.run_no, r.run_id, r.created_at, r.status, r.stop_reason, r.ended_at, r.finish, l.host, l.pid, \
-             l.process, l.machine, l.since_at, l.heard_at, {now} AS now FROM runs AS r \
+            "SELECT r.run_no, r.run_id, r.created_at, r.status, r.stop_reason, r.ended_at, r.finish, r.waiting, l.host, \
+             l.pid, l.process, l.machine, l.since_at, l.heard_at, {now} AS now FROM runs AS r \
              LEFT JOIN leases AS l ON l.run_no = r.run_no ORDER BY r.run_no DESC LIMIT $1",
         )
         .int(i64::from(limit));
@@ -102,8 +113,9 @@ impl Store {
                 RunState::Ended(_) => row.optional_time("ended_at")?,
                 _ => None,
             };
+            let paused_until = state.paused_until(row.optional_json("waiting")?.as_ref());
             let (run_id, began) = (row.text("run_id")?, row.time("created_at")?);
-            runs.push(RunRow { run_id, state, done, failed, left, settled, began, ended });
+            runs.push(RunRow { run_id, state, paused_until, done, failed, left, settled, began, ended });
         }
         Ok(runs)
     }

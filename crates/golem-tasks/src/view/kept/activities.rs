@@ -8,7 +8,7 @@ use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
 use super::super::json::{self, line, seconds};
 use super::super::table::{Column, Table};
 use super::super::text::{money, money_places};
-use super::{Head, Room, State, named};
+use super::{Head, Room, State, moment, named};
 use crate::store::{ActivityRow, ActivityStatus, Overview};
 
 /// The activities of a run, beside where the run stands.
@@ -51,7 +51,8 @@ impl Show {
     /// The table. Where there is too little room for all rows, activities that are over are left out.
     pub(crate) fn text(&self, room: Room) -> String {
         if self.activities.is_empty() {
-            return format!("run {} has no activities so far\n", self.overview.summary.run_id);
+            let none = format!("run {} has no activities so far\n", self.overview.summary.run_id);
+            return none + &self.pause();
         }
         let amounts = self.activities.iter().flat_map(|row| [Some(row.cost), row.cost_per_result()]);
         let places = money_places(amounts.flatten());
@@ -70,8 +71,10 @@ impl Show {
             Column::number("GLM/hour").rank(2),
             Column::number("GLM at start").rank(3),
         ]);
-        // Two lines of titles and one that says what is left out.
-        let left_out = self.left_out(room.height.map_or(usize::MAX, |height| height.saturating_sub(3)));
+        let pause = self.pause();
+        // Two lines of titles, one that says what is left out, and one for the pause.
+        let others = 3 + pause.lines().count();
+        let left_out = self.left_out(room.height.map_or(usize::MAX, |height| height.saturating_sub(others)));
         for (ix, row) in self.activities.iter().enumerate() {
             if left_out.get(ix).copied().unwrap_or(false) {
                 continue;
@@ -96,14 +99,20 @@ impl Show {
         if n > 0 {
             let _ = writeln!(text, "({n} more, for which there is no room)");
         }
-        text
+        text + &pause
+    }
+
+    /// A line that says until when the run pauses, if it does.
+    fn pause(&self) -> String {
+        let until = self.overview.paused_until();
+        until.map(|until| format!("paused until {}\n", moment(until))).unwrap_or_default()
     }
 
     /// The same as one JSON object.
     pub(crate) fn json(&self) -> String {
         line(&ShowJson {
             head: Head::of("show", &self.overview.summary.run_id),
-            state: State::of(&self.overview.state),
+            state: State::of(&self.overview.state, self.overview.paused_until()),
             activities: self.activities.iter().enumerate().map(|(at, row)| activity(at + 1, row)).collect(),
         })
     }

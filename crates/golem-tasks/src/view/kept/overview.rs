@@ -60,7 +60,7 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
     let mut fact = |name: &str, what: &str| {
         let _ = writeln!(text, "{name:<10} {}", clean(what).replace('\n', " "));
     };
-    fact("state", &state_text(&overview.state));
+    fact("state", &state_text(&overview.state, overview.paused_until()));
     let counts = &summary.tasks;
     let mut tasks = format!("{} done", counts.done);
     for (n, word) in [
@@ -126,7 +126,7 @@ pub(crate) fn json(overview: &Overview) -> String {
     let tasks = &overview.summary.tasks;
     line(&OverviewJson {
         of: "summary",
-        state: State::of(&overview.state),
+        state: State::of(&overview.state, overview.paused_until()),
         ready_activities: overview.ready,
         new_activities: overview.new,
         other_activities: overview.other,

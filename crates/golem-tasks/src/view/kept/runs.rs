@@ -55,7 +55,7 @@ pub(crate) fn text(runs: &[RunRow], room: Room) -> String {
     for run in runs {
         table.row([
             run.run_id.clone(),
-            state_text(&run.state),
+            state_text(&run.state, run.paused_until),
             run.done.to_string(),
             run.failed.to_string(),
             run.left.to_string(),
@@ -74,7 +74,7 @@ pub(crate) fn json(runs: &[RunRow]) -> String {
         .iter()
         .map(|run| RunJson {
             run: &run.run_id,
-            state: State::of(&run.state),
+            state: State::of(&run.state, run.paused_until),
             why: match run.state {
                 RunState::Stopping(_, why) | RunState::Ended(why) => Some(why),
                 RunState::Running(_) | RunState::Interrupted(_) => None,
@@ -89,10 +89,13 @@ pub(crate) fn json(runs: &[RunRow]) -> String {
     line(&RunsJson { of: "runs", version: VERSION, runs })
 }
 
-/// Where a run stands, in words.
-pub(crate) fn state_text(state: &RunState) -> String {
+/// Where a run stands, in words; and until when it pauses, if it does.
+pub(crate) fn state_text(state: &RunState, paused_until: Option<Timestamp>) -> String {
     let word = state.word();
     match state {
+        RunState::Running(held) if let Some(until) = paused_until => {
+            format!("paused until {}: {}", moment(until), held.holder)
+        }
         RunState::Running(held) => format!("{word}: {}", held.holder),
         RunState::Stopping(held, why) => format!("{word}: {}; {}", why.words(), held.holder),
         RunState::Ended(why) => format!("{word}: {}", why.words()),

@@ -1,10 +1,12 @@
 //! Runs that are taken up only to be settled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use golem::core::event::{Bill, EventKind, RunEnd, StopReason};
 use golem::run::{nothing_left, nothing_open};
 use golem::{MemoryJournal, Run};
+use golem_devnet::node::Fault;
 use golem_devnet::provider::{Behaviour, InvoiceManner};
 use tokio::time::{Instant, sleep};
 
@@ -71,6 +73,56 @@ async fn a_bill_that_came_after_the_end_is_settled_later() {
     assert!(nothing_left(&lives.past()).is_some());
     assert_eq!(lives.count(|kind| matches!(kind, EventKind::BillMissing { .. })), 2);
     assert_books_closed(&lives.played(settled)).await;
+}
+
+/// A run of one deal whose invoice came while nobody was there to see it.
+async fn with_a_late_bill() -> Lives {
+    let late = Behaviour { invoicing: InvoiceManner::After(secs(1800)), ..Behaviour::default() };
+    let mut lives = Lives::of(Stage::new([strange("late", late)])).await;
+    lives.config.settle_timeout = Duration::ZERO;
+    let end = lives.live(None).await.unwrap().unwrap();
+    assert_eq!((end.why, end.done, end.unsettled), (StopReason::AllDone, 12, 1), "{end:?}");
+    let begun = Instant::now();
+    let early = settle(&lives).await;
+    assert_eq!((early.why, early.unsettled), (StopReason::AllDone, 1), "{early:?}");
+    assert!(begun.elapsed() < secs(5), "it waited {:?} for what isn't there", begun.elapsed());
+    sleep(secs(3600)).await;
+    lives
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_time_to_wait_what_the_daemon_has_is_settled_all_the_same() {
+    let lives = with_a_late_bill().await;
+    let begun = Instant::now();
+    let settled = settle(&lives).await;
+    assert_eq!((settled.done, settled.unsettled), (12, 0), "{settled:?}");
+    assert!(begun.elapsed() < secs(5), "{:?}", begun.elapsed());
+    assert!(nothing_left(&lives.past()).is_some());
+    assert_books_closed(&lives.played(settled)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_time_to_wait_an_acceptance_is_not_left_half_known() {
+    let lives = with_a_late_bill().await;
+    // The daemon accepts it, and nobody hears of it for a while.
+    lives.devnet.faults().for_a_while(secs(10), "/accept", Fault::LoseAnswer);
+    let settled = settle(&lives).await;
+    assert_eq!((settled.done, settled.unsettled), (12, 0), "{settled:?}");
+    assert!(lives.past().deals.values().all(|deal| deal.accepting.is_empty()));
+    assert!(nothing_left(&lives.past()).is_some());
+    assert_books_closed(&lives.played(settled)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_time_to_wait_a_daemon_that_shows_no_bills_holds_nobody_up_for_ever() {
+    let lives = with_a_late_bill().await;
+    lives.devnet.faults().always("invoiceEvents", Fault::Status(500));
+    let begun = Instant::now();
+    let settled = settle(&lives).await;
+    assert_eq!((settled.done, settled.unsettled), (12, 1), "{settled:?}");
+    assert!(begun.elapsed() < secs(60), "{:?}", begun.elapsed());
+    lives.devnet.faults().clear();
+    assert_eq!(settle(&lives).await.unsettled, 0);
 }
 
 #[tokio::test(start_paused = true)]

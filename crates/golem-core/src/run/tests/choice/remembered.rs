@@ -133,7 +133,7 @@ fn one_that_is_blocked_by_hand_is_refused_with_the_reason_that_only_we_see() {
     assert_eq!(signed(&desk.draft(1, 0.1)), [node(1)]);
 }
 
-fn any_known() -> impl proptest::strategy::Strategy<Value = Known> {
+pub(in crate::run::tests) fn any_known() -> impl proptest::strategy::Strategy<Value = Known> {
     let weight = || 0.0..50.0f64;
     let ratio = || prop::option::of(0.01..100.0f64);
     (weight(), weight(), weight(), ratio(), ratio()).prop_map(

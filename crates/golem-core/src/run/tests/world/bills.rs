@@ -10,14 +10,13 @@ use yagna_api::{DebitNoteId, Glm, InvoiceId};
 
 use super::{Deal, World};
 use crate::event::{Bill, RentalId};
-use crate::pricing::{Pricing, round_up};
+use crate::pricing::round_up;
 use crate::run::Input;
 
 impl World {
     /// What the deal's provider may rightly ask for one of its activities by now.
     pub(super) fn due(&self, deal: &Deal, place: usize) -> (Vec<f64>, Glm) {
-        let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == deal.provider).unwrap();
-        let pricing = Pricing::read(&Self::offer(n, false, false)).unwrap();
+        let pricing = &self.pricings[&deal.provider];
         let activity = &deal.activities[place];
         let age = between(activity.opened, activity.ended.unwrap_or(self.now)).as_secs_f64();
         let usage = vec![age, age * 0.5];

@@ -86,6 +86,25 @@ impl World {
         self.begin_again(Run::settle);
     }
 
+    /// Every bill that the daemon had by then was decided about.
+    pub(in crate::run::tests) fn assert_decided(&self, until: Timestamp) -> usize {
+        let decided = |bill: &Bill| {
+            self.events.iter().any(|event| match &event.kind {
+                EventKind::BillAccepted { bill: of, .. } | EventKind::BillRefused { bill: of, .. } => {
+                    of == bill
+                }
+                _ => false,
+            })
+        };
+        let there = self.bills.iter().filter(|(told, _)| *told <= until);
+        let bills = there.filter_map(|(_, input)| match input {
+            Input::DebitNote { note, .. } => Some(Bill::DebitNote(note.debit_note_id.clone())),
+            Input::Invoice { invoice, .. } => Some(Bill::Invoice(invoice.invoice_id.clone())),
+            _ => None,
+        });
+        bills.inspect(|bill| assert!(decided(bill), "{bill:?} was there by {until}")).count()
+    }
+
     /// Starts the process again after a while.
     pub(super) fn take_up_again(&mut self) {
         self.begin_again(Run::resume);
@@ -192,6 +211,8 @@ impl World {
             let at = self.now.max(told);
             self.coming.insert((at, self.next), input);
         }
+        self.next += 1;
+        self.coming.insert((self.now, self.next), Input::BillsTold);
         let ends: Vec<_> =
             self.deals.values().filter_map(|deal| Some((deal.ended?, deal.agreement.clone()))).collect();
         for (ended, agreement) in ends {

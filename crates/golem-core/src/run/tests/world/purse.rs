@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use yagna_api::payment::Decoration;
 use yagna_api::properties::name;
-use yagna_api::time::after;
+use yagna_api::time::{after, between};
 use yagna_api::{AllocationId, Glm, Properties};
 
 use super::World;
 use crate::budget::{Budget, Window};
 use crate::event::Bill;
-use crate::run::Input;
 use crate::run::spending::Room;
+use crate::run::{Input, Run};
 
 impl World {
     /// Somebody releases the allocation, and the run learns of it.
@@ -86,6 +86,7 @@ impl World {
         );
         assert!(self.run.windows_hold(self.now, Glm::ZERO), "more is promised than a window holds");
         assert!(self.run.accepted() <= self.set_aside, "more is accepted than was set aside");
+        self.check_what_is_owed();
         let room = self.run.room(self.now, Duration::ZERO, Glm::ZERO);
         // While nobody is there nobody stops what costs.
         let holds = self.crashes.happened() || matches!(room, Room::Enough | Room::NotBacked);
@@ -95,6 +96,32 @@ impl World {
             "a right bill doesn't fit: {:?}",
             self.run.postponed
         );
+    }
+
+    /// By what providers can rightly ask for by now, whatever the run makes of it.
+    fn check_what_is_owed(&self) {
+        if self.crashes.happened() {
+            // While nobody is there nobody stops what costs.
+            return;
+        }
+        let add = |sum: Glm, amount: Glm| sum.checked_add(amount).unwrap();
+        let (mut all, mut recent) = (Glm::ZERO, Glm::ZERO);
+        for (id, rental) in self.run.rentals.iter().filter(|(_, rental)| rental.awaits_invoice()) {
+            let Some(deal) = self.deals.get(id) else { continue };
+            let dues = (0..deal.activities.len()).map(|place| self.due(deal, place).1);
+            let owed = dues.fold(Glm::ZERO, add).saturating_sub(rental.promised());
+            all = add(all, owed);
+            if deal.ended.is_none_or(|ended| between(ended, self.now) < Run::LATE) {
+                recent = add(recent, owed);
+            }
+        }
+        let may_be = add(self.run.promised(), all);
+        let total = self.budget.total();
+        assert!(total.is_none_or(|total| may_be <= total), "{may_be} GLM are owed, or may be");
+        for (window, amount) in self.budget.windows() {
+            let may_be = add(self.run.ledger.within(window, self.now), recent);
+            assert!(may_be <= amount, "{may_be} GLM are owed within {window:?}, or may be");
+        }
     }
 
     /// By the plain list of what was accepted: no hour and no day holds more than the budget says.

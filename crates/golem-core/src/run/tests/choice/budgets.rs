@@ -1,0 +1,143 @@
+//! What a budget lets a run do, one step after the other.
+
+use yagna_api::AllocationId;
+
+use super::*;
+use crate::event::StopReason;
+use crate::run::OnBudget;
+
+fn grows(step: &Step) -> Option<Glm> {
+    step.effects.iter().find_map(|effect| match effect {
+        Effect::GrowAllocation { by } => Some(*by),
+        _ => None,
+    })
+}
+
+fn grown(amount: &str) -> Input {
+    Input::AllocationGrown { allocation: AllocationId::new("allocation"), amount: amount.parse().unwrap() }
+}
+
+#[test]
+fn nothing_is_signed_that_no_money_is_set_aside_for() {
+    let mut desk = Desk::configured(|config| {
+        one_worker(config);
+        config.budget = "1/h".parse().unwrap();
+    });
+    desk.run.set_backing(Glm::ZERO);
+    desk.draft(1, 0.1);
+    let step = desk.wait(2);
+    assert_eq!((signed(&step), grows(&step)), (vec![], "1".parse().ok()));
+    let step = desk.wait(60);
+    assert_eq!((signed(&step), grows(&step)), (vec![], None), "it is being asked for");
+    let step = desk.give(Input::AllocationNotGrown { problem: "500".into() });
+    assert_eq!((signed(&step), grows(&step)), (vec![], None));
+    let step = desk.wait(6);
+    assert_eq!((signed(&step), grows(&step)), (vec![], "1".parse().ok()), "again after a pause");
+    assert_eq!(signed(&desk.give(grown("1"))), [node(1)]);
+}
+
+/// A deal that ended after 100 seconds for 0.00001 GLM each, and of which no bill has come.
+fn unbilled() -> Desk {
+    let (mut desk, _) = at_work(MidAgreementPayments::Never);
+    desk.wait(100);
+    desk.give(Input::AgreementTerminated {
+        agreement: AgreementId::new("a"),
+        by: yagna_api::market::Terminator::Provider,
+        reason: None,
+    });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    desk
+}
+
+#[test]
+fn a_bill_that_is_still_to_come_is_reserved_for_in_windows_for_an_hour_and_in_the_whole_for_ever() {
+    let mut desk = unbilled();
+    let exposure = |desk: &Desk, recent| desk.run.exposure(desk.now, secs(0), recent);
+    let owed: Glm = "0.001".parse().unwrap();
+    for (seconds, in_windows) in [(1, true), (3590, true), (20, false), (100_000, false)] {
+        desk.now = after(desk.now, secs(seconds));
+        assert!(exposure(&desk, false) >= owed, "{seconds} s later");
+        assert_eq!(exposure(&desk, true) >= owed, in_windows, "{seconds} s later");
+    }
+}
+
+#[test]
+fn what_a_deal_that_ended_may_still_bill_leaves_no_room_for_another() {
+    // What it may bill, its 100 seconds and the 30 that clocks may differ by, is nearly all.
+    for (budget, on_budget) in [("0.0015", OnBudget::Stop), ("0.0015/h", OnBudget::Pause)] {
+        let mut desk = unbilled();
+        desk.run.config.budget = budget.parse().unwrap();
+        desk.run.config.on_budget = on_budget;
+        desk.run.config.stop_horizon = secs(30);
+        let step = desk.wait(31);
+        desk.publish(&step);
+        desk.draft(2, 0.036);
+        assert_eq!(signed(&desk.wait(2)), [], "{budget}");
+        // Once the bill is known to be none, there is.
+        desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::InvoiceState::Closed;
+        assert_eq!(signed(&desk.wait(1)), [node(2)], "{budget}");
+    }
+}
+
+#[test]
+fn a_bill_that_comes_too_late_for_its_window_waits_until_that_holds_it() {
+    for on_budget in [OnBudget::Pause, OnBudget::Stop] {
+        let mut desk = unbilled();
+        desk.run.config.budget = "0.0015/h".parse().unwrap();
+        desk.run.config.on_budget = on_budget;
+        desk.run.config.idle_timeout = secs(100_000);
+        desk.now = after(desk.now, secs(3700));
+        // Another deal has used the hour up by then.
+        desk.run.ledger.promised(desk.now, "0.001".parse().unwrap());
+        let step = desk.note(100, None);
+        assert!(!is_accepted(&step));
+        let told = step.events.iter().any(|event| matches!(event.kind, EventKind::Trouble { .. }));
+        assert!(told && desk.run.postponed.len() == 1, "{:?}", step.events);
+        let stops = step
+            .events
+            .iter()
+            .any(|event| matches!(event.kind, EventKind::Stopping { why: StopReason::BudgetReached }));
+        assert_eq!(stops, on_budget == OnBudget::Stop);
+        if !stops {
+            assert!(!is_accepted(&desk.wait(3590)));
+            assert!(is_accepted(&desk.wait(15)));
+        }
+    }
+}
+
+#[test]
+fn a_bill_is_accepted_no_sooner_than_there_is_money_for_it() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Never);
+    desk.run.set_backing("0.0005".parse().unwrap());
+    desk.run.config.budget = "1/h".parse().unwrap();
+    desk.now = after(desk.now, secs(100));
+    let step = desk.note(100, None);
+    assert!(!is_accepted(&step));
+    assert_eq!(grows(&step), "0.9995".parse().ok());
+    assert!(is_accepted(&desk.give(grown("1"))));
+}
+
+#[test]
+fn a_second_debit_note_adds_only_what_is_new_and_one_that_fails_is_taken_back() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Never);
+    let increases = |step: &Step| {
+        let of = step.events.iter().find_map(|event| match &event.kind {
+            EventKind::BillAccepting { increase, bill, .. } => Some((*increase, bill.clone())),
+            _ => None,
+        });
+        of.expect("the note is right")
+    };
+    let mut total = Glm::ZERO;
+    for (seconds, increase) in [(100, "0.001"), (220, "0.0012"), (300, "0.0008")] {
+        desk.now = after(desk.now, secs(120));
+        let (told, bill) = increases(&desk.note(seconds, None));
+        assert_eq!(told, increase.parse().unwrap());
+        let before = total;
+        total = total.checked_add(told).unwrap();
+        assert_eq!((desk.run.ledger.total(), desk.run.promised()), (total, total));
+        if seconds == 300 {
+            desk.give(Input::BillFailed { bill, problem: "400".into(), passing: false });
+            assert_eq!((desk.run.ledger.total(), desk.run.promised()), (before, before));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The end of a run whose settle time-out is nothing: what is on its way is waited for all the same, and only that.
+
+use yagna_api::payment::Invoice;
+use yagna_api::{InvoiceId, NodeId};
+
+use super::*;
+use crate::event::{Bill, StopReason};
+
+fn invoice(from: NodeId, agreement: &str, activity: &str, amount: &str, now: Timestamp) -> Input {
+    let invoice = Invoice {
+        invoice_id: InvoiceId::new(format!("i-{agreement}")),
+        issuer_id: from,
+        recipient_id: node(99),
+        payee_addr: "0x2".into(),
+        payer_addr: "0x1".into(),
+        payment_platform: PLATFORM.into(),
+        timestamp: now,
+        agreement_id: AgreementId::new(agreement),
+        activity_ids: vec![ActivityId::new(activity)],
+        amount: amount.parse().unwrap(),
+        payment_due_date: after(now, secs(86_400)),
+        status: BillStatus::Received,
+    };
+    Input::Invoice { invoice: Box::new(invoice), told: Some(now) }
+}
+
+/// A run that has stopped, nothing of it left but an acceptance that was sent, and its bill.
+fn accepting_at_the_end() -> (Desk, Bill) {
+    let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+    desk.run.config.settle_timeout = secs(0);
+    desk.run.config.stop_grace = secs(0);
+    desk.wait(120);
+    let step = desk.note(100, None);
+    let bill = step.effects.iter().find_map(|effect| match effect {
+        Effect::AcceptBill { bill, .. } => Some(bill.clone()),
+        _ => None,
+    });
+    desk.give(Input::Stop { why: StopReason::Cancelled });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    (desk, bill.expect("the note is right"))
+}
+
+#[test]
+fn an_acceptance_that_is_on_its_way_is_waited_for() {
+    let (mut desk, bill) = accepting_at_the_end();
+    desk.wait(50);
+    assert_eq!(desk.run.end(), None);
+    let step = desk.give(Input::BillAccepted { bill });
+    assert!(step.events.iter().any(|event| matches!(event.kind, EventKind::BillAccepted { .. })));
+    let end = desk.run.end().expect("nothing else is waited for");
+    assert_eq!((end.cost, end.unsettled), ("0.001".parse().unwrap(), 1));
+}
+
+#[test]
+fn an_acceptance_that_fails_is_not_sent_again_once_nothing_more_is_waited_for() {
+    let (mut desk, bill) = accepting_at_the_end();
+    let step = desk.give(Input::BillFailed { bill, problem: "503".into(), passing: true });
+    assert!(!is_accepted(&step));
+    assert!(desk.run.end().is_some());
+}
+
+#[test]
+fn an_acceptance_without_any_answer_holds_nobody_up_for_ever() {
+    let (mut desk, _) = accepting_at_the_end();
+    desk.wait(119);
+    assert_eq!(desk.run.end(), None);
+    desk.wait(2);
+    assert!(desk.run.end().is_some());
+}
+
+#[test]
+fn an_invoice_over_nothing_for_an_agreement_that_was_never_known_is_no_refusal() {
+    let mut desk = Desk::configured(one_worker);
+    for (amount, refusals) in [("0", 0), ("0.1", 1)] {
+        let step = desk.give(invoice(node(7), "stranger", "act", amount, desk.now));
+        let refused = |event: &&crate::event::Event| matches!(event.kind, EventKind::BillRefused { .. });
+        assert_eq!(step.events.iter().filter(refused).count(), refusals, "{amount}");
+        assert_eq!(step.events.is_empty(), refusals == 0, "{:?}", step.events);
+    }
+}
+
+#[test]
+fn an_invoice_over_nothing_for_an_agreement_of_ours_is_accepted() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+    let step = desk.give(invoice(node(1), "a", "act", "0", desk.now));
+    assert!(is_accepted(&step), "{:?}", step.events);
+}
