@@ -296,7 +296,6 @@ pub(crate) fn config() -> RunConfig {
         max_price: None,
         price_grace: secs(300),
         strategy: within("2"),
-        known: Records::default(),
         workers: 4,
         retries: 3,
         budget: "2".parse().unwrap(),
