@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use yagna_api::Glm;
 use yagna_api::time::between;
 
 use super::faults::Faults;
@@ -117,6 +118,11 @@ fn a_run_that_pauses_is_told_in_time_when_it_goes_on() {
             EventKind::PauseEnded => {
                 let late = between(until.expect("a pause begins before it ends"), event.at);
                 assert!(late < Duration::from_secs(60), "{late:?} later than told");
+                // A quarter is free: it doesn't go on for a few seconds at a time.
+                let begin = event.at.checked_sub(Duration::from_secs(3600)).unwrap();
+                let within = world.promised.range((begin, 0)..(event.at, 0));
+                let within: Glm = within.map(|(_, increase)| *increase).sum();
+                assert!(within <= "0.0375".parse().unwrap(), "{within} GLM of 0.05 in the hour before");
                 checked += 1;
             }
             _ => {}

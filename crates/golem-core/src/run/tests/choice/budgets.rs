@@ -141,3 +141,96 @@ fn a_second_debit_note_adds_only_what_is_new_and_one_that_fails_is_taken_back() 
         }
     }
 }
+
+/// A run whose hour is used up when its first offer comes.
+fn used_up(budget: &str) -> Desk {
+    let mut desk = Desk::configured(|config| {
+        one_worker(config);
+        config.budget = budget.parse().unwrap();
+        config.on_budget = OnBudget::Pause;
+        config.stop_horizon = secs(30);
+        config.idle_timeout = secs(1_000_000);
+    });
+    use_up(&mut desk);
+    desk
+}
+
+fn use_up(desk: &mut Desk) -> Step {
+    desk.run.ledger.promised(desk.now, "0.0015".parse().unwrap());
+    desk.draft(1, 0.036);
+    desk.wait(2)
+}
+
+fn paused_until(step: &Step) -> Option<Timestamp> {
+    step.events.iter().find_map(|event| match event.kind {
+        EventKind::Paused { until, .. } => Some(until),
+        _ => None,
+    })
+}
+
+fn is_stopped(step: &Step) -> bool {
+    let stops = |kind: &EventKind| matches!(kind, EventKind::Stopping { why: StopReason::BudgetReached });
+    step.events.iter().any(|event| stops(&event.kind))
+}
+
+#[test]
+fn after_five_pauses_in_vain_the_run_stops() {
+    let mut desk = used_up("0.0015/h");
+    for _ in 1..5 {
+        assert!(desk.run.paused.is_some());
+        let step = desk.wait(3700);
+        assert!(desk.run.paused.is_none(), "the hour is free");
+        desk.publish(&step);
+        assert!(paused_until(&use_up(&mut desk)).is_some());
+    }
+    let step = desk.wait(3700);
+    desk.publish(&step);
+    let step = use_up(&mut desk);
+    assert!(is_stopped(&step) && paused_until(&step).is_none(), "{:?}", step.events);
+}
+
+#[test]
+fn what_is_used_up_in_all_is_not_paused_for_and_ends_a_pause() {
+    let mut desk = used_up("0.01,0.0015/h");
+    assert!(desk.run.paused.is_some());
+    // Late bills came.
+    desk.run.settled = "0.01".parse().unwrap();
+    assert!(is_stopped(&desk.wait(1)));
+
+    let mut desk = Desk::configured(|config| {
+        one_worker(config);
+        config.budget = "0.01,1/h".parse().unwrap();
+        config.on_budget = OnBudget::Pause;
+    });
+    desk.run.settled = "0.01".parse().unwrap();
+    desk.draft(1, 0.036);
+    let step = desk.wait(2);
+    assert!(is_stopped(&step) && paused_until(&step).is_none(), "{:?}", step.events);
+}
+
+#[test]
+fn a_pause_that_lasts_longer_than_was_thought_is_told_anew() {
+    let mut desk = used_up("0.0015/h");
+    desk.wait(1800);
+    desk.run.ledger.promised(desk.now, "0.0015".parse().unwrap());
+    let step = desk.wait(1810);
+    let until = paused_until(&step).expect("it is told until when");
+    assert!(until > after(desk.now, secs(1700)), "{until}");
+    let told = step.events.iter().find_map(|event| match &event.kind {
+        EventKind::Waiting { explanation } => explanation.paused_until,
+        _ => None,
+    });
+    assert_eq!(told, Some(until));
+}
+
+#[test]
+fn a_bill_that_the_whole_does_not_hold_is_left_open_and_ends_the_run() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Never);
+    // Of what was reserved for it something else took a part.
+    desk.run.config.budget = "0.0005".parse().unwrap();
+    desk.now = after(desk.now, secs(100));
+    let step = desk.note(100, None);
+    assert!(!is_accepted(&step) && is_stopped(&step), "{:?}", step.events);
+    let open = |kind: &EventKind| matches!(kind, EventKind::BillRefused { open: true, .. });
+    assert!(step.events.iter().any(|event| open(&event.kind)), "{:?}", step.events);
+}
