@@ -313,10 +313,42 @@ impl Run {
             now,
             EventKind::BillAccepting { rental: id, bill: bill.clone(), amount, increase, measured },
         );
-        if self.can_pay() {
-            step.effects.push(Effect::AcceptBill { bill, amount });
+        self.send_acceptance(now, bill, step);
+    }
+
+    /// Has the daemon accept a bill, or lets it wait for its turn.
+    ///
+    /// Of one agreement the daemon gets one acceptance at a time: of two at once each is counted as if the other weren't
+    /// there, and their amounts are paid both.
+    pub(super) fn send_acceptance(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
+        let can_pay = self.can_pay();
+        let Some(rental) = self.accepting.get(&bill).and_then(|id| self.rentals.get_mut(id)) else {
+            return;
+        };
+        let Some(Accepting { amount, .. }) = rental.accepting.get(&bill) else {
+            return;
+        };
+        if rental.sent.is_some() {
+            rental.queued.insert(bill);
+        } else if can_pay {
+            rental.sent = Some(bill.clone());
+            step.effects.push(Effect::AcceptBill { bill, amount: *amount });
         } else {
             self.bills_again.insert((now, bill));
+        }
+    }
+
+    /// The daemon has answered: it is the next one's turn.
+    fn send_next(&mut self, now: Timestamp, id: RentalId, answered: &Bill, step: &mut Step) {
+        let next =
+            self.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(answered)).and_then(
+                |rental| {
+                    rental.sent = None;
+                    rental.queued.pop_first()
+                },
+            );
+        if let Some(bill) = next {
+            self.send_acceptance(now, bill, step);
         }
     }
 
@@ -372,7 +404,8 @@ impl Run {
             self.ledger.settle(id);
         }
         self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
-        step.event(now, EventKind::BillAccepted { rental: id, bill, amount, total });
+        step.event(now, EventKind::BillAccepted { rental: id, bill: bill.clone(), amount, total });
+        self.send_next(now, id, &bill, step);
     }
 
     /// A bill is told of once: what fails for now is tried again for as long as the run lasts.
@@ -387,7 +420,8 @@ impl Run {
         let Some(&id) = self.accepting.get(&bill) else {
             return;
         };
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(&bill))
+        else {
             return;
         };
         if passing && let Some(accepting) = rental.accepting.get_mut(&bill) {
@@ -397,8 +431,8 @@ impl Run {
                 step.event(now, EventKind::Trouble { doing, problem });
             }
             accepting.failures += 1;
-            self.bills_again.insert((after(now, pause), bill));
-            return;
+            self.bills_again.insert((after(now, pause), bill.clone()));
+            return self.send_next(now, id, &bill, step);
         }
         self.accepting.remove(&bill);
         let promised = rental.promised();
@@ -423,8 +457,16 @@ impl Run {
         let reason = format!("couldn't be accepted: {problem}");
         step.event(
             now,
-            EventKind::BillRefused { rental: Some(id), bill, amount, reason, measured: None, open: true },
+            EventKind::BillRefused {
+                rental: Some(id),
+                bill: bill.clone(),
+                amount,
+                reason,
+                measured: None,
+                open: true,
+            },
         );
+        self.send_next(now, id, &bill, step);
     }
 
     /// Looks again at invoices that wait, and tries again to accept what couldn't be accepted. The
@@ -440,10 +482,7 @@ impl Run {
             && self.bills_again.first().is_some_and(|(time, _)| *time <= now)
             && let Some((_, bill)) = self.bills_again.pop_first()
         {
-            let rental = self.accepting.get(&bill).and_then(|id| self.rentals.get(id));
-            if let Some(Accepting { amount, .. }) = rental.and_then(|rental| rental.accepting.get(&bill)) {
-                step.effects.push(Effect::AcceptBill { bill, amount: *amount });
-            }
+            self.send_acceptance(now, bill, step);
         }
     }
 

@@ -38,8 +38,9 @@ impl Run {
         step: &mut Step,
     ) {
         // Whether the daemon took these is unknown; it takes a bill once.
-        let accepting = deal.accepting.iter().map(|(bill, accepting)| (bill.clone(), accepting.amount));
-        step.effects.extend(accepting.map(|(bill, amount)| Effect::AcceptBill { bill, amount }));
+        for bill in deal.accepting.keys() {
+            self.send_acceptance(now, bill.clone(), step);
+        }
         step.effects.extend(deal.undecided.iter().map(|bill| Effect::FetchBill { bill: bill.clone() }));
 
         let agreement = found.map_or(&FoundAgreement::None, |found| &found.agreement);

@@ -88,7 +88,8 @@ pub(super) struct World {
     pub(super) promised: BTreeMap<(Timestamp, u64), Glm>,
     /// Debit notes that want to be paid on the way.
     payable: HashSet<Bill>,
-    accepting: HashMap<Bill, Glm>,
+    /// Acceptances that the daemon has in its hands.
+    accepting: HashMap<Bill, RentalId>,
     pub(super) accepted_bills: Vec<(Glm, Glm)>,
     pub(super) events: Vec<Event>,
     ended_tasks: HashSet<TaskId>,
@@ -351,6 +352,9 @@ impl World {
     }
 
     fn give(&mut self, input: Input) {
+        if let Input::BillAccepted { bill } | Input::BillFailed { bill, .. } = &input {
+            self.accepting.remove(bill);
+        }
         let step = self.run.on(self.now, input);
         self.carry_out(step);
     }
@@ -480,26 +484,7 @@ impl World {
             }
             Effect::FetchBill { bill } => self.tell_again(&bill),
             Effect::Close { rental, .. } => self.close(rental),
-            Effect::AcceptBill { bill, amount } => {
-                assert!(!self.payable.contains(&bill), "no payments on the way were agreed");
-                if self.roll(self.faults.loses_money)
-                    && let Some(allocation) = self.allocation.take()
-                {
-                    self.soon(Input::AllocationLost { allocation });
-                }
-                if self.allocation.is_none() {
-                    return self.soon(Input::BillFailed { bill, problem: "gone".into(), passing: true });
-                }
-                self.accepting.insert(bill.clone(), amount);
-                let failed = self.roll(self.faults.daemon);
-                self.accepting.remove(&bill);
-                let input = if failed {
-                    Input::BillFailed { bill, problem: "500".into(), passing: self.roll(0.7) }
-                } else {
-                    Input::BillAccepted { bill }
-                };
-                self.soon(input);
-            }
+            Effect::AcceptBill { bill, .. } => self.accept(bill),
         }
     }
 
