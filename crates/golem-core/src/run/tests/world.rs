@@ -80,6 +80,8 @@ pub(super) struct World {
     next: u64,
     deals: HashMap<RentalId, Deal>,
     demand: Option<DemandId>,
+    /// Demands that the daemon was never asked to take off the market.
+    on_market: HashSet<DemandId>,
     offers: HashMap<ProposalId, NodeId>,
     owed: HashMap<Bill, Glm>,
     /// What each bill was to add, by the time of its intent.
@@ -207,6 +209,7 @@ impl World {
             promised: BTreeMap::new(),
             payable: HashSet::new(),
             accepting: HashMap::new(),
+            on_market: HashSet::new(),
             accepted_bills: Vec::new(),
             events: Vec::new(),
             ended_tasks: HashSet::new(),
@@ -307,6 +310,7 @@ impl World {
             assert!(!deal.running, "{rental:?} still runs");
         }
         assert!(self.accepting.is_empty(), "bills were left half accepted");
+        assert!(self.on_market.is_empty(), "demands are left on the market: {:?}", self.on_market);
     }
 
     fn roll(&mut self, chance: f64) -> bool {
@@ -355,6 +359,9 @@ impl World {
         if let Input::BillAccepted { bill } | Input::BillFailed { bill, .. } = &input {
             self.accepting.remove(bill);
         }
+        if let Input::DemandLost { demand } = &input {
+            self.on_market.remove(demand);
+        }
         let step = self.run.on(self.now, input);
         self.carry_out(step);
     }
@@ -393,6 +400,7 @@ impl World {
                     assert!(!self.ended_jobs.contains_key(&self.jobs[task]), "{task:?} outlived its job");
                 }
                 EventKind::JobEnded { job, end } => self.job_ended(*job, end),
+                EventKind::DemandPublished { demand, .. } => drop(self.on_market.insert(demand.clone())),
                 EventKind::BudgetRaised { budget } => self.budget = self.budget.raised_to(*budget),
                 EventKind::BillAccepted { bill, amount, .. } => {
                     self.accepted_bills.push((*amount, self.owed[bill]));
@@ -457,6 +465,7 @@ impl World {
             }
             Effect::Publish { expires, .. } => self.publish(expires),
             Effect::Withdraw { demand } => {
+                self.on_market.remove(&demand);
                 if self.demand.as_ref() == Some(&demand) {
                     self.demand = None;
                 }
