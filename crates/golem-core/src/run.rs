@@ -304,9 +304,9 @@ impl Run {
 
             Input::DebitNote { note, told } => self.on_debit_note(now, &note, told, step),
             Input::Invoice { invoice, told } => self.on_invoice(now, &invoice, told, step),
-            Input::BillAccepted { bill } => self.on_bill_accepted(now, bill, step),
+            Input::BillAccepted { bill } => self.on_bill_accepted(now, &bill, step),
             Input::BillFailed { bill, problem, passing } => {
-                self.on_bill_failed(now, bill, &problem, passing, step);
+                self.on_bill_failed(now, &bill, &problem, passing, step);
             }
         }
     }

@@ -377,14 +377,14 @@ impl Run {
         self.rentals.values().map(Rental::promised).fold(self.settled, add)
     }
 
-    pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
-        let Some(id) = self.accepting.remove(&bill) else {
+    pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: &Bill, step: &mut Step) {
+        let Some(id) = self.accepting.remove(bill) else {
             return;
         };
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        let Some(Accepting { amount, activity, .. }) = rental.accepting.remove(&bill) else {
+        let Some(Accepting { amount, activity, .. }) = rental.accepting.remove(bill) else {
             return;
         };
         let before = rental.accepted;
@@ -405,26 +405,26 @@ impl Run {
         }
         self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
         step.event(now, EventKind::BillAccepted { rental: id, bill: bill.clone(), amount, total });
-        self.send_next(now, id, &bill, step);
+        self.send_next(now, id, bill, step);
     }
 
     /// A bill is told of once: what fails for now is tried again for as long as the run lasts.
     pub(super) fn on_bill_failed(
         &mut self,
         now: Timestamp,
-        bill: Bill,
+        bill: &Bill,
         problem: &str,
         passing: bool,
         step: &mut Step,
     ) {
-        let Some(&id) = self.accepting.get(&bill) else {
+        let Some(&id) = self.accepting.get(bill) else {
             return;
         };
-        let Some(rental) = self.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(&bill))
+        let Some(rental) = self.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(bill))
         else {
             return;
         };
-        if passing && let Some(accepting) = rental.accepting.get_mut(&bill) {
+        if passing && let Some(accepting) = rental.accepting.get_mut(bill) {
             let pause = Self::BILL_PAUSE.saturating_mul(1 << accepting.failures.min(3));
             if accepting.failures == 0 {
                 let (doing, problem) = ("accept a bill".to_owned(), problem.to_owned());
@@ -432,11 +432,11 @@ impl Run {
             }
             accepting.failures += 1;
             self.bills_again.insert((after(now, pause), bill.clone()));
-            return self.send_next(now, id, &bill, step);
+            return self.send_next(now, id, bill, step);
         }
-        self.accepting.remove(&bill);
+        self.accepting.remove(bill);
         let promised = rental.promised();
-        let Some(Accepting { amount, activity, payable, .. }) = rental.accepting.remove(&bill) else {
+        let Some(Accepting { amount, activity, payable, .. }) = rental.accepting.remove(bill) else {
             return;
         };
         self.ledger.take_back(id, promised.saturating_sub(rental.promised()));
@@ -452,8 +452,8 @@ impl Run {
             rental.invoice = InvoiceState::Awaited;
         }
         // Should its provider send it again, it is looked at again.
-        rental.seen_bills.remove(&bill);
-        self.seen_before.remove(&bill);
+        rental.seen_bills.remove(bill);
+        self.seen_before.remove(bill);
         let reason = format!("couldn't be accepted: {problem}");
         step.event(
             now,
@@ -466,7 +466,7 @@ impl Run {
                 open: true,
             },
         );
-        self.send_next(now, id, &bill, step);
+        self.send_next(now, id, bill, step);
     }
 
     /// Looks again at invoices that wait, and tries again to accept what couldn't be accepted. The
