@@ -45,6 +45,9 @@ pub struct Past {
     pub allocations: BTreeMap<AllocationId, HeldAllocation>,
     /// Demands that weren't taken off the market, and when they end.
     pub demands: BTreeMap<DemandId, Timestamp>,
+    /// Demands that were to be taken off the market, and may be on it still, and when they end by themselves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub withdrawn: BTreeMap<DemandId, Timestamp>,
     /// Jobs that aren't over. One that its run left when it stopped isn't.
     pub jobs: BTreeMap<JobId, PastJob>,
     /// Tasks without an end.
@@ -245,7 +248,10 @@ impl Past {
                 self.demands.insert(demand.clone(), *expires);
             }
             EventKind::DemandEnded { demand, .. } => {
-                self.demands.remove(demand);
+                self.withdrawn.retain(|_, expires| *expires > at);
+                if let Some(expires) = self.demands.remove(demand) {
+                    self.withdrawn.insert(demand.clone(), expires);
+                }
             }
             EventKind::ProviderSetBack { provider, until, .. } => {
                 self.set_back.insert(provider.id.clone(), *until);

@@ -312,9 +312,9 @@ impl Run {
             Input::Invoice { invoice, told } => self.on_invoice(now, &invoice, told, step),
             Input::BillsTold => self.bills_told = true,
             Input::BillUnreadable { bill } => self.on_bill_unreadable(&bill),
-            Input::BillAccepted { bill } => self.on_bill_accepted(now, bill, step),
+            Input::BillAccepted { bill } => self.on_bill_accepted(now, &bill, step),
             Input::BillFailed { bill, problem, passing } => {
-                self.on_bill_failed(now, bill, &problem, passing, step);
+                self.on_bill_failed(now, &bill, &problem, passing, step);
             }
         }
     }

@@ -6,7 +6,6 @@ use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionRea
 use yagna_api::time::after;
 use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
-use super::money::Backing;
 use super::rental::{Accepting, InvoiceState, Rental, Stage};
 use super::rentals::Ending;
 use super::spending::add;
@@ -311,20 +310,51 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        let sent = (self.backing == Backing::There).then_some(now);
-        rental
-            .accepting
-            .insert(bill.clone(), Accepting { amount, activity: place, payable, failures: 0, sent });
+        let accepting = Accepting { amount, activity: place, payable, failures: 0, sent: None };
+        rental.accepting.insert(bill.clone(), accepting);
         self.accepting.insert(bill.clone(), id);
         self.ledger.promise(now, id, increase);
         step.event(
             now,
             EventKind::BillAccepting { rental: id, bill: bill.clone(), amount, increase, measured },
         );
-        if sent.is_some() {
-            step.effects.push(Effect::AcceptBill { bill, amount });
+        self.send_acceptance(now, bill, step);
+    }
+
+    /// Has the daemon accept a bill, or lets it wait for its turn.
+    ///
+    /// Of one agreement the daemon gets one acceptance at a time: of two at once each is counted as if the other weren't
+    /// there, and their amounts are paid both.
+    pub(super) fn send_acceptance(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
+        let can_pay = self.can_pay();
+        let Some(rental) = self.accepting.get(&bill).and_then(|id| self.rentals.get_mut(id)) else {
+            return;
+        };
+        let Some(accepting) = rental.accepting.get_mut(&bill) else {
+            return;
+        };
+        if rental.sent.is_some() {
+            rental.queued.insert(bill);
+        } else if can_pay {
+            accepting.sent = Some(now);
+            rental.sent = Some(bill.clone());
+            step.effects.push(Effect::AcceptBill { bill, amount: accepting.amount });
         } else {
             self.bills_again.insert((now, bill));
+        }
+    }
+
+    /// The daemon has answered: it is the next one's turn.
+    fn send_next(&mut self, now: Timestamp, id: RentalId, answered: &Bill, step: &mut Step) {
+        let next =
+            self.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(answered)).and_then(
+                |rental| {
+                    rental.sent = None;
+                    rental.queued.pop_first()
+                },
+            );
+        if let Some(bill) = next {
+            self.send_acceptance(now, bill, step);
         }
     }
 
@@ -353,14 +383,14 @@ impl Run {
         self.rentals.values().map(Rental::promised).fold(self.settled, add)
     }
 
-    pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
-        let Some(id) = self.accepting.remove(&bill) else {
+    pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: &Bill, step: &mut Step) {
+        let Some(id) = self.accepting.remove(bill) else {
             return;
         };
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        let Some(Accepting { amount, activity, .. }) = rental.accepting.remove(&bill) else {
+        let Some(Accepting { amount, activity, .. }) = rental.accepting.remove(bill) else {
             return;
         };
         let before = rental.accepted;
@@ -380,7 +410,8 @@ impl Run {
             self.ledger.settle(id);
         }
         self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
-        step.event(now, EventKind::BillAccepted { rental: id, bill, amount, total });
+        step.event(now, EventKind::BillAccepted { rental: id, bill: bill.clone(), amount, total });
+        self.send_next(now, id, bill, step);
     }
 
     /// What an earlier life left undecided can't be read any more: nothing comes of it.
@@ -394,18 +425,19 @@ impl Run {
     pub(super) fn on_bill_failed(
         &mut self,
         now: Timestamp,
-        bill: Bill,
+        bill: &Bill,
         problem: &str,
         passing: bool,
         step: &mut Step,
     ) {
-        let Some(&id) = self.accepting.get(&bill) else {
+        let Some(&id) = self.accepting.get(bill) else {
             return;
         };
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(bill))
+        else {
             return;
         };
-        if passing && let Some(accepting) = rental.accepting.get_mut(&bill) {
+        if passing && let Some(accepting) = rental.accepting.get_mut(bill) {
             let pause = Self::BILL_PAUSE.saturating_mul(1 << accepting.failures.min(3));
             if accepting.failures == 0 {
                 let (doing, problem) = ("accept a bill".to_owned(), problem.to_owned());
@@ -413,12 +445,12 @@ impl Run {
             }
             accepting.failures += 1;
             accepting.sent = None;
-            self.bills_again.insert((after(now, pause), bill));
-            return;
+            self.bills_again.insert((after(now, pause), bill.clone()));
+            return self.send_next(now, id, bill, step);
         }
-        self.accepting.remove(&bill);
+        self.accepting.remove(bill);
         let promised = rental.promised();
-        let Some(Accepting { amount, activity, payable, .. }) = rental.accepting.remove(&bill) else {
+        let Some(Accepting { amount, activity, payable, .. }) = rental.accepting.remove(bill) else {
             return;
         };
         self.ledger.take_back(id, promised.saturating_sub(rental.promised()));
@@ -434,13 +466,21 @@ impl Run {
             rental.invoice = InvoiceState::Awaited;
         }
         // Should its provider send it again, it is looked at again.
-        rental.seen_bills.remove(&bill);
-        self.seen_before.remove(&bill);
+        rental.seen_bills.remove(bill);
+        self.seen_before.remove(bill);
         let reason = format!("couldn't be accepted: {problem}");
         step.event(
             now,
-            EventKind::BillRefused { rental: Some(id), bill, amount, reason, measured: None, open: true },
+            EventKind::BillRefused {
+                rental: Some(id),
+                bill: bill.clone(),
+                amount,
+                reason,
+                measured: None,
+                open: true,
+            },
         );
+        self.send_next(now, id, bill, step);
     }
 
     /// Looks again at invoices that wait, and tries again to accept what couldn't be accepted. The
@@ -460,11 +500,7 @@ impl Run {
             && self.bills_again.first().is_some_and(|(time, _)| *time <= now)
             && let Some((_, bill)) = self.bills_again.pop_first()
         {
-            let rental = self.accepting.get(&bill).and_then(|id| self.rentals.get_mut(id));
-            if let Some(accepting) = rental.and_then(|rental| rental.accepting.get_mut(&bill)) {
-                accepting.sent = Some(now);
-                step.effects.push(Effect::AcceptBill { bill, amount: accepting.amount });
-            }
+            self.send_acceptance(now, bill, step);
         }
     }
 

@@ -1,6 +1,6 @@
 //! One deal with one provider: where it stands, its activities one after the other, what it may still cost.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use yagna_api::market::Reason;
@@ -68,6 +68,10 @@ pub(super) struct Rental {
     pub(super) accepted: Glm,
     /// Bills being accepted.
     pub(super) accepting: HashMap<Bill, Accepting>,
+    /// The one among them whose acceptance the daemon has in its hands. It counts two at once twice.
+    pub(super) sent: Option<Bill>,
+    /// Those whose turn comes after that one.
+    pub(super) queued: BTreeSet<Bill>,
     /// Every bill that has been dealt with: a bill that comes twice is paid once.
     pub(super) seen_bills: HashSet<Bill>,
     /// Bills that an earlier life of the run left undecided.
@@ -146,6 +150,8 @@ impl Rental {
             ending: None,
             accepted: Glm::ZERO,
             accepting: HashMap::new(),
+            sent: None,
+            queued: BTreeSet::new(),
             seen_bills: HashSet::new(),
             undecided: HashSet::new(),
             invoice: InvoiceState::Awaited,

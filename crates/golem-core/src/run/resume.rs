@@ -12,7 +12,7 @@ use yagna_api::{ActivityId, Timestamp};
 
 use super::jobs::Job;
 use super::rental::Stage;
-use super::{Run, RunConfig, Step};
+use super::{Effect, Run, RunConfig, Step};
 use crate::event::{
     Attempt, Event, EventKind, JobEndReason, JobId, RentalId, Resumed, SentScript, StopReason,
 };
@@ -145,6 +145,9 @@ impl Run {
         for demand in past.demands.keys() {
             Self::withdraw(now, demand.clone(), "the run was taken up again", &mut step);
         }
+        // Whether the daemon was asked to is unknown; it takes a demand off the market once.
+        let withdrawn = past.withdrawn.iter().filter(|(_, expires)| **expires > now);
+        step.effects.extend(withdrawn.map(|(demand, _)| Effect::Withdraw { demand: demand.clone() }));
         for (id, deal) in &past.deals {
             run.resume_deal(now, *id, deal, found.0.get(id), &mut step);
         }

@@ -69,7 +69,32 @@ pub(crate) enum Paper {
     Invoice,
 }
 
+/// An acceptance that has been paid for, and isn't counted yet.
+#[derive(Debug)]
+pub(crate) struct BegunAcceptance {
+    bill: Bill,
+    increase: Glm,
+    allocation: AllocationId,
+}
+
 impl Bills {
+    /// Counts a bill as accepted: an invoice is all of its agreement, a debit note adds to what there is by now.
+    fn count(&mut self, bill: &Bill) {
+        let for_agreement = self.accepted_for_agreement.entry(bill.agreement.clone()).or_default();
+        match &bill.kind {
+            BillKind::DebitNote { activity, .. } => {
+                let for_activity = self.accepted_for_activity.entry(activity.clone()).or_default();
+                let increase = bill.amount.saturating_sub(*for_activity);
+                *for_activity = bill.amount.max(*for_activity);
+                *for_agreement = for_agreement.checked_add(increase).unwrap_or(*for_agreement);
+            }
+            BillKind::Invoice { .. } => {
+                *for_agreement = bill.amount;
+                self.closed.insert(bill.agreement.clone());
+            }
+        }
+    }
+
     /// What an agreement's bills ask for.
     pub(crate) fn requested(&self, agreement: &AgreementId) -> Glm {
         self.requested_for_agreement.get(agreement).copied().unwrap_or_default()
@@ -190,16 +215,16 @@ impl State {
         Ok(())
     }
 
-    /// Promises to pay a bill. Doing so twice is fine.
-    pub(crate) fn accept_bill(
+    /// Begins to promise the payment of a bill: takes what it adds out of the allocation. Doing so twice is fine: `None`
+    /// where nothing is to be done.
+    pub(crate) fn begin_acceptance(
         &mut self,
         caller: &NodeId,
         paper: Paper,
         id: &str,
         amount: Glm,
         allocation: &AllocationId,
-        settlement: Option<Duration>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<BegunAcceptance>, Refusal> {
         let bill = self.bill(caller, paper, id)?;
         if bill.recipient != *caller {
             return Err(Refusal::null(404));
@@ -208,7 +233,7 @@ impl State {
             return Err(Refusal::new(400, "Invalid amount accepted"));
         }
         match bill.status {
-            BillStatus::Accepted | BillStatus::Settled => return Ok(()),
+            BillStatus::Accepted | BillStatus::Settled => return Ok(None),
             BillStatus::Cancelled => {
                 let name = if paper == Paper::Invoice { "Invoice" } else { "Debit note" };
                 return Err(Refusal::new(400, format!("{name} cancelled")));
@@ -218,12 +243,19 @@ impl State {
         }
         let bill = bill.clone();
         if paper == Paper::DebitNote && self.bills.closed.contains(&bill.agreement) {
-            return Ok(());
+            return Ok(None);
         }
         let increase = self.charge(&bill, allocation)?;
+        Ok(Some(BegunAcceptance { bill, increase, allocation: allocation.clone() }))
+    }
+
+    /// Promises it, and tells so.
+    pub(crate) fn end_acceptance(&mut self, begun: BegunAcceptance, settlement: Option<Duration>) {
+        let BegunAcceptance { bill, increase, allocation } = begun;
         if let Some(record) = self.bills.records.get_mut(&bill.id) {
-            record.allocation = Some(allocation.clone());
+            record.allocation = Some(allocation);
         }
+        self.bills.count(&bill);
         self.set_status(&bill.id, BillStatus::Accepted);
         self.tell_bill(&bill.id, &BillEventKind::Accepted, &[Side::Requestor, Side::Provider]);
         if bill.amount == Glm::ZERO {
@@ -231,13 +263,12 @@ impl State {
             self.tell_bill(&bill.id, &BillEventKind::Settled, &[Side::Requestor, Side::Provider]);
         } else if let Some(wait) = settlement {
             // Without a date a debit note is only paid with its invoice.
-            if paper == Paper::Invoice || (bill.due.is_some() && increase > Glm::ZERO) {
+            if matches!(bill.kind, BillKind::Invoice { .. }) || (bill.due.is_some() && increase > Glm::ZERO) {
                 let (payer, platform) = (bill.recipient.clone(), bill.platform.clone());
                 let half = wait / 2;
                 self.schedule(half, Due::Cycle { payer, platform, pay_after: wait.saturating_sub(half) });
             }
         }
-        Ok(())
     }
 
     /// Refuses an invoice. Doing so twice is fine.
@@ -348,16 +379,6 @@ impl State {
         }
         let increase = bill.amount.checked_sub(before).filter(|rest| *rest > Glm::ZERO).unwrap_or(Glm::ZERO);
         self.spend(&bill.recipient, allocation, increase, &bill.agreement, activity)?;
-        let total = for_agreement.checked_add(increase).unwrap_or(for_agreement);
-        self.bills.accepted_for_agreement.insert(bill.agreement.clone(), total);
-        match activity {
-            Some(activity) => {
-                self.bills.accepted_for_activity.insert(activity.clone(), bill.amount.max(before));
-            }
-            None => {
-                self.bills.closed.insert(bill.agreement.clone());
-            }
-        }
         Ok(increase)
     }
 

@@ -40,6 +40,9 @@ pub struct Delays {
     pub payment_poll: Duration,
     /// How long a message takes from one daemon to the other: proposals, agreements.
     pub message: Duration,
+    /// How long an acceptance takes, from looking what was accepted before to adding to that. As the real daemon does, it
+    /// lets others of the same agreement in meanwhile, and then counts both in full.
+    pub acceptance: Duration,
     /// How long after its acceptance a bill is paid, at the latest; `None` leaves it accepted, as a daemon without a
     /// chain does. For the second half of it the bill is scheduled: in a payment order, with all others that waited.
     pub settlement: Option<Duration>,
@@ -52,6 +55,7 @@ impl Delays {
             activity_poll: Duration::from_millis(750),
             payment_poll: Duration::from_secs(1),
             message: Duration::from_millis(5),
+            acceptance: Duration::from_millis(20),
             settlement: Some(Duration::from_secs(30)),
         }
     }
@@ -62,6 +66,7 @@ impl Delays {
             activity_poll: Duration::ZERO,
             payment_poll: Duration::ZERO,
             message: Duration::ZERO,
+            acceptance: Duration::ZERO,
             settlement: None,
         }
     }

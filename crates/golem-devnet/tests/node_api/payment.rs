@@ -408,6 +408,30 @@ async fn bill_events_are_looked_for_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bills_that_are_accepted_at_the_same_time_are_both_counted() {
+    let net = Net::with(Delays { acceptance: Duration::from_millis(20), ..Delays::none() });
+    let allocation = net.allocation("10").await;
+    let agreement = net.deal().await;
+    let activity = net.activity(&agreement, FakeUnit::default()).await;
+    let part = note(&net, &activity, "0.5", true).await;
+    let bill = invoice(&net, &agreement, "0.5").await;
+    let invoice_accepted = async {
+        let path = format!("{BASE}/invoices/{bill}/accept");
+        net.post(&path, acceptance("0.5", &allocation)).await.expect(200)
+    };
+    let note_accepted = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let path = format!("{BASE}/debitNotes/{part}/accept");
+        net.post(&path, acceptance("0.5", &allocation)).await.expect(200)
+    };
+    tokio::join!(invoice_accepted, note_accepted);
+    let ledger = net.get(&format!("{BASE}/payAgreements/{agreement}")).await.expect(200).json();
+    assert_eq!((&ledger["totalAmountDue"], &ledger["totalAmountAccepted"]), (&"0.5".into(), &"1".into()));
+    let left = net.get(&format!("{BASE}/allocations/{allocation}")).await.expect(200).json();
+    assert_eq!(left["spentAmount"], "1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn accepted_bills_are_paid_when_the_devnet_pays() {
     let net = Net::with(Delays { settlement: Some(Duration::from_secs(30)), ..Delays::none() });
     let allocation = net.allocation("10").await;

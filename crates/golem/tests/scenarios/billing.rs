@@ -147,6 +147,24 @@ async fn a_budget_too_small_for_any_agreement_signs_none_and_says_so() {
     played.assert_sound().await;
 }
 
+/// A daemon that gets the last debit note and the invoice at once looks for each what was accepted before, and pays both.
+#[tokio::test(start_paused = true)]
+async fn a_debit_note_and_an_invoice_that_come_together_are_paid_once() {
+    let mut stage = Stage::new([honest("ada"), honest("bob"), honest("cyd"), honest("dan")]);
+    stage.devnet = stage.devnet.delays(Delays { settlement: None, ..Delays::real() });
+    let played = stage.play().await;
+    assert_eq!(played.end().why, StopReason::AllDone);
+    let cost = played.end().cost;
+    let (devnet, key) = (&played.devnet, &played.devnet.requestor().key);
+    let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), key).unwrap()));
+    let books = devnet.books();
+    let deals: Vec<_> = books.agreements.iter().map(|row| row.id.clone()).collect();
+    let states = golem::payments::states(&client, &deals, None).await.unwrap();
+    assert_eq!(states.iter().map(|state| state.accepted).sum::<Glm>(), cost, "{states:?}");
+    assert_eq!(books.allocations.iter().map(|row| row.spent).sum::<Glm>(), cost, "{:?}", books.allocations);
+    played.assert_sound().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_accepted_is_scheduled_and_then_paid() {
     let mut stage = Stage::new([honest("ada"), honest("bob"), honest("cyd"), honest("dan")]);

@@ -38,8 +38,9 @@ impl Run {
         step: &mut Step,
     ) {
         // Whether the daemon took these is unknown; it takes a bill once.
-        let accepting = deal.accepting.iter().map(|(bill, accepting)| (bill.clone(), accepting.amount));
-        step.effects.extend(accepting.map(|(bill, amount)| Effect::AcceptBill { bill, amount }));
+        for bill in deal.accepting.keys() {
+            self.send_acceptance(now, bill.clone(), step);
+        }
         step.effects.extend(deal.undecided.iter().map(|bill| Effect::FetchBill { bill: bill.clone() }));
 
         let agreement = found.map_or(&FoundAgreement::None, |found| &found.agreement);
@@ -290,8 +291,8 @@ fn restored(deal: &PastDeal, running: Vec<Attempt>, now: Timestamp) -> Rental {
     rental.undecided.extend(deal.undecided.iter().cloned());
     for (bill, accepting) in &deal.accepting {
         let place = accepting.activity.as_ref().and_then(|id| place(deal, id));
-        // It is sent again at once.
-        let sent = Some(now);
+        // It is sent again when it is its turn.
+        let sent = None;
         let restored =
             Accepting { amount: accepting.amount, activity: place, payable: false, failures: 0, sent };
         rental.accepting.insert(bill.clone(), restored);

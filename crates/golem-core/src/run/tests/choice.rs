@@ -436,7 +436,7 @@ fn at_work(policy: MidAgreementPayments) -> (Desk, NewDemand) {
 }
 
 impl Desk {
-    /// A debit note for the time since the desk began to work.
+    /// A debit note for the time since the desk began to work; the daemon accepts it where it is asked to.
     fn note(&mut self, seconds: u64, due_in: Option<Duration>) -> Step {
         self.n += 1;
         let used = serde_json::Number::from(seconds);
@@ -460,7 +460,13 @@ impl Desk {
             payment_due_date: due_in.map(|due| after(self.now, due)),
             status: BillStatus::Received,
         };
-        self.give(Input::DebitNote { note: Box::new(note), told: None })
+        let step = self.give(Input::DebitNote { note: Box::new(note), told: None });
+        for effect in &step.effects {
+            if let Effect::AcceptBill { bill, .. } = effect {
+                self.give(Input::BillAccepted { bill: bill.clone() });
+            }
+        }
+        step
     }
 }
 

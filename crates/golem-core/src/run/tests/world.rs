@@ -81,6 +81,8 @@ pub(super) struct World {
     next: u64,
     deals: HashMap<RentalId, Deal>,
     demand: Option<DemandId>,
+    /// Demands that the daemon was never asked to take off the market.
+    on_market: HashSet<DemandId>,
     offers: HashMap<ProposalId, NodeId>,
     /// What providers ask for.
     pricings: HashMap<NodeId, Pricing>,
@@ -91,7 +93,8 @@ pub(super) struct World {
     pub(super) promised: BTreeMap<(Timestamp, u64), Glm>,
     /// Debit notes that want to be paid on the way.
     payable: HashSet<Bill>,
-    accepting: HashMap<Bill, Glm>,
+    /// Acceptances that the daemon has in its hands.
+    accepting: HashMap<Bill, RentalId>,
     pub(super) accepted_bills: Vec<(Glm, Glm)>,
     pub(super) events: Vec<Event>,
     ended_tasks: HashSet<TaskId>,
@@ -212,6 +215,7 @@ impl World {
             promised: BTreeMap::new(),
             payable: HashSet::new(),
             accepting: HashMap::new(),
+            on_market: HashSet::new(),
             accepted_bills: Vec::new(),
             events: Vec::new(),
             ended_tasks: HashSet::new(),
@@ -312,6 +316,7 @@ impl World {
             assert!(!deal.running, "{rental:?} still runs");
         }
         assert!(self.accepting.is_empty(), "bills were left half accepted");
+        assert!(self.on_market.is_empty(), "demands are left on the market: {:?}", self.on_market);
     }
 
     fn roll(&mut self, chance: f64) -> bool {
@@ -357,6 +362,12 @@ impl World {
     }
 
     fn give(&mut self, input: Input) {
+        if let Input::BillAccepted { bill } | Input::BillFailed { bill, .. } = &input {
+            self.accepting.remove(bill);
+        }
+        if let Input::DemandLost { demand } = &input {
+            self.on_market.remove(demand);
+        }
         let step = self.run.on(self.now, input);
         self.carry_out(step);
     }
@@ -395,6 +406,7 @@ impl World {
                     assert!(!self.ended_jobs.contains_key(&self.jobs[task]), "{task:?} outlived its job");
                 }
                 EventKind::JobEnded { job, end } => self.job_ended(*job, end),
+                EventKind::DemandPublished { demand, .. } => drop(self.on_market.insert(demand.clone())),
                 EventKind::BudgetRaised { budget } => self.budget = self.budget.raised_to(*budget),
                 EventKind::BillAccepted { bill, amount, .. } => {
                     self.accepted_bills.push((*amount, self.owed[bill]));
@@ -459,6 +471,7 @@ impl World {
             }
             Effect::Publish { expires, .. } => self.publish(expires),
             Effect::Withdraw { demand } => {
+                self.on_market.remove(&demand);
                 if self.demand.as_ref() == Some(&demand) {
                     self.demand = None;
                 }
@@ -486,26 +499,7 @@ impl World {
             }
             Effect::FetchBill { bill } => self.tell_again(&bill),
             Effect::Close { rental, .. } => self.close(rental),
-            Effect::AcceptBill { bill, amount } => {
-                assert!(!self.payable.contains(&bill), "no payments on the way were agreed");
-                if self.roll(self.faults.loses_money)
-                    && let Some(allocation) = self.allocation.take()
-                {
-                    self.soon(Input::AllocationLost { allocation });
-                }
-                if self.allocation.is_none() {
-                    return self.soon(Input::BillFailed { bill, problem: "gone".into(), passing: true });
-                }
-                self.accepting.insert(bill.clone(), amount);
-                let failed = self.roll(self.faults.daemon);
-                self.accepting.remove(&bill);
-                let input = if failed {
-                    Input::BillFailed { bill, problem: "500".into(), passing: self.roll(0.7) }
-                } else {
-                    Input::BillAccepted { bill }
-                };
-                self.soon(input);
-            }
+            Effect::AcceptBill { bill, .. } => self.accept(bill),
         }
     }
 

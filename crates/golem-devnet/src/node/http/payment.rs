@@ -8,7 +8,7 @@ use axum::extract::{Path, State as Ext};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use yagna_api::AllocationId;
 use yagna_api::payment::Rejection;
 
@@ -156,7 +156,7 @@ async fn accept_debit_note(
     params: Params,
     body: Payload,
 ) -> Answer {
-    accept(&world, &caller, Paper::DebitNote, &id, &params, &body)
+    accept(&world, &caller, Paper::DebitNote, &id, &params, &body).await
 }
 
 async fn accept_invoice(
@@ -166,15 +166,28 @@ async fn accept_invoice(
     params: Params,
     body: Payload,
 ) -> Answer {
-    accept(&world, &caller, Paper::Invoice, &id, &params, &body)
+    accept(&world, &caller, Paper::Invoice, &id, &params, &body).await
 }
 
-fn accept(world: &World, caller: &Caller, paper: Paper, id: &str, params: &Params, body: &Payload) -> Answer {
+async fn accept(
+    world: &World,
+    caller: &Caller,
+    paper: Paper,
+    id: &str,
+    params: &Params,
+    body: &Payload,
+) -> Answer {
     params.timeout(15.0)?;
     let body: Acceptance = body.plain()?;
-    let settlement = world.0.delays.settlement;
+    let (acceptance, settlement) = (world.0.delays.acceptance, world.0.delays.settlement);
     let (amount, allocation) = (body.total_amount_accepted, body.allocation_id);
-    world.with(|state| state.accept_bill(&caller.node, paper, id, amount, &allocation, settlement))?;
+    let begun = world.with(|state| state.begin_acceptance(&caller.node, paper, id, amount, &allocation))?;
+    if let Some(begun) = begun {
+        if !acceptance.is_zero() {
+            sleep(acceptance).await;
+        }
+        world.with(|state| state.end_acceptance(begun, settlement));
+    }
     null()
 }
 

@@ -156,7 +156,7 @@ async fn run(stage: &Stage, flags: &[&str]) -> Ended {
 }
 
 /// The program, with nothing of this machine's environment that could change what it does.
-fn program(home: &Path) -> Command {
+pub(super) fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_golem-tasks"));
     command
         .env_clear()

@@ -24,6 +24,28 @@ impl World {
         (usage, due)
     }
 
+    /// The daemon is asked to accept a bill. It must not have another one of the same agreement in its hands.
+    pub(super) fn accept(&mut self, bill: Bill) {
+        assert!(!self.payable.contains(&bill), "no payments on the way were agreed");
+        let rental = self.run.accepting[&bill];
+        let other = self.accepting.iter().find(|(_, of)| **of == rental);
+        assert!(other.is_none(), "{bill:?} is accepted together with {other:?}: both would be paid");
+        self.accepting.insert(bill.clone(), rental);
+        if self.roll(self.faults.loses_money)
+            && let Some(allocation) = self.allocation.take()
+        {
+            self.soon(Input::AllocationLost { allocation });
+        }
+        let input = if self.allocation.is_none() {
+            Input::BillFailed { bill, problem: "gone".into(), passing: true }
+        } else if self.roll(self.faults.daemon) {
+            Input::BillFailed { bill, problem: "500".into(), passing: self.roll(0.7) }
+        } else {
+            Input::BillAccepted { bill }
+        };
+        self.soon(input);
+    }
+
     /// Every provider sends a debit note for its activity each 30 seconds.
     pub(super) fn send_notes(&mut self) {
         let mut rentals: Vec<_> = self.deals.keys().copied().collect();
