@@ -89,15 +89,19 @@ impl Shop {
 
 #[test]
 fn the_start_price_is_part_of_what_results_cost() {
-    for (start, ended) in [(0.0, vec![]), (0.02, vec![1])] {
+    let cases = [(0.0, vec![]), (0.02, vec![1])].into_iter();
+    for ((start, ended), reported) in cases.flat_map(|case| [(case.clone(), false), (case, true)]) {
         // Ten seconds for a result: 0.001 GLM, and that of the start shared by some thirty.
         let mut shop = Shop::new("0.0015", 1);
         shop.begin(1, start);
         shop.ready(1);
+        if reported {
+            shop.give(Input::Usage { rental: RentalId(1), no: ActivityNo(1), usage: vec![0.0, 0.0] });
+        }
         for _ in 0..35 {
             shop.deliver(1, 10, true);
         }
-        assert_eq!(shop.ended, ended, "{start}");
+        assert_eq!(shop.ended, ended, "{start} {reported}");
     }
 }
 

@@ -85,3 +85,40 @@ fn an_invoice_over_nothing_for_an_agreement_of_ours_is_accepted() {
     let step = desk.give(invoice(node(1), "a", "act", "0", desk.now));
     assert!(is_accepted(&step), "{:?}", step.events);
 }
+
+#[test]
+fn while_one_acceptance_is_on_its_way_another_that_fails_is_not_sent_again() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+    desk.run.config.settle_timeout = secs(0);
+    desk.run.config.stop_grace = secs(0);
+    let mut accept = |seconds| {
+        desk.wait(120);
+        let step = desk.note(seconds, None);
+        step.effects.into_iter().find_map(|effect| match effect {
+            Effect::AcceptBill { bill, .. } => Some(bill),
+            _ => None,
+        })
+    };
+    let (first, second) = (accept(100).unwrap(), accept(220).unwrap());
+    desk.give(Input::Stop { why: StopReason::Cancelled });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    desk.give(Input::BillFailed { bill: first, problem: "503".into(), passing: true });
+    assert!(!is_accepted(&desk.wait(30)) && desk.run.end().is_none());
+    desk.give(Input::BillAccepted { bill: second });
+    assert!(desk.run.end().is_some());
+}
+
+#[test]
+fn a_bill_that_an_earlier_life_left_undecided_is_waited_for_until_it_is_known_to_be_unreadable() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+    desk.run.config.settle_timeout = secs(0);
+    desk.run.config.stop_grace = secs(0);
+    let bill = Bill::Invoice(InvoiceId::new("i"));
+    desk.run.rentals.get_mut(&RentalId(1)).unwrap().undecided.insert(bill.clone());
+    desk.give(Input::Stop { why: StopReason::Cancelled });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    desk.wait(30);
+    assert_eq!(desk.run.end(), None);
+    desk.give(Input::BillUnreadable { bill });
+    assert!(desk.run.end().is_some());
+}
