@@ -436,7 +436,7 @@ fn at_work(policy: MidAgreementPayments) -> (Desk, NewDemand) {
 }
 
 impl Desk {
-    /// A debit note for the time since the desk began to work; the daemon accepts it where it is asked to.
+    /// A debit note for the time since the desk began to work.
     fn note(&mut self, seconds: u64, due_in: Option<Duration>) -> Step {
         self.n += 1;
         let used = serde_json::Number::from(seconds);
@@ -460,7 +460,12 @@ impl Desk {
             payment_due_date: due_in.map(|due| after(self.now, due)),
             status: BillStatus::Received,
         };
-        let step = self.give(Input::DebitNote { note: Box::new(note), told: None });
+        self.give(Input::DebitNote { note: Box::new(note), told: None })
+    }
+
+    /// The same, accepted by the daemon where it is asked to.
+    fn settled_note(&mut self, seconds: u64, due_in: Option<Duration>) -> Step {
+        let step = self.note(seconds, due_in);
         for effect in &step.effects {
             if let Effect::AcceptBill { bill, .. } = effect {
                 self.give(Input::BillAccepted { bill: bill.clone() });
@@ -494,10 +499,10 @@ fn long_agreements_are_paid_on_the_way_and_payable_notes_accepted() {
     for minute in 1..=600 {
         desk.now = after(desk.now, secs(120));
         let due = (minute % 150 == 0).then_some(TermsPolicy::LONG);
-        let step = desk.note(minute * 120, due);
+        let step = desk.settled_note(minute * 120, due);
         assert!(is_accepted(&step), "{minute}: {:?}", ended_with(&step));
     }
-    let step = desk.note(600 * 120, Some(secs(60)));
+    let step = desk.settled_note(600 * 120, Some(secs(60)));
     let (reason, code) = ended_with(&step).unwrap();
     assert!(reason.contains("agreed was not before"), "{reason}");
     assert_eq!(code, "PaymentNotAgreed");
@@ -508,8 +513,8 @@ fn a_payable_note_where_all_is_paid_at_the_end_is_refused_with_its_reason() {
     let (mut desk, terms) = at_work(MidAgreementPayments::Never);
     assert_eq!(terms.properties.get(name::PAYMENT_TIMEOUT), None);
     desk.now = after(desk.now, secs(120));
-    assert!(is_accepted(&desk.note(100, None)));
-    let step = desk.note(120, Some(TermsPolicy::LONG));
+    assert!(is_accepted(&desk.settled_note(100, None)));
+    let step = desk.settled_note(120, Some(TermsPolicy::LONG));
     let (reason, code) = ended_with(&step).unwrap();
     assert_eq!(reason, "is to be paid before the agreement ends, which was not agreed");
     assert_eq!(code, "PaymentNotAgreed");
@@ -521,7 +526,7 @@ fn too_many_debit_notes_end_the_agreement() {
     desk.now = after(desk.now, secs(60));
     let mut accepted = 0;
     let end = loop {
-        let step = desk.note(50, None);
+        let step = desk.settled_note(50, None);
         if let Some(end) = ended_with(&step) {
             break end;
         }
@@ -541,7 +546,7 @@ fn too_many_payable_debit_notes_end_the_agreement() {
     let mut end = None;
     for n in 1..=3u64 {
         desk.now = after(desk.now, secs(1000));
-        end = ended_with(&desk.note(n * 1000, Some(TermsPolicy::LONG)));
+        end = ended_with(&desk.settled_note(n * 1000, Some(TermsPolicy::LONG)));
         assert_eq!(end.is_some(), n == 3);
     }
     assert_eq!(end.unwrap().1, "TooManyPayableDebitNotes");
