@@ -91,16 +91,16 @@ fn while_one_acceptance_is_on_its_way_another_that_fails_is_not_sent_again() {
     let (mut desk, _) = at_work(MidAgreementPayments::Auto);
     desk.run.config.settle_timeout = secs(0);
     desk.run.config.stop_grace = secs(0);
-    let mut accept = |seconds| {
-        desk.wait(60);
+    let mut accept = |wait, seconds| {
+        desk.wait(wait);
         let step = desk.note(seconds, None);
         step.effects.into_iter().find_map(|effect| match effect {
             Effect::AcceptBill { bill, .. } => Some(bill),
             _ => None,
         })
     };
-    let first = accept(100).unwrap();
-    assert_eq!(accept(220), None, "the daemon gets one of a deal at a time");
+    let first = accept(120, 100).unwrap();
+    assert_eq!(accept(60, 160), None, "the daemon gets one of a deal at a time");
     desk.give(Input::Stop { why: StopReason::Cancelled });
     desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
     let step = desk.give(Input::BillFailed { bill: first, problem: "503".into(), passing: true });
