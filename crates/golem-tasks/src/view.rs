@@ -116,6 +116,9 @@ impl Facts {
         let Self { run_id, place, .. } = self;
         match self.beginning {
             Beginning::New => format!("run {run_id} begins, kept in {place}"),
+            Beginning::Again(ref fold) if fold.settles() => {
+                format!("run {run_id} is taken up to be settled, kept in {place}")
+            }
             Beginning::Again(_) => format!("run {run_id} is taken up again, kept in {place}"),
             Beginning::Over => {
                 format!("run {run_id} has ended before and nothing is left to do, kept in {place}")

@@ -176,7 +176,7 @@ async fn bring_to_an_end(
         started,
         total: None,
         place: lease.run().store().place().to_owned(),
-        beginning: Beginning::Again(SummaryFold::taken_up(before, &past, started).into()),
+        beginning: Beginning::Again(SummaryFold::taken_up(before, &past, started).only_settling().into()),
     };
     let mut view: Box<dyn View> = if options.quiet {
         Box::new(Quiet::new(facts, Output::none(), Output::none()))

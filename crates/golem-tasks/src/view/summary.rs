@@ -28,6 +28,8 @@ pub struct SummaryFold {
     deals: u64,
     /// Bills refused, with the two things they are sorted by.
     refused: Vec<(i64, String, RefusedBill)>,
+    /// Is it only brought to its end, and its bills settled?
+    settles: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -60,7 +62,20 @@ impl SummaryFold {
             providers: HashMap::new(),
             deals: 0,
             refused: Vec::new(),
+            settles: false,
         }
+    }
+
+    /// It is only brought to its end, and its bills settled: nothing is begun.
+    #[must_use]
+    pub fn only_settling(mut self) -> Self {
+        self.settles = true;
+        self
+    }
+
+    /// Is nothing to be begun?
+    pub(crate) fn settles(&self) -> bool {
+        self.settles
     }
 
     /// Of a run that is taken up again: what it had come to by then, and what of it wasn't over.

@@ -83,22 +83,33 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         EventKind::RunResumed { resumed } => {
             let Resumed { tasks, running, adopted, unsettled, .. } = resumed;
             let mut text = match running {
+                _ if *tasks == 0 => "no open tasks".to_owned(),
+                // Nobody hears of what still runs.
+                _ if fold.settles() => format!("{} left to do, for another time", plural(*tasks, "task")),
                 0 => format!("{} to do", plural(*tasks, "task")),
                 running => format!("{} to do, of which {running} never stopped", plural(*tasks, "task")),
             };
-            for (n, what) in [(adopted, "agreement goes on"), (unsettled, "final bill is awaited")] {
+            let agreements = if fold.settles() {
+                ("agreement is to be ended", "agreements are to be ended")
+            } else {
+                ("agreement goes on", "agreements go on")
+            };
+            let bills = ("final bill is awaited", "final bills are awaited");
+            for (n, (one, more)) in [(*adopted, agreements), (*unsettled, bills)] {
                 match n {
                     0 => {}
-                    1 => text = format!("{text}, 1 {what}"),
-                    n => {
-                        let what = what.replace(" goes", "s go").replace("bill is", "bills are");
-                        text = format!("{text}, {n} {what}");
-                    }
+                    1 => text = format!("{text}, 1 {one}"),
+                    n => text = format!("{text}, {n} {more}"),
                 }
             }
-            format!("{text}; {} done before", plural(fold.counts().tasks.done, "task"))
+            match fold.counts().tasks.done {
+                0 => text,
+                done => format!("{text}; {} done before", plural(done, "task")),
+            }
         }
         EventKind::Waiting { explanation } => explanation.to_string(),
+        // That is what was asked for, and said at first.
+        EventKind::Stopping { .. } if fold.settles() => return None,
         EventKind::Stopping { why: StopReason::Cancelled } => format!(
             "cancelled: running tasks get {} s, then agreements are ended and bills settled; \
              Ctrl+C again leaves at once",

@@ -137,7 +137,12 @@ async fn what_a_killed_run_left_is_ended_by_settle_and_can_still_be_done() {
 
     let settled = network.ask(&home, &["settle"]).await;
     settled.assert_code(0);
-    settled.assert_says(&["run left is taken up again", "everything is settled"]);
+    settled.assert_says(&[
+        "run left is taken up to be settled",
+        " left to do, for another time",
+        "everything is settled",
+    ]);
+    assert!(!settled.err.contains("cancelled: running tasks get"), "nobody cancelled it: {}", settled.err);
     assert!(settled.out.contains("run left: ") && settled.out.contains(" left to do"), "{}", settled.out);
     network.assert_at_rest().await;
     home.kept().await.assert_settled();
