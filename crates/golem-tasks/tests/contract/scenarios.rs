@@ -40,6 +40,9 @@ pub(crate) struct Scenario {
 
 /// Where a program of its own can be pointed at the daemon: not at a devnet within this process.
 const WITH_AN_ADDRESS: &[Ground] = &[Ground::Http, Ground::Daemons];
+/// Where a request is done whole or not at all, also when who sent it dies meanwhile. A real daemon leaves off in the middle
+/// of it: it may go on saying that an agreement is in force which is over for its provider, and can't be told otherwise.
+const WHOLE_OR_NOT_AT_ALL: &[Ground] = &[Ground::Http];
 /// Where providers can join: the devnet has no bus that others reach.
 const WITH_A_BUS: &[Ground] = &[Ground::Daemons];
 
@@ -98,9 +101,9 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_file_that_is_refused, a_wrong_hash_is_found, a_transfer_tells_its_progress,
             a_file_that_is_served_late, a_file_that_goes_midway;
         killed:
-            before_an_agreement @ WITH_AN_ADDRESS, when_an_agreement_is_approved @ WITH_AN_ADDRESS,
+            before_an_agreement @ WITH_AN_ADDRESS, when_an_agreement_is_approved @ WHOLE_OR_NOT_AT_ALL,
             when_an_activity_is_ready @ WITH_AN_ADDRESS, while_batches_run @ WITH_AN_ADDRESS,
-            when_the_last_task_is_done @ WITH_AN_ADDRESS, when_an_agreement_is_ended @ WITH_AN_ADDRESS,
+            when_the_last_task_is_done @ WITH_AN_ADDRESS, when_an_agreement_is_ended @ WHOLE_OR_NOT_AT_ALL,
             while_bills_are_accepted @ WITH_AN_ADDRESS, what_it_left_is_settled @ WITH_AN_ADDRESS,
             what_ctrl_c_stopped_goes_on @ WITH_AN_ADDRESS;
         market:
