@@ -62,7 +62,11 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
+        let nothing_known = rental.activities.iter().all(|activity| activity.id.is_none());
         let place = rental.find(&note.activity_id);
+        if nothing_known && place.is_some() {
+            rental.expect_invoice();
+        }
         let covered = matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted);
         let never_ran = rental.activities.is_empty();
         let payable = note.payment_due_date.is_some();

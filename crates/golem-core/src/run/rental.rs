@@ -253,6 +253,14 @@ impl Rental {
         matches!(self.invoice, InvoiceState::Awaited | InvoiceState::Accepting) && !self.activities.is_empty()
     }
 
+    /// Something ran in it after all: a final bill follows, unless one came already.
+    pub(super) fn expect_invoice(&mut self) {
+        let came = self.seen_bills.iter().any(|bill| matches!(bill, Bill::Invoice(_)));
+        if self.invoice == InvoiceState::Closed && !came {
+            self.invoice = InvoiceState::Awaited;
+        }
+    }
+
     /// GLM that it can still bill beyond what is promised, if it were stopped only `horizon` from now.
     pub(super) fn exposure(&self, now: Timestamp, horizon: Duration) -> Glm {
         if self.stage == Stage::Signing {

@@ -49,6 +49,8 @@ struct Rental {
     had_activity: bool,
     ended: bool,
     settled: bool,
+    /// Is it settled because nothing ran in it, as far as is known?
+    nothing_ran: bool,
     cost: Glm,
 }
 
@@ -98,10 +100,13 @@ impl SummaryFold {
             let (approved, ended) = (deal.approved.is_some(), deal.ended.is_some());
             fold.deals += u64::from(approved && !ended);
             let had_activity = deal.activities.iter().any(|activity| activity.id.is_some());
-            let settled = deal.invoice != PastInvoice::Awaited || (ended && !had_activity);
+            let nothing_ran = ended && !had_activity && deal.invoice == PastInvoice::Awaited;
+            let settled = deal.invoice != PastInvoice::Awaited || nothing_ran;
             let cost = deal.accepted;
-            fold.rentals
-                .insert(*id, Rental { provider, prices: None, approved, had_activity, ended, settled, cost });
+            fold.rentals.insert(
+                *id,
+                Rental { provider, prices: None, approved, had_activity, ended, settled, nothing_ran, cost },
+            );
         }
         fold
     }
@@ -313,6 +318,7 @@ impl SummaryFold {
                         had_activity: false,
                         ended: false,
                         settled: false,
+                        nothing_ran: false,
                         cost: Glm::ZERO,
                     },
                 );
@@ -334,8 +340,11 @@ impl SummaryFold {
             }
             EventKind::AgreementEnded { rental, forgotten, .. } => {
                 let Some((rental, provider)) = self.rental(*rental) else { return };
-                if *forgotten || !rental.had_activity {
+                if *forgotten {
                     settle(rental, provider);
+                } else if !rental.had_activity && !rental.settled {
+                    settle(rental, provider);
+                    rental.nothing_ran = true;
                 }
                 if rental.approved && !rental.ended {
                     rental.ended = true;
@@ -348,6 +357,13 @@ impl SummaryFold {
                     provider.cost = replaced(provider.cost, before, *total);
                     if matches!(bill, Bill::Invoice(_)) {
                         settle(rental, provider);
+                    } else {
+                        rental.had_activity = true;
+                        if std::mem::take(&mut rental.nothing_ran) {
+                            // Something ran after all: its final bill follows.
+                            rental.settled = false;
+                            provider.unsettled += u64::from(rental.approved);
+                        }
                     }
                     self.counts.cost = replaced(self.counts.cost, before, *total);
                 }
@@ -394,6 +410,7 @@ impl SummaryFold {
 }
 
 fn settle(rental: &mut Rental, provider: &mut ProviderSummary) {
+    rental.nothing_ran = false;
     if !rental.settled {
         rental.settled = true;
         if rental.approved {

@@ -90,6 +90,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
             "UPDATE rentals SET status = 'ended', agreement_id = coalesce(agreement_id, $3), ended_by = $4, \
              end_reason = $5, ended_at = $6, final_bill = coalesce(final_bill, $7, CASE WHEN NOT EXISTS \
              (SELECT 1 FROM activities AS a WHERE a.run_no = $1 AND a.rental_no = $2 AND a.activity_id IS NOT NULL) \
+             AND NOT EXISTS (SELECT 1 FROM bills AS b WHERE b.run_no = $1 AND b.rental_no = $2 AND b.status = 'accepted') \
              THEN 'none' END) WHERE run_no = $1 AND rental_no = $2",
             *rental,
         )?
@@ -278,6 +279,9 @@ async fn write_bill(transaction: &mut Transaction, run_no: i64, event: &Event) -
     if let EventKind::BillAccepted { rental, total, .. } = &event.kind {
         let cost = "UPDATE rentals SET cost = $3 WHERE run_no = $1 AND rental_no = $2";
         transaction.execute(of_rental(cost, run_no, *rental)?.money(*total)).await?;
+        // Something ran after all: its final bill follows.
+        let awaited = "UPDATE rentals SET final_bill = NULL WHERE run_no = $1 AND rental_no = $2 AND final_bill = 'none'";
+        transaction.execute(of_rental(awaited, run_no, *rental)?).await?;
     }
     if let (Some(rental), Bill::Invoice(_), true) = (rental, bill, decided) {
         let settled = "UPDATE rentals SET final_bill = $3 WHERE run_no = $1 AND rental_no = $2";

@@ -127,3 +127,19 @@ fn a_bill_that_an_earlier_life_left_undecided_is_waited_for_until_it_is_known_to
     desk.give(Input::BillUnreadable { bill });
     assert!(desk.run.end().is_some());
 }
+
+#[test]
+fn a_debit_note_tells_of_an_activity_that_was_never_heard_of_and_its_invoice_is_awaited() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+    desk.run.bills_told = false;
+    desk.run.config.stop_grace = secs(0);
+    desk.wait(120);
+    desk.run.rentals.get_mut(&RentalId(1)).unwrap().activities[0].id = None;
+    desk.give(Input::Stop { why: StopReason::Cancelled });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    assert!(!desk.run.rentals[&RentalId(1)].awaits_invoice(), "nothing ran, as far as is known");
+    assert!(is_accepted(&desk.settled_note(100, None)));
+    assert!(desk.run.rentals[&RentalId(1)].awaits_invoice());
+    desk.give(Input::BillsTold);
+    assert_eq!(desk.run.end(), None);
+}
