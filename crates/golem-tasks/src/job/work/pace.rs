@@ -8,6 +8,8 @@ pub(super) struct Pace {
     packs: bool,
     /// Seconds a task takes, the last ones counting most; `None` before the first.
     each: Option<f64>,
+    /// Was a pack done? The first one tells nothing: where a run is taken up, it may have been done long before.
+    begun: bool,
 }
 
 impl Pace {
@@ -17,7 +19,7 @@ impl Pace {
     const MOST: f64 = 64.0;
 
     pub(super) fn new(packs: bool) -> Self {
-        Self { packs, each: None }
+        Self { packs, each: None, begun: false }
     }
 
     pub(super) fn room(&self) -> usize {
@@ -31,6 +33,9 @@ impl Pace {
     }
 
     pub(super) fn did(&mut self, n: usize, took: Duration) {
+        if !std::mem::replace(&mut self.begun, true) {
+            return;
+        }
         let n = u32::try_from(n.max(1)).unwrap_or(u32::MAX);
         let each = took.as_secs_f64() / f64::from(n);
         self.each = Some(self.each.map_or(each, |before| before * 0.5 + each * 0.5));
@@ -45,6 +50,8 @@ mod tests {
     fn long_tasks_travel_alone_and_short_ones_together() {
         let mut pace = Pace::new(true);
         assert_eq!(pace.room(), 1, "nothing is known yet");
+        pace.did(1, Duration::from_micros(1));
+        assert_eq!(pace.room(), 1, "the first one may have been done in an earlier life of the run");
         pace.did(1, Duration::from_millis(5));
         assert_eq!(pace.room(), 50);
         pace.did(50, Duration::from_secs(60));
@@ -54,6 +61,7 @@ mod tests {
         }
         assert_eq!(pace.room(), 64);
         let mut alone = Pace::new(false);
+        alone.did(1, Duration::from_micros(1));
         alone.did(1, Duration::from_micros(1));
         assert_eq!(alone.room(), 1);
     }
