@@ -101,11 +101,11 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_file_that_is_refused, a_wrong_hash_is_found, a_transfer_tells_its_progress,
             a_file_that_is_served_late, a_file_that_goes_midway;
         killed:
-            before_an_agreement @ WITH_AN_ADDRESS, when_an_agreement_is_approved @ WHOLE_OR_NOT_AT_ALL,
-            when_an_activity_is_ready @ WITH_AN_ADDRESS, while_batches_run @ WITH_AN_ADDRESS,
-            when_the_last_task_is_done @ WITH_AN_ADDRESS, when_an_agreement_is_ended @ WHOLE_OR_NOT_AT_ALL,
-            while_bills_are_accepted @ WITH_AN_ADDRESS, what_it_left_is_settled @ WITH_AN_ADDRESS,
-            what_ctrl_c_stopped_goes_on @ WITH_AN_ADDRESS;
+            before_an_agreement @ WHOLE_OR_NOT_AT_ALL, when_an_agreement_is_approved @ WHOLE_OR_NOT_AT_ALL,
+            when_an_activity_is_ready @ WHOLE_OR_NOT_AT_ALL, while_batches_run @ WITH_AN_ADDRESS,
+            when_the_last_task_is_done @ WHOLE_OR_NOT_AT_ALL, when_an_agreement_is_ended @ WHOLE_OR_NOT_AT_ALL,
+            while_bills_are_accepted @ WHOLE_OR_NOT_AT_ALL, what_it_left_is_settled @ WITH_AN_ADDRESS,
+            what_ctrl_c_stopped_goes_on @ WHOLE_OR_NOT_AT_ALL;
         market:
             a_demand_lives_until_it_is_withdrawn, a_demand_has_many_forms, demands_are_listed_by_their_age,
             an_offer_is_found, the_event_of_an_offer, constraints_decide_what_is_found, properties_decide_who_finds,
