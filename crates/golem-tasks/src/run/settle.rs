@@ -8,6 +8,7 @@ use golem::core::past::Past;
 use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
 use golem::run::nothing_open;
+use golem::text::chain;
 use golem::{Run, SystemClock, Timing};
 use serde::Serialize;
 use serde_json::Value;
@@ -73,6 +74,7 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
     };
     let (mut out, mut say) = (Output::stdout(), Output::stderr());
     let (mut open, mut passed_over) = (0, 0);
+    let mut failed = None;
     for run_id in runs {
         let Some(record) = store.run_record(&run_id).await? else { continue };
         if same::is_on_devnet(&record) {
@@ -94,7 +96,18 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
         };
         let settled = settle_one(store, &record, &lease, &options, &mut out).await;
         held::release(lease).await;
-        open += settled?;
+        match settled {
+            Ok(still_open) => open += still_open,
+            // It may be on another daemon, or another key's: the others can be settled all the same.
+            Err(failure) if !named && failure.exit() != Exit::Cancelled => {
+                say.write(&format!("run {run_id} can't be settled now:\n{}", crate::cli::report(&failure)));
+                failed.get_or_insert(failure.exit());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if let Some(exit) = failed {
+        return Ok(exit);
     }
     if !options.quiet {
         say.write(&match (open, passed_over) {
@@ -126,13 +139,19 @@ async fn settle_one(
     let before = store.run_summary(run_id).await?;
     let is_open = !nothing_open(&past);
     if is_open || !lease.run().open_payments().await?.agreements.is_empty() {
-        let client = client(record, options)?;
-        let identity = golem::run::greet(&client).await?;
-        same::check_identity(record, identity)?;
-        if is_open {
-            bring_to_an_end(&client, record, past, &before, lease, options).await?;
+        match greeted(record, options).await {
+            Ok(client) => {
+                if is_open {
+                    bring_to_an_end(&client, record, past, &before, lease, options).await?;
+                }
+                tell_payments(&client, lease.run()).await;
+            }
+            Err(failure) if is_open => return Err(failure),
+            // All is settled, and what has become of the money may be asked another time.
+            Err(failure) => {
+                tracing::warn!(error = chain(failure.error()), %run_id, "what has become of the money can't be asked");
+            }
         }
-        tell_payments(&client, lease.run()).await;
     }
     let summary = store.run_summary(run_id).await?;
     let accepted_now = summary.cost.saturating_sub(before.cost);
@@ -159,6 +178,14 @@ async fn settle_one(
         text + "\n"
     });
     Ok(summary.unsettled)
+}
+
+/// The run's daemon, if it answers and is the run's.
+async fn greeted(record: &RunRecord, options: &SettleOptions) -> Result<Client, Failure> {
+    let client = client(record, options)?;
+    let identity = golem::run::greet(&client).await?;
+    same::check_identity(record, identity)?;
+    Ok(client)
 }
 
 async fn bring_to_an_end(

@@ -25,7 +25,11 @@ struct Network {
 
 impl Network {
     async fn new() -> Self {
-        let devnet = Devnet::builder().providers(3).seed(7).delays(Delays::none()).start().await.unwrap();
+        Self::seeded(7).await
+    }
+
+    async fn seeded(seed: u64) -> Self {
+        let devnet = Devnet::builder().providers(3).seed(seed).delays(Delays::none()).start().await.unwrap();
         let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         Self { devnet, url: format!("http://{address}") }
     }
@@ -217,4 +221,27 @@ async fn a_run_on_the_built_in_devnet_goes_on_on_a_new_one() {
     assert_eq!((kept.summary.tasks.done, kept.summary.unsettled), (10, 0));
     let over = home.run(&path, &["--run-id", "built-in"]).await;
     over.assert_says(&["has ended before and nothing is left to do"]);
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_settled_here_keeps_no_other_from_it() {
+    let (home, one, other) = (Home::new(), Network::seeded(8).await, Network::new().await);
+    let path = job(&home);
+    for (network, id) in [(&one, "elsewhere"), (&other, "here")] {
+        let run = ["run", path.to_str().unwrap(), "--run-id", id];
+        let mut first = network.start(&home, &run);
+        first.prints(1).await;
+        first.kill();
+        first.end().await;
+    }
+    // The oldest comes first, and belongs to another requestor.
+    let settled = other.ask(&home, &["settle"]).await;
+    settled.assert_code(2);
+    settled.assert_says(&["run elsewhere can't be settled now", "run `elsewhere` belongs to 0x"]);
+    assert!(settled.out.contains("run here: "), "{}", settled.out);
+    assert!(!settled.err.contains("everything is settled\n"), "{}", settled.err);
+    other.assert_at_rest().await;
+    assert!(one.devnet.books().agreements.iter().any(|row| row.state == AgreementState::Approved));
+    one.ask(&home, &["settle"]).await.assert_code(0);
+    one.assert_at_rest().await;
 }
