@@ -101,7 +101,7 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
             // It may be on another daemon, or another key's: the others can be settled all the same.
             Err(failure) if !named && failure.exit() != Exit::Cancelled => {
                 say.write(&format!("run {run_id} can't be settled now:\n{}", crate::cli::report(&failure)));
-                failed = failed.or(Some(failure.exit()));
+                failed = failed.or_else(|| Some(failure.exit()));
             }
             Err(failure) => return Err(failure),
         }
