@@ -63,9 +63,13 @@
 //! [`RunEnded`]: EventKind::RunEnded
 
 mod deal;
+mod ends;
 mod name;
+mod outcome;
 
 pub use self::deal::{DealTerms, Measured};
+pub use self::ends::{JobEnd, JobEndReason, RunEnd, StopReason};
+pub use self::outcome::{AttemptFailure, FailureKind, TaskOutput};
 
 use std::time::Duration;
 
@@ -645,146 +649,6 @@ pub enum Bill {
     DebitNote(DebitNoteId),
     /// For a whole agreement.
     Invoice(InvoiceId),
-}
-
-/// What came of a task. With an executor's tasks it is empty: their results are values of the program and aren't stored.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct TaskOutput {
-    /// The result, as the worker made it.
-    pub result: Value,
-    /// Standard output of its commands, joined.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stdout: String,
-    /// Standard error of its commands, joined.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stderr: String,
-    /// It is what the run was for: nothing more is begun, and the run ends.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub ends_run: bool,
-}
-
-/// Why a try of a task failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptFailure {
-    /// What kind of failure.
-    pub kind: FailureKind,
-    /// In words.
-    pub message: String,
-    /// The end of what its commands wrote to standard error.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stderr: String,
-}
-
-/// What kind of failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// A command said no.
-    CommandFailed,
-    /// It took longer than allowed.
-    Expired,
-    /// Nothing was heard from the provider, or it ended the deal.
-    Lost,
-    /// A file couldn't be moved.
-    TransferFailed,
-    /// The result was refused.
-    Rejected,
-    /// The task couldn't even be written down: its template or its files are wrong.
-    Invalid,
-}
-
-impl FailureKind {
-    /// Would trying elsewhere be of use?
-    pub fn may_succeed_elsewhere(self) -> bool {
-        self != Self::Invalid
-    }
-}
-
-/// Why no more work is begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// Every task has its end.
-    AllDone,
-    /// The user wants it.
-    Cancelled,
-    /// No more can be spent.
-    BudgetReached,
-    /// As many tasks as were asked for have a result, or one has that ends the run.
-    ResultsReached,
-    /// Nothing could run for too long.
-    NothingRuns,
-    /// The run itself can't go on.
-    Broken,
-    /// It stood ready for jobs, and no more are wanted.
-    Closed,
-}
-
-impl StopReason {
-    /// The same in words, to stand after a colon or "because".
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::AllDone => "every task has its end",
-            Self::Cancelled => "it was cancelled",
-            Self::BudgetReached => "the budget is reached",
-            Self::ResultsReached => "the results that were asked for are there",
-            Self::NothingRuns => "nothing could run",
-            Self::Broken => "the run itself can't go on",
-            Self::Closed => "no more work is wanted",
-        }
-    }
-}
-
-/// Why a job is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobEndReason {
-    /// Every task has its end, and no more will come.
-    Finished,
-    /// The user wants it.
-    Cancelled,
-    /// Its deadline passed.
-    Expired,
-    /// Its tasks couldn't be read.
-    Broken,
-    /// Nothing could run for it for too long.
-    NothingRuns,
-    /// The run stopped.
-    Stopped,
-}
-
-/// How a job ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobEnd {
-    /// Why.
-    pub why: JobEndReason,
-    /// Tasks with a result.
-    pub done: u64,
-    /// Tasks that failed for good.
-    pub failed: u64,
-    /// Tasks that were given up with it; each was told of.
-    pub cancelled: u64,
-    /// Tasks that its deadline came before; each was told of.
-    pub expired: u64,
-    /// Tasks that the run left when it stopped.
-    pub unfinished: u64,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunEnd {
-    /// Why it stopped.
-    pub why: StopReason,
-    /// Tasks with a result.
-    pub done: u64,
-    /// Tasks that failed for good.
-    pub failed: u64,
-    /// Tasks that have neither, those given up with their jobs included.
-    pub unfinished: u64,
-    /// GLM accepted in all.
-    pub cost: Glm,
-    /// Deals whose final bill hasn't come.
-    pub unsettled: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -1,0 +1,91 @@
+//! The ends of jobs and runs, and their reasons.
+
+use serde::{Deserialize, Serialize};
+use yagna_api::Glm;
+
+/// Why no more work is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// Every task has its end.
+    AllDone,
+    /// The user wants it.
+    Cancelled,
+    /// No more can be spent.
+    BudgetReached,
+    /// As many tasks as were asked for have a result, or one has that ends the run.
+    ResultsReached,
+    /// Nothing could run for too long.
+    NothingRuns,
+    /// The run itself can't go on.
+    Broken,
+    /// It stood ready for jobs, and no more are wanted.
+    Closed,
+}
+
+impl StopReason {
+    /// The same in words, to stand after a colon or "because".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::AllDone => "every task has its end",
+            Self::Cancelled => "it was cancelled",
+            Self::BudgetReached => "the budget is reached",
+            Self::ResultsReached => "the results that were asked for are there",
+            Self::NothingRuns => "nothing could run",
+            Self::Broken => "the run itself can't go on",
+            Self::Closed => "no more work is wanted",
+        }
+    }
+}
+
+/// Why a job is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobEndReason {
+    /// Every task has its end, and no more will come.
+    Finished,
+    /// The user wants it.
+    Cancelled,
+    /// Its deadline passed.
+    Expired,
+    /// Its tasks couldn't be read.
+    Broken,
+    /// Nothing could run for it for too long.
+    NothingRuns,
+    /// The run stopped.
+    Stopped,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEnd {
+    /// Why.
+    pub why: JobEndReason,
+    /// Tasks with a result.
+    pub done: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+    /// Tasks that were given up with it; each was told of.
+    pub cancelled: u64,
+    /// Tasks that its deadline came before; each was told of.
+    pub expired: u64,
+    /// Tasks that the run left when it stopped.
+    pub unfinished: u64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// Why it stopped.
+    pub why: StopReason,
+    /// Tasks with a result.
+    pub done: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+    /// Tasks that have neither, those given up with their jobs included.
+    pub unfinished: u64,
+    /// GLM accepted in all.
+    pub cost: Glm,
+    /// Deals whose final bill hasn't come.
+    pub unsettled: u64,
+}

@@ -1,0 +1,57 @@
+//! The outcome of an attempt: the task's output, or the reason of its failure.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What came of a task. With an executor's tasks it is empty: their results are values of the program and aren't stored.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskOutput {
+    /// The result, as the worker made it.
+    pub result: Value,
+    /// Standard output of its commands, joined.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stdout: String,
+    /// Standard error of its commands, joined.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stderr: String,
+    /// It is what the run was for: nothing more is begun, and the run ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_run: bool,
+}
+
+/// Why a try of a task failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptFailure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// In words.
+    pub message: String,
+    /// The end of what its commands wrote to standard error.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stderr: String,
+}
+
+/// What kind of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// A command said no.
+    CommandFailed,
+    /// It took longer than allowed.
+    Expired,
+    /// Nothing was heard from the provider, or it ended the deal.
+    Lost,
+    /// A file couldn't be moved.
+    TransferFailed,
+    /// The result was refused.
+    Rejected,
+    /// The task couldn't even be written down: its template or its files are wrong.
+    Invalid,
+}
+
+impl FailureKind {
+    /// Would trying elsewhere be of use?
+    pub fn may_succeed_elsewhere(self) -> bool {
+        self != Self::Invalid
+    }
+}
