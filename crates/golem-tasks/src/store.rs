@@ -13,6 +13,7 @@
 //! Left to others: deciding anything about a run, and showing it.
 
 mod database;
+mod delete;
 mod dsn;
 mod error;
 mod holder;

@@ -6,7 +6,7 @@
 -- whether it came to be. Tables have names in the plural, as in PostgreSQL, where the singular ones are views.
 
 CREATE TABLE runs (
-    run_no      INTEGER PRIMARY KEY,
+    run_no      INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, whatever was deleted
     run_id      TEXT    NOT NULL UNIQUE,
     created_at  INTEGER NOT NULL,
     app_session TEXT    NOT NULL,  -- what agreements are confirmed with; the same after a restart
@@ -301,3 +301,22 @@ CREATE TABLE blocked_providers (
     reason        TEXT,
     blocked_at    INTEGER NOT NULL
 ) STRICT;
+
+-- Whoever deletes a run deletes all of it, also by way of a program that doesn't switch foreign keys on.
+CREATE TRIGGER runs_deleted BEFORE DELETE ON runs BEGIN
+    DELETE FROM scripts WHERE run_no = OLD.run_no;
+    DELETE FROM open_deals WHERE run_no = OLD.run_no;
+    DELETE FROM payments WHERE run_no = OLD.run_no;
+    DELETE FROM tallies WHERE run_no = OLD.run_no;
+    DELETE FROM attempts WHERE run_no = OLD.run_no;
+    DELETE FROM tasks WHERE run_no = OLD.run_no;
+    DELETE FROM bills WHERE run_no = OLD.run_no;
+    DELETE FROM activities WHERE run_no = OLD.run_no;
+    DELETE FROM rentals WHERE run_no = OLD.run_no;
+    DELETE FROM demands WHERE run_no = OLD.run_no;
+    DELETE FROM allocations WHERE run_no = OLD.run_no;
+    DELETE FROM jobs WHERE run_no = OLD.run_no;
+    DELETE FROM notes WHERE run_no = OLD.run_no;
+    DELETE FROM pasts WHERE run_no = OLD.run_no;
+    DELETE FROM leases WHERE run_no = OLD.run_no;
+END;

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod asking;
+mod deleting;
 mod grounds;
 mod histories;
 mod installing;
@@ -66,6 +67,8 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         past::what_several_write_at_once_is_kept_whole,
         paying::what_became_of_the_money_is_recorded_and_added_up,
         paying::the_daemon_is_asked_and_its_answers_are_kept,
+        deleting::runs_are_deleted_together_and_the_others_stay,
+        deleting::a_run_that_a_live_process_holds_is_not_deleted,
         leases::a_run_is_held_by_one,
         leases::a_dead_holder_is_replaced_at_once,
         asking::what_a_deal_cost_is_shared_by_its_activities_and_their_results,
@@ -77,6 +80,8 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         remembered::who_did_not_approve_while_the_run_was_stopping_is_not_to_blame,
         remembered::providers_are_blocked_by_id_or_name_and_unblocked;
     KEPT:
+        deleting::a_deleted_run_leaves_no_row_however_it_is_deleted,
+        deleting::a_big_run_is_deleted_in_seconds,
         past::a_hundred_thousand_tasks_are_read_back_in_seconds,
         asking::the_program_answers_the_same_on_every_database,
         asking::a_run_that_pauses_says_until_when,

@@ -289,7 +289,7 @@ pub(crate) async fn what_a_deleted_run_told_is_forgotten_and_blocks_stay(ground:
     done(&mut scene, 0, 1, Duration::from_secs(1));
     write(&store, "kept", &scene).await;
     store.block_providers(&[provider(2)], None, start()).await.unwrap();
-    let pragma = if ground.kind == crate::grounds::Kind::Sqlite { "PRAGMA foreign_keys = ON; " } else { "" };
+    let pragma = if ground.kind == crate::grounds::Kind::Sqlite { "PRAGMA foreign_keys = OFF; " } else { "" };
     ground.execute(&format!("{pragma}DELETE FROM runs WHERE run_id = 'gone'")).await;
     let rows = store.remembered_providers(after(start(), DAY)).await.unwrap();
     let seen: Vec<_> =
