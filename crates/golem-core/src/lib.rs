@@ -53,6 +53,8 @@ pub mod offer;
 pub mod past;
 pub mod payload;
 pub mod pricing;
+#[cfg(test)]
+mod properties;
 pub mod run;
 pub mod standing;
 pub mod strategy;

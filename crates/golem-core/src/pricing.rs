@@ -114,9 +114,8 @@ impl Pricing {
     ///
     /// Rounded up to the smallest part of a GLM, and never more than GLM's total supply, a billion.
     pub fn cost_at_full_use(&self, age: Duration, threads: u32) -> Glm {
-        self.usage_at_full_use(age, threads, Decimal::ZERO)
-            .and_then(|cost| cost.checked_add(self.start))
-            .map_or_else(supply, round_up)
+        // The start price is the first summand, as it is where bills are measured: sums of 28 digits depend on their order.
+        self.at_full_use(self.start, age, threads, Decimal::ZERO).map_or_else(supply, round_up)
     }
 
     /// GLM an hour at full use, without the start price.
@@ -144,8 +143,18 @@ impl Pricing {
     /// The cost of `age` with all threads busy and `others` units a second of each other counter, without the
     /// start price; `None` when it can't be counted.
     pub(crate) fn usage_at_full_use(&self, age: Duration, threads: u32, others: Decimal) -> Option<Decimal> {
+        self.at_full_use(Decimal::ZERO, age, threads, others)
+    }
+
+    /// The same, added to `cost`.
+    fn at_full_use(
+        &self,
+        mut cost: Decimal,
+        age: Duration,
+        threads: u32,
+        others: Decimal,
+    ) -> Option<Decimal> {
         let seconds = seconds(age);
-        let mut cost = Decimal::ZERO;
         for (counter, rate) in &self.rates {
             let a_second = match Counter::of(counter) {
                 Counter::Duration => Decimal::ONE,

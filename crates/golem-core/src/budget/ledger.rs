@@ -80,10 +80,14 @@ impl Ledger {
     }
 
     /// GLM promised in the window that ends now.
+    ///
+    /// A day counts every entry until the end of its minute, also one that is still kept by the second. Otherwise a sum
+    /// that was looked at just before seconds become minutes would be larger right after.
     pub fn within(&self, window: Window, now: Timestamp) -> Glm {
         let begin = now.checked_sub(window.length()).unwrap_or(Timestamp::MIN).as_second();
         let until = |entries: &VecDeque<Entry>| {
-            let place = entries.partition_point(|(at, _)| *at <= begin).checked_sub(1)?;
+            let place =
+                entries.partition_point(|(at, _)| counts_until(window, *at) <= begin).checked_sub(1)?;
             entries.get(place).map(|(_, sum)| *sum)
         };
         let outside = until(&self.seconds).or_else(|| until(&self.minutes)).unwrap_or(self.before);
@@ -101,7 +105,7 @@ impl Ledger {
             entries.get(place).map(|(at, _)| *at)
         };
         let last = enough(&self.minutes).or_else(|| enough(&self.seconds));
-        let last = last.and_then(|last| Timestamp::from_second(last).ok());
+        let last = last.and_then(|last| Timestamp::from_second(counts_until(window, last)).ok());
         last.map_or(now, |last| after(last, window.length()).max(now))
     }
 
@@ -163,6 +167,14 @@ impl Ledger {
                 self.seconds.remove(second);
             }
         }
+    }
+}
+
+/// The second until which a window's length counts from, for an entry of this second.
+fn counts_until(window: Window, second: i64) -> i64 {
+    match window {
+        Window::Hour => second,
+        Window::Day => end_of_minute(second),
     }
 }
 

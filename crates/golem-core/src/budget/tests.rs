@@ -109,6 +109,20 @@ fn a_ledger_of_a_day_in_which_each_second_was_billed_for_stays_small() {
 }
 
 #[test]
+fn a_day_holds_the_same_before_and_after_its_seconds_become_minutes() {
+    for (then, now) in [(0, 86_430), (59, 86_459), (30, 86_400 + 31), (3600, 86_400 + 3605)] {
+        let mut ledger = Ledger::default();
+        ledger.promise(at(then), RentalId(1), glm("1"));
+        let before = ledger.within(Window::Day, at(now));
+        ledger.promise(at(now), RentalId(2), glm("0.25"));
+        let after = ledger.within(Window::Day, at(now));
+        assert_eq!(after.saturating_sub(before), glm("0.25"), "promised at {then} s, looked at {now} s");
+        let free = ledger.falls_to(Window::Day, glm("0.25"), at(then + 10));
+        assert_eq!(ledger.within(Window::Day, free), glm("0.25"), "{then}");
+    }
+}
+
+#[test]
 fn a_promise_is_taken_back_from_its_hour_from_its_minute_and_from_before() {
     let (old, other) = (RentalId(1), RentalId(2));
     for hours in [1, 3, 30] {
@@ -168,7 +182,12 @@ proptest! {
             match doing {
                 Doing::Promise { wait, deal, amount } => {
                     now += wait;
+                    let before = Window::ALL.map(|window| ledger.within(window, at(now)));
                     ledger.promise(at(now), RentalId(deal), glm(amount));
+                    for (window, before) in Window::ALL.into_iter().zip(before) {
+                        let grown = ledger.within(window, at(now)).saturating_sub(before);
+                        prop_assert_eq!(grown, glm(amount), "{:?}: a promise adds itself and nothing else", window);
+                    }
                     list.push((now, deal, amount, true));
                 }
                 Doing::TakeBack { deal, percent } => {

@@ -25,9 +25,19 @@ pub(super) enum Backing {
         expires: Timestamp,
         /// How often a new one couldn't be made.
         failures: u32,
-        /// When to ask; `None` while it is being done.
-        again: Option<Timestamp>,
+        /// The next step towards the new one.
+        next: Next,
     },
+}
+
+/// The next step towards a new allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The daemon is asked for it at this moment.
+    Ask(Timestamp),
+    /// The daemon has been asked, when so much GLM was accepted in all. A bill that is accepted from then on may still have
+    /// been paid from the old allocation, but the new one was measured to hold it.
+    Answer { accepted: Glm },
 }
 
 /// Why a budget can't be raised.
@@ -106,7 +116,7 @@ impl Run {
             return;
         }
         let expires = self.config.allocation_end(now);
-        self.backing = Backing::Lost { expires, failures: 0, again: Some(now) };
+        self.backing = Backing::Lost { expires, failures: 0, next: Next::Ask(now) };
         step.event(now, EventKind::AllocationLost { allocation });
         // What is left. Bills that are being accepted aren't: they come to the new one.
         let amount = self.to_set_aside(now);
@@ -123,11 +133,13 @@ impl Run {
         decoration: Decoration,
         step: &mut Step,
     ) {
-        if self.backing == Backing::There {
-            return;
-        }
+        let Backing::Lost { next, .. } = self.backing else { return };
+        let accepted = match next {
+            Next::Answer { accepted } => accepted,
+            Next::Ask(_) => self.accepted,
+        };
         self.backing = Backing::There;
-        self.backed = add(self.accepted, amount);
+        self.backed = add(accepted, amount);
         self.anew = Some(allocation.clone());
         step.event(now, EventKind::AllocationCreated { allocation, amount, expires });
         if self.decoration != decoration {
@@ -145,7 +157,7 @@ impl Run {
         if let Backing::Lost { expires, failures, .. } = self.backing {
             let pause = Self::ALLOCATION_PAUSE.saturating_mul(1 << failures.min(5));
             let failures = failures.saturating_add(1);
-            self.backing = Backing::Lost { expires, failures, again: Some(after(now, pause)) };
+            self.backing = Backing::Lost { expires, failures, next: Next::Ask(after(now, pause)) };
             self.tell_trouble(now, "set money aside again".to_owned(), problem, step);
         }
     }
@@ -157,11 +169,12 @@ impl Run {
 
     /// Asks for a new allocation, where the old one is lost.
     pub(super) fn plan_allocation(&mut self, now: Timestamp, step: &mut Step) {
-        let Backing::Lost { expires, failures, again: Some(again) } = self.backing else { return };
+        let Backing::Lost { expires, failures, next: Next::Ask(at) } = self.backing else { return };
         let amount = self.to_set_aside(now);
         // The daemon sets nothing aside where nothing is left.
-        if again <= now && !amount.is_zero() {
-            self.backing = Backing::Lost { expires, failures, again: None };
+        if at <= now && !amount.is_zero() {
+            self.backing =
+                Backing::Lost { expires, failures, next: Next::Answer { accepted: self.accepted } };
             step.effects.push(Effect::Allocate { amount, expires });
         }
     }

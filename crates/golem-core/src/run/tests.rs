@@ -18,6 +18,7 @@ use self::faults::{Faults, Spending, Taste};
 use self::world::World;
 use super::RunConfig;
 use crate::event::{Event, EventKind, StopReason};
+use crate::properties::cases;
 
 #[test]
 fn every_task_is_done_and_every_deal_is_settled() {
@@ -313,7 +314,7 @@ fn bills_that_cant_be_accepted_for_now_are_accepted_later() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(cases(256))]
 
     /// Whatever goes wrong, in whatever order: the run ends, each task once, nothing is left running, and at no
     /// moment is more promised, in all or in any window, than the budget. The world checks itself after every step.

@@ -8,6 +8,7 @@ use yagna_api::time::between;
 use super::faults::{Faults, Plan};
 use super::world::World;
 use crate::event::{EventKind, JobEnd, JobEndReason, JobId, StopReason, TaskId};
+use crate::properties::cases;
 
 fn tasks(tasks: usize) -> Plan {
     Plan { tasks, ..Plan::default() }
@@ -227,7 +228,7 @@ fn jobs_share_one_budget() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(cases(256))]
 
     /// Whatever goes wrong with whatever jobs: each has one end that counts all its tasks, none runs after it, and
     /// the run ends when it is closed. The world checks itself after every step.

@@ -41,6 +41,17 @@ fn a_lost_allocation_is_made_anew_from_what_is_left_and_every_bill_is_accepted()
 }
 
 #[test]
+fn a_bill_accepted_while_a_new_allocation_is_made_counts_against_it() {
+    // The world checks after every step that no more is accepted than was set aside.
+    for seed in 0..60 {
+        let faults = Faults { loses_money: 0.5, rushes: 0.05, ..Faults::none() };
+        let mut world = World::configured(seed, 60, faults, pausing("0.028/h"));
+        world.run_for(Duration::from_secs(2 * 3600));
+        assert!(world.n_events(|kind| matches!(kind, EventKind::BillAccepted { .. })) > 0, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_raised_budget_lets_work_go_on_that_the_old_one_forbids() {
     let tight = |config: &mut crate::run::RunConfig| config.budget = "0.012".parse().unwrap();
     let mut world = World::configured(3, 200, Faults::none(), tight);

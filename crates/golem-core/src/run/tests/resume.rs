@@ -10,6 +10,7 @@ use super::faults::{Faults, Spending};
 use super::world::{Crash, Crashes, World, fold};
 use crate::event::{Event, EventKind, StopReason};
 use crate::past::PastInvoice;
+use crate::properties::cases;
 use crate::run::rental::{InvoiceState, Stage};
 use crate::run::{Run, RunConfig};
 
@@ -174,7 +175,7 @@ fn crash() -> impl Strategy<Value = (u64, Crash)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(cases(192))]
 
     /// Whatever goes wrong, and however often the process dies on top: each task ends once, nothing is left running,
     /// no bill is counted twice, and no more is promised than the budget.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::{ProptestConfig, prop, prop_assert, proptest};
+use proptest::prelude::{prop, prop_assert, proptest};
 use proptest::strategy::Strategy as _;
 
 use super::*;
+use crate::properties::cases;
 use crate::standing::{Known, Memory, PastDeal, Records};
 
 /// The run begins with this, and has room for one worker.
@@ -151,7 +152,7 @@ pub(in crate::run::tests) fn any_known() -> impl proptest::strategy::Strategy<Va
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn nobody_starves(

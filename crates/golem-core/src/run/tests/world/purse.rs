@@ -86,6 +86,12 @@ impl World {
         );
         assert!(self.run.windows_hold(self.now, Glm::ZERO), "more is promised than a window holds");
         assert!(self.run.accepted() <= self.set_aside, "more is accepted than was set aside");
+        assert!(
+            !self.run.can_pay() || self.run.backed <= self.set_aside,
+            "the run counts on {} GLM where {} GLM were set aside",
+            self.run.backed,
+            self.set_aside
+        );
         self.check_what_is_owed();
         let room = self.run.room(self.now, Duration::ZERO, Glm::ZERO);
         // While nobody is there nobody stops what costs.
