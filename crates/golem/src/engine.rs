@@ -469,6 +469,9 @@ impl Engine {
 impl Outside {
     /// Gives back what of the money isn't promised.
     pub(crate) async fn release(&self) -> bool {
+        if self.purse.has_nothing() {
+            return false;
+        }
         release(&self.client, &self.purse.allocation()).await
     }
 }

@@ -15,6 +15,7 @@ use yagna_api::time::after;
 use yagna_api::{AllocationId, ApiError, Clock, Glm, Timestamp};
 use yagna_client::{Client, ClientError};
 
+use super::money::Purse;
 use super::{Outside, release};
 use crate::journal::Journal;
 use crate::run::{RunError, RunOptions};
@@ -68,8 +69,8 @@ impl Money<'_> {
     }
 
     /// Finds the money of an earlier life, made or only intended; where there is none left, sets aside what may still
-    /// be spent.
-    pub(super) async fn found(&self, past: &Past) -> Result<SetAside, RunError> {
+    /// be spent, unless it is no longer needed.
+    pub(super) async fn found(&self, past: &Past, is_needed: bool) -> Result<SetAside, RunError> {
         let left = past.left(self.options.config.budget, self.clock.now());
         // An allocation must be of something.
         let left = left.max(Glm::LEAST);
@@ -86,6 +87,14 @@ impl Money<'_> {
             }
         }
         let Some(best) = ours.pop() else {
+            if !is_needed {
+                return Ok(SetAside {
+                    allocation: Purse::nothing(),
+                    amount: Glm::ZERO,
+                    left: Glm::ZERO,
+                    events,
+                });
+            }
             let mut anew = self.set_aside(left).await?;
             events.append(&mut anew.events);
             return Ok(SetAside { events, ..anew });
@@ -102,6 +111,11 @@ impl Money<'_> {
             let kind = EventKind::AllocationCreated { allocation: allocation.clone(), amount, expires };
             // Before it is changed: by its amount and its end it would be found once more.
             events.push(self.write(kind).await?);
+        }
+        if !is_needed {
+            // It is given back at once.
+            let (amount, left) = (best.total_amount, best.total_amount.saturating_sub(best.spent_amount));
+            return Ok(SetAside { allocation, amount, left, events });
         }
         let amount = self.amend(&best, left).await;
         let left = amount.saturating_sub(best.spent_amount);

@@ -37,6 +37,16 @@ impl Purse {
         Self(Mutex::new((allocation, amount)))
     }
 
+    /// What stands for an allocation where none is needed.
+    pub(super) fn nothing() -> AllocationId {
+        AllocationId::new("")
+    }
+
+    /// True if there is no allocation, for none is needed.
+    pub(super) fn has_nothing(&self) -> bool {
+        self.lock().0 == Self::nothing()
+    }
+
     /// The allocation, as it is now.
     pub(crate) fn allocation(&self) -> AllocationId {
         self.lock().0.clone()
@@ -106,6 +116,9 @@ impl Outside {
         let mut looks = 0;
         loop {
             sleep(LOOK).await;
+            if self.purse.has_nothing() {
+                continue;
+            }
             looks = (looks + 1) % LOOKS;
             let (allocation, _) = self.purse.get();
             let gone = if looks == 0 {

@@ -9,8 +9,10 @@ use golem_core::past::Past;
 use golem_core::run::{Run as Core, Step};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use yagna_api::AllocationId;
 use yagna_api::identity::GetMe;
-use yagna_api::payment::GetDecorations;
+use yagna_api::payment::{Decoration, GetDecorations};
+use yagna_client::Client;
 
 use super::allocation::{Money, SetAside};
 use super::follow::BillsFrom;
@@ -18,7 +20,7 @@ use super::jobs::Outlets;
 use super::money::Purse;
 use super::outbox::Outbox;
 use super::recover::Recovered;
-use super::{Engine, INPUT_QUEUE, Outside, release};
+use super::{Engine, INPUT_QUEUE, Outside, recover, release};
 use crate::run::{OneJob, Run, RunError};
 
 impl Engine {
@@ -44,17 +46,13 @@ impl Engine {
         let money = Money { client: &client, clock: &*clock, journal: &*journal, options: &options };
         let SetAside { allocation, amount, left, events: written } = match &past {
             None => money.set_aside(options.config.budget.at_first()).await?,
-            Some(past) => money.found(past).await?,
+            // Where nothing is bought and nothing can be billed, nothing has to be paid.
+            Some(past) => money.found(past, !settles || recover::owes(past)).await?,
         };
-        let decoration = match client.call(&GetDecorations(vec![allocation.clone()])).await {
-            Ok(decoration) => decoration,
-            Err(error) => {
-                // A run that was taken up is as it was: it may be taken up once more.
-                if past.is_none() {
-                    release(&client, &allocation).await;
-                }
-                return Err(error.into());
-            }
+        let decoration = if allocation == Purse::nothing() {
+            Decoration::default()
+        } else {
+            decoration(&client, &allocation, past.is_none()).await?
         };
 
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
@@ -108,6 +106,24 @@ impl Engine {
         engine.outbox.push(step.events, step.effects);
         engine.end_strangers(recovered);
         Ok(engine)
+    }
+}
+
+/// How demands speak of the money.
+async fn decoration(
+    client: &Client,
+    allocation: &AllocationId,
+    is_new: bool,
+) -> Result<Decoration, RunError> {
+    match client.call(&GetDecorations(vec![allocation.clone()])).await {
+        Ok(decoration) => Ok(decoration),
+        Err(error) => {
+            // A run that was taken up is as it was: it may be taken up once more.
+            if is_new {
+                release(client, allocation).await;
+            }
+            Err(error.into())
+        }
     }
 }
 

@@ -53,18 +53,22 @@ pub(crate) fn nothing_left(past: &Past) -> Option<RunEnd> {
 
 /// Has everything that was begun at the daemon its end, and is nothing awaited from there?
 pub(crate) fn nothing_open(past: &Past) -> bool {
-    let is_open = |deal: &PastDeal| {
+    past.allocations.is_empty()
+        && past.allocation_intents.is_empty()
+        && past.demands.is_empty()
+        && !owes(past)
+}
+
+/// Is any deal still to be ended, or may it still be billed?
+pub(super) fn owes(past: &Past) -> bool {
+    past.deals.values().any(|deal: &PastDeal| {
         deal.ended.is_none()
             || !deal.accepting.is_empty()
             || !deal.undecided.is_empty()
             || deal.activities.iter().any(|activity| !activity.over)
             || (deal.invoice == PastInvoice::Awaited
                 && deal.activities.iter().any(|activity| activity.id.is_some()))
-    };
-    past.allocations.is_empty()
-        && past.allocation_intents.is_empty()
-        && past.demands.is_empty()
-        && !past.deals.values().any(is_open)
+    })
 }
 
 impl Engine {

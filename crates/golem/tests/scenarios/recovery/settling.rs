@@ -54,6 +54,26 @@ async fn what_a_dead_run_left_is_ended_and_paid_and_its_tasks_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_could_set_no_money_aside_is_settled_without_any() {
+    for fault in [Fault::Status(500), Fault::Status(400), Fault::LoseAnswer] {
+        let lives = Lives::of(Stage::new(["ada"].map(honest))).await;
+        lives.devnet.faults().always("POST /payment-api/v1/allocations", fault);
+        assert!(lives.live(None).await.is_some_and(|ended| ended.is_err()), "{fault:?}");
+        assert!(!nothing_open(&lives.past()), "it isn't known what came of the wish");
+        if matches!(fault, Fault::LoseAnswer) {
+            // It was set aside, and is found and given back.
+            lives.devnet.faults().clear();
+        }
+        let end = settle(&lives).await;
+        assert_eq!((end.why, end.done, end.unsettled), (StopReason::Cancelled, 0, 0), "{fault:?} {end:?}");
+        assert!(nothing_open(&lives.past()), "{fault:?}");
+        assert_eq!(lives.count(|kind| matches!(kind, EventKind::AllocationIntended { .. })), 1, "{fault:?}");
+        lives.devnet.faults().clear();
+        assert_books_closed(&lives.played(end)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bill_that_came_after_the_end_is_settled_later() {
     let late = Behaviour { invoicing: InvoiceManner::After(secs(1800)), ..Behaviour::default() };
     let lives = Lives::of(Stage::new([strange("late", late)])).await;
