@@ -48,7 +48,7 @@ impl RunOptions {
 
 /// Asks the daemon who we are, once: tells at once whether it is there and takes the key.
 ///
-/// **Errors**: [`RunError::Unreachable`], [`RunError::Unauthorised`], or what else the daemon said.
+/// **Errors**: [`RunError::Unreachable`], [`RunError::NotYagna`], [`RunError::Unauthorised`], or what else the daemon said.
 pub async fn greet(client: &Client) -> Result<NodeId, RunError> {
     match client.call_once(&GetMe).await {
         Ok(me) => Ok(me.identity),
@@ -122,6 +122,15 @@ pub enum RunError {
         #[source]
         source: ClientError,
     },
+    /// Something answers at the daemon's address, but not as a yagna daemon does.
+    #[error("what answers at {address} is not a yagna daemon")]
+    NotYagna {
+        /// Where it was looked for.
+        address: String,
+        /// What was answered.
+        #[source]
+        source: ClientError,
+    },
     /// The money couldn't be set aside.
     #[error("{amount} GLM can't be set aside on {driver}/{network}")]
     Allocation {
@@ -159,9 +168,11 @@ impl RunError {
 
     pub(crate) fn at_greeting(client: &Client, source: ClientError) -> Self {
         let address = client.address().to_owned();
-        if source.is_unauthorised() {
+        if source.is_of_another_program() {
+            Self::NotYagna { address, source }
+        } else if source.is_unauthorised() {
             Self::Unauthorised { address, source }
-        } else if source.is_unreachable() {
+        } else if source.is_unreachable() || matches!(source, ClientError::TimedOut { .. }) {
             Self::Unreachable { address, source }
         } else {
             Self::Daemon(source)

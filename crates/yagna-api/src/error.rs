@@ -2,6 +2,11 @@
 
 use serde_json::{Map, Value};
 
+/// Characters that are kept of an answer that can't be read.
+const SAMPLE: usize = 200;
+/// What is told of a web page instead of its text.
+const WEB_PAGE: &str = "a web page";
+
 /// A refusal or failure that the daemon reported.
 ///
 /// The daemon has several forms: `{"message": ".."}`, `{"message": null}`, plain text, plain text that holds
@@ -62,13 +67,18 @@ impl ApiError {
                 let message = match fields.get("message") {
                     Some(Value::String(message)) => message.clone(),
                     Some(Value::Null) => String::new(),
-                    _ => text.trim().to_owned(),
+                    _ => in_a_line(&text),
                 };
                 Self { status, message, problem: None }
             }
             Ok(Value::String(message)) => Self { status, message, problem: None },
-            _ => Self { status, message: text.trim().to_owned(), problem: None },
+            _ => Self { status, message: in_a_line(&text), problem: None },
         }
+    }
+
+    /// True if the answer was a web page: no daemon sends one.
+    pub fn is_a_web_page(&self) -> bool {
+        self.message.starts_with(WEB_PAGE)
     }
 
     /// Not known to the daemon, or no more.
@@ -134,8 +144,9 @@ pub enum AnswerError {
 impl AnswerError {
     /// An answer that isn't of the expected shape.
     pub fn unreadable(status: u16, body: &[u8], source: serde_json::Error) -> Self {
-        let sample = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-        Self::Unreadable { status, sample, source }
+        let sample = in_a_line(&String::from_utf8_lossy(body));
+        let end = sample.char_indices().nth(SAMPLE).map_or(sample.len(), |(end, _)| end);
+        Self::Unreadable { status, sample: sample[..end].to_owned(), source }
     }
 
     /// The daemon's refusal, if it was one.
@@ -147,9 +158,55 @@ impl AnswerError {
     }
 }
 
+/// True if a text is HTML.
+fn is_a_web_page(text: &str) -> bool {
+    let lower = text.trim_start().to_ascii_lowercase();
+    lower.starts_with('<')
+        && ["<html", "<!doctype html", "<head", "<body"].iter().any(|tag| lower.contains(tag))
+}
+
+/// A text in one line. Of a web page only its title is told: whoever serves it isn't a daemon, or stands before one.
+fn in_a_line(text: &str) -> String {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !is_a_web_page(text) {
+        return words(text);
+    }
+    let lower = text.to_ascii_lowercase();
+    let title = lower.find("<title>").map(|begin| begin + "<title>".len()).and_then(|begin| {
+        let end = begin + lower[begin..].find("</title>")?;
+        Some(words(&text[begin..end]))
+    });
+    match title.filter(|title| !title.is_empty()) {
+        Some(title) => format!("{WEB_PAGE} with the title `{title}`"),
+        None => WEB_PAGE.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_web_page_only_the_title_is_told() {
+        for (page, told) in [
+            (
+                "<!DOCTYPE html>\n<html><head><title>404 Not\nFound</title></head></html>",
+                "404: a web page with the title `404 Not Found`",
+            ),
+            ("<HTML><BODY><h1>It works!</h1></BODY></HTML>\n", "404: a web page"),
+            ("  two\n lines ", "404: two lines"),
+        ] {
+            let refused = ApiError::read(404, page.as_bytes());
+            assert_eq!(refused.to_string(), format!("the daemon answered {told}"));
+        }
+        let page = b"<html><title>Hello</title></html>";
+        let error = serde_json::from_slice::<Value>(page).unwrap_err();
+        let unreadable = AnswerError::unreadable(200, page, error);
+        assert_eq!(
+            unreadable.to_string(),
+            "the daemon's answer (status 200) can't be read: a web page with the title `Hello`"
+        );
+    }
 
     #[test]
     fn every_form_of_error_is_read() {

@@ -95,6 +95,24 @@ impl ClientError {
         matches!(self, Self::Transport { source: TransportError::Unreachable { .. }, .. })
     }
 
+    /// Is this how another program answers than a daemon? Where the request is one that every daemon understands, such as
+    /// asking who the key belongs to.
+    pub fn is_of_another_program(&self) -> bool {
+        match self {
+            Self::Answer { source, .. } => match source.as_ref() {
+                AnswerError::Unreadable { .. } => true,
+                AnswerError::Api(error) => {
+                    error.is_a_web_page()
+                        || matches!(error.status, 300..=399 | 400 | 403..=406 | 410 | 426 | 501)
+                }
+            },
+            Self::Transport { source: TransportError::Lost { source }, .. } => {
+                speaks_something_else(&**source)
+            }
+            Self::Transport { .. } | Self::TimedOut { .. } => false,
+        }
+    }
+
     /// What to do about it.
     ///
     /// A daemon that can't be reached counts as one that may come back; whoever starts something asks
@@ -114,6 +132,12 @@ impl ClientError {
     pub(crate) fn brief(&self) -> Brief<'_> {
         Brief(self)
     }
+}
+
+/// Did bytes come that aren't HTTP? The HTTP library says so in words alone.
+fn speaks_something_else(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).any(|text| text.contains("invalid HTTP"))
 }
 
 /// Shows an error by its kind only.
