@@ -33,6 +33,8 @@ pub enum Exit {
     BrokeOff = 7,
     /// Bills of earlier runs are still awaited, or can't be accepted yet; said by `settle`.
     Unsettled = 8,
+    /// Another process works on the run.
+    Held = 9,
     /// A bug in golem-tasks.
     Bug = 70,
     /// Cancelled by Ctrl+C, SIGTERM or SIGHUP.
@@ -152,7 +154,9 @@ impl From<StoreError> for Failure {
             | StoreError::NoSuchRun { .. }
             | StoreError::NoSuchProvider { .. }
             | StoreError::SeveralProviders { .. }
+            | StoreError::SeveralRuns { .. }
             | StoreError::NothingYet { .. } => Exit::Usage,
+            StoreError::Held { .. } => Exit::Held,
             _ => Exit::Store,
         };
         Self { advice, ..Self::new(exit, error) }
@@ -169,6 +173,11 @@ impl From<RunError> for Failure {
                 Exit::Daemon,
                 "start the daemon with `yagna service run`, or say where it is with --api-url; \
                  without any daemon there is --devnet",
+            ),
+            RunError::NotYagna { .. } => (
+                Exit::Daemon,
+                "--api-url or YAGNA_API_URL names the daemon's address; where `yagna service run` isn't told otherwise, it \
+                 is http://127.0.0.1:7465",
             ),
             RunError::Unauthorised { .. } => {
                 (Exit::Daemon, "`yagna app-key list` shows the daemon's keys; put one into YAGNA_APPKEY")
@@ -231,6 +240,7 @@ mod tests {
             Exit::Store,
             Exit::BrokeOff,
             Exit::Unsettled,
+            Exit::Held,
             Exit::Bug,
             Exit::Cancelled,
         ] {

@@ -18,6 +18,7 @@ mod dsn;
 mod error;
 mod holder;
 mod lease;
+mod name;
 mod past;
 mod payments;
 mod query;
@@ -34,6 +35,7 @@ pub use dsn::{Dsn, DsnError, PostgresDsn};
 pub use error::StoreError;
 pub use holder::Holder;
 pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
+pub(crate) use name::task_name;
 pub use past::RunRecord;
 pub use payments::{OpenPayments, PaymentTotals};
 pub use query::{

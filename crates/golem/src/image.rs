@@ -143,7 +143,10 @@ impl fmt::Display for ImageName {
 }
 
 impl ImageName {
-    fn check(&self) -> Result<(), ImageError> {
+    /// Checks the form of the name, asking nobody.
+    ///
+    /// **Errors**: [`ImageError::Tag`], [`ImageError::Hash`].
+    pub fn check(&self) -> Result<(), ImageError> {
         match self {
             Self::Hash(text) => plain_hash(text).map(drop),
             Self::Tag(text) if is_tag(text) => Ok(()),
@@ -289,7 +292,7 @@ fn is_tag(text: &str) -> bool {
         .is_some_and(|parts| parts.into_iter().all(plain))
 }
 
-fn http_url(text: &str) -> Option<Url> {
+pub(crate) fn http_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 

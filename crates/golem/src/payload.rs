@@ -375,6 +375,24 @@ impl PayloadSpec {
         Ok(PreparedPayload { payload, serving: Some(published) })
     }
 
+    /// Checks all that can be checked without asking anybody: the form of the image's name among it.
+    ///
+    /// **Errors**: those of [`PayloadSpec::resolve`] that need no answer.
+    pub fn check(&self) -> Result<(), PayloadError> {
+        match &self.image {
+            Wanted::Named(name) => name.check()?,
+            Wanted::Url { url, hash } => {
+                image::http_url(url).ok_or_else(|| ImageError::Address(url.clone()))?;
+                if hash.trim().is_empty() {
+                    return Err(PayloadError::UrlWithoutHash { url: url.clone() });
+                }
+                image::plain_hash(hash)?;
+            }
+            Wanted::Given | Wanted::File(_) | Wanted::Manifest(_) => {}
+        }
+        self.checked().map(drop)
+    }
+
     /// All that can be told without asking anybody.
     pub(crate) fn checked(&self) -> Result<Payload, PayloadError> {
         let mut payload = self.machine.clone();

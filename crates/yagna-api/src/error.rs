@@ -130,23 +130,23 @@ pub enum AnswerError {
     #[error(transparent)]
     Api(#[from] ApiError),
     /// The daemon agreed, but its answer isn't what this endpoint answers with.
-    #[error("the daemon's answer (status {status}) can't be read: {sample}")]
+    #[error("the daemon's answer (status {status}) can't be read ({problem}): {sample}")]
     Unreadable {
         /// The HTTP status.
         status: u16,
         /// The beginning of the body.
         sample: String,
         /// What the reader stumbled over.
-        source: serde_json::Error,
+        problem: serde_json::Error,
     },
 }
 
 impl AnswerError {
     /// An answer that isn't of the expected shape.
-    pub fn unreadable(status: u16, body: &[u8], source: serde_json::Error) -> Self {
+    pub fn unreadable(status: u16, body: &[u8], problem: serde_json::Error) -> Self {
         let sample = in_a_line(&String::from_utf8_lossy(body));
         let end = sample.char_indices().nth(SAMPLE).map_or(sample.len(), |(end, _)| end);
-        Self::Unreadable { status, sample: sample[..end].to_owned(), source }
+        Self::Unreadable { status, sample: sample[..end].to_owned(), problem }
     }
 
     /// The daemon's refusal, if it was one.
@@ -204,7 +204,8 @@ mod tests {
         let unreadable = AnswerError::unreadable(200, page, error);
         assert_eq!(
             unreadable.to_string(),
-            "the daemon's answer (status 200) can't be read: a web page with the title `Hello`"
+            "the daemon's answer (status 200) can't be read (expected value at line 1 column 1): a web page with the title \
+             `Hello`"
         );
     }
 

@@ -155,8 +155,8 @@ pub(crate) fn own(status: u16, message: String) -> ApiError {
 fn refusal(error: AnswerError) -> ApiError {
     match error {
         AnswerError::Api(error) => error,
-        AnswerError::Unreadable { status, sample, source } => {
-            own(status, format!("the answer can't be read: {source}: {sample}"))
+        AnswerError::Unreadable { status, sample, problem } => {
+            own(status, format!("the answer can't be read: {problem}: {sample}"))
         }
     }
 }

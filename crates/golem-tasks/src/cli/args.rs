@@ -30,8 +30,10 @@ Exit codes:
   0  all done                      5  the yagna daemon can't be used
   1  some tasks failed             6  the database of runs can't be used
   2  wrong command or job file     7  the run broke off
-  3  nothing could run            70  a bug in golem-tasks
-  4  the budget is reached       130  cancelled by Ctrl+C";
+  3  nothing could run             8  bills are still awaited
+  4  the budget is reached         9  another process works on the run
+                                  70  a bug in golem-tasks
+                                 130  cancelled by Ctrl+C";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -85,8 +87,10 @@ Exit codes:
   0  all done                      5  the yagna daemon can't be used
   1  some tasks failed             6  the database of runs can't be used
   2  wrong command or tasks        7  the run broke off
-  3  nothing could run            70  a bug
-  4  the budget is reached       130  cancelled by Ctrl+C";
+  3  nothing could run             8  bills are still awaited
+  4  the budget is reached         9  another process works on the run
+                                  70  a bug
+                                 130  cancelled by Ctrl+C";
 
 /// The same of its command `run`.
 pub(super) const OWN_RUN_EXAMPLES: &str = "\

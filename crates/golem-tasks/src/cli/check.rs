@@ -40,7 +40,7 @@ pub(super) fn of_file(job: &Job) -> Result<String, Failure> {
 /// keep to.
 pub(super) fn of_job(job: &dyn AnyJob) -> Result<String, Failure> {
     let limits = Limits { results: job.results()?, ..job.limits()? };
-    job.payload()?;
+    job.payload()?.check().map_err(|error| Failure::new(Exit::Usage, error))?;
     let opened = job.open()?;
     let total = opened.total;
     let most = if total.is_some() { usize::MAX } else { ENDLESS };

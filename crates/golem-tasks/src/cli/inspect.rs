@@ -5,21 +5,24 @@
 
 pub(super) mod args;
 mod cancel;
+pub(super) mod elsewhere;
 mod output;
 mod providers;
+mod remove;
 mod watch;
 
 use futures_util::TryStreamExt;
 
 use crate::exit::{Exit, Failure};
 use crate::run::signals::Stops;
-use crate::store::{Dsn, Store, StoreError};
+use crate::store::{Overview, RunState, Store, StoreError};
 use crate::view::Output;
-use crate::view::kept::{self, Grouped, Room, Show};
-use args::{CancelFlags, ErrorsFlags, Format, Place, ResultsFlags, RunsFlags, WatchFlags, Which};
+use crate::view::kept::{self, Columns, Grouped, Room, Show};
+use crate::view::text::plural;
+use args::{CancelFlags, ErrorsFlags, Format, Place, ResultsFlags, RunsAction, RunsFlags, WatchFlags, Which};
 use output::Destination;
 pub(super) use providers::providers;
-use watch::Manner;
+use watch::{Manner, Seen};
 
 /// What is read out of the environment.
 type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -45,18 +48,23 @@ pub(super) async fn show(flags: &WatchFlags, environment: Environment<'_>) -> Re
         let room = Room { height: room.height.map(|height| height.saturating_sub(taken)), ..room };
         format!("{}\n{below}", show.text(room))
     };
-    looked(flags, environment, read, text, Show::json).await
+    looked(flags, environment, read, |show| &show.overview, text, Show::json).await
 }
 
 /// `summary`: where a run stands.
 pub(super) async fn summary(flags: &WatchFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
     let read = async |store: &Store, run_id: &str| store.overview(run_id).await;
-    looked(flags, environment, read, kept::overview_text, kept::overview_json).await
+    looked(flags, environment, read, |overview| overview, kept::overview_text, kept::overview_json).await
 }
 
-/// `runs`: all runs.
+/// `runs`: all runs; `rm` and `prune`.
 pub(super) async fn runs(flags: &RunsFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
-    within(&flags.place, environment, async |store| {
+    match &flags.action {
+        Some(RunsAction::Rm(flags)) => return remove::rm(flags, environment).await,
+        Some(RunsAction::Prune(flags)) => return remove::prune(flags, environment).await,
+        None => {}
+    }
+    let listed = within(&flags.place, environment, async |store| {
         let runs = store.runs(flags.limit).await?;
         if runs.is_empty() {
             return Err(StoreError::NothingYet { place: store.place().to_owned() }.into());
@@ -64,13 +72,27 @@ pub(super) async fn runs(flags: &RunsFlags, environment: Environment<'_>) -> Res
         let text = if flags.json { kept::runs_json(&runs) } else { kept::runs_text(&runs, watch::room()) };
         told(&text)
     })
-    .await
+    .await;
+    listed.or_else(|failure| nothing_yet(failure, flags.json, || kept::runs_json(&[])))
+}
+
+/// A list of nothing is no failure: why it is empty goes to standard error.
+fn nothing_yet(failure: Failure, as_json: bool, json: impl FnOnce() -> String) -> Result<Exit, Failure> {
+    if !matches!(failure.error().downcast_ref(), Some(StoreError::NothingYet { .. })) {
+        return Err(failure);
+    }
+    if as_json {
+        return told(&json());
+    }
+    let advice = failure.advice().map(|advice| format!("  try: {advice}\n")).unwrap_or_default();
+    Output::stderr().write(&format!("{}\n{advice}", failure.error()));
+    Ok(Exit::Done)
 }
 
 /// `results`: what came of each task.
 pub(super) async fn results(flags: &ResultsFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
     within(&flags.which.place, environment, async |store| {
-        let run_id = chosen(store, &flags.which).await?;
+        let run_id = chosen(store, &flags.which, environment).await?;
         if flags.output.is_none() {
             // Ctrl+C ends the program, as it ends any that writes into a pipe.
             return write_results(store, &run_id, flags).await;
@@ -89,29 +111,62 @@ pub(super) async fn results(flags: &ResultsFlags, environment: Environment<'_>) 
 async fn write_results(store: &Store, run_id: &str, flags: &ResultsFlags) -> Result<Exit, Failure> {
     let path = flags.output.as_deref();
     let named_csv = path.is_some_and(|path| path.extension().is_some_and(|end| end == "csv"));
-    let format = flags.format.unwrap_or(if named_csv { Format::Csv } else { Format::Jsonl });
+    let as_csv = named_csv || flags.columns.is_some();
+    let format = flags.format.unwrap_or(if as_csv { Format::Csv } else { Format::Jsonl });
+    let mut columns = flags.columns.as_deref().map(Columns::new);
+    if columns.is_some() && format != Format::Csv {
+        return Err(Failure::new(Exit::Usage, "--columns chooses columns of CSV, and the format is JSON")
+            .advise("leave --format out, or choose fields of JSON with `jq`"));
+    }
     let mut to = Destination::open(path)?;
-    if format == Format::Csv {
-        to.row(&kept::CSV_HEADER)?;
+    match (format, &columns) {
+        (Format::Csv, Some(columns)) => to.row(&columns.header())?,
+        (Format::Csv, None) => to.row(&kept::CSV_HEADER)?,
+        (Format::Jsonl, _) => {}
     }
     let mut results = store.results(run_id, flags.all);
+    let mut n_written = 0;
     while let Some(result) = results.try_next().await? {
-        match format {
-            Format::Csv => to.row(&kept::result_csv(&result))?,
-            Format::Jsonl => to.text(&kept::result_json(&result))?,
+        match (format, &mut columns) {
+            (Format::Csv, Some(columns)) => to.row(&columns.row(&result))?,
+            (Format::Csv, None) => to.row(&kept::result_csv(&result))?,
+            (Format::Jsonl, _) => to.text(&kept::result_json(&result))?,
         }
         if to.is_closed() {
-            break;
+            return to.finish().map(|()| Exit::Done);
         }
+        n_written += 1;
+    }
+    if let Some(Err(missing)) = columns.map(Columns::check) {
+        let advice = missing.advice();
+        return Err(Failure::new(Exit::Usage, missing).advise(advice));
     }
     to.finish()?;
+    if !flags.all {
+        tell_left_out(store, run_id, n_written).await?;
+    }
     Ok(Exit::Done)
+}
+
+/// Says on standard error what isn't among the results, if there is something.
+async fn tell_left_out(store: &Store, run_id: &str, n_written: u64) -> Result<(), Failure> {
+    let tasks = store.run_summary(run_id).await?.tasks;
+    let left_out = [(tasks.failed, "failed"), (tasks.unfinished(), "unfinished")];
+    let left_out: Vec<_> =
+        left_out.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if !left_out.is_empty() {
+        let results = plural(n_written, "result");
+        let left_out = left_out.join(" and ");
+        let text = format!("{results} written; {left_out} left out: --all writes every task\n");
+        Output::stderr().write(&text);
+    }
+    Ok(())
 }
 
 /// `errors`: what failed.
 pub(super) async fn errors(flags: &ErrorsFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
     within(&flags.which.place, environment, async |store| {
-        let run_id = chosen(store, &flags.which).await?;
+        let run_id = chosen(store, &flags.which, environment).await?;
         if !flags.all {
             let (groups, total) = store.error_groups(&run_id, REASONS).await?;
             let grouped = Grouped { run_id, groups, total };
@@ -143,7 +198,7 @@ pub(super) async fn errors(flags: &ErrorsFlags, environment: Environment<'_>) ->
 /// `cancel`: the end of a run of another process.
 pub(super) async fn cancel(flags: &CancelFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
     within(&flags.which.place, environment, async |store| {
-        let run_id = chosen(store, &flags.which).await?;
+        let run_id = chosen(store, &flags.which, environment).await?;
         cancel::cancel(store, &run_id, &mut Output::stderr()).await
     })
     .await
@@ -155,14 +210,31 @@ async fn within<T>(
     environment: Environment<'_>,
     work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let store = Store::open_existing(&Dsn::choose(place.dsn.as_deref(), environment)?).await?;
+    let dsn = place.dsn(environment)?;
+    let store = match Store::open_existing(&dsn).await {
+        Ok(store) => store,
+        Err(error) => return Err(elsewhere::hinted(error.into(), None, &dsn).await),
+    };
     let done = work(&store).await;
     store.close().await;
     done
 }
 
-async fn chosen(store: &Store, which: &Which) -> Result<String, Failure> {
-    Ok(store.choose_run(which.run_id.as_deref()).await?)
+async fn chosen(store: &Store, which: &Which, environment: Environment<'_>) -> Result<String, Failure> {
+    choose(store, which.run_id(), &which.place, environment).await
+}
+
+/// The run that is meant; where it is in the other database, the failure says so.
+async fn choose(
+    store: &Store,
+    run_id: Option<&str>,
+    place: &Place,
+    environment: Environment<'_>,
+) -> Result<String, Failure> {
+    match store.choose_run(run_id).await {
+        Ok(run_id) => Ok(run_id),
+        Err(error) => Err(elsewhere::hinted(error.into(), run_id, &place.dsn(environment)?).await),
+    }
 }
 
 /// Shows something about a run once, or again and again.
@@ -170,21 +242,25 @@ async fn looked<D>(
     flags: &WatchFlags,
     environment: Environment<'_>,
     read: impl AsyncFn(&Store, &str) -> Result<D, StoreError>,
+    overview: impl Fn(&D) -> &Overview,
     text: impl Fn(&D, Room) -> String,
     json: impl Fn(&D) -> String,
 ) -> Result<Exit, Failure> {
     within(&flags.which.place, environment, async |store| {
         let manner = if flags.json { Manner::Json } else { Manner::Text };
+        // The one that is meant now: the newest run may be another one a second later.
+        let run_id = chosen(store, &flags.which, environment).await?;
         let look = async |room: Room| {
-            // The newest run may be another one than it was.
-            let run_id = store.choose_run(flags.which.run_id.as_deref()).await?;
             let seen = read(store, &run_id).await?;
-            Ok::<_, StoreError>(if flags.json { json(&seen) } else { text(&seen, room) })
+            // An interrupted run may be resumed.
+            let is_last = matches!(overview(&seen).state, RunState::Ended(_));
+            let text = if flags.json { json(&seen) } else { text(&seen, room) };
+            Ok::<_, StoreError>(Seen { text, is_last })
         };
         if flags.watch {
             return watch::watch(manner, look).await;
         }
-        told(&look(if flags.json { Room::default() } else { watch::room() }).await?)
+        told(&look(if flags.json { Room::default() } else { watch::room() }).await?.text)
     })
     .await
 }

@@ -11,7 +11,7 @@ pub(super) async fn install(
     environment: &dyn Fn(&str) -> Option<String>,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    let dsn = Dsn::choose(flags.dsn.as_deref(), environment)?;
+    let dsn = Dsn::choose(flags.dsn.as_deref(), environment, false)?;
     let installed = Store::install(&dsn).await?;
     output.write(&told(&installed));
     match output.lost() {

@@ -3,6 +3,8 @@
 //! A flag wins over the environment, the environment over the default; in `[limits]`, a flag wins over the job
 //! file. An empty variable counts as none.
 
+mod platform;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,7 +168,8 @@ pub(crate) fn resolve<J: ClapArgs>(
     let driver = choose(&flags.driver, "--driver", &["YAGNA_PAYMENT_DRIVER"], DRIVER)?;
     let networks = ["YAGNA_PAYMENT_NETWORK", "PAYMENT_NETWORK"];
     let network = choose(&flags.network, "--network", &networks, NETWORK)?;
-    let dsn = Dsn::choose(flags.dsn.as_deref(), &environment)?;
+    platform::check(&driver, &network)?;
+    let dsn = Dsn::choose(flags.dsn.as_deref(), &environment, flags.devnet)?;
     // The job file before the daemon: who has neither right mends the file first, and needs no daemon for that.
     let job = job(&flags.which)?;
     let own = Limits { results: job.results()?, ..job.limits()? };

@@ -1,22 +1,21 @@
-//! Errors as people see them: what went wrong, why, and what to do.
+//! Errors as people see them: what went wrong, the first cause of it, and what to do.
 
 use std::fmt::Write as _;
 
 use crate::exit::Failure;
+use crate::view::text::clean;
 
-/// The one message about a failure: the error, its sources, and the advice.
+/// The one message about a failure: the error, what lies at the bottom of it, and the advice. What is between them is told
+/// by the log.
 pub fn report(failure: &Failure) -> String {
-    let mut text = format!("error: {}\n", failure.error());
-    let mut told = failure.error().to_string();
-    let mut source = failure.error().source();
-    while let Some(error) = source {
-        let message = error.to_string();
-        // Some libraries repeat their source in their own message.
-        if !told.contains(&message) {
-            let _ = writeln!(text, "  because: {message}");
-            told = message;
-        }
-        source = error.source();
+    let told = failure.error().to_string();
+    let mut text = format!("error: {}\n", clean(&told));
+    let causes = std::iter::successors(failure.error().source(), |error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    tracing::debug!(?causes, "{told}");
+    // Some libraries repeat their source in their own message.
+    if let Some(last) = causes.last().filter(|last| !told.contains(last.as_str())) {
+        let _ = writeln!(text, "  because: {}", clean(last));
     }
     if let Some(advice) = failure.advice() {
         let _ = writeln!(text, "  try: {advice}");
@@ -42,13 +41,12 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_is_told_once_and_ends_with_advice() {
+    fn the_first_and_the_last_of_the_chain_are_told_with_advice() {
         let error = chain(&["can't do it", "it broke: disk full", "disk full", "no space"]);
         let failure = Failure::new(Exit::Store, error).advise("make room");
-        assert_eq!(
-            report(&failure),
-            "error: can't do it\n  because: it broke: disk full\n  because: no space\n  try: make room\n"
-        );
+        assert_eq!(report(&failure), "error: can't do it\n  because: no space\n  try: make room\n");
         assert_eq!(report(&Failure::new(Exit::Bug, chain(&["odd"]))), "error: odd\n");
+        let repeated = chain(&["no: disk full", "disk full"]);
+        assert_eq!(report(&Failure::new(Exit::Store, repeated)), "error: no: disk full\n");
     }
 }

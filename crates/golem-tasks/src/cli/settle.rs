@@ -9,16 +9,16 @@ use yagna_api::AppKey;
 use yagna_client::ApiUrls;
 
 use super::args::{app_key, run_id, time_or_none};
+use super::inspect::args::Place;
 use super::options::{self, SETTLE_TIMEOUT};
 use crate::exit::{Exit, Failure};
 use crate::run::settle::SettleOptions;
-use crate::store::Dsn;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   golem-tasks settle
       All runs that have something open.
-  golem-tasks settle --run-id brave-otter-4821
+  golem-tasks settle brave-otter-4821
       End what a killed run left at the daemon, without going on with its tasks.
   golem-tasks settle --settle-timeout 0s --json | jq 'select(.unsettled > 0) | .run'
 
@@ -29,12 +29,14 @@ Tasks without a result stay: `golem-tasks run JOB.toml --run-id ID` goes on with
 #[derive(Debug, Clone, Default, ClapArgs)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct SettleFlags {
-    /// The database of runs, as `install` takes it [env: GOLEM_TASKS_DSN] [default: a file in your data folder]
-    #[arg(long, value_name = "DSN")]
-    dsn: Option<String>,
-    /// The run [default: all that have something open]
+    /// The run, by its id or the beginning of it [default: all that have something open]
+    #[arg(value_name = "RUN", value_parser = run_id, conflicts_with = "run_id")]
+    run: Option<String>,
+    /// The same as RUN.
     #[arg(long, value_name = "ID", value_parser = run_id)]
     run_id: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// The yagna daemon's address [env: YAGNA_API_URL] [default: the one that the run was on]
     #[arg(long, value_name = "URL")]
     api_url: Option<String>,
@@ -60,8 +62,8 @@ pub(super) fn resolve(
         |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let url = flags.api_url.clone().or_else(|| environment("YAGNA_API_URL"));
     Ok(SettleOptions {
-        dsn: Dsn::choose(flags.dsn.as_deref(), &environment)?,
-        run_id: flags.run_id.clone(),
+        dsn: flags.place.dsn(&environment)?,
+        run_id: flags.run.clone().or_else(|| flags.run_id.clone()),
         url: url.as_deref().map(options::api_url).transpose()?,
         apis: ApiUrls::read(environment).map_err(|error| Failure::new(Exit::Usage, error))?,
         app_key: flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY").map(AppKey::new)),

@@ -47,14 +47,13 @@ impl Store {
                  FROM leases AS l WHERE l.run_no = (SELECT r.run_no FROM runs AS r WHERE r.run_id = $1) {for_update}",
             )
             .text(run_id);
-            let run_no = match transaction.row(held).await.map_err(failed)? {
-                Some(row) => self.free(&row, run_id, &here)?,
+            let run_no = if let Some(row) = transaction.row(held).await.map_err(failed)? {
+                self.free(&row, run_id, &here)?
+            } else {
                 // A run whose lease was deleted by hand is held by nobody.
-                None => {
-                    let unheld = Statement::new("SELECT run_no FROM runs WHERE run_id = $1").text(run_id);
-                    let row = transaction.row(unheld).await.map_err(failed)?;
-                    row.ok_or_else(|| self.no_such_run(run_id))?.int("run_no")?
-                }
+                let unheld = Statement::new("SELECT run_no FROM runs WHERE run_id = $1").text(run_id);
+                let row = transaction.row(unheld).await.map_err(failed)?;
+                row.ok_or_else(|| self.no_such_run(run_id))?.int("run_no")?
             };
             for sql in OF_A_RUN {
                 transaction.execute(Statement::new(sql).int(run_no)).await.map_err(failed)?;

@@ -107,22 +107,35 @@ impl Dsn {
         Err(DsnError::Unknown(shown))
     }
 
-    /// The database that a user chose: by the flag, else by `GOLEM_TASKS_DSN`, else the one in the data folder.
+    /// The database that a user chose: by the flag, else by `GOLEM_TASKS_DSN`, else the one in the data folder, where runs
+    /// on emulated networks have one of their own.
     pub fn choose(
         flag: Option<&str>,
         environment: &dyn Fn(&str) -> Option<String>,
+        devnet: bool,
     ) -> Result<Self, DsnError> {
         let variable = environment(VARIABLE).filter(|text| !text.trim().is_empty());
         match flag.map(str::to_owned).or(variable) {
             Some(text) => Self::parse(&text),
+            None if devnet => Self::devnet_default(),
             None => Self::user_default(),
         }
     }
 
     /// `golem-tasks/runs.db` in the user's data folder.
     pub fn user_default() -> Result<Self, DsnError> {
+        Self::in_data_folder("runs.db")
+    }
+
+    /// `golem-tasks/devnet.db` in the user's data folder, for runs on emulated networks: what they know of providers is of
+    /// no use to others.
+    pub fn devnet_default() -> Result<Self, DsnError> {
+        Self::in_data_folder("devnet.db")
+    }
+
+    fn in_data_folder(name: &str) -> Result<Self, DsnError> {
         let folders = choose_base_strategy().map_err(|_| DsnError::NoDataFolder)?;
-        Ok(Self::Sqlite(folders.data_dir().join("golem-tasks").join("runs.db")))
+        Ok(Self::Sqlite(folders.data_dir().join("golem-tasks").join(name)))
     }
 }
 
@@ -183,9 +196,13 @@ mod tests {
     fn the_flag_comes_before_the_variable_and_an_empty_one_counts_as_none() {
         let variable = |text: &'static str| move |name: &str| (name == VARIABLE).then(|| text.to_owned());
         let named = |name: &str| Ok(Dsn::Sqlite(name.into()));
-        assert_eq!(Dsn::choose(Some("a.db"), &variable("b.db")), named("a.db"));
-        assert_eq!(Dsn::choose(None, &variable("b.db")), named("b.db"));
-        assert_eq!(Dsn::choose(None, &variable(" ")), Dsn::user_default());
+        for devnet in [false, true] {
+            assert_eq!(Dsn::choose(Some("a.db"), &variable("b.db"), devnet), named("a.db"));
+            assert_eq!(Dsn::choose(None, &variable("b.db"), devnet), named("b.db"));
+        }
+        assert_eq!(Dsn::choose(None, &variable(" "), false), Dsn::user_default());
+        assert_eq!(Dsn::choose(None, &variable(" "), true), Dsn::devnet_default());
+        assert_ne!(Dsn::devnet_default(), Dsn::user_default());
     }
 
     #[test]

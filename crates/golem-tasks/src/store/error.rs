@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use yagna_api::NodeId;
+use golem_core::event::Provider;
 
 use super::DsnError;
 use super::lease::{HeldBy, LEASE_TIMEOUT};
+
+/// Candidates that are named where a beginning fits several.
+const CANDIDATES: usize = 10;
 
 /// Why a store can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -149,15 +152,25 @@ pub enum StoreError {
         /// Were only blocked ones looked through?
         blocked: bool,
     },
-    /// More than one provider has this name.
-    #[error("{} providers are called `{name}` in {place}", ids.len())]
+    /// More than one provider has this name, or a name or an id that begins like this.
+    #[error("`{name}` is the name of {} providers in {place}, or the beginning of their names or ids", providers.len())]
     SeveralProviders {
-        /// The name.
+        /// The name, or the beginning.
         name: String,
         /// The database.
         place: String,
         /// All of them.
-        ids: Vec<NodeId>,
+        providers: Vec<Provider>,
+    },
+    /// More than one run has an id that begins like this.
+    #[error("the ids of {} runs in {place} begin with `{prefix}`", run_ids.len())]
+    SeveralRuns {
+        /// The beginning.
+        prefix: String,
+        /// The database.
+        place: String,
+        /// All of them, the newest first.
+        run_ids: Vec<String>,
     },
     /// Nothing was ever run there.
     #[error("there are no runs yet in {place}")]
@@ -254,10 +267,9 @@ impl StoreError {
             Self::RunExists { .. } => {
                 "another process has just begun it; choose another --run-id".to_owned()
             }
-            Self::Held { by, .. } => format!(
-                "wait until it is done, or end process {} on {}; if that host is gone, it is free {} s after it was \
-                 last heard of",
-                by.holder.pid,
+            Self::Held { run_id, by, .. } => format!(
+                "wait until it has ended, or stop it with `golem-tasks cancel {run_id}`; `golem-tasks show {run_id} --watch` \
+                 shows what it does. If {} is gone, the run is free {} s after it was last heard of",
                 by.holder.host,
                 LEASE_TIMEOUT.as_secs()
             ),
@@ -270,9 +282,15 @@ impl StoreError {
                 [] => "name it by its id, 0x and 40 digits; `golem-tasks providers` lists those that are known".to_owned(),
                 nearest => format!("did you mean `{}`? `golem-tasks providers` lists all of them", nearest.join("` or `")),
             },
-            Self::SeveralProviders { ids, .. } => {
-                let ids: Vec<_> = ids.iter().map(NodeId::as_str).collect();
-                format!("name the one that is meant by its id: {}", ids.join(", "))
+            Self::SeveralProviders { providers, .. } => {
+                let each = providers.iter().map(|provider| match provider.name.as_str() {
+                    "" => provider.id.to_string(),
+                    name => format!("{} ({})", provider.id, name.escape_debug()),
+                });
+                format!("name the one that is meant by its id: {}", some_of(each))
+            }
+            Self::SeveralRuns { run_ids, .. } => {
+                format!("name the one that is meant: {}", some_of(run_ids.iter().cloned()))
             }
             Self::NothingYet { .. } => {
                 "`golem-tasks run JOB.toml --devnet` makes a first one, without a daemon and without money; where they \
@@ -289,5 +307,15 @@ impl StoreError {
             | Self::Query { .. }
             | Self::Damaged { .. } => return None,
         })
+    }
+}
+
+/// The first ones of a list, and how many more there are.
+fn some_of(each: impl ExactSizeIterator<Item = String>) -> String {
+    let rest = each.len().saturating_sub(CANDIDATES);
+    let first: Vec<_> = each.take(CANDIDATES).collect();
+    match rest {
+        0 => first.join(", "),
+        rest => format!("{} and {rest} more", first.join(", ")),
     }
 }

@@ -61,10 +61,12 @@ impl Store {
         }
     }
 
-    /// The run that is meant: this one, or the newest one where none is named.
+    /// The run that is meant: the one with this id, the only one whose id begins like this, or the newest one where none is
+    /// named.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchRun`] with the ids that look like this one; [`StoreError::NothingYet`].
+    /// [`StoreError::NoSuchRun`] with the ids that look like this one; [`StoreError::SeveralRuns`] where several ids begin
+    /// like this; [`StoreError::NothingYet`].
     pub async fn choose_run(&self, run_id: Option<&str>) -> Result<String, StoreError> {
         let Some(run_id) = run_id else {
             let latest = self.latest_run().await?;
@@ -73,11 +75,31 @@ impl Store {
         match self.run_no(run_id).await {
             Ok(_) => Ok(run_id.to_owned()),
             Err(StoreError::NoSuchRun { run_id, place, .. }) => {
-                let nearest = self.nearest(&run_id).await?;
-                Err(StoreError::NoSuchRun { run_id, place, nearest })
+                let mut begin_like_it = self.runs_that_begin_with(&run_id).await?;
+                match begin_like_it.len() {
+                    0 => {
+                        let nearest = self.nearest(&run_id).await?;
+                        Err(StoreError::NoSuchRun { run_id, place, nearest })
+                    }
+                    1 => Ok(begin_like_it.remove(0)),
+                    _ => Err(StoreError::SeveralRuns { prefix: run_id, place, run_ids: begin_like_it }),
+                }
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The ids that begin like this, the newest first.
+    async fn runs_that_begin_with(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+        let found = Statement::new(
+            "SELECT run_id FROM runs WHERE substr(run_id, 1, CAST($2 AS integer)) = $1 ORDER BY run_no DESC",
+        )
+        .text(prefix)
+        .int(length);
+        let rows =
+            self.database.rows(found).await.map_err(|source| self.failed("look for the run", source))?;
+        rows.iter().map(|row| row.text("run_id")).collect()
     }
 
     async fn nearest(&self, run_id: &str) -> Result<Vec<String>, StoreError> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use yagna_api::NodeId;
 
 use super::database::{Row, Statement, Transaction, damaged};
+use super::name::task_name;
 use super::payments::{self, PaymentTotals};
 use super::summary::{
     ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, TaskCounts,
@@ -247,7 +248,7 @@ impl Reader<'_, '_> {
     async fn failures(&mut self) -> Result<Vec<FailedTask>, StoreError> {
         let rows = self
             .rows(
-                "SELECT t.task_no, t.attempt, t.failure_kind, t.failure, t.stderr, r.provider_name FROM tasks AS t \
+                "SELECT t.task_no, t.data, t.attempt, t.failure_kind, t.failure, t.stderr, r.provider_name FROM tasks AS t \
                  LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
                  LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
                  WHERE t.run_no = $1 AND t.status = 'failed' ORDER BY t.task_no LIMIT 10",
@@ -255,8 +256,10 @@ impl Reader<'_, '_> {
             .await?;
         rows.iter()
             .map(|row| {
+                let task = row.unsigned("task_no")?;
                 Ok(FailedTask {
-                    task: row.unsigned("task_no")?,
+                    task,
+                    name: task_name(task, &row.json("data")?),
                     attempt: attempts(row)?,
                     provider: row.optional_text("provider_name")?,
                     kind: failure_kind(row)?,

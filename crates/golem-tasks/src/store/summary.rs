@@ -103,6 +103,8 @@ pub struct ProviderSummary {
 pub struct FailedTask {
     /// The task's number.
     pub task: u64,
+    /// The task itself, where it is short.
+    pub name: Option<String>,
     /// The number of its last try.
     pub attempt: u32,
     /// Where that was, unless it never began.

@@ -117,6 +117,7 @@ impl Bar {
 impl View for Bar {
     fn on(&mut self, events: &[Event]) {
         let mut above = String::new();
+        self.fold.forget_names();
         for event in events {
             self.fold.apply(event);
             if let Some(line) = self.lasting(event) {
@@ -142,7 +143,7 @@ impl View for Bar {
                 }
             }
         }
-        let results = results(events, self.out.is_terminal());
+        let results = results(events, self.out.is_terminal(), Some(&self.fold));
         if !above.is_empty() || !results.is_empty() {
             let out = &mut self.out;
             self.terminal.bars().suspend(|| {

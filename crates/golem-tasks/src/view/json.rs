@@ -35,6 +35,8 @@ enum Line<'a> {
 #[derive(Serialize)]
 struct TaskResult<'a> {
     task: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     status: &'static str,
     attempt: u32,
     provider: Option<Provider<'a>>,
@@ -120,6 +122,8 @@ pub(super) struct Payments<'a> {
 #[derive(Serialize)]
 struct FailureLine<'a> {
     task: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     attempt: u32,
     provider: Option<&'a str>,
     kind: FailureKind,
@@ -154,6 +158,7 @@ impl Json {
         match &event.kind {
             EventKind::TaskDone { attempt, rental, output, took } => Some(TaskResult {
                 task: attempt.task.0,
+                name: self.lines.fold.task_name(attempt.task),
                 status: "done",
                 attempt: attempt.number,
                 provider: self.provider(Some(*rental)),
@@ -166,6 +171,7 @@ impl Json {
             EventKind::TaskFailed { attempt, rental, failure: AttemptFailure { kind, message, stderr } } => {
                 Some(TaskResult {
                     task: attempt.task.0,
+                    name: self.lines.fold.task_name(attempt.task),
                     status: "failed",
                     attempt: attempt.number,
                     provider: self.provider(*rental),
@@ -267,6 +273,7 @@ impl<'a> FailureLine<'a> {
     fn of(failure: &'a FailedTask) -> Self {
         Self {
             task: failure.task,
+            name: failure.name.as_deref(),
             attempt: failure.attempt,
             provider: failure.provider.as_deref(),
             kind: failure.kind,

@@ -3,10 +3,12 @@
 //! Nothing here reads the database or knows where its text goes. `docs/json-output.md` documents the JSON.
 
 mod activities;
+mod columns;
 mod errors;
 mod overview;
 mod providers;
 mod remembered;
+mod removed;
 mod results;
 mod runs;
 
@@ -15,15 +17,20 @@ use serde::Serialize;
 use yagna_api::Timestamp;
 
 pub(crate) use activities::Show;
+pub(crate) use columns::Columns;
 pub(crate) use errors::{Grouped, each_json as error_json, each_text as error_text};
 pub(crate) use overview::{json as overview_json, text as overview_text};
 pub(crate) use providers::Providers;
 pub(crate) use remembered::{json as remembered_json, text as remembered_text};
+pub(crate) use removed::{KeptRun, Removed, kept_runs_text};
 pub(crate) use results::{CSV_HEADER, csv as result_csv, json as result_json};
 pub(crate) use runs::{json as runs_json, state_text, text as runs_text};
 
 use super::json::{self, VERSION};
 use crate::store::RunState;
+
+/// Characters of a provider's name that are always shown: a name can be an argument, and strangers' names may be long.
+const NAME: usize = 24;
 
 /// How much can be shown at once; no limits where it isn't a terminal.
 #[derive(Debug, Clone, Copy, Default)]

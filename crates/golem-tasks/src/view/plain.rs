@@ -55,7 +55,7 @@ impl Plain {
 impl View for Plain {
     fn on(&mut self, events: &[Event]) {
         self.lines.on(events);
-        write_results(events, &mut self.out);
+        write_results(events, &mut self.out, Some(&self.lines.fold));
     }
 
     fn tick(&mut self, now: Timestamp) {
@@ -91,6 +91,7 @@ impl Lines {
 
     pub(super) fn on(&mut self, events: &[Event]) {
         let mut offers = 0;
+        self.fold.forget_names();
         for event in events {
             self.fold.apply(event);
             if let EventKind::OfferReceived { .. } = event.kind {

@@ -27,7 +27,7 @@ impl Quiet {
 
 impl View for Quiet {
     fn on(&mut self, events: &[Event]) {
-        write_results(events, &mut self.out);
+        write_results(events, &mut self.out, None);
     }
 
     fn finish(&mut self, summary: &RunSummary) {

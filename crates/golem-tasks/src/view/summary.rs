@@ -13,7 +13,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 
 pub(super) use tables::write_summary;
 
-use crate::store::{ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary};
+use crate::store::{ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, task_name};
 
 /// A summary that grows with the events.
 #[derive(Debug, Clone)]
@@ -22,6 +22,10 @@ pub struct SummaryFold {
     counts: RunSummary,
     /// Tasks without an end.
     open: HashMap<TaskId, OpenTask>,
+    /// What tasks are called beside their numbers: those without an end, and those that came to it lately.
+    names: HashMap<TaskId, String>,
+    /// Tasks that came to their end lately.
+    over: Vec<TaskId>,
     rentals: HashMap<RentalId, Rental>,
     providers: HashMap<NodeId, ProviderSummary>,
     /// Deals that were approved and haven't ended.
@@ -60,6 +64,8 @@ impl SummaryFold {
         Self {
             counts: RunSummary::new(run_id, whole_micros(started)),
             open: HashMap::new(),
+            names: HashMap::new(),
+            over: Vec::new(),
             rentals: HashMap::new(),
             providers: HashMap::new(),
             deals: 0,
@@ -91,6 +97,7 @@ impl SummaryFold {
         for (id, task) in &past.tasks {
             let running = task.running.map(|rental| (rental, now));
             fold.open.insert(*id, OpenTask { attempt: task.attempts, running });
+            fold.names.extend(task_name(id.0, &task.data).map(|name| (*id, name)));
         }
         for (id, deal) in &past.deals {
             let provider = deal.provider.id.clone();
@@ -116,9 +123,10 @@ impl SummaryFold {
     /// An outcome of a try that isn't its task's newest is ignored, as the store ignores it.
     pub fn apply(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::TaskAdded { task, .. } => {
+            EventKind::TaskAdded { task, data, .. } => {
                 if let hash_map::Entry::Vacant(place) = self.open.entry(*task) {
                     place.insert(OpenTask::default());
+                    self.names.extend(task_name(task.0, data).map(|name| (*task, name)));
                     self.counts.tasks.waiting += 1;
                 }
             }
@@ -127,6 +135,7 @@ impl SummaryFold {
                 if let Some(provider) = self.ended(*attempt, event.at, Some(*took)) {
                     provider.tasks_done += 1;
                     self.open.remove(&attempt.task);
+                    self.over.push(attempt.task);
                     self.counts.tasks.waiting -= 1;
                     self.counts.tasks.done += 1;
                 }
@@ -184,6 +193,19 @@ impl SummaryFold {
     /// The same without its lists of providers and bills, for what is shown all the time.
     pub(super) fn counts(&self) -> &RunSummary {
         &self.counts
+    }
+
+    /// The names of tasks that are over are needed no longer: those that come to their end from now on keep them until this
+    /// is called again.
+    pub(super) fn forget_names(&mut self) {
+        for task in self.over.drain(..) {
+            self.names.remove(&task);
+        }
+    }
+
+    /// The task itself, where it is short.
+    pub(super) fn task_name(&self, task: TaskId) -> Option<&str> {
+        self.names.get(&task).map(String::as_str)
     }
 
     /// The provider of a deal.
@@ -253,6 +275,7 @@ impl SummaryFold {
             provider.failed_attempts += 1;
         }
         let open = self.open.remove(&attempt.task).unwrap_or_default();
+        self.over.push(attempt.task);
         if let Some((rental, since)) = open.running {
             // A try that ran on when its task was given up is lost.
             self.counts.tasks.running -= 1;
@@ -272,6 +295,7 @@ impl SummaryFold {
                 place,
                 FailedTask {
                     task: attempt.task.0,
+                    name: self.names.get(&attempt.task).cloned(),
                     attempt: attempt.number,
                     provider: provider.map(|provider| provider.name.clone()),
                     kind: failure.kind,
@@ -288,6 +312,7 @@ impl SummaryFold {
         let Some(open) = self.open.remove(&task) else {
             return false;
         };
+        self.over.push(task);
         if let Some((rental, since)) = open.running {
             self.counts.tasks.running -= 1;
             if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {

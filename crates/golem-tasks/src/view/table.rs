@@ -1,5 +1,5 @@
 //! Tables that fit where they are shown: long words are shortened first, titles are stacked next, and last whole columns
-//! are left out, the least important one first, which is said.
+//! are left out, the least important one first, which is said. What can be an argument of a command is never shortened.
 
 use std::fmt::Write as _;
 

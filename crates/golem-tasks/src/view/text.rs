@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use golem_core::event::{Bill, Event, EventKind, RentalId, Resumed, StopReason};
+use golem_core::event::{Attempt, Bill, Event, EventKind, RentalId, Resumed, StopReason};
 use yagna_api::market::Terminator;
 use yagna_api::{Glm, Timestamp};
 
@@ -18,6 +18,7 @@ const LINE: usize = 500;
 pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
     let name =
         |rental: &RentalId| fold.provider(*rental).map_or("a provider", |provider| provider.name.as_str());
+    let task = |attempt: &Attempt| named_task(attempt.task.0, fold.task_name(attempt.task));
     let text = match &event.kind {
         EventKind::AllocationCreated { amount, .. } => {
             format!("{} GLM set aside for the run", one_amount(*amount))
@@ -52,14 +53,14 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
             format!("agreement with {} ended by {by}: {}", name(rental), reason.message)
         }
         EventKind::AttemptFailed { attempt, rental, failure } => format!(
-            "task {}, try {}, failed on {}, it will be tried again: {}",
-            attempt.task.0,
+            "{}, try {}, failed on {}, it will be tried again: {}",
+            task(attempt),
             attempt.number,
             name(rental),
             failure.message
         ),
         EventKind::TaskFailed { attempt, failure, .. } => {
-            format!("task {} failed for good at try {}: {}", attempt.task.0, attempt.number, failure.message)
+            format!("{} failed for good at try {}: {}", task(attempt), attempt.number, failure.message)
         }
         EventKind::BillAccepted { rental, bill: Bill::Invoice(_), amount, .. } => {
             format!("invoice of {} accepted: {} GLM", name(rental), one_amount(*amount))
@@ -135,6 +136,14 @@ pub(super) fn progress(tasks: TaskCounts, total: Option<u64>) -> String {
         let _ = write!(text, ", {} running", tasks.running);
     }
     text
+}
+
+/// `task 12`, or `task 12 (scenes/shot 02.blend)`.
+pub(crate) fn named_task(task: u64, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("task {task} ({})", one_line(name)),
+        None => format!("task {task}"),
+    }
 }
 
 /// `1 task`, `2 tasks`.

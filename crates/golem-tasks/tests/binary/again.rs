@@ -173,7 +173,7 @@ async fn a_run_that_another_process_works_on_is_refused_with_its_name() {
     let mut first = network.start(&home, &run);
     first.prints(1).await;
     let second = network.ask(&home, &run).await;
-    second.assert_code(6);
+    second.assert_code(9);
     second.assert_says(&["run `held` in ", &format!("is held by process {} on ", first.id())]);
     let settle = network.ask(&home, &["settle"]).await;
     settle.assert_says(&[&format!("run held is left to process {}", first.id())]);

@@ -8,6 +8,7 @@ mod asking;
 mod daemon;
 mod files;
 mod interrupts;
+mod places;
 mod runs;
 mod stage;
 mod trouble;

@@ -57,7 +57,7 @@ impl Home {
         self.path("job.toml")
     }
 
-    /// Where runs are kept by default.
+    /// Where runs are kept, and where those that aren't on a devnet are by default.
     pub(crate) fn database(&self) -> PathBuf {
         self.folder.path().join("data/golem-tasks/runs.db")
     }
@@ -77,6 +77,8 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path().join("home"))
             .env("XDG_DATA_HOME", self.folder.path().join("data"))
+            // Runs on a devnet have a database of their own unless one is named.
+            .env("GOLEM_TASKS_DSN", format!("sqlite:{}", self.database().display()))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -52,6 +52,12 @@ impl CommandResult {
         let (_, code) = self.message.as_deref()?.rsplit_once("exited with code ")?;
         code.trim_end_matches('.').trim().parse().ok()
     }
+
+    /// Why it failed, for people: what the exe-unit says, without its own name for what it runs.
+    pub fn reason(&self) -> &str {
+        let said = self.message.as_deref().map(str::trim).filter(|said| !said.is_empty());
+        said.map_or("no reason given", |said| said.strip_prefix("ExeScript command ").unwrap_or(said))
+    }
 }
 
 /// Captured output, as text or as bytes.

@@ -3,35 +3,42 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the text of --help")]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
 
-use crate::cli::args::run_id;
+use crate::cli::args::{run_id, time_or_none};
+use crate::store::{Dsn, DsnError};
 
 pub(in crate::cli) const SHOW_EXAMPLES: &str = "\
 Examples:
   golem-tasks show
       The newest run.
   golem-tasks show --watch
-      Again every second, with the summary below, until Ctrl+C.
-  golem-tasks show --run-id brave-otter-4821 --json | jq '.activities[] | select(.status == \"READY\")'";
+      Again every second, with the summary below, until the run has ended.
+  golem-tasks show brave-otter --json | jq '.activities[] | select(.status == \"READY\")'";
 
 pub(in crate::cli) const SUMMARY_EXAMPLES: &str = "\
 Examples:
   golem-tasks summary --watch
   golem-tasks summary --json | jq .cost
-  golem-tasks summary --dsn 'dbname=golem host=db.local' --run-id brave-otter-4821";
+  golem-tasks summary brave-otter-4821 --dsn 'dbname=golem host=db.local'";
 
 pub(in crate::cli) const RUNS_EXAMPLES: &str = "\
 Examples:
   golem-tasks runs --limit 5
-  golem-tasks runs --json | jq -r '.runs[] | select(.state == \"interrupted\") | .run'";
+  golem-tasks runs --json | jq -r '.runs[] | select(.state == \"interrupted\") | .run'
+  golem-tasks runs rm brave-otter-4821 calm-wren
+  golem-tasks runs prune --older-than 30d --failed --dry-run
+      What would be deleted; without --dry-run it is.";
 
 pub(in crate::cli) const RESULTS_EXAMPLES: &str = "\
 Examples:
   golem-tasks results | jq -r .stdout
       What each task of the newest run printed, in the order of the tasks.
-  golem-tasks results --run-id brave-otter-4821 --output results.csv
+  golem-tasks results brave-otter-4821 --output results.csv
+  golem-tasks results --columns task,data,pi > pi.csv
+      Fields of JSON as columns.
   golem-tasks results --all | jq 'select(.status != \"done\") | .task'
       Tasks without a result.";
 
@@ -46,7 +53,7 @@ pub(in crate::cli) const PROVIDERS_EXAMPLES: &str = "\
 Examples:
   golem-tasks providers
       All that the runs of this database have dealt with, as the next run will know them.
-  golem-tasks providers --run-id brave-otter-4821
+  golem-tasks providers brave-otter-4821
       What each one did in that run, and for how much.
   golem-tasks providers block mighty-badger --reason 'its results are wrong'
       No run of this database signs with it any more.
@@ -61,7 +68,7 @@ pub(in crate::cli) const CANCEL_EXAMPLES: &str = "\
 Examples:
   golem-tasks cancel
       The newest run.
-  golem-tasks cancel --run-id brave-otter-4821
+  golem-tasks cancel brave-otter-4821
 
 The run's own process, on whichever machine, hears of it by the database. It does what it would on Ctrl+C: it takes on
 no more work, lets running tasks finish for some seconds, ends its agreements and settles its bills.";
@@ -77,29 +84,56 @@ pub(in crate::cli) const EXAMPLES: [(&str, &str); 7] = [
     ("cancel", CANCEL_EXAMPLES),
 ];
 
+fn column(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a column needs a name".to_owned()),
+        name => Ok(name.to_owned()),
+    }
+}
+
 // Which database. (Not a doc comment: it would become the command's description.)
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub(in crate::cli) struct Place {
     /// The database of runs, as `install` takes it [env: GOLEM_TASKS_DSN] [default: a file in your data folder]
     #[arg(long, value_name = "DSN")]
-    pub(super) dsn: Option<String>,
+    pub(in crate::cli) dsn: Option<String>,
+    /// The database of runs on emulated networks, which `run --devnet` keeps beside the default one.
+    #[arg(long, conflicts_with = "dsn")]
+    pub(in crate::cli) devnet: bool,
 }
 
 // Which run.
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub(in crate::cli) struct Which {
-    #[command(flatten)]
-    pub(super) place: Place,
-    /// The run [default: the newest]
+    /// The run, by its id or the beginning of it [default: the newest]
+    #[arg(value_name = "RUN", value_parser = run_id, conflicts_with = "run_id")]
+    run: Option<String>,
+    /// The same as RUN.
     #[arg(long, value_name = "ID", value_parser = run_id)]
-    pub(super) run_id: Option<String>,
+    run_id: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+}
+
+impl Place {
+    /// The database that is meant.
+    pub(in crate::cli) fn dsn(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Dsn, DsnError> {
+        Dsn::choose(self.dsn.as_deref(), environment, self.devnet)
+    }
+}
+
+impl Which {
+    /// The run that is meant, by its id or the beginning of it; none: the newest.
+    pub(in crate::cli) fn run_id(&self) -> Option<&str> {
+        self.run.as_deref().or(self.run_id.as_deref())
+    }
 }
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub(in crate::cli) struct WatchFlags {
     #[command(flatten)]
     pub(super) which: Which,
-    /// Show it again every second, in place on a terminal, elsewhere when something has changed; until Ctrl+C.
+    /// Show it again every second, in place on a terminal, elsewhere when something has changed; until the run has ended.
     #[arg(short, long)]
     pub(super) watch: bool,
     /// Write one JSON object; docs/json-output.md explains it.
@@ -108,7 +142,10 @@ pub(in crate::cli) struct WatchFlags {
 }
 
 #[derive(Debug, Clone, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(in crate::cli) struct RunsFlags {
+    #[command(subcommand)]
+    pub(super) action: Option<RunsAction>,
     #[command(flatten)]
     pub(super) place: Place,
     /// How many, the newest first.
@@ -117,6 +154,70 @@ pub(in crate::cli) struct RunsFlags {
     /// Write one JSON object; docs/json-output.md explains it.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// How runs are deleted.
+#[derive(Debug, Clone, Subcommand)]
+pub(in crate::cli) enum RunsAction {
+    /// Delete runs with their tasks, results and bills, all of those that are named or none.
+    ///
+    /// A run that a process works on is refused, and one that isn't settled. What the runs told of providers is forgotten
+    /// with them; blocks of providers stay.
+    Rm(RmFlags),
+    /// Delete the runs that ended long ago, with their tasks, results and bills.
+    ///
+    /// Runs that a process works on are kept, and those that aren't settled; which ones is said.
+    Prune(PruneFlags),
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(in crate::cli) struct RmFlags {
+    /// Each by its id or the beginning of it.
+    #[arg(value_name = "RUN", required = true, value_parser = run_id)]
+    pub(super) runs: Vec<String>,
+    /// Delete runs that aren't settled, too: what they may owe at the daemon is no longer known then.
+    #[arg(short, long)]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Write one JSON object; docs/json-output.md explains it.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(in crate::cli) struct PruneFlags {
+    /// How long ago a run ended, at least, such as 30d, 2w or 12h; one that never ended counts from its beginning.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(super) older_than: Duration,
+    /// Only runs with failed tasks, and runs that were stopped or interrupted before they were done.
+    #[arg(long)]
+    pub(super) failed: bool,
+    /// Delete runs that aren't settled, too: what they may owe at the daemon is no longer known then.
+    #[arg(short, long)]
+    pub(super) force: bool,
+    /// Delete nothing: only say what would be deleted.
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Write one JSON object; docs/json-output.md explains it.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// An age in days, weeks, or anything that a time can be.
+fn age(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected an age such as 30d, 2w or 12h";
+    let text = text.trim();
+    let days = [("d", 1), ("w", 7)].into_iter().find_map(|(unit, days)| {
+        let n: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        Some(n.checked_mul(days * 24 * 3600))
+    });
+    match days {
+        Some(seconds) => seconds.map(Duration::from_secs).ok_or_else(|| EXPECTED.to_owned()),
+        None => time_or_none(text).map_err(|_| EXPECTED.to_owned()),
+    }
 }
 
 /// How results are written.
@@ -132,7 +233,13 @@ pub(in crate::cli) enum Format {
 pub(in crate::cli) struct ResultsFlags {
     #[command(flatten)]
     pub(super) which: Which,
-    /// How to write them [default: csv where the output's name ends in .csv, else jsonl]
+    /// The columns of CSV, with commas between them: those that there always are, and fields of JSON.
+    ///
+    /// A field is looked for in the result, then in what the task printed, where that is JSON, then in the task itself.
+    /// `best.score` is a field of a field, and `data.seed`, `result.pi` and `stdout.pi` say where to look.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = column)]
+    pub(super) columns: Option<Vec<String>>,
+    /// How to write them [default: csv with --columns and where the output's name ends in .csv, else jsonl]
     #[arg(long, value_enum)]
     pub(super) format: Option<Format>,
     /// Write to this file, which is there only once it is whole [default: standard output]
@@ -160,14 +267,24 @@ pub(in crate::cli) struct ErrorsFlags {
 pub(in crate::cli) struct ProvidersFlags {
     #[command(subcommand)]
     pub(super) action: Option<ProvidersAction>,
+    /// What they did in this run alone, named by its id or the beginning of it [default: in all runs]
+    #[arg(value_name = "RUN", value_parser = run_id, conflicts_with = "run_id")]
+    run: Option<String>,
+    /// The same as RUN.
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    run_id: Option<String>,
     #[command(flatten)]
     pub(super) place: Place,
-    /// What they did in this run alone [default: in all runs]
-    #[arg(long, value_name = "ID", value_parser = run_id)]
-    pub(super) run_id: Option<String>,
     /// Write one JSON object; docs/json-output.md explains it.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl ProvidersFlags {
+    /// The run that is meant; none: all of them.
+    pub(super) fn run_id(&self) -> Option<&str> {
+        self.run.as_deref().or(self.run_id.as_deref())
+    }
 }
 
 /// What is decided about providers by hand.
@@ -183,7 +300,7 @@ pub(in crate::cli) enum ProvidersAction {
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub(in crate::cli) struct BlockFlags {
-    /// Each by its node id, or by its name where only one has it.
+    /// Each by its node id or its name, or by the beginning of either where only one provider has it.
     #[arg(value_name = "NAME|ID", required = true)]
     pub(super) providers: Vec<String>,
     /// Why, for yourself: it is shown where offers are refused, and never told to the provider.
@@ -195,7 +312,7 @@ pub(in crate::cli) struct BlockFlags {
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub(in crate::cli) struct UnblockFlags {
-    /// Each by its node id, or by its name where only one that is blocked has it.
+    /// Each by its node id or its name, or by the beginning of either where only one blocked provider has it.
     #[arg(value_name = "NAME|ID", required = true)]
     pub(super) providers: Vec<String>,
     #[command(flatten)]

@@ -5,9 +5,9 @@ use golem_core::event::Provider;
 use yagna_api::{Clock, Timestamp};
 
 use super::args::{BlockFlags, Place, ProvidersAction, ProvidersFlags, UnblockFlags};
-use super::{Environment, told, watch, within};
+use super::{Environment, choose, nothing_yet, told, watch, within};
 use crate::exit::{Exit, Failure};
-use crate::store::{Dsn, Store};
+use crate::store::Store;
 use crate::view::kept::{self, Providers};
 use crate::view::text::one_line;
 
@@ -19,12 +19,22 @@ pub(in crate::cli) async fn providers(
     match &flags.action {
         Some(ProvidersAction::Block(flags)) => block(flags, environment).await,
         Some(ProvidersAction::Unblock(flags)) => unblock(flags, environment).await,
-        None => within(&flags.place, environment, async |store| list(store, flags).await).await,
+        None => {
+            let listed =
+                within(&flags.place, environment, async |store| list(store, flags, environment).await).await;
+            match flags.run_id() {
+                // There is no such run.
+                Some(_) => listed,
+                None => {
+                    listed.or_else(|failure| nothing_yet(failure, flags.json, || kept::remembered_json(&[])))
+                }
+            }
+        }
     }
 }
 
-async fn list(store: &Store, flags: &ProvidersFlags) -> Result<Exit, Failure> {
-    let Some(run_id) = flags.run_id.as_deref() else {
+async fn list(store: &Store, flags: &ProvidersFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
+    let Some(run_id) = flags.run_id() else {
         let rows = store.remembered_providers(now()).await?;
         let text = if flags.json {
             kept::remembered_json(&rows)
@@ -33,7 +43,7 @@ async fn list(store: &Store, flags: &ProvidersFlags) -> Result<Exit, Failure> {
         };
         return told(&text);
     };
-    let run_id = store.choose_run(Some(run_id)).await?;
+    let run_id = choose(store, Some(run_id), &flags.place, environment).await?;
     let rows = store.providers(&run_id).await?;
     let providers = Providers { run_id, rows };
     told(&if flags.json { providers.json() } else { providers.text(watch::room()) })
@@ -80,7 +90,7 @@ async fn within_new<T>(
     environment: Environment<'_>,
     work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let store = Store::open(&Dsn::choose(place.dsn.as_deref(), environment)?).await?;
+    let store = Store::open(&place.dsn(environment)?).await?;
     let done = work(&store).await;
     store.close().await;
     done

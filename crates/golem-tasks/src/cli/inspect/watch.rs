@@ -31,10 +31,19 @@ pub(super) fn room() -> Room {
     Room { width: size.map(|(_, columns)| usize::from(columns)), height: None }
 }
 
-/// Shows what `look` sees every second until Ctrl+C; where that isn't a terminal, only when it has changed.
+/// What was seen of a run.
+pub(super) struct Seen {
+    /// What is shown of it.
+    pub(super) text: String,
+    /// True if the run has ended, so that nothing in it changes any more.
+    pub(super) is_last: bool,
+}
+
+/// Shows what `look` sees every second until the run has ended, or until Ctrl+C; where that isn't a terminal, only when it
+/// has changed.
 pub(super) async fn watch(
     manner: Manner,
-    look: impl AsyncFn(Room) -> Result<String, StoreError>,
+    look: impl AsyncFn(Room) -> Result<Seen, StoreError>,
 ) -> Result<Exit, Failure> {
     let mut stops = Stops::listen().map_err(|error| Failure::new(Exit::Bug, error))?;
     let mut output = Output::stdout();
@@ -50,7 +59,7 @@ pub(super) async fn watch(
             _ = tick.tick() => {}
         }
         let room = if in_place { screen() } else { Room::default() };
-        let seen = tokio::select! {
+        let Seen { text: seen, is_last } = tokio::select! {
             biased;
             () = stops.next() => return written(&output),
             seen = look(room) => seen?,
@@ -63,7 +72,7 @@ pub(super) async fn watch(
             output.write(&format!("{gap}{seen}"));
             before = Some(seen);
         }
-        if output.is_closed() {
+        if is_last || output.is_closed() {
             return written(&output);
         }
     }

@@ -74,7 +74,7 @@ fn what_is_left_open_has_defaults() {
         ("public", "erc20", "hoodi")
     );
     assert_eq!(options.style, Style::Text);
-    assert_eq!(options.dsn, Dsn::user_default().unwrap());
+    assert_eq!(options.dsn, Dsn::devnet_default().unwrap());
     assert!(!options.run_id.is_empty());
 }
 
@@ -85,20 +85,20 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
         ("YAGNA_APPKEY", "key-of-env\n"),
         ("YAGNA_API_URL", "http://10.0.0.1:7465/"),
         ("YAGNA_SUBNET", "env-net"),
-        ("YAGNA_PAYMENT_DRIVER", "env-driver"),
-        ("PAYMENT_NETWORK", "second"),
+        ("YAGNA_PAYMENT_DRIVER", "dummy"),
+        ("PAYMENT_NETWORK", "holesky"),
         ("GOLEM_TASKS_DSN", "sqlite:env.db"),
     ];
     let options = scene.resolve(&[], &variables).unwrap();
     assert_eq!(options.daemon, yagna("http://10.0.0.1:7465", "key-of-env"));
     assert_eq!(
         (options.subnet.as_str(), options.driver.as_str(), options.network.as_str()),
-        ("env-net", "env-driver", "second")
+        ("env-net", "dummy", "holesky")
     );
     assert_eq!(options.dsn, Dsn::Sqlite("env.db".into()));
 
-    let both = [variables.as_slice(), &[("YAGNA_PAYMENT_NETWORK", "first")]].concat();
-    assert_eq!(scene.resolve(&[], &both).unwrap().network, "first");
+    let both = [variables.as_slice(), &[("YAGNA_PAYMENT_NETWORK", "sepolia")]].concat();
+    assert_eq!(scene.resolve(&[], &both).unwrap().network, "sepolia");
 
     let flags = [
         "--app-key",
@@ -108,16 +108,19 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
         "--subnet",
         "s",
         "--driver",
-        "d",
+        "erc20",
         "--network",
-        "n",
+        "polygon",
         "--dsn",
         "memory",
     ];
     let options = scene.resolve(&flags, &both).unwrap();
     let expected = yagna("https://d", "k");
     assert_eq!(options.daemon, expected);
-    assert_eq!((options.subnet, options.driver, options.network), ("s".into(), "d".into(), "n".into()));
+    assert_eq!(
+        (options.subnet, options.driver, options.network),
+        ("s".into(), "erc20".into(), "polygon".into())
+    );
     assert_eq!(options.dsn, Dsn::Memory);
 }
 

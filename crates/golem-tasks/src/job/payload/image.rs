@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use golem::image::ImageName;
+use yagna_client::Url;
+
 use super::super::document::{Diagnostics, Entry, Section};
 use super::super::schema;
 use super::{Image, VM, manifest};
@@ -102,17 +105,46 @@ fn hash(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> 
 
 fn tag(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
     let text = entry.text(diagnostics)?.trim();
-    if text.contains(char::is_whitespace) {
-        diagnostics.report(entry.span(), "`image_tag` must be one word such as golem/alpine:latest");
+    if ImageName::Tag(text.to_owned()).check().is_err() {
+        diagnostics.report_with_help(
+            entry.span(),
+            format!("`{text}` is not a valid tag of an image: a tag has the form user/name:tag"),
+            tag_help(text),
+        );
         return None;
     }
     Some(text.to_owned())
 }
 
+/// What may have been meant by a text that isn't a tag.
+fn tag_help(text: &str) -> String {
+    let is_hash = HASH_LENGTHS.contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
+    if is_hash {
+        return "a hash goes into `image_hash`".to_owned();
+    }
+    if text.contains("://") {
+        return "an address goes into `image_url`, with its `image_hash`".to_owned();
+    }
+    let word =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    match text.split_once('/') {
+        Some((user, name)) if word(user) && word(name) => format!("did you mean \"{text}:latest\"?"),
+        None if text.split(':').all(word) => {
+            let tag = if text.contains(':') { "" } else { ":latest" };
+            format!(
+                "did you mean \"golem/{text}{tag}\"? Images of Docker Hub have to be converted by `gvmkit-build` first"
+            )
+        }
+        _ => "for example golem/alpine:latest; https://registry.golem.network lists the images there are"
+            .to_owned(),
+    }
+}
+
 fn url(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
     let text = entry.text(diagnostics)?.trim();
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    if rest.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
+    let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let has_slashes = text.starts_with("http://") || text.starts_with("https://");
+    if !has_slashes || text.contains(char::is_whitespace) || !text.parse().as_ref().is_ok_and(is_http) {
         diagnostics
             .report(entry.span(), "`image_url` must be an address that starts with http:// or https://");
         return None;

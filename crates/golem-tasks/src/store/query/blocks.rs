@@ -72,11 +72,12 @@ impl Store {
         transaction.commit().await.map_err(failed)
     }
 
-    /// The provider that is meant by its id or by a name that any run has heard of.
+    /// The provider that is meant by its id or by a name that any run has heard of, or by the beginning of either where it
+    /// is that of one provider only.
     ///
     /// # Errors
     /// [`StoreError::NoSuchProvider`] with the names that look like this one; [`StoreError::SeveralProviders`] where a name
-    /// is that of more than one.
+    /// or a beginning is that of more than one.
     pub async fn find_provider(&self, id_or_name: &str) -> Result<Provider, StoreError> {
         let failed = |source| self.failed("look for the provider", source);
         let wanted = id_or_name.trim();
@@ -102,14 +103,14 @@ impl Store {
             // A node is a node, also before anybody has dealt with it.
             (None, Some(id)) => Ok(Provider { id, name: String::new() }),
             (None, None) => {
-                let names = Statement::new(
-                    "SELECT provider_name FROM rentals UNION SELECT provider_name FROM notes \
-                     WHERE provider_name IS NOT NULL",
+                let known = Statement::new(
+                    "SELECT provider_id, provider_name FROM rentals UNION SELECT provider_id, provider_name FROM notes \
+                     WHERE provider_id IS NOT NULL AND provider_name IS NOT NULL \
+                     UNION SELECT provider_id, provider_name FROM blocked_providers",
                 );
-                let rows = self.database.rows(names).await.map_err(failed)?;
-                let names =
-                    rows.iter().map(|row| row.text("provider_name")).collect::<Result<Vec<_>, _>>()?;
-                Err(self.no_such_provider(wanted, names, false))
+                let rows = self.database.rows(known).await.map_err(failed)?;
+                let known = rows.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
+                self.by_beginning(wanted, known, false)
             }
             (Some(one), _) => {
                 found.push(one);
@@ -118,7 +119,7 @@ impl Store {
         }
     }
 
-    /// The blocked provider that is meant by its id or its name.
+    /// The blocked provider that is meant by its id or its name, or by the beginning of either.
     ///
     /// # Errors
     /// As [`find_provider`](Self::find_provider), for blocked ones alone.
@@ -138,8 +139,36 @@ impl Store {
                 found.push(one);
                 Err(self.several(wanted, found))
             }
+            None => self.by_beginning(wanted, blocked, true),
+        }
+    }
+
+    /// The only one of these providers whose id or name begins like this.
+    fn by_beginning(
+        &self,
+        wanted: &str,
+        known: Vec<Provider>,
+        blocked: bool,
+    ) -> Result<Provider, StoreError> {
+        let id = wanted.to_ascii_lowercase();
+        let begins_like_it = |provider: &&Provider| {
+            !wanted.is_empty()
+                && (provider.name.starts_with(wanted)
+                    // `0x` alone begins every id.
+                    || (id.len() > 2 && provider.id.as_str().starts_with(&id)))
+        };
+        let mut found: Vec<Provider> = known.iter().filter(begins_like_it).cloned().collect();
+        // One provider may have had several names.
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found.dedup_by(|a, b| a.id == b.id);
+        match found.pop() {
+            Some(one) if found.is_empty() => Ok(one),
+            Some(one) => {
+                found.push(one);
+                Err(self.several(wanted, found))
+            }
             None => {
-                Err(self.no_such_provider(wanted, blocked.into_iter().map(|one| one.name).collect(), true))
+                Err(self.no_such_provider(wanted, known.into_iter().map(|one| one.name).collect(), blocked))
             }
         }
     }
@@ -154,9 +183,9 @@ impl Store {
     }
 
     fn several(&self, wanted: &str, found: Vec<Provider>) -> StoreError {
-        let mut ids: Vec<_> = found.into_iter().map(|provider| provider.id).collect();
-        ids.sort();
-        StoreError::SeveralProviders { name: wanted.to_owned(), place: self.place.clone(), ids }
+        let mut providers = found;
+        providers.sort_by(|a, b| a.id.cmp(&b.id));
+        StoreError::SeveralProviders { name: wanted.to_owned(), place: self.place.clone(), providers }
     }
 }
 

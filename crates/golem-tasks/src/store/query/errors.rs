@@ -1,17 +1,23 @@
 //! What went wrong in a run: tries, deals, bills and everything else that has a reason, the newest first.
 
-use std::collections::HashMap;
+mod alike;
+
+use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use golem_core::event::Provider;
+use serde_json::Value;
 use yagna_api::Timestamp;
 
+use self::alike::alike;
 use super::{Reader, provider};
 use crate::store::database::{Row, Statement, damaged};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, task_name};
 
 /// Errors read at once.
 const PAGE: i64 = 200;
+/// Errors read by their keys at once.
+const AT_ONCE: usize = 10;
 
 /// What something that went wrong is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +47,8 @@ pub struct ErrorRow {
     pub detail: Option<String>,
     /// The task and the number of its try.
     pub attempt: Option<(u64, u64)>,
+    /// The task itself, where it is short.
+    pub task_name: Option<String>,
     /// Where.
     pub provider: Option<Provider>,
     /// The end of what the task's commands wrote to standard error.
@@ -52,6 +60,8 @@ pub struct ErrorRow {
 pub struct ErrorGroup {
     /// The newest of them.
     pub newest: ErrorRow,
+    /// Why, as far as all of them have it in common.
+    pub reason: String,
     /// How many there are.
     pub count: u64,
     /// On how many providers.
@@ -84,7 +94,8 @@ macro_rules! errors {
              UNION ALL SELECT n.at, 'note/' || CAST(n.note_no AS text), 'run', \
              CASE n.kind WHEN 'trouble' THEN n.body ->> 'doing' END, n.text, NULL, NULL, NULL, NULL \
              FROM notes AS n WHERE n.run_no = $1 AND n.kind IN ('trouble', 'budget_not_raised')) AS f \
-             LEFT JOIN rentals AS r ON r.run_no = $1 AND r.rental_no = f.rental_no",
+             LEFT JOIN rentals AS r ON r.run_no = $1 AND r.rental_no = f.rental_no \
+             LEFT JOIN tasks AS k ON k.run_no = $1 AND k.task_no = f.task_no",
             $after
         )
     };
@@ -104,37 +115,52 @@ impl ErrorKind {
 }
 
 impl Store {
-    /// What went wrong in a run, grouped by reason, the group with the newest first; at most so many groups. Also how
-    /// many groups there are in all.
+    /// What went wrong in a run, grouped by what it has in common, such as the step and its exit code; the group with the
+    /// newest first, at most so many groups. Also how many groups there are in all.
     pub async fn error_groups(&self, run_id: &str, limit: u32) -> Result<(Vec<ErrorGroup>, u64), StoreError> {
         let mut reader = Reader::new(self, run_id).await?;
         let counted = reader
             .rows(errors!(
-                "SELECT f.what, f.detail, f.reason, count(*) AS n, min(f.at) AS first_at, \
-                 count(DISTINCT r.provider_id) AS providers",
-                " GROUP BY f.what, f.detail, f.reason"
+                "SELECT f.what, f.detail, f.reason, r.provider_id, r.provider_name, count(*) AS n, min(f.at) AS first_at",
+                " GROUP BY f.what, f.detail, f.reason, r.provider_id, r.provider_name"
             ))
             .await?;
-        let mut counts = HashMap::new();
+        let mut groups: HashMap<Group, Counted> = HashMap::new();
         for row in &counted {
-            counts
-                .insert(group(row)?, (row.unsigned("n")?, row.unsigned("providers")?, row.time("first_at")?));
+            let (n, first) = (row.unsigned("n")?, row.time("first_at")?);
+            let counted = groups.entry(group(row)?).or_insert_with(|| Counted::new(first));
+            counted.count += n;
+            counted.first = counted.first.min(first);
+            counted.providers.extend(row.optional_text("provider_id")?);
+            counted.reasons.insert(reason(row)?);
         }
-        let newest = Statement::new(errors!(
-            "SELECT * FROM (SELECT f.*, r.provider_id, r.provider_name, row_number() OVER \
-             (PARTITION BY f.what, f.detail, f.reason ORDER BY f.at DESC, f.key DESC) AS place",
-            ") AS g WHERE g.place = 1 ORDER BY g.at DESC, g.key DESC LIMIT $2"
-        ))
-        .int(reader.run_no)
-        .int(i64::from(limit));
-        let mut groups = Vec::new();
-        for row in reader.read(newest).await? {
-            let Some(&(count, providers, first)) = counts.get(&group(&row)?) else {
-                continue; // can't be: both were read at one moment
-            };
-            groups.push(ErrorGroup { newest: error(&row)?, count, providers, first });
+        let newest = reader
+            .rows(errors!(
+                "SELECT * FROM (SELECT f.what, f.detail, f.reason, f.at, f.key, r.provider_name, row_number() OVER \
+                 (PARTITION BY f.what, f.detail, f.reason, r.provider_name ORDER BY f.at DESC, f.key DESC) AS place",
+                ") AS g WHERE g.place = 1 ORDER BY g.at DESC, g.key DESC"
+            ))
+            .await?;
+        let total = u64::try_from(groups.len()).unwrap_or(u64::MAX);
+        let mut listed = Vec::new();
+        for row in &newest {
+            if u32::try_from(listed.len()).unwrap_or(u32::MAX) >= limit {
+                break;
+            }
+            let group = group(row)?;
+            // The first one is the newest of its group.
+            if let Some(counted) = groups.remove(&group) {
+                listed.push((row.text("key")?, group.reason, counted));
+            }
         }
-        Ok((groups, u64::try_from(counted.len()).unwrap_or(u64::MAX)))
+        let mut rows = reader.errors_of(listed.iter().map(|(key, ..)| key.as_str())).await?;
+        let groups = listed.into_iter().filter_map(|(key, common, counted)| {
+            let newest = rows.remove(&key)?;
+            let reason = if counted.reasons.len() > 1 { common } else { newest.reason.clone() };
+            let providers = u64::try_from(counted.providers.len()).unwrap_or(u64::MAX);
+            Some(ErrorGroup { newest, reason, count: counted.count, providers, first: counted.first })
+        });
+        Ok((groups.collect(), total))
     }
 
     /// Everything that went wrong in a run so far, one by one, the newest first, in memory that doesn't grow with it.
@@ -149,7 +175,7 @@ impl Store {
                 None => self.run_no(run_id).await?,
             };
             let page = Statement::new(errors!(
-                "SELECT f.*, r.provider_id, r.provider_name",
+                "SELECT f.*, k.data AS task_data, r.provider_id, r.provider_name",
                 " WHERE (f.at, f.key) < ($2, $3) ORDER BY f.at DESC, f.key DESC LIMIT $4"
             ))
             .int(run_no)
@@ -170,9 +196,56 @@ impl Store {
     }
 }
 
+impl Reader<'_> {
+    /// The errors with these keys.
+    async fn errors_of(
+        &mut self,
+        keys: impl Iterator<Item = &str>,
+    ) -> Result<HashMap<String, ErrorRow>, StoreError> {
+        let keys: Vec<_> = keys.collect();
+        let mut errors = HashMap::new();
+        for keys in keys.chunks(AT_ONCE) {
+            let some = Statement::new(errors!(
+                "SELECT f.*, k.data AS task_data, r.provider_id, r.provider_name",
+                " WHERE f.key IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+            ))
+            .int(self.run_no);
+            // What isn't needed is no key of anything.
+            let all = keys.iter().copied().chain(std::iter::repeat("")).take(AT_ONCE);
+            for row in self.read(all.fold(some, Statement::text)).await? {
+                errors.insert(row.text("key")?, error(&row)?);
+            }
+        }
+        Ok(errors)
+    }
+}
+
 /// What errors are grouped by.
-fn group(row: &Row) -> Result<(String, Option<String>, String), StoreError> {
-    Ok((row.text("what")?, row.optional_text("detail")?, reason(row)?))
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Group {
+    what: String,
+    detail: Option<String>,
+    reason: String,
+}
+
+/// The errors of a group, counted.
+struct Counted {
+    count: u64,
+    providers: HashSet<String>,
+    first: Timestamp,
+    reasons: HashSet<String>,
+}
+
+impl Counted {
+    fn new(first: Timestamp) -> Self {
+        Self { count: 0, providers: HashSet::new(), first, reasons: HashSet::new() }
+    }
+}
+
+fn group(row: &Row) -> Result<Group, StoreError> {
+    let provider = row.optional_text("provider_name")?;
+    let reason = alike(&reason(row)?, provider.as_deref());
+    Ok(Group { what: row.text("what")?, detail: row.optional_text("detail")?, reason })
 }
 
 fn reason(row: &Row) -> Result<String, StoreError> {
@@ -192,12 +265,14 @@ fn error(row: &Row) -> Result<ErrorRow, StoreError> {
         Some(_) => Some((row.unsigned("task_no")?, row.unsigned("number")?)),
         None => None,
     };
+    let data = row.optional_json::<Value>("task_data")?;
     Ok(ErrorRow {
         kind,
         at: row.time("at")?,
         reason: reason(row)?,
         detail: row.optional_text("detail")?,
         attempt,
+        task_name: attempt.zip(data).and_then(|((task, _), data)| task_name(task, &data)),
         provider: provider(row)?,
         stderr: row.optional_text("stderr")?.unwrap_or_default(),
     })

@@ -22,4 +22,24 @@ impl Store {
         let rows = self.database.rows(open).await.map_err(|source| self.failed("read the runs", source))?;
         rows.iter().map(|row| row.text("run_id")).collect()
     }
+
+    /// Tells whether a run may still owe something: an agreement of it isn't known to be over, or a bill isn't decided
+    /// about. On an emulated network, which ended with its process, nothing is owed.
+    pub async fn owes(&self, run_id: &str) -> Result<bool, StoreError> {
+        let on_devnet =
+            self.run_record(run_id).await?.is_some_and(|run| run.job.pointer("/daemon/devnet").is_some());
+        if on_devnet {
+            return Ok(false);
+        }
+        let owing = Statement::new(
+            "SELECT r.run_no FROM runs AS r WHERE r.run_id = $1 AND (EXISTS (SELECT 1 FROM rentals AS d \
+             WHERE d.run_no = r.run_no AND (d.status IN ('intended', 'created', 'approved') \
+             OR (d.status = 'ended' AND d.final_bill IS NULL))) \
+             OR EXISTS (SELECT 1 FROM bills AS b WHERE b.run_no = r.run_no AND b.rental_no IS NOT NULL \
+             AND b.status IN ('received', 'accepting')))",
+        )
+        .text(run_id);
+        let row = self.database.row(owing).await.map_err(|source| self.failed("read the run", source))?;
+        Ok(row.is_some())
+    }
 }

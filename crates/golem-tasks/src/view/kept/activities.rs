@@ -8,7 +8,7 @@ use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
 use super::super::json::{self, line, seconds};
 use super::super::table::{Column, Table};
 use super::super::text::{money, money_places};
-use super::{Head, Room, State, moment, named};
+use super::{Head, NAME, Room, State, moment, named};
 use crate::store::{ActivityRow, ActivityStatus, Overview};
 
 /// The activities of a run, beside where the run stands.
@@ -59,17 +59,17 @@ impl Show {
         let prices = money_places(self.activities.iter().flat_map(|row| [row.per_hour, row.start]));
         let mut table = Table::new(vec![
             Column::number("ix"),
-            Column::text("activity_id").at_least(8),
+            Column::text("activity_id").rank(6),
             Column::text("status"),
-            Column::number("batches"),
+            Column::number("batches").rank(2),
             Column::number("GLM"),
-            Column::number("GLM/result"),
+            Column::number("GLM/result").rank(3),
             Column::number("results"),
-            Column::text("stop_reason").at_least(12),
-            Column::text("provider").at_least(10).rank(1),
-            Column::text("agreement_id").at_least(8).rank(4),
-            Column::number("GLM/hour").rank(2),
-            Column::number("GLM at start").rank(3),
+            Column::text("stop_reason").at_least(12).rank(1),
+            Column::text("provider").at_least(NAME),
+            Column::text("agreement_id").rank(7),
+            Column::number("GLM/hour").rank(4),
+            Column::number("GLM at start").rank(5),
         ]);
         let pause = self.pause();
         // Two lines of titles, one that says what is left out, and one for the pause.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use yagna_api::Timestamp;
 
 use super::super::json::{self, line};
-use super::super::text::{clean, one_line, plural};
+use super::super::text::{clean, named_task, one_line, plural};
 use super::{Head, moment, named};
 use crate::store::{ErrorGroup, ErrorKind, ErrorRow};
 
@@ -32,6 +32,7 @@ struct GroupedJson<'a> {
 
 #[derive(Serialize)]
 struct GroupJson<'a> {
+    reason: &'a str,
     count: u64,
     providers: u64,
     first: Timestamp,
@@ -47,6 +48,8 @@ struct ErrorJson<'a> {
     kind: Option<&'a str>,
     reason: &'a str,
     task: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     attempt: Option<u64>,
     provider: Option<json::Provider<'a>>,
     stderr: &'a str,
@@ -62,7 +65,7 @@ impl Grouped {
         let mut text = String::new();
         for group in &self.groups {
             let newest = &group.newest;
-            let _ = writeln!(text, "{:>width$}× {}", group.count, what(newest));
+            let _ = writeln!(text, "{:>width$}× {}", group.count, what(newest, &group.reason));
             let indent = " ".repeat(width + 2);
             if group.count == 1 {
                 let _ = writeln!(text, "{indent}{}{}", moment(newest.at), place(newest));
@@ -76,6 +79,9 @@ impl Grouped {
                     let _ = write!(text, "; the newest{place}");
                 }
                 text.push('\n');
+            }
+            if group.reason != newest.reason {
+                let _ = writeln!(text, "{indent}{}", one_line(&newest.reason));
             }
             stderr(&mut text, newest, &indent);
         }
@@ -92,6 +98,7 @@ impl Grouped {
             .groups
             .iter()
             .map(|group| GroupJson {
+                reason: &group.reason,
                 count: group.count,
                 providers: group.providers,
                 first: group.first,
@@ -104,7 +111,7 @@ impl Grouped {
 
 /// One of them in a line, with the end of its standard error below.
 pub(crate) fn each_text(error: &ErrorRow) -> String {
-    let mut text = format!("{}{}  {}\n", moment(error.at), place(error), what(error));
+    let mut text = format!("{}{}  {}\n", moment(error.at), place(error), what(error, &error.reason));
     stderr(&mut text, error, "    ");
     text
 }
@@ -122,14 +129,15 @@ fn error(error: &ErrorRow) -> ErrorJson<'_> {
         kind: error.detail.as_deref(),
         reason: &error.reason,
         task: error.attempt.map(|(task, _)| task),
+        name: error.task_name.as_deref(),
         attempt: error.attempt.map(|(_, number)| number),
         provider: error.provider.as_ref().map(named),
         stderr: &error.stderr,
     }
 }
 
-/// What failed and why.
-fn what(error: &ErrorRow) -> String {
+/// What failed, and for this reason.
+fn what(error: &ErrorRow, reason: &str) -> String {
     let what = match (error.kind, error.detail.as_deref()) {
         (ErrorKind::Task, Some(kind)) => kind.replace('_', " "),
         (ErrorKind::Task, None) => "a task failed".to_owned(),
@@ -140,7 +148,7 @@ fn what(error: &ErrorRow) -> String {
         (ErrorKind::Run, Some(doing)) => format!("couldn't {}", one_line(doing)),
         (ErrorKind::Run, None) => "the budget wasn't raised".to_owned(),
     };
-    let reason = if error.reason.is_empty() { "no reason given" } else { &error.reason };
+    let reason = if reason.is_empty() { "no reason given" } else { reason };
     format!("{what}: {}", one_line(reason))
 }
 
@@ -148,7 +156,7 @@ fn what(error: &ErrorRow) -> String {
 fn place(error: &ErrorRow) -> String {
     let mut place = String::new();
     if let Some((task, number)) = error.attempt {
-        let _ = write!(place, ", task {task}, try {number}");
+        let _ = write!(place, ", {}, try {number}", named_task(task, error.task_name.as_deref()));
     }
     if let Some(provider) = &error.provider {
         let _ = write!(place, ", on {}", one_line(&provider.name));

@@ -36,13 +36,13 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
     let per_result = overview.cost_per_result();
     let places = money_places([Some(summary.cost), per_result].into_iter().flatten());
     let mut table = Table::new(vec![
-        Column::text("run_id").at_least(12),
-        Column::number("ready activities"),
-        Column::number("new activities"),
-        Column::number("other activities").rank(1),
-        Column::number("batches").rank(2),
+        Column::text("run_id"),
+        Column::number("ready activities").rank(1),
+        Column::number("new activities").rank(3),
+        Column::number("other activities").rank(4),
+        Column::number("batches").rank(5),
         Column::number("GLM"),
-        Column::number("GLM/result"),
+        Column::number("GLM/result").rank(2),
         Column::number("results"),
     ]);
     table.row([

@@ -6,7 +6,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 use super::super::json::{Payments, line, seconds};
 use super::super::table::{Column, Table};
 use super::super::text::{duration, money, money_places};
-use super::{Head, Room};
+use super::{Head, NAME, Room};
 use crate::store::{PaymentTotals, ProviderRow};
 
 /// The providers of a run.
@@ -54,21 +54,21 @@ impl Providers {
         let prices = money_places(self.rows.iter().flat_map(|row| [row.per_hour, row.start]));
         let asked = self.rows.iter().any(|row| row.did.payments.is_some());
         let mut columns = vec![
-            Column::text("provider").at_least(10),
+            Column::text("provider").at_least(NAME),
             Column::number("results"),
-            Column::number("failed tries"),
-            Column::number("failed deals"),
-            Column::number("a result took"),
+            Column::number("failed tries").rank(2),
+            Column::number("failed deals").rank(3),
+            Column::number("a result took").rank(4),
             Column::number("GLM"),
-            Column::number("GLM/result"),
-            Column::number("GLM/hour").rank(1),
-            Column::number("GLM at start").rank(2),
-            Column::number("unsettled").rank(3),
+            Column::number("GLM/result").rank(1),
+            Column::number("GLM/hour").rank(5),
+            Column::number("GLM at start").rank(6),
+            Column::number("unsettled").rank(7),
         ];
         if asked {
-            columns.extend([Column::number("GLM paid").rank(1), Column::number("GLM scheduled").rank(1)]);
+            columns.extend([Column::number("GLM paid").rank(5), Column::number("GLM scheduled").rank(5)]);
         }
-        columns.push(Column::text("id").at_least(10).rank(4));
+        columns.push(Column::text("id").rank(8));
         let mut table = Table::new(columns);
         for row in &self.rows {
             let amount = |of: fn(&PaymentTotals) -> Glm| {

@@ -6,7 +6,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 use super::super::json::{VERSION, line};
 use super::super::table::{Column, Table};
 use super::super::text::{money, money_places};
-use super::{Room, moment};
+use super::{NAME, Room, moment};
 use crate::store::RememberedProvider;
 
 #[derive(Serialize)]
@@ -59,15 +59,15 @@ pub(crate) fn text(rows: &[RememberedProvider], room: Room) -> String {
     }
     let places = money_places(rows.iter().filter_map(RememberedProvider::cost_per_result));
     let mut table = Table::new(vec![
-        Column::text("provider").at_least(10),
-        Column::number("done"),
-        Column::number("failed"),
-        Column::number("failed deals").rank(2),
-        Column::number("GLM/task"),
-        Column::number("speed"),
-        Column::text("last seen").rank(1),
+        Column::text("provider").at_least(NAME),
+        Column::number("done").rank(1),
+        Column::number("failed").rank(2),
+        Column::number("failed deals").rank(5),
+        Column::number("GLM/task").rank(3),
+        Column::number("speed").rank(4),
+        Column::text("last seen").rank(6),
         Column::text("standing").at_least(8),
-        Column::text("id").at_least(10).rank(3),
+        Column::text("id").rank(7),
     ]);
     for row in rows {
         table.row([

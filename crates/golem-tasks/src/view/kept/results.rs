@@ -68,7 +68,7 @@ pub(crate) fn json(row: &ResultRow) -> String {
 }
 
 /// The cells of a line of CSV. Data and results that are texts stand as they are, anything else as JSON; what there
-/// isn't is empty.
+/// isn't is empty. The line breaks at the end of what was printed are left out.
 pub(crate) fn csv(row: &ResultRow) -> [String; 12] {
     let task = &row.task;
     [
@@ -77,8 +77,8 @@ pub(crate) fn csv(row: &ResultRow) -> [String; 12] {
         task.attempts.to_string(),
         cell(&task.data),
         task.result.as_ref().map(cell).unwrap_or_default(),
-        task.stdout.clone(),
-        task.stderr.clone(),
+        trimmed(&task.stdout),
+        trimmed(&task.stderr),
         task.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default(),
         row.provider.as_ref().map(|provider| provider.name.clone()).unwrap_or_default(),
         row.cost.map(|cost| cost.to_string()).unwrap_or_default(),
@@ -87,7 +87,11 @@ pub(crate) fn csv(row: &ResultRow) -> [String; 12] {
     ]
 }
 
-fn cell(value: &Value) -> String {
+fn trimmed(text: &str) -> String {
+    text.trim_end_matches(['\r', '\n']).to_owned()
+}
+
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

@@ -42,15 +42,15 @@ struct TasksJson {
 pub(crate) fn text(runs: &[RunRow], room: Room) -> String {
     let places = money_places(runs.iter().map(|run| run.settled.cost));
     let mut table = Table::new(vec![
-        Column::text("run_id").at_least(12),
+        Column::text("run_id"),
         Column::text("state").at_least(11),
-        Column::number("done"),
-        Column::number("failed"),
-        Column::number("left"),
-        Column::number("GLM"),
-        Column::text("began"),
-        Column::text("ended").rank(2),
-        Column::number("unsettled").rank(1),
+        Column::number("done").rank(1),
+        Column::number("failed").rank(2),
+        Column::number("left").rank(4),
+        Column::number("GLM").rank(3),
+        Column::text("began").rank(5),
+        Column::text("ended").rank(7),
+        Column::number("unsettled").rank(6),
     ]);
     for run in runs {
         table.row([

@@ -7,7 +7,7 @@ use golem_core::event::StopReason;
 use golem_core::explain::Explanation;
 
 use crate::store::{FailedTask, RunSummary, TaskCounts};
-use crate::view::text::{clean, duration, money, money_places, one_amount, plural, progress};
+use crate::view::text::{clean, duration, money, money_places, named_task, one_amount, plural, progress};
 
 /// Lines shown of a failed task's standard error.
 const STDERR_LINES: usize = 4;
@@ -131,7 +131,8 @@ fn failures(text: &mut String, summary: &RunSummary) {
 }
 
 fn failed_task(text: &mut String, failure: &FailedTask) {
-    let _ = write!(text, "  task {}, try {}", failure.task, failure.attempt);
+    let task = named_task(failure.task, failure.name.as_deref());
+    let _ = write!(text, "  {task}, try {}", failure.attempt);
     if let Some(provider) = &failure.provider {
         let _ = write!(text, ", on {}", clean(provider));
     }
