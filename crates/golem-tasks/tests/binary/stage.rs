@@ -69,9 +69,17 @@ impl Home {
         command
     }
 
-    /// Any program in this home, with nothing of this machine's environment that could change what it does.
+    /// Any program in this home, with nothing of this machine's environment that could change what it does. Signals that the
+    /// tests were told to ignore, as `nohup` does, are heard by it all the same.
     pub(crate) fn program(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = if cfg!(target_os = "linux") {
+            // `env` becomes the program: its process is the same.
+            let mut command = Command::new("env");
+            command.arg("--default-signal=HUP,INT,PIPE,TERM").arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
