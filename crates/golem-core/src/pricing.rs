@@ -132,6 +132,11 @@ impl Pricing {
         round_up(self.start)
     }
 
+    /// True if CPU time is charged for.
+    pub fn depends_on_cpu(&self) -> bool {
+        self.rates.iter().any(|(counter, rate)| Counter::of(counter) == Counter::Cpu && !rate.is_zero())
+    }
+
     /// The usage counters that are charged for, though nothing but their provider's report bounds them.
     pub fn unbounded_counters(&self) -> impl Iterator<Item = &str> {
         self.rates

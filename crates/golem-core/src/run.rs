@@ -110,6 +110,8 @@ pub struct Run {
     last_explained: Option<Timestamp>,
     /// Did the budget forbid an agreement at the last look?
     budget_blocks: bool,
+    /// Whether an agreement was ended for want of money, and none was raised since.
+    ended_for_money: bool,
     /// GLM that the agreement would have needed that the budget last forbade.
     needed: Option<Glm>,
     trouble: Option<String>,
@@ -176,6 +178,7 @@ impl Run {
             last_alive: now,
             last_explained: None,
             budget_blocks: false,
+            ended_for_money: false,
             needed: None,
             trouble: None,
             told: BTreeMap::new(),

@@ -346,6 +346,9 @@ impl Engine {
             Effect::AcceptBill { bill, amount } => {
                 self.spawn(async move { outside.accept(bill, amount).await });
             }
+            Effect::ReadUsage { rental, no, activity } => {
+                self.spawn(async move { outside.read_usage(rental, no, activity).await });
+            }
             Effect::FetchBill { bill } => {
                 self.spawn(async move { outside.fetch_bill(bill).await });
             }

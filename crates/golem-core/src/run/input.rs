@@ -438,6 +438,15 @@ pub enum Effect {
         /// The provider.
         provider: Provider,
     },
+    /// Read the usage of an activity that goes on. Nothing follows where that fails.
+    ReadUsage {
+        /// The rental.
+        rental: RentalId,
+        /// The number of its activity.
+        no: ActivityNo,
+        /// The activity.
+        activity: ActivityId,
+    },
     /// Start the job's worker again in an activity that an earlier life of the run left.
     ResumeActivity {
         /// The deal.
@@ -512,7 +521,10 @@ impl Effect {
     ///
     /// So it is with all that spends, and with all that follows from an outcome.
     pub fn needs_intent(&self) -> bool {
-        !matches!(self, Self::Assign { .. } | Self::LoadTasks { .. } | Self::Counter { .. })
+        !matches!(
+            self,
+            Self::Assign { .. } | Self::LoadTasks { .. } | Self::Counter { .. } | Self::ReadUsage { .. }
+        )
     }
 }
 

@@ -105,6 +105,7 @@ impl Run {
         self.config.budget = self.config.budget.raised_to(budget);
         self.backed = add(self.backed, self.raising.take().unwrap_or_default());
         self.budget_blocks = false;
+        self.ended_for_money = false;
         self.needed = None;
         self.last_alive = now;
         step.event(now, EventKind::BudgetRaised { budget });

@@ -47,6 +47,7 @@ impl Run {
         if self.stopping.is_some() {
             return self.plan_stop(now, step);
         }
+        self.plan_usage(now, step);
         self.plan_budget(now, step);
         self.plan_prices(now, step);
         self.plan_turns(now, step);
@@ -235,7 +236,7 @@ impl Run {
             let who = market::provider(&draft.terms);
             let rental = Rental::new(who.clone(), draft.terms.clone(), expires, now);
             let exposure = rental.exposure(now, self.config.stop_horizon);
-            if self.affords(now, exposure) != Room::Enough {
+            if self.affords(now, self.room_to_sign(exposure)) != Room::Enough {
                 return;
             }
             let id = RentalId(self.next_rental);

@@ -93,6 +93,8 @@ pub(super) struct Activity {
     pub(super) payable_notes: u32,
     /// Was its worker ever given a task?
     pub(super) was_given: bool,
+    /// The moment at which its usage was last asked for.
+    pub(super) usage_asked: Option<Timestamp>,
     /// Is it being ended while its agreement goes on?
     pub(super) closing: bool,
     /// Has its end been told?
@@ -188,6 +190,7 @@ impl Rental {
             notes: 0,
             payable_notes: 0,
             was_given: false,
+            usage_asked: None,
             closing: false,
             over: false,
         });

@@ -70,23 +70,30 @@ impl Run {
         step.effects.extend(due.into_iter().map(|rental| Effect::TakeBack { rental }));
     }
 
-    /// Ends agreements that were approved when there were workers enough already: first those that are of no use for
-    /// what waits, then the newest.
+    /// Ends agreements that were approved when there were workers enough already: first those without an activity, then those
+    /// with the least to lose, of them those that are of no use for what waits, then the newest.
+    ///
+    /// One that has an activity is ended only after a crash: an agreement whose end wasn't written down is in force, and
+    /// another one may have been made in its place.
     pub(super) fn plan_surplus(&mut self, now: Timestamp, step: &mut Step) {
-        let approved = |rental: &&Rental| rental.is_live() && rental.stage != Stage::Signing;
-        let n_approved = self.rentals.values().filter(approved).count();
+        let approved = |rental: &Rental| rental.is_live() && rental.stage != Stage::Signing;
+        let n_approved = self.rentals.values().filter(|rental| approved(rental)).count();
         let surplus = n_approved.saturating_sub(self.config.workers as usize);
         if surplus == 0 {
             return;
         }
-        let mut held: Vec<_> = self
+        let mut endable: Vec<_> = self
             .rentals
             .iter()
-            .filter(|(_, rental)| rental.stage == Stage::Held)
-            .map(|(id, rental)| (self.queue.has_any_use_for(&rental.provider.id), Reverse(*id)))
+            .filter(|(_, rental)| approved(rental))
+            .map(|(id, rental)| {
+                let is_busy = !rental.running.is_empty();
+                let is_of_use = self.queue.has_any_use_for(&rental.provider.id);
+                (is_busy, rental.stage != Stage::Held, rental.stage != Stage::Ending, is_of_use, Reverse(*id))
+            })
             .collect();
-        held.sort_unstable();
-        for (_, Reverse(id)) in held.into_iter().take(surplus) {
+        endable.sort_unstable();
+        for (.., Reverse(id)) in endable.into_iter().take(surplus) {
             self.close(now, id, &Ending::cancelled("others were faster"), step);
         }
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use yagna_api::time::{after, between};
 use yagna_api::{AllocationId, Glm, Timestamp};
 
-use super::rental::{Rental, Stage};
+use super::rental::{Activity, Rental, Stage};
 use super::rentals::Ending;
-use super::{Effect, Run, Step};
+use super::{Effect, OnBudget, Run, Step};
 use crate::event::EventKind;
 
 /// What may stand against spending more.
@@ -47,6 +47,10 @@ impl Run {
     pub(super) const LATE: Duration = Duration::from_secs(3600);
     /// What is set aside grows so long before it is needed.
     const AHEAD: Duration = Duration::from_secs(60);
+    /// The shortest pause between two reports that are asked for of the same activity.
+    const USAGE_PAUSE: Duration = Duration::from_secs(10);
+    /// So many activities are asked about at once.
+    const MOST_ASKED: usize = 16;
     /// The shortest pause between two times that it grows; after a failure doubled up to 32 times as long.
     const GROWTH_PAUSE: Duration = Duration::from_secs(5);
 
@@ -92,6 +96,40 @@ impl Run {
         }
     }
 
+    /// Reads how much running activities have really used, once what they may have used would soon pass the budget.
+    ///
+    /// Between two debit notes the worst case counts: every thread was busy all the time. A report bounds it by what was
+    /// used until then, so that a budget isn't left unspent because it might have been spent. Asking is worth it only then,
+    /// and only where a use is charged for that our own clock doesn't measure.
+    pub(super) fn plan_usage(&mut self, now: Timestamp, step: &mut Step) {
+        let soon = self.config.stop_horizon.saturating_add(Self::AHEAD);
+        if !matches!(self.room(now, soon, Glm::ZERO), Room::NotInAll | Room::NotInWindow) {
+            return;
+        }
+        let is_due = |activity: &Activity| {
+            activity.id.is_some()
+                && activity.usage_asked.is_none_or(|asked| between(asked, now) >= Self::USAGE_PAUSE)
+        };
+        let mut due: Vec<_> = self
+            .rentals
+            .iter()
+            .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
+            .filter(|(_, rental)| rental.terms.pricing.depends_on_cpu())
+            .filter(|(_, rental)| rental.current().is_some_and(is_due))
+            .map(|(id, rental)| (Reverse(rental.exposure(now, soon)), *id))
+            .collect();
+        due.sort_unstable();
+        for (_, id) in due.into_iter().take(Self::MOST_ASKED) {
+            let Some(rental) = self.rentals.get_mut(&id) else { continue };
+            let no = rental.newest();
+            let Some(current) = rental.current_is(no) else { continue };
+            current.usage_asked = Some(now);
+            if let Some(activity) = current.id.clone() {
+                step.effects.push(Effect::ReadUsage { rental: id, no, activity });
+            }
+        }
+    }
+
     /// Stops deals before what they may bill passes the budget, the dearest first.
     pub(super) fn plan_budget(&mut self, now: Timestamp, step: &mut Step) {
         while self.is_passed(now) {
@@ -109,7 +147,17 @@ impl Run {
                 activity.meter.ended = Some(now);
             }
             self.budget_blocks = true;
+            self.ended_for_money = true;
         }
+    }
+
+    /// GLM that there must be room for before an agreement is signed that needs so much.
+    ///
+    /// A bill that is smaller than it was feared to be leaves a little more than was thought. What was just ended for want of
+    /// money isn't bought again for that, with another start price and for some seconds of work.
+    pub(super) fn room_to_sign(&self, exposure: Glm) -> Glm {
+        let buys_again = self.ended_for_money && self.config.on_budget == OnBudget::Stop;
+        if buys_again { add(exposure, exposure) } else { exposure }
     }
 
     /// May something be begun that needs so much before it could be stopped again? What forbids it is noted.

@@ -97,6 +97,13 @@ impl Outside {
         (fresh.and_then(|usage| usage.current_usage), problem)
     }
 
+    /// Reads what an activity that goes on has used.
+    pub(super) async fn read_usage(&self, rental: RentalId, no: ActivityNo, activity: ActivityId) {
+        if let Some(usage) = self.usage(activity).await {
+            self.tell(Input::Usage { rental, no, usage }).await;
+        }
+    }
+
     async fn usage(&self, activity: ActivityId) -> Option<Vec<f64>> {
         self.client.call_once(&GetUsage(activity)).await.ok()?.current_usage
     }

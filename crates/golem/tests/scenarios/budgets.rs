@@ -150,3 +150,22 @@ async fn an_hourly_budget_holds_over_lives_that_end_at_random() {
     assert_eq!(lives.count(|kind| matches!(kind, EventKind::RunResumed { .. })), 8);
     lives.played(end).assert_sound().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_lasts_as_long_as_what_is_really_used_and_what_it_ended_is_not_bought_again() {
+    // One of eight threads works: what might be used is eight times as much as what is, and a start costs something too.
+    let mut idle = honest("ada").priced(Prices::per_hour("0.05", "3.6", "0.036").unwrap());
+    idle.hardware.threads = 8;
+    let run = Stage::new([idle]).tasks(20_000).configured(|config| {
+        config.workers = 1;
+        config.budget = "4".parse().unwrap();
+        config.strategy = at_any_price();
+    });
+    let played = run.play().await;
+    let end = played.end();
+    assert_eq!(end.why, StopReason::BudgetReached, "{end:?}");
+    assert_eq!(played.count(|kind| matches!(kind, EventKind::AgreementIntended { .. })), 1, "{end:?}");
+    // Two and a half minutes at full use are 1.2 GLM: so much must be left to stop in time.
+    assert!(end.cost > glm("2.6") && end.cost < glm("4"), "{end:?}");
+    played.assert_sound().await;
+}

@@ -329,6 +329,7 @@ fn activity(past: &PastActivity) -> Activity {
         payable_notes: 0,
         done: past.done,
         was_given: past.was_given,
+        usage_asked: None,
         closing: false,
         over: past.over,
     }

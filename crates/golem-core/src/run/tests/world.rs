@@ -497,6 +497,7 @@ impl World {
                 assert!(last.id == activity && last.ended.is_none(), "{activity} isn't there to go on with");
                 self.work(rental, no, job, replay.tasks, true);
             }
+            Effect::ReadUsage { rental, no, activity } => self.read_usage(rental, no, &activity),
             Effect::FetchBill { bill } => self.tell_again(&bill),
             Effect::Close { rental, .. } => self.close(rental),
             Effect::AcceptBill { bill, .. } => self.accept(bill),

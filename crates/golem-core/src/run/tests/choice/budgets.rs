@@ -1,6 +1,7 @@
 //! What a budget lets a run do, one step after the other.
 
 use yagna_api::AllocationId;
+use yagna_api::time::between;
 
 use super::*;
 use crate::event::StopReason;
@@ -235,4 +236,83 @@ fn a_bill_that_the_whole_does_not_hold_is_left_open_and_ends_the_run() {
     assert!(!is_accepted(&step) && is_stopped(&step), "{:?}", step.events);
     let open = |kind: &EventKind| matches!(kind, EventKind::BillRefused { open: true, .. });
     assert!(step.events.iter().any(|event| open(&event.kind)), "{:?}", step.events);
+}
+
+/// A desk at work in an activity whose CPU time costs a hundred times as much as its time, on 0.4 GLM: 396 s at full use.
+fn with_dear_cpu() -> Desk {
+    let (mut desk, _) = at_work(MidAgreementPayments::Never);
+    desk.run.config.budget = "0.4".parse().unwrap();
+    let pricing = &mut desk.run.rentals.get_mut(&RentalId(1)).unwrap().terms.pricing;
+    pricing.rates[1].1 = "0.001".parse().unwrap();
+    desk
+}
+
+fn asks_for_usage(step: &Step) -> bool {
+    step.effects.iter().any(|effect| matches!(effect, Effect::ReadUsage { .. }))
+}
+
+fn closes(step: &Step) -> bool {
+    step.effects.iter().any(|effect| matches!(effect, Effect::Close { .. }))
+}
+
+#[test]
+fn what_was_really_used_decides_how_long_a_budget_lasts() {
+    for (busy, least, most) in
+        [(None, 240, 260), (Some(1.0), 240, 260), (Some(0.5), 400, 700), (Some(0.01), 6000, 20_000)]
+    {
+        let mut desk = with_dear_cpu();
+        let begun = desk.now;
+        let (mut asked, mut lasted) = (0, 0);
+        while lasted < 20_000 {
+            let step = desk.wait(1);
+            lasted += 1;
+            if closes(&step) {
+                break;
+            }
+            if asks_for_usage(&step) {
+                asked += 1;
+                if let Some(busy) = busy {
+                    let age = between(begun, desk.now).as_secs_f64();
+                    desk.give(Input::Usage {
+                        rental: RentalId(1),
+                        no: ActivityNo(1),
+                        usage: vec![age, age * busy],
+                    });
+                }
+            }
+        }
+        assert!((least..most).contains(&lasted), "{busy:?} busy: it lasted {lasted} s");
+        assert!(asked > 0 && asked <= lasted / 10, "{busy:?} busy: asked {asked} times in {lasted} s");
+    }
+}
+
+#[test]
+fn usage_is_asked_for_only_where_the_budget_is_near_and_the_clock_does_not_tell() {
+    let mut desk = with_dear_cpu();
+    assert!(
+        (0..180).all(|_| !asks_for_usage(&desk.wait(1))),
+        "there is enough for longer than it takes to stop"
+    );
+    let (mut desk, _) = at_work(MidAgreementPayments::Never);
+    desk.run.config.budget = "0.004".parse().unwrap();
+    let asked = (0..300).any(|_| asks_for_usage(&desk.wait(1)));
+    assert!(!asked, "only its time is charged for");
+}
+
+#[test]
+fn what_was_ended_for_want_of_money_is_not_bought_again_for_some_seconds_of_work() {
+    for raised in [false, true] {
+        let mut desk = with_dear_cpu();
+        while !closes(&desk.wait(1)) {}
+        desk.give(Input::Closed { rental: RentalId(1), usage: Some(vec![250.0, 1.0]), failure: None });
+        desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::InvoiceState::Closed;
+        desk.run.config.budget = "0.0024".parse().unwrap();
+        if raised {
+            desk.give(Input::BudgetRaised { budget: "0.0024".parse().unwrap() });
+        }
+        // It takes 0.0016 GLM to sign with this one and to stop in time.
+        let mut bought = signed(&desk.draft(2, 0.036));
+        bought.extend((0..5).flat_map(|_| signed(&desk.wait(1))));
+        assert_eq!(bought, if raised { vec![node(2)] } else { vec![] });
+    }
 }

@@ -6,10 +6,10 @@ use rust_decimal::Decimal;
 use serde_json::json;
 use yagna_api::payment::{BillStatus, DebitNote, Invoice};
 use yagna_api::time::{after, between};
-use yagna_api::{DebitNoteId, Glm, InvoiceId};
+use yagna_api::{ActivityId, DebitNoteId, Glm, InvoiceId};
 
 use super::{Deal, World};
-use crate::event::{Bill, RentalId};
+use crate::event::{ActivityNo, Bill, RentalId};
 use crate::pricing::round_up;
 use crate::run::Input;
 
@@ -22,6 +22,16 @@ impl World {
         let usage = vec![age, age * 0.5];
         let due = Glm::from_decimal_rounding_down(pricing.cost(&usage).unwrap()).unwrap();
         (usage, due)
+    }
+
+    /// The daemon is asked what an activity has used so far, and may not answer.
+    pub(super) fn read_usage(&mut self, rental: RentalId, no: ActivityNo, activity: &ActivityId) {
+        let deal = &self.deals[&rental];
+        let place = deal.activities.iter().position(|known| known.id == *activity).expect("it was opened");
+        let usage = self.due(deal, place).0;
+        if !self.roll(self.faults.daemon) {
+            self.soon(Input::Usage { rental, no, usage });
+        }
     }
 
     /// The daemon is asked to accept a bill. It must not have another one of the same agreement in its hands.
