@@ -226,6 +226,11 @@ pub enum EventKind {
         /// What went wrong.
         problem: String,
     },
+    /// Trouble that was told of is over.
+    Recovered {
+        /// What works again, in words.
+        what: String,
+    },
     /// An offer fits and is being negotiated.
     #[doc(alias = "ProposalReceived")]
     OfferReceived {

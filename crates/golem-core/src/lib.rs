@@ -60,3 +60,4 @@ pub mod standing;
 pub mod strategy;
 pub mod tasks;
 pub mod terms;
+pub mod words;

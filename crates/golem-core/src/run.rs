@@ -15,6 +15,7 @@ mod input;
 mod jobs;
 mod market;
 mod money;
+mod ours;
 mod pause;
 mod plan;
 mod rental;
@@ -39,6 +40,8 @@ pub use self::jobs::JobSpec;
 use self::market::Market;
 use self::money::Backing;
 pub use self::money::NotRaised;
+use self::ours::Ours;
+pub use self::ours::OwnFault;
 pub use self::pause::OnBudget;
 use self::pause::{Pause, Vain};
 use self::rental::{InvoiceState, Rental, Stage};
@@ -48,6 +51,7 @@ use crate::budget::Ledger;
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
 use crate::standing::{Records, Standings};
 use crate::tasks::TaskQueue;
+use crate::words::without_details;
 
 /// One run, from its first demand to its last bill: one demand and one budget for all of its jobs.
 #[derive(Debug)]
@@ -118,6 +122,7 @@ pub struct Run {
     /// The last trouble told of each thing we do, until it is over.
     told: BTreeMap<String, String>,
     failures: BTreeMap<String, u64>,
+    ours: Ours,
     end: Option<RunEnd>,
 }
 
@@ -127,6 +132,8 @@ struct Stopping {
     since: Timestamp,
     /// Since when every deal is over and only bills are awaited.
     settling_since: Option<Timestamp>,
+    /// Was it told that deals are still being ended?
+    is_told: bool,
 }
 
 impl Run {
@@ -183,6 +190,7 @@ impl Run {
             trouble: None,
             told: BTreeMap::new(),
             failures: BTreeMap::new(),
+            ours: Ours::default(),
             end: None,
         }
     }
@@ -233,8 +241,16 @@ impl Run {
             Input::Trouble { doing, problem } => self.tell_trouble(now, doing, problem, step),
             Input::Recovered => {
                 self.trouble = None;
-                self.told.clear();
+                if !self.told.is_empty() {
+                    self.told.clear();
+                    step.event(now, EventKind::Recovered { what: "the daemon answers again".into() });
+                }
             }
+
+            Input::OwnFault { fault } => self.on_own_fault(now, fault, step),
+            Input::OwnProbed { still } => self.on_own_probed(now, still),
+            Input::Gap { lasted } => self.on_gap(now, lasted, step),
+            Input::ClockOff { ahead, by } => self.on_clock_off(now, ahead, by, step),
 
             Input::RaiseBudget { amount } => self.on_raise_budget(now, amount, step),
             Input::BudgetRaised { budget } => self.on_budget_raised(now, budget, step),
@@ -306,7 +322,10 @@ impl Run {
             Input::ActivityClosed { rental, no, usage, failure } => {
                 self.on_activity_closed(now, rental, no, usage, failure, step);
             }
-            Input::Closed { rental, usage, failure } => self.on_closed(now, rental, usage, failure, step),
+            Input::Closed { rental, usage, failure, ended } => {
+                self.on_closed(now, rental, usage, failure, ended, step);
+            }
+            Input::EndedLate { rental } => self.on_ended_late(now, rental, step),
             Input::AgreementTerminated { agreement, by, reason } => {
                 self.on_agreement_terminated(now, &agreement, by, reason, step);
             }
@@ -336,7 +355,7 @@ impl Run {
         if self.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Stopping { why, since: now, settling_since: None });
+        self.stopping = Some(Stopping { why, since: now, settling_since: None, is_told: false });
         step.event(now, EventKind::Stopping { why });
         if let Some(demand) = self.market.withdraw() {
             Self::withdraw(now, demand, "the run is stopping", step);
@@ -371,7 +390,8 @@ impl Run {
     }
 
     /// Counts a failure by its reason. Reasons are others' words: there is a bound to how many are kept apart.
-    fn count_failure(&mut self, reason: String) {
+    fn count_failure(&mut self, reason: &str) {
+        let reason = without_details(reason).to_owned();
         if self.failures.len() < Self::MOST_REASONS || self.failures.contains_key(&reason) {
             *self.failures.entry(reason).or_default() += 1;
         } else {

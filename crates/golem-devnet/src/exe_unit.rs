@@ -49,6 +49,8 @@ pub struct ExeUnitConfig {
     /// The most that is kept of each output stream of a command, in bytes; a command that writes more, into a capture
     /// without a limit, fails.
     pub max_captured: u64,
+    /// So many bytes a second of captured output travel to whoever asks for results; at once unless this says so.
+    pub bandwidth: Option<u64>,
     /// So many batches can still be asked for their results; older ones that have ended are forgotten.
     pub kept_batches: usize,
     /// The same by the size of their captured output, in bytes. The last two batches are always kept.
@@ -62,6 +64,7 @@ impl Default for ExeUnitConfig {
             usage_interval: Duration::from_secs(1),
             replay_streams: true,
             max_captured: 16 * 1024 * 1024,
+            bandwidth: None,
             kept_batches: 256,
             kept_output: 64 * 1024 * 1024,
         }
@@ -224,6 +227,13 @@ impl Drop for ExeUnit {
     }
 }
 
+/// How long the output of commands is on its way.
+fn travel(results: &[CommandResult], bandwidth: u64) -> Duration {
+    let outputs = results.iter().flat_map(|result| [&result.stdout, &result.stderr]).flatten();
+    let bytes: u64 = outputs.map(|output| output.as_bytes().len() as u64).sum();
+    Duration::from_millis(bytes.saturating_mul(1000) / bandwidth.max(1))
+}
+
 /// What the bus holds: it doesn't keep the unit and its machine alive.
 #[derive(Debug)]
 struct Service(Weak<Unit>);
@@ -247,15 +257,22 @@ impl ExeUnitService for Service {
     ) -> BoxFuture<'a, PortResult<Vec<CommandResult>>> {
         Box::pin(async move {
             // Only the batch is held while we wait, not the unit.
-            let (lost, found) = {
+            let (lost, bandwidth, found) = {
                 let unit = self.unit()?;
                 let found = unit.state().batches.get(batch).cloned();
-                (unit.lost.clone(), found)
+                (unit.lost.clone(), unit.config.bandwidth, found)
             };
             let Some(found) = found else {
                 return Err(refusal(404, format!("Not found: batch_id = {batch}")));
             };
-            if let Some(results) = lost.run_until_cancelled(found.results(wait, command)).await {
+            let travelled = async {
+                let results = found.results(wait, command).await;
+                if let (Some(bandwidth), Ok(results)) = (bandwidth, &results) {
+                    tokio::time::sleep(travel(results, bandwidth)).await;
+                }
+                results
+            };
+            if let Some(results) = lost.run_until_cancelled(travelled).await {
                 return results;
             }
             tokio::time::sleep(wait.saturating_add(GIVEN_UP)).await;

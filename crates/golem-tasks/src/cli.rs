@@ -18,6 +18,7 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches};
 use golem_core::event::RunEnd;
@@ -107,28 +108,26 @@ where
             output.write(&check(flags.which)?);
             output.lost().map_or(Ok(Exit::Done), |error| Err(Failure::lost_output(error)))
         }
-        Command::Install(flags) => {
-            runtime()?.block_on(install::install(&flags, &environment, &mut Output::stdout()))
-        }
-        Command::Show(flags) => runtime()?.block_on(inspect::show(&flags, &environment)),
-        Command::Summary(flags) => runtime()?.block_on(inspect::summary(&flags, &environment)),
-        Command::Runs(flags) => runtime()?.block_on(inspect::runs(&flags, &environment)),
-        Command::Results(flags) => runtime()?.block_on(inspect::results(&flags, &environment)),
-        Command::Errors(flags) => runtime()?.block_on(inspect::errors(&flags, &environment)),
-        Command::Providers(flags) => runtime()?.block_on(inspect::providers(&flags, &environment)),
-        Command::Cancel(flags) => runtime()?.block_on(inspect::cancel(&flags, &environment)),
+        Command::Install(flags) => block_on(install::install(&flags, &environment, &mut Output::stdout())),
+        Command::Show(flags) => block_on(inspect::show(&flags, &environment)),
+        Command::Summary(flags) => block_on(inspect::summary(&flags, &environment)),
+        Command::Runs(flags) => block_on(inspect::runs(&flags, &environment)),
+        Command::Results(flags) => block_on(inspect::results(&flags, &environment)),
+        Command::Errors(flags) => block_on(inspect::errors(&flags, &environment)),
+        Command::Providers(flags) => block_on(inspect::providers(&flags, &environment)),
+        Command::Cancel(flags) => block_on(inspect::cancel(&flags, &environment)),
         Command::Settle(flags) => {
             let options = settle::resolve(&flags, &environment)?;
-            runtime()?.block_on(crate::run::settle::settle(options))
+            block_on(crate::run::settle::settle(options))
         }
         Command::Run(flags) => {
             let options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
-            runtime()?.block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
+            block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
         }
         #[cfg(feature = "devnet")]
         Command::Devnet(flags) => {
             let options = devnet::resolve(&flags, &environment, &mut fastrand::Rng::new())?;
-            runtime()?.block_on(crate::devnet::serve(options))
+            block_on(crate::devnet::serve(options))
         }
     });
     match done {
@@ -153,9 +152,18 @@ pub fn help(command: Option<&str>) -> Option<String> {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, RuntimeError(error)))
+/// Carries a command out, and ends with it whatever a thread does that waits for a file system.
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, RuntimeError(error)))?;
+    crate::run::ready::raise_file_limit();
+    let done = runtime.block_on(command);
+    runtime.shutdown_timeout(LAST_THREADS);
+    done
 }
+
+/// A thread that waits for something is left behind after this.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 
 /// The system didn't let us start any threads.
 #[derive(Debug, thiserror::Error)]

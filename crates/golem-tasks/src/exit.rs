@@ -59,7 +59,7 @@ impl Exit {
             StopReason::Cancelled => Self::Cancelled,
             StopReason::BudgetReached => Self::BudgetReached,
             StopReason::NothingRuns => Self::NothingRan,
-            StopReason::Broken => Self::BrokeOff,
+            StopReason::Broken | StopReason::OwnTrouble => Self::BrokeOff,
         }
     }
 
@@ -221,6 +221,7 @@ mod tests {
             (end(StopReason::NothingRuns, 1, 2), 3),
             (end(StopReason::BudgetReached, 0, 2), 4),
             (end(StopReason::Broken, 0, 2), 7),
+            (end(StopReason::OwnTrouble, 1, 2), 7),
             (end(StopReason::Cancelled, 0, 0), 130),
         ] {
             assert_eq!(Exit::of(&end).code(), code, "{end:?}");

@@ -63,7 +63,8 @@ fn work(args: &Args) -> Result<Exit, Failure> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .try_init();
-    raise_limits();
+    // Every served file takes an open file and a connection.
+    crate::run::ready::raise_file_limit();
     let desk = Desk::new(daemon(args)?);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     let exit = runtime.block_on(run(args, desk));
@@ -130,17 +131,3 @@ fn daemon(args: &Args) -> Result<Daemon, Failure> {
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is no address of a daemon")]
 struct WrongUrl(String, #[source] <yagna_client::Url as std::str::FromStr>::Err);
-
-/// Every served file takes an open file and a connection: as many as the system lets us have.
-fn raise_limits() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-        let limit = getrlimit(Resource::Nofile);
-        let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, most) {
-            tracing::debug!(%error, "the limit of open files stays as it is");
-        }
-    }
-}

@@ -33,6 +33,7 @@ use signals::Stops;
 #[cfg(feature = "devnet")]
 mod devnet;
 mod held;
+pub(crate) mod ready;
 mod remembered;
 mod same;
 pub(crate) mod settle;
@@ -42,6 +43,9 @@ pub(crate) mod signals;
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// How long the daemon may take to tell what has become of the money.
+/// How long the daemon is given to take back the address of an image.
+const IMAGE_STOPS: Duration = Duration::from_secs(2);
+
 const PAYMENTS_ASKED: Duration = Duration::from_secs(10);
 
 /// Where to send requests, and with which key.
@@ -176,6 +180,10 @@ async fn hold_and_run(
             return Ok((end, summary));
         }
     }
+    ready::check_files(&options, options.limits.workers)?;
+    let mut tasks = opened.tasks.peekable();
+    let first = tasks.peek().and_then(|first| first.as_ref().ok()).cloned();
+    ready::check_folders(&options, first.as_ref()).await?;
     let daemon = Daemon::open(&options).await?;
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
@@ -206,7 +214,7 @@ async fn hold_and_run(
         Arc::new(clock),
         Arc::<RunStore>::new(lease.run().clone()),
         options.job.worker(&options.limits),
-        opened.tasks,
+        Box::new(tasks),
         golem::RunOptions {
             config: config(&options, payload, &remembered),
             driver: options.driver.clone(),
@@ -226,7 +234,7 @@ async fn hold_and_run(
     }
     let close = async {
         if let Some(image) = serving {
-            image.stop().await;
+            timeout(IMAGE_STOPS, image.stop()).await.ok();
         }
         daemon.close().await;
     };
@@ -242,6 +250,14 @@ async fn hold_and_run(
         (RunEnd { why: StopReason::Broken, .. }, Some(message)) => {
             Err(Failure::new(Exit::BrokeOff, format!("the tasks can't be read: {message}"))
                 .advise("mend the source of the tasks; what is done is kept"))
+        }
+        (RunEnd { why: StopReason::OwnTrouble, .. }, _) => {
+            Err(Failure::new(Exit::BrokeOff, "this machine's own trouble wasn't mended in time").advise(
+                format!(
+                    "what is done is kept; mend it, and the same command with --run-id {} goes on",
+                    options.run_id
+                ),
+            ))
         }
         (ended, _) => match view.lost() {
             Some(error) => {

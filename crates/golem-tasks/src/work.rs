@@ -12,6 +12,7 @@ mod task;
 mod worker;
 
 use std::future::Future;
+use std::path::PathBuf;
 
 use golem::payload::PayloadSpec;
 use golem::{WorkContext, WorkerError};
@@ -119,6 +120,12 @@ pub trait Job: Send + Sync + Sized + 'static {
     /// How many results are wanted: the run ends when they are there. All of them unless overridden; `--results` wins.
     fn results(&self) -> Option<u64> {
         None
+    }
+
+    /// The folders that a task's files are written to. Those of the first task are tried out before anything is bought:
+    /// none unless overridden.
+    fn output_folders(&self, _task: &Self::Task) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     /// What a task is known by: of two tasks with one key, whether from the pile or added by other tasks, the first one is

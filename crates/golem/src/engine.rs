@@ -7,6 +7,7 @@
 mod allocation;
 mod bills;
 mod close;
+mod daylight;
 mod deals;
 mod follow;
 mod jobs;
@@ -29,9 +30,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use yagna_api::payment::ReleaseAllocation;
-use yagna_api::{ActivityId, AllocationId, Clock, NodeId};
+use yagna_api::{ActivityId, AllocationId, Clock, NodeId, Timestamp};
 use yagna_client::{Client, Disposition};
 
+use self::daylight::Pulse;
 use self::deals::Opening;
 use self::follow::BillsFrom;
 use self::jobs::{JobHands, Outlets};
@@ -52,6 +54,8 @@ const LAST_MOMENT: Duration = Duration::from_secs(10);
 
 /// How long it is tried to give the money back, and the pause between two tries.
 const RELEASING: Duration = Duration::from_secs(90);
+/// The same, and what else there is to do, where agreements couldn't be ended: the daemon is gone, and somebody waits.
+const LAST_TRIES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
 const RELEASE_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a run that broke goes on ending what it began.
@@ -111,6 +115,7 @@ pub(crate) struct Engine {
     stop: CancellationToken,
     /// Since when bills are read on.
     bills_from: BillsFrom,
+    pulse: Pulse,
 }
 
 impl Engine {
@@ -133,6 +138,8 @@ impl Engine {
         let mut tick = interval(self.outside.options.timing.tick);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut stopped, mut closed, mut left_alone) = (false, false, false);
+        // What came before the first decision was no gap.
+        self.pulse = Pulse::new(self.outside.options.timing.tick);
         self.follow_daemon();
         if let Some(OneJob { worker, tasks }) = self.first.take() {
             self.begin_job(JobId::FIRST, worker, JobSource::Iterator(tasks), JobOptions::default());
@@ -202,6 +209,13 @@ impl Engine {
     /// Takes an input, sends what may be sent at once and puts the rest behind the events it rests on.
     fn decide(&mut self, input: Input) {
         let now = self.outside.clock.now();
+        if let Some(lasted) = self.pulse.beat(now) {
+            self.decide_now(now, Input::Gap { lasted });
+        }
+        self.decide_now(now, input);
+    }
+
+    fn decide_now(&mut self, now: Timestamp, input: Input) {
         let raise_is_over = matches!(input, Input::BudgetRaised { .. } | Input::BudgetNotRaised { .. });
         let Step { events, effects } = self.core.on(now, input);
         for event in &events {
@@ -248,6 +262,12 @@ impl Engine {
         let outside = self.outside.clone();
         match effect {
             Effect::LoadTasks { job, most } => self.load(job, most),
+            Effect::ProbeOwn { fault } => {
+                self.spawn(async move {
+                    let still = crate::fault::probe(fault).await;
+                    outside.tell(Input::OwnProbed { still }).await;
+                });
+            }
             Effect::RaiseBudget { by, budget } => {
                 let answer = self.take_answer();
                 self.spawn(async move { outside.raise_budget(by, budget, answer).await });
@@ -399,14 +419,16 @@ impl Engine {
     async fn finish(mut self) -> Result<RunEnd, RunError> {
         self.followers.shutdown().await;
         let allocation = self.outside.purse.allocation();
-        if self.outside.release().await {
+        let in_vain = self.core.has_open_deals();
+        let (releasing, rest_takes) = if in_vain { LAST_TRIES } else { (RELEASING, LAST_MOMENT) };
+        if self.outside.release_within(releasing).await {
             let kind = EventKind::AllocationReleased { allocation: allocation.clone() };
             self.outbox.push(vec![Event { at: self.outside.clock.now(), kind }], Vec::new());
             self.write_rest().await?;
         }
         // Refusals and withdrawals are still on their way: they get a moment, no more.
         let rest = async { while self.effects.join_next().await.is_some() {} };
-        tokio::time::timeout(LAST_MOMENT, rest).await.ok();
+        tokio::time::timeout(rest_takes, rest).await.ok();
         self.effects.shutdown().await;
         if self.outside.purse.allocation() != allocation {
             // One in place of a lost one came at the last moment.
@@ -472,18 +494,23 @@ impl Engine {
 impl Outside {
     /// Gives back what of the money isn't promised.
     pub(crate) async fn release(&self) -> bool {
+        self.release_within(RELEASING).await
+    }
+
+    async fn release_within(&self, most: Duration) -> bool {
         if self.purse.has_nothing() {
             return false;
         }
-        release(&self.client, &self.purse.allocation()).await
+        release(&self.client, &self.purse.allocation(), most).await
     }
 }
 
 /// Releases an allocation, again while the daemon can't: money that is set aside is lost to everything else.
-async fn release(client: &Client, allocation: &AllocationId) -> bool {
-    let deadline = Instant::now() + RELEASING;
+async fn release(client: &Client, allocation: &AllocationId, most: Duration) -> bool {
+    let deadline = Instant::now() + most;
     loop {
-        let Err(error) = client.call(&ReleaseAllocation(allocation.clone())).await else {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Err(error) = client.call_within(&ReleaseAllocation(allocation.clone()), left).await else {
             return true;
         };
         if error.disposition() != Disposition::Retry || Instant::now() >= deadline {

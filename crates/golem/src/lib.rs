@@ -602,6 +602,7 @@ pub mod consumer;
 pub mod context;
 mod engine;
 pub mod executor;
+mod fault;
 pub mod image;
 pub mod jobs;
 pub mod journal;
@@ -641,5 +642,5 @@ pub use crate::jobs::{Handle, JobEvents, JobOptions, JobSource, RunOver, TaskStr
 pub use crate::journal::{Journal, JournalError, MemoryJournal};
 pub use crate::run::{Run, RunError, RunOptions, TaskSource, Timing};
 pub use crate::script::{Capture, Program, Script, Source, Target};
-pub use crate::transfer::TransferError;
+pub use crate::transfer::{Arrivals, TransferError};
 pub use crate::worker::{Task, Tasks, Worker, WorkerError};

@@ -174,6 +174,7 @@ impl LogSummary {
                 amount(*missing)
             )),
             EventKind::PauseEnded => self.info("The pause is over"),
+            EventKind::Recovered { what } => self.info(sentence(what)),
             EventKind::ProviderSetBack { provider, until, reason } => {
                 let rest = words::duration(between(at, *until));
                 let (name, reason) = (name(&provider.name), words::part(reason));

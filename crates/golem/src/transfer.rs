@@ -2,8 +2,10 @@
 //!
 //! Each file is a small service on the bus for as long as its script runs: a provider asks it for pieces, or
 //! hands it pieces. Pieces may come in any order and many at once. What arrives is checked against the
-//! provider's hash and appears under its name only when it is whole.
+//! provider's hash. It appears under its name only when it is whole and the provider's command has succeeded: a provider
+//! whose file is missing, or breaks off, brings what it has with a hash that fits, and says only then that it failed.
 
+mod arrival;
 mod lasting;
 mod service;
 
@@ -21,12 +23,19 @@ use yagna_api::NodeId;
 use yagna_api::gsb::Listen;
 use yagna_client::{BusFault, BusSession, BusValue, Client, ClientError};
 
+pub(crate) use self::arrival::Arrival;
+use self::arrival::ArrivalSlot;
+pub use self::arrival::Arrivals;
 pub use self::lasting::serve_until_stopped;
 pub use self::service::{Answers, Offer, Receipt};
+pub use crate::fault::try_folder;
 use crate::script::{Source, Target};
 
 /// How long a script's end waits until its files are off the bus.
 const RELEASE: Duration = Duration::from_secs(5);
+
+/// One piece of a file is read or written within this, or its transfer fails: a file system may never answer.
+const ANSWERING: Duration = Duration::from_secs(60);
 
 /// The message that ends what a provider brings.
 const LAST_OF_UPLOAD: &str = "UploadFinished";
@@ -76,6 +85,7 @@ pub(crate) struct Served {
     done: CancellationToken,
     _guard: DropGuard,
     received: Vec<(usize, oneshot::Receiver<Bytes>)>,
+    files: Vec<(usize, ArrivalSlot)>,
     n_steps: usize,
     seen: Arc<Mutex<Seen>>,
     /// Under which name each command's file is served.
@@ -96,17 +106,21 @@ pub(crate) enum Name {
 pub(crate) struct Brought {
     /// What was received into memory, by place in the script.
     pub(crate) bytes: Vec<Option<Bytes>>,
+    /// Files that were received whole, by place in the script. They don't have their names yet.
+    pub(crate) files: BTreeMap<usize, Arrival>,
     /// How transfers ended, as seen from here.
     pub(crate) seen: Seen,
 }
 
 /// How transfers ended, by place in the script.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// What has been received whole.
     pub(crate) whole: BTreeSet<usize>,
     /// Why we refused something that a provider asked or brought.
     pub(crate) refused: BTreeMap<usize, String>,
+    /// Those among them that were our own trouble, and for how many bytes there was no room.
+    pub(crate) ours: BTreeMap<usize, (TransferError, u64)>,
 }
 
 impl Served {
@@ -117,6 +131,7 @@ impl Served {
             _guard: done.clone().drop_guard(),
             done,
             received: Vec::new(),
+            files: Vec::new(),
             n_steps,
             seen: Arc::default(),
             names: Vec::new(),
@@ -141,7 +156,9 @@ impl Served {
             tracing::debug!("files are still being taken off the bus");
         }
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-        Brought { bytes, seen }
+        let taken = |slot: ArrivalSlot| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let files = self.files.drain(..).filter_map(|(place, slot)| Some((place, taken(slot)?))).collect();
+        Brought { bytes, files, seen }
     }
 }
 
@@ -179,7 +196,11 @@ impl Transfers {
                 served.received.push((place, receiver));
                 Receipt::memory(limit, sender)
             }
-            Target::File(path) => Receipt::file(path).await?,
+            Target::File(path) => {
+                let slot = ArrivalSlot::default();
+                served.files.push((place, Arc::clone(&slot)));
+                Receipt::unnamed(path, slot).await?
+            }
         };
         self.serve(served, place, receipt, name).await
     }
@@ -240,8 +261,19 @@ impl<A: Answers> Service<A> {
             };
             match request {
                 Ok(request) => {
-                    let answer = self.answers.answer(&request.component, &request.payload).await;
-                    self.note(session.address(), &request.component, &answer);
+                    let answered = tokio::select! {
+                        () = done.cancelled() => break,
+                        answered = timeout(ANSWERING, self.answers.answer(&request.component, &request.payload)) => answered,
+                    };
+                    let answer = answered.unwrap_or_else(|_| {
+                        let words = format!(
+                            "a file of the requestor's didn't answer within {} s",
+                            ANSWERING.as_secs()
+                        );
+                        Err(BusFault::new("ReadError", words))
+                    });
+                    let ours = self.answers.own_fault();
+                    self.note(session.address(), &request.component, &answer, ours);
                     session.reply(&request.id, answer).await;
                 }
                 Err(error) => {
@@ -257,7 +289,13 @@ impl<A: Answers> Service<A> {
     }
 
     /// Before the reply: the script may be over as soon as that is sent.
-    fn note(&self, address: &str, component: &str, answer: &Result<BusValue, BusFault>) {
+    fn note(
+        &self,
+        address: &str,
+        component: &str,
+        answer: &Result<BusValue, BusFault>,
+        ours: Option<(TransferError, u64)>,
+    ) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Ok(_) if component == LAST_OF_UPLOAD => {
@@ -267,6 +305,9 @@ impl<A: Answers> Service<A> {
             Err(fault) => {
                 tracing::warn!(address, kind = fault.kind, message = fault.message, "a transfer failed");
                 seen.refused.insert(self.place, fault.message.clone());
+                if let Some(ours) = ours {
+                    seen.ours.insert(self.place, ours);
+                }
             }
         }
     }

@@ -9,7 +9,8 @@ mod script;
 
 pub use calls::{
     ActivityState, ActivityUsage, CreateActivity, CreatedActivity, DestroyActivity, Exec,
-    GetActivityAgreement, GetResults, GetState, GetUsage, ListActivities, State, StatePair, StreamResults,
+    GetActivityAgreement, GetResults, GetState, GetUsage, ListActivities, PollResults, State, StatePair,
+    StreamResults,
 };
 pub use events::{CommandResult, Outcome, Output, Progress, RuntimeEvent, RuntimeEventKind};
 pub use script::{

@@ -1,10 +1,13 @@
 //! The client: a request out, its answer in, within a deadline, again where that is safe.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderMap;
+use jiff::fmt::rfc2822::DateTimeParser;
+
 use tokio::time::{Instant, timeout_at};
-use yagna_api::Endpoint;
+use yagna_api::{Endpoint, Timestamp};
 
 use crate::error::ClientError;
 use crate::retry::{Chance, RetryPolicy, may_repeat};
@@ -22,12 +25,14 @@ pub struct Client {
     transport: Arc<dyn Transport>,
     retry: RetryPolicy,
     chance: Chance,
+    daemon_time: Arc<Mutex<Option<(Timestamp, Instant)>>>,
 }
 
 impl Client {
     /// A client over a transport, with the default [`RetryPolicy`].
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, retry: RetryPolicy::default(), chance: Chance::new(fastrand::Rng::new()) }
+        let chance = Chance::new(fastrand::Rng::new());
+        Self { transport, retry: RetryPolicy::default(), chance, daemon_time: Arc::default() }
     }
 
     /// Sets how failed calls are made again.
@@ -47,6 +52,19 @@ impl Client {
     /// Where the daemon is, for people.
     pub fn address(&self) -> &str {
         self.transport.address()
+    }
+
+    /// What the daemon's clock said last, to the second, and when that came. A transport without HTTP's `Date` tells nothing.
+    pub fn daemon_time(&self) -> Option<(Timestamp, Instant)> {
+        *self.daemon_time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_time(&self, headers: &HeaderMap) {
+        let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+        let told = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
+        if let Some(told) = told {
+            *self.daemon_time.lock().unwrap_or_else(PoisonError::into_inner) = Some((told, Instant::now()));
+        }
     }
 
     /// How failed calls are made again.
@@ -165,6 +183,7 @@ impl Client {
             .await
             .map_err(|_| ClientError::TimedOut { operation, waited })?
             .map_err(|source| ClientError::transport(operation, source))?;
+        self.note_time(&response.headers);
         endpoint
             .answer(response.status, &response.body)
             .map_err(|source| ClientError::answer(operation, source))

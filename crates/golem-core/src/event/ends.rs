@@ -19,6 +19,8 @@ pub enum StopReason {
     NothingRuns,
     /// The run itself can't go on.
     Broken,
+    /// Something of the requestor's own machine fails, and wasn't mended in time.
+    OwnTrouble,
     /// It stood ready for jobs, and no more are wanted.
     Closed,
 }
@@ -33,6 +35,7 @@ impl StopReason {
             Self::ResultsReached => "the results that were asked for are there",
             Self::NothingRuns => "nothing could run",
             Self::Broken => "the run itself can't go on",
+            Self::OwnTrouble => "this machine's own trouble wasn't mended in time",
             Self::Closed => "no more work is wanted",
         }
     }

@@ -71,6 +71,7 @@ names! {
     RunResumed = "run_resumed",
     Stopping = "stopping",
     RunEnded = "run_ended",
+    Recovered = "recovered",
 }
 
 #[cfg(test)]

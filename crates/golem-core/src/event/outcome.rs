@@ -47,6 +47,9 @@ pub enum FailureKind {
     Rejected,
     /// The task couldn't even be written down: its template or its files are wrong.
     Invalid,
+    /// Something of the requestor's own failed, such as its disk. The attempt is given back: it costs its task nothing, and
+    /// nobody is to blame.
+    OwnTrouble,
 }
 
 impl FailureKind {

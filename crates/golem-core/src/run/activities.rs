@@ -115,7 +115,7 @@ impl Run {
                 let why = "the worker ended without an answer";
                 let idle = !asked && !was_given;
                 if is_busy || (idle && self.queue.n_waiting_for(job) > 0) {
-                    self.count_failure(why.to_owned());
+                    self.count_failure(why);
                     self.lose_running(now, id, why, step);
                     return self.close(now, id, &Ending::failure(why), step);
                 }
@@ -191,7 +191,7 @@ impl Run {
     /// `true` where only the budget forbade one.
     pub(super) fn plan_openings(&mut self, now: Timestamp, step: &mut Step) -> bool {
         let mut blocked = false;
-        if !self.can_pay() {
+        if !self.can_pay() || self.is_in_own_trouble() {
             return blocked;
         }
         let held: Vec<_> = self

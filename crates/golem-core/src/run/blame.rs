@@ -10,6 +10,7 @@ use super::rental::Stage;
 use super::rentals::Ending;
 use super::{Run, Step};
 use crate::event::{EventKind, FailureKind, JobId, Provider, RentalId};
+use crate::words::without_details;
 
 /// How a job's workers have failed since it last had a result.
 #[derive(Debug, Default)]
@@ -81,11 +82,21 @@ impl Run {
         // Where the daemon is in trouble itself, or the provider has ended the agreement, that isn't its death.
         rental.out_of_reach =
             failure.kind == FailureKind::Lost && !rental.agreement_over && self.trouble.is_none();
+        let began = rental.current().map_or(rental.since, |activity| activity.meter.started);
+        if failure.kind == FailureKind::OwnTrouble || self.cost_by_silence(began, failure.kind, now) {
+            if failure.kind == FailureKind::OwnTrouble {
+                self.on_own_failure(now, &failure.message, step);
+            }
+            return self.end_activity(now, id, false, step);
+        }
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
         let opening = rental.stage == Stage::Opening;
         let was_given = rental.current().is_some_and(|activity| activity.was_given);
         let provider = rental.provider.clone();
         let stage = if opening { "activity didn't start" } else { "worker failed" };
-        self.count_failure(format!("{stage}: {}", failure.message));
+        self.count_failure(&format!("{stage}: {}", failure.message));
         let words = common_words(&failure.message, &provider);
         if let Some(known) = self.jobs.get_mut(&job) {
             known.failings.note(&words, &provider, failure.kind, was_given);
@@ -185,7 +196,7 @@ impl Run {
 /// What a failure says without what differs from one provider or task to the next: the provider's name, what stands
 /// between backticks, numbers.
 fn common_words(message: &str, provider: &Provider) -> String {
-    let mut words = message.replace(provider.id.as_str(), "");
+    let mut words = without_details(message).replace(provider.id.as_str(), "");
     if !provider.name.is_empty() {
         for after in [":", ",", " "] {
             words = words.replace(&format!(" on {}{after}", provider.name), after);

@@ -7,7 +7,7 @@ use yagna_api::market::{Agreement, NewDemand, Proposal, Reason, Terminator};
 use yagna_api::payment::{DebitNote, Decoration, Invoice, Rejection};
 use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, InvoiceId, ProposalId, Timestamp};
 
-use super::{JobSpec, Replay};
+use super::{JobSpec, OwnFault, Replay};
 use crate::event::{
     ActivityNo, Attempt, AttemptFailure, Bill, Event, FailureKind, JobId, Provider, RentalId, SentScript,
     StopReason, TaskOutput,
@@ -70,6 +70,29 @@ pub enum Input {
     },
     /// The daemon does its work again.
     Recovered,
+
+    /// Something of our own fails that work needs. What it spoils is our fault.
+    OwnFault {
+        /// What.
+        fault: OwnFault,
+    },
+    /// It was looked whether that is mended, as [`Effect::ProbeOwn`] asked.
+    OwnProbed {
+        /// What is still wrong, if anything is.
+        still: Option<String>,
+    },
+    /// This process stood still until just now: it was stopped, or its machine was suspended.
+    Gap {
+        /// For how long.
+        lasted: Duration,
+    },
+    /// The clock of this machine is far from that of the daemon.
+    ClockOff {
+        /// Is ours ahead?
+        ahead: bool,
+        /// How far apart they are.
+        by: Duration,
+    },
 
     /// The user wants to spend so much more, as [`Run::raised_by`](super::Run::raised_by) allows.
     RaiseBudget {
@@ -305,6 +328,13 @@ pub enum Input {
         usage: Option<Vec<f64>>,
         /// What of it couldn't be ended.
         failure: Option<String>,
+        /// Is its agreement known to be over?
+        ended: bool,
+    },
+    /// An agreement that couldn't be ended in time has been ended after all.
+    EndedLate {
+        /// The deal.
+        rental: RentalId,
     },
     /// An agreement was ended by one side.
     AgreementTerminated {
@@ -363,6 +393,11 @@ pub enum Effect {
         job: JobId,
         /// How many.
         most: usize,
+    },
+    /// Look whether something of our own works again.
+    ProbeOwn {
+        /// What failed.
+        fault: OwnFault,
     },
     /// Add to the allocation. The budget rises only when that was done.
     RaiseBudget {
@@ -531,7 +566,7 @@ impl Effect {
 /// Why a worker couldn't go on, or its activity never came to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerFailure {
-    /// What kind of failure: [`FailureKind::Invalid`] is never its provider's fault, [`FailureKind::Lost`] never that of
+    /// What kind of failure: [`FailureKind::Invalid`] and [`FailureKind::OwnTrouble`] are never its provider's fault, [`FailureKind::Lost`] never that of
     /// the work.
     pub kind: FailureKind,
     /// In words.

@@ -16,6 +16,9 @@ impl Run {
     /// What a request to the daemon may take, sent again for as long as that is safe. For so long what is on its way is
     /// waited for at the end of a run, whatever its settle time-out: it is known to come, or to fail, by then.
     const ON_ITS_WAY: Duration = Duration::from_secs(120);
+    /// Beyond the time that bills are awaited, deals are given so long to be ended: with a daemon that doesn't answer, and
+    /// with one that does.
+    const LAST_CALLS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
     /// How long nothing must run before it is explained for the first time.
     pub(super) const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
@@ -42,6 +45,10 @@ impl Run {
         if self.queue.n_running() > 0 || self.queue.n_waiting() == 0 {
             self.last_alive = now;
         }
+        self.plan_ours(now, step);
+        if self.stopping.is_some() {
+            return self.plan_stop(now, step);
+        }
         self.budget_blocks = self.budget_blocks && self.queue.n_waiting() > 0;
         self.plan_pause(now, step);
         if self.stopping.is_some() {
@@ -57,15 +64,19 @@ impl Run {
         let opening_blocked = self.plan_openings(now, step);
         self.plan_holds(now, step);
         let n_of_use = self.n_counted(now) - self.stuck(now).len();
-        if self.paused.is_none() && self.n_wanted() > n_of_use {
+        if self.paused.is_none() && !self.is_in_own_trouble() && self.n_wanted() > n_of_use {
             let starving = n_of_use == 0 && self.market.n_drafts() == 0;
             self.plan_demand(now, starving, step);
             self.plan_negotiations(now, step);
             self.plan_replacement(now, step);
-            self.plan_taking_back(now, self.n_wanted() - n_of_use, step);
+            if !self.looks_after_gap(now) {
+                self.plan_taking_back(now, self.n_wanted() - n_of_use, step);
+            }
             self.plan_signing(now, opening_blocked, step);
         }
-        self.plan_patience(now, step);
+        if !self.looks_after_gap(now) {
+            self.plan_patience(now, step);
+        }
     }
 
     pub(super) fn n_live(&self) -> usize {
@@ -116,6 +127,7 @@ impl Run {
         if free.is_empty() || self.queue.n_waiting() == 0 {
             return;
         }
+        let mut own_room = self.own_room();
         // Who has waited longest comes first.
         free.sort_by_key(|id| (self.rentals[id].idle_since, *id));
         for id in free {
@@ -130,11 +142,14 @@ impl Run {
             let Some(rental) = self.rentals.get_mut(&id) else {
                 continue;
             };
-            let Some(room) = rental.room else { continue };
+            let Some(room) = rental.room.map(|room| room.min(own_room)).filter(|room| *room > 0) else {
+                continue;
+            };
             let tasks = self.queue.take(job, &rental.provider.id, room.min(share), &elsewhere, now);
             if tasks.is_empty() {
                 continue;
             }
+            own_room = own_room.saturating_sub(tasks.len());
             rental.room = None;
             rental.idle_since = None;
             rental.failed_shared = false;
@@ -339,7 +354,9 @@ impl Run {
                 StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => Ending::success(),
                 StopReason::Cancelled => Ending::cancelled("the requestor cancelled the run"),
                 StopReason::BudgetReached => Ending::cancelled("the budget is used up"),
-                StopReason::NothingRuns | StopReason::Broken => Ending::cancelled("the run can't go on"),
+                StopReason::NothingRuns | StopReason::Broken | StopReason::OwnTrouble => {
+                    Ending::cancelled("the run can't go on")
+                }
             };
             match rental.stage {
                 Stage::Opening | Stage::Held => self.close(now, id, &ending, step),
@@ -350,7 +367,7 @@ impl Run {
         }
         self.leave_jobs(now, step);
         if self.rentals.values().any(|rental| rental.stage != Stage::Closed) {
-            return;
+            return self.plan_end_of_waiting(now, stopping, step);
         }
         let settling_since = stopping.settling_since.unwrap_or(now);
         self.stopping = Some(super::Stopping { settling_since: Some(settling_since), ..stopping });
@@ -369,9 +386,41 @@ impl Run {
         self.finish(now, stopping.why, step);
     }
 
+    /// Waits for deals to be ended, by name, and not longer than the user waits for bills.
+    fn plan_end_of_waiting(&mut self, now: Timestamp, stopping: super::Stopping, step: &mut Step) {
+        let open = self.rentals.values().filter(|rental| rental.stage != Stage::Closed);
+        let open: Vec<_> = open.map(|rental| rental.agreement.clone()).collect();
+        let grace = after(stopping.since, self.config.stop_grace);
+        let margin = if self.trouble.is_some() { Self::LAST_CALLS.0 } else { Self::LAST_CALLS.1 };
+        let until = after(after(grace, self.config.settle_timeout), margin);
+        if now < until {
+            let trouble = self.trouble.clone().filter(|_| !stopping.is_told && now >= after(grace, margin));
+            if let Some(trouble) = trouble {
+                self.stopping = Some(super::Stopping { is_told: true, ..stopping });
+                let doing = format!("end {} agreements yet", open.len());
+                let seconds = between(now, until).as_secs();
+                let problem = format!("{trouble}; that is waited for, {seconds} s at the most");
+                step.event(now, EventKind::Trouble { doing, problem });
+            }
+            return;
+        }
+        for agreement in open.into_iter().flatten() {
+            let doing = format!("end agreement {agreement}");
+            let problem = match &self.trouble {
+                Some(trouble) => format!("it may still be in force: {trouble}"),
+                None => "it may still be in force: nobody has confirmed its end in time".to_owned(),
+            };
+            let problem = format!("{problem}; `settle` ends it later");
+            step.event(now, EventKind::Trouble { doing, problem });
+        }
+        self.finish(now, stopping.why, step);
+    }
+
     /// Is something about bills on its way from the daemon: bills that it has, or that a bill is accepted?
     fn is_answer_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {
-        let is_on_its_way = |since: Timestamp| now < after(since, Self::ON_ITS_WAY);
+        // A daemon that is gone answers nothing in time; what was sent is known to whoever takes the run up.
+        let patience = if self.trouble.is_some() { self.config.settle_timeout } else { Self::ON_ITS_WAY };
+        let is_on_its_way = |since: Timestamp| now < after(since, patience);
         let mut rentals = self.rentals.values();
         let asked = !self.bills_told || rentals.any(|rental| !rental.undecided.is_empty());
         let accepting = self.rentals.values().flat_map(|rental| rental.accepting.values());
@@ -380,8 +429,9 @@ impl Run {
     }
 
     fn finish(&mut self, now: Timestamp, why: StopReason, step: &mut Step) {
+        let awaited = self.rentals.iter().filter(|(_, rental)| rental.awaits_invoice());
         let missing: Vec<_> =
-            self.unsettled().map(|(rental, agreement)| (rental, agreement.clone())).collect();
+            awaited.filter_map(|(id, rental)| Some((*id, rental.agreement.clone()?))).collect();
         let unsettled = missing.len() as u64;
         for (rental, agreement) in missing {
             step.event(now, EventKind::BillMissing { rental, agreement });

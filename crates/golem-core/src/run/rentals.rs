@@ -134,6 +134,10 @@ impl Run {
         if rental.stage != Stage::Signing {
             return;
         }
+        let ours = self.is_own_fault(id, &reason, now);
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
         let reason = match rental.taken_back {
             Some(waited) => format!("no answer within {} s: {reason}", waited.as_secs()),
             None => reason,
@@ -141,7 +145,7 @@ impl Run {
         let words = format!("agreement not approved: {reason}");
         step.event(now, EventKind::AgreementFailed { rental: id, reason });
         rental.invoice = InvoiceState::Closed;
-        if self.stopping.is_none() {
+        if self.stopping.is_none() && !ours {
             self.records.not_approved(&rental.provider.id);
         }
         let to_end = open && rental.agreement.is_some();
@@ -156,10 +160,11 @@ impl Run {
             }
             return;
         }
-        self.count_failure(words.clone());
+        self.count_failure(&words);
         if to_end {
-            self.close(now, id, &Ending::failure(words), step);
-        } else {
+            let ending = if ours { Ending::cancelled(words) } else { Ending::failure(words) };
+            self.close(now, id, &ending, step);
+        } else if !ours {
             self.set_back(now, id, words, step);
         }
     }
@@ -193,6 +198,7 @@ impl Run {
         self.last_alive = now;
         self.has_enough |= output.ends_run;
         step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
+        self.own_trouble_is_over(now, step);
         Some(job)
     }
 
@@ -208,13 +214,22 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        if rental.running.remove(&attempt).is_none() {
+        let Some(began) = rental.running.remove(&attempt) else {
             return;
+        };
+        let kind = failure.kind;
+        if kind == FailureKind::OwnTrouble || self.cost_by_silence(began, kind, now) {
+            if kind == FailureKind::OwnTrouble {
+                self.on_own_failure(now, &failure.message, step);
+            }
+            return self.give_attempt_back(now, id, attempt, step);
         }
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
         // A task that failed elsewhere too says nothing about this provider.
         let shared = self.queue.failed_elsewhere(attempt.task, &rental.provider.id);
         rental.failed_shared |= shared;
-        let kind = failure.kind;
         match self.queue.failed(attempt, kind, retry, now) {
             Verdict::Old => return,
             Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
@@ -304,9 +319,13 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        let mut lost: Vec<_> = rental.running.drain().map(|(attempt, _)| attempt).collect();
+        let mut lost: Vec<_> = rental.running.drain().collect();
         lost.sort_unstable();
-        for attempt in lost {
+        for (attempt, began) in lost {
+            if self.cost_by_silence(began, FailureKind::Lost, now) {
+                self.give_attempt_back(now, id, attempt, step);
+                continue;
+            }
             let failure =
                 AttemptFailure { kind: FailureKind::Lost, message: why.to_owned(), stderr: String::new() };
             match self.queue.failed(attempt, FailureKind::Lost, true, now) {
@@ -327,10 +346,16 @@ impl Run {
         if !rental.is_live() {
             return;
         }
+        // A wrong bill is wrong whatever we did meanwhile.
+        let blame = ending.blame
+            && (ending.code == "IncorrectAmount" || !self.is_own_fault(id, &ending.message, now));
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
         rental.stage = Stage::Closing;
         rental.since = now;
         rental.room = None;
-        rental.failure = ending.blame.then(|| ending.message.clone());
+        rental.failure = blame.then(|| ending.message.clone());
         rental.ending = Some(ending.reason());
         let agreement = rental.agreement.clone().filter(|_| !rental.agreement_over);
         let current = rental.current();
@@ -338,7 +363,7 @@ impl Run {
         let waits = current.is_some_and(|activity| activity.closing);
         let activity = current.and_then(|activity| activity.id.clone());
         self.give_up_running(now, id, step);
-        if ending.blame {
+        if blame {
             self.set_back(now, id, ending.message.clone(), step);
         }
         if !waits {
@@ -366,6 +391,7 @@ impl Run {
         id: RentalId,
         usage: Option<Vec<f64>>,
         failure: Option<String>,
+        is_ended: bool,
         step: &mut Step,
     ) {
         let Some(rental) = self.rentals.get_mut(&id) else {
@@ -391,6 +417,16 @@ impl Run {
         if let Some(problem) = failure {
             step.event(now, EventKind::Trouble { doing: "end an agreement".into(), problem });
         }
+        if is_ended {
+            self.on_ended_late(now, id, step);
+        }
+    }
+
+    /// Tells that an agreement is over that we have ended. One that nobody has confirmed isn't told of so.
+    pub(super) fn on_ended_late(&mut self, now: Timestamp, id: RentalId, step: &mut Step) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
         if let Some(agreement) = rental.agreement.clone().filter(|_| !rental.agreement_over) {
             rental.agreement_over = true;
             let reason = rental.ending.clone().unwrap_or_default();

@@ -4,6 +4,7 @@ mod choice;
 mod faults;
 mod jobs;
 mod money;
+mod ours;
 mod resume;
 mod waits;
 mod world;

@@ -89,7 +89,12 @@ pub(super) async fn transfer(
         }
     }
     let (from, to) = (place(&transfer.from, port)?, place(&transfer.to, port)?);
-    let (size, source) = open(instance, &from).await?;
+    let (size, source) = match (open(instance, &from).await, &to) {
+        (Ok(opened), _) => opened,
+        // Golem's exe-unit finishes an empty upload, whose hash is right, before it says what failed.
+        (Err(error), Place::Gftp(_)) => (None, stream::once(async move { Err(error) }).boxed()),
+        (Err(error), _) => return Err(error),
+    };
     meter.set_total(size);
     match to {
         Place::Container(path) => {
@@ -221,7 +226,10 @@ impl<'a> Gftp<'a> {
         Ok(content)
     }
 
+    /// Sends what there is. Of a source that breaks off that is its beginning, finished with a hash that fits, as Golem's
+    /// exe-unit does; the error comes after that.
     async fn upload(&self, mut source: Source<'_>, meter: &mut Meter<'_>) -> Result<(), TransferError> {
+        let mut broken = None;
         let mut hash = Sha3_256::new();
         let mut offset = 0;
         let mut waiting = Chunker::default();
@@ -230,12 +238,16 @@ impl<'a> Gftp<'a> {
         loop {
             let (chunk, more) = match waiting.next() {
                 Some(chunk) => (chunk, true),
-                None => match source.try_next().await? {
-                    Some(piece) => {
+                None => match source.try_next().await {
+                    Ok(Some(piece)) => {
                         waiting.push(piece);
                         continue;
                     }
-                    None => (waiting.rest(), false),
+                    Ok(None) => (waiting.rest(), false),
+                    Err(error) => {
+                        broken = Some(error);
+                        (waiting.rest(), false)
+                    }
                 },
             };
             if !chunk.is_empty() {
@@ -257,7 +269,9 @@ impl<'a> Gftp<'a> {
             meter.add(sent);
         }
         let hash = BusValue::Text(hex::encode(hash.finalize()));
-        self.call("UploadFinished", BusValue::Map(vec![("hash".to_owned(), hash)])).await.map(drop)
+        let finished =
+            self.call("UploadFinished", BusValue::Map(vec![("hash".to_owned(), hash)])).await.map(drop);
+        broken.map_or(finished, Err)
     }
 
     async fn send(&self, offset: u64, chunk: Bytes) -> Result<usize, TransferError> {

@@ -18,6 +18,7 @@ mod wire;
 
 use std::convert::Infallible;
 use std::io;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -73,7 +74,11 @@ impl World {
                     }
                     // A client that gave up before it was accepted is no reason to stop.
                     Err(error) if is_of_one_connection(&error) => {}
-                    Err(error) => return Err(error),
+                    // Out of open files or memory: others are closed meanwhile, and it goes on.
+                    Err(error) => {
+                        tracing::warn!(%error, "the devnet can't take a connection just now");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 },
             }
         }
@@ -83,6 +88,9 @@ impl World {
         Ok(())
     }
 }
+
+/// Before a connection is taken again after that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Marks an answer that must not reach its client: the connection is dropped instead.
 #[derive(Debug, Clone, Copy, thiserror::Error)]

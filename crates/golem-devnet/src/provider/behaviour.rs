@@ -19,6 +19,9 @@ pub struct Behaviour {
     pub fails_deploy: bool,
     /// How many times longer every command takes; 1 is the runtime's own speed.
     pub slowdown: f64,
+    /// So many bytes a second of its commands' output travel to the requestor; at once unless this says so. Activities that
+    /// are created later have it.
+    pub bandwidth: Option<u64>,
     /// How many times more than it should it bills; 1 is honest.
     pub bill_factor: f64,
     /// Its debit notes report the same usage for ever, while the amounts grow.
@@ -42,6 +45,7 @@ impl Default for Behaviour {
             fails_commands: None,
             fails_deploy: false,
             slowdown: 1.0,
+            bandwidth: None,
             bill_factor: 1.0,
             frozen_usage: false,
             invoicing: InvoiceManner::default(),

@@ -167,7 +167,9 @@ impl Deal {
             return self.refuse(&activity, "Only single Activity allowed", message).await;
         }
         let shared = &self.shared;
-        let config = ExeUnitConfig { usage_vector: self.usage_vector.clone(), ..ExeUnitConfig::default() };
+        let bandwidth = self.shared.manners.behaviour().bandwidth;
+        let usage_vector = self.usage_vector.clone();
+        let config = ExeUnitConfig { usage_vector, bandwidth, ..ExeUnitConfig::default() };
         let (port, clock) = (Arc::clone(&shared.port), Arc::clone(&shared.clock));
         match ExeUnit::start(activity.clone(), port, clock, &shared.runtime, config).await {
             Ok(unit) => {

@@ -3,13 +3,16 @@
 //! Short tasks travel several in one script: a request costs the daemon milliseconds, and a task that takes less
 //! would spend most of its time on the way.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use golem::core::event::{AttemptFailure, FailureKind, TaskOutput};
 use golem::core::payload::{Image as CoreImage, Payload as Machine};
 use golem::payload::{PayloadSpec, Vm};
-use golem::{Execution, ExecutionEnd, Script, ScriptError, Source, Target, WorkContext, WorkerError};
+use golem::{
+    Arrivals, Execution, ExecutionEnd, Script, ScriptError, Source, Target, WorkContext, WorkerError,
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use yagna_api::activity::{CommandResult, Outcome};
@@ -96,6 +99,19 @@ impl work::Job for Job {
 
     fn limits(&self) -> Limits {
         self.limits.clone()
+    }
+
+    fn output_folders(&self, task: &Value) -> Vec<PathBuf> {
+        let data = TaskData { index: 0, value: task.clone() };
+        let rendered = self.steps.iter().filter_map(|step| step.render(&data).ok());
+        let targets = rendered.filter_map(|step| match step.action {
+            RenderedAction::Download { to, .. } | RenderedAction::DownloadJson { to: Some(to), .. } => {
+                Some(to)
+            }
+            _ => None,
+        });
+        let folders: BTreeSet<_> = targets.filter_map(|to| to.parent().map(Path::to_owned)).collect();
+        folders.into_iter().collect()
     }
 
     fn describe(&self) -> Value {
@@ -202,8 +218,10 @@ impl Job {
         let mut done = 0;
         for segment in segments(steps, limit) {
             let limit = segment.limit.min(deadline.saturating_duration_since(Instant::now()));
-            let execution = ctx.execute(script(segment.steps), limit).await.map_err(lost)?;
+            let (execution, arrivals) =
+                ctx.execute_unnamed(script(segment.steps), limit).await.map_err(lost)?;
             let end = execution.end;
+            gathered.arrivals.append(arrivals);
             gathered.take(segment.steps, &execution).await.map_err(TaskError::Failed)?;
             match end {
                 ExecutionEnd::Done => done += segment.steps.len(),
@@ -220,6 +238,8 @@ impl Job {
                 }
             }
         }
+        // All of a task's files get their names together, once the task has succeeded.
+        ctx.name_files(std::mem::take(&mut gathered.arrivals)).await.map_err(lost)?;
         Ok(gathered.output())
     }
 }
@@ -316,6 +336,7 @@ struct Gathered {
     stdout: String,
     stderr: String,
     documents: Vec<Value>,
+    arrivals: Arrivals,
 }
 
 impl Gathered {
@@ -332,12 +353,7 @@ impl Gathered {
                 problem(FailureKind::Rejected, format!("{from} is no JSON document: {error}"))
             })?;
             if let Some(to) = to {
-                keep(to, bytes).await.map_err(|error| {
-                    problem(
-                        FailureKind::TransferFailed,
-                        format!("{} can't be written: {error}", to.display()),
-                    )
-                })?;
+                self.arrivals.add(to, bytes).await.map_err(|error| no_script(&error.into()).0)?;
             }
             self.documents.push(document);
         }
@@ -365,24 +381,9 @@ impl Gathered {
     }
 }
 
-async fn keep(to: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = to.parent() {
-        tokio::fs::create_dir_all(folder).await?;
-    }
-    tokio::fs::write(to, bytes).await
-}
-
 /// No script could be carried out: what it means for the tasks in it, and whether the worker is lost with them.
 fn no_script(error: &ScriptError) -> (AttemptFailure, bool) {
-    let (kind, fatal) = match error {
-        // Our own file can't be read: no other provider could change that.
-        ScriptError::Transfer(
-            golem::TransferError::Unreadable { .. } | golem::TransferError::Unwritable { .. },
-        ) => (FailureKind::Invalid, false),
-        ScriptError::Transfer(_) => (FailureKind::TransferFailed, true),
-        _ => (FailureKind::Lost, true),
-    };
-    (problem(kind, golem::text::chain(error)), fatal)
+    (problem(error.kind(), golem::text::chain(error)), !error.leaves_activity_ready())
 }
 
 fn lost(error: ScriptError) -> TaskError {
@@ -409,7 +410,9 @@ fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
             (FailureKind::TransferFailed, format!("upload to {to}: {said}"))
         }
         RenderedAction::Download { from, .. } | RenderedAction::DownloadJson { from, .. } => {
-            (FailureKind::TransferFailed, format!("download of {from}: {said}"))
+            let is_missing = ["No such file", "doesn't exist"].iter().any(|words| said.contains(words));
+            let what = if is_missing { "the file is missing: " } else { "" };
+            (FailureKind::TransferFailed, format!("download of {from}: {what}{said}"))
         }
     };
     AttemptFailure { kind, message, stderr: tail(&stderr).to_owned() }

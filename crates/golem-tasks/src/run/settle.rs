@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use golem::core::past::Past;
 use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
@@ -21,6 +22,9 @@ use crate::exit::{Exit, Failure};
 use crate::store::{Dsn, Holder, Lease, RunRecord, RunStore, RunSummary, Store, StoreError};
 use crate::view::text::{one_amount, plural};
 use crate::view::{Beginning, Facts, Output, Plain, Quiet, SummaryFold, View};
+
+/// So many runs are settled at the same time.
+const AT_ONCE: usize = 16;
 
 /// What is to be settled, and through which daemon.
 pub(crate) struct SettleOptions {
@@ -74,37 +78,32 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
     };
     let (mut out, mut say) = (Output::stdout(), Output::stderr());
     let (mut open, mut passed_over) = (0, 0);
-    let mut failed = None;
-    for run_id in runs {
-        let Some(record) = store.run_record(&run_id).await? else { continue };
-        if same::is_on_devnet(&record) {
-            if named {
-                say.write(&format!(
-                    "run {run_id} was on an emulated network that ended with its process: there is nothing to settle\n"
-                ));
-            }
-            continue;
-        }
-        let lease = match store.take(&run_id, &Holder::here()).await {
-            Ok(lease) => Arc::new(lease),
-            Err(StoreError::Held { by, .. }) if !named => {
-                say.write(&format!("run {run_id} is left to {}, which works on it\n", by.holder));
-                passed_over += 1;
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let settled = settle_one(store, &record, &lease, &options, &mut out).await;
-        held::release(lease).await;
+    let (mut failed, mut refused) = (None, None);
+    // Together: each may have to wait for its bills.
+    let settling = runs.into_iter().map(|run_id| settle_run(store, run_id, &options, named));
+    let mut settling = stream::iter(settling).buffer_unordered(AT_ONCE);
+    while let Some(settled) = settling.next().await {
         match settled {
-            Ok(still_open) => open += still_open,
+            Ok(Settling::Settled { open: still_open, told }) => {
+                open += still_open;
+                out.write(&told);
+            }
+            Ok(Settling::PassedOver { told }) => {
+                say.write(&told);
+                passed_over += 1;
+            }
+            Ok(Settling::Nothing { told }) => say.write(&told),
             // It may be on another daemon, or another key's: the others can be settled all the same.
-            Err(failure) if !named && failure.exit() != Exit::Cancelled => {
+            Err((run_id, failure)) if !named && failure.exit() != Exit::Cancelled => {
                 say.write(&format!("run {run_id} can't be settled now:\n{}", crate::cli::report(&failure)));
                 failed = failed.or_else(|| Some(failure.exit()));
             }
-            Err(failure) => return Err(failure),
+            Err((_, failure)) => refused = refused.or(Some(failure)),
         }
+    }
+    drop(settling);
+    if let Some(failure) = refused {
+        return Err(failure);
     }
     if let Some(exit) = failed {
         return Ok(exit);
@@ -126,14 +125,54 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
     }
 }
 
-/// How many deals of a run stay open.
+/// What became of one run, and what is to be said about it.
+enum Settling {
+    /// So many of its deals stay open.
+    Settled { open: u64, told: String },
+    /// Another process works on it.
+    PassedOver { told: String },
+    /// There is nothing to settle.
+    Nothing { told: String },
+}
+
+/// Takes a run and settles it. An error comes with the run's id.
+async fn settle_run(
+    store: &Store,
+    run_id: String,
+    options: &SettleOptions,
+    named: bool,
+) -> Result<Settling, (String, Failure)> {
+    let settled = async {
+        let Some(record) = store.run_record(&run_id).await? else {
+            return Ok(Settling::Nothing { told: String::new() });
+        };
+        if same::is_on_devnet(&record) {
+            let told = format!(
+                "run {run_id} was on an emulated network that ended with its process: there is nothing to settle\n"
+            );
+            return Ok(Settling::Nothing { told: if named { told } else { String::new() } });
+        }
+        let lease = match store.take(&run_id, &Holder::here()).await {
+            Ok(lease) => Arc::new(lease),
+            Err(StoreError::Held { by, .. }) if !named => {
+                let told = format!("run {run_id} is left to {}, which works on it\n", by.holder);
+                return Ok(Settling::PassedOver { told });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let settled = settle_one(store, &record, &lease, options).await;
+        held::release(lease).await;
+        settled
+    };
+    settled.await.map_err(|failure| (run_id, failure))
+}
+
 async fn settle_one(
     store: &Store,
     record: &RunRecord,
     lease: &Arc<Lease>,
     options: &SettleOptions,
-    out: &mut Output,
-) -> Result<u64, Failure> {
+) -> Result<Settling, Failure> {
     let run_id = &record.run_id;
     let past = lease.run().past().await?;
     let before = store.run_summary(run_id).await?;
@@ -156,7 +195,7 @@ async fn settle_one(
     let summary = store.run_summary(run_id).await?;
     let accepted_now = summary.cost.saturating_sub(before.cost);
     let unfinished = summary.tasks.unfinished();
-    out.write(&if options.json {
+    let told = if options.json {
         let (cost, unsettled) = (summary.cost, summary.unsettled);
         let told = Settled { version: 1, run: run_id, cost, accepted_now, unsettled, unfinished };
         crate::view::json_line(&told)
@@ -176,8 +215,8 @@ async fn settle_one(
             text = format!("{text}; {} left to do", plural(unfinished, "task"));
         }
         text + "\n"
-    });
-    Ok(summary.unsettled)
+    };
+    Ok(Settling::Settled { open: summary.unsettled, told })
 }
 
 /// The run's daemon, if it answers and is the run's.

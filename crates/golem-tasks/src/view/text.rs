@@ -27,6 +27,7 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
             format!("paused until {until:.0}: the budget is to free {} GLM before", one_amount(*missing))
         }
         EventKind::PauseEnded => "the pause is over".to_owned(),
+        EventKind::Recovered { what } => what.clone(),
         EventKind::DemandPublished { .. } => "demand published, looking for providers".to_owned(),
         EventKind::Trouble { doing, problem } => format!("couldn't {doing}: {problem}"),
         EventKind::AgreementApproved { rental, .. } => match fold.prices(*rental) {

@@ -4,11 +4,13 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use golem::payload::PayloadSpec;
 use golem::text::chain;
 use golem::{TaskSource, Worker};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::keys::{Keys, Origin};
@@ -33,6 +35,9 @@ pub(crate) trait AnyJob: Send + Sync {
 
     /// Its tasks from the first one on.
     fn open(&self) -> Result<Opened, Failure>;
+
+    /// The folders that this task's files are written to.
+    fn output_folders(&self, task: &Value) -> Vec<PathBuf>;
 
     /// Takes note of a task that another one added in an earlier life of the run: its key is taken. To be called before the
     /// tasks are read.
@@ -133,6 +138,11 @@ impl<J: Job> AnyJob for Typed<J> {
                 .transpose()
         };
         Ok(Opened { tasks: Box::new(std::iter::from_fn(next)), total, broken })
+    }
+
+    fn output_folders(&self, task: &Value) -> Vec<PathBuf> {
+        let Ok(task) = J::Task::deserialize(task) else { return Vec::new() };
+        self.ask("named its folders", |job| job.output_folders(&task)).unwrap_or_default()
     }
 
     fn note_added(&self, data: Value) {

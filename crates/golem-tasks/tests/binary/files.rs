@@ -102,3 +102,66 @@ retries = 1
     assert!(!home.path("missing.txt").exists(), "half a file is left of a download that failed");
     home.kept().await.assert_settled();
 }
+
+#[tokio::test]
+async fn a_missing_download_leaves_the_results_that_are_there() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("out")).unwrap();
+    let names = ["first.txt", "second.txt", "third.json"];
+    let names: Vec<_> = ["second", "third"]
+        .iter()
+        .flat_map(|task| names.iter().map(move |name| format!("out/{task}-{name}")))
+        .collect();
+    for name in &names {
+        home.write(name, "a good result");
+    }
+    // The first file is whole, in a script of its own; the second or the third isn't there.
+    let job = home.job(
+        r#"
+[tasks]
+values = ["second", "third"]
+[[steps]]
+run = "rm -f *.txt *.json; echo new > first.txt; [ {{ task }} = second ] || echo new > second.txt"
+[[steps]]
+download = { from = "/golem/work/first.txt", to = "out/{{ task }}-first.txt" }
+timeout = "30s"
+[[steps]]
+download = { from = "/golem/work/second.txt", to = "out/{{ task }}-second.txt" }
+[[steps]]
+download_json = { from = "/golem/work/third.json", to = "out/{{ task }}-third.json" }
+[limits]
+retries = 0
+"#,
+    );
+    let ended = home.run(&job, &[]).await;
+    ended.assert_code(1);
+    ended.assert_says(&[
+        "0 of 2 tasks done, 2 failed",
+        "download of /golem/work/second.txt: the file is missing",
+        "download of /golem/work/third.json: the file is missing",
+    ]);
+    for name in &names {
+        assert_eq!(home.read(name), b"a good result", "{name}");
+    }
+    assert_eq!(std::fs::read_dir(home.path("out")).unwrap().count(), names.len(), "a partial file is left");
+}
+
+#[tokio::test]
+async fn a_folder_that_cant_be_written_is_found_before_anything_is_bought() {
+    let home = Home::new();
+    home.write("out", "this is no folder");
+    let job = home.job(
+        r#"
+[tasks]
+range = { end = 3 }
+[[steps]]
+run = "echo {{ task }} > o"
+[[steps]]
+download = { from = "/golem/work/o", to = "out/{{ task }}" }
+"#,
+    );
+    let ended = home.run(&job, &[]).await;
+    ended.assert_code(7);
+    ended.assert_says(&["out can't be written", "nothing was bought"]);
+    assert_eq!(home.n_runs().await, 0);
+}

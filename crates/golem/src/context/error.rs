@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use golem_core::event::{AttemptFailure, FailureKind, Provider};
 use golem_core::offer::OfferProblem;
+use golem_core::run::OwnFault;
 use yagna_api::AgreementId;
 use yagna_api::activity::CommandResult;
 use yagna_api::market::Terminator;
 use yagna_client::ClientError;
 
 use super::batch::Batch;
+use crate::fault;
 use crate::script::ProgramProblem;
 use crate::text::{chain, tail};
 use crate::transfer::TransferError;
@@ -98,6 +100,12 @@ pub enum ScriptError {
     /// The error that ended the batch has been told before, by the stream.
     #[error("the batch has failed, as its stream has told")]
     Told,
+    /// The files of a script couldn't be made ready in its time; nothing of it was sent.
+    #[error("the files of the script couldn't be offered within {limit:?}")]
+    Stalled {
+        /// The time.
+        limit: Duration,
+    },
     /// The daemon couldn't pass the script or its results on.
     #[error("the daemon couldn't carry out the script")]
     Daemon(#[from] ClientError),
@@ -124,7 +132,8 @@ impl ScriptError {
             | Self::NoSuchResult
             | Self::Prices(_)
             | Self::Unpriced => true,
-            Self::Transfer(error) => is_ours(error),
+            Self::Transfer(error) => is_about_file(error),
+            Self::Stalled { .. } => true,
             Self::Expired(_)
             | Self::ActivityLost { .. }
             | Self::AgreementEnded { .. }
@@ -137,10 +146,14 @@ impl ScriptError {
 
     /// What it means for a task: what kind of failure, and whether another provider may do better.
     pub fn kind(&self) -> FailureKind {
+        if self.own_fault(0).is_some() {
+            return FailureKind::OwnTrouble;
+        }
         match self {
             Self::CommandFailed(_) => FailureKind::CommandFailed,
             Self::TransferFailed(_) => FailureKind::TransferFailed,
-            Self::Transfer(error) if !is_ours(error) => FailureKind::TransferFailed,
+            Self::Stalled { .. } => FailureKind::OwnTrouble,
+            Self::Transfer(error) if !is_about_file(error) => FailureKind::TransferFailed,
             Self::Expired(_) => FailureKind::Expired,
             Self::Unreadable { .. } => FailureKind::Rejected,
             Self::ActivityLost { .. }
@@ -157,6 +170,18 @@ impl ScriptError {
         }
     }
 
+    /// What of our own it tells of, if it does; for so many bytes there was no room.
+    pub(crate) fn own_fault(&self, bytes: u64) -> Option<OwnFault> {
+        match self {
+            Self::Transfer(error) => fault::of_transfer(error, bytes),
+            Self::Daemon(error) if fault::is_out_of_files(error) => {
+                Some(OwnFault { problem: chain(self), folder: None, bytes })
+            }
+            Self::Stalled { .. } => Some(OwnFault { problem: self.to_string(), folder: None, bytes }),
+            _ => None,
+        }
+    }
+
     /// The failure of a task that this is the reason for, to be handed in by [`Task::failed`](crate::Task::failed).
     pub fn to_failure(&self) -> AttemptFailure {
         let stderr = match self {
@@ -168,7 +193,7 @@ impl ScriptError {
 }
 
 /// Is something wrong with our own file, so that nobody else could send or take it either?
-fn is_ours(error: &TransferError) -> bool {
+fn is_about_file(error: &TransferError) -> bool {
     matches!(error, TransferError::Unreadable { .. } | TransferError::Unwritable { .. })
 }
 

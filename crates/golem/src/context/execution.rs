@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use yagna_api::activity::{CommandResult, Outcome};
 
 use super::error::ScriptError;
 use super::replay::{self, Again};
 use super::{Inner, WorkContext};
 use crate::script::{Script, Step};
+use crate::transfer::{Arrivals, Brought, TransferError};
 
 /// What came of a script.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub enum ExecutionEnd {
 }
 
 impl Execution {
-    /// The bytes that the command at this place brought, if it is a finished download into memory.
+    /// The bytes that the command at this place brought, if it is a download into memory that has succeeded.
     pub fn download(&self, index: usize) -> Option<&Bytes> {
         self.downloads.get(index)?.as_ref()
     }
@@ -48,27 +49,66 @@ impl WorkContext {
     /// A command that fails, or time that runs out, is an [`ExecutionEnd`], not an error: the results so far are
     /// there. After [`ExecutionEnd::Expired`] the activity is still busy with the script.
     ///
+    /// Files that it brings have their names when the whole script has succeeded. Of one that ends otherwise none is there,
+    /// and nothing that was there has changed.
+    ///
     /// **Errors**: a [`ScriptError`] when the script couldn't be sent or its results can't be had: the activity is lost or
     /// its agreement ended, an earlier script still runs, a file can't be offered, the daemon can't be reached.
     ///
     /// **Cancel safety**: dropping the future leaves the script running on the provider.
     pub async fn execute(&self, script: Script, limit: Duration) -> Result<Execution, ScriptError> {
+        let (execution, arrivals) = self.execute_unnamed(script, limit).await?;
+        self.name_files(arrivals).await?;
+        Ok(execution)
+    }
+
+    /// Gives files their names that [`WorkContext::execute_unnamed`] has brought. Where one can't have its name, none has,
+    /// as far as that can be known before.
+    ///
+    /// **Errors**: [`ScriptError::Transfer`].
+    ///
+    /// **Cancel safety**: some may have their names where the future is dropped.
+    pub async fn name_files(&self, arrivals: Arrivals) -> Result<(), ScriptError> {
+        match arrivals.name().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.inner.tell_ours(error.into(), 0).await),
+        }
+    }
+
+    /// Runs a script as [`WorkContext::execute`] does, and leaves it to the caller to name the files that it brings: with
+    /// those of another script, or not at all. A script that hasn't succeeded brings none.
+    ///
+    /// **Errors** and **cancel safety**: as those of [`WorkContext::execute`].
+    pub async fn execute_unnamed(
+        &self,
+        script: Script,
+        limit: Duration,
+    ) -> Result<(Execution, Arrivals), ScriptError> {
         let deadline = Instant::now() + limit;
         let n_commands = script.len();
+        let targets: Vec<_> = script.steps.iter().map(is_download).collect();
         let planned = Inner::plan(script.steps.clone(), false)?;
         let digest = replay::digest(&planned.commands);
         if let Some(sent) = self.inner.scripts.next(&self.inner, &digest).await? {
             let again = Again { steps: script.steps, planned, sent };
             let (brought, followed) = Box::pin(self.inner.replay(again, deadline)).await.into_parts();
             let (results, end) = followed?;
-            return Ok(Execution { results, end, downloads: brought.bytes });
+            return self.judged(&targets, results, end, brought).await;
         }
         let words: Vec<_> = if self.inner.is_witnessed() {
             script.steps.iter().map(Step::words).collect()
         } else {
             Vec::new()
         };
-        let (commands, served) = self.inner.serve(planned, &[]).await?;
+        let prepared = match timeout_at(deadline, self.inner.serve(planned, &[])).await {
+            Ok(prepared) => prepared,
+            // Nothing was sent: the activity is as it was.
+            Err(_) => return Err(ScriptError::Stalled { limit }),
+        };
+        let (commands, served) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.inner.tell_ours(error, 0).await),
+        };
         let sent = self.inner.send(commands, deadline).await;
         let outcome = match sent {
             Ok(batch) => {
@@ -83,8 +123,71 @@ impl WorkContext {
         // Whatever came of it, nobody must be left asking for files that nobody offers.
         let brought = served.finish().await;
         let (results, end) = outcome?;
-        Ok(Execution { results, end, downloads: brought.bytes })
+        self.judged(&targets, results, end, brought).await
     }
+
+    async fn judged(
+        &self,
+        is_download: &[bool],
+        mut results: Vec<CommandResult>,
+        end: ExecutionEnd,
+        mut brought: Brought,
+    ) -> Result<(Execution, Arrivals), ScriptError> {
+        let end = judge(is_download, &mut results, end, &mut brought);
+        if let Some((error, bytes)) = take_ours(end, &mut brought) {
+            return Err(self.inner.tell_ours(error.into(), bytes).await);
+        }
+        let files = std::mem::take(&mut brought.files);
+        Ok((Execution { results, end, downloads: brought.bytes }, Arrivals::new(files.into_values())))
+    }
+}
+
+/// Our own trouble, of which a script has failed.
+pub(super) fn take_ours(end: ExecutionEnd, brought: &mut Brought) -> Option<(TransferError, u64)> {
+    match end {
+        ExecutionEnd::Failed { index } => brought.seen.ours.remove(&index),
+        ExecutionEnd::Done | ExecutionEnd::Expired => None,
+    }
+}
+
+fn is_download(step: &Step) -> bool {
+    matches!(step, Step::Download { .. })
+}
+
+/// How a script ended, once what it brought is looked at. Nothing that wasn't brought counts as done, whatever the provider
+/// says; what we refused is told in our words; and nothing that was brought counts where its command failed, or, of files,
+/// where another one did.
+pub(super) fn judge(
+    is_download: &[bool],
+    results: &mut Vec<CommandResult>,
+    end: ExecutionEnd,
+    brought: &mut Brought,
+) -> ExecutionEnd {
+    results.truncate(is_download.len());
+    let mut end = end;
+    if end == ExecutionEnd::Done {
+        let missing =
+            (0..results.len()).find(|place| is_download[*place] && !brought.seen.whole.contains(place));
+        if let Some(index) = missing {
+            results.truncate(index + 1);
+            results[index].result = Outcome::Error;
+            results[index].message = Some("nothing arrived".to_owned());
+            end = ExecutionEnd::Failed { index };
+        }
+    }
+    if let ExecutionEnd::Failed { index } = end
+        && let Some(refused) = brought.seen.refused.get(&index)
+    {
+        results[index].message = Some(refused.clone());
+    }
+    let succeeded = |place: usize| results.get(place).is_some_and(|result| result.result == Outcome::Ok);
+    for (place, bytes) in brought.bytes.iter_mut().enumerate() {
+        bytes.take_if(|_| !succeeded(place));
+    }
+    if end != ExecutionEnd::Done {
+        brought.files.clear();
+    }
+    end
 }
 
 /// How the batch ended, if it has.

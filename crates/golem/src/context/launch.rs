@@ -1,13 +1,15 @@
 //! A batch on its way: the activity's one place for it, its files, its commands, its results.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use golem_core::run::Input;
 use tokio::time::{Instant, sleep, timeout_at};
 use yagna_api::activity::{
-    Command as WireCommand, CommandResult, Exec, GetResults, GetState, ProgressArgs, State, StatePair,
-    Transfer,
+    Command as WireCommand, CommandResult, Exec, GetResults, GetState, PollResults, ProgressArgs, State,
+    StatePair, Transfer,
 };
 use yagna_api::market::{AgreementEventKind, AgreementState, GetAgreement, GetTerminationReason, Terminator};
 use yagna_api::{ApiError, BatchId};
@@ -15,17 +17,21 @@ use yagna_client::ClientError;
 
 use super::batch::{Batch, Brought, Finished};
 use super::error::{CommandName, Expiry, Failure, ScriptError, stderr_end};
-use super::execution::{ExecutionEnd, ended};
+use super::execution::{ExecutionEnd, ended, judge, take_ours};
 use super::handle::QueueId;
 use super::replay::{self, Again};
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
 use crate::script::{Source, Step, Target, container};
-use crate::transfer::{Brought as Carried, Name, Seen, Served};
+use crate::transfer::{Arrivals, Brought as Carried, Name, Served};
 
 /// The longest that one poll for results waits.
 pub(super) const LONGEST_POLL: Duration = Duration::from_secs(10);
 /// The first poll's wait: later ones wait longer, so that a batch that failed early is noticed early.
 pub(super) const FIRST_POLL: Duration = Duration::from_secs(2);
+/// How long a poll waits at the most once results have been found to take longer on their way than the daemon waits.
+pub(super) const LONGEST_JOURNEY: Duration = Duration::from_secs(5 * 60);
+/// By how much a poll's wait grows each time that results didn't come in time: each poll lets them travel anew.
+pub(super) const JOURNEY_GROWTH: u32 = 4;
 /// The pause before results are asked for again after an error, or after an answer that came at once and brought nothing.
 const POLL_PAUSE: Duration = Duration::from_secs(1);
 /// How long the exe-unit may take to accept a script.
@@ -107,7 +113,8 @@ impl WorkContext {
     /// of it: offering the files, the commands, their results.
     ///
     /// **Errors**: a failed command or transfer, time that ran out, the end of the activity or of its agreement: a
-    /// variant of [`ScriptError`] for each, with what had been done by then. After a failure the activity can be used
+    /// variant of [`ScriptError`] for each, with what had been done by then. Files that it brings have their names only when
+    /// all of it has succeeded. After a failure the activity can be used
     /// on. After [`ScriptError::Expired`] it is busy until the provider is through with the batch, and a commit before
     /// that is [`ScriptError::Busy`], unless it begins with [`WorkContext::terminate`].
     ///
@@ -123,7 +130,7 @@ impl WorkContext {
         if let Some(again) = launched.again.take() {
             let replayed = Box::pin(self.inner.replay(again, launched.deadline)).await;
             let (carried, followed) = replayed.into_parts();
-            return launched.conclude_with(carried, followed);
+            return launched.conclude_with(carried, followed).await;
         }
         let followed = self.inner.follow(&launched.batch, launched.n_commands(), launched.deadline).await;
         launched.conclude(followed).await
@@ -156,13 +163,13 @@ impl Launched {
     ) -> Result<Batch, ScriptError> {
         let served = std::mem::replace(&mut self.served, Served::new(0));
         let brought = served.finish().await;
-        self.conclude_with(brought, followed)
+        self.conclude_with(brought, followed).await
     }
 
     /// Frees the place, and makes a batch or an error of the end.
-    fn conclude_with(
+    async fn conclude_with(
         mut self,
-        brought: Carried,
+        mut brought: Carried,
         followed: Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
     ) -> Result<Batch, ScriptError> {
         let over = match &followed {
@@ -175,31 +182,29 @@ impl Launched {
             self.claim.then = Slot::Idle;
         }
         let provider = self.claim.inner.provider.clone();
+        let inner = Arc::clone(&self.claim.inner);
         drop(self.claim);
         let (mut results, end) = followed?;
-        results.truncate(self.told.len());
-        let done = end == ExecutionEnd::Done;
-        let missing = done.then(|| missing(&self.told, &results, &brought.seen)).flatten();
-        let failed = match end {
-            ExecutionEnd::Failed { index } => Some(index),
-            // Nothing that wasn't brought counts as done, whatever the provider says.
-            ExecutionEnd::Done => missing,
-            ExecutionEnd::Expired => None,
-        };
-        let failure = failed.map(|index| {
-            let result = &results[index];
-            let message = match brought.seen.refused.get(&index) {
-                Some(refused) => refused.clone(),
-                None if missing == Some(index) => "nothing arrived".to_owned(),
-                None => result.message.clone().unwrap_or_else(|| "no reason given".to_owned()),
-            };
-            let exit_code = result.exit_code().filter(|_| missing != Some(index));
-            (index, exit_code, message, stderr_end(result))
-        });
-        let downloads = self.told.iter().zip(brought.bytes).map(|(told, bytes)| match &told.target {
-            Some(Target::File(path)) if brought.seen.whole.contains(&told.name.place) => {
-                Some(Brought::File(path.clone()))
+        let is_download: Vec<_> = self.told.iter().map(|told| told.target.is_some()).collect();
+        let end = judge(&is_download, &mut results, end, &mut brought);
+        if let Some((error, bytes)) = take_ours(end, &mut brought) {
+            return Err(inner.tell_ours(error.into(), bytes).await);
+        }
+        let files = std::mem::take(&mut brought.files);
+        let named: BTreeSet<_> = files.keys().copied().collect();
+        if let Err(error) = Arrivals::new(files.into_values()).name().await {
+            return Err(inner.tell_ours(error.into(), 0).await);
+        }
+        let failure = match end {
+            ExecutionEnd::Failed { index } => {
+                let result = &results[index];
+                let message = result.message.clone().unwrap_or_else(|| "no reason given".to_owned());
+                Some((index, result.exit_code(), message, stderr_end(result)))
             }
+            ExecutionEnd::Done | ExecutionEnd::Expired => None,
+        };
+        let downloads = self.told.iter().zip(brought.bytes).map(|(told, bytes)| match &told.target {
+            Some(Target::File(path)) if named.contains(&told.name.place) => Some(Brought::File(path.clone())),
             _ => bytes.map(Brought::Bytes),
         });
         let finished =
@@ -255,9 +260,13 @@ impl Inner {
             return Ok(Launched { claim, served, queue: queue.id, told, limit, batch, deadline, again });
         }
         let Ok(prepared) = timeout_at(deadline, self.serve(planned, &[])).await else {
-            return Err(expired());
+            // Nothing was sent: the activity is as it was.
+            return Err(self.tell_ours(ScriptError::Stalled { limit }, 0).await);
         };
-        let (commands, served) = prepared?;
+        let (commands, served) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.tell_ours(error, 0).await),
+        };
         claim.then = Slot::Left(None);
         let batch = match self.send(commands, deadline).await {
             Ok(batch) => batch,
@@ -345,6 +354,14 @@ impl Inner {
         Ok((commands, served))
     }
 
+    /// Tells the run where an error is our own trouble: for how many bytes there was no room.
+    pub(super) async fn tell_ours(&self, error: ScriptError, bytes: u64) -> ScriptError {
+        if let Some(fault) = error.own_fault(bytes) {
+            self.scripts.tell(Input::OwnFault { fault }).await;
+        }
+        error
+    }
+
     pub(super) async fn send(
         &self,
         script: Vec<WireCommand>,
@@ -382,12 +399,18 @@ impl Inner {
     ) -> Result<(Vec<CommandResult>, ExecutionEnd), ScriptError> {
         let mut wait = FIRST_POLL;
         let mut last: Vec<CommandResult> = Vec::new();
+        // Did the last poll's answer not come in time? Then what it would have brought may be on its way.
+        let mut is_late = false;
         loop {
             let begun = Instant::now();
-            let asked = wait.min(deadline.saturating_duration_since(begun));
+            let left = deadline.saturating_duration_since(begun);
+            // What has been done in time counts: the daemon gives a last look a second.
+            let is_last = left.is_zero();
+            let asked = wait.min(left);
             let known = last.len();
-            let is_trouble = match self.client.call(&self.look(batch, asked)).await {
-                Ok(results) => {
+            let was_late = std::mem::replace(&mut is_late, false);
+            let is_trouble = match self.client.call(&PollResults(self.look(batch, asked))).await {
+                Ok(Some(results)) => {
                     if let Some(end) = ended(&results, n_commands) {
                         return Ok((results, end));
                     }
@@ -397,10 +420,13 @@ impl Inner {
                     }
                     false
                 }
+                Ok(None) => {
+                    is_late = true;
+                    false
+                }
                 Err(error) if error.api().is_some_and(ApiError::is_activity_lost) => {
                     return Err(self.lost(&error).await);
                 }
-                Err(error) if error.api().is_some_and(ApiError::is_timeout) => false,
                 Err(error) => {
                     if Instant::now() >= deadline {
                         return Err(error.into());
@@ -409,16 +435,16 @@ impl Inner {
                     true
                 }
             };
+            if is_last {
+                return Ok((last, ExecutionEnd::Expired));
+            }
             // What brings nothing and doesn't wait either isn't asked again at once.
             let is_hasty = last.len() == known && begun.elapsed() < asked / 2;
             let left = deadline.saturating_duration_since(Instant::now());
             if is_trouble || is_hasty {
                 sleep(POLL_PAUSE.min(left)).await;
             }
-            if Instant::now() >= deadline {
-                return Ok((last, ExecutionEnd::Expired));
-            }
-            wait = (wait * 2).min(LONGEST_POLL);
+            wait = next_wait(wait, is_late, was_late);
         }
     }
 
@@ -517,7 +543,12 @@ impl Told {
     }
 }
 
-/// The first download that succeeded without bringing anything.
-fn missing(told: &[Told], results: &[CommandResult], seen: &Seen) -> Option<usize> {
-    (0..results.len()).find(|place| told[*place].target.is_some() && !seen.whole.contains(place))
+/// How long the poll after this one waits. `was_late` is of the poll before it.
+pub(super) fn next_wait(wait: Duration, is_late: bool, was_late: bool) -> Duration {
+    match (is_late, was_late) {
+        (true, _) => (wait * JOURNEY_GROWTH).min(LONGEST_JOURNEY),
+        // It came once it was given enough time, so it is given as much again.
+        (false, true) => wait,
+        (false, false) => (wait * 2).min(LONGEST_POLL.max(wait)),
+    }
 }

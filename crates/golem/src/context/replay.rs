@@ -20,7 +20,7 @@ use super::Inner;
 use super::error::ScriptError;
 use super::execution::{ExecutionEnd, ended};
 use super::launch::Planned;
-use crate::script::{Step, Target};
+use crate::script::Step;
 use crate::transfer::{Brought, Served};
 
 /// So many bytes of a fingerprint tell scripts of one activity apart.
@@ -127,6 +127,18 @@ impl Scripts {
         Ok(None)
     }
 
+    /// Did an earlier process send further scripts?
+    fn has_more(&self) -> bool {
+        let recorded = self.lock();
+        !recorded.setup.is_empty() || !recorded.tasks.is_empty()
+    }
+
+    /// Tells the run something.
+    pub(super) async fn tell(&self, input: Input) {
+        // The engine only stops listening when the run is over.
+        self.inputs.send(input).await.ok();
+    }
+
     /// Tells the run that a script was taken.
     pub(super) async fn sent(&self, digest: String, batch: &BatchId, served: Vec<(u32, String)>) {
         let script = SentScript { digest, batch: batch.clone(), served };
@@ -201,9 +213,13 @@ impl Inner {
             }
             over => (Brought { bytes: vec![None; steps.len()], ..Brought::default() }, over),
         };
-        let Some(rest) = rest(&steps, &results, end, &mut brought) else {
+        let Some(rest) = rest(&steps, &results, end, &brought) else {
             return Err(self.scripts.give_up(self).await);
         };
+        if !rest.is_empty() && self.scripts.has_more() {
+            // What was sent after this one may have changed what is to be fetched.
+            return Err(self.scripts.give_up(self).await);
+        }
         if !rest.is_empty() {
             let again: Vec<_> = rest.iter().map(|place| steps[*place].clone()).collect();
             let (commands, served) = self.serve(Self::plan(again, false)?, &[]).await?;
@@ -221,6 +237,9 @@ impl Inner {
             for (at, place) in rest.iter().enumerate() {
                 brought.bytes[*place] = fetched.bytes.get_mut(at).and_then(Option::take);
                 brought.seen.refused.remove(place);
+                if let Some(file) = fetched.files.remove(&at) {
+                    brought.files.insert(*place, file);
+                }
                 if fetched.seen.whole.contains(&at) {
                     brought.seen.whole.insert(*place);
                 }
@@ -248,7 +267,7 @@ fn rest(
     steps: &[Step],
     results: &[CommandResult],
     end: ExecutionEnd,
-    brought: &mut Brought,
+    brought: &Brought,
 ) -> Option<Vec<usize>> {
     let resumed = match end {
         ExecutionEnd::Expired => return Some(Vec::new()),
@@ -259,17 +278,11 @@ fn rest(
     };
     let mut rest = Vec::new();
     for (place, step) in steps.iter().enumerate().take(resumed.min(results.len())) {
-        let Step::Download { target, .. } = step else { continue };
-        if brought.seen.whole.contains(&place) {
+        if !matches!(step, Step::Download { .. }) || brought.seen.whole.contains(&place) {
             continue;
         }
-        match target {
-            // A file is there under its name only when it is whole, and its provider was told only then.
-            Target::File(path) if path.is_file() => {
-                brought.seen.whole.insert(place);
-            }
-            Target::File(_) | Target::Memory { .. } => rest.push(place),
-        }
+        // A file that is there under its name may be an older one: nothing tells that this script brought it.
+        rest.push(place);
     }
     let ran_after = |place: usize| steps[place + 1..resumed].iter().any(|step| !is_ours(step));
     if rest.iter().any(|place| ran_after(*place)) {

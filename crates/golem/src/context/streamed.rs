@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::time::{Instant, sleep_until};
 use yagna_api::ApiError;
-use yagna_api::activity::{CommandResult, Progress, RuntimeEvent};
+use yagna_api::activity::{CommandResult, PollResults, Progress, RuntimeEvent};
 use yagna_client::ClientError;
 
 use self::join::Join;
@@ -29,7 +29,7 @@ use super::batch::Batch;
 use super::error::ScriptError;
 use super::execution::{ExecutionEnd, ended};
 use super::handle::{Command, QueueId};
-use super::launch::{FIRST_POLL, LONGEST_POLL, Launched};
+use super::launch::{FIRST_POLL, Launched, next_wait};
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
 
 /// The pauses before a broken stream of events is opened again, and before results are asked for again.
@@ -201,9 +201,11 @@ enum Phase {
 
 /// What a look at the results brought.
 struct Looked {
-    answer: Result<Vec<CommandResult>, ClientError>,
+    answer: Result<Option<Vec<CommandResult>>, ClientError>,
     /// It came long before the time that it was given.
     is_hasty: bool,
+    /// That time.
+    was_given: Duration,
 }
 
 /// A batch that was sent, and both ways to learn of it.
@@ -222,6 +224,8 @@ struct Going {
     looking: bool,
     look: BoxFuture<'static, Looked>,
     wait: Duration,
+    /// Didn't the last poll's answer come in time?
+    is_late: bool,
     results: Vec<CommandResult>,
     end: Option<Result<ExecutionEnd, ScriptError>>,
 }
@@ -281,6 +285,7 @@ impl Going {
             looking: false,
             look,
             wait: FIRST_POLL,
+            is_late: false,
             results: Vec::new(),
             end: None,
         }
@@ -359,8 +364,10 @@ impl Going {
 
     async fn on_looked(&mut self, looked: Looked) {
         let mut pause = Duration::ZERO;
+        let was_late = std::mem::replace(&mut self.is_late, false);
         match looked.answer {
-            Ok(results) => {
+            Ok(None) => self.is_late = looked.was_given > Duration::ZERO,
+            Ok(Some(results)) => {
                 // What brings nothing and doesn't wait either isn't asked again at once.
                 if looked.is_hasty && results.len() <= self.results.len() {
                     pause = FIRST_PAUSE;
@@ -383,12 +390,17 @@ impl Going {
         }
         if self.end.is_none() {
             let left = self.launched.deadline.saturating_duration_since(Instant::now());
+            if self.is_late {
+                self.wait = next_wait(self.wait, true, was_late);
+            }
             let asked = ask(&self.inner, &self.launched, self.wait.min(left));
             self.look = Box::pin(async move {
                 tokio::time::sleep(pause).await;
                 asked.await
             });
-            self.wait = (self.wait * 2).min(LONGEST_POLL);
+            if !self.is_late {
+                self.wait = next_wait(self.wait, false, was_late);
+            }
         }
     }
 
@@ -433,11 +445,11 @@ impl Going {
 
 /// Asks for the results so far, as soon as the batch has ended or after `wait`.
 fn ask(inner: &Arc<Inner>, launched: &Launched, wait: Duration) -> BoxFuture<'static, Looked> {
-    let (inner, look) = (Arc::clone(inner), inner.look(&launched.batch, wait));
+    let (inner, look) = (Arc::clone(inner), PollResults(inner.look(&launched.batch, wait)));
     Box::pin(async move {
         let begun = Instant::now();
         let answer = inner.client.call(&look).await;
-        Looked { answer, is_hasty: begun.elapsed() < wait / 2 }
+        Looked { answer, is_hasty: begun.elapsed() < wait / 2, was_given: wait }
     })
 }
 

@@ -16,7 +16,7 @@ use yagna_api::{AllocationId, ApiError, Clock, Glm, Timestamp};
 use yagna_client::{Client, ClientError};
 
 use super::money::Purse;
-use super::{Outside, release};
+use super::{Outside, RELEASING, release};
 use crate::journal::Journal;
 use crate::run::{RunError, RunOptions};
 use crate::text::chain;
@@ -62,7 +62,7 @@ impl Money<'_> {
         match self.write(kind).await {
             Ok(created) => Ok(SetAside { allocation, amount, left: amount, events: vec![intended, created] }),
             Err(error) => {
-                release(self.client, &allocation).await;
+                release(self.client, &allocation, RELEASING).await;
                 Err(error)
             }
         }
@@ -101,7 +101,7 @@ impl Money<'_> {
         };
         for other in ours {
             let allocation = other.allocation_id;
-            if release(self.client, &allocation).await {
+            if release(self.client, &allocation, RELEASING).await {
                 events.push(self.write(EventKind::AllocationReleased { allocation }).await?);
             }
         }
@@ -185,7 +185,7 @@ impl Outside {
         match self.client.call(&GetDecorations(vec![allocation.clone()])).await {
             Ok(decoration) => Ok((allocation, total_amount, decoration)),
             Err(error) => {
-                release(&self.client, &allocation).await;
+                release(&self.client, &allocation, RELEASING).await;
                 Err(error)
             }
         }

@@ -51,7 +51,8 @@ impl Outside {
             usage = self.usage(activity).await;
         }
         let failure = (!problems.is_empty()).then(|| problems.join("; "));
-        self.tell(Input::Closed { rental, usage, failure }).await;
+        let ended = unended.is_none();
+        self.tell(Input::Closed { rental, usage, failure, ended }).await;
         let mut pause = PAUSES.0;
         while let Some(agreement) = &unended {
             sleep(pause).await;
@@ -60,7 +61,10 @@ impl Outside {
                 Err(error) if error.disposition() == Disposition::Retry => {
                     tracing::debug!(%error, %agreement, "ending the agreement again");
                 }
-                _ => unended = None,
+                _ => {
+                    unended = None;
+                    self.tell(Input::EndedLate { rental }).await;
+                }
             }
         }
     }

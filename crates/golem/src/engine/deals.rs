@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use golem_core::event::{ActivityNo, JobId, Provider, RentalId};
-use golem_core::run::{Input, Replay, WorkerFailure};
+use golem_core::event::{ActivityNo, FailureKind, JobId, Provider, RentalId};
+use golem_core::run::{Input, OwnFault, Replay, WorkerFailure};
 use golem_core::tasks::AssignedTask;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -87,6 +87,9 @@ impl Outside {
         let create = CreateAgreement { proposal_id, valid_to };
         // One that was made though its answer was lost is never confirmed: it comes to nothing.
         let created = self.client.call(&create).await;
+        if let Err(error) = &created {
+            self.tell_ours(error).await;
+        }
         let agreement = created.map_err(|error| NotMade::Over(chain(&error)))?;
         self.tell(Input::AgreementCreated { rental, agreement: agreement.clone() }).await;
         let confirm =
@@ -110,7 +113,10 @@ impl Outside {
             Ok(Approval::Undecided) => {
                 self.take_back(&agreement, format!("no answer within {} s", wait.as_secs())).await
             }
-            Err(error) => self.take_back(&agreement, chain(&error)).await,
+            Err(error) => {
+                self.tell_ours(&error).await;
+                self.take_back(&agreement, chain(&error)).await
+            }
         }
     }
 
@@ -161,9 +167,22 @@ impl Outside {
                     None => return,
                 }
             }
+            Err(error) if self.tell_ours(&error).await => {
+                Some(WorkerFailure { kind: FailureKind::OwnTrouble, message: chain(&error) })
+            }
             Err(error) => Some(WorkerFailure::lost(chain(&error))),
         };
         self.tell(Input::WorkerEnded { rental, no, failure }).await;
+    }
+
+    /// Tells the run where an error is trouble of our own: `true` if so.
+    async fn tell_ours(&self, error: &ClientError) -> bool {
+        let ours = crate::fault::is_out_of_files(error);
+        if ours {
+            let fault = OwnFault { problem: chain(error), folder: None, bytes: 0 };
+            self.tell(Input::OwnFault { fault }).await;
+        }
+        ours
     }
 
     async fn create(

@@ -47,6 +47,8 @@ impl Engine {
         self.followers.spawn(async move { outside.follow_bills(from).await });
         let outside = self.outside.clone();
         self.followers.spawn(async move { outside.keep_allocation().await });
+        let outside = self.outside.clone();
+        self.followers.spawn(async move { outside.compare_clocks().await });
     }
 }
 

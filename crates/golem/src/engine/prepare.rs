@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use golem_core::event::JobId;
 use golem_core::past::Past;
@@ -15,12 +16,13 @@ use yagna_api::payment::{Decoration, GetDecorations};
 use yagna_client::Client;
 
 use super::allocation::{Money, SetAside};
+use super::daylight::Pulse;
 use super::follow::BillsFrom;
 use super::jobs::Outlets;
 use super::money::Purse;
 use super::outbox::Outbox;
 use super::recover::Recovered;
-use super::{Engine, INPUT_QUEUE, Outside, recover, release};
+use super::{Engine, INPUT_QUEUE, Outside, RELEASING, recover, release};
 use crate::run::{OneJob, Run, RunError};
 
 impl Engine {
@@ -100,6 +102,7 @@ impl Engine {
             door,
             readers,
             stop,
+            pulse: Pulse::new(Duration::ZERO),
             bills_from,
         };
         engine.show(&Arc::new(written));
@@ -120,7 +123,7 @@ async fn decoration(
         Err(error) => {
             // A run that was taken up is as it was: it may be taken up once more.
             if is_new {
-                release(client, allocation).await;
+                release(client, allocation, RELEASING).await;
             }
             Err(error.into())
         }

@@ -142,6 +142,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::AllocationLost { allocation: AllocationId::new("allocation") },
         EventKind::Paused { until: start(), missing: glm("0.5") },
         EventKind::PauseEnded,
+        EventKind::Recovered { what: "the daemon answers again".into() },
         EventKind::BudgetIntended { budget: glm("2") },
         EventKind::BudgetRaised { budget: glm("2") },
         EventKind::BudgetNotRaised { budget: glm("2"), reason: "not enough funds".into() },
@@ -211,7 +212,8 @@ fn ids_of(name: &str) -> &'static [&'static str] {
         "batch_sent" => &["rental", "no", "attempts", "script"],
         "bill_received" | "bill_accepting" | "bill_accepted" | "bill_refused" => &["rental", "bill"],
         // These are about the run, which is whoever reads it.
-        "trouble" | "waiting" | "paused" | "pause_ended" | "run_resumed" | "stopping" | "run_ended" => &[],
+        "trouble" | "waiting" | "paused" | "pause_ended" | "recovered" | "run_resumed" | "stopping"
+        | "run_ended" => &[],
         other => panic!("what is `{other}` about?"),
     }
 }

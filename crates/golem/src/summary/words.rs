@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use golem_core::words::without_details;
 use yagna_api::Glm;
 
 /// Characters of a task's data or a stranger's reason in a line.
@@ -74,7 +75,7 @@ pub(super) fn line(text: &str) -> String {
 
 /// A stranger's text or a task's data, as a part of a line.
 pub(super) fn part(text: &str) -> String {
-    cut(text, DATA)
+    cut(without_details(text), DATA)
 }
 
 /// A provider's name as it gives it, between quotes.

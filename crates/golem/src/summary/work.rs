@@ -239,6 +239,7 @@ fn shown(data: &Value) -> String {
 fn failed_words(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::CommandFailed | FailureKind::TransferFailed | FailureKind::Invalid => "failed",
+        FailureKind::OwnTrouble => "was given back",
         FailureKind::Expired => "expired",
         FailureKind::Lost => "was lost",
         FailureKind::Rejected => "was rejected",

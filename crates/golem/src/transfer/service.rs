@@ -5,16 +5,18 @@
 
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use bytes::{Bytes, BytesMut};
 use sha3::{Digest, Sha3_256};
-use tempfile::NamedTempFile;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::oneshot;
 use yagna_client::{BusFault, BusValue};
 
 use super::TransferError;
+use super::arrival::{ArrivalSlot, Partial, blocking, digest};
+use crate::fault::{spoils_reading, spoils_writing};
 
 /// The most bytes a provider may ask for at once.
 const MOST_AT_ONCE: u64 = 4 << 20;
@@ -30,6 +32,12 @@ pub trait Answers: Send {
         component: &str,
         payload: &BusValue,
     ) -> impl Future<Output = Result<BusValue, BusFault>> + Send;
+
+    /// Why the last request failed, where that is neither the provider's nor the file's fault; and how many bytes there
+    /// should have been room for.
+    fn own_fault(&mut self) -> Option<(TransferError, u64)> {
+        None
+    }
 }
 
 /// A file, or bytes, that providers may fetch: any number of them, in pieces and in any order.
@@ -64,7 +72,7 @@ impl Offer {
     pub async fn hash(&mut self) -> Result<String, TransferError> {
         match &mut self.0 {
             Content::Bytes(bytes) => Ok(hex::encode(Sha3_256::digest(&bytes[..]))),
-            Content::File { path, file, size } => match digest(file).await {
+            Content::File { path, file, size, .. } => match digest(file).await {
                 Ok((hash, read)) if read == *size => Ok(hex::encode(hash)),
                 Ok(_) => {
                     let source = std::io::Error::other("it changes while it is read");
@@ -94,6 +102,12 @@ impl Answers for Offer {
             _ => Err(unknown(component)),
         }
     }
+
+    fn own_fault(&mut self) -> Option<(TransferError, u64)> {
+        let Content::File { path, fault, .. } = &mut self.0 else { return None };
+        let source = fault.take()?;
+        Some((TransferError::Unreadable { path: path.clone(), source }, 0))
+    }
 }
 
 impl Receipt {
@@ -107,7 +121,13 @@ impl Receipt {
     ///
     /// **Errors**: [`TransferError::Unwritable`].
     pub async fn file(path: impl Into<PathBuf>) -> Result<Self, TransferError> {
-        Store::create(path.into()).await.map(Self)
+        Store::create(path.into(), None).await.map(Self)
+    }
+
+    /// Takes a file in and puts it into a slot when it is complete and on the disk; it is for others to name it. A later
+    /// one takes its place.
+    pub(super) async fn unnamed(path: PathBuf, slot: ArrivalSlot) -> Result<Self, TransferError> {
+        Store::create(path, Some(slot)).await.map(Self)
     }
 }
 
@@ -131,26 +151,31 @@ impl Answers for Receipt {
             _ => Err(unknown(component)),
         }
     }
+
+    fn own_fault(&mut self) -> Option<(TransferError, u64)> {
+        let Store::File { path, fault, .. } = &mut self.0 else { return None };
+        let (source, bytes) = fault.take()?;
+        Some((TransferError::Unwritable { path: path.clone(), source }, bytes))
+    }
 }
 
 #[derive(Debug)]
 enum Content {
     Bytes(Bytes),
-    File { path: PathBuf, file: File, size: u64 },
+    File {
+        path: PathBuf,
+        file: File,
+        size: u64,
+        /// Why it couldn't be read last, where that is our own trouble.
+        fault: Option<std::io::Error>,
+    },
 }
 
 impl Content {
     async fn open(path: PathBuf) -> Result<Self, TransferError> {
-        let opened = async {
-            let file = File::open(&path).await?;
-            let metadata = file.metadata().await?;
-            if !metadata.is_file() {
-                return Err(std::io::Error::other("it isn't a regular file"));
-            }
-            Ok((file, metadata.len()))
-        };
-        match opened.await {
-            Ok((file, size)) => Ok(Self::File { path, file, size }),
+        let from = path.clone();
+        match blocking(move || open_regular(&from)).await {
+            Ok((file, size)) => Ok(Self::File { path, file: File::from_std(file), size, fault: None }),
             Err(source) => Err(TransferError::Unreadable { path, source }),
         }
     }
@@ -174,7 +199,7 @@ impl Content {
                 let to = from + usize::try_from(size).unwrap_or_default();
                 Ok(bytes.slice(from..to))
             }
-            Self::File { path, file, .. } => {
+            Self::File { path, file, fault, .. } => {
                 let mut chunk = vec![0; usize::try_from(size).unwrap_or_default()];
                 let read = async {
                     file.seek(SeekFrom::Start(offset)).await?;
@@ -182,7 +207,11 @@ impl Content {
                 };
                 match read.await {
                     Ok(_) => Ok(chunk.into()),
-                    Err(error) => Err(BusFault::new("ReadError", format!("{}: {error}", path.display()))),
+                    Err(error) => {
+                        let told = BusFault::new("ReadError", format!("{}: {error}", path.display()));
+                        *fault = Some(error).filter(spoils_reading);
+                        Err(told)
+                    }
                 }
             }
         }
@@ -197,55 +226,21 @@ enum Store {
         arrived: u64,
         sender: Option<oneshot::Sender<Bytes>>,
     },
-    /// Nothing is partial when all that came has been given its name.
+    /// Nothing is partial when all that came is complete.
     File {
         path: PathBuf,
         partial: Option<Partial>,
+        /// Where it goes when it is complete; else it gets its name.
+        slot: Option<ArrivalSlot>,
+        /// Why it couldn't be written last, and how long it would have been, where that is our own trouble.
+        fault: Option<(std::io::Error, u64)>,
     },
 }
 
-/// An unnamed beginning of a file.
-#[derive(Debug)]
-struct Partial {
-    named: NamedTempFile,
-    file: File,
-    arrived: u64,
-    end: u64,
-}
-
-impl Partial {
-    /// Beside its target, so that giving it its name is one step that can't be half done.
-    async fn create(path: &Path) -> std::io::Result<Self> {
-        match tokio::fs::metadata(path).await {
-            // A device or a pipe would be replaced, and a folder can't be.
-            Ok(metadata) if !metadata.is_file() => {
-                return Err(std::io::Error::other("it is there and isn't a regular file"));
-            }
-            _ => {}
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        tokio::fs::create_dir_all(folder).await?;
-        let named = unnamed(folder)?;
-        let file = File::from_std(named.reopen()?);
-        Ok(Self { named, file, arrived: 0, end: 0 })
-    }
-
-    async fn write(&mut self, offset: u64, content: &[u8]) -> std::io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset)).await?;
-        self.file.write_all(content).await?;
-        self.arrived += content.len() as u64;
-        self.end = self.end.max(offset + content.len() as u64);
-        Ok(())
-    }
-}
-
 impl Store {
-    async fn create(path: PathBuf) -> Result<Self, TransferError> {
+    async fn create(path: PathBuf, slot: Option<ArrivalSlot>) -> Result<Self, TransferError> {
         match Partial::create(&path).await {
-            Ok(partial) => Ok(Self::File { path, partial: Some(partial) }),
+            Ok(partial) => Ok(Self::File { path, partial: Some(partial), slot, fault: None }),
             Err(source) => Err(TransferError::Unwritable { path, source }),
         }
     }
@@ -271,7 +266,7 @@ impl Store {
                 *arrived += content.len() as u64;
                 Ok(())
             }
-            Self::File { path, partial } => {
+            Self::File { path, partial, fault, .. } => {
                 let write = async {
                     let partial = match partial {
                         Some(partial) => partial,
@@ -280,7 +275,7 @@ impl Store {
                     };
                     partial.write(offset, content).await
                 };
-                write.await.map_err(|error| write_error(path, &error))
+                write.await.map_err(|error| write_error(path, error, end, fault))
             }
         }
     }
@@ -296,60 +291,61 @@ impl Store {
                 }
                 Ok(())
             }
-            Self::File { path, partial } => {
-                let Some(Partial { file, arrived, end, .. }) = partial else {
+            Self::File { path, partial, slot, fault } => {
+                let Some(begun) = partial else {
                     return Ok(());
                 };
-                whole(*arrived, *end)?;
-                let failed = |error: std::io::Error| write_error(path, &error);
-                file.flush().await.map_err(failed)?;
+                whole(begun.arrived, begun.end)?;
+                let size = begun.end;
+                let mut failed = |error: std::io::Error| write_error(path, error, size, fault);
+                begun.flush().await.map_err(&mut failed)?;
                 if hash.is_some() {
-                    check(hash, &digest(file).await.map_err(failed)?.0)?;
+                    check(hash, &begun.hash().await.map_err(&mut failed)?)?;
                 }
                 // The result counts as received once this is answered: it must outlive a crash.
-                file.sync_all().await.map_err(failed)?;
+                begun.sync().await.map_err(&mut failed)?;
                 // Only now: after a failure the same pieces may come once more.
-                match partial.take() {
-                    Some(finished) => persist(finished.named, path).map_err(failed),
-                    None => Ok(()),
+                let Some(arrival) = partial.take().map(|finished| finished.arrive(path.clone())) else {
+                    return Ok(());
+                };
+                match slot {
+                    Some(slot) => {
+                        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
+                        Ok(())
+                    }
+                    None => arrival.name().await.map_err(failed),
                 }
             }
         }
     }
 }
 
-/// A file without its name yet, with the rights that the user's files have.
-fn unnamed(folder: &Path) -> std::io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".partial-");
+/// Opens a regular file and says how large it is. It never waits, also not for the other end of a pipe.
+fn open_regular(path: &Path) -> std::io::Result<(std::fs::File, u64)> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-fn persist(finished: NamedTempFile, path: &Path) -> std::io::Result<()> {
-    finished.persist(path).map(drop).map_err(|error| error.error)
-}
-
-/// The hash of a whole file, and how many bytes that was.
-async fn digest(file: &mut File) -> std::io::Result<(Vec<u8>, u64)> {
-    let mut hasher = Sha3_256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    let mut size = 0;
-    file.seek(SeekFrom::Start(0)).await?;
-    loop {
-        match file.read(&mut buffer).await? {
-            0 => return Ok((hasher.finalize().to_vec(), size)),
-            n => {
-                hasher.update(&buffer[..n]);
-                size += n as u64;
-            }
-        }
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     }
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it isn't a regular file"));
+    }
+    Ok((file, metadata.len()))
 }
 
-fn write_error(path: &Path, error: &std::io::Error) -> BusFault {
-    BusFault::new("WriteError", format!("{}: {error}", path.display()))
+fn write_error(
+    path: &Path,
+    error: std::io::Error,
+    size: u64,
+    fault: &mut Option<(std::io::Error, u64)>,
+) -> BusFault {
+    let told = BusFault::new("WriteError", format!("{}: {error}", path.display()));
+    *fault = Some((error, size)).filter(|(error, _)| spoils_writing(error));
+    told
 }
 
 fn whole(arrived: u64, end: u64) -> Result<(), BusFault> {

@@ -121,8 +121,50 @@ async fn a_download_past_its_limit_is_an_error() {
     assert_eq!((failure.command.place, failure.exit_code), (3, None));
     assert_eq!(failure.so_far.bytes(exact).unwrap().len(), 1001);
     assert!(matches!(failure.so_far.bytes(small), Err(ScriptError::NoSuchResult)));
-    let path = failure.so_far.file(file).unwrap();
-    assert_eq!(std::fs::read(path).unwrap().len(), 1001);
+    assert!(matches!(failure.so_far.file(file), Err(ScriptError::NoSuchResult)));
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("deep")).unwrap().count(),
+        0,
+        "half a batch has its names"
+    );
+    lab.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_isnt_there_replaces_nothing_and_no_other_file_of_its_batch_does() {
+    let mut lab = Lab::scripted(runtime()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let [big, none] = ["big", "none"].map(|name| folder.path().join(name));
+    for path in [&big, &none] {
+        std::fs::write(path, "an older result").unwrap();
+    }
+    for streamed in [false, true] {
+        lab.ctx.run("/bin/big", [""; 0]);
+        lab.ctx.download_file("/golem/output/big", &big);
+        lab.ctx.download_file("/golem/output/none", &none);
+        let ended = if streamed {
+            lab.ctx.commit_streamed(secs(60)).finish().await
+        } else {
+            lab.ctx.commit(secs(60)).await
+        };
+        assert!(ended.is_err_and(|error| error.to_string().contains("/golem/output/none")));
+        let script = golem::Script::new()
+            .run("/bin/big", [""; 0])
+            .download_file("/golem/output/big", &big)
+            .download_bytes("/golem/output/none", 100);
+        let execution = lab.ctx.execute(script, secs(60)).await.unwrap();
+        assert_eq!(execution.end, golem::ExecutionEnd::Failed { index: 2 });
+        assert!(execution.download(2).is_none(), "an empty document was taken");
+        for path in [&big, &none] {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "an older result");
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "something is left behind");
+
+    lab.ctx.run("/bin/big", [""; 0]);
+    lab.ctx.download_file("/golem/output/big", &big);
+    lab.ctx.commit(secs(60)).await.unwrap();
+    assert_eq!(std::fs::read(&big).unwrap().len(), 1001);
     lab.end().await;
 }
 
@@ -184,6 +226,10 @@ async fn a_download_that_brought_nothing_isnt_done_whatever_the_provider_says() 
         let ScriptError::TransferFailed(failure) = error else { panic!("{error:?}") };
         assert_eq!((failure.command.place, failure.message.as_str()), (1, "nothing arrived"));
     }
+    let script = golem::Script::new().run("/bin/big", [""; 0]).download_bytes("/golem/output/big", 2000);
+    let execution = lab.ctx.execute(script, secs(60)).await.unwrap();
+    assert_eq!(execution.end, golem::ExecutionEnd::Failed { index: 1 });
+    assert_eq!(execution.results[1].message.as_deref(), Some("nothing arrived"));
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "an older result");
     lab.end().await;
 }

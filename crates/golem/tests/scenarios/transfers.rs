@@ -7,10 +7,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use golem::core::event::{AttemptFailure, EventKind, FailureKind, StopReason, TaskOutput};
 use golem::{ExecutionEnd, Script, ScriptError, Source, Tasks, WorkContext, Worker, WorkerError};
+use golem_devnet::provider::Behaviour;
+use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
 use tempfile::TempDir;
 
 use crate::books::n_done_by;
-use crate::stage::{Stage, honest, secs};
+use crate::stage::{Stage, honest, secs, strange};
 
 /// Around the size of a chunk, nothing, next to nothing, and much.
 const SIZES: [usize; 6] = [0, 1, 40 * 1024 - 1, 40 * 1024, 40 * 1024 + 1, 5_000_000];
@@ -190,4 +192,51 @@ async fn a_file_that_isnt_there_fails_its_command() {
 #[tokio::test(start_paused = true)]
 async fn a_download_larger_than_its_limit_is_an_error_and_never_cut_off() {
     assert_told(Mishap::TooLarge, "larger than the 1000 bytes").await;
+}
+
+/// Has its command print much, and hands in how much of it came.
+#[derive(Debug)]
+struct Talker {
+    follows: bool,
+}
+
+const SAID: usize = 2_000_000;
+
+impl Worker for Talker {
+    fn work<'a>(
+        &'a self,
+        ctx: &'a WorkContext,
+        tasks: &'a mut Tasks,
+    ) -> BoxFuture<'a, Result<(), WorkerError>> {
+        Box::pin(async move {
+            let mut ctx = ctx.clone();
+            while let Some(task) = tasks.next().await {
+                let talk = ctx.run("talk", [""; 0]);
+                let done = if self.follows {
+                    ctx.commit_streamed(secs(300)).finish().await?
+                } else {
+                    ctx.commit(secs(300)).await?
+                };
+                assert_eq!(done[talk].stdout().len(), SAID);
+                let stdout = (task.index() * 7).to_string();
+                task.done(TaskOutput { stdout, ..TaskOutput::default() }).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_that_travel_longer_than_the_daemon_waits_arrive() {
+    for follows in [false, true] {
+        let talk = ScriptedAnswer::ok().taking(secs(3)).stdout("x".repeat(SAID));
+        let runtime = ScriptedRuntime::new().on("talk", &[], talk);
+        // Half a minute for each result.
+        let slow = Behaviour { bandwidth: Some(66_666), ..Behaviour::default() };
+        let stage = Stage::with_runtime(runtime, [strange("ada", slow)]).tasks(2).worker(Talker { follows });
+        let played = stage.play().await;
+        played.assert_all_done(2).await;
+        assert_eq!(played.count(|kind| matches!(kind, EventKind::AttemptFailed { .. })), 0);
+        assert!(played.took < secs(300), "{:?}: each poll let them travel anew", played.took);
+    }
 }

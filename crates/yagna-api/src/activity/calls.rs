@@ -100,6 +100,26 @@ impl Endpoint for GetResults {
     }
 }
 
+/// [`GetResults`] of a whole batch, which tells an answer without results from none: a provider whose answer takes longer
+/// on its way than the daemon waits for it.
+#[derive(Debug, Clone)]
+pub struct PollResults(pub GetResults);
+
+impl Endpoint for PollResults {
+    /// `None` where the provider's answer didn't come in time, though it may have been on its way.
+    type Answer = Option<Vec<CommandResult>>;
+    const NAME: &'static str = GetResults::NAME;
+    const REPEAT: Repeat = GetResults::REPEAT;
+
+    fn request(&self) -> Request {
+        self.0.request()
+    }
+
+    fn answer(&self, status: u16, body: &[u8]) -> Result<Self::Answer, AnswerError> {
+        if status == 408 { Ok(None) } else { json_answer(status, body).map(Some) }
+    }
+}
+
 /// `GET /activity/{a}/exec/{b}` as a stream of [`RuntimeEvent`](super::RuntimeEvent)s.
 ///
 /// Only the request: the answer is a stream of server-sent events that never ends by itself.

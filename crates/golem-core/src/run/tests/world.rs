@@ -2,6 +2,7 @@
 
 mod bills;
 mod crash;
+mod ours;
 mod purse;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -98,6 +99,8 @@ pub(super) struct World {
     pub(super) accepted_bills: Vec<(Glm, Glm)>,
     pub(super) events: Vec<Event>,
     ended_tasks: HashSet<TaskId>,
+    /// Our own disk is full until then.
+    pub(super) full_until: Option<Timestamp>,
     config: RunConfig,
     decoration: Decoration,
     plans: BTreeMap<JobId, Plan>,
@@ -218,6 +221,7 @@ impl World {
             on_market: HashSet::new(),
             accepted_bills: Vec::new(),
             events: Vec::new(),
+            full_until: None,
             ended_tasks: HashSet::new(),
         };
         world.give(Input::Tick);
@@ -501,6 +505,7 @@ impl World {
             Effect::FetchBill { bill } => self.tell_again(&bill),
             Effect::Close { rental, .. } => self.close(rental),
             Effect::AcceptBill { bill, .. } => self.accept(bill),
+            Effect::ProbeOwn { .. } => self.probe(),
         }
     }
 
@@ -529,7 +534,9 @@ impl World {
             }
             let fails = self.roll(self.faults.fails)
                 || self.faults.poisoned.is_some_and(|poisoned| *task.data == poisoned);
-            let input = if fails {
+            let input = if let Some(spoilt) = self.spoilt(rental, task.attempt, time) {
+                spoilt
+            } else if fails {
                 let failure = AttemptFailure {
                     kind: FailureKind::CommandFailed,
                     message: "no".into(),

@@ -106,6 +106,26 @@ async fn what_cannot_be_moved_says_why() {
     assert!(error.to_string().contains("archives are not supported"), "{error}");
 }
 
+#[tokio::test]
+async fn what_cannot_be_read_to_its_end_is_brought_with_a_hash_that_fits_before_it_fails() {
+    let (instance, port) = (instance().await, FakePort::default());
+    let to = format!("gftp://{REQUESTOR}/up");
+    for missing in ["container:/golem/none", "container:/golem"] {
+        port.received.lock().unwrap().clear();
+        moved(&instance, &port, missing, &to).await.unwrap_err();
+        assert_eq!(port.received.lock().unwrap()["up"].content(), b"", "{missing}");
+    }
+    port.received.lock().unwrap().clear();
+    let Place::Gftp(gftp) = place(&to, &port).unwrap() else { panic!("{to}") };
+    let beginning = Bytes::from(content(100_000));
+    let broken = TransferError::Io(std::io::Error::other("the disk is gone"));
+    let source = stream::iter([Ok(beginning.clone()), Err(broken)]).boxed();
+    let tell = |_: Progress| {};
+    let error = gftp.upload(source, &mut Meter::new(None, &tell)).await.unwrap_err();
+    assert!(error.to_string().contains("the disk is gone"), "{error}");
+    assert_eq!(port.received.lock().unwrap()["up"].content(), beginning);
+}
+
 /// A server that has `/file`, takes `/put`, refuses `/refused`, and says 404 for the rest.
 async fn web(file: Vec<u8>) -> (String, Arc<Mutex<Vec<u8>>>, AbortOnDropHandle<()>) {
     let taken = Arc::new(Mutex::new(Vec::new()));

@@ -115,6 +115,8 @@ fn behaviour(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Beh
     let section = entry.table(schema::BEHAVIOUR, "{ slow = 3.0 }", diagnostics)?;
     let approval = section.value_or("approves", ApprovalManner::AtOnce, diagnostics, approves);
     let slowdown = section.value_or("slow", 1.0, diagnostics, slower);
+    let bandwidth =
+        optional(&section, "bandwidth", diagnostics, |entry, diagnostics| entry.count(1, diagnostics));
     let fails_commands = optional(&section, "fails_commands", diagnostics, exit_code);
     let fails_deploy = section.value_or("fails_deploy", false, diagnostics, Entry::boolean);
     let vanishes = vanishes(&section, diagnostics);
@@ -137,6 +139,7 @@ fn behaviour(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Beh
         fails_commands: fails_commands.ok()?,
         fails_deploy: fails_deploy?,
         slowdown: slowdown?,
+        bandwidth: bandwidth.ok()?.map(u64::from),
         bill_factor: bill_factor?,
         frozen_usage: frozen_usage?,
         invoicing: invoicing?,

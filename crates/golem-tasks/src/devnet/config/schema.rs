@@ -63,6 +63,7 @@ pub(super) const LIMITS: &[&str] = &[
 pub(super) const BEHAVIOUR: &[&str] = &[
     "approves",
     "slow",
+    "bandwidth",
     "fails_commands",
     "fails_deploy",
     "dies_after",

@@ -29,6 +29,7 @@ impl<'e> Note<'e> {
             }
             EventKind::Paused { until, .. } => (None, Some(*until), ""),
             EventKind::PauseEnded => (None, None, ""),
+            EventKind::Recovered { what } => (None, None, what.as_str()),
             EventKind::AllocationLost { allocation } => (None, None, allocation.as_str()),
             EventKind::BudgetIntended { .. }
             | EventKind::BudgetRaised { .. }

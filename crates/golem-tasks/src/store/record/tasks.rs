@@ -364,6 +364,7 @@ fn kind_word(kind: FailureKind) -> &'static str {
         FailureKind::TransferFailed => "transfer_failed",
         FailureKind::Rejected => "rejected",
         FailureKind::Invalid => "invalid",
+        FailureKind::OwnTrouble => "own_trouble",
     }
 }
 

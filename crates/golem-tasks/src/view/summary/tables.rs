@@ -35,9 +35,11 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, total: Option<u64>, p
 /// Was something left that the run would do when it is taken up again?
 fn may_go_on(summary: &RunSummary) -> bool {
     summary.ended.as_ref().is_none_or(|ended| match ended.end.why {
-        StopReason::Cancelled | StopReason::BudgetReached | StopReason::NothingRuns | StopReason::Broken => {
-            true
-        }
+        StopReason::Cancelled
+        | StopReason::BudgetReached
+        | StopReason::NothingRuns
+        | StopReason::Broken
+        | StopReason::OwnTrouble => true,
         StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => false,
     })
 }

@@ -30,7 +30,7 @@ async fn pieces_may_come_in_any_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/file");
     let (memory, mut received) = memory(6);
-    let file = Receipt(Store::create(path.clone()).await.unwrap());
+    let file = Receipt(Store::create(path.clone(), None).await.unwrap());
     for mut receipt in [memory, file] {
         receipt.answer("UploadChunk", &chunk(4, b"ef")).await.unwrap();
         receipt.answer("UploadChunk", &chunk(0, b"abcd")).await.unwrap();
@@ -48,7 +48,7 @@ async fn a_wrong_hash_and_a_missing_piece_are_refused_and_nothing_appears() {
     let wrong = sha3(b"something else");
     for (piece, hash) in [(chunk(0, b"abc"), Some(wrong.as_str())), (chunk(3, b"abc"), None)] {
         let (memory, mut received) = memory(100);
-        let file = Receipt(Store::create(path.clone()).await.unwrap());
+        let file = Receipt(Store::create(path.clone(), None).await.unwrap());
         for mut receipt in [memory, file] {
             receipt.answer("UploadChunk", &piece).await.unwrap();
             let fault = receipt.answer("UploadFinished", &finished(hash)).await.unwrap_err();
@@ -120,6 +120,38 @@ async fn what_is_no_regular_file_is_not_replaced() {
     for path in [folder.path(), Path::new("/dev/null")] {
         let error = Receipt::file(path).await.unwrap_err();
         assert!(matches!(error, TransferError::Unwritable { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_be_named_by_others_is_only_kept_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, b"good").unwrap();
+    let slot = ArrivalSlot::default();
+    let mut receipt = Receipt::unnamed(path.clone(), slot.clone()).await.unwrap();
+    // What a provider brings of a file that isn't there.
+    receipt.answer("UploadFinished", &finished(Some(&sha3(b"")))).await.unwrap();
+    receipt.answer("UploadChunk", &chunk(0, b"better")).await.unwrap();
+    receipt.answer("UploadFinished", &finished(Some(&sha3(b"better")))).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"good");
+    drop(receipt);
+    let arrival = slot.lock().unwrap().take().unwrap();
+    arrival.name().await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"better");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_no_regular_file_is_not_offered_and_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
+        let opened = tokio::time::timeout(std::time::Duration::from_secs(10), Offer::file(path)).await;
+        let error = opened.expect("nobody waits for the other end of a pipe").unwrap_err();
+        assert!(matches!(error, TransferError::Unreadable { .. }), "{error}");
     }
 }
 

@@ -46,7 +46,7 @@ fn unbilled() -> Desk {
         by: yagna_api::market::Terminator::Provider,
         reason: None,
     });
-    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None, ended: true });
     desk
 }
 

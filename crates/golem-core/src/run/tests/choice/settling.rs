@@ -36,7 +36,7 @@ fn accepting_at_the_end() -> (Desk, Bill) {
         _ => None,
     });
     desk.give(Input::Stop { why: StopReason::Cancelled });
-    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None, ended: true });
     (desk, bill.expect("the note is right"))
 }
 
@@ -102,7 +102,7 @@ fn while_one_acceptance_is_on_its_way_another_that_fails_is_not_sent_again() {
     let first = accept(120, 100).unwrap();
     assert_eq!(accept(60, 160), None, "the daemon gets one of a deal at a time");
     desk.give(Input::Stop { why: StopReason::Cancelled });
-    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None, ended: true });
     let step = desk.give(Input::BillFailed { bill: first, problem: "503".into(), passing: true });
     let second = step.effects.iter().find_map(|effect| match effect {
         Effect::AcceptBill { bill, .. } => Some(bill.clone()),
@@ -121,7 +121,7 @@ fn a_bill_that_an_earlier_life_left_undecided_is_waited_for_until_it_is_known_to
     let bill = Bill::Invoice(InvoiceId::new("i"));
     desk.run.rentals.get_mut(&RentalId(1)).unwrap().undecided.insert(bill.clone());
     desk.give(Input::Stop { why: StopReason::Cancelled });
-    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None, ended: true });
     desk.wait(30);
     assert_eq!(desk.run.end(), None);
     desk.give(Input::BillUnreadable { bill });
@@ -136,7 +136,7 @@ fn a_debit_note_tells_of_an_activity_that_was_never_heard_of_and_its_invoice_is_
     desk.wait(120);
     desk.run.rentals.get_mut(&RentalId(1)).unwrap().activities[0].id = None;
     desk.give(Input::Stop { why: StopReason::Cancelled });
-    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None });
+    desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None, ended: true });
     assert!(!desk.run.rentals[&RentalId(1)].awaits_invoice(), "nothing ran, as far as is known");
     assert!(is_accepted(&desk.settled_note(100, None)));
     assert!(desk.run.rentals[&RentalId(1)].awaits_invoice());

@@ -123,7 +123,7 @@ impl World {
 
     pub(super) fn close(&mut self, rental: RentalId) {
         let Some(deal) = self.deals.get_mut(&rental) else {
-            return self.later(1.0, Input::Closed { rental, usage: None, failure: None });
+            return self.later(1.0, Input::Closed { rental, usage: None, failure: None, ended: true });
         };
         deal.running = false;
         let now = self.now;
@@ -139,7 +139,7 @@ impl World {
         let usage = dues.last().map(|(usage, _)| usage.clone()).filter(|_| was_open);
         let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
         let activity_ids: Vec<_> = deal.activities.iter().map(|activity| activity.id.clone()).collect();
-        self.later(1.0, Input::Closed { rental, usage, failure: None });
+        self.later(1.0, Input::Closed { rental, usage, failure: None, ended: true });
         if sends_none || self.roll(self.faults.never_invoices) {
             return;
         }

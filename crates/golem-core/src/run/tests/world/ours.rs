@@ -1,0 +1,49 @@
+//! Trouble of the requestor's own in the miniature market: a disk that is full for a while, a process that stands still.
+
+use std::time::Duration;
+
+use yagna_api::time::after;
+
+use super::World;
+use crate::event::{Attempt, AttemptFailure, FailureKind, RentalId};
+use crate::run::{Input, OwnFault, WorkerFailure};
+
+impl World {
+    /// From now on nothing can be written for so long.
+    pub(in crate::run::tests) fn fill_disk(&mut self, time: Duration) {
+        self.full_until = Some(after(self.now, time));
+    }
+
+    /// The process stands still for so long: what the others do meanwhile comes all at once.
+    pub(in crate::run::tests) fn stand_still(&mut self, lasted: Duration) {
+        self.now = after(self.now, lasted);
+        self.give(Input::Gap { lasted });
+        // Of those that worked meanwhile nothing is heard any more.
+        let working = self.run.rentals.iter().filter(|(_, rental)| !rental.running.is_empty());
+        let working: Vec<_> = working.map(|(id, _)| *id).collect();
+        for rental in working {
+            let Some(no) = self.deals[&rental].activities.last().map(|activity| activity.no) else {
+                continue;
+            };
+            let failure = Some(WorkerFailure::lost("no answer came in time"));
+            self.give(Input::WorkerEnded { rental, no, failure });
+        }
+    }
+
+    pub(super) fn probe(&mut self) {
+        let still = (self.full_until > Some(self.now)).then(|| "the disk is full".to_owned());
+        self.later(0.1, Input::OwnProbed { still });
+    }
+
+    /// What becomes of an attempt whose result can't be written.
+    pub(super) fn spoilt(&mut self, rental: RentalId, attempt: Attempt, time: f64) -> Option<Input> {
+        if self.full_until <= Some(self.now) {
+            return None;
+        }
+        let message = "out can't be written: the disk is full".to_owned();
+        let fault = OwnFault { problem: message.clone(), folder: Some("out".into()), bytes: 1 };
+        self.later(time, Input::OwnFault { fault });
+        let failure = AttemptFailure { kind: FailureKind::OwnTrouble, message, stderr: String::new() };
+        Some(Input::AttemptFailed { rental, attempt, failure, retry: true })
+    }
+}
