@@ -36,7 +36,7 @@ mod tests {
                 "Interrupted by signal: 15",
             ),
             (r#"exited [1, 2] {"a": {"b": 1}} "#, "exited [1, 2]"),
-            (r#"lost; [1.5,2]"#, "lost"),
+            ("lost; [1.5,2]", "lost"),
             (r#"no {"a":1} at its end"#, r#"no {"a":1} at its end"#),
             (r#"{"a":1}"#, r#"{"a":1}"#),
             ("no space left on device", "no space left on device"),

@@ -100,10 +100,9 @@ impl WorkContext {
         } else {
             Vec::new()
         };
-        let prepared = match timeout_at(deadline, self.inner.serve(planned, &[])).await {
-            Ok(prepared) => prepared,
+        let Ok(prepared) = timeout_at(deadline, self.inner.serve(planned, &[])).await else {
             // Nothing was sent: the activity is as it was.
-            Err(_) => return Err(ScriptError::Stalled { limit }),
+            return Err(self.inner.tell_ours(ScriptError::Stalled { limit }, 0).await);
         };
         let (commands, served) = match prepared {
             Ok(prepared) => prepared,

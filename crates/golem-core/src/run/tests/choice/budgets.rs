@@ -304,7 +304,12 @@ fn what_was_ended_for_want_of_money_is_not_bought_again_for_some_seconds_of_work
     for raised in [false, true] {
         let mut desk = with_dear_cpu();
         while !closes(&desk.wait(1)) {}
-        desk.give(Input::Closed { rental: RentalId(1), usage: Some(vec![250.0, 1.0]), failure: None });
+        desk.give(Input::Closed {
+            rental: RentalId(1),
+            usage: Some(vec![250.0, 1.0]),
+            failure: None,
+            ended: true,
+        });
         desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::InvoiceState::Closed;
         desk.run.config.budget = "0.0024".parse().unwrap();
         if raised {

@@ -143,3 +143,81 @@ fn a_debit_note_tells_of_an_activity_that_was_never_heard_of_and_its_invoice_is_
     desk.give(Input::BillsTold);
     assert_eq!(desk.run.end(), None);
 }
+
+/// Everything that was told as trouble, in one text.
+fn troubles(events: &[crate::event::Event]) -> Vec<String> {
+    let told = events.iter().filter_map(|event| match &event.kind {
+        EventKind::Trouble { doing, problem } => Some(format!("{doing}: {problem}")),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn with_a_daemon_that_is_gone_the_end_is_bounded_and_claims_nothing() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+    desk.run.config.settle_timeout = secs(10);
+    desk.run.config.stop_grace = secs(0);
+    let gone = || Input::Trouble { doing: "follow the agreements".into(), problem: "no daemon".into() };
+    desk.give(gone());
+    desk.give(Input::Stop { why: StopReason::Cancelled });
+    let mut events = Vec::new();
+    let mut waited = 0;
+    while desk.run.end().is_none() {
+        events.extend(desk.give(gone()).events);
+        events.extend(desk.wait(1).events);
+        waited += 1;
+        assert!(waited <= 20, "the end isn't bounded");
+    }
+    let told = troubles(&events);
+    assert!(told.iter().any(|line| line.contains("no daemon; that is waited for")), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("agreement a: it may still be in force")), "{told:?}");
+    let claimed = |event: &crate::event::Event| matches!(event.kind, EventKind::AgreementEnded { .. });
+    assert!(!events.iter().any(claimed), "its end is claimed");
+    assert_eq!(desk.run.end().map(|end| end.unsettled), Some(1), "its bill may still come");
+}
+
+#[test]
+fn an_agreement_that_nobody_could_end_is_told_of_as_ended_once_it_is() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+    desk.run.config.stop_grace = secs(0);
+    desk.give(Input::Stop { why: StopReason::Cancelled });
+    let ended =
+        |step: &Step| step.events.iter().any(|event| matches!(event.kind, EventKind::AgreementEnded { .. }));
+    let failure = Some("no answer".to_owned());
+    let rental = RentalId(1);
+    assert!(!ended(&desk.give(Input::Closed { rental, usage: None, failure, ended: false })));
+    assert!(ended(&desk.give(Input::EndedLate { rental })));
+    assert!(!ended(&desk.give(Input::EndedLate { rental })), "twice");
+}
+
+#[test]
+fn a_daemon_that_is_back_is_told_of_once() {
+    let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+    let back = |step: Step| {
+        step.events.iter().filter(|event| matches!(event.kind, EventKind::Recovered { .. })).count()
+    };
+    assert_eq!(back(desk.give(Input::Recovered)), 0, "it was never gone");
+    for doing in ["follow the agreements", "follow the market"] {
+        desk.give(Input::Trouble { doing: doing.into(), problem: "no daemon".into() });
+    }
+    assert_eq!(back(desk.give(Input::Recovered)), 1);
+    assert_eq!(back(desk.give(Input::Recovered)), 0);
+}
+
+#[test]
+fn an_agreement_that_expires_by_a_wrong_clock_is_held_against_nobody() {
+    for is_off in [false, true] {
+        let (mut desk, _) = at_work(MidAgreementPayments::Auto);
+        if is_off {
+            desk.give(Input::ClockOff { ahead: true, by: secs(300) });
+        }
+        let step = desk.give(Input::AgreementTerminated {
+            agreement: AgreementId::new("a"),
+            by: yagna_api::market::Terminator::Provider,
+            reason: Some(yagna_api::market::Reason::new("Agreement Expired")),
+        });
+        let blamed = step.events.iter().any(|event| matches!(event.kind, EventKind::ProviderSetBack { .. }));
+        assert_eq!(blamed, !is_off);
+    }
+}
