@@ -10,7 +10,7 @@ use golem::core::event::{RunEnd, StopReason};
 use golem::core::past::Past;
 use golem::core::payload::Payload;
 use golem::core::run::RunConfig;
-use golem::core::strategy::{LeastExpensive, Strategy as _};
+use golem::core::strategy::{LeastExpensive, ProviderList, Strategy};
 use golem::image::{ImageError, Registry};
 use golem::payload::{PayloadError, PreparedPayload};
 use golem::run::{Events, nothing_left};
@@ -24,11 +24,13 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
+use crate::job::Limits;
 use crate::payments::note_payments;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
 use remembered::Remembered;
 use signals::Stops;
+use wanted::Wanted;
 
 #[cfg(feature = "devnet")]
 mod devnet;
@@ -38,6 +40,7 @@ mod remembered;
 mod same;
 pub(crate) mod settle;
 pub(crate) mod signals;
+mod wanted;
 
 /// How long running tasks may go on once the run is stopping.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -158,6 +161,7 @@ async fn hold_and_run(
         run_id: options.run_id.clone(),
         started: clock.now(),
         total: wanted(opened.total, options.limits.results),
+        budget: Some(options.limits.budget.in_words()),
         place: store.place().to_owned(),
         beginning: Beginning::New,
     };
@@ -227,7 +231,9 @@ async fn hold_and_run(
     let run = run.resumed(past);
     let mut following = JoinSet::new();
     following.spawn(remembered::follow(store.clone(), remembered.blocked));
-    let ended = watch_and_listen(run, Arc::clone(&lease), view.as_mut(), stop, &leave).await;
+    let Limits { providers, exclude_providers, .. } = &options.limits;
+    let wanted = Wanted::new(providers.iter().chain(exclude_providers).cloned());
+    let ended = watch_and_listen(run, Arc::clone(&lease), view.as_mut(), stop, &leave, wanted).await;
     following.shutdown().await;
     if !leave.is_cancelled() {
         tell_payments(&client, lease.run()).await;
@@ -285,6 +291,7 @@ async fn watch_and_listen(
     view: &mut dyn View,
     stop: Stop,
     leave: &CancellationToken,
+    wanted: Wanted,
 ) -> Result<RunEnd, Failure> {
     let stopper = run.stopper();
     let mut listening = JoinSet::new();
@@ -297,7 +304,7 @@ async fn watch_and_listen(
         stop.token.cancelled().await;
         stopper.cancel();
     });
-    let ended = watch(run, view, leave).await;
+    let ended = watch(run, view, leave, wanted).await;
     // It has the lease, which is to be given up.
     holding.shutdown().await;
     ended
@@ -328,7 +335,12 @@ async fn listen(stop: CancellationToken, leave: CancellationToken) {
 }
 
 /// Lets the run go on in a task of its own, so that a slow terminal can't hold it up, and shows it here.
-async fn watch(mut run: Run, view: &mut dyn View, leave: &CancellationToken) -> Result<RunEnd, Failure> {
+async fn watch(
+    mut run: Run,
+    view: &mut dyn View,
+    leave: &CancellationToken,
+    mut wanted: Wanted,
+) -> Result<RunEnd, Failure> {
     let mut events: Events = run.events();
     let mut running = JoinSet::new();
     running.spawn(run.run());
@@ -345,10 +357,19 @@ async fn watch(mut run: Run, view: &mut dyn View, leave: &CancellationToken) -> 
                     .advise("the same command goes on with the run; `golem-tasks settle` only ends it and settles its bills"));
             }
             happened = events.next() => match happened {
-                Some(happened) => view.on(&happened),
+                Some(happened) => {
+                    wanted.on(&happened);
+                    view.on(&happened);
+                }
                 None => break,
             },
-            _ = tick.tick() => view.tick(SystemClock.now()),
+            _ = tick.tick() => {
+                let now = SystemClock.now();
+                view.tick(now);
+                if let Some(missing) = wanted.due(now) {
+                    view.note(now, &missing);
+                }
+            }
         }
     }
     let missed = events.missed();
@@ -382,6 +403,16 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
     })
 }
 
+/// The cheapest first of those that may be worked with.
+fn strategy(limits: &Limits, caps: PriceCaps, blocked: &ProviderList) -> Arc<dyn Strategy> {
+    let excluded: ProviderList = limits.exclude_providers.iter().collect();
+    let strategy = LeastExpensive::new(caps).cautious().except(blocked).except(excluded);
+    if limits.providers.is_empty() {
+        return Arc::new(strategy);
+    }
+    Arc::new(strategy.only(limits.providers.iter().collect::<ProviderList>()))
+}
+
 fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> RunConfig {
     let limits = &options.limits;
     let platform = golem::run::platform(&options.driver, &options.network);
@@ -391,7 +422,7 @@ fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> Ru
     RunConfig {
         subnet: Some(options.subnet.clone()),
         node_name: Some("golem-tasks".to_owned()),
-        strategy: Arc::new(LeastExpensive::new(caps).cautious().except(&remembered.blocked)),
+        strategy: strategy(limits, caps, &remembered.blocked),
         known: remembered.known.clone(),
         max_price: limits.max_price,
         price_grace: limits.price_grace,

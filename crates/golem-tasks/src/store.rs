@@ -38,6 +38,7 @@ pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
 pub(crate) use name::task_name;
 pub use past::RunRecord;
 pub use payments::{OpenPayments, PaymentTotals};
+pub(crate) use query::used_in;
 pub use query::{
     ActivityRow, ActivityStatus, Ask, Block, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow,
     RememberedProvider, ResultRow, RunRow, RunState, Settled,

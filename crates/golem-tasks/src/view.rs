@@ -49,6 +49,9 @@ pub trait View: Send {
     /// Time passes; called about once a second, so that nobody waits in silence.
     fn tick(&mut self, _now: Timestamp) {}
 
+    /// Something is to be said that no event says.
+    fn note(&mut self, _now: Timestamp, _text: &str) {}
+
     /// The run is over or given up: the last words. `summary` is the store's.
     fn finish(&mut self, summary: &RunSummary);
 
@@ -81,6 +84,8 @@ pub struct Facts {
     pub started: Timestamp,
     /// How many tasks there will be, if that is known.
     pub total: Option<u64>,
+    /// What it may spend, for people.
+    pub budget: Option<String>,
     /// Where its results are kept, for people.
     pub place: String,
     /// Is it a new run?

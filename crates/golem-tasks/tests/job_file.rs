@@ -238,6 +238,7 @@ fn every_key_of_a_job_file_is_read() {
         job.setup,
         [
             RenderedStep {
+                number: 1,
                 action: RenderedAction::Upload {
                     from: folder.path().join("scene.blend"),
                     to: "/golem/resource/scene.blend".to_owned()
@@ -245,6 +246,7 @@ fn every_key_of_a_job_file_is_read() {
                 timeout: Some(Duration::from_secs(120)),
             },
             RenderedStep {
+                number: 2,
                 action: RenderedAction::Run {
                     program: "chmod".to_owned(),
                     args: vec!["600".to_owned(), "/golem/resource/scene.blend".to_owned()]

@@ -23,9 +23,56 @@ pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
 }
 
+/// A duration for people, as one would write it: `2s`, `1.5s`, `90s`, `10m`, `1h30m`. Rounded to a tenth of a second below ten
+/// seconds, to a second above.
+#[must_use]
+pub fn short(time: Duration) -> String {
+    let millis = time.as_millis();
+    let seconds = (millis + 500) / 1000;
+    if millis == 0 {
+        return "0s".to_owned();
+    }
+    if millis < 50 {
+        return format!("{millis}ms");
+    }
+    if millis < 9950 {
+        let tenths = (millis + 50) / 100;
+        return match tenths % 10 {
+            0 => format!("{}s", tenths / 10),
+            rest => format!("{}.{rest}s", tenths / 10),
+        };
+    }
+    if seconds < 120 || (seconds < 600 && !seconds.is_multiple_of(60)) {
+        return format!("{seconds}s");
+    }
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let parts = [(hours, "h"), (minutes, "m"), (seconds, "s")];
+    parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect::<Vec<_>>().concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_rounded_for_people_and_those_that_were_written_stay_as_they_were() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (7_000_000, "7ms"),
+            (200_000_000, "0.2s"),
+            (1_999_999_208, "2s"),
+            (1_500_000_000, "1.5s"),
+            (9_960_000_000, "10s"),
+        ] {
+            assert_eq!(short(Duration::from_nanos(nanos)), text);
+        }
+        for written in
+            ["2s", "50s", "90s", "119s", "150s", "2m", "5m", "10m", "1h", "1h30m", "24h", "10m1s", "1h1s"]
+        {
+            let time: jiff::SignedDuration = written.parse().unwrap();
+            assert_eq!(short(time.unsigned_abs()), written);
+        }
+    }
 
     #[test]
     fn spans_never_run_backwards() {

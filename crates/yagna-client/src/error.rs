@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use yagna_api::time::short;
 use yagna_api::{AnswerError, ApiError};
 
 use crate::transport::TransportError;
@@ -19,7 +20,7 @@ pub enum ClientError {
         source: TransportError,
     },
     /// The daemon took longer than it was given; it may still do what was asked.
-    #[error("could not {operation}: no answer within {waited:?}")]
+    #[error("could not {operation}: no answer within {}", short(*waited))]
     TimedOut {
         /// The operation in a few words.
         operation: &'static str,
@@ -147,7 +148,7 @@ impl std::fmt::Display for Brief<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             ClientError::Transport { source, .. } => source.fmt(f),
-            ClientError::TimedOut { waited, .. } => write!(f, "no answer within {waited:?}"),
+            ClientError::TimedOut { waited, .. } => write!(f, "no answer within {}", short(*waited)),
             ClientError::Answer { source, .. } => match source.as_ref() {
                 AnswerError::Api(error) => write!(f, "status {}", error.status),
                 AnswerError::Unreadable { status, .. } => write!(f, "unreadable answer, status {status}"),

@@ -9,7 +9,10 @@ use super::{Candidate, Score, Strategy};
 use crate::caps::Refusal;
 use crate::offer::plain;
 
-/// Providers by node id or by name.
+/// Digits of a node id.
+const ID_DIGITS: usize = 40;
+
+/// Providers by node id, by the beginning of one such as `0x28e5dcff`, or by name.
 ///
 /// A clone is the same list: it can be kept and changed while a run goes by it, and counts as it is whenever an
 /// offer is decided about. An agreement that exists already isn't touched.
@@ -19,8 +22,11 @@ use crate::offer::plain;
 /// use golem_core::strategy::ProviderList;
 /// let list = ProviderList::from(["mighty-badger", "0xABCDEF0123456789abcdef0123456789abcdef01"]);
 /// assert!(list.has("0xabcdef0123456789abcdef0123456789abcdef01"), "ids are ids in whatever letters");
+/// let id = "0xabcdef0123456789abcdef0123456789abcdef01".parse()?;
+/// assert!(ProviderList::from(["0xABCD"]).lists(&id, "ada") && !ProviderList::from(["0xabce"]).lists(&id, "ada"));
 /// assert!(list.clone().remove("mighty-badger"));
 /// assert!(!list.has("mighty-badger"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(alias = "ProviderFilter")]
 #[derive(Debug, Clone, Default)]
@@ -40,13 +46,21 @@ enum Listed {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Entry {
     Id(String),
+    /// The beginning of an id.
+    Beginning(String),
     Name(String),
 }
 
 impl Entry {
-    /// What reads as a node id is one, and else it is a name, as it would be shown.
+    /// What reads as a node id is one, `0x` with fewer digits is the beginning of one, and else it is a name, as it would be
+    /// shown.
     fn of(text: &str) -> Self {
-        match text.trim().to_ascii_lowercase().parse::<NodeId>() {
+        let lower = text.trim().to_ascii_lowercase();
+        let digits = lower.strip_prefix("0x").filter(|digits| !digits.is_empty() && digits.len() < ID_DIGITS);
+        if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+            return Self::Beginning(lower);
+        }
+        match lower.parse::<NodeId>() {
             Ok(id) => Self::Id(id.as_str().to_owned()),
             Err(_) => Self::Name(plain(text)),
         }
@@ -54,7 +68,7 @@ impl Entry {
 
     fn into_text(self) -> String {
         match self {
-            Self::Id(text) | Self::Name(text) => text,
+            Self::Id(text) | Self::Beginning(text) | Self::Name(text) => text,
         }
     }
 }
@@ -104,7 +118,13 @@ impl ProviderList {
     fn entry(&self, id: &NodeId, name: &str) -> Option<Listed> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let by_id = entries.get(&Entry::Id(id.as_str().to_owned()));
-        by_id.or_else(|| entries.get(&Entry::Name(name.to_owned()))).cloned()
+        let by_beginning = || {
+            entries.iter().find_map(|(entry, listed)| match entry {
+                Entry::Beginning(beginning) if id.as_str().starts_with(beginning) => Some(listed),
+                _ => None,
+            })
+        };
+        by_id.or_else(|| entries.get(&Entry::Name(name.to_owned()))).or_else(by_beginning).cloned()
     }
 
     /// All entries at this moment: ids first, each kind sorted.

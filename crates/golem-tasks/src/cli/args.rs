@@ -228,6 +228,12 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// hoodi is a test network, where GLM costs nothing; polygon and mainnet are real money.
     #[arg(long, value_name = "NAME", help_heading = "Where")]
     pub(crate) network: Option<String>,
+    /// Work with this provider only, by its name, its id or the beginning of its id; can be given again
+    #[arg(long, value_name = "NAME|0x..", help_heading = "Where")]
+    pub(crate) provider: Vec<String>,
+    /// Don't work with this provider; can be given again
+    #[arg(long, value_name = "NAME|0x..", help_heading = "Where")]
+    pub(crate) exclude_provider: Vec<String>,
 
     /// Providers that work at the same time, at most.
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",

@@ -50,7 +50,7 @@ pub(super) fn of_job(job: &dyn AnyJob) -> Result<String, Failure> {
         count += 1;
         first.get_or_insert(task);
     }
-    let mut text = "The job is right.\n\n".to_owned();
+    let mut text = "The job is valid.\n\n".to_owned();
     let _ = match (total, count == most) {
         (None, true) => writeln!(text, "tasks    {count} and more"),
         _ => writeln!(text, "tasks    {count}"),
@@ -65,7 +65,7 @@ pub(super) fn of_job(job: &dyn AnyJob) -> Result<String, Failure> {
 fn describe(job: &Job) -> Result<String, Failure> {
     let wrong = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::Usage, error);
     let (first, count) = try_all(job)?;
-    let mut text = format!("{} is right.\n\n", job.path.display());
+    let mut text = format!("{} is valid.\n\n", job.path.display());
     let _ = writeln!(text, "machine  {}", machine(&job.payload));
     let _ = writeln!(text, "tasks    {}", tasks(job, count));
     write_limits(&mut text, &job.limits);
@@ -90,13 +90,17 @@ fn write_limits(text: &mut String, limits: &Limits) {
         1 => "1 provider".to_owned(),
         workers => format!("{workers} providers"),
     };
+    let retries = match limits.retries {
+        1 => "1 retry".to_owned(),
+        retries => format!("{retries} retries"),
+    };
     let _ = writeln!(
         text,
-        "limits   {}, {} at once, {} for a try, {} more tries after a failure, {} for an agreement",
+        "limits   {}, {} at once, {} for an attempt, {} after a failure, {} for an agreement",
         limits.budget.in_words(),
         providers,
         time(limits.task_timeout),
-        limits.retries,
+        retries,
         time(limits.expiration)
     );
     for (what, limit) in [
@@ -109,7 +113,8 @@ fn write_limits(text: &mut String, limits: &Limits) {
         }
     }
     if let Some(results) = limits.results {
-        let _ = writeln!(text, "         done with {results} results");
+        let results = crate::view::text::plural(results, "result");
+        let _ = writeln!(text, "         stops after {results}");
     }
 }
 

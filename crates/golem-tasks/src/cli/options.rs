@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use golem::Budget;
 use serde_json::{Map, Value, json};
+use yagna_api::time::short;
 use yagna_api::{AppKey, Glm};
 use yagna_client::ApiUrls;
 
@@ -90,7 +91,8 @@ enum OptionError {
     #[error("`{0}` must not be empty")]
     Empty(&'static str),
     #[error(
-        "a task may take {task:?} (--task-timeout), which is longer than an agreement lasts, {run:?} (--expiration)"
+        "a task may take {} (--task-timeout), which is longer than an agreement lasts, {} (--expiration)",
+        short(*task), short(*run)
     )]
     TaskLongerThanRun { task: Duration, run: Duration },
     #[error("this golem-tasks was built without the devnet")]
@@ -133,6 +135,8 @@ impl RunOptions {
             "expiration_seconds": limits.expiration.as_secs_f64(),
             "idle_timeout_seconds": limits.idle_timeout.as_secs_f64(),
             "results": limits.results,
+            "providers": limits.providers,
+            "exclude_providers": limits.exclude_providers,
         });
         for (name, value) in [
             ("limits", limits),
@@ -230,6 +234,8 @@ fn limits<J: ClapArgs>(file: &Limits, flags: &RunFlags<J>) -> Result<Limits, Fai
         expiration,
         idle_timeout: flags.idle_timeout.unwrap_or(file.idle_timeout),
         results: flags.results.or(file.results),
+        providers: if flags.provider.is_empty() { file.providers.clone() } else { flags.provider.clone() },
+        exclude_providers: [file.exclude_providers.clone(), flags.exclude_provider.clone()].concat(),
     })
 }
 

@@ -41,6 +41,11 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How many results are wanted: the run ends when they are there. All of them unless given.
     pub results: Option<u64>,
+    /// The only providers to work with, each by its name, its id or the beginning of its id; any where there are none. In a
+    /// job file they are in `[payload]`.
+    pub providers: Vec<String>,
+    /// Providers not to work with, each by its name, its id or the beginning of its id.
+    pub exclude_providers: Vec<String>,
 }
 
 impl Default for Limits {
@@ -58,6 +63,8 @@ impl Default for Limits {
             expiration: Duration::from_secs(60 * 60),
             idle_timeout: Duration::from_secs(15 * 60),
             results: None,
+            providers: Vec::new(),
+            exclude_providers: Vec::new(),
         }
     }
 }
@@ -121,6 +128,8 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         expiration,
         idle_timeout: idle_timeout?,
         results: results?,
+        providers: Vec::new(),
+        exclude_providers: Vec::new(),
     })
 }
 

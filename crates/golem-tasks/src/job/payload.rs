@@ -35,6 +35,10 @@ pub struct Payload {
     pub properties: Properties,
     /// What else it asks, each in the constraint language.
     pub constraints: Vec<String>,
+    /// The only providers to work with, by name or id; any where there are none.
+    pub providers: Vec<String>,
+    /// Providers not to work with, by name or id.
+    pub exclude_providers: Vec<String>,
 }
 
 /// How a job file names its image.
@@ -92,6 +96,13 @@ pub(super) fn read(top: &Section<'_>, folder: &Path, diagnostics: &mut Diagnosti
             entry.list("a list of strings such as [\"(golem.inf.cpu.architecture=x86_64)\"]", diagnostics)?;
         items.iter().map(|item| constraint(item, diagnostics)).collect()
     });
+    let named = |entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>| {
+        let items =
+            entry.list("a list of names or ids such as [\"mighty-badger\", \"0x28e5dcff\"]", diagnostics)?;
+        items.iter().map(|item| text(item, diagnostics)).collect()
+    };
+    let providers = section.value_or("providers", Vec::new(), diagnostics, named);
+    let exclude_providers = section.value_or("exclude_providers", Vec::new(), diagnostics, named);
     Some(Payload {
         runtime: runtime?,
         image: image.ok()?,
@@ -102,6 +113,8 @@ pub(super) fn read(top: &Section<'_>, folder: &Path, diagnostics: &mut Diagnosti
         capabilities: capabilities?,
         properties: properties?,
         constraints: constraints?,
+        providers: providers?,
+        exclude_providers: exclude_providers?,
     })
 }
 

@@ -37,6 +37,8 @@ pub(super) const PAYLOAD: &[&str] = &[
     "capabilities",
     "properties",
     "constraints",
+    "providers",
+    "exclude_providers",
 ];
 /// Keys of `[tasks]`: each is a source.
 pub(super) const TASKS: &[&str] = &["values", "range", "lines", "csv", "jsonl", "glob"];

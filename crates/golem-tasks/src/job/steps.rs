@@ -17,6 +17,7 @@ pub(super) use read::read;
 /// A step that is done for each task.
 #[derive(Debug, Clone)]
 pub struct Step {
+    number: usize,
     plan: Plan,
     timeout: Option<Duration>,
     folder: Arc<Path>,
@@ -26,6 +27,8 @@ pub struct Step {
 /// A step as it is to be done: paths resolved, templates rendered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderedStep {
+    /// Its place in its section of the job file, from 1; 0 for one that the program itself adds.
+    pub number: usize,
     /// What to do.
     pub action: RenderedAction,
     /// The longest the step may take, where the job file limits it.
@@ -95,7 +98,7 @@ impl Step {
     /// The step for one task.
     pub fn render(&self, task: &TaskData) -> Result<RenderedStep, RenderError> {
         let scene = Scene::new(&self.engine, Some(task), &self.folder);
-        Ok(RenderedStep { action: self.plan.render(&scene)?, timeout: self.timeout })
+        Ok(RenderedStep { number: self.number, action: self.plan.render(&scene)?, timeout: self.timeout })
     }
 
     /// The longest the step may take, where the job file limits it.

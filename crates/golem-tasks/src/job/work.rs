@@ -16,18 +16,18 @@ use golem::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use yagna_api::activity::{CommandResult, Outcome};
+use yagna_api::time::short;
 
 use super::{Image, Job, Limits, RenderedAction, RenderedStep, TaskData};
 use crate::work::{self, Pile, Task, TaskError, Tasks};
 
 mod pace;
+mod told;
 
 use self::pace::Pace;
 
 /// A JSON document that a task brings home may be so large; larger ones belong into files.
 const MOST_JSON: u64 = 16 << 20;
-/// So many characters of a command are told when it failed.
-const QUOTED: usize = 80;
 /// So much of the end of a failed task's standard error is kept.
 const STDERR_KEPT: usize = 4096;
 
@@ -98,7 +98,11 @@ impl work::Job for Job {
     }
 
     fn limits(&self) -> Limits {
-        self.limits.clone()
+        Limits {
+            providers: self.payload.providers.clone(),
+            exclude_providers: self.payload.exclude_providers.clone(),
+            ..self.limits.clone()
+        }
     }
 
     fn output_folders(&self, task: &Value) -> Vec<PathBuf> {
@@ -158,16 +162,19 @@ impl Job {
                 ExecutionEnd::Done => done += n,
                 ExecutionEnd::Expired => {
                     let message = format!(
-                        "step {} took longer than {:?}",
+                        "step {} ran into its limit of {}",
                         done + execution.results.len() + 1,
-                        segment.limit
+                        short(segment.limit)
                     );
                     return Err(WorkerError::Setup { message });
                 }
                 ExecutionEnd::Failed { index } => {
                     let failure = failure(&steps[done + index], &execution.results[index]);
                     let stderr = failure.stderr.lines().next_back().unwrap_or_default();
-                    let message = format!("step {}: {} {stderr}", done + index + 1, failure.message);
+                    let message = match stderr {
+                        "" => failure.message.clone(),
+                        stderr => format!("{}: {stderr}", failure.message),
+                    };
                     return Err(WorkerError::Setup { message: message.trim_end().to_owned() });
                 }
             }
@@ -217,6 +224,8 @@ impl Job {
         let mut gathered = Gathered::default();
         let mut done = 0;
         for segment in segments(steps, limit) {
+            // What it was given by the job file; what is left of it may be less.
+            let given = segment.limit.min(limit);
             let limit = segment.limit.min(deadline.saturating_duration_since(Instant::now()));
             let (execution, arrivals) =
                 ctx.execute_unnamed(script(segment.steps), limit).await.map_err(lost)?;
@@ -230,8 +239,11 @@ impl Job {
                     return Err(TaskError::Failed(failure));
                 }
                 ExecutionEnd::Expired => {
-                    let message =
-                        format!("step {} took longer than {limit:?}", done + execution.results.len() + 1);
+                    let message = format!(
+                        "step {} ran into its limit of {}",
+                        done + execution.results.len() + 1,
+                        short(given)
+                    );
                     let failure = problem(FailureKind::Expired, message.clone());
                     // The provider is still at it: nothing else can be run there.
                     return Err(TaskError::Lost { failure, source: WorkerError::Other(message) });
@@ -283,13 +295,13 @@ async fn do_several(
             tasks.hand_in(task, gathered.output(), Some(share)).await;
         } else {
             over = Some(execution.end);
-            let message = format!("took longer than {each:?}");
+            let message = format!("ran into its limit of {}", short(each));
             task.fail(TaskError::Failed(problem(FailureKind::Expired, message))).await?;
         }
     }
     match over {
         Some(ExecutionEnd::Expired) => {
-            Err(WorkerError::Other(format!("{n} tasks took longer than {limit:?}")))
+            Err(WorkerError::Other(format!("{n} tasks took longer than {}", short(limit))))
         }
         _ => Ok(()),
     }
@@ -395,26 +407,7 @@ fn lost(error: ScriptError) -> TaskError {
 
 fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
     let stderr = result.stderr.as_ref().map(|stderr| stderr.to_text().into_owned()).unwrap_or_default();
-    let said = result.message.clone().unwrap_or_else(|| "no reason given".to_owned());
-    let (kind, message) = match &step.action {
-        RenderedAction::Run { program, args } => {
-            let line = match (program.as_str(), args.as_slice()) {
-                ("/bin/sh", [flag, line]) if flag == "-c" => line.clone(),
-                _ => format!("{program} {}", args.join(" ")),
-            };
-            (FailureKind::CommandFailed, format!("`{}`: {said}", quoted(&line)))
-        }
-        RenderedAction::Upload { to, .. }
-        | RenderedAction::UploadJson { to, .. }
-        | RenderedAction::UploadText { to, .. } => {
-            (FailureKind::TransferFailed, format!("upload to {to}: {said}"))
-        }
-        RenderedAction::Download { from, .. } | RenderedAction::DownloadJson { from, .. } => {
-            let is_missing = ["No such file", "doesn't exist"].iter().any(|words| said.contains(words));
-            let what = if is_missing { "the file is missing: " } else { "" };
-            (FailureKind::TransferFailed, format!("download of {from}: {what}{said}"))
-        }
-    };
+    let (kind, message) = told::failed(step, result);
     AttemptFailure { kind, message, stderr: tail(&stderr).to_owned() }
 }
 
@@ -422,30 +415,9 @@ fn problem(kind: FailureKind, message: String) -> AttemptFailure {
     AttemptFailure { kind, message, stderr: String::new() }
 }
 
-/// The beginning of a command, enough to know it by.
-fn quoted(line: &str) -> String {
-    let line = line.trim_end();
-    match line.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{}…", line[..end].trim_end()),
-        None => line.to_owned(),
-    }
-}
-
 /// The last part of a text, cut at a character.
 fn tail(text: &str) -> &str {
     let from = text.len().saturating_sub(STDERR_KEPT);
     let from = (from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
     &text[from..]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_command_is_cut_between_characters() {
-        assert_eq!(quoted("echo ä\n"), "echo ä");
-        assert_eq!(quoted(&"ä".repeat(QUOTED)), "ä".repeat(QUOTED));
-        assert_eq!(quoted(&"ä".repeat(QUOTED + 1)), format!("{}…", "ä".repeat(QUOTED)));
-    }
 }

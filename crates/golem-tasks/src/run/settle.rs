@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Clock, Glm};
 use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
+use super::wanted::Wanted;
 use super::{Stop, held, same, tell_payments, watch_and_listen};
 use crate::exit::{Exit, Failure};
 use crate::store::{Dsn, Holder, Lease, RunRecord, RunStore, RunSummary, Store, StoreError};
@@ -241,6 +242,7 @@ async fn bring_to_an_end(
         run_id: record.run_id.clone(),
         started,
         total: None,
+        budget: None,
         place: lease.run().store().place().to_owned(),
         beginning: Beginning::Again(SummaryFold::taken_up(before, &past, started).only_settling().into()),
     };
@@ -261,7 +263,7 @@ async fn bring_to_an_end(
     let run = Run::settling(client.clone(), Arc::new(clock), journal, past, run_options);
     let stop = Stop { on_ctrl_c: true, token: CancellationToken::new() };
     let leave = CancellationToken::new();
-    watch_and_listen(run, Arc::clone(lease), view.as_mut(), stop, &leave).await?;
+    watch_and_listen(run, Arc::clone(lease), view.as_mut(), stop, &leave, Wanted::default()).await?;
     Ok(())
 }
 

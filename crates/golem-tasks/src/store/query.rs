@@ -14,6 +14,7 @@ mod remembered;
 mod results;
 mod runs;
 
+pub(crate) use activities::used_in;
 pub use activities::{ActivityRow, ActivityStatus};
 pub use blocks::Block;
 pub use cancel::Ask;

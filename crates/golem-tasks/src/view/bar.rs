@@ -1,13 +1,19 @@
 //! A progress bar for a person at a terminal, with the results above it.
 
+mod message;
+
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use console::Term;
 use golem_core::event::{Event, EventKind, StopReason};
 use golem_core::explain::Explanation;
 use indicatif::{ProgressBar, ProgressStyle};
+use yagna_api::Timestamp;
+use yagna_api::time::between;
 
+use self::message::Told;
 use super::output::Output;
 use super::results::results;
 use super::summary::write_summary;
@@ -15,8 +21,20 @@ use super::terminal::Terminal;
 use super::{Facts, SummaryFold, View, text};
 use crate::store::RunSummary;
 
-/// With the number of tasks known.
-const BOUNDED: &str = "{spinner} {elapsed} [{bar:12}] {pos}/{len}{wide_msg}";
+/// With the number of tasks known; the bar is as wide as the terminal lets it.
+fn bounded(columns: usize) -> String {
+    let bar = BAR + columns.saturating_sub(WIDE) / 4;
+    format!("{{spinner}} {{elapsed}} [{{bar:{}}}] {{pos}}/{{len}}{{wide_msg}}", bar.min(MOST_BAR))
+}
+
+/// The bar on a terminal of ordinary width.
+const BAR: usize = 12;
+/// The widest bar.
+const MOST_BAR: usize = 40;
+/// Columns from which on there is room for more of it.
+const WIDE: usize = 120;
+/// Columns beside the bar that aren't the message: the spinner, the time, brackets and gaps.
+const BESIDE: usize = 12;
 /// Tasks without a known end.
 const ENDLESS: &str = "{spinner} {elapsed} {pos} tasks{wide_msg}";
 /// How often the spinner turns.
@@ -34,6 +52,10 @@ pub struct Bar {
     /// What is being waited for, or what happened last.
     note: ProgressBar,
     failures: u32,
+    /// When the first task began, and how many had their end by then.
+    first: Option<(Timestamp, u64)>,
+    /// When something was last heard of.
+    now: Timestamp,
     /// Why nothing runs, as last told.
     told: Option<Explanation>,
 }
@@ -43,13 +65,14 @@ impl Bar {
     pub fn new(mut facts: Facts, out: Output, terminal: &Terminal) -> Self {
         Output::stderr().write(&(facts.hello() + "\n"));
         let bar = match facts.total {
-            Some(total) => ProgressBar::new(total).with_style(style(BOUNDED)),
+            Some(total) => ProgressBar::new(total).with_style(style(&bounded(columns()))),
             None => ProgressBar::no_length().with_style(style(ENDLESS)),
         };
         let bar = terminal.bars().add(bar);
         let note = ProgressBar::no_length().with_style(style("  {prefix}{wide_msg}"));
         let note = terminal.bars().add(note.with_message("looking for providers"));
         bar.enable_steady_tick(TURN);
+        let started = facts.started;
         Self {
             fold: facts.fold(),
             facts,
@@ -58,6 +81,8 @@ impl Bar {
             bar,
             note,
             failures: 0,
+            first: None,
+            now: started,
             told: None,
         }
     }
@@ -100,17 +125,22 @@ impl Bar {
         if let Some(total) = self.facts.total {
             self.bar.set_length(total.max(counts.tasks.total()));
         }
-        let mut message = String::new();
-        if counts.tasks.failed > 0 {
-            message = format!(", {} failed", counts.tasks.failed);
-        }
-        message = format!(
-            "{message}, {} running, {} GLM, {}",
-            counts.tasks.running,
-            text::one_amount(counts.cost),
-            text::plural(self.fold.deals(), "provider")
-        );
-        self.bar.set_message(message);
+        let ended = counts.tasks.done + counts.tasks.failed;
+        let (looked, before) =
+            self.first.map_or((Duration::ZERO, ended), |(first, before)| (between(first, self.now), before));
+        let told = Told {
+            ended: ended.saturating_sub(before),
+            looked,
+            left: self.facts.total.map(|total| total.max(counts.tasks.total()).saturating_sub(ended)),
+            running: counts.tasks.running,
+            failed: counts.tasks.failed,
+            failed_attempts: self.fold.failed_attempts(),
+            providers: self.fold.deals(),
+            cost: text::used(counts.cost, self.fold.estimate(self.now)),
+            budget: self.facts.budget.clone(),
+        };
+        let bar = self.facts.total.map_or(0, |total| BAR + 2 * total.to_string().len());
+        self.bar.set_message(told.words(columns().saturating_sub(bar + BESIDE)));
     }
 }
 
@@ -120,6 +150,11 @@ impl View for Bar {
         self.fold.forget_names();
         for event in events {
             self.fold.apply(event);
+            self.now = self.now.max(event.at);
+            if let (EventKind::TaskStarted { .. }, None) = (&event.kind, self.first) {
+                let tasks = self.fold.counts().tasks;
+                self.first = Some((event.at, tasks.done + tasks.failed));
+            }
             if let Some(line) = self.lasting(event) {
                 above.push_str(&line);
                 above.push('\n');
@@ -154,6 +189,16 @@ impl View for Bar {
         self.repaint();
     }
 
+    fn tick(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.repaint();
+    }
+
+    fn note(&mut self, _now: Timestamp, text: &str) {
+        let line = format!("{}\n", text::one_line(text));
+        self.terminal.bars().suspend(|| Output::stderr().write(&line));
+    }
+
     fn finish(&mut self, summary: &RunSummary) {
         self.clear();
         Output::stderr().write(&write_summary(summary, self.facts.total, &self.facts.place));
@@ -175,6 +220,11 @@ impl fmt::Debug for Bar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bar").field("facts", &self.facts).finish_non_exhaustive()
     }
+}
+
+/// How wide standard error is.
+fn columns() -> usize {
+    usize::from(Term::stderr().size().1)
 }
 
 fn style(template: &str) -> ProgressStyle {

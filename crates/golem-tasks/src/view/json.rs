@@ -203,6 +203,10 @@ impl View for Json {
         self.lines.tick(now);
     }
 
+    fn note(&mut self, now: Timestamp, text: &str) {
+        self.lines.write(now, text);
+    }
+
     fn finish(&mut self, summary: &RunSummary) {
         self.lines.finish(summary);
         self.out.write(&line(&Line::Summary(Summary::of(summary))));

@@ -62,6 +62,10 @@ impl View for Plain {
         self.lines.tick(now);
     }
 
+    fn note(&mut self, now: Timestamp, text: &str) {
+        self.lines.write(now, text);
+    }
+
     fn finish(&mut self, summary: &RunSummary) {
         self.lines.finish(summary);
     }
@@ -156,7 +160,7 @@ impl Lines {
         }
     }
 
-    fn write(&mut self, at: Timestamp, line: &str) {
+    pub(super) fn write(&mut self, at: Timestamp, line: &str) {
         self.spoken = at;
         let since = text::since(self.facts.started, at);
         self.err.write(&format!("{since:>9}  {line}\n"));

@@ -13,6 +13,7 @@ use yagna_api::{Glm, NodeId, Timestamp};
 
 pub(super) use tables::write_summary;
 
+use crate::store::used_in;
 use crate::store::{ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, task_name};
 
 /// A summary that grows with the events.
@@ -30,6 +31,8 @@ pub struct SummaryFold {
     providers: HashMap<NodeId, ProviderSummary>,
     /// Deals that were approved and haven't ended.
     deals: u64,
+    /// Attempts that failed, of tasks that failed for good too.
+    failed_attempts: u64,
     /// Bills refused, with the two things they are sorted by.
     refused: Vec<(i64, String, RefusedBill)>,
     /// Is it only brought to its end, and its bills settled?
@@ -56,6 +59,10 @@ struct Rental {
     /// Is it settled because nothing ran in it, as far as is known?
     nothing_ran: bool,
     cost: Glm,
+    /// Since when its activity uses what is paid for, while it does.
+    active: Option<Timestamp>,
+    /// What activities that are over used, as far as we can tell.
+    used: Glm,
 }
 
 impl SummaryFold {
@@ -69,6 +76,7 @@ impl SummaryFold {
             rentals: HashMap::new(),
             providers: HashMap::new(),
             deals: 0,
+            failed_attempts: 0,
             refused: Vec::new(),
             settles: false,
         }
@@ -112,7 +120,18 @@ impl SummaryFold {
             let cost = deal.accepted;
             fold.rentals.insert(
                 *id,
-                Rental { provider, prices: None, approved, had_activity, ended, settled, nothing_ran, cost },
+                Rental {
+                    provider,
+                    prices: None,
+                    approved,
+                    had_activity,
+                    ended,
+                    settled,
+                    nothing_ran,
+                    cost,
+                    active: None,
+                    used: cost,
+                },
             );
         }
         fold
@@ -143,6 +162,7 @@ impl SummaryFold {
             EventKind::AttemptFailed { attempt, .. } => {
                 if let Some(provider) = self.ended(*attempt, event.at, None) {
                     provider.failed_attempts += 1;
+                    self.failed_attempts += 1;
                 }
             }
             EventKind::AttemptCancelled { attempt, .. } => {
@@ -218,6 +238,19 @@ impl SummaryFold {
         self.rentals.get(&rental)?.prices
     }
 
+    /// How many attempts failed.
+    pub(super) fn failed_attempts(&self) -> u64 {
+        self.failed_attempts
+    }
+
+    /// GLM used so far by our own measure: what was accepted, and for what goes on its price by the clock, as if it were
+    /// fully used.
+    pub(super) fn estimate(&self, now: Timestamp) -> Glm {
+        let open: Glm =
+            self.rentals.values().map(|rental| rental.estimate(now).saturating_sub(rental.cost)).sum();
+        sum(self.counts.cost, open)
+    }
+
     /// How many deals are under way: approved, and not yet ended.
     pub(super) fn deals(&self) -> u64 {
         self.deals
@@ -273,6 +306,7 @@ impl SummaryFold {
             && let Some(provider) = self.ended(attempt, at, None)
         {
             provider.failed_attempts += 1;
+            self.failed_attempts += 1;
         }
         let open = self.open.remove(&attempt.task).unwrap_or_default();
         self.over.push(attempt.task);
@@ -345,6 +379,8 @@ impl SummaryFold {
                         settled: false,
                         nothing_ran: false,
                         cost: Glm::ZERO,
+                        active: None,
+                        used: Glm::ZERO,
                     },
                 );
             }
@@ -360,7 +396,19 @@ impl SummaryFold {
             }
             EventKind::ActivityCreated { rental, .. } => {
                 if let Some((rental, _)) = self.rental(*rental) {
+                    if !rental.had_activity
+                        && let Some((_, start)) = rental.prices
+                    {
+                        rental.used = sum(rental.used, start);
+                    }
                     rental.had_activity = true;
+                    rental.active = Some(event.at);
+                }
+            }
+            EventKind::ActivityEnded { rental, .. } => {
+                if let Some((rental, _)) = self.rental(*rental) {
+                    rental.used = rental.estimate(event.at);
+                    rental.active = None;
                 }
             }
             EventKind::AgreementEnded { rental, forgotten, .. } => {
@@ -432,6 +480,22 @@ impl SummaryFold {
         let provider = self.providers.get_mut(&rental.provider)?;
         Some((rental, provider))
     }
+}
+
+impl Rental {
+    /// GLM used by our own measure; what was accepted where the bills are settled or say more.
+    fn estimate(&self, now: Timestamp) -> Glm {
+        if self.settled && !self.nothing_ran {
+            return self.cost;
+        }
+        let running =
+            self.active.zip(self.prices).and_then(|(since, (per_hour, _))| used_in(per_hour, since, now));
+        sum(self.used, running.unwrap_or(Glm::ZERO)).max(self.cost)
+    }
+}
+
+fn sum(one: Glm, other: Glm) -> Glm {
+    one.checked_add(other).unwrap_or(one)
 }
 
 fn settle(rental: &mut Rental, provider: &mut ProviderSummary) {

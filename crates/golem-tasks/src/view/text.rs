@@ -80,7 +80,7 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         }
         EventKind::ProviderSetBack { provider, until, reason } => {
             let rest = yagna_api::time::between(event.at, *until);
-            format!("{} is left alone for {}: {reason}", provider.name, duration(rest))
+            format!("{} gets no tasks for {}: {reason}", provider.name, duration(rest))
         }
         EventKind::RunResumed { resumed } => {
             let Resumed { tasks, running, adopted, unsettled, .. } = resumed;
@@ -117,6 +117,9 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
              Ctrl+C again leaves at once",
             STOP_GRACE.as_secs()
         ),
+        EventKind::Stopping { why: StopReason::AllDone } => {
+            "no more work is begun: all tasks have finished".to_owned()
+        }
         EventKind::Stopping { why } => format!("no more work is begun: {}", why.words()),
         _ => return None,
     };
@@ -154,11 +157,13 @@ pub(crate) fn plural(n: u64, what: &str) -> String {
 
 /// A duration at the precision people care for.
 pub(crate) fn duration(time: Duration) -> String {
-    let tenths = time.as_millis() / 100;
-    let seconds = time.as_secs();
+    let tenths = (time.as_millis() + 50) / 100;
+    let seconds =
+        if tenths < 600 { tenths / 10 } else { u128::from((time + Duration::from_millis(500)).as_secs()) };
     match seconds {
         _ if time.is_zero() => "0 s".to_owned(),
         0 => format!("{:.2} s", time.as_secs_f64()),
+        1..60 if tenths.is_multiple_of(10) => format!("{} s", tenths / 10),
         1..60 => format!("{}.{} s", tenths / 10, tenths % 10),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
@@ -181,6 +186,21 @@ pub(crate) fn one_amount(amount: Glm) -> String {
     Glm::from_decimal_rounding_down(amount.to_decimal().round_dp(money_places([amount])))
         .unwrap_or(amount)
         .to_string()
+}
+
+/// An amount for a table: what was accepted, or our own estimate where that is more, marked as one.
+pub(super) fn used_money(accepted: Glm, estimate: Glm, places: u32) -> String {
+    if estimate > accepted { format!("~{}", money(estimate, places)) } else { money(accepted, places) }
+}
+
+/// What was used so far: what was accepted, or our own estimate where that is more, marked as one.
+pub(crate) fn used(accepted: Glm, estimate: Glm) -> String {
+    if estimate <= accepted {
+        return one_amount(accepted);
+    }
+    let places = money_places([estimate]).saturating_sub(1);
+    let rounded = Glm::from_decimal_rounding_down(estimate.to_decimal().round_dp(places)).unwrap_or(estimate);
+    format!("~{rounded}")
 }
 
 /// How long after the start something happened: `+12.3s`.
@@ -228,7 +248,10 @@ mod tests {
         for (millis, text) in [
             (0, "0 s"),
             (204, "0.20 s"),
+            (1_999, "2 s"),
+            (30_000, "30 s"),
             (12_300, "12.3 s"),
+            (59_960, "1 min 00 s"),
             (61_000, "1 min 01 s"),
             (7_440_000, "2 h 04 min"),
         ] {

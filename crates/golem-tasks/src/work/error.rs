@@ -6,6 +6,7 @@ use std::time::Duration;
 use golem::core::event::{AttemptFailure, FailureKind};
 use golem::text::chain;
 use golem::{ScriptError, WorkerError};
+use yagna_api::time::short;
 
 /// Why a try of a task came to nothing, and what follows from it.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum TaskError {
     #[error("{0}")]
     Final(String),
     /// It took too long, and may still be running there: the deal ends, the task is tried elsewhere.
-    #[error("it took longer than {0:?}")]
+    #[error("it took longer than {}", short(*.0))]
     Expired(Duration),
     /// Anything else. The task is tried elsewhere.
     #[error(transparent)]
@@ -67,7 +68,7 @@ impl TaskError {
             Self::Rejected(reason) => (failure(FailureKind::Rejected, reason), true, Ok(())),
             Self::Final(reason) => (failure(FailureKind::Rejected, reason), false, Ok(())),
             Self::Expired(limit) => {
-                let message = format!("took longer than {limit:?}");
+                let message = format!("took longer than {}", short(limit));
                 (failure(FailureKind::Expired, message.clone()), true, Err(WorkerError::Other(message)))
             }
             Self::Other(error) => (failure(FailureKind::Rejected, chain(&*error)), true, Ok(())),

@@ -97,7 +97,7 @@ retries = 1
     );
     let ended = home.run(&job, &[]).await;
     ended.assert_code(1);
-    ended.assert_says(&["1 of 2 tasks done, 1 failed", "download of /golem/work/out.txt"]);
+    ended.assert_says(&["1 of 2 tasks done, 1 failed", "step 2 (download of `/golem/work/out.txt`): "]);
     assert_eq!(home.read("there.txt"), b"there\n");
     assert!(!home.path("missing.txt").exists(), "half a file is left of a download that failed");
     home.kept().await.assert_settled();
@@ -137,8 +137,8 @@ retries = 0
     ended.assert_code(1);
     ended.assert_says(&[
         "0 of 2 tasks done, 2 failed",
-        "download of /golem/work/second.txt: the file is missing",
-        "download of /golem/work/third.json: the file is missing",
+        "(download of `/golem/work/second.txt`): the file is missing",
+        "(download of `/golem/work/third.json`): the file is missing",
     ]);
     for name in &names {
         assert_eq!(home.read(name), b"a good result", "{name}");

@@ -82,7 +82,7 @@ async fn results_become_columns_and_errors_are_grouped_by_step_and_exit_code() {
     assert!(!home.path("out.csv").exists());
     let errors = ask_here(&home, &["errors", "words"]).await;
     errors.assert_code(0);
-    assert!(errors.out.starts_with("3× "), "{}", errors.out);
+    assert!(errors.out.starts_with("3× command failed: step 1 exited with code 3\n"), "{}", errors.out);
     assert!(errors.out.contains("(bad "), "{}", errors.out);
 }
 
@@ -181,4 +181,39 @@ async fn what_answers_at_the_address_and_is_no_daemon_is_named_without_its_page(
     nobody.assert_code(5);
     assert_eq!(nobody.err.matches("because:").count(), 1, "{}", nobody.err);
     nobody.assert_says(&["because: Connection refused"]);
+}
+
+#[tokio::test]
+async fn providers_are_chosen_and_left_out_by_name_and_who_is_missing_is_said() {
+    let home = Home::new();
+    let job = home.job("[tasks]\nrange = { end = 3 }\n[[steps]]\nrun = \"sleep 8; echo {{ task }}\"\n");
+    home.run(&job, &["--run-id", "first", "--workers", "3", "--results", "1"]).await.assert_code(0);
+    let known = ask_here(&home, &["providers", "first", "--json"]).await;
+    let known: Value = serde_json::from_str(&known.out).unwrap();
+    let names: Vec<_> =
+        known["providers"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    let only = [
+        "--run-id",
+        "second",
+        "--workers",
+        "3",
+        "--json",
+        "--provider",
+        names[0],
+        "--provider",
+        "nosuch-provider",
+    ];
+    let ended = home.run(&job, &only).await;
+    ended.assert_code(0);
+    ended.assert_says(&["no offer of `nosuch-provider` has come within "]);
+    let summary: Value = serde_json::from_str(ended.out.lines().last().unwrap()).unwrap();
+    let worked: Vec<_> = summary["providers"].as_array().unwrap().iter().map(|row| &row["name"]).collect();
+    assert_eq!(worked, [names[0]]);
+    assert_eq!(summary["offers_refused"]["it isn't on the list of providers to work with"], 2, "{summary}");
+    let ended = home
+        .run(&job, &["--run-id", "third", "--workers", "3", "--json", "--exclude-provider", names[0]])
+        .await;
+    ended.assert_code(0);
+    let summary: Value = serde_json::from_str(ended.out.lines().last().unwrap()).unwrap();
+    assert!(summary["providers"].as_array().unwrap().iter().all(|row| row["name"] != names[0]), "{summary}");
 }

@@ -58,8 +58,8 @@ async fn a_step_that_takes_too_long_expires_and_its_process_is_gone() {
     ended.assert_code(1);
     ended.assert_says(&[
         "task 0, try 1, failed on ",
-        "it will be tried again: step 1 took longer than 1s",
-        "task 0 failed for good at try 2: step 1 took longer than 1s",
+        "it will be tried again: step 1 ran into its limit of 1s",
+        "task 0 failed for good at try 2: step 1 ran into its limit of 1s",
     ]);
     assert_eq!(processes(&mark), Vec::<String>::new());
     let kept = home.kept().await;
@@ -175,8 +175,7 @@ async fn a_set_up_that_fails_everywhere_is_why_nothing_ran() {
     ended.assert_says(&[
         "0 of 2 tasks done, 2 unfinished",
         "Agreements and activities that failed:\n",
-        "set-up failed: step 1: `echo no such tool >&2; exit 9`",
-        "exited with code 9 no such tool",
+        "set-up failed: step 1 (`echo no such tool >&2; exit 9`) exited with code 9: no such tool",
     ]);
     home.kept().await.assert_settled();
 }

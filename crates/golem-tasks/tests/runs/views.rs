@@ -41,6 +41,7 @@ fn facts(total: Option<u64>) -> Facts {
         run_id: "brave-otter-0001".to_owned(),
         started: start(),
         total,
+        budget: None,
         place: "runs.db".to_owned(),
         beginning: Beginning::New,
     }

@@ -9,6 +9,7 @@ use golem_core::run::OwnFault;
 use yagna_api::AgreementId;
 use yagna_api::activity::CommandResult;
 use yagna_api::market::Terminator;
+use yagna_api::time::short;
 use yagna_client::ClientError;
 
 use super::batch::Batch;
@@ -255,7 +256,7 @@ pub struct Expiry {
 impl fmt::Display for Expiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let provider = shown(&self.provider);
-        write!(f, "the batch took longer than {:?} on {provider}, at {}", self.limit, self.command)
+        write!(f, "the batch took longer than {} on {provider}, at {}", short(self.limit), self.command)
     }
 }
 

@@ -198,7 +198,7 @@ impl Launched {
         let failure = match end {
             ExecutionEnd::Failed { index } => {
                 let result = &results[index];
-                let message = result.message.clone().unwrap_or_else(|| "no reason given".to_owned());
+                let message = result.reason().to_owned();
                 Some((index, result.exit_code(), message, stderr_end(result)))
             }
             ExecutionEnd::Done | ExecutionEnd::Expired => None,

@@ -262,7 +262,9 @@ impl<T> fmt::Display for SubmitError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             EndCause::TasksFailed => f.write_str("not every task could be done")?,
-            EndCause::TimedOut { timeout } => write!(f, "the time-out of {timeout:?} passed")?,
+            EndCause::TimedOut { timeout } => {
+                write!(f, "the timeout of {} passed", yagna_api::time::short(*timeout))?;
+            }
             EndCause::BudgetReached { budget } => {
                 write!(f, "the budget of {} is used up", budget.in_words())?;
             }

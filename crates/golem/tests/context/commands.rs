@@ -60,8 +60,7 @@ async fn a_failed_command_is_named_with_its_code_and_its_last_words_and_the_work
     let fail = ctx.run("/bin/fail", ["hard"]);
     let never = ctx.shell("true");
     let error = ctx.commit(secs(60)).await.unwrap_err();
-    let expected =
-        "`/bin/fail hard` (command 1) failed on ada: ExeScript command exited with code 42: no more memory";
+    let expected = "`/bin/fail hard` (command 1) failed on ada: exited with code 42: no more memory";
     assert_eq!(error.to_string(), expected);
     let failure = error.to_failure();
     assert_eq!(

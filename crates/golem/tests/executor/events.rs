@@ -184,6 +184,6 @@ async fn a_jobs_own_retries_and_time_out_count_before_the_executors() {
     assert_eq!(outcome.error().failed()[0].attempts(), 2);
     let outcome = Outcome::of(stage.executor.job(0..100).timeout(secs(60)).submit(sevens)).await;
     let said = outcome.error().to_string();
-    assert!(said.starts_with("the time-out of 60s passed"), "{said}");
+    assert!(said.starts_with("the timeout of 60s passed"), "{said}");
     stage.close().await;
 }

@@ -178,6 +178,8 @@ fn flags_override_the_limits_of_the_job_file() {
     assert_eq!(
         options.limits,
         Limits {
+            providers: Vec::new(),
+            exclude_providers: Vec::new(),
             task_timeout: Duration::from_secs(90),
             retries: 0,
             workers: 2,
@@ -198,6 +200,22 @@ fn flags_override_the_limits_of_the_job_file() {
     assert_eq!(options.settle_timeout, Duration::ZERO);
     assert_eq!(options.describe().unwrap()["limits"]["budget"], "0.5,2/h");
     assert_eq!(options.describe().unwrap()["limits"]["on_budget"], "pause");
+}
+
+#[test]
+fn providers_of_flags_replace_those_of_the_job_file_and_exclusions_add_up() {
+    let scene = Scene::new();
+    let of_file = "[payload]\nproviders = [\"ada\"]\nexclude_providers = [\"eve\"]\n";
+    fs::write(&scene.job, JOB.replace("[payload]\n", of_file)).unwrap();
+    let limits = scene.resolve(&["--devnet"], &[]).unwrap().limits;
+    assert_eq!(
+        (limits.providers, limits.exclude_providers),
+        (vec!["ada".to_owned()], vec!["eve".to_owned()])
+    );
+    let flags = ["--devnet", "--provider", "bob", "--provider", "0x28", "--exclude-provider", "mallory"];
+    let limits = scene.resolve(&flags, &[]).unwrap().limits;
+    assert_eq!(limits.providers, ["bob", "0x28"]);
+    assert_eq!(limits.exclude_providers, ["eve", "mallory"]);
 }
 
 #[test]

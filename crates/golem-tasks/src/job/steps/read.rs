@@ -32,9 +32,10 @@ pub(in crate::job) fn read(
     let setup = setup.and_then(|plans| {
         let rendered: Vec<_> = plans
             .iter()
-            .map(|(plan, timeout)| {
+            .zip(1..)
+            .map(|((plan, timeout), number)| {
                 let action = try_out(plan, &scene, diagnostics)?;
-                Some(RenderedStep { action, timeout: *timeout })
+                Some(RenderedStep { number, action, timeout: *timeout })
             })
             .collect();
         rendered.into_iter().collect()
@@ -42,7 +43,11 @@ pub(in crate::job) fn read(
     let steps = steps.map(|plans| {
         plans
             .into_iter()
-            .map(|(plan, timeout)| Step { plan, timeout, folder: Arc::clone(folder), engine: engine.clone() })
+            .zip(1..)
+            .map(|((plan, timeout), number)| {
+                let (folder, engine) = (Arc::clone(folder), engine.clone());
+                Step { number, plan, timeout, folder, engine }
+            })
             .collect::<Vec<_>>()
     });
     if let (Some(steps), Some(tasks)) = (&steps, tasks) {

@@ -57,6 +57,8 @@ pub struct ActivityRow {
     pub began: Timestamp,
     /// When it was over.
     pub ended: Option<Timestamp>,
+    /// True if the final bill of its deal is decided about.
+    pub settled: bool,
 }
 
 impl ActivityStatus {
@@ -75,6 +77,24 @@ impl ActivityRow {
     pub fn cost_per_result(&self) -> Option<Glm> {
         per_result(self.cost, self.results)
     }
+
+    /// GLM used so far by our own measure, as if it were fully used: what was accepted, or more while bills are still to come.
+    pub fn estimate(&self, now: Timestamp) -> Glm {
+        if self.settled {
+            return self.cost;
+        }
+        let until = self.ended.unwrap_or(now);
+        let start = if self.number == 1 { self.start } else { Glm::ZERO };
+        let used = used_in(self.per_hour, self.began, until).and_then(|used| used.checked_add(start));
+        used.filter(|_| self.activity.is_some()).map_or(self.cost, |used| used.max(self.cost))
+    }
+}
+
+/// What a time costs at a price an hour.
+pub(crate) fn used_in(per_hour: Glm, since: Timestamp, until: Timestamp) -> Option<Glm> {
+    let millis = u64::try_from(yagna_api::time::between(since, until).as_millis()).ok()?;
+    let cost = per_hour.to_decimal().checked_mul(millis.into())?.checked_div(3_600_000_u64.into())?;
+    Glm::from_decimal_rounding_down(cost)
 }
 
 impl Store {
@@ -96,7 +116,7 @@ impl Reader<'_> {
             .rows(
                 "SELECT a.rental_no, a.activity_no, a.activity_id, a.status, a.intended_at, a.created_at, a.ended_at, \
                  coalesce(a.failure, r.failure) AS failure, r.end_reason, r.provider_id, r.provider_name, \
-                 r.agreement_id, r.per_hour, r.start_price FROM activities AS a \
+                 r.agreement_id, r.per_hour, r.start_price, r.final_bill FROM activities AS a \
                  JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
                  WHERE a.run_no = $1 ORDER BY coalesce(a.created_at, a.intended_at), a.rental_no, a.activity_no",
             )
@@ -218,6 +238,7 @@ fn activity(row: &Row, tries: Tries, cost: Glm) -> Result<ActivityRow, StoreErro
         start: row.money("start_price")?,
         began,
         ended: row.optional_time("ended_at")?,
+        settled: row.optional_text("final_bill")?.is_some(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! One run at a glance.
 
+use yagna_api::time::after;
 use yagna_api::{Glm, Timestamp};
 
 use super::activities::{ActivityRow, ActivityStatus, per_result};
@@ -23,6 +24,8 @@ pub struct Overview {
     pub tries: u64,
     /// Agreements that are in force, or may come to be.
     pub open_agreements: u64,
+    /// GLM used so far by our own measure, while a process works on the run; never less than what was accepted.
+    pub estimate: Glm,
 }
 
 impl Overview {
@@ -48,6 +51,15 @@ impl Store {
             (reader.activities().await?, reader.open_agreements().await?, reader.state().await?)
         };
         let summary = self.run_summary(run_id).await?;
+        let estimate = match state.holder() {
+            Some(held) => {
+                // The database's own clock, which is the one that all have in common.
+                let now = after(held.heard, held.silent);
+                let all: Glm = activities.iter().map(|activity| activity.estimate(now)).sum();
+                all.max(summary.cost)
+            }
+            None => summary.cost,
+        };
         let count = |status| {
             let n = activities.iter().filter(|activity: &&ActivityRow| activity.status == status).count();
             u64::try_from(n).unwrap_or(u64::MAX)
@@ -60,6 +72,7 @@ impl Store {
             other: count(ActivityStatus::Stopped),
             tries: activities.iter().map(|activity| activity.tries).sum(),
             open_agreements,
+            estimate,
         })
     }
 }

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use yagna_api::time::after;
 use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
 
 use super::super::json::{self, line, seconds};
 use super::super::table::{Column, Table};
-use super::super::text::{money, money_places};
+use super::super::text::{money, money_places, used_money};
 use super::{Head, NAME, Room, State, moment, named};
 use crate::store::{ActivityRow, ActivityStatus, Overview};
 
@@ -54,7 +55,10 @@ impl Show {
             let none = format!("run {} has no activities so far\n", self.overview.summary.run_id);
             return none + &self.pause();
         }
-        let amounts = self.activities.iter().flat_map(|row| [Some(row.cost), row.cost_per_result()]);
+        // While a process works on the run, what goes on is told by our own meter.
+        let now = self.overview.state.holder().map(|held| after(held.heard, held.silent));
+        let estimate = |row: &ActivityRow| now.map_or(row.cost, |now| row.estimate(now));
+        let amounts = self.activities.iter().flat_map(|row| [Some(estimate(row)), row.cost_per_result()]);
         let places = money_places(amounts.flatten());
         let prices = money_places(self.activities.iter().flat_map(|row| [row.per_hour, row.start]));
         let mut table = Table::new(vec![
@@ -84,7 +88,7 @@ impl Show {
                 row.activity.as_ref().map(ToString::to_string).unwrap_or_default(),
                 row.status.word().to_owned(),
                 row.tries.to_string(),
-                money(row.cost, places),
+                used_money(row.cost, estimate(row), places),
                 row.cost_per_result().map(|cost| money(cost, places)).unwrap_or_default(),
                 row.results.to_string(),
                 row.stop_reason.clone().unwrap_or_default(),
@@ -185,11 +189,21 @@ mod tests {
             start: Glm::ZERO,
             began,
             ended: None,
+            settled: false,
         });
         let activities = activities.collect();
         let summary = RunSummary::new("r", began);
         let state = RunState::Interrupted(None);
-        let overview = Overview { summary, state, ready: 0, new: 0, other: 0, tries: 0, open_agreements: 0 };
+        let overview = Overview {
+            summary,
+            state,
+            ready: 0,
+            new: 0,
+            other: 0,
+            tries: 0,
+            open_agreements: 0,
+            estimate: Glm::ZERO,
+        };
         Show { overview, activities }
     }
 

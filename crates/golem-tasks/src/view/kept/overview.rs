@@ -7,7 +7,7 @@ use yagna_api::Glm;
 
 use super::super::json::{Summary, line};
 use super::super::table::{Column, Table};
-use super::super::text::{clean, duration, money, money_places, one_amount, plural};
+use super::super::text::{clean, duration, money, money_places, one_amount, plural, used, used_money};
 use super::{Room, State, moment, state_text};
 use crate::store::{Overview, PaymentTotals, RunState};
 
@@ -24,6 +24,7 @@ struct OverviewJson<'a> {
     results: u64,
     cost_per_result: Option<Glm>,
     open_agreements: u64,
+    cost_estimate: Glm,
     tasks_running: u64,
     tasks_waiting: u64,
     #[serde(flatten)]
@@ -51,7 +52,7 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
         overview.new.to_string(),
         overview.other.to_string(),
         overview.tries.to_string(),
-        money(summary.cost, places),
+        used_money(summary.cost, overview.estimate, places),
         per_result.map(|cost| money(cost, places)).unwrap_or_default(),
         summary.tasks.done.to_string(),
     ]);
@@ -75,7 +76,12 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
         }
     }
     fact("tasks", &tasks);
-    let mut money = format!("{} GLM accepted", one_amount(summary.cost));
+    let mut money = match used(summary.cost, overview.estimate) {
+        estimate if overview.estimate > summary.cost => {
+            format!("{estimate} GLM so far by our own meter, {} GLM accepted", one_amount(summary.cost))
+        }
+        accepted => format!("{accepted} GLM accepted"),
+    };
     if summary.unsettled > 0 {
         let _ = write!(money, ", {} not settled", plural(summary.unsettled, "deal"));
     }
@@ -134,6 +140,7 @@ pub(crate) fn json(overview: &Overview) -> String {
         results: tasks.done,
         cost_per_result: overview.cost_per_result(),
         open_agreements: overview.open_agreements,
+        cost_estimate: overview.estimate,
         tasks_running: tasks.running,
         tasks_waiting: tasks.waiting,
         summary: Summary::of(&overview.summary),

@@ -1,0 +1,149 @@
+//! A step's failure in words: which step, what it was, what came of it, and what may help.
+
+use golem::core::event::FailureKind;
+use yagna_api::activity::CommandResult;
+
+use super::super::{RenderedAction, RenderedStep};
+
+/// So many characters of a command are told when it failed.
+const QUOTED: usize = 80;
+
+/// What kind of failure it is, and its words. What belongs to one task alone stands between backquotes.
+pub(super) fn failed(step: &RenderedStep, result: &CommandResult) -> (FailureKind, String) {
+    let what = match &step.action {
+        RenderedAction::Run { program, args } => {
+            let line = match (program.as_str(), args.as_slice()) {
+                ("/bin/sh", [flag, line]) if flag == "-c" => line.clone(),
+                _ => format!("{program} {}", args.join(" ")),
+            };
+            let hint = result.exit_code().and_then(hint).map(|hint| format!(": {hint}")).unwrap_or_default();
+            let message = format!("{} (`{}`) {}{hint}", name(step), quoted(&line), result.reason());
+            return (FailureKind::CommandFailed, message);
+        }
+        RenderedAction::Upload { to, .. }
+        | RenderedAction::UploadJson { to, .. }
+        | RenderedAction::UploadText { to, .. } => format!("upload to `{to}`"),
+        RenderedAction::Download { from, .. } | RenderedAction::DownloadJson { from, .. } => {
+            format!("download of `{from}`")
+        }
+    };
+    let said = result.reason();
+    let is_download =
+        matches!(step.action, RenderedAction::Download { .. } | RenderedAction::DownloadJson { .. });
+    let is_missing =
+        is_download && ["No such file", "doesn't exist"].iter().any(|words| said.contains(words));
+    let missing = if is_missing { "the file is missing: " } else { "" };
+    (FailureKind::TransferFailed, format!("{} ({what}): {missing}{said}", name(step)))
+}
+
+fn name(step: &RenderedStep) -> String {
+    match step.number {
+        0 => "a step of our own".to_owned(),
+        number => format!("step {number}"),
+    }
+}
+
+/// What an exit code often comes of, and what helps. Codes above 128 are signals.
+fn hint(code: i32) -> Option<&'static str> {
+    Some(match code {
+        126 => {
+            "it was found and can't be executed; an uploaded file must be executable on this side (`chmod +x`), and a script \
+             needs an interpreter that the image has"
+        }
+        127 => {
+            "a program isn't in the image, or isn't in its PATH; the image must have it, or a step must upload it"
+        }
+        132 => "an illegal instruction: the program was built for another kind of processor",
+        134 => "the program aborted itself (SIGABRT)",
+        137 => {
+            "killed (SIGKILL), most often because memory ran out; a higher `min_mem_gib` in [payload] asks for more, it is \
+             0.5 unless it is set"
+        }
+        139 => {
+            "a segmentation fault (SIGSEGV), most often a bug of the program, or a library that doesn't fit the image; \
+             sometimes memory ran out: see `min_mem_gib`"
+        }
+        143 => {
+            "asked to end (SIGTERM) by something on the provider's machine, which may be shutting down; another attempt may \
+             do better"
+        }
+        _ => return None,
+    })
+}
+
+/// The beginning of a command, enough to know it by.
+fn quoted(line: &str) -> String {
+    let line = line.trim_end();
+    match line.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yagna_api::Timestamp;
+    use yagna_api::activity::Outcome;
+
+    use super::*;
+
+    fn result(message: &str) -> CommandResult {
+        CommandResult {
+            index: 0,
+            result: Outcome::Error,
+            stdout: None,
+            stderr: None,
+            message: Some(message.to_owned()),
+            is_batch_finished: true,
+            event_date: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn step(number: usize, action: RenderedAction) -> RenderedStep {
+        RenderedStep { number, action, timeout: None }
+    }
+
+    fn shell(line: &str) -> RenderedAction {
+        RenderedAction::Run { program: "/bin/sh".to_owned(), args: vec!["-c".to_owned(), line.to_owned()] }
+    }
+
+    #[test]
+    fn a_failure_names_its_step_and_speaks_of_the_exit_code_alone() {
+        let (kind, told) =
+            failed(&step(2, shell("false # 7")), &result("ExeScript command exited with code 1"));
+        assert_eq!(
+            (kind, told.as_str()),
+            (FailureKind::CommandFailed, "step 2 (`false # 7`) exited with code 1")
+        );
+        let upload = RenderedAction::UploadText { text: String::new(), to: "/golem/a".to_owned() };
+        let (kind, told) = failed(&step(1, upload), &result("no space"));
+        assert_eq!(
+            (kind, told.as_str()),
+            (FailureKind::TransferFailed, "step 1 (upload to `/golem/a`): no space")
+        );
+    }
+
+    #[test]
+    fn exit_codes_that_say_more_than_that_it_failed_have_a_hint() {
+        for (code, hint) in [
+            (126, "chmod +x"),
+            (127, "isn't in the image"),
+            (137, "min_mem_gib"),
+            (139, "segmentation fault"),
+            (143, "SIGTERM"),
+        ] {
+            let said = result(&format!("ExeScript command exited with code {code}"));
+            let (_, told) = failed(&step(1, shell("x")), &said);
+            assert!(told.starts_with(&format!("step 1 (`x`) exited with code {code}: ")), "{told}");
+            assert!(told.contains(hint), "{told}");
+        }
+        assert!((1..=125).chain([128, 130, 255]).all(|code| hint(code).is_none()));
+    }
+
+    #[test]
+    fn a_long_command_is_cut_between_characters() {
+        assert_eq!(quoted("echo ä\n"), "echo ä");
+        assert_eq!(quoted(&"ä".repeat(QUOTED)), "ä".repeat(QUOTED));
+        assert_eq!(quoted(&"ä".repeat(QUOTED + 1)), format!("{}…", "ä".repeat(QUOTED)));
+    }
+}
