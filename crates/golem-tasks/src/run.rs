@@ -45,11 +45,12 @@ mod wanted;
 /// How long running tasks may go on once the run is stopping.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// How long the daemon may take to tell what has become of the money.
 /// How long the daemon is given to take back the address of an image.
 const IMAGE_STOPS: Duration = Duration::from_secs(2);
 
+/// How long the daemon may take to tell what has become of the money, and how long where bills are missing.
 const PAYMENTS_ASKED: Duration = Duration::from_secs(10);
+const PAYMENTS_ASKED_LATE: Duration = Duration::from_secs(1);
 
 /// Where to send requests, and with which key.
 struct Daemon {
@@ -236,7 +237,10 @@ async fn hold_and_run(
     let ended = watch_and_listen(run, Arc::clone(&lease), view.as_mut(), stop, &leave, wanted).await;
     following.shutdown().await;
     if !leave.is_cancelled() {
-        tell_payments(&client, lease.run()).await;
+        // Where bills are missing the daemon may be gone, and the user waits for the end.
+        let is_settled = ended.as_ref().is_ok_and(|end| end.unsettled == 0);
+        let most = if is_settled { PAYMENTS_ASKED } else { PAYMENTS_ASKED_LATE };
+        tell_payments_within(&client, lease.run(), most).await;
     }
     let close = async {
         if let Some(image) = serving {
@@ -277,7 +281,11 @@ async fn hold_and_run(
 
 /// Asks once what has become of the money. Payments go on for hours after a run, so whatever comes of it is fine.
 async fn tell_payments(client: &Client, run: &RunStore) {
-    match timeout(PAYMENTS_ASKED, note_payments(client, run, &SystemClock)).await {
+    tell_payments_within(client, run, PAYMENTS_ASKED).await;
+}
+
+async fn tell_payments_within(client: &Client, run: &RunStore, most: Duration) {
+    match timeout(most, note_payments(client, run, &SystemClock)).await {
         Ok(Ok(noted)) => tracing::debug!(?noted, "what has become of the money was asked"),
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "what has become of the money can't be told"),
         Err(_) => tracing::warn!("the daemon takes too long to tell what has become of the money"),

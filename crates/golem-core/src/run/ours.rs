@@ -78,7 +78,7 @@ impl Run {
                 fault.problem,
                 Self::OWN_PATIENCE.as_secs() / 60
             );
-            step.event(now, EventKind::Trouble { doing: "go on on this machine".into(), problem });
+            step.event(now, EventKind::Trouble { doing: "continue on this machine".into(), problem });
             let (state, pause) = (State::Waiting { until }, Self::PROBE_PAUSES.0);
             self.ours.trouble = Some(Trouble { fault, since: now, state, pause });
             return;
@@ -218,7 +218,7 @@ impl Run {
         self.last_alive = now;
         if lasted >= Self::OWN_PATIENCE {
             let problem = trouble.fault.problem.clone();
-            step.event(now, EventKind::Trouble { doing: "go on on this machine".into(), problem });
+            step.event(now, EventKind::Trouble { doing: "continue on this machine".into(), problem });
             return self.stop(now, StopReason::OwnTrouble, step);
         }
         if let State::Waiting { until } = trouble.state

@@ -18,7 +18,7 @@ impl Run {
     const ON_ITS_WAY: Duration = Duration::from_secs(120);
     /// Beyond the time that bills are awaited, deals are given so long to be ended: with a daemon that doesn't answer, and
     /// with one that does.
-    const LAST_CALLS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
+    const LAST_CALLS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
     /// How long nothing must run before it is explained for the first time.
     pub(super) const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
@@ -397,7 +397,10 @@ impl Run {
             let trouble = self.trouble.clone().filter(|_| !stopping.is_told && now >= after(grace, margin));
             if let Some(trouble) = trouble {
                 self.stopping = Some(super::Stopping { is_told: true, ..stopping });
-                let doing = format!("end {} agreements yet", open.len());
+                let doing = match open.len() {
+                    1 => "end an agreement yet".to_owned(),
+                    n => format!("end {n} agreements yet"),
+                };
                 let seconds = between(now, until).as_secs();
                 let problem = format!("{trouble}; that is waited for, {seconds} s at the most");
                 step.event(now, EventKind::Trouble { doing, problem });
