@@ -144,7 +144,7 @@ fn done(task: u64) -> EventKind {
         rental: RentalId(task % RENTALS + 1),
         output: TaskOutput {
             result: json!({ "frame": task, "seconds": 0.25 }),
-            stdout: format!("rendered frame {task}\n"),
+            stdout: format!("rendered frame {task}\n").into(),
             ..TaskOutput::default()
         },
         took: Duration::from_millis(250),

@@ -66,10 +66,12 @@ mod deal;
 mod ends;
 mod name;
 mod outcome;
+mod printed;
 
 pub use self::deal::{DealTerms, Measured};
 pub use self::ends::{JobEnd, JobEndReason, RunEnd, StopReason};
 pub use self::outcome::{AttemptFailure, FailureKind, TaskOutput};
+pub use self::printed::Printed;
 
 use std::time::Duration;
 

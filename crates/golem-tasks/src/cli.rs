@@ -11,6 +11,7 @@ pub(crate) mod inspect;
 mod install;
 mod logging;
 pub(crate) mod options;
+pub(crate) mod panics;
 mod report;
 mod settle;
 
@@ -25,6 +26,7 @@ use golem_core::event::RunEnd;
 
 use crate::exit::{Exit, Failure};
 use crate::job;
+use crate::store::Dsn;
 use crate::view::{Output, Terminal};
 use crate::work::{AnyJob, Job, Typed};
 use args::{Args, Command, JobFile, OWN_EXAMPLES, OWN_RUN_EXAMPLES, OwnJob};
@@ -39,10 +41,17 @@ where
     F: Future<Output = Result<RunEnd, Failure>>,
 {
     let load = |file: JobFile| job::Job::load(&file.job).map_err(Failure::from);
-    match parse::<JobFile>(Args::<JobFile>::command()) {
-        Ok(args) => go(args, |args| check::of_file(&load(args)?), |file| Ok(typed(load(file.clone())?)), run),
+    let checked = |job: &job::Job| {
+        // Where a run would be kept unless a flag says otherwise.
+        let kept_in = |devnet| Dsn::choose(None, &|name| std::env::var(name).ok(), devnet);
+        let kept_in = [false, true].into_iter().filter_map(|devnet| kept_in(devnet).ok());
+        job.protect(&kept_in.flat_map(|dsn| dsn.files()).collect::<Vec<_>>());
+        check::of_file(job)
+    };
+    panics::told(|| match parse::<JobFile>(Args::<JobFile>::command()) {
+        Ok(args) => go(args, |args| checked(&load(args)?), |file| Ok(typed(load(file.clone())?)), run),
         Err(told) => tell(&told),
-    }
+    })
 }
 
 /// The same of a program that brings its own job, under the program's own name.
@@ -53,10 +62,10 @@ where
     let own = std::env::args_os().next();
     let name = own.as_deref().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());
     let job = typed(job);
-    match parse::<OwnJob>(own_command(name.as_deref().unwrap_or("job"))) {
+    panics::told_of_own(|| match parse::<OwnJob>(own_command(name.as_deref().unwrap_or("job"))) {
         Ok(args) => go(args, |_| check::of_job(&*job), |_| Ok(Arc::clone(&job)), run),
         Err(told) => tell(&told),
-    }
+    })
 }
 
 fn typed<J: Job>(job: J) -> Arc<dyn AnyJob> {

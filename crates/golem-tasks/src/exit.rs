@@ -187,7 +187,11 @@ impl From<RunError> for Failure {
                 "`yagna payment status` shows what there is; `yagna payment fund` gets test GLM; \
                  --budget, --driver and --network choose how much is asked for and where",
             ),
-            RunError::Journal(_) => (Exit::Store, ""),
+            RunError::Journal(journal) => {
+                let store = journal.source().and_then(|source| source.downcast_ref::<StoreError>());
+                let advice = store.and_then(StoreError::advice);
+                return Self { advice, ..Self::new(Exit::Store, error) };
+            }
             RunError::Broken(_) => (
                 Exit::Bug,
                 "this is a bug in golem-tasks: please report it with the output of the same command and -vv",

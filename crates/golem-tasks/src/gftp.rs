@@ -28,7 +28,7 @@ use self::desk::{Daemon, Desk};
 use self::rpc::{Call, Reply};
 use self::server::Answers;
 use self::signals::Stops;
-use crate::cli::report;
+use crate::cli::{panics, report};
 use crate::exit::{Exit, Failure};
 use crate::view::Output;
 
@@ -38,6 +38,10 @@ const VERSION: &str = concat!("0.17.6 (golem-tasks ", env!("CARGO_PKG_VERSION"),
 
 /// The whole program.
 pub fn main() -> Exit {
+    panics::told(parse_and_work)
+}
+
+fn parse_and_work() -> Exit {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(told) => {

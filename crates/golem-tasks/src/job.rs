@@ -13,12 +13,16 @@
 //! |---|---|
 //! | `payload`, `tasks`, `steps`, `limits` | the sections of a job file |
 //! | `source` | streaming tasks out of files |
+//! | `files`, `host` | files of this machine, so that no result replaces another one |
 //! | `template` | `{{ }}` in strings |
 //! | `work` | the steps done on a provider: a job file is a [`crate::Job`] |
 //! | `document`, `problem` | walking a TOML document; reporting what is wrong with it |
 
 pub(crate) mod document;
+mod files;
+mod host;
 mod limits;
+mod numbers;
 mod payload;
 mod problem;
 pub(crate) mod schema;
@@ -31,12 +35,13 @@ mod work;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sha3::{Digest as _, Sha3_256};
 use toml::de::{DeTable, DeValue};
 
 use document::{Diagnostics, Section};
+use host::{HostFiles, Role};
 pub use limits::{Limits, SHORTEST_AGREEMENT};
 pub use payload::{Image, Payload};
 pub use problem::{JobError, Place, Problem, Problems};
@@ -83,6 +88,8 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// What a run may take and cost.
     pub limits: Limits,
+    /// What its tasks read and write on this machine, as far as one run has come to them.
+    host: Arc<Mutex<HostFiles>>,
     /// What two files have in common that describe the same work, whatever their limits, comments and order.
     pub digest: String,
 }
@@ -134,7 +141,12 @@ fn read<'a>(
     let top = Section::document(document, diagnostics);
     let payload = payload::read(&top, folder, diagnostics);
     let tasks = tasks::read(&top, &shared_folder, diagnostics);
-    let (setup, steps) = steps::read(&top, &shared_folder, tasks.as_ref(), diagnostics);
+    let mut host = HostFiles::default();
+    host.keep([(origin.to_owned(), Role::Job)]);
+    host.keep(tasks.iter().filter_map(|read| Some((read.tasks.source_file()?, Role::Source))));
+    host.keep(payload::files(document, folder).map(|file| (file, Role::Payload)));
+    let (setup, steps) = steps::read(&top, &shared_folder, tasks.as_ref(), &mut host, diagnostics);
+    host.forget_tasks();
     let limits = limits::read(&top, diagnostics);
     Some(Job {
         path: origin.to_owned(),
@@ -144,6 +156,7 @@ fn read<'a>(
         setup: setup?,
         steps: steps?,
         limits: limits?,
+        host: Arc::new(Mutex::new(host)),
         digest: digest(document),
     })
 }

@@ -177,6 +177,7 @@ async fn hold_and_run(
         }
         past = lease.run().past().await?;
         lease.run().added_tasks(|data| options.job.note_added(data)).await?;
+        lease.run().done_tasks(|index, data| options.job.note_done(index, data)).await?;
         let summary = store.run_summary(&options.run_id).await?;
         facts.beginning = Beginning::Again(SummaryFold::taken_up(&summary, &past, facts.started).into());
         if let Some(end) = nothing_left(&past) {
@@ -185,6 +186,7 @@ async fn hold_and_run(
             return Ok((end, summary));
         }
     }
+    options.job.look_through(&options.dsn.files(), record.is_none())?;
     ready::check_files(&options, options.limits.workers)?;
     let mut tasks = opened.tasks.peekable();
     let first = tasks.peek().and_then(|first| first.as_ref().ok()).cloned();

@@ -26,6 +26,7 @@ mod read;
 mod record;
 mod schema;
 mod summary;
+mod trouble;
 
 use serde_json::Value;
 use yagna_api::{AppSessionId, Timestamp};
@@ -47,6 +48,7 @@ pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;
 pub use schema::Installed;
 pub use summary::{ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, TaskCounts};
+pub use trouble::Trouble;
 
 /// A database of runs. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -135,7 +137,7 @@ impl Store {
     }
 
     fn failed(&self, doing: &'static str, source: sqlx::Error) -> StoreError {
-        StoreError::Query { doing, place: self.place.clone(), source }
+        StoreError::of_query(doing, &self.place, source)
     }
 }
 

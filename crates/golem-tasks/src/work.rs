@@ -26,6 +26,7 @@ pub use pile::Pile;
 pub use task::{Task, Tasks};
 pub use worker::JobWorker;
 
+use crate::exit::Failure;
 use crate::job::Limits;
 
 /// A pile of work: the machine it needs, its tasks, and how each of them is done.
@@ -140,6 +141,17 @@ pub trait Job: Send + Sync + Sized + 'static {
     fn limits(&self) -> Limits {
         Limits::default()
     }
+
+    /// Called once before anything is bought: looks at the tasks of a new run as far as they can be read at once, and says
+    /// why they can't be done together. `kept_in` are the files of the database of runs.
+    #[doc(hidden)]
+    fn look_through(&self, _kept_in: &[PathBuf], _is_new: bool) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Called for each task with a result when a run is resumed, before any of its tasks is handed out.
+    #[doc(hidden)]
+    fn note_done(&self, _index: u64, _task: &Self::Task) {}
 
     /// What to write down of the job beside its tasks, for people and never secrets: the name of its type, unless
     /// overridden.

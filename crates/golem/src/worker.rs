@@ -203,8 +203,7 @@ impl Task {
     /// The result is no good. With `retry` the task is tried again, while it has tries left; without it has failed
     /// for good, which is not held against the provider.
     pub async fn reject(self, reason: impl Into<String>, retry: bool) {
-        let failure =
-            AttemptFailure { kind: FailureKind::Rejected, message: reason.into(), stderr: String::new() };
+        let failure = AttemptFailure::new(FailureKind::Rejected, reason);
         self.fail(failure, retry).await;
     }
 
@@ -234,7 +233,7 @@ impl Task {
 
     /// Says at once that its result is no good.
     pub(crate) fn reject_now(self, room: OwnedPermit<Input>, reason: String, retry: bool) {
-        let failure = AttemptFailure { kind: FailureKind::Rejected, message: reason, stderr: String::new() };
+        let failure = AttemptFailure::new(FailureKind::Rejected, reason);
         let (rental, attempt) = (self.rental, self.attempt);
         room.send(Input::AttemptFailed { rental, attempt, failure, retry });
     }

@@ -3,17 +3,19 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Printed;
+
 /// What came of a task. With an executor's tasks it is empty: their results are values of the program and aren't stored.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TaskOutput {
     /// The result, as the worker made it.
     pub result: Value,
     /// Standard output of its commands, joined.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stdout: String,
+    #[serde(default, skip_serializing_if = "Printed::is_empty")]
+    pub stdout: Printed,
     /// Standard error of its commands, joined.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stderr: String,
+    #[serde(default, skip_serializing_if = "Printed::is_empty")]
+    pub stderr: Printed,
     /// It is what the run was for: nothing more is begun, and the run ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends_run: bool,
@@ -27,8 +29,8 @@ pub struct AttemptFailure {
     /// In words.
     pub message: String,
     /// The end of what its commands wrote to standard error.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stderr: String,
+    #[serde(default, skip_serializing_if = "Printed::is_empty")]
+    pub stderr: Printed,
 }
 
 /// What kind of failure.
@@ -50,6 +52,13 @@ pub enum FailureKind {
     /// Something of the requestor's own failed, such as its disk. The attempt is given back: it costs its task nothing, and
     /// nobody is to blame.
     OwnTrouble,
+}
+
+impl AttemptFailure {
+    /// A failure of which no output is known.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), stderr: Printed::default() }
+    }
 }
 
 impl FailureKind {

@@ -127,7 +127,7 @@ fn refused(bill: Bill, open: bool) -> EventKind {
 
 #[test]
 fn tasks_that_are_over_leave_only_numbers() {
-    let failure = |kind| AttemptFailure { kind, message: String::new(), stderr: String::new() };
+    let failure = |kind| AttemptFailure::new(kind, "");
     let mut kinds = job_of(3);
     kinds.extend(deal_at_work());
     kinds.extend([

@@ -326,8 +326,7 @@ impl Run {
                 self.give_attempt_back(now, id, attempt, step);
                 continue;
             }
-            let failure =
-                AttemptFailure { kind: FailureKind::Lost, message: why.to_owned(), stderr: String::new() };
+            let failure = AttemptFailure::new(FailureKind::Lost, why);
             match self.queue.failed(attempt, FailureKind::Lost, true, now) {
                 Verdict::Old => {}
                 Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),

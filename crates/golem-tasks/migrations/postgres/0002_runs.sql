@@ -119,7 +119,7 @@ CREATE TABLE activities (
 );
 CREATE INDEX activities_id ON activities (activity_id);
 
--- One row a task; its result is here and nowhere else. It is changed twice as a rule, in place: there is room for that,
+-- One row a task; its result is here and nowhere else. Output that isn't UTF-8 text is in the *_bytes. It is changed twice as a rule, in place: there is room for that,
 -- and no index by status, which would have to be changed too.
 CREATE TABLE tasks (
     run_no       bigint      NOT NULL REFERENCES runs ON DELETE CASCADE,
@@ -135,7 +135,9 @@ CREATE TABLE tasks (
     data         jsonb       NOT NULL,
     result       jsonb,
     stdout       text,
+    stdout_bytes bytea,
     stderr       text,
+    stderr_bytes bytea,
     spawned      smallint    NOT NULL DEFAULT 0,
     PRIMARY KEY (run_no, task_no)
 ) WITH (fillfactor = 60);
@@ -153,6 +155,7 @@ CREATE TABLE attempts (
     failure_kind text,
     failure      text,
     stderr       text,
+    stderr_bytes bytea,
     PRIMARY KEY (run_no, task_no, number),
     FOREIGN KEY (run_no, task_no) REFERENCES tasks ON DELETE CASCADE,
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE

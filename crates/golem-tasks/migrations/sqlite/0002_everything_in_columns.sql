@@ -130,7 +130,9 @@ CREATE TABLE tasks (
     data         TEXT    NOT NULL,     -- JSON
     result       TEXT,                 -- JSON
     stdout       TEXT,
+    stdout_bytes BLOB,                 -- instead of it, where that isn't UTF-8 text
     stderr       TEXT,
+    stderr_bytes BLOB,
     spawned      INTEGER NOT NULL DEFAULT 0, -- 1 where it came up on the way, beside the job's source
     PRIMARY KEY (run_no, task_no)
 ) STRICT;
@@ -149,6 +151,7 @@ CREATE TABLE attempts (
     failure_kind TEXT,
     failure      TEXT,
     stderr       TEXT,
+    stderr_bytes BLOB,                 -- instead of it, where that isn't UTF-8 text
     PRIMARY KEY (run_no, task_no, number),
     FOREIGN KEY (run_no, task_no) REFERENCES tasks ON DELETE CASCADE,
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
@@ -204,11 +207,11 @@ INSERT INTO rentals SELECT run_no, rental_no, provider_id, provider_name, propos
 INSERT INTO activities SELECT run_no, rental_no, activity_no, 0, activity_id, status, intended_at, created_at,
     ready_at, ended_at, usage, failure FROM activity;
 INSERT INTO tasks SELECT run_no, task_no, 0, status, attempt, added_at, finished_at, failure_kind, failure, data,
-    result, stdout, stderr, 0 FROM task;
+    result, stdout, NULL, stderr, NULL, 0 FROM task;
 INSERT INTO attempts SELECT a.run_no, a.task_no, a.number, a.rental_no,
     (SELECT max(b.activity_no) FROM activity AS b WHERE b.run_no = a.run_no AND b.rental_no = a.rental_no
      AND b.intended_at <= a.started_at),
-    a.outcome, a.started_at, a.ended_at, a.took_us, a.failure_kind, a.failure, a.stderr FROM attempt AS a;
+    a.outcome, a.started_at, a.ended_at, a.took_us, a.failure_kind, a.failure, a.stderr, NULL FROM attempt AS a;
 INSERT INTO bills SELECT b.run_no, b.bill_id, b.kind, b.rental_no,
     CASE WHEN b.kind = 'debit_note' THEN
         (SELECT max(a.activity_no) FROM activity AS a WHERE a.run_no = b.run_no AND a.rental_no = b.rental_no

@@ -125,6 +125,7 @@ fn try_all(job: &Job) -> Result<(Option<TaskData>, Option<u64>), Failure> {
     let most = if endless { ENDLESS } else { usize::MAX };
     let tasks = job.tasks.open().map_err(|error| Failure::new(Exit::Usage, error))?;
     let (mut first, mut count) = (None, 0);
+    let mut files = job.no_files();
     for task in tasks.take(most) {
         let task = task.map_err(|error| Failure::new(Exit::Usage, error))?;
         for step in &job.steps {
@@ -134,6 +135,7 @@ fn try_all(job: &Job) -> Result<(Option<TaskData>, Option<u64>), Failure> {
                 Failure::new(Exit::Usage, error)
             })?;
         }
+        job.check_task_files(&mut files, &task)?;
         count += 1;
         first.get_or_insert(task);
     }

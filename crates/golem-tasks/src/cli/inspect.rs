@@ -15,7 +15,7 @@ use futures_util::TryStreamExt;
 
 use crate::exit::{Exit, Failure};
 use crate::run::signals::Stops;
-use crate::store::{Overview, RunState, Store, StoreError};
+use crate::store::{Overview, ResultRow, RunState, Store, StoreError};
 use crate::view::Output;
 use crate::view::kept::{self, Columns, Grouped, Room, Show};
 use crate::view::text::plural;
@@ -124,28 +124,57 @@ async fn write_results(store: &Store, run_id: &str, flags: &ResultsFlags) -> Res
         (Format::Csv, None) => to.row(&kept::CSV_HEADER)?,
         (Format::Jsonl, _) => {}
     }
+    let mut write = |to: &mut Destination, result: &ResultRow| match (format, &mut columns) {
+        (Format::Csv, Some(columns)) => to.row(&columns.row(result)),
+        (Format::Csv, None) => to.row(&kept::result_csv(result)),
+        (Format::Jsonl, _) => to.text(&kept::result_json(result)),
+    };
     let mut results = store.results(run_id, flags.all);
-    let mut n_written = 0;
-    while let Some(result) = results.try_next().await? {
-        match (format, &mut columns) {
-            (Format::Csv, Some(columns)) => to.row(&columns.row(&result))?,
-            (Format::Csv, None) => to.row(&kept::result_csv(&result))?,
-            (Format::Jsonl, _) => to.text(&kept::result_json(&result))?,
+    let (mut last, mut n_written) = (None, 0);
+    let damage = loop {
+        match results.try_next().await {
+            Ok(Some(result)) => {
+                write(&mut to, &result)?;
+                last = Some(result.task.task.0);
+                if to.is_closed() {
+                    return to.finish().map(|()| Exit::Done);
+                }
+                n_written += 1;
+            }
+            Ok(None) => break None,
+            Err(error) if error.is_damage() => break Some(error),
+            Err(error) => return Err(error.into()),
         }
-        if to.is_closed() {
-            return to.finish().map(|()| Exit::Done);
+    };
+    drop(results);
+    let Some(damage) = damage else {
+        if let Some(Err(missing)) = columns.map(Columns::check) {
+            let advice = missing.advice();
+            return Err(Failure::new(Exit::Usage, missing).advise(advice));
         }
-        n_written += 1;
-    }
-    if let Some(Err(missing)) = columns.map(Columns::check) {
-        let advice = missing.advice();
-        return Err(Failure::new(Exit::Usage, missing).advise(advice));
+        to.finish()?;
+        if !flags.all {
+            tell_left_out(store, run_id, n_written).await?;
+        }
+        return Ok(Exit::Done);
+    };
+    let mut failed = None;
+    let salvaged = store.salvage(run_id, last, flags.all, |result| {
+        failed = write(&mut to, result).err();
+        failed.is_none() && !to.is_closed()
+    });
+    // Where nothing more can be found, what was found before is still worth having.
+    let unread = salvaged.await.ok();
+    if let Some(failed) = failed {
+        return Err(failed);
     }
     to.finish()?;
-    if !flags.all {
-        tell_left_out(store, run_id, n_written).await?;
-    }
-    Ok(Exit::Done)
+    let advice = match unread {
+        Some(unread) => format!("what could be read is written; {} can't be", plural(unread, "task")),
+        None => "what could be read is written; tasks after it can't be found".to_owned(),
+    };
+    let more = damage.advice().map(|more| format!("; {more}")).unwrap_or_default();
+    Err(Failure::from(damage).advise(format!("{advice}{more}")))
 }
 
 /// Says on standard error what isn't among the results, if there is something.
@@ -197,15 +226,31 @@ pub(super) async fn errors(flags: &ErrorsFlags, environment: Environment<'_>) ->
 
 /// `cancel`: the end of a run of another process.
 pub(super) async fn cancel(flags: &CancelFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
-    within(&flags.which.place, environment, async |store| {
+    within_to_write(&flags.which.place, environment, async |store| {
         let run_id = chosen(store, &flags.which, environment).await?;
         cancel::cancel(store, &run_id, &mut Output::stderr()).await
     })
     .await
 }
 
-/// Does something with the database that is meant, and closes it again.
+/// Reads something in the database that is meant, and closes it again. Nothing is written there.
 async fn within<T>(
+    place: &Place,
+    environment: Environment<'_>,
+    work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let dsn = place.dsn(environment)?;
+    let store = match Store::open_to_read(&dsn).await {
+        Ok(store) => store,
+        Err(error) => return Err(elsewhere::hinted(error.into(), None, &dsn).await),
+    };
+    let done = work(&store).await;
+    store.close().await;
+    done
+}
+
+/// Does something that changes the database that is meant, and closes it again.
+async fn within_to_write<T>(
     place: &Place,
     environment: Environment<'_>,
     work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use yagna_api::{ActivityId, Clock, Timestamp};
 
-use super::exports::write_whole;
+use super::exports::{Readers, write_whole};
 use super::json::{VERSION, ended, words};
 use crate::exit::{Exit, Failure};
 
@@ -103,7 +103,7 @@ async fn keep(
         };
         times += 1;
         let object = told(&network, &commands, times);
-        match write_whole(&path, ended(&object).as_bytes()) {
+        match write_whole(&path, ended(&object).as_bytes(), Readers::Usual) {
             Ok(()) if last => return Ok(()),
             Ok(()) => {}
             Err(source) if last => return Err(BooksError { path, source }),

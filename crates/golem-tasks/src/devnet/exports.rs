@@ -83,18 +83,37 @@ impl Exports {
     /// Writes it to a file, whole or not at all: whoever waits for the file finds all of it.
     pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
         let failed = |source| Failure::new(Exit::Usage, EnvFileError { path: path.to_owned(), source });
-        write_whole(path, self.text().as_bytes()).map_err(failed)
+        // It has the keys in it.
+        write_whole(path, self.text().as_bytes(), Readers::Owner).map_err(failed)
     }
 }
 
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// Whoever the user lets read new files.
+    Usual,
+    /// The user alone.
+    Owner,
+}
+
 /// Writes a file whole or not at all, over one that is there.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut beside = path.file_name().unwrap_or_default().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     let beside = folder.join(beside);
-    let written = std::fs::File::create(&beside)
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    if readers == Readers::Owner {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = readers;
+    let written = options
+        .open(&beside)
         .and_then(|mut file| file.write_all(content))
         .and_then(|()| std::fs::rename(&beside, path));
     written.inspect_err(|_| {

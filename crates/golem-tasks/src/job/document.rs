@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use yagna_api::Glm;
 
+use super::numbers::is_exact;
 use super::problem::{JobError, MOST, Place, Problem, Problems};
 use super::schema::{self, Vocabulary};
 
@@ -429,6 +430,12 @@ impl<'a> Entry<'a> {
                 let number = literal.as_str().parse().ok().and_then(serde_json::Number::from_f64);
                 if number.is_none() {
                     diagnostics.report(self.span(), "JSON has no such number: write it as a string");
+                    return None;
+                }
+                if !is_exact(literal.as_str()) {
+                    let message = "this number has too many digits to be kept exactly: write it as a string";
+                    diagnostics.report(self.span(), message);
+                    return None;
                 }
                 number.map(Value::Number)
             }

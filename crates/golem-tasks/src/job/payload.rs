@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use golem::manifest::SealedManifest;
+use toml::de::DeTable;
 use yagna_api::{Constraints, Properties};
 
 use super::document::{Diagnostics, Entry, Section};
@@ -10,6 +11,10 @@ use super::schema;
 
 mod image;
 mod manifest;
+
+/// The keys of files that the section names.
+const FILES: [&str; 5] =
+    ["image_file", "manifest", "manifest_signature", "manifest_key", "manifest_certificate"];
 
 /// The runtime of virtual machines, the one that always needs an image.
 const VM: &str = "vm";
@@ -64,6 +69,16 @@ pub enum Image {
         /// The manifest with its proof.
         sealed: Box<SealedManifest>,
     },
+}
+
+/// The files that the section names.
+pub(super) fn files<'d>(
+    document: &'d DeTable<'_>,
+    folder: &'d Path,
+) -> impl Iterator<Item = PathBuf> + use<'d> {
+    let section = document.get("payload").and_then(|section| section.get_ref().as_table());
+    let named = FILES.iter().filter_map(move |key| section?.get(*key)?.get_ref().as_str());
+    named.map(|name| folder.join(name))
 }
 
 pub(super) fn read(top: &Section<'_>, folder: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Payload> {

@@ -1,11 +1,17 @@
 //! Streaming tasks out of files: one line, record or JSON value at a time, so that a pile of any size takes the
 //! memory of one task. Which file and which form is left to `tasks`.
 
+mod files;
+
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+
+use super::numbers::first_inexact;
+pub(super) use files::glob_files;
 
 /// The longest line a task may be, in bytes: a file without line ends must not be loaded whole.
 const LONGEST_LINE: usize = 16 * 1024 * 1024;
@@ -59,7 +65,10 @@ pub enum SourceError {
         source: io::Error,
     },
     /// A file found by a `glob` has a name that no template can hold.
-    #[error("the file name `{}` is not UTF-8 text", path.display())]
+    #[error(
+        "the file name `{}` is not UTF-8 text: rename the file, or write a pattern that leaves it out",
+        shown_bytes(path)
+    )]
     FileName {
         /// The file.
         path: PathBuf,
@@ -99,7 +108,16 @@ impl<R: BufRead> Lines<R> {
         std::iter::from_fn(move || {
             let line = self.next_that(|line| !line.trim_ascii().is_empty())?;
             let value = line.and_then(|line| {
-                serde_json::from_str(&line).map_err(|error| self.malformed(json_reason(&error)))
+                let value =
+                    serde_json::from_str(&line).map_err(|error| self.malformed(json_reason(&error)))?;
+                match first_inexact(&line) {
+                    None => Ok(value),
+                    Some((number, at)) => Err(self.malformed(format!(
+                        "the number {number} at column {} has too many digits to be kept exactly: write it as a \
+                         string",
+                        at + 1
+                    ))),
+                }
             });
             self.ended = value.is_err();
             Some(value)
@@ -237,41 +255,6 @@ impl<R: Read> Csv<R> {
     }
 }
 
-/// The files that match a pattern, sorted by path; folders and hidden files are left out.
-///
-/// Relative patterns start at `folder`, and what they find is relative to it again.
-pub(super) fn glob_files(pattern: &str, folder: &Path) -> Result<Vec<String>, SourceError> {
-    // A leading `./` is lost in what is found, so it may not be looked for there either.
-    let folder: PathBuf = folder.components().filter(|part| *part != Component::CurDir).collect();
-    let whole = Path::new(pattern).is_absolute() || folder.as_os_str().is_empty();
-    let full = if whole {
-        pattern.to_owned()
-    } else {
-        let name = folder.to_str().ok_or_else(|| SourceError::FileName { path: folder.clone() })?;
-        format!("{}{MAIN_SEPARATOR}{pattern}", glob::Pattern::escape(name))
-    };
-    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let found = glob::glob_with(&full, options).map_err(|error| SourceError::Search {
-        path: PathBuf::from(pattern),
-        source: io::Error::new(io::ErrorKind::InvalidInput, error),
-    })?;
-    let mut files = Vec::new();
-    for path in found {
-        let path = path
-            .map_err(|error| SourceError::Search { path: error.path().to_owned(), source: error.into() })?;
-        if !path.is_file() {
-            continue;
-        }
-        let shown = if whole { path.as_path() } else { path.strip_prefix(&folder).unwrap_or(&path) };
-        match shown.to_str() {
-            Some(text) => files.push(text.to_owned()),
-            None => return Err(SourceError::FileName { path }),
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
-}
-
 fn open(path: &Path) -> Result<File, SourceError> {
     let failed = |source| SourceError::Open { path: path.to_owned(), source };
     // Asked before opening: opening a pipe would wait for its writer.
@@ -280,6 +263,18 @@ fn open(path: &Path) -> Result<File, SourceError> {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
     }
     File::open(path).map_err(failed)
+}
+
+/// A path whose bytes that are no text are written as `\xE9`.
+fn shown_bytes(path: &Path) -> String {
+    let chunks = path.as_os_str().as_encoded_bytes().utf8_chunks();
+    chunks.fold(String::new(), |mut shown, chunk| {
+        shown.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _infallible = write!(shown, "\\x{byte:02X}");
+        }
+        shown
+    })
 }
 
 fn json_reason(error: &serde_json::Error) -> String {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::host::{Clash, Touch};
 use super::source::TaskData;
 use super::template::{Engine, JsonTemplate, RenderError, Scene, Text};
 pub(super) use read::read;
@@ -82,6 +83,33 @@ pub enum RenderedAction {
     },
 }
 
+/// A file of the host that a step needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::job) struct HostFile {
+    path: PathBuf,
+    written: bool,
+}
+
+impl HostFile {
+    /// What is done with it.
+    pub(super) fn touch(&self) -> Touch<'_> {
+        if self.written { Touch::Write(&self.path) } else { Touch::Read(&self.path) }
+    }
+}
+
+impl RenderedAction {
+    /// The file of the host that it reads or writes.
+    pub(super) fn file(&self) -> Option<HostFile> {
+        match self {
+            Self::Upload { from, .. } => Some(HostFile { path: from.clone(), written: false }),
+            Self::Download { to, .. } | Self::DownloadJson { to: Some(to), .. } => {
+                Some(HostFile { path: to.clone(), written: true })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// An action whose strings aren't rendered yet.
 #[derive(Debug, Clone)]
 enum Plan {
@@ -99,6 +127,27 @@ impl Step {
     pub fn render(&self, task: &TaskData) -> Result<RenderedStep, RenderError> {
         let scene = Scene::new(&self.engine, Some(task), &self.folder);
         Ok(RenderedStep { number: self.number, action: self.plan.render(&scene)?, timeout: self.timeout })
+    }
+
+    /// The file of the host that the step reads or writes for one task; its path is all that is rendered.
+    pub(super) fn file(&self, task: &TaskData) -> Result<Option<HostFile>, RenderError> {
+        let scene = Scene::new(&self.engine, Some(task), &self.folder);
+        self.plan.file(&scene)
+    }
+
+    /// True where the step writes a file of the host.
+    pub(super) fn writes_file(&self) -> bool {
+        self.plan.target().is_some()
+    }
+
+    /// A refusal of that file, at its place in the job file.
+    pub(super) fn refuse_file(&self, clash: &Clash) -> RenderError {
+        let text = self
+            .plan
+            .target()
+            .or_else(|| self.plan.uploaded_file())
+            .expect("the step has a file that clashes");
+        text.refuse(clash.to_string(), None).with_help(clash.help)
     }
 
     /// The longest the step may take, where the job file limits it.
@@ -146,6 +195,15 @@ impl Plan {
                 from: container_path(from, scene)?,
                 to: to.as_ref().map(|to| host_target(to, scene)).transpose()?,
             },
+        })
+    }
+
+    /// The file on the host that it reads or writes.
+    fn file(&self, scene: &Scene<'_>) -> Result<Option<HostFile>, RenderError> {
+        Ok(match (self.uploaded_file(), self.target()) {
+            (Some(from), _) => Some(HostFile { path: host_path(from, scene)?, written: false }),
+            (None, Some(to)) => Some(HostFile { path: host_target(to, scene)?, written: true }),
+            (None, None) => None,
         })
     }
 

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::document::{Diagnostics, Entry, Section, describe};
+use super::host::{Clash, HostFiles, Touch};
 use super::schema;
 use super::source::{Csv, Lines, SourceError, TaskData, glob_files};
+use super::steps::HostFile;
 
 /// The pile of work of a job, not yet read.
 #[derive(Debug, Clone)]
@@ -68,6 +70,49 @@ impl Tasks {
     /// here and holds the paths it found.
     pub fn open(&self) -> Result<TaskIter, SourceError> {
         Ok(TaskIter { values: self.values()?, next: 0 })
+    }
+
+    /// Takes note of the files of one task, those of its steps in their order, and the one that it is where tasks are
+    /// files.
+    ///
+    /// # Errors
+    /// The step that clashes.
+    pub(super) fn note_files(
+        &self,
+        host: &mut HostFiles,
+        task: &TaskData,
+        files: &[Option<HostFile>],
+    ) -> Result<(), (usize, Clash)> {
+        let touched =
+            files.iter().enumerate().filter_map(|(step, file)| Some((step, file.as_ref()?.touch())));
+        let own = self.own_file(&task.value);
+        // Read only where something is written; then a step is there to be blamed.
+        let written = touched.clone().find(|(_, touch)| matches!(touch, Touch::Write(_)));
+        let own = written.and_then(|(step, _)| Some((step, Touch::Read(own.as_deref()?))));
+        host.add(task.index, own.into_iter().chain(touched))
+    }
+
+    /// The file that the tasks are read from, if it is one.
+    pub(super) fn source_file(&self) -> Option<PathBuf> {
+        match &self.source {
+            TaskSource::Lines(path) | TaskSource::Csv(path) | TaskSource::Jsonl(path) => {
+                Some(self.file(path))
+            }
+            TaskSource::Values(_) | TaskSource::Range { .. } | TaskSource::Glob(_) => None,
+        }
+    }
+
+    /// The file that a task names by itself, where tasks are files.
+    fn own_file(&self, task: &Value) -> Option<PathBuf> {
+        match (&self.source, task) {
+            (TaskSource::Glob(_), Value::String(path)) => Some(self.folder.join(path)),
+            _ => None,
+        }
+    }
+
+    /// True where the number of tasks is without bound.
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(self.source, TaskSource::Range { end: None, .. })
     }
 
     /// How many tasks there are: `None` when they have no end, or when their source can't be read.

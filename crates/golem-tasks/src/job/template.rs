@@ -8,6 +8,7 @@ mod filters;
 mod places;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +22,11 @@ use super::document::{Diagnostics, Entry};
 use super::schema;
 use super::source::TaskData;
 pub(super) use filters::MARK;
-use filters::{MARKED, defined, plain_text};
+use filters::{FUEL, MARKED, defined, plain_text};
 use places::{block_around, literal_offset, missing_column, sole_expression, word};
+
+/// The most that a template may make of a task, in bytes.
+const MOST_TEXT: usize = 64 << 20;
 
 /// What templates may use.
 const VARIABLES: [&str; 2] = ["task", "index"];
@@ -252,8 +256,11 @@ impl Text {
             Content::Template(name) => {
                 let template =
                     scene.engine.0.get_template(name).expect("templates are kept with their steps");
-                let rendered = template.render(&scene.values);
-                rendered.map_err(|error| self.failure(&error, 0, template.source(), scene.task))
+                let mut rendered = Bounded::default();
+                match template.render_captured_to(&scene.values, &mut rendered) {
+                    Ok(_) => Ok(rendered.into_text()),
+                    Err(error) => Err(self.failure(&error, 0, template.source(), scene.task)),
+                }
             }
             Content::Expression(start, source) => {
                 let value = self.evaluate(*start, source, scene)?;
@@ -312,6 +319,15 @@ impl Text {
                     "a `{{` or `{%` that is no template goes between {% raw %} and {% endraw %}".to_owned(),
                 );
             }
+            ErrorKind::OutOfFuel => {
+                failure.reason =
+                    format!("the template is too long in the making: it takes more than {FUEL} steps");
+                failure.marks.help = Some("let its loops go over fewer things".to_owned());
+            }
+            ErrorKind::WriteFailure => {
+                failure.reason = format!("the template makes more than {} MiB of text", MOST_TEXT >> 20);
+                failure.marks.help = Some("put what is large into a file, and upload that".to_owned());
+            }
             ErrorKind::UnknownFilter => {
                 let name = part.clone().map_or("", |part| &source[part]);
                 failure.reason = format!("there is no filter `{name}`");
@@ -339,6 +355,31 @@ impl Text {
     }
 }
 
+/// Text that is being rendered, of bounded length.
+#[derive(Debug, Default)]
+struct Bounded(Vec<u8>);
+
+impl Bounded {
+    fn into_text(self) -> String {
+        String::from_utf8(self.0)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+}
+
+impl io::Write for &mut Bounded {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if self.0.len() + text.len() > MOST_TEXT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl JsonTemplate {
     pub(super) fn render(&self, scene: &Scene<'_>) -> Result<Json, RenderError> {
         match self {
@@ -357,6 +398,11 @@ impl RenderError {
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.marks.help = Some(help.into());
         self
+    }
+
+    /// The mend, if one is known.
+    pub(super) fn help(&self) -> Option<&str> {
+        self.marks.help.as_deref()
     }
 
     /// Reports it at its place in the job file.

@@ -7,18 +7,20 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use golem::core::event::{AttemptFailure, FailureKind, TaskOutput};
+use golem::core::event::{AttemptFailure, FailureKind, Printed, TaskOutput};
 use golem::core::payload::{Image as CoreImage, Payload as Machine};
 use golem::payload::{PayloadSpec, Vm};
 use golem::{
-    Arrivals, Execution, ExecutionEnd, Script, ScriptError, Source, Target, WorkContext, WorkerError,
+    Arrivals, Execution, ExecutionEnd, Program, Script, ScriptError, Source, Target, WorkContext, WorkerError,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use yagna_api::activity::{CommandResult, Outcome};
 use yagna_api::time::short;
 
-use super::{Image, Job, Limits, RenderedAction, RenderedStep, TaskData};
+use super::numbers::first_inexact;
+use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData};
+use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
 
 mod pace;
@@ -26,6 +28,8 @@ mod told;
 
 use self::pace::Pace;
 
+/// Tasks whose files are looked at before anything is bought; those of later ones are when it is their turn.
+const LOOKED_THROUGH: usize = 1_000_000;
 /// A JSON document that a task brings home may be so large; larger ones belong into files.
 const MOST_JSON: u64 = 16 << 20;
 /// So much of the end of a failed task's standard error is kept.
@@ -62,6 +66,8 @@ impl work::Job for Job {
     }
 
     fn tasks(&self) -> Pile<Value> {
+        // Another run begins, or this one is resumed: nothing is known of what its tasks write.
+        self.host().forget_tasks();
         match self.tasks.open() {
             Ok(tasks) => {
                 Pile::fallible(tasks.map(|task| task.map(|task| task.value))).of(self.tasks.len_hint())
@@ -118,6 +124,20 @@ impl work::Job for Job {
         folders.into_iter().collect()
     }
 
+    fn look_through(&self, kept_in: &[PathBuf], is_new: bool) -> Result<(), Failure> {
+        self.protect(kept_in);
+        if is_new { self.check_files(LOOKED_THROUGH) } else { Ok(()) }
+    }
+
+    fn note_done(&self, index: u64, task: &Value) {
+        let data = TaskData { index, value: task.clone() };
+        let files: Result<Vec<_>, _> = self.steps.iter().map(|step| step.file(&data)).collect();
+        // With a changed job it may have been done otherwise: what it wrote then isn't known.
+        if let Err(error) = files.map_err(Box::new).and_then(|files| self.note_files(&data, &files)) {
+            tracing::debug!(%error, index, "the files of a task that is done aren't known");
+        }
+    }
+
     fn describe(&self) -> Value {
         let payload = &self.payload;
         let image = payload.image.as_ref().map(|image| match image {
@@ -170,8 +190,8 @@ impl Job {
                 }
                 ExecutionEnd::Failed { index } => {
                     let failure = failure(&steps[done + index], &execution.results[index]);
-                    let stderr = failure.stderr.lines().next_back().unwrap_or_default();
-                    let message = match stderr {
+                    let stderr = failure.stderr.to_text();
+                    let message = match stderr.lines().next_back().unwrap_or_default() {
                         "" => failure.message.clone(),
                         stderr => format!("{}: {stderr}", failure.message),
                     };
@@ -184,8 +204,12 @@ impl Job {
 
     fn render(&self, task: &Task<Self>) -> Result<Vec<RenderedStep>, AttemptFailure> {
         let data = TaskData { index: task.index(), value: task.data().clone() };
-        let steps = self.steps.iter().map(|step| step.render(&data)).collect::<Result<_, _>>();
-        steps.map_err(|error| problem(FailureKind::Invalid, error.to_string()))
+        let invalid = |error: RenderError| problem(FailureKind::Invalid, error.to_string());
+        let steps: Vec<_> =
+            self.steps.iter().map(|step| step.render(&data)).collect::<Result<_, _>>().map_err(invalid)?;
+        let files: Vec<_> = steps.iter().map(|step| step.action.file()).collect();
+        self.note_files(&data, &files).map_err(|error| invalid(*error))?;
+        Ok(steps)
     }
 
     async fn do_pack(
@@ -331,7 +355,10 @@ fn segments(steps: &[RenderedStep], limit: Duration) -> Vec<Segment<'_>> {
 
 fn script(steps: &[RenderedStep]) -> Script {
     steps.iter().fold(Script::new(), |script, step| match &step.action {
-        RenderedAction::Run { program, args } => script.run(program, args),
+        // As bytes: a provider turns what isn't UTF-8 into other characters where text is asked for.
+        RenderedAction::Run { program, args } => {
+            script.program(Program::new(program).args(args).binary_output())
+        }
         RenderedAction::Upload { from, to } => script.upload(Source::File(from.clone()), to),
         RenderedAction::UploadJson { data, to } => script.upload_json(data, to),
         RenderedAction::UploadText { text, to } => script.upload_text(text, to),
@@ -345,8 +372,8 @@ fn script(steps: &[RenderedStep]) -> Script {
 /// What the steps of a task have brought so far.
 #[derive(Default)]
 struct Gathered {
-    stdout: String,
-    stderr: String,
+    stdout: Printed,
+    stderr: Printed,
     documents: Vec<Value>,
     arrivals: Arrivals,
 }
@@ -362,8 +389,15 @@ impl Gathered {
                 continue;
             };
             let document = serde_json::from_slice(bytes).map_err(|error| {
-                problem(FailureKind::Rejected, format!("{from} is no JSON document: {error}"))
+                problem(FailureKind::Rejected, format!("{from} is not a valid JSON document: {error}"))
             })?;
+            if let Some((number, _)) = std::str::from_utf8(bytes).ok().and_then(first_inexact) {
+                let message = format!(
+                    "{from} holds the number {number}, which has too many digits to be kept exactly: let the program \
+                     write it as a string"
+                );
+                return Err(problem(FailureKind::Rejected, message));
+            }
             if let Some(to) = to {
                 self.arrivals.add(to, bytes).await.map_err(|error| no_script(&error.into()).0)?;
             }
@@ -376,7 +410,7 @@ impl Gathered {
         for result in results {
             for (all, own) in [(&mut self.stdout, &result.stdout), (&mut self.stderr, &result.stderr)] {
                 if let Some(own) = own {
-                    all.push_str(&own.to_text());
+                    all.push(own.as_bytes());
                 }
             }
         }
@@ -406,18 +440,11 @@ fn lost(error: ScriptError) -> TaskError {
 }
 
 fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
-    let stderr = result.stderr.as_ref().map(|stderr| stderr.to_text().into_owned()).unwrap_or_default();
+    let stderr = result.stderr.as_ref().map(|stderr| stderr.as_bytes().to_vec()).unwrap_or_default();
     let (kind, message) = told::failed(step, result);
-    AttemptFailure { kind, message, stderr: tail(&stderr).to_owned() }
+    AttemptFailure { kind, message, stderr: Printed::from(stderr).tail(STDERR_KEPT) }
 }
 
 fn problem(kind: FailureKind, message: String) -> AttemptFailure {
-    AttemptFailure { kind, message, stderr: String::new() }
-}
-
-/// The last part of a text, cut at a character.
-fn tail(text: &str) -> &str {
-    let from = text.len().saturating_sub(STDERR_KEPT);
-    let from = (from..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
-    &text[from..]
+    AttemptFailure::new(kind, message)
 }

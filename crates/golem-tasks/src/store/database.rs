@@ -10,18 +10,21 @@
 //!
 //! Left to others: what the statements are.
 
+mod mark;
 mod postgres;
 mod row;
 mod sqlite;
 mod value;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
 
+pub(super) use mark::FileMark;
 pub(super) use row::{Row, damaged};
 pub(super) use value::{Statement, Value, to_json};
 
@@ -36,13 +39,13 @@ const PREPARED_STATEMENTS: usize = 256;
 /// A database, by its connections.
 #[derive(Debug, Clone)]
 pub(super) enum Database {
-    Sqlite(SqlitePool),
+    Sqlite(SqlitePool, FileMark),
     Postgres(PgPool),
 }
 
 /// A transaction; dropped without a commit, it was never there.
 pub(super) enum Transaction {
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Sqlite(sqlx::Transaction<'static, Sqlite>, FileMark),
     Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
@@ -53,7 +56,7 @@ impl Database {
             Dsn::Sqlite(_) | Dsn::Memory => {
                 let place = dsn.to_string();
                 let pool = sqlite::connect(dsn, &place).await?;
-                Ok((Self::Sqlite(pool), place))
+                Ok((Self::Sqlite(pool, FileMark::of(dsn)), place))
             }
             Dsn::Postgres(server) => {
                 let (pool, place) = postgres::connect(server).await?;
@@ -62,11 +65,20 @@ impl Database {
         }
     }
 
+    /// Connects to a SQLite file to read it, whatever may not be written there.
+    pub(super) async fn read_only(path: &Path) -> Result<(Self, String), StoreError> {
+        let place = path.display().to_string();
+        let pool = sqlite::read_only(path, &place).await?;
+        Ok((Self::Sqlite(pool, FileMark::default()), place))
+    }
+
     /// Begins a transaction that writes.
     pub(super) async fn write(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             // IMMEDIATE: one that began as a reader can't wait for another writer, it fails.
-            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite(pool, file) => {
+                Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?, file.clone())
+            }
             Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
         })
     }
@@ -74,7 +86,10 @@ impl Database {
     /// Begins a transaction that reads everything as of one moment.
     pub(super) async fn read(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
-            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin().await?),
+            Self::Sqlite(pool, file) => {
+                file.check()?;
+                Transaction::Sqlite(pool.begin().await?, file.clone())
+            }
             Self::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 Transaction::Postgres(pool.begin_with(begin).await?)
@@ -85,7 +100,7 @@ impl Database {
     /// All rows of one statement, outside any transaction.
     pub(super) async fn rows(&self, statement: Statement<'_>) -> Result<Vec<Row>, sqlx::Error> {
         match self {
-            Self::Sqlite(pool) => {
+            Self::Sqlite(pool, _) => {
                 let (sql, arguments) = for_sqlite(&statement)?;
                 let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(pool).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
@@ -106,7 +121,7 @@ impl Database {
     /// Closes all connections once what they do is done.
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite(pool, _) => pool.close().await,
             Self::Postgres(pool) => pool.close().await,
         }
     }
@@ -116,10 +131,11 @@ impl Transaction {
     /// Does what a statement says, and tells how many rows it changed.
     pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, sqlx::Error> {
         match self {
-            Self::Sqlite(connection) => {
+            Self::Sqlite(connection, file) => {
                 let (sql, arguments) = for_sqlite(&statement)?;
                 let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-                Ok(query.execute(&mut **connection).await?.rows_affected())
+                let done = query.execute(&mut **connection).await.map_err(|error| file.explain(error))?;
+                Ok(done.rows_affected())
             }
             Self::Postgres(connection) => {
                 let (sql, arguments) = for_postgres(statement)?;
@@ -132,10 +148,11 @@ impl Transaction {
     /// All rows of a statement.
     pub(super) async fn rows(&mut self, statement: Statement<'_>) -> Result<Vec<Row>, sqlx::Error> {
         match self {
-            Self::Sqlite(connection) => {
+            Self::Sqlite(connection, file) => {
                 let (sql, arguments) = for_sqlite(&statement)?;
                 let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-                Ok(query.fetch_all(&mut **connection).await?.into_iter().map(Row::Sqlite).collect())
+                let rows = query.fetch_all(&mut **connection).await.map_err(|error| file.explain(error))?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             Self::Postgres(connection) => {
                 let (sql, arguments) = for_postgres(statement)?;
@@ -159,7 +176,9 @@ impl Transaction {
         rows: &[Vec<Value<'_>>],
     ) -> Result<u64, sqlx::Error> {
         match self {
-            Self::Sqlite(connection) => sqlite::bulk(connection, sql, rows).await,
+            Self::Sqlite(connection, file) => {
+                sqlite::bulk(connection, sql, rows).await.map_err(|error| file.explain(error))
+            }
             Self::Postgres(connection) => postgres::bulk(connection, sql, rows).await,
         }
     }
@@ -167,7 +186,11 @@ impl Transaction {
     /// Makes everything that was done durable.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await,
+            Self::Sqlite(transaction, file) => {
+                transaction.commit().await?;
+                // A file that was deleted takes what is written into it, and nobody will ever find that again.
+                file.check_kept()
+            }
             Self::Postgres(transaction) => transaction.commit().await,
         }
     }

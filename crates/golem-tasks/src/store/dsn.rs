@@ -122,6 +122,12 @@ impl Dsn {
         }
     }
 
+    /// The files that the database is kept in; none for one that isn't in files of this machine.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Self::Sqlite(path) = self else { return Vec::new() };
+        super::trouble::beside(path).into()
+    }
+
     /// `golem-tasks/runs.db` in the user's data folder.
     pub fn user_default() -> Result<Self, DsnError> {
         Self::in_data_folder("runs.db")

@@ -7,6 +7,7 @@ use golem_core::event::Provider;
 
 use super::DsnError;
 use super::lease::{HeldBy, LEASE_TIMEOUT};
+use super::trouble::Trouble;
 
 /// Candidates that are named where a beginning fits several.
 const CANDIDATES: usize = 10;
@@ -30,6 +31,14 @@ pub enum StoreError {
         place: String,
         /// What the database says.
         source: sqlx::Error,
+    },
+    /// The database can only be read by way of a copy, and that can't be made.
+    #[error("the database of runs at {place} can't be copied, to be read without writing there")]
+    Copy {
+        /// The database.
+        place: String,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// The address of the database can't be used.
     #[error(transparent)]
@@ -211,6 +220,18 @@ pub enum StoreError {
         /// The database.
         place: String,
     },
+    /// Something is the matter with the file of the database.
+    #[error("can't {doing} at {place}: {trouble}")]
+    Trouble {
+        /// What we were doing.
+        doing: &'static str,
+        /// The database.
+        place: String,
+        /// What is the matter.
+        trouble: Trouble,
+        /// What the database says.
+        source: sqlx::Error,
+    },
     /// The database refused to do something.
     #[error("can't {doing} at {place}")]
     Query {
@@ -232,9 +253,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The database at `place` refused to do something.
+    pub(super) fn of_query(doing: &'static str, place: &str, source: sqlx::Error) -> Self {
+        let place = place.to_owned();
+        match Trouble::of(&source, &place) {
+            Some(trouble) => Self::Trouble { doing, place, trouble, source },
+            None => Self::Query { doing, place, source },
+        }
+    }
+
+    /// True where the database is damaged, so that some of it may still be read.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Trouble { trouble: Trouble::Damaged, .. } | Self::Damaged { .. })
+    }
+
     /// What the user can do about it, if there is something.
     pub fn advice(&self) -> Option<String> {
         Some(match self {
+            Self::Trouble { trouble, place, .. } => trouble.advice(place),
             Self::Folder { .. } | Self::Open { .. } => {
                 "name a place you may write to, for example --dsn sqlite:runs.db".to_owned()
             }
@@ -301,6 +337,7 @@ impl StoreError {
                 "its results stay readable: `golem-tasks results --run-id {run_id}`; for the rest begin a new run with \
                  another --run-id"
             ),
+            Self::Copy { .. } => "name a folder for temporary files with room for it by TMPDIR".to_owned(),
             Self::Dsn(_)
             | Self::LeaseLost { .. }
             | Self::Migrate { .. }

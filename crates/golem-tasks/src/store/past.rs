@@ -83,21 +83,30 @@ impl RunStore {
 
     /// The data of every task that another one added, one after the other.
     pub async fn added_tasks(&self, mut each: impl FnMut(Value)) -> Result<(), StoreError> {
+        let sql = "SELECT task_no, data FROM tasks WHERE run_no = $1 AND spawned = 1 AND task_no > $2 \
+                   ORDER BY task_no LIMIT $3";
+        self.tasks_of(sql, |_, data| each(data)).await
+    }
+
+    /// The number and the data of every task with a result, one after the other.
+    pub async fn done_tasks(&self, each: impl FnMut(u64, Value)) -> Result<(), StoreError> {
+        let sql = "SELECT task_no, data FROM tasks WHERE run_no = $1 AND status = 'done' AND task_no > $2 \
+                   ORDER BY task_no LIMIT $3";
+        self.tasks_of(sql, each).await
+    }
+
+    async fn tasks_of(&self, sql: &'static str, mut each: impl FnMut(u64, Value)) -> Result<(), StoreError> {
         const AT_ONCE: i64 = 4096;
         let store = self.store();
         let mut last = -1;
         loop {
-            let next = Statement::new(
-                "SELECT task_no, data FROM tasks WHERE run_no = $1 AND spawned = 1 AND task_no > $2 \
-                 ORDER BY task_no LIMIT $3",
-            );
-            let next = next.int(self.run_no()).int(last).int(AT_ONCE);
+            let next = Statement::new(sql).int(self.run_no()).int(last).int(AT_ONCE);
             let rows = store.database.rows(next).await;
             let rows = rows.map_err(|source| store.failed("read the tasks", source))?;
             let Some(newest) = rows.last() else { return Ok(()) };
             last = newest.int("task_no")?;
             for row in &rows {
-                each(row.json("data")?);
+                each(row.unsigned("task_no")?, row.json("data")?);
             }
         }
     }

@@ -62,6 +62,28 @@ impl Store {
         }
     }
 
+    /// Opens a database that has runs in it, only to read them: nothing is written, so it works on a file or a folder that
+    /// may not be written.
+    pub async fn open_to_read(dsn: &Dsn) -> Result<Self, StoreError> {
+        let Dsn::Sqlite(path) = dsn else { return Self::open_existing(dsn).await };
+        if !path.exists() {
+            return Err(StoreError::NothingYet { place: dsn.to_string() });
+        }
+        let (database, place) = Database::read_only(path).await?;
+        match schema::is_current(&database, &place).await {
+            Ok(true) => Ok(Self { database, place }),
+            // Tables of an older version are brought up to date, which takes writing.
+            Ok(false) => {
+                database.close().await;
+                Self::open_existing(dsn).await
+            }
+            Err(error) => {
+                database.close().await;
+                Err(error)
+            }
+        }
+    }
+
     /// The run that is meant: the one with this id, the only one whose id begins like this, or the newest one where none is
     /// named.
     ///

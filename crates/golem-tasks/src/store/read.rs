@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
-use golem_core::event::{FailureKind, TaskId};
+use golem_core::event::{FailureKind, Printed, TaskId};
 use serde_json::Value;
 use yagna_api::NodeId;
 
@@ -50,9 +50,9 @@ pub struct TaskRow {
     /// Its result, if it is done.
     pub result: Option<Value>,
     /// Standard output of its commands.
-    pub stdout: String,
+    pub stdout: Printed,
     /// Standard error of its commands.
-    pub stderr: String,
+    pub stderr: Printed,
     /// Why it failed, if it did.
     pub failure: Option<TaskFailureRow>,
     /// Who tried it last.
@@ -141,7 +141,7 @@ impl Store {
 
     async fn task_page(&self, run_no: i64, after: i64) -> Result<Vec<(i64, TaskRow)>, StoreError> {
         let page = Statement::new(
-            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stderr, t.failure_kind, \
+            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
              t.failure, a.took_us, r.provider_name FROM tasks AS t \
              LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
              LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
@@ -248,7 +248,8 @@ impl Reader<'_, '_> {
     async fn failures(&mut self) -> Result<Vec<FailedTask>, StoreError> {
         let rows = self
             .rows(
-                "SELECT t.task_no, t.data, t.attempt, t.failure_kind, t.failure, t.stderr, r.provider_name FROM tasks AS t \
+                "SELECT t.task_no, t.data, t.attempt, t.failure_kind, t.failure, t.stderr, t.stderr_bytes, r.provider_name \
+                 FROM tasks AS t \
                  LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
                  LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
                  WHERE t.run_no = $1 AND t.status = 'failed' ORDER BY t.task_no LIMIT 10",
@@ -264,7 +265,7 @@ impl Reader<'_, '_> {
                     provider: row.optional_text("provider_name")?,
                     kind: failure_kind(row)?,
                     message: row.text("failure")?,
-                    stderr: row.optional_text("stderr")?.unwrap_or_default(),
+                    stderr: row.printed("stderr", "stderr_bytes")?,
                 })
             })
             .collect()
@@ -335,8 +336,8 @@ pub(super) fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
         status,
         attempts: attempts(row)?,
         result: row.optional_json("result")?,
-        stdout: row.optional_text("stdout")?.unwrap_or_default(),
-        stderr: row.optional_text("stderr")?.unwrap_or_default(),
+        stdout: row.printed("stdout", "stdout_bytes")?,
+        stderr: row.printed("stderr", "stderr_bytes")?,
         failure,
         provider: row.optional_text("provider_name")?,
         took: micros(row, "took_us")?,

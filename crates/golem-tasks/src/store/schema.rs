@@ -38,7 +38,7 @@ pub struct Installed {
 pub(super) async fn install(database: &Database, place: &str) -> Result<Installed, StoreError> {
     let installer = Installer { place };
     let (before, now) = match database {
-        Database::Sqlite(pool) => installer.sqlite(pool).await?,
+        Database::Sqlite(pool, _) => installer.sqlite(pool).await?,
         Database::Postgres(pool) => installer.postgres(pool).await?,
     };
     Ok(Installed { place: place.to_owned(), before, now })
@@ -47,11 +47,37 @@ pub(super) async fn install(database: &Database, place: &str) -> Result<Installe
 /// Has the database tables of ours, whatever their version? Nothing is made. A SQLite file that exists counts.
 pub(super) async fn is_there(database: &Database, place: &str) -> Result<bool, StoreError> {
     match database {
-        Database::Sqlite(_) => Ok(true),
+        Database::Sqlite(..) => Ok(true),
         Database::Postgres(pool) => sqlx::query_scalar(OURS)
             .fetch_one(pool)
             .await
             .map_err(|source| Installer { place }.not_made(pool, "look into the schema `tasks`", source)),
+    }
+}
+
+/// True where the tables are of this version. Anything but ours, and anything newer, is refused; nothing is written.
+pub(super) async fn is_current(database: &Database, place: &str) -> Result<bool, StoreError> {
+    let Database::Sqlite(pool, _) = database else { return Ok(true) };
+    let installer = Installer { place };
+    let looked = |source| installer.failed("look into the database", source);
+    let application: i64 =
+        sqlx::query_scalar("PRAGMA application_id").fetch_one(pool).await.map_err(looked)?;
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(pool).await.map_err(looked)?;
+    if application == 0 && tables == 0 {
+        return Ok(false);
+    }
+    if application != APPLICATION_ID {
+        return Err(StoreError::NotOurs { place: place.to_owned() });
+    }
+    let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(pool)
+        .await
+        .map_err(looked)?;
+    let known = newest(&sqlx::migrate!("migrations/sqlite"));
+    match found {
+        Some(found) if found > known => Err(StoreError::Newer { place: place.to_owned(), found, known }),
+        found => Ok(found == Some(known)),
     }
 }
 
@@ -156,6 +182,7 @@ impl Installer<'_> {
             Err(MigrateError::VersionMissing(version)) => {
                 Err(StoreError::Newer { place: self.place.to_owned(), found: version, known: newest(steps) })
             }
+            Err(MigrateError::Execute(source)) => Err(self.failed("bring the tables up to date", source)),
             Err(source) => Err(StoreError::Migrate { place: self.place.to_owned(), source }),
         }
     }
@@ -170,7 +197,7 @@ impl Installer<'_> {
     }
 
     fn failed(&self, doing: &'static str, source: sqlx::Error) -> StoreError {
-        StoreError::Query { doing, place: self.place.to_owned(), source }
+        StoreError::of_query(doing, self.place, source)
     }
 }
 

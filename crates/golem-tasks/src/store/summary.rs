@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use golem_core::event::{FailureKind, RunEnd};
+use golem_core::event::{FailureKind, Printed, RunEnd};
 use golem_core::explain::Explanation;
 use yagna_api::{Glm, NodeId, Timestamp};
 
@@ -114,7 +114,7 @@ pub struct FailedTask {
     /// In words.
     pub message: String,
     /// The end of what its commands wrote to standard error.
-    pub stderr: String,
+    pub stderr: Printed,
 }
 
 /// A bill that was refused.

@@ -183,7 +183,7 @@ impl View for Bar {
             let out = &mut self.out;
             self.terminal.bars().suspend(|| {
                 Output::stderr().write(&above);
-                out.write(&results);
+                out.write_bytes(&results);
             });
         }
         self.repaint();

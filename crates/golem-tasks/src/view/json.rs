@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
-use golem_core::event::{AttemptFailure, Event, EventKind, FailureKind, RentalId, StopReason};
+use golem_core::event::{AttemptFailure, Event, EventKind, FailureKind, Printed, RentalId, StopReason};
 use serde::Serialize;
 use serde_json::Value;
 use yagna_api::{Glm, NodeId, Timestamp};
@@ -44,11 +44,23 @@ struct TaskResult<'a> {
     took_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stdout: Option<&'a str>,
-    stderr: &'a str,
+    #[serde(flatten)]
+    output: Outputs<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure<'a>>,
+}
+
+/// What commands wrote: text as it is; where it isn't UTF-8, base64 of the bytes in a field of its own instead.
+#[derive(Serialize)]
+pub(super) struct Outputs<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_base64: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -128,7 +140,8 @@ struct FailureLine<'a> {
     provider: Option<&'a str>,
     kind: FailureKind,
     message: &'a str,
-    stderr: &'a str,
+    #[serde(flatten)]
+    output: Outputs<'a>,
 }
 
 #[derive(Serialize)]
@@ -164,8 +177,7 @@ impl Json {
                 provider: self.provider(Some(*rental)),
                 took_seconds: Some(seconds(*took)),
                 result: Some(&output.result),
-                stdout: Some(&output.stdout),
-                stderr: &output.stderr,
+                output: Outputs::of(Some(&output.stdout), &output.stderr),
                 failure: None,
             }),
             EventKind::TaskFailed { attempt, rental, failure: AttemptFailure { kind, message, stderr } } => {
@@ -177,8 +189,7 @@ impl Json {
                     provider: self.provider(*rental),
                     took_seconds: None,
                     result: None,
-                    stdout: None,
-                    stderr,
+                    output: Outputs::of(None, stderr),
                     failure: Some(Failure { kind: *kind, message }),
                 })
             }
@@ -260,6 +271,18 @@ impl<'a> Summary<'a> {
     }
 }
 
+impl<'a> Outputs<'a> {
+    /// Of a result, or without standard output of what has none.
+    pub(super) fn of(stdout: Option<&'a Printed>, stderr: &'a Printed) -> Self {
+        Self {
+            stdout: stdout.and_then(Printed::as_text),
+            stdout_base64: stdout.and_then(Printed::to_base64),
+            stderr: stderr.as_text(),
+            stderr_base64: stderr.to_base64(),
+        }
+    }
+}
+
 impl<'a> Payments<'a> {
     pub(super) fn of(totals: &'a PaymentTotals) -> Self {
         Self {
@@ -282,7 +305,7 @@ impl<'a> FailureLine<'a> {
             provider: failure.provider.as_deref(),
             kind: failure.kind,
             message: &failure.message,
-            stderr: &failure.stderr,
+            output: Outputs::of(None, &failure.stderr),
         }
     }
 }

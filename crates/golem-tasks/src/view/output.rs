@@ -57,11 +57,16 @@ impl Output {
     /// Once the reader has gone (`| head`), what comes is left out in silence: the results are in the store, and
     /// the run goes on. After any other error it is left out too, and [`Output::lost`] tells.
     pub fn write(&mut self, text: &str) {
+        self.write_bytes(text.as_bytes());
+    }
+
+    /// Writes bytes that need not be text, as [`Output::write`] writes text.
+    pub fn write_bytes(&mut self, bytes: &[u8]) {
         let Some(to) = &mut self.to else { return };
-        if text.is_empty() {
+        if bytes.is_empty() {
             return;
         }
-        if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        if let Err(error) = to.write_all(bytes).and_then(|()| to.flush()) {
             self.to = None;
             if error.kind() != ErrorKind::BrokenPipe {
                 self.lost = Some(error);

@@ -1,11 +1,14 @@
-//! Results as lines of text: the task's number, on a terminal with the task itself, a tab, and what its commands printed.
+//! Results as lines: the task's number, on a terminal with the task itself, a tab, and what its commands printed, byte by
+//! byte.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::io::Write as _;
 
 use golem_core::event::{Event, EventKind};
 use serde_json::Value;
 
 use super::SummaryFold;
+use super::kept::trimmed;
 use super::output::Output;
 use super::text::{clean, one_line};
 
@@ -14,33 +17,35 @@ use super::text::{clean, one_line};
 /// Lines of a result after its first one have no number in front. Where the commands printed nothing, the result
 /// itself stands, if there is one: a text as it is, anything else as JSON.
 pub(super) fn write_results(events: &[Event], output: &mut Output, fold: Option<&SummaryFold>) {
-    let text = results(events, output.is_terminal(), fold);
-    output.write(&text);
+    let lines = results(events, output.is_terminal(), fold);
+    output.write_bytes(&lines);
 }
 
-/// The text of all results among these events.
-pub(super) fn results(events: &[Event], for_terminal: bool, fold: Option<&SummaryFold>) -> String {
-    let mut text = String::new();
+/// The lines of all results among these events. For a terminal they are text that can't steer it, for everything else
+/// the bytes as they were printed.
+pub(super) fn results(events: &[Event], for_terminal: bool, fold: Option<&SummaryFold>) -> Vec<u8> {
+    let mut lines = Vec::new();
     for event in events {
         let EventKind::TaskDone { attempt, output, .. } = &event.kind else {
             continue;
         };
         let name = fold.filter(|_| for_terminal).and_then(|fold| fold.task_name(attempt.task));
-        let _ = match name {
-            Some(name) => write!(text, "{} ({})\t", attempt.task.0, one_line(name)),
-            None => write!(text, "{}\t", attempt.task.0),
+        let _infallible = match name {
+            Some(name) => write!(lines, "{} ({})\t", attempt.task.0, one_line(name)),
+            None => write!(lines, "{}\t", attempt.task.0),
         };
-        let printed = output.stdout.trim_end_matches(['\r', '\n']);
+        let printed = trimmed(output.stdout.as_bytes());
         if !printed.is_empty() && for_terminal {
-            text.push_str(&clean(printed));
+            lines.extend_from_slice(clean(&String::from_utf8_lossy(printed)).as_bytes());
         } else if !printed.is_empty() {
-            text.push_str(printed);
+            lines.extend_from_slice(printed);
         } else if let Value::String(result) = &output.result {
-            text.push_str(&if for_terminal { clean(result) } else { result.clone() });
+            let text = if for_terminal { Cow::Owned(clean(result)) } else { Cow::Borrowed(result.as_str()) };
+            lines.extend_from_slice(text.as_bytes());
         } else if !output.result.is_null() {
-            let _ = write!(text, "{}", output.result);
+            let _infallible = write!(lines, "{}", output.result);
         }
-        text.push('\n');
+        lines.push(b'\n');
     }
-    text
+    lines
 }

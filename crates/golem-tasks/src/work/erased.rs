@@ -43,6 +43,12 @@ pub(crate) trait AnyJob: Send + Sync {
     /// tasks are read.
     fn note_added(&self, data: Value);
 
+    /// Looks at the tasks before anything is bought for a run that is kept in these files.
+    fn look_through(&self, kept_in: &[PathBuf], is_new: bool) -> Result<(), Failure>;
+
+    /// Takes note of a task that has its result from an earlier life of the run.
+    fn note_done(&self, index: u64, data: Value);
+
     /// What does them. Of two tasks with one key, one from an open pile and one that is added, only one is done.
     fn worker(&self, limits: &Limits) -> Arc<dyn Worker>;
 }
@@ -152,6 +158,18 @@ impl<J: Job> AnyJob for Typed<J> {
         if let Some(key) = key.ok().flatten() {
             // Who added it is done, and adds nothing again: nobody else may have the key.
             self.keys.is_new(&key, Origin::Pile);
+        }
+    }
+
+    fn look_through(&self, kept_in: &[PathBuf], is_new: bool) -> Result<(), Failure> {
+        self.ask("looked through its tasks", |job| job.look_through(kept_in, is_new))?
+    }
+
+    fn note_done(&self, index: u64, data: Value) {
+        // Of one that can't be read any more nothing is known.
+        let Ok(task) = serde_json::from_value::<J::Task>(data) else { return };
+        if let Err(panicked) = guarded("noted a task that is done", || self.job.note_done(index, &task)) {
+            tracing::warn!(error = %panicked, index, "a task that is done couldn't be noted");
         }
     }
 

@@ -91,5 +91,5 @@ impl From<serde_json::Error> for TaskError {
 }
 
 pub(super) fn failure(kind: FailureKind, message: impl Into<String>) -> AttemptFailure {
-    AttemptFailure { kind, message: message.into(), stderr: String::new() }
+    AttemptFailure::new(kind, message)
 }

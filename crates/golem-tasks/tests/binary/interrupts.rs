@@ -140,7 +140,7 @@ async fn invariant_4_what_was_printed_before_a_kill_is_kept_and_the_next_run_wor
     assert!(printed.len() >= 20);
     for (task, text) in printed {
         let row = &kept.tasks[usize::try_from(task).unwrap()];
-        assert_eq!((row.status, row.stdout.trim_end()), (TaskStatus::Done, text), "task {task}");
+        assert_eq!((row.status, row.stdout.to_text().trim_end()), (TaskStatus::Done, text), "task {task}");
     }
 
     let job = home.job("[tasks]\nvalues = [1]\n[[steps]]\nrun = \"echo {{ task }}\"\n");

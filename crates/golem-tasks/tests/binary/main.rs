@@ -5,6 +5,8 @@
 
 mod again;
 mod asking;
+mod bytes;
+mod collisions;
 mod daemon;
 mod files;
 mod interrupts;

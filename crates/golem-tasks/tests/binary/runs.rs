@@ -41,7 +41,10 @@ async fn hello_world_is_run_shown_paid_and_kept() {
     let kept = home.kept().await;
     assert_eq!((kept.summary.tasks.done, kept.summary.tasks.total()), (24, 24));
     for (number, task) in kept.tasks.iter().enumerate() {
-        assert_eq!((task.status, task.stdout.as_str()), (TaskStatus::Done, expected[number].1.as_str()));
+        assert_eq!(
+            (task.status, task.stdout.as_text().unwrap()),
+            (TaskStatus::Done, expected[number].1.as_str())
+        );
     }
     // The table is rounded.
     let rounding: Glm = "0.0000001".parse().unwrap();

@@ -29,7 +29,7 @@ async fn a_task_that_fails_everywhere_is_shown_and_the_others_are_done() {
     let kept = home.kept().await;
     let failed = &kept.tasks[4];
     assert_eq!(
-        (failed.status, failed.attempts, failed.stderr.as_str()),
+        (failed.status, failed.attempts, failed.stderr.as_text().unwrap()),
         (TaskStatus::Failed, 3, "no such luck\n")
     );
     assert_eq!(failed.failure.as_ref().unwrap().kind, FailureKind::CommandFailed);

@@ -33,7 +33,7 @@ pub(crate) fn attempt(task: u64, number: u32) -> Attempt {
 }
 
 pub(crate) fn failure(kind: FailureKind, message: &str, stderr: &str) -> AttemptFailure {
-    AttemptFailure { kind, message: message.to_owned(), stderr: stderr.to_owned() }
+    AttemptFailure { kind, message: message.to_owned(), stderr: stderr.into() }
 }
 
 pub(crate) fn new_run(run_id: &str) -> NewRun {
@@ -142,7 +142,7 @@ impl Scene {
         self.event(EventKind::TaskDone {
             attempt: attempt(task, number),
             rental: RentalId(rental),
-            output: TaskOutput { stdout: stdout.to_owned(), ..TaskOutput::default() },
+            output: TaskOutput { stdout: stdout.into(), ..TaskOutput::default() },
             took: Duration::from_millis(250),
         })
     }

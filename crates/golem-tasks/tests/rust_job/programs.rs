@@ -130,7 +130,7 @@ async fn a_task_that_goes_wrong_is_its_own_trouble() {
     assert_eq!(ends[2], (2, Some("the job panicked: two is too much")));
     assert_eq!(ends[3].0, 2);
     assert!(ends[3].1.unwrap().contains("echo three"), "{ends:?}");
-    assert_eq!(kept.tasks[3].stderr.trim(), "three");
+    assert_eq!(kept.tasks[3].stderr.to_text().trim(), "three");
     assert_eq!(ends[4], (1, None));
     assert_eq!(kept.tasks[4].result, Some(json!(4)));
 }

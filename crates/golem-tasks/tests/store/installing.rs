@@ -102,7 +102,7 @@ pub(crate) async fn what_is_no_database_at_all_is_refused(ground: Ground) {
     let path = ground.folder().join("job.db");
     std::fs::write(&path, "[payload]\n".repeat(1000)).unwrap();
     let refused = Store::open(&Dsn::Sqlite(path)).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Open { .. }), "{refused:?}");
+    assert!(matches!(refused, StoreError::Trouble { .. }), "{refused:?}");
     let refused = Store::open(&Dsn::Sqlite(ground.folder().join("job.db/runs.db"))).await.unwrap_err();
     assert!(matches!(refused, StoreError::Folder { .. }), "{refused:?}");
 }

@@ -8,6 +8,7 @@
 
 mod asking;
 mod deleting;
+mod files;
 mod grounds;
 mod histories;
 mod installing;
@@ -59,6 +60,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         writing::tasks_given_up_with_their_job_are_told_apart,
         writing::ten_thousand_tasks_are_written_in_batches_and_counted_right,
         writing::any_text_and_any_number_come_back_as_they_were,
+        writing::any_bytes_that_were_printed_come_back_as_they_were,
         mixing::both_counts_agree_after_every_event,
         past::invariant_4_a_past_read_back_is_the_fold_of_the_events,
         past::a_run_with_nearly_everything_is_read_back,
@@ -103,6 +105,10 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         installing::invariant_10_a_store_of_a_newer_version_is_refused_untouched,
         installing::a_database_of_another_program_is_refused_untouched;
     SQLITE:
+        files::a_file_that_goes_away_under_a_run_is_noticed_at_the_next_commit,
+        files::what_is_only_read_needs_no_right_to_write,
+        files::what_is_the_matter_with_a_file_is_named,
+        files::whoever_keeps_it_locked_is_told_apart_from_a_file_that_cant_be_locked,
         installing::what_is_no_database_at_all_is_refused,
         migrating::runs_of_version_1_are_carried_over,
         past::a_run_of_an_older_version_says_that_it_cant_be_taken_up;

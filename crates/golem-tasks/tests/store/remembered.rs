@@ -21,8 +21,8 @@ fn done(scene: &mut Scene, task: u64, rental: u64, took: Duration) {
         rental: RentalId(rental),
         output: TaskOutput {
             result: json!(null),
-            stdout: String::new(),
-            stderr: String::new(),
+            stdout: golem_core::event::Printed::default(),
+            stderr: golem_core::event::Printed::default(),
             ends_run: false,
         },
         took,

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt};
 use golem::journal::Journal;
 use golem_core::event::{
-    AttemptFailure, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId, TaskId, TaskOutput,
+    AttemptFailure, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId, Printed, TaskId, TaskOutput,
 };
 use golem_tasks::store::{RunStore, StoreError, TaskRow, TaskStatus};
 use serde_json::{Value, json};
@@ -56,12 +56,12 @@ pub(crate) async fn tasks_are_read_with_what_became_of_them(ground: Ground) {
             (5, TaskStatus::Waiting, 0),
         ]
     );
-    assert_eq!((rows[1].stdout.as_str(), &rows[1].data), ("seven\neight\n", &json!(10)));
+    assert_eq!((rows[1].stdout.as_text().unwrap(), &rows[1].data), ("seven\neight\n", &json!(10)));
     assert_eq!(rows[1].provider.as_deref(), Some("lively-lynx-1"));
     assert_eq!(rows[1].took.unwrap().as_millis(), 250);
     assert_eq!(rows[2].failure.as_ref().unwrap().kind, FailureKind::CommandFailed);
     assert_eq!(rows[2].took.unwrap().as_millis(), 6000);
-    assert!(rows[2].stderr.contains("not found"));
+    assert!(rows[2].stderr.to_text().contains("not found"));
     assert_eq!((&rows[3].provider, rows[3].took), (&None, None));
 }
 
@@ -92,7 +92,8 @@ pub(crate) async fn invariant_3_an_outcome_of_an_old_attempt_is_dropped(ground: 
     scene.done(0, 3, 1, "once more").failed_once(1, 2, 2);
     commit(&run, &mut scene).await;
     let rows = tasks(&run).await;
-    let results: Vec<_> = rows.iter().map(|row| (row.status, row.attempts, row.stdout.as_str())).collect();
+    let results: Vec<_> =
+        rows.iter().map(|row| (row.status, row.attempts, row.stdout.as_text().unwrap())).collect();
     assert_eq!(
         results,
         [(TaskStatus::Done, 2, "new"), (TaskStatus::Done, 2, "other"), (TaskStatus::Done, 1, "third"),]
@@ -114,7 +115,10 @@ pub(crate) async fn a_commit_may_hold_several_tries_of_one_task(ground: Ground) 
         one_by_one.commit(std::slice::from_ref(event)).await.unwrap();
     }
     let rows = tasks(&together).await;
-    assert_eq!((rows[0].status, rows[0].attempts, rows[0].stdout.as_str()), (TaskStatus::Done, 3, "at last"));
+    assert_eq!(
+        (rows[0].status, rows[0].attempts, rows[0].stdout.as_text().unwrap()),
+        (TaskStatus::Done, 3, "at last")
+    );
     assert_eq!((rows[1].status, rows[1].attempts), (TaskStatus::Waiting, 1));
     assert_eq!(rows, tasks(&one_by_one).await);
     let summary = together.store().run_summary(together.run_id()).await.unwrap();
@@ -400,12 +404,7 @@ pub(crate) async fn any_text_and_any_number_come_back_as_they_were(ground: Groun
     scene.event(EventKind::TaskDone {
         attempt: attempt(0, 1),
         rental: golem_core::event::RentalId(1),
-        output: TaskOutput {
-            result: data.clone(),
-            stdout: odd.to_owned(),
-            stderr: "\0".to_owned(),
-            ends_run: true,
-        },
+        output: TaskOutput { result: data.clone(), stdout: odd.into(), stderr: "\0".into(), ends_run: true },
         took: std::time::Duration::from_micros(1),
     });
     scene.event(EventKind::TaskFailed {
@@ -414,16 +413,62 @@ pub(crate) async fn any_text_and_any_number_come_back_as_they_were(ground: Groun
         failure: AttemptFailure {
             kind: FailureKind::CommandFailed,
             message: odd.to_owned(),
-            stderr: odd.to_owned(),
+            stderr: odd.into(),
         },
     });
     commit(&run, &mut scene).await;
     let rows = tasks(&run).await;
     assert_eq!((&rows[0].data, rows[0].result.as_ref()), (&data, Some(&data)));
-    assert_eq!((rows[0].stdout.as_str(), rows[0].stderr.as_str()), (odd, "\0"));
-    assert_eq!((rows[1].stderr.as_str(), rows[1].failure.as_ref().unwrap().message.as_str()), (odd, odd));
+    assert_eq!((rows[0].stdout.as_text().unwrap(), rows[0].stderr.as_text().unwrap()), (odd, "\0"));
+    assert_eq!(
+        (rows[1].stderr.as_text().unwrap(), rows[1].failure.as_ref().unwrap().message.as_str()),
+        (odd, odd)
+    );
     let others: Vec<_> = rows[1..].iter().map(|row| row.data.clone()).collect();
     assert_eq!(others, [Value::Null, json!(1e16), json!(odd), json!([])]);
     // Equal isn't enough: 1e16 as an integer would be another text in a template.
     assert_eq!(rows[2].data.to_string(), json!(1e16).to_string());
+}
+
+pub(crate) async fn any_bytes_that_were_printed_come_back_as_they_were(ground: Ground) {
+    let run = ground.run().await;
+    let samples: [&[u8]; 7] =
+        [b"caf\xc3\xa9\xff", b"", b"text\n", b"\0", b"\xff\0\xfe\0", b"\xe2\x82", "\u{e000}0\0é".as_bytes()];
+    let n = u64::try_from(samples.len()).unwrap();
+    let mut scene = Scene::new();
+    scene.rental(1, 1).added(0..2 * n);
+    for (task, sample) in (0..).zip(samples) {
+        scene.started(task, 1, 1).started(n + task, 1, 1);
+        let (stdout, stderr) = (Printed::from(sample.to_vec()), Printed::from([sample, b"\xfe"].concat()));
+        scene.event(EventKind::TaskDone {
+            attempt: attempt(task, 1),
+            rental: golem_core::event::RentalId(1),
+            output: TaskOutput { stdout: stdout.clone(), stderr, ..TaskOutput::default() },
+            took: std::time::Duration::from_micros(1),
+        });
+        scene.event(EventKind::TaskFailed {
+            attempt: attempt(n + task, 1),
+            rental: Some(golem_core::event::RentalId(1)),
+            failure: AttemptFailure {
+                kind: FailureKind::CommandFailed,
+                message: format!("no {task}"),
+                stderr: stdout,
+            },
+        });
+    }
+    // All of them in one commit: text and bytes share their statements.
+    commit(&run, &mut scene).await;
+    let rows = tasks(&run).await;
+    let store = run.store();
+    let errors: Vec<_> = store.errors(run.run_id()).try_collect().await.unwrap();
+    let summary = store.run_summary(run.run_id()).await.unwrap();
+    for (task, sample) in samples.into_iter().enumerate() {
+        assert_eq!(rows[task].stdout.as_bytes(), sample);
+        assert_eq!(rows[task].stderr.as_bytes(), [sample, b"\xfe"].concat());
+        let failed = &rows[samples.len() + task];
+        assert_eq!(failed.stderr.as_bytes(), sample);
+        let error = errors.iter().find(|error| error.reason == format!("no {task}")).unwrap();
+        assert_eq!(error.stderr.as_bytes(), sample);
+        assert_eq!(summary.failures[task].stderr.as_bytes(), sample);
+    }
 }

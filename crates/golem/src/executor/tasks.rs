@@ -186,12 +186,7 @@ impl Dropped {
     }
 
     async fn answer(&self) {
-        self.fail(&AttemptFailure {
-            kind: FailureKind::Lost,
-            message: "the worker dropped it without an answer".to_owned(),
-            stderr: String::new(),
-        })
-        .await;
+        self.fail(&AttemptFailure::new(FailureKind::Lost, "the worker dropped it without an answer")).await;
     }
 
     async fn fail(&self, failure: &AttemptFailure) {

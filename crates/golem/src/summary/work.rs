@@ -219,7 +219,7 @@ impl LogSummary {
 
     /// The end of what a failed try wrote to standard error.
     fn stderr(&mut self, failure: &AttemptFailure) {
-        if let Some(last) = failure.stderr.trim_end().lines().last() {
+        if let Some(last) = failure.stderr.to_text().trim_end().lines().last() {
             self.debug(format!("It wrote to standard error: {}", part(last)));
         }
     }

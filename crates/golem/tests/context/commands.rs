@@ -64,7 +64,7 @@ async fn a_failed_command_is_named_with_its_code_and_its_last_words_and_the_work
     assert_eq!(error.to_string(), expected);
     let failure = error.to_failure();
     assert_eq!(
-        (failure.kind, failure.stderr.as_str()),
+        (failure.kind, failure.stderr.as_text().unwrap()),
         (FailureKind::CommandFailed, "first\nno more memory\n")
     );
     assert!(error.leaves_activity_ready());

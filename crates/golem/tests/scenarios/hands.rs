@@ -58,12 +58,12 @@ impl Hands {
             match results.next() {
                 Some(result) if result.result == Outcome::Ok => {
                     let stdout =
-                        result.stdout.as_ref().map(|out| out.to_text().into_owned()).unwrap_or_default();
+                        result.stdout.as_ref().map(|out| out.as_bytes().to_vec()).unwrap_or_default().into();
                     task.done(TaskOutput { stdout, ..TaskOutput::default() }).await;
                 }
                 Some(result) => {
                     let stderr =
-                        result.stderr.as_ref().map(|err| err.to_text().into_owned()).unwrap_or_default();
+                        result.stderr.as_ref().map(|err| err.as_bytes().to_vec()).unwrap_or_default().into();
                     let message = result.message.clone().unwrap_or_default();
                     task.failed(AttemptFailure { kind: FailureKind::CommandFailed, message, stderr }).await;
                     over = true;
@@ -71,8 +71,7 @@ impl Hands {
                 None if over || execution.end != ExecutionEnd::Expired => task.give_back().await,
                 None => {
                     let message = format!("took longer than {limit:?}");
-                    let failure =
-                        AttemptFailure { kind: FailureKind::Expired, message, stderr: String::new() };
+                    let failure = AttemptFailure::new(FailureKind::Expired, message);
                     task.failed(failure).await;
                     over = true;
                 }

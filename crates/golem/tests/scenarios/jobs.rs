@@ -38,7 +38,7 @@ impl Outcome {
         let mut outcome = Self::default();
         while let Some(event) = events.next().await {
             match event.kind {
-                EventKind::TaskDone { output, .. } => outcome.done.push(output.stdout),
+                EventKind::TaskDone { output, .. } => outcome.done.push(output.stdout.to_text().into_owned()),
                 EventKind::TaskExpired { task } => outcome.expired.push(task),
                 EventKind::TaskCancelled { task } => outcome.cancelled.push(task),
                 EventKind::JobEnded { end, .. } => outcome.end = Some(end),
@@ -214,8 +214,11 @@ impl Worker for Spawner {
                 if n < 10 {
                     tasks.add(vec![json!(n * 2 + 10), json!(n * 2 + 11)]).await;
                 }
-                task.done(golem::core::event::TaskOutput { stdout: n.to_string(), ..Default::default() })
-                    .await;
+                task.done(golem::core::event::TaskOutput {
+                    stdout: n.to_string().into(),
+                    ..Default::default()
+                })
+                .await;
             }
             Ok(())
         })
@@ -267,7 +270,7 @@ async fn the_results_of_one_job_may_be_the_tasks_of_another() {
         let mut first = first;
         while let Some(event) = first.next().await {
             if let EventKind::TaskDone { output, .. } = event.kind {
-                let n: u64 = output.stdout.parse().unwrap();
+                let n: u64 = output.stdout.to_text().parse().unwrap();
                 feed.send(Ok(json!(n))).await.unwrap();
             }
         }

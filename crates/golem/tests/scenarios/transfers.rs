@@ -67,7 +67,7 @@ impl Worker for Courier {
             while let Some(task) = tasks.next().await {
                 self.carry(ctx, task.index()).await?;
                 let stdout = (task.index() * 7).to_string();
-                task.done(TaskOutput { stdout, ..TaskOutput::default() }).await;
+                task.done(TaskOutput { stdout: stdout.into(), ..TaskOutput::default() }).await;
             }
             Ok(())
         })
@@ -147,7 +147,7 @@ impl Worker for Clumsy {
             while let Some(task) = tasks.next().await {
                 let message = self.fail(ctx).await;
                 let kind = FailureKind::TransferFailed;
-                task.failed(AttemptFailure { kind, message, stderr: String::new() }).await;
+                task.failed(AttemptFailure::new(kind, message)).await;
                 // What went wrong with one file says nothing about the next one.
                 let script =
                     Script::new().upload_text("fine", "/golem/input/y").download_bytes("/golem/input/y", 4);
@@ -219,7 +219,7 @@ impl Worker for Talker {
                 };
                 assert_eq!(done[talk].stdout().len(), SAID);
                 let stdout = (task.index() * 7).to_string();
-                task.done(TaskOutput { stdout, ..TaskOutput::default() }).await;
+                task.done(TaskOutput { stdout: stdout.into(), ..TaskOutput::default() }).await;
             }
             Ok(())
         })

@@ -60,18 +60,23 @@ impl Destination {
 
     /// Writes text.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Writes bytes that need not be text: as they are, except to a terminal.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let done = if self.terminal {
-            self.to.write_all(clean(text).as_bytes())
+            self.to.write_all(clean(&String::from_utf8_lossy(bytes)).as_bytes())
         } else {
-            self.to.write_all(text.as_bytes())
+            self.to.write_all(bytes)
         };
         self.checked(done)
     }
 
     /// Writes a row of CSV.
-    pub(super) fn row<T: AsRef<str>>(&mut self, cells: &[T]) -> Result<(), Failure> {
+    pub(super) fn row<T: AsRef<[u8]>>(&mut self, cells: &[T]) -> Result<(), Failure> {
         match line(cells) {
-            Ok(line) => self.text(&line),
+            Ok(line) => self.bytes(&line),
             Err(error) => self.checked(Err(error)),
         }
     }
@@ -119,11 +124,10 @@ impl Drop for Destination {
 }
 
 /// A line of CSV.
-fn line<T: AsRef<str>>(cells: &[T]) -> io::Result<String> {
+fn line<T: AsRef<[u8]>>(cells: &[T]) -> io::Result<Vec<u8>> {
     let mut line = csv::WriterBuilder::new().from_writer(Vec::new());
     line.write_record(cells.iter().map(AsRef::as_ref))?;
-    let line = line.into_inner().map_err(csv::IntoInnerError::into_error)?;
-    String::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    line.into_inner().map_err(csv::IntoInnerError::into_error)
 }
 
 /// The name of a file while it is being written, in the same folder.

@@ -5,7 +5,7 @@ use golem_core::event::Provider;
 use yagna_api::{Clock, Timestamp};
 
 use super::args::{BlockFlags, Place, ProvidersAction, ProvidersFlags, UnblockFlags};
-use super::{Environment, choose, nothing_yet, told, watch, within};
+use super::{Environment, choose, nothing_yet, told, watch, within, within_to_write};
 use crate::exit::{Exit, Failure};
 use crate::store::Store;
 use crate::view::kept::{self, Providers};
@@ -64,7 +64,7 @@ async fn block(flags: &BlockFlags, environment: Environment<'_>) -> Result<Exit,
 }
 
 async fn unblock(flags: &UnblockFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
-    within(&flags.place, environment, async |store| {
+    within_to_write(&flags.place, environment, async |store| {
         let mut providers = Vec::with_capacity(flags.providers.len());
         for named in &flags.providers {
             providers.push(store.find_blocked(named).await?);

@@ -8,7 +8,7 @@ use yagna_api::time::between;
 use yagna_api::{Clock, Timestamp};
 
 use super::args::{PruneFlags, RmFlags};
-use super::{Environment, choose, nothing_yet, told, within};
+use super::{Environment, choose, nothing_yet, told, within_to_write};
 use crate::exit::{Exit, Failure};
 use crate::store::{RunRow, RunState, Store, StoreError};
 use crate::view::Output;
@@ -21,7 +21,7 @@ struct Owes(String);
 
 /// `runs rm`: these runs, all of them or none.
 pub(super) async fn rm(flags: &RmFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
-    within(&flags.place, environment, async |store| {
+    within_to_write(&flags.place, environment, async |store| {
         let mut runs = Vec::with_capacity(flags.runs.len());
         for named in &flags.runs {
             let run_id = choose(store, Some(named), &flags.place, environment).await?;
@@ -42,7 +42,7 @@ pub(super) async fn rm(flags: &RmFlags, environment: Environment<'_>) -> Result<
 
 /// `runs prune`: all runs that ended long ago.
 pub(super) async fn prune(flags: &PruneFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
-    let pruned = within(&flags.place, environment, async |store| {
+    let pruned = within_to_write(&flags.place, environment, async |store| {
         let now = SystemClock.now();
         let mut removed = Removed { runs: Vec::new(), kept: Vec::new(), dry_run: flags.dry_run };
         for run in store.runs(u32::MAX).await? {

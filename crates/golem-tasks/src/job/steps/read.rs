@@ -1,19 +1,19 @@
 //! Reads the `[[setup]]` and `[[steps]]` sections, and tries them: the setup as it is, the steps on the first task.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::{Plan, RenderedAction, RenderedStep, Step, host_target};
+use super::{Plan, RenderedAction, RenderedStep, Step};
 use crate::job::document::{Diagnostics, Entry, Section, describe};
+use crate::job::host::{HostFiles, Role};
 use crate::job::schema;
 use crate::job::tasks::ReadTasks;
-use crate::job::template::{Compiler, Engine, Scene, Scope, Text};
+use crate::job::template::{Compiler, Scene, Scope, Text};
 
-/// How many tasks are asked for their download targets to find two with the same.
+/// How many tasks are asked for their files as soon as the job file is read; the others are when they are needed.
 const TARGETS_COMPARED: usize = 1000;
 
 /// Reads both sections and tries them: the setup as it is, the steps on the first task.
@@ -21,6 +21,7 @@ pub(in crate::job) fn read(
     top: &Section<'_>,
     folder: &Arc<Path>,
     tasks: Option<&ReadTasks>,
+    host: &mut HostFiles,
     diagnostics: &mut Diagnostics<'_>,
 ) -> (Option<Vec<RenderedStep>>, Option<Vec<Step>>) {
     let mut compiler = Compiler::new();
@@ -50,6 +51,10 @@ pub(in crate::job) fn read(
             })
             .collect::<Vec<_>>()
     });
+    host.keep(setup.iter().flatten().filter_map(|step: &RenderedStep| match &step.action {
+        RenderedAction::Upload { from, .. } => Some((from.clone(), Role::Setup)),
+        _ => None,
+    }));
     if let (Some(steps), Some(tasks)) = (&steps, tasks) {
         let scene = Scene::new(&engine, Some(&tasks.first), folder);
         let mut sound = true;
@@ -57,7 +62,7 @@ pub(in crate::job) fn read(
             sound &= try_out(&step.plan, &scene, diagnostics).is_some();
         }
         if sound {
-            check_targets(steps, tasks, &engine, folder, diagnostics);
+            check_targets(steps, tasks, host, diagnostics);
         }
     }
     (setup, steps)
@@ -283,14 +288,8 @@ fn try_out(plan: &Plan, scene: &Scene<'_>, diagnostics: &mut Diagnostics<'_>) ->
     None
 }
 
-/// Refuses downloads that would overwrite each other: a result that is overwritten is lost.
-fn check_targets(
-    steps: &[Step],
-    tasks: &ReadTasks,
-    engine: &Engine,
-    folder: &Path,
-    diagnostics: &mut Diagnostics<'_>,
-) {
+/// Refuses downloads that would overwrite each other or an input: a result that is overwritten is lost.
+fn check_targets(steps: &[Step], tasks: &ReadTasks, host: &mut HostFiles, diagnostics: &mut Diagnostics<'_>) {
     let targets: Vec<&Text> = steps.iter().filter_map(|step| step.plan.target()).collect();
     let mut sound = true;
     for target in targets.iter().filter(|target| tasks.more_than_one && !target.is_per_task()) {
@@ -304,27 +303,13 @@ fn check_targets(
         return;
     }
     let Ok(items) = tasks.tasks.open() else { return };
-    let mut writers: HashMap<PathBuf, u64> = HashMap::new();
-    // What is wrong with later tasks shows when they run; here only their targets matter.
+    // What is wrong with later tasks shows when all of them are read; here only the files of the first ones matter.
     for task in items.map_while(Result::ok).take(TARGETS_COMPARED) {
-        let scene = Scene::new(engine, Some(&task), folder);
-        for target in &targets {
-            let Ok(path) = host_target(target, &scene) else {
-                continue;
-            };
-            let shown = path.display().to_string();
-            let Some(other) = writers.insert(path, task.index) else {
-                continue;
-            };
-            let (reason, help) = if other == task.index {
-                (format!("two steps would write `{shown}`"), "give each its own name")
-            } else {
-                (
-                    format!("tasks {other} and {} would both write `{shown}`", task.index),
-                    "put {{ index }} into the name: it differs for every task",
-                )
-            };
-            target.refuse(reason, None).with_help(help).report("", diagnostics);
+        let Some(files) = steps.iter().map(|step| step.file(&task).ok()).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        if let Err((step, clash)) = tasks.tasks.note_files(host, &task, &files) {
+            steps[step].refuse_file(&clash).report("", diagnostics);
             return;
         }
     }

@@ -14,6 +14,9 @@ pub(in crate::job) const MARK: char = '\0';
 /// The variable that has text marked. No template can name it.
 pub(super) const MARKED: &str = "(marked)";
 
+/// Steps that a rendering may take: some hundredths of a second, and far more than any sensible template needs.
+pub(super) const FUEL: u64 = 1_000_000;
+
 /// An environment without templates.
 pub(super) fn environment() -> Environment<'static> {
     let mut env = Environment::new();
@@ -25,6 +28,7 @@ pub(super) fn environment() -> Environment<'static> {
     env.set_syntax(syntax);
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_fuel(Some(FUEL));
     env.set_debug(true); // errors say which part of a template they mean
     env.set_formatter(|out, state, value| {
         let written = match value.kind() {

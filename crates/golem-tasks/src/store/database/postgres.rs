@@ -62,6 +62,7 @@ pub(super) fn bind(arguments: &mut PgArguments, value: Value<'_>) -> Result<(), 
     match value {
         Value::Int(number) => arguments.add(number),
         Value::Text(text) => arguments.add(text.map(types::storable)),
+        Value::Bytes(bytes) => arguments.add(bytes),
         Value::Time(micros) => arguments.add(micros.map(Micros)),
         Value::Money(amount) => arguments.add(amount.map(NumericText::of)),
         Value::Json(text) => arguments.add(text.map(JsonText::of)),
@@ -109,6 +110,10 @@ fn bind_column(
         })?),
         Value::Text(_) => arguments.add(collect(values, |value| match value {
             Value::Text(text) => Some(text.as_deref().map(|text| types::storable(Cow::Borrowed(text)))),
+            _ => None,
+        })?),
+        Value::Bytes(_) => arguments.add(collect(values, |value| match value {
+            Value::Bytes(bytes) => Some(*bytes),
             _ => None,
         })?),
         Value::Json(_) => arguments.add(collect(values, |value| match value {

@@ -1,5 +1,6 @@
 //! Rows of either database, column by column.
 
+use golem_core::event::Printed;
 use serde::de::DeserializeOwned;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -44,6 +45,22 @@ impl Row {
         match self {
             Self::Sqlite(row) => sqlite(row, column),
             Self::Postgres(row) => Ok(postgres::<Option<String>>(row, column)?.map(plain)),
+        }
+    }
+
+    /// Output of commands, which stands in one of two columns: text in the first, anything else in the second.
+    pub(in super::super) fn printed(
+        &self,
+        text: &'static str,
+        bytes: &'static str,
+    ) -> Result<Printed, StoreError> {
+        let kept = match self {
+            Self::Sqlite(row) => sqlite::<Option<Vec<u8>>>(row, bytes)?,
+            Self::Postgres(row) => postgres::<Option<Vec<u8>>>(row, bytes)?,
+        };
+        match kept {
+            Some(bytes) => Ok(bytes.into()),
+            None => Ok(self.optional_text(text)?.unwrap_or_default().into()),
         }
     }
 

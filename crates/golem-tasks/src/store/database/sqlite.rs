@@ -2,7 +2,7 @@
 //!
 //! Moments are microseconds since 1970, money and JSON are text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::value::Value;
 use super::{BUSY_TIMEOUT, PREPARED_STATEMENTS};
+use crate::store::trouble::{beside, network_file_system};
 use crate::store::{Dsn, StoreError};
 
 /// The clock, in microseconds; it ticks in milliseconds.
@@ -23,11 +24,120 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// ever after.
 const CHUNKS: [usize; 5] = [128, 32, 8, 2, 1];
 
+/// Opens a file to read it, with what another program writes there meanwhile. Where the file or its folder may not be
+/// written, it is read as it is: nobody else writes there either.
+pub(super) async fn read_only(path: &Path, place: &str) -> Result<SqlitePool, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(PREPARED_STATEMENTS);
+    let failed = |source| StoreError::of_query("open the database of runs", place, source);
+    match readable(pool(4), options.clone()).await {
+        Ok(pool) => return Ok(pool),
+        Err(error) if !needs_to_write(&error) => return Err(failed(error)),
+        Err(_) => {}
+    }
+    let [_, wal, _] = beside(path);
+    if std::fs::metadata(&wal).map_or(0, |found| found.len()) == 0 {
+        return readable(pool(4), options.immutable(true)).await.map_err(failed);
+    }
+    // What was written last isn't in the file itself yet: a copy can take it over.
+    let copied = |source| StoreError::Copy { place: place.to_owned(), source };
+    let folder =
+        std::env::temp_dir().join(format!("golem-tasks-{}-{:016x}", std::process::id(), fastrand::u64(..)));
+    create_private_folder(&folder).map_err(copied)?;
+    let copy = copy_into(&folder, path, &wal);
+    let opened = match copy {
+        Ok(copy) => readable(pool(1), options.filename(copy).read_only(false)).await.map_err(failed),
+        Err(error) => Err(copied(error)),
+    };
+    // An open file is there until it is closed, whatever its name.
+    if let Err(error) = std::fs::remove_dir_all(&folder) {
+        tracing::warn!(%error, folder = %folder.display(), "a copy of the database can't be removed");
+    }
+    opened
+}
+
+/// A pool that has read something.
+async fn readable(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let pool = pool.connect_with(options).await?;
+    match sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema").fetch_one(&pool).await {
+        Ok(_) => Ok(pool),
+        Err(error) => {
+            pool.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// True where SQLite couldn't even read, for it may not write the files that it needs for that.
+fn needs_to_write(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(8 | 14))
+}
+
+fn copy_into(folder: &Path, path: &Path, wal: &Path) -> std::io::Result<PathBuf> {
+    let copy = folder.join("runs.db");
+    let [_, copied_wal, _] = beside(&copy);
+    std::fs::copy(path, &copy)?;
+    std::fs::copy(wal, &copied_wal)?;
+    for copied in [&copy, &copied_wal] {
+        let mut rights = std::fs::metadata(copied)?.permissions();
+        make_writable(&mut rights);
+        std::fs::set_permissions(copied, rights)?;
+    }
+    Ok(copy)
+}
+
+#[cfg(unix)]
+fn make_writable(rights: &mut std::fs::Permissions) {
+    use std::os::unix::fs::PermissionsExt as _;
+    rights.set_mode(0o600);
+}
+
+#[cfg(not(unix))]
+fn make_writable(rights: &mut std::fs::Permissions) {
+    rights.set_readonly(false);
+}
+
+fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(connections)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+/// Makes a new file that nobody else may read: tasks and results may be secrets. SQLite's own files beside it get the
+/// same rights. One that is there is left as it is.
+fn create_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // Where it can't be made, SQLite finds that out too, and says why.
+    drop(options.open(path));
+}
+
 /// Opens the file with its folders, or a database in memory.
 pub(super) async fn connect(dsn: &Dsn, place: &str) -> Result<SqlitePool, StoreError> {
     let (options, connections) = match dsn {
         Dsn::Sqlite(path) => {
             create_folder(path)?;
+            create_private(path);
+            if let Some(name) = network_file_system(path) {
+                tracing::warn!(
+                    "{place} is on a network file system ({name}), where locks can't be relied on: keep it on a local \
+                     disk, or in PostgreSQL"
+                );
+            }
             let options = SqliteConnectOptions::new()
                 .filename(path)
                 .create_if_missing(true)
@@ -40,18 +150,19 @@ pub(super) async fn connect(dsn: &Dsn, place: &str) -> Result<SqlitePool, StoreE
     };
     let options =
         options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT).statement_cache_capacity(PREPARED_STATEMENTS);
-    let pool = SqlitePoolOptions::new()
-        .min_connections(1)
-        .max_connections(connections)
-        .idle_timeout(None)
-        .max_lifetime(None);
+    let pool = pool(connections);
     // Again while another process is turning the same new database to its journal mode: SQLite doesn't wait for
     // that by itself, whatever its time-out for other locks is.
     let began = Instant::now();
     loop {
         match pool.clone().connect_with(options.clone()).await {
             Err(error) if is_busy(&error) && began.elapsed() < BUSY_TIMEOUT => sleep(BUSY_PAUSE).await,
-            Err(source) => return Err(StoreError::Open { place: place.to_owned(), source }),
+            Err(source) => {
+                return Err(match StoreError::of_query("open the database of runs", place, source) {
+                    StoreError::Query { place, source, .. } => StoreError::Open { place, source },
+                    trouble => trouble,
+                });
+            }
             Ok(pool) => return Ok(pool),
         }
     }
@@ -61,6 +172,7 @@ pub(super) fn bind(arguments: &mut SqliteArguments, value: &Value<'_>) -> Result
     match value {
         Value::Int(number) | Value::Time(number) => arguments.add(*number),
         Value::Text(text) | Value::Json(text) => arguments.add(text.as_deref()),
+        Value::Bytes(bytes) => arguments.add(bytes.map(<[u8]>::to_vec)),
         Value::Money(amount) => arguments.add(amount.map(|amount| amount.to_string())),
     }
     .map_err(sqlx::Error::Encode)
@@ -106,9 +218,13 @@ fn values(rows: usize, columns: usize) -> String {
 }
 
 fn is_busy(error: &sqlx::Error) -> bool {
-    // The low byte is the primary code: 5 is SQLITE_BUSY, of whatever kind.
+    primary_code(error) == Some(5)
+}
+
+/// SQLite's code for an error, without what kind of it it is.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
+    code.map(|code| code & 0xff)
 }
 
 fn create_folder(path: &Path) -> Result<(), StoreError> {
@@ -121,6 +237,21 @@ fn create_folder(path: &Path) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn nobody_else_may_read_a_new_one() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        let pool = connect(&Dsn::Sqlite(path.clone()), "here").await.unwrap();
+        sqlx::query("CREATE TABLE t (x)").execute(&pool).await.unwrap();
+        for file in beside(&path) {
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        }
+        pool.close().await;
+    }
 
     #[tokio::test]
     async fn its_commits_are_forced_to_the_disk() {

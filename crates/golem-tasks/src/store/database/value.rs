@@ -1,8 +1,9 @@
-//! Statements with what is bound to them, and the five kinds of values that our columns hold.
+//! Statements with what is bound to them, and the six kinds of values that our columns hold.
 
 use std::borrow::Cow;
 use std::io;
 
+use golem_core::event::Printed;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use yagna_api::{Glm, Timestamp};
@@ -12,6 +13,7 @@ use yagna_api::{Glm, Timestamp};
 pub(in super::super) enum Value<'q> {
     Int(Option<i64>),
     Text(Option<Cow<'q, str>>),
+    Bytes(Option<&'q [u8]>),
     /// Microseconds since 1970.
     Time(Option<i64>),
     Money(Option<Glm>),
@@ -33,6 +35,16 @@ impl<'q> Value<'q> {
 
     pub(in super::super) fn text(value: impl Into<Option<&'q str>>) -> Self {
         Self::Text(value.into().map(Cow::Borrowed))
+    }
+
+    /// Output of commands for its two columns: text in the first, anything else in the second, nothing in neither.
+    pub(in super::super) fn printed(output: Option<&'q Printed>) -> [Self; 2] {
+        let output = output.filter(|output| !output.is_empty());
+        match output.map(|output| (output.as_text(), output.as_bytes())) {
+            Some((Some(text), _)) => [Self::text(text), Self::Bytes(None)],
+            Some((None, bytes)) => [Self::text(None), Self::Bytes(Some(bytes))],
+            None => [Self::text(None), Self::Bytes(None)],
+        }
     }
 
     pub(in super::super) fn time(value: impl Into<Option<Timestamp>>) -> Self {

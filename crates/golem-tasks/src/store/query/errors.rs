@@ -5,7 +5,7 @@ mod alike;
 use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
-use golem_core::event::Provider;
+use golem_core::event::{Printed, Provider};
 use serde_json::Value;
 use yagna_api::Timestamp;
 
@@ -52,7 +52,7 @@ pub struct ErrorRow {
     /// Where.
     pub provider: Option<Provider>,
     /// The end of what the task's commands wrote to standard error.
-    pub stderr: String,
+    pub stderr: Printed,
 }
 
 /// Everything that went wrong for one reason.
@@ -77,22 +77,22 @@ macro_rules! errors {
             $before,
             " FROM (SELECT a.ended_at AS at, 'task/' || CAST(a.task_no AS text) || '/' || CAST(a.number AS text) AS key, \
              'task' AS what, a.failure_kind AS detail, a.failure AS reason, a.task_no, a.number, a.rental_no, \
-             a.stderr FROM attempts AS a WHERE a.run_no = $1 AND a.outcome = 'failed' \
+             a.stderr, a.stderr_bytes FROM attempts AS a WHERE a.run_no = $1 AND a.outcome = 'failed' \
              UNION ALL SELECT t.finished_at, 'unbegun/' || CAST(t.task_no AS text), 'task', t.failure_kind, t.failure, \
-             t.task_no, t.attempt, NULL, t.stderr FROM tasks AS t WHERE t.run_no = $1 AND t.status = 'failed' \
+             t.task_no, t.attempt, NULL, t.stderr, t.stderr_bytes FROM tasks AS t WHERE t.run_no = $1 AND t.status = 'failed' \
              AND NOT EXISTS (SELECT 1 FROM attempts AS b WHERE b.run_no = t.run_no AND b.task_no = t.task_no \
              AND b.number = t.attempt AND b.outcome = 'failed') \
              UNION ALL SELECT coalesce(d.ended_at, d.intended_at), 'agreement/' || CAST(d.rental_no AS text), 'agreement', \
-             NULL, d.failure, NULL, NULL, d.rental_no, NULL FROM rentals AS d WHERE d.run_no = $1 \
+             NULL, d.failure, NULL, NULL, d.rental_no, NULL, NULL FROM rentals AS d WHERE d.run_no = $1 \
              AND d.failure IS NOT NULL \
              UNION ALL SELECT coalesce(y.ended_at, y.intended_at), \
              'activity/' || CAST(y.rental_no AS text) || '/' || CAST(y.activity_no AS text), 'activity', NULL, \
-             y.failure, NULL, NULL, y.rental_no, NULL FROM activities AS y WHERE y.run_no = $1 \
+             y.failure, NULL, NULL, y.rental_no, NULL, NULL FROM activities AS y WHERE y.run_no = $1 \
              AND y.failure IS NOT NULL \
              UNION ALL SELECT coalesce(c.decided_at, c.received_at), 'bill/' || c.bill_id, 'bill', c.kind, c.reason, \
-             NULL, NULL, c.rental_no, NULL FROM bills AS c WHERE c.run_no = $1 AND c.status = 'refused' \
+             NULL, NULL, c.rental_no, NULL, NULL FROM bills AS c WHERE c.run_no = $1 AND c.status = 'refused' \
              UNION ALL SELECT n.at, 'note/' || CAST(n.note_no AS text), 'run', \
-             CASE n.kind WHEN 'trouble' THEN n.body ->> 'doing' END, n.text, NULL, NULL, NULL, NULL \
+             CASE n.kind WHEN 'trouble' THEN n.body ->> 'doing' END, n.text, NULL, NULL, NULL, NULL, NULL \
              FROM notes AS n WHERE n.run_no = $1 AND n.kind IN ('trouble', 'budget_not_raised')) AS f \
              LEFT JOIN rentals AS r ON r.run_no = $1 AND r.rental_no = f.rental_no \
              LEFT JOIN tasks AS k ON k.run_no = $1 AND k.task_no = f.task_no",
@@ -274,6 +274,6 @@ fn error(row: &Row) -> Result<ErrorRow, StoreError> {
         attempt,
         task_name: attempt.zip(data).and_then(|((task, _), data)| task_name(task, &data)),
         provider: provider(row)?,
-        stderr: row.optional_text("stderr")?.unwrap_or_default(),
+        stderr: row.printed("stderr", "stderr_bytes")?,
     })
 }

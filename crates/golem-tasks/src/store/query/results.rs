@@ -9,7 +9,7 @@ use yagna_api::{Glm, Timestamp};
 use super::{Reader, provider};
 use crate::store::database::{Row, Statement};
 use crate::store::read::task_row;
-use crate::store::{Store, StoreError, TaskRow};
+use crate::store::{Store, StoreError, TaskRow, TaskStatus};
 
 /// Tasks read at once: few, for each may have printed much.
 const PAGE: i64 = 100;
@@ -53,6 +53,81 @@ impl Store {
         .boxed()
     }
 
+    /// What can be read of the results of a run whose database is damaged, in order, after task `after` if there is one.
+    /// What a result cost and who did it isn't looked for. At the end, how many tasks can't be read; their number is known
+    /// as far as the newest task can be found.
+    ///
+    /// # Errors
+    /// When the run itself, or any of its tasks, can't be found.
+    pub async fn salvage(
+        &self,
+        run_id: &str,
+        after: Option<u64>,
+        all: bool,
+        mut each: impl FnMut(&ResultRow) -> bool,
+    ) -> Result<u64, StoreError> {
+        let run_no = self.run_no(run_id).await?;
+        let last = self.last_task(run_no).await?;
+        let mut task_no = after.map_or(0, |after| i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1));
+        let mut unread = 0;
+        while task_no <= last {
+            match self.salvaged(run_no, task_no).await {
+                Ok(Some(row)) if all || row.task.status == TaskStatus::Done => {
+                    if !each(&row) {
+                        break;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) if error.is_damage() => unread += 1,
+                Err(error) => return Err(error),
+            }
+            task_no += 1;
+        }
+        Ok(unread)
+    }
+
+    /// The number of the newest task that can be found. Damage on the way to it hides those behind.
+    async fn last_task(&self, run_no: i64) -> Result<i64, StoreError> {
+        let failed = |source| self.failed("find the tasks", source);
+        for sql in [
+            "SELECT max(task_no) AS task_no FROM tasks WHERE run_no = $1",
+            "SELECT max(task_no) AS task_no FROM attempts WHERE run_no = $1",
+        ] {
+            let row = self.database.row(Statement::new(sql).int(run_no)).await.map_err(failed);
+            match row.and_then(|row| row.map(|row| row.optional_int("task_no")).transpose()) {
+                Ok(last) => return Ok(last.flatten().unwrap_or(-1)),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Both ends are lost: doubled until nothing answers, among those that answer at all.
+        let (mut last, mut step) = (-1, 1);
+        while step < i64::from(u32::MAX) {
+            if matches!(self.salvaged(run_no, step - 1).await, Ok(Some(_))) {
+                last = step * 2;
+            }
+            step *= 2;
+        }
+        Ok(last)
+    }
+
+    async fn salvaged(&self, run_no: i64, task_no: i64) -> Result<Option<ResultRow>, StoreError> {
+        let one = Statement::new(
+            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stdout_bytes, t.stderr, \
+             t.stderr_bytes, t.failure_kind, t.failure, t.finished_at, CAST(NULL AS bigint) AS took_us, \
+             CAST(NULL AS text) AS provider_name \
+             FROM tasks AS t WHERE t.run_no = $1 AND t.task_no = $2",
+        )
+        .int(run_no)
+        .int(task_no);
+        let row = self.database.row(one).await.map_err(|source| self.failed("read the results", source))?;
+        row.map(|row| {
+            let finished = row.optional_time("finished_at")?;
+            Ok(ResultRow { task: task_row(&row)?, provider: None, finished, cost: None })
+        })
+        .transpose()
+    }
+
     async fn first(&self, run_id: &str) -> Result<Place, StoreError> {
         let mut reader = Reader::new(self, run_id).await?;
         let activities = reader.activities().await?;
@@ -73,7 +148,7 @@ impl Store {
 
     async fn result_page(&self, place: &mut Place, all: bool) -> Result<Vec<ResultRow>, StoreError> {
         let page = Statement::new(
-            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stderr, t.failure_kind, \
+            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
              t.failure, t.finished_at, a.took_us, a.rental_no, coalesce(a.activity_no, 1) AS activity_no, \
              r.provider_id, r.provider_name FROM tasks AS t \
              LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \

@@ -232,12 +232,9 @@ async fn write_ended(
         let (word, took_us, failure) = match *outcome {
             Outcome::Done { output, took_us } => {
                 let mut row = Vec::from(key()?);
-                row.extend([
-                    Value::time(*at),
-                    Value::json(to_json(&output.result)?),
-                    Value::text(some_text(&output.stdout)),
-                    Value::text(some_text(&output.stderr)),
-                ]);
+                row.extend([Value::time(*at), Value::json(to_json(&output.result)?)]);
+                row.extend(Value::printed(Some(&output.stdout)));
+                row.extend(Value::printed(Some(&output.stderr)));
                 done.push(row);
                 ("done", Some(took_us), None)
             }
@@ -269,7 +266,7 @@ async fn write_ended(
         .bulk(
             "UPDATE attempts SET ended_at = v.column4, outcome = v.column5, \
              took_us = coalesce(v.column6, {took}), failure_kind = v.column7, failure = v.column8, \
-             stderr = v.column9 FROM {rows} WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 \
+             stderr = v.column9, stderr_bytes = v.column10 FROM {rows} WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 \
              AND attempts.number = v.column3 AND attempts.outcome IS NULL",
             &tries,
         )
@@ -278,7 +275,7 @@ async fn write_ended(
     let recorded = transaction
         .bulk(
             "UPDATE tasks SET status = 'done', finished_at = v.column4, result = v.column5, stdout = v.column6, \
-             stderr = v.column7 FROM {rows} WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 \
+             stdout_bytes = v.column7, stderr = v.column8, stderr_bytes = v.column9 FROM {rows} WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 \
              AND tasks.attempt = v.column3 AND tasks.status = 'running'",
             &done,
         )
@@ -294,7 +291,7 @@ async fn write_ended(
     transaction
         .bulk(
             "UPDATE tasks SET status = 'failed', attempt = v.column3, finished_at = v.column4, \
-             failure_kind = v.column5, failure = v.column6, stderr = v.column7 FROM {rows} \
+             failure_kind = v.column5, failure = v.column6, stderr = v.column7, stderr_bytes = v.column8 FROM {rows} \
              WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 AND tasks.attempt <= v.column3 \
              AND tasks.status IN ('waiting', 'running')",
             &failed,
@@ -346,12 +343,14 @@ fn try_key<'q>(run_no: i64, attempt: Attempt) -> Result<[Value<'q>; 3], sqlx::Er
     Ok([Value::int(run_no), Value::int(count(attempt.task.0)?), Value::int(i64::from(attempt.number))])
 }
 
-/// The three columns that tell a failure.
-fn why(failure: Option<&AttemptFailure>) -> [Value<'_>; 3] {
+/// The four columns that tell a failure.
+fn why(failure: Option<&AttemptFailure>) -> [Value<'_>; 4] {
+    let [stderr, stderr_bytes] = Value::printed(failure.map(|failure| &failure.stderr));
     [
         Value::text(failure.map(|failure| kind_word(failure.kind))),
         Value::text(failure.map(|failure| failure.message.as_str())),
-        Value::text(failure.and_then(|failure| some_text(&failure.stderr))),
+        stderr,
+        stderr_bytes,
     ]
 }
 
@@ -366,10 +365,6 @@ fn kind_word(kind: FailureKind) -> &'static str {
         FailureKind::Invalid => "invalid",
         FailureKind::OwnTrouble => "own_trouble",
     }
-}
-
-fn some_text(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Rows that a guard left alone are news of old tries; they are dropped, but not unseen.

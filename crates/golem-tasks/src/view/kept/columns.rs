@@ -66,7 +66,7 @@ impl Columns {
     }
 
     /// The line of a task. A field that it doesn't have is empty.
-    pub(crate) fn row(&mut self, row: &ResultRow) -> Vec<String> {
+    pub(crate) fn row(&mut self, row: &ResultRow) -> Vec<Vec<u8>> {
         self.rows += 1;
         let fixed = csv(row);
         let sources = Sources::of(row, &fixed);
@@ -74,7 +74,7 @@ impl Columns {
         for column in &mut self.columns {
             let found = match column.fixed {
                 Some(place) => Some(fixed[place].clone()),
-                None => sources.find(&column.name),
+                None => sources.find(&column.name).map(String::into_bytes),
             };
             column.found |= found.is_some();
             cells.push(found.unwrap_or_default());
@@ -100,9 +100,11 @@ impl Columns {
 struct Sources<'a>([(&'static str, Option<Cow<'a, Value>>); 3]);
 
 impl<'a> Sources<'a> {
-    fn of(row: &'a ResultRow, fixed: &[String]) -> Self {
-        let printed = fixed[STDOUT].trim_start();
-        let printed = printed.starts_with(['{', '[']).then(|| serde_json::from_str(printed).ok()).flatten();
+    fn of(row: &'a ResultRow, fixed: &[Vec<u8>]) -> Self {
+        let printed = fixed[STDOUT].trim_ascii_start();
+        let printed = matches!(printed.first(), Some(b'{' | b'['))
+            .then(|| serde_json::from_slice(printed).ok())
+            .flatten();
         Self([
             ("result", row.task.result.as_ref().map(Cow::Borrowed)),
             ("stdout", printed.map(Cow::Owned)),
@@ -149,7 +151,7 @@ fn field_of<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 
 #[cfg(test)]
 mod tests {
-    use golem_core::event::TaskId;
+    use golem_core::event::{Printed, TaskId};
     use serde_json::json;
 
     use super::*;
@@ -164,7 +166,7 @@ mod tests {
                 attempts: 1,
                 result: Some(result),
                 stdout: stdout.into(),
-                stderr: String::new(),
+                stderr: Printed::default(),
                 failure: None,
                 provider: None,
                 took: None,
@@ -184,9 +186,9 @@ mod tests {
         let printed = "{\"seed\": 7, \"points\": [1, 2], \"a.b\": null}\n";
         let cells =
             columns.row(&row(json!({ "pi": "?" }), json!({ "pi": 3.25, "best": { "score": "x" } }), printed));
-        assert_eq!(cells, ["4", "3.25", "7", "x", "?", "2", "", printed.trim_end()]);
+        assert_eq!(cells, ["4", "3.25", "7", "x", "?", "2", "", printed.trim_end()].map(str::as_bytes));
         let cells = columns.row(&row(json!("plain"), Value::Null, "{ not JSON\n"));
-        assert_eq!(cells, ["4", "", "", "", "", "", "", "{ not JSON"]);
+        assert_eq!(cells, ["4", "", "", "", "", "", "", "{ not JSON"].map(str::as_bytes));
         assert!(columns.check().is_ok());
     }
 

@@ -52,7 +52,8 @@ struct ErrorJson<'a> {
     name: Option<&'a str>,
     attempt: Option<u64>,
     provider: Option<json::Provider<'a>>,
-    stderr: &'a str,
+    #[serde(flatten)]
+    output: json::Outputs<'a>,
 }
 
 impl Grouped {
@@ -132,7 +133,7 @@ fn error(error: &ErrorRow) -> ErrorJson<'_> {
         name: error.task_name.as_deref(),
         attempt: error.attempt.map(|(_, number)| number),
         provider: error.provider.as_ref().map(named),
-        stderr: &error.stderr,
+        output: json::Outputs::of(None, &error.stderr),
     }
 }
 
@@ -165,7 +166,7 @@ fn place(error: &ErrorRow) -> String {
 }
 
 fn stderr(text: &mut String, error: &ErrorRow, indent: &str) {
-    let stderr = clean(error.stderr.trim_end());
+    let stderr = clean(error.stderr.to_text().trim_end());
     let lines: Vec<_> = stderr.lines().collect();
     for line in &lines[lines.len().saturating_sub(STDERR_LINES)..] {
         let _ = writeln!(text, "{indent}| {line}");

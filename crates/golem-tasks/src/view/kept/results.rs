@@ -25,6 +25,10 @@ pub(crate) const CSV_HEADER: [&str; 12] = [
     "finished",
 ];
 
+/// The places of the columns whose cells are bytes.
+const STDOUT: usize = 5;
+const STDERR: usize = 6;
+
 #[derive(Serialize)]
 struct ResultJson<'a> {
     #[serde(rename = "type")]
@@ -35,9 +39,8 @@ struct ResultJson<'a> {
     data: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stdout: Option<&'a str>,
-    stderr: &'a str,
+    #[serde(flatten)]
+    output: json::Outputs<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<json::Failure<'a>>,
     provider: Option<json::Provider<'a>>,
@@ -57,8 +60,7 @@ pub(crate) fn json(row: &ResultRow) -> String {
         attempt: task.attempts,
         data: &task.data,
         result: task.result.as_ref(),
-        stdout: task.result.is_some().then_some(&task.stdout),
-        stderr: &task.stderr,
+        output: json::Outputs::of(task.result.is_some().then_some(&task.stdout), &task.stderr),
         failure: failure.map(|failure| json::Failure { kind: failure.kind, message: &failure.message }),
         provider: row.provider.as_ref().map(named),
         cost: row.cost,
@@ -67,28 +69,34 @@ pub(crate) fn json(row: &ResultRow) -> String {
     })
 }
 
-/// The cells of a line of CSV. Data and results that are texts stand as they are, anything else as JSON; what there
-/// isn't is empty. The line breaks at the end of what was printed are left out.
-pub(crate) fn csv(row: &ResultRow) -> [String; 12] {
+/// The cells of a line of CSV. Data and results that are texts stand as they are, anything else as JSON; what commands
+/// wrote stands byte by byte, without the line breaks at its end; what there isn't is empty.
+pub(crate) fn csv(row: &ResultRow) -> [Vec<u8>; 12] {
     let task = &row.task;
-    [
+    let cells = [
         task.task.0.to_string(),
         status(task.status).to_owned(),
         task.attempts.to_string(),
         cell(&task.data),
         task.result.as_ref().map(cell).unwrap_or_default(),
-        trimmed(&task.stdout),
-        trimmed(&task.stderr),
+        String::new(),
+        String::new(),
         task.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default(),
         row.provider.as_ref().map(|provider| provider.name.clone()).unwrap_or_default(),
         row.cost.map(|cost| cost.to_string()).unwrap_or_default(),
         task.took.map(|took| seconds(took).to_string()).unwrap_or_default(),
         row.finished.map(|finished| finished.to_string()).unwrap_or_default(),
-    ]
+    ];
+    let mut cells = cells.map(String::into_bytes);
+    cells[STDOUT] = trimmed(task.stdout.as_bytes()).to_vec();
+    cells[STDERR] = trimmed(task.stderr.as_bytes()).to_vec();
+    cells
 }
 
-fn trimmed(text: &str) -> String {
-    text.trim_end_matches(['\r', '\n']).to_owned()
+/// The bytes without the line breaks at their end.
+pub(crate) fn trimmed(bytes: &[u8]) -> &[u8] {
+    let last = bytes.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+    &bytes[..last.map_or(0, |last| last + 1)]
 }
 
 pub(super) fn cell(value: &Value) -> String {

@@ -139,7 +139,7 @@ fn failed_task(text: &mut String, failure: &FailedTask) {
         let _ = write!(text, ", on {}", clean(provider));
     }
     let _ = writeln!(text, ": {}", clean(&failure.message).replace('\n', " "));
-    let stderr = clean(failure.stderr.trim_end());
+    let stderr = clean(failure.stderr.to_text().trim_end());
     let lines: Vec<_> = stderr.lines().collect();
     for line in &lines[lines.len().saturating_sub(STDERR_LINES)..] {
         let _ = writeln!(text, "    | {line}");

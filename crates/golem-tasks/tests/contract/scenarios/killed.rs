@@ -225,7 +225,8 @@ impl Kept {
         let mut tokens = BTreeSet::new();
         for (number, task) in (0..TASKS).zip(&self.tasks) {
             assert_eq!(task.status, TaskStatus::Done, "{task:?}");
-            let words: Vec<_> = task.stdout.split_whitespace().collect();
+            let printed = task.stdout.to_text();
+            let words: Vec<_> = printed.split_whitespace().collect();
             assert_eq!((words.len(), words[0]), (2, number.to_string().as_str()), "{task:?}");
             assert!(
                 tokens.insert(words[1].to_owned()),

@@ -130,7 +130,8 @@ impl Ended {
         printed.sort_unstable_by_key(number);
         let expected: Vec<_> = (0..24).map(|task| format!("{task}\t{}", task * 7)).collect();
         assert_eq!(printed, expected, "{err}");
-        let kept: Vec<_> = self.tasks.iter().map(|task| (task.status, task.stdout.as_str())).collect();
+        let kept: Vec<_> =
+            self.tasks.iter().map(|task| (task.status, task.stdout.as_text().expect("it is text"))).collect();
         let expected: Vec<_> = (0..24).map(|task| (task * 7).to_string()).collect();
         let expected: Vec<_> = expected.iter().map(|text| (TaskStatus::Done, text.as_str())).collect();
         assert_eq!(kept, expected);

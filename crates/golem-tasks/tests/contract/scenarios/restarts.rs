@@ -180,7 +180,7 @@ impl Worker for Sevens {
                 match execution.results.last().and_then(|last| last.stdout.as_ref()) {
                     Some(text) => {
                         let stdout = text.to_text().into_owned();
-                        task.done(TaskOutput { stdout, ..TaskOutput::default() }).await;
+                        task.done(TaskOutput { stdout: stdout.into(), ..TaskOutput::default() }).await;
                     }
                     None => task.reject("it printed nothing", true).await,
                 }
@@ -223,7 +223,9 @@ fn assert_each_once(journal: &MemoryJournal, tasks: u64) {
         .events()
         .into_iter()
         .filter_map(|event| match event.kind {
-            EventKind::TaskDone { attempt, output, .. } => Some((attempt.task.0, output.stdout)),
+            EventKind::TaskDone { attempt, output, .. } => {
+                Some((attempt.task.0, output.stdout.to_text().into_owned()))
+            }
             _ => None,
         })
         .collect();

@@ -79,7 +79,7 @@ impl Worker for Porter {
                 assert!(bytes == content(n), "{n}: something else came home");
                 assert!(std::fs::read(self.home(n)).unwrap() == content(n), "{n}: another file came home");
                 let stdout = (n * 7).to_string();
-                task.done(TaskOutput { stdout, ..TaskOutput::default() }).await;
+                task.done(TaskOutput { stdout: stdout.into(), ..TaskOutput::default() }).await;
             }
             Ok(())
         })

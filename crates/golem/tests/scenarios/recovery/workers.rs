@@ -64,7 +64,7 @@ impl Worker for Stepper {
                 let n = task.index();
                 self.step(ctx, "begin", n).await?;
                 let stdout = self.step(ctx, "work", n).await?;
-                task.done(TaskOutput { stdout, ..TaskOutput::default() }).await;
+                task.done(TaskOutput { stdout: stdout.into(), ..TaskOutput::default() }).await;
             }
             Ok(())
         })

@@ -79,8 +79,7 @@ impl Shop {
             let (output, more) = (TaskOutput::default(), Vec::new());
             Input::AttemptDone { rental, attempt, output, took: secs(seconds), more }
         } else {
-            let (message, stderr) = ("no".to_owned(), String::new());
-            let failure = AttemptFailure { kind: FailureKind::CommandFailed, message, stderr };
+            let failure = AttemptFailure::new(FailureKind::CommandFailed, "no");
             Input::AttemptFailed { rental, attempt, failure, retry: true }
         });
         self.ready(n);

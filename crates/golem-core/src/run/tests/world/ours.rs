@@ -43,7 +43,7 @@ impl World {
         let message = "out can't be written: the disk is full".to_owned();
         let fault = OwnFault { problem: message.clone(), folder: Some("out".into()), bytes: 1 };
         self.later(time, Input::OwnFault { fault });
-        let failure = AttemptFailure { kind: FailureKind::OwnTrouble, message, stderr: String::new() };
+        let failure = AttemptFailure::new(FailureKind::OwnTrouble, message);
         Some(Input::AttemptFailed { rental, attempt, failure, retry: true })
     }
 }
