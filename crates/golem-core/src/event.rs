@@ -84,6 +84,7 @@ use yagna_api::{
 };
 
 use crate::explain::Explanation;
+use crate::source::SourceMark;
 use crate::terms::AgreedTerms;
 
 /// One deal with one provider, from the intent to sign to the settled bill. Counted from 1 in each run.
@@ -406,8 +407,23 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retries: Option<u32>,
     },
+    /// A job's source has been read so far. A later process compares the source with this before it reads on.
+    SourceRead {
+        /// The job.
+        #[serde(default, skip_serializing_if = "JobId::is_first")]
+        job: JobId,
+        /// How far, and what was read.
+        mark: SourceMark,
+    },
     /// A job's source has no more tasks.
     SourceExhausted {
+        /// The job.
+        #[serde(default, skip_serializing_if = "JobId::is_first")]
+        job: JobId,
+    },
+    /// There is more to do for the run's own job, though it was over or its source had no more: tasks have been added to its
+    /// source since, or tasks that failed are tried afresh.
+    JobReopened {
         /// The job.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
         job: JobId,
@@ -432,6 +448,18 @@ pub enum EventKind {
         /// Did it come up on the way, beside the job's source?
         #[serde(default, skip_serializing_if = "is_false")]
         spawned: bool,
+    },
+    /// A task that had failed for good is tried afresh: its attempts so far no longer count.
+    TaskReopened {
+        /// Its job.
+        #[serde(default, skip_serializing_if = "JobId::is_first")]
+        job: JobId,
+        /// The task.
+        task: TaskId,
+        /// Its data.
+        data: Value,
+        /// Its attempts so far: the next one's number is one more.
+        attempts: u32,
     },
     /// A task is being tried.
     TaskStarted {

@@ -16,6 +16,7 @@
 //! | [`strategy`], [`caps`] | which offers are taken, which of them first, and what is too dear |
 //! | [`terms`] | what is agreed besides the price |
 //! | [`standing`] | who is left alone for a while |
+//! | [`source`] | whether a source of tasks is still the one that was read |
 //! | [`tasks`] | which task is tried next, where, and how often |
 //! | [`budget`] | how much may be promised, in all and in any hour or day |
 //! | [`bill`] | whether a debit note or an invoice asks for no more than is owed |
@@ -37,7 +38,8 @@
 //!
 //! let step = run.on(now, Input::JobAdded { job: JobId(0), spec: JobSpec::default() });
 //! assert!(step.effects.iter().any(|effect| matches!(effect, Effect::LoadTasks { .. })));
-//! let step = run.on(now, Input::Tasks { job: JobId(0), data: vec![1.into(), 2.into()], exhausted: true });
+//! let data = vec![1.into(), 2.into()];
+//! let step = run.on(now, Input::Tasks { job: JobId(0), data, exhausted: true, mark: None });
 //! assert_eq!(step.events.len(), 3, "two tasks are known now, and that there are no more");
 //! assert!(step.effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -56,6 +58,7 @@ pub mod pricing;
 #[cfg(test)]
 mod properties;
 pub mod run;
+pub mod source;
 pub mod standing;
 pub mod strategy;
 pub mod tasks;

@@ -23,6 +23,7 @@ use crate::event::{
     Attempt, Bill, DealTerms, Event, EventKind, JobId, Provider, RentalId, RunEnd, SentScript, StopReason,
     TaskId,
 };
+use crate::source::SourceMark;
 use crate::terms::AgreedTerms;
 
 /// How far before the newest bill that was told of the next look for bills begins: the daemon dates them before it
@@ -50,6 +51,11 @@ pub struct Past {
     pub withdrawn: BTreeMap<DemandId, Timestamp>,
     /// Jobs that aren't over. One that its run left when it stopped isn't.
     pub jobs: BTreeMap<JobId, PastJob>,
+    /// The run's first job, if it is finished: it is reopened where there is more to do for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_over: Option<PastJob>,
+    /// How far the source of the first job was read.
+    pub source: SourceMark,
     /// Tasks without an end.
     pub tasks: BTreeMap<TaskId, PastTask>,
     /// Deals that aren't settled: those that may still run or be billed, and those whose bill was refused.

@@ -234,7 +234,9 @@ impl Run {
                 self.had_job = true;
             }
             Input::JobCancelled { job } => self.end_job(now, job, JobEndReason::Cancelled, step),
-            Input::Tasks { job, data, exhausted } => self.on_tasks(now, job, data, exhausted, step),
+            Input::Tasks { job, data, exhausted, mark } => {
+                self.on_tasks(now, job, data, exhausted, mark, step);
+            }
             Input::MoreTasks { job, data } => self.add_tasks(now, job, data, true, step),
             Input::SourceBroken { job, problem } => self.on_source_broken(now, job, problem, step),
             Input::Stop { why } => self.stop(now, why, step),

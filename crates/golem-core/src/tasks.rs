@@ -136,6 +136,13 @@ impl TaskQueue {
         }
     }
 
+    /// The job's source has more tasks after all.
+    pub fn go_on_reading(&mut self, job: JobId) {
+        if let Some(pile) = self.jobs.get_mut(&job) {
+            pile.exhausted = false;
+        }
+    }
+
     /// Has the job's source no more tasks? So it is with a job that isn't there.
     pub fn is_exhausted(&self, job: JobId) -> bool {
         self.jobs.get(&job).is_none_or(|pile| pile.exhausted)

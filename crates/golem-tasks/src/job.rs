@@ -13,11 +13,13 @@
 //! |---|---|
 //! | `payload`, `tasks`, `steps`, `limits` | the sections of a job file |
 //! | `source` | streaming tasks out of files |
+//! | `again` | reading a source of tasks once more |
 //! | `files`, `host` | files of this machine, so that no result replaces another one |
 //! | `template` | `{{ }}` in strings |
 //! | `work` | the steps done on a provider: a job file is a [`crate::Job`] |
 //! | `document`, `problem` | walking a TOML document; reporting what is wrong with it |
 
+mod again;
 pub(crate) mod document;
 mod files;
 mod host;
@@ -148,11 +150,14 @@ fn read<'a>(
     let (setup, steps) = steps::read(&top, &shared_folder, tasks.as_ref(), &mut host, diagnostics);
     host.forget_tasks();
     let limits = limits::read(&top, diagnostics);
+    if let (Some(tasks), Some(steps)) = (&tasks, &steps) {
+        again::check_outputs(&top, tasks, steps, diagnostics);
+    }
     Some(Job {
         path: origin.to_owned(),
         folder: folder.to_owned(),
         payload: payload?,
-        tasks: tasks?.tasks,
+        tasks: tasks?.tasks.without_outputs_of(steps.as_deref()?),
         setup: setup?,
         steps: steps?,
         limits: limits?,

@@ -40,6 +40,7 @@ mod remembered;
 mod same;
 pub(crate) mod settle;
 pub(crate) mod signals;
+mod source;
 mod wanted;
 
 /// How long running tasks may go on once the run is stopping.
@@ -156,19 +157,20 @@ async fn hold_and_run(
     holding: &mut Option<Arc<Lease>>,
 ) -> Result<(RunEnd, RunSummary), Failure> {
     let opened = options.job.open()?;
+    let (total, is_exact) = (opened.total, opened.again.is_some());
     let mut described = options.describe()?;
     let clock = SystemClock;
     let mut facts = Facts {
         run_id: options.run_id.clone(),
         started: clock.now(),
-        total: wanted(opened.total, options.limits.results),
+        total: wanted(total, options.limits.results),
         budget: Some(options.limits.budget.in_words()),
         place: store.place().to_owned(),
         beginning: Beginning::New,
     };
     let record = store.run_record(&options.run_id).await?;
     let mut past = Past::default();
-    if let Some(record) = &record {
+    let mut ready = if let Some(record) = &record {
         same::check(record, &described, &options)?;
         let lease = holding.insert(Arc::new(store.take(&options.run_id, &Holder::here()).await?));
         if let DaemonChoice::Devnet { seed: Some(seed), .. } = &mut options.daemon {
@@ -180,17 +182,22 @@ async fn hold_and_run(
         lease.run().done_tasks(|index, data| options.job.note_done(index, data)).await?;
         let summary = store.run_summary(&options.run_id).await?;
         facts.beginning = Beginning::Again(SummaryFold::taken_up(&summary, &past, facts.started).into());
-        if let Some(end) = nothing_left(&past) {
+        let mut ready = source::compared(&options, opened, lease.run(), &past).await?;
+        if let Some(end) = nothing_left(&past)
+            && (past.has_enough || !ready.reading.has_more())
+        {
+            source::note(lease.run(), &past, &ready, clock.now()).await?;
             facts.beginning = Beginning::Over;
             view(options.style, facts, &terminal).finish(&summary);
-            return Ok((end, summary));
+            return all_done(end, summary, total.filter(|_| is_exact));
         }
-    }
+        ready
+    } else {
+        source::fresh(opened)
+    };
     options.job.look_through(&options.dsn.files(), record.is_none())?;
     ready::check_files(&options, options.limits.workers)?;
-    let mut tasks = opened.tasks.peekable();
-    let first = tasks.peek().and_then(|first| first.as_ref().ok()).cloned();
-    ready::check_folders(&options, first.as_ref()).await?;
+    ready::check_folders(&options, ready.reading.peek()).await?;
     let daemon = Daemon::open(&options).await?;
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
@@ -221,7 +228,7 @@ async fn hold_and_run(
         Arc::new(clock),
         Arc::<RunStore>::new(lease.run().clone()),
         options.job.worker(&options.limits),
-        Box::new(tasks),
+        Box::new(std::iter::empty()),
         golem::RunOptions {
             config: config(&options, payload, &remembered),
             driver: options.driver.clone(),
@@ -231,7 +238,7 @@ async fn hold_and_run(
         },
     );
     let leave = CancellationToken::new();
-    let run = run.resumed(past);
+    let run = run.reading(ready.reading).resumed(past);
     let mut following = JoinSet::new();
     following.spawn(remembered::follow(store.clone(), remembered.blocked));
     let Limits { providers, exclude_providers, .. } = &options.limits;
@@ -258,7 +265,7 @@ async fn hold_and_run(
     }
     let summary = store.run_summary(&options.run_id).await?;
     view.finish(&summary);
-    match (ended?, opened.broken.get()) {
+    match (ended?, ready.broken.get()) {
         (RunEnd { why: StopReason::Broken, .. }, Some(message)) => {
             Err(Failure::new(Exit::BrokeOff, format!("the tasks can't be read: {message}"))
                 .advise("mend the source of the tasks; what is done is kept"))
@@ -276,9 +283,34 @@ async fn hold_and_run(
                 let kept = format!("the run came to its end, and its results are kept in {}", store.place());
                 Err(Failure::lost_output(error).advise(kept))
             }
-            None => Ok((ended, summary)),
+            None => all_done(ended, summary, total.filter(|_| is_exact)),
         },
     }
+}
+
+/// There are more tasks than were done, and nothing says why: never the end of a run that went well.
+#[derive(Debug, thiserror::Error)]
+#[error("run `{run_id}` has done {done} of {total} tasks, and no task failed")]
+struct NotAll {
+    run_id: String,
+    done: u64,
+    total: u64,
+}
+
+/// A run that went well has done all its tasks, unless so many results were asked for or one ended it.
+fn all_done(
+    end: RunEnd,
+    summary: RunSummary,
+    in_source: Option<u64>,
+) -> Result<(RunEnd, RunSummary), Failure> {
+    let total = summary.tasks.total().max(in_source.unwrap_or_default());
+    let done = summary.tasks.done;
+    if Exit::of(&end) != Exit::Done || end.why == StopReason::ResultsReached || done >= total {
+        return Ok((end, summary));
+    }
+    let run_id = summary.run_id;
+    Err(Failure::new(Exit::BrokeOff, NotAll { run_id, done, total })
+        .advise("the source of the tasks was changed while it was read; the same command does what is left"))
 }
 
 /// Asks once what has become of the money. Payments go on for hours after a run, so whatever comes of it is fine.

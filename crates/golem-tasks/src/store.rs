@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use holder::Holder;
 pub use lease::{HeldBy, LEASE_RENEWAL, LEASE_TIMEOUT, Lease};
 pub(crate) use name::task_name;
-pub use past::RunRecord;
+pub use past::{RunRecord, StoredTask};
 pub use payments::{OpenPayments, PaymentTotals};
 pub(crate) use query::used_in;
 pub use query::{

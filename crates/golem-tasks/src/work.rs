@@ -20,8 +20,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) use erased::{AnyJob, Typed};
+pub(crate) use erased::{AnyJob, Opened, Typed};
 pub use error::TaskError;
+pub(crate) use pile::Again;
 pub use pile::Pile;
 pub use task::{Task, Tasks};
 pub use worker::JobWorker;

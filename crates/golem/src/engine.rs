@@ -41,7 +41,7 @@ use self::money::Purse;
 pub(crate) use self::money::Raise;
 use self::outbox::Outbox;
 use crate::context::Witness;
-use crate::jobs::{Door, JobOptions, JobSource};
+use crate::jobs::Door;
 use crate::run::{OneJob, Reader, RunError, RunOptions};
 
 /// Inputs that may wait for the loop: enough for every worker to report at once.
@@ -142,7 +142,7 @@ impl Engine {
         self.pulse = Pulse::new(self.outside.options.timing.tick);
         self.follow_daemon();
         if let Some(OneJob { worker, tasks }) = self.first.take() {
-            self.begin_job(JobId::FIRST, worker, JobSource::Iterator(tasks), JobOptions::default());
+            self.begin_own_job(worker, tasks);
         }
         while self.core.end().is_none() {
             tokio::select! {

@@ -612,6 +612,7 @@ pub mod manifest;
 pub mod market;
 pub mod payload;
 pub mod payments;
+pub mod reading;
 pub mod run;
 pub mod script;
 pub mod summary;

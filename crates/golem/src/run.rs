@@ -7,6 +7,7 @@ use std::time::Duration;
 use golem_core::event::{Event, JobId, RunEnd};
 use golem_core::past::Past;
 use golem_core::run::RunConfig;
+use golem_core::source::SourceMark;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use crate::context::Witness;
 use crate::engine::{Engine, recover};
 use crate::jobs::{Door, Handle};
 use crate::journal::{Journal, JournalError};
+use crate::reading::{Reading, ReadingError};
 use crate::worker::Worker;
 
 /// Where tasks come from: their data, in order; each may fail to be read.
@@ -147,6 +149,9 @@ pub enum RunError {
     /// The daemon failed at something that a run can't do without.
     #[error("the daemon failed to prepare the run")]
     Daemon(#[from] ClientError),
+    /// The source of the tasks isn't the one that was read, or can't be read.
+    #[error(transparent)]
+    Source(Box<ReadingError>),
     /// The events couldn't be written down.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -226,10 +231,31 @@ pub struct Run {
     pub(crate) settles: bool,
 }
 
+impl From<ReadingError> for RunError {
+    fn from(error: ReadingError) -> Self {
+        Self::Source(Box::new(error))
+    }
+}
+
 /// The job that a run is made with.
 pub(crate) struct OneJob {
     pub(crate) worker: Arc<dyn Worker>,
-    pub(crate) tasks: TaskSource,
+    pub(crate) tasks: Reading,
+}
+
+impl OneJob {
+    /// Brings the source to where it was read before. True if there is more in it, and the run's end was reached without it.
+    pub(crate) fn has_more_than(&mut self, past: &Past) -> Result<bool, ReadingError> {
+        if past.next_job == JobId::FIRST.0 {
+            return Ok(false);
+        }
+        if self.tasks.mark() == SourceMark::default() && past.source.read > 0 {
+            self.tasks.go_behind(past.source)?;
+        }
+        let had_all =
+            past.jobs.get(&JobId::FIRST).map_or_else(|| past.first_over.is_some(), |job| job.exhausted);
+        Ok(had_all && !past.has_enough && self.tasks.has_more())
+    }
 }
 
 pub(crate) struct Reader {
@@ -256,7 +282,7 @@ impl Run {
         tasks: TaskSource,
         options: RunOptions,
     ) -> Self {
-        let first = Some(OneJob { worker, tasks });
+        let first = Some(OneJob { worker, tasks: Reading::new(tasks) });
         Self::prepared(client, clock, journal, options, first)
     }
 
@@ -312,7 +338,8 @@ impl Run {
 
     /// Takes a run up again whose process has ended, however it did. `past` is the fold of its events.
     ///
-    /// Its first job is gone on with: the source is read on from where it was. Jobs that came by a [`Handle`] are
+    /// Its first job is gone on with: the source is compared with what was read of it, and read on from there; where tasks were
+    /// added to it, a job that was over is reopened. Jobs that came by a [`Handle`] are
     /// cancelled, for nobody has their workers any more. What had been begun at the daemon is found there, and gone
     /// on with or ended; bills that came meanwhile are settled. A past without anything in it makes a new run.
     ///
@@ -321,6 +348,16 @@ impl Run {
     pub fn resumed(mut self, past: Past) -> Self {
         self.handle.begin_at(JobId(past.next_job));
         self.past = (!past.is_empty()).then(|| Box::new(past));
+        self
+    }
+
+    /// Reads the tasks of its own job from here instead. Where the run is [resumed](Self::resumed), and something has been read
+    /// of this source already, it is taken as it is, and not compared once more.
+    #[must_use]
+    pub fn reading(mut self, tasks: Reading) -> Self {
+        if let Some(job) = &mut self.first {
+            job.tasks = tasks;
+        }
         self
     }
 
@@ -351,9 +388,17 @@ impl Run {
     ///
     /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to
     /// their providers' time-outs, and their bills to a later settlement.
-    pub async fn run(self) -> Result<RunEnd, RunError> {
+    pub async fn run(mut self) -> Result<RunEnd, RunError> {
+        let has_more = match (&mut self.first, self.past.as_deref()) {
+            (Some(job), Some(past)) => job.has_more_than(past)?,
+            _ => false,
+        };
         let over = |past: &Past| {
-            if self.settles { past.end.clone().filter(|_| nothing_open(past)) } else { nothing_left(past) }
+            if self.settles {
+                past.end.clone().filter(|_| nothing_open(past))
+            } else {
+                nothing_left(past).filter(|_| !has_more)
+            }
         };
         if let Some(end) = self.past.as_deref().and_then(over) {
             return Ok(end);

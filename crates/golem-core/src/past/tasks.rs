@@ -20,9 +20,23 @@ impl Past {
                     job.exhausted = true;
                 }
             }
+            EventKind::SourceRead { job: JobId::FIRST, mark } => self.source = *mark,
+            EventKind::JobReopened { job } => {
+                if *job == JobId::FIRST
+                    && let Some(over) = self.first_over.take()
+                {
+                    self.jobs.insert(*job, over);
+                }
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.exhausted = false;
+                }
+            }
             // What a run leaves when it stops is gone on with when it is taken up.
             EventKind::JobEnded { job, end } if end.why != JobEndReason::Stopped => {
-                self.jobs.remove(job);
+                let over = self.jobs.remove(job);
+                if *job == JobId::FIRST && end.why == JobEndReason::Finished {
+                    self.first_over = over;
+                }
                 self.tasks.retain(|_, task| task.job != *job);
             }
             EventKind::TaskAdded { job, task, data, spawned } => {
@@ -40,6 +54,21 @@ impl Past {
                     running: None,
                 };
                 self.tasks.insert(*task, added);
+            }
+            EventKind::TaskReopened { job, task, data, attempts } => {
+                self.failed = self.failed.saturating_sub(1);
+                let Some(of) = self.jobs.get_mut(job) else { return };
+                of.failed = of.failed.saturating_sub(1);
+                let again = PastTask {
+                    job: *job,
+                    data: data.clone(),
+                    attempts: *attempts,
+                    failures: 0,
+                    failed_on: BTreeSet::new(),
+                    since: at,
+                    running: None,
+                };
+                self.tasks.insert(*task, again);
             }
             EventKind::TaskStarted { attempt, rental } => {
                 if let Some(task) = self.tasks.get_mut(&attempt.task) {

@@ -12,6 +12,7 @@ use crate::event::{
     ActivityNo, Attempt, AttemptFailure, Bill, Event, FailureKind, JobId, Provider, RentalId, SentScript,
     StopReason, TaskOutput,
 };
+use crate::source::SourceMark;
 use crate::tasks::AssignedTask;
 
 /// Something that a run must know.
@@ -41,6 +42,8 @@ pub enum Input {
         data: Vec<Value>,
         /// There are no more.
         exhausted: bool,
+        /// How far the source has been read with them; of sources that can be read once more.
+        mark: Option<SourceMark>,
     },
     /// Tasks that came up on the way, beside the source; for a job that isn't over.
     MoreTasks {

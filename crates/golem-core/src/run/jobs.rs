@@ -11,6 +11,7 @@ use super::blame::Failings;
 use super::rental::Stage;
 use super::{Effect, Run, Step};
 use crate::event::{EventKind, JobEnd, JobEndReason, JobId, RentalId, StopReason};
+use crate::source::SourceMark;
 use crate::tasks::Remains;
 
 /// What a job is to keep to.
@@ -20,6 +21,8 @@ pub struct JobSpec {
     pub retries: Option<u32>,
     /// When the job ends, finished or not.
     pub deadline: Option<Timestamp>,
+    /// True if tasks may be added to its source meanwhile: before the job ends it is asked for tasks once more.
+    pub grows: bool,
 }
 
 /// A job that isn't over. Its tasks are in the queue.
@@ -28,6 +31,10 @@ pub(super) struct Job {
     pub(super) deadline: Option<Timestamp>,
     /// Is its source being read?
     pub(super) loading: bool,
+    /// May its source have more after it had no more?
+    pub(super) grows: bool,
+    /// Was it asked once more since its last task ended?
+    pub(super) asked_again: bool,
     /// Has any provider ever come so far that it could take a task of it?
     pub(super) ever_worked: bool,
     /// Providers whose activity for it didn't start or couldn't be set up.
@@ -75,13 +82,15 @@ impl Run {
     pub(super) const TURN: Duration = Duration::from_secs(30);
 
     pub(super) fn on_job_added(&mut self, now: Timestamp, job: JobId, spec: JobSpec, step: &mut Step) {
-        if self.jobs.contains_key(&job) {
+        if let Some(known) = self.jobs.get_mut(&job) {
+            // One of the run's earlier life.
+            known.grows = spec.grows;
             return;
         }
         self.had_job = true;
         let retries = spec.retries.unwrap_or(self.config.retries);
         self.queue.open(job, retries);
-        self.jobs.insert(job, Job { deadline: spec.deadline, ..Job::default() });
+        self.jobs.insert(job, Job { deadline: spec.deadline, grows: spec.grows, ..Job::default() });
         step.event(now, EventKind::JobAdded { job, deadline: spec.deadline, retries: Some(retries) });
     }
 
@@ -92,10 +101,18 @@ impl Run {
         job: JobId,
         data: Vec<Value>,
         exhausted: bool,
+        mark: Option<SourceMark>,
         step: &mut Step,
     ) {
         if let Some(known) = self.jobs.get_mut(&job) {
             known.loading = false;
+            known.asked_again &= data.is_empty();
+            if !exhausted {
+                self.queue.go_on_reading(job);
+            }
+            if let Some(mark) = mark {
+                step.event(now, EventKind::SourceRead { job, mark });
+            }
         }
         self.add_tasks(now, job, data, false, step);
         if exhausted && !self.queue.is_exhausted(job) {
@@ -175,11 +192,18 @@ impl Run {
 
     /// Ends the jobs that are finished, and those whose time is over.
     pub(super) fn plan_jobs(&mut self, now: Timestamp, step: &mut Step) {
+        let reads = self.stopping.is_none() && !self.has_all_results();
+        for (id, job) in &mut self.jobs {
+            if reads && job.grows && !job.loading && !job.asked_again && self.queue.is_finished(*id) {
+                (job.loading, job.asked_again) = (true, true);
+                step.effects.push(Effect::LoadTasks { job: *id, most: Self::READ_AHEAD });
+            }
+        }
         let over: Vec<_> = self
             .jobs
             .iter()
             .filter_map(|(id, job)| {
-                if self.queue.is_finished(*id) {
+                if self.queue.is_finished(*id) && !(reads && job.loading) {
                     Some((*id, JobEndReason::Finished))
                 } else {
                     let expired = job.deadline.is_some_and(|deadline| deadline <= now);

@@ -139,6 +139,8 @@ CREATE TABLE tasks (
     stderr       text,
     stderr_bytes bytea,
     spawned      smallint    NOT NULL DEFAULT 0,
+    forgiven     bigint      NOT NULL DEFAULT 0,
+    reopened_at  timestamptz,
     PRIMARY KEY (run_no, task_no)
 ) WITH (fillfactor = 60);
 

@@ -8,6 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::job::{
     Image, Job, Limits, Payload, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource,
 };
+use crate::view::text::plural;
 use crate::work::AnyJob;
 
 /// Characters shown of a command or a task.
@@ -68,6 +69,17 @@ fn describe(job: &Job) -> Result<String, Failure> {
     let mut text = format!("{} is valid.\n\n", job.path.display());
     let _ = writeln!(text, "machine  {}", machine(&job.payload));
     let _ = writeln!(text, "tasks    {}", tasks(job, count));
+    if let TaskSource::Glob(pattern) = job.tasks.source() {
+        let found = job.tasks.matches(pattern).map_err(|error| wrong(error.into()))?;
+        if let Some(output) = found.outputs.first() {
+            let n = plural(found.outputs.len() as u64, "more file");
+            let _ = writeln!(
+                text,
+                "         {n} match, such as {}, and are no tasks: this job writes them itself",
+                short(output)
+            );
+        }
+    }
     write_limits(&mut text, &job.limits);
     if !job.setup.is_empty() {
         text.push_str("\nOnce on every provider:\n");

@@ -134,6 +134,25 @@ impl<R: BufRead> Lines<R> {
         Ok(count)
     }
 
+    /// The number of the line with so many before it that `wanted` picks too; none where there are fewer.
+    pub(super) fn place(
+        mut self,
+        wanted: impl Fn(&[u8]) -> bool,
+        before: u64,
+    ) -> Result<Option<u64>, SourceError> {
+        let mut count = 0;
+        while let Some(line) = self.next_raw() {
+            line?;
+            if wanted(&self.buffer) {
+                if count == before {
+                    return Ok(Some(self.number));
+                }
+                count += 1;
+            }
+        }
+        Ok(None)
+    }
+
     fn next_that(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Option<Result<String, SourceError>> {
         loop {
             if let Err(error) = self.next_raw()? {
@@ -240,6 +259,19 @@ impl<R: Read> Csv<R> {
                 Err(error) => Some(Err(csv_error(&self.path, error, self.reader.position().line()))),
             }
         })
+    }
+
+    /// The line of the record with so many before it; none where there are fewer.
+    pub(super) fn place(mut self, before: u64) -> Result<Option<u64>, SourceError> {
+        let mut record = csv::ByteRecord::new();
+        for _ in 0..=before {
+            match self.reader.read_byte_record(&mut record) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => return Err(csv_error(&self.path, error, self.reader.position().line())),
+            }
+        }
+        Ok(record.position().map(csv::Position::line))
     }
 
     pub(super) fn count(mut self) -> Result<u64, SourceError> {

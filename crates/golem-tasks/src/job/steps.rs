@@ -150,6 +150,12 @@ impl Step {
         text.refuse(clash.to_string(), None).with_help(clash.help)
     }
 
+    /// The file of the host that it writes for one task, if it writes one and its path can be told.
+    pub(super) fn target(&self, task: &TaskData) -> Option<PathBuf> {
+        let scene = Scene::new(&self.engine, Some(task), &self.folder);
+        host_path(self.plan.target()?, &scene).ok()
+    }
+
     /// The longest the step may take, where the job file limits it.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout

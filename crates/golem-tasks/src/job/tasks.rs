@@ -7,17 +7,20 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::again::outputs_of;
 use super::document::{Diagnostics, Entry, Section, describe};
 use super::host::{Clash, HostFiles, Touch};
 use super::schema;
-use super::source::{Csv, Lines, SourceError, TaskData, glob_files};
-use super::steps::HostFile;
+use super::source::{Csv, Lines, SourceError, TaskData};
+use super::steps::{HostFile, Step};
 
 /// The pile of work of a job, not yet read.
 #[derive(Debug, Clone)]
 pub struct Tasks {
     source: TaskSource,
-    folder: Arc<Path>,
+    pub(super) folder: Arc<Path>,
+    /// Steps that write files, which are never tasks.
+    pub(super) outputs: Arc<[Step]>,
 }
 
 /// Where tasks come from. Paths are as the job file writes them, relative to its folder.
@@ -133,8 +136,13 @@ impl Tasks {
             TaskSource::Jsonl(path) => {
                 Lines::open(&self.file(path)).ok()?.count(|line| !line.trim_ascii().is_empty()).ok()
             }
-            TaskSource::Glob(pattern) => u64::try_from(glob_files(pattern, &self.folder).ok()?.len()).ok(),
+            TaskSource::Glob(pattern) => u64::try_from(self.matches(pattern).ok()?.tasks.len()).ok(),
         }
+    }
+
+    /// The same without the files that these steps write.
+    pub(super) fn without_outputs_of(self, steps: &[Step]) -> Self {
+        Self { outputs: outputs_of(steps), ..self }
     }
 
     fn values(&self) -> Result<Box<dyn Iterator<Item = Result<Value, SourceError>> + Send>, SourceError> {
@@ -154,7 +162,7 @@ impl Tasks {
             TaskSource::Csv(path) => Box::new(Csv::open(&self.file(path))?.records()),
             TaskSource::Jsonl(path) => Box::new(Lines::open(&self.file(path))?.json()),
             TaskSource::Glob(pattern) => {
-                Box::new(glob_files(pattern, &self.folder)?.into_iter().map(|path| Ok(Value::from(path))))
+                Box::new(self.matches(pattern)?.tasks.into_iter().map(|path| Ok(Value::from(path))))
             }
         })
     }
@@ -211,7 +219,8 @@ pub(super) fn read(
         }
         return None;
     };
-    let tasks = Tasks { source: source(entry, diagnostics)?, folder: Arc::clone(folder) };
+    let source = source(entry, diagnostics)?;
+    let tasks = Tasks { source, folder: Arc::clone(folder), outputs: Arc::default() };
     let (first, more_than_one) = try_out(&tasks, entry, diagnostics)?;
     Some(ReadTasks { tasks, first, more_than_one })
 }
@@ -331,7 +340,11 @@ mod tests {
     use super::*;
 
     fn range(start: i64, end: Option<i64>, step: i64) -> Tasks {
-        Tasks { source: TaskSource::Range { start, end, step }, folder: Arc::from(Path::new("")) }
+        Tasks {
+            source: TaskSource::Range { start, end, step },
+            folder: Arc::from(Path::new("")),
+            outputs: Arc::default(),
+        }
     }
 
     fn numbers(tasks: &Tasks, most: usize) -> Vec<i64> {

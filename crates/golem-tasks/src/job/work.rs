@@ -70,7 +70,8 @@ impl work::Job for Job {
         self.host().forget_tasks();
         match self.tasks.open() {
             Ok(tasks) => {
-                Pile::fallible(tasks.map(|task| task.map(|task| task.value))).of(self.tasks.len_hint())
+                let pile = Pile::fallible(tasks.map(|task| task.map(|task| task.value)));
+                pile.of(self.tasks.len_hint()).again(self.tasks.again())
             }
             Err(error) => Pile::broken(error),
         }

@@ -34,6 +34,17 @@ pub struct RunRecord {
     pub ended: Option<ExplainedEnd>,
 }
 
+/// A task as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredTask {
+    /// The task.
+    pub task: TaskId,
+    /// Its data.
+    pub data: Value,
+    /// Its attempts so far.
+    pub attempts: u32,
+}
+
 impl Store {
     /// A run as it was recorded when it began; none where no run has that id.
     pub async fn run_record(&self, run_id: &str) -> Result<Option<RunRecord>, StoreError> {
@@ -82,20 +93,42 @@ impl RunStore {
     }
 
     /// The data of every task that another one added, one after the other.
-    pub async fn added_tasks(&self, mut each: impl FnMut(Value)) -> Result<(), StoreError> {
-        let sql = "SELECT task_no, data FROM tasks WHERE run_no = $1 AND spawned = 1 AND task_no > $2 \
+    pub async fn added_tasks(&self, mut each: impl FnMut(Value) + Send) -> Result<(), StoreError> {
+        let sql = "SELECT task_no, data, attempt FROM tasks WHERE run_no = $1 AND spawned = 1 AND task_no > $2 \
                    ORDER BY task_no LIMIT $3";
-        self.tasks_of(sql, |_, data| each(data)).await
+        let mut each = |task: StoredTask| each(task.data);
+        self.each_task(sql, &mut each).await
+    }
+
+    /// The data of every task that came from the source of the run's own job, one after the other in the order in which they
+    /// were read.
+    pub async fn source_tasks(&self, mut each: impl FnMut(Value) + Send) -> Result<(), StoreError> {
+        let sql = "SELECT task_no, data, attempt FROM tasks \
+                   WHERE run_no = $1 AND job_no = 0 AND spawned = 0 AND task_no > $2 ORDER BY task_no LIMIT $3";
+        let mut each = |task: StoredTask| each(task.data);
+        self.each_task(sql, &mut each).await
+    }
+
+    /// Every task of the run's own job that failed for good, one after the other.
+    pub async fn failed_tasks(&self, mut each: impl FnMut(StoredTask) + Send) -> Result<(), StoreError> {
+        let sql = "SELECT task_no, data, attempt FROM tasks \
+                   WHERE run_no = $1 AND job_no = 0 AND status = 'failed' AND task_no > $2 ORDER BY task_no LIMIT $3";
+        self.each_task(sql, &mut each).await
     }
 
     /// The number and the data of every task with a result, one after the other.
-    pub async fn done_tasks(&self, each: impl FnMut(u64, Value)) -> Result<(), StoreError> {
-        let sql = "SELECT task_no, data FROM tasks WHERE run_no = $1 AND status = 'done' AND task_no > $2 \
+    pub async fn done_tasks(&self, mut each: impl FnMut(u64, Value) + Send) -> Result<(), StoreError> {
+        let sql = "SELECT task_no, data, attempt FROM tasks WHERE run_no = $1 AND status = 'done' AND task_no > $2 \
                    ORDER BY task_no LIMIT $3";
-        self.tasks_of(sql, each).await
+        let mut each = |task: StoredTask| each(task.task.0, task.data);
+        self.each_task(sql, &mut each).await
     }
 
-    async fn tasks_of(&self, sql: &'static str, mut each: impl FnMut(u64, Value)) -> Result<(), StoreError> {
+    async fn each_task(
+        &self,
+        sql: &'static str,
+        each: &mut (dyn FnMut(StoredTask) + Send),
+    ) -> Result<(), StoreError> {
         const AT_ONCE: i64 = 4096;
         let store = self.store();
         let mut last = -1;
@@ -106,7 +139,11 @@ impl RunStore {
             let Some(newest) = rows.last() else { return Ok(()) };
             last = newest.int("task_no")?;
             for row in &rows {
-                each(row.unsigned("task_no")?, row.json("data")?);
+                each(StoredTask {
+                    task: TaskId(row.unsigned("task_no")?),
+                    data: row.json("data")?,
+                    attempts: attempt_number(row, "attempt")?,
+                });
             }
         }
     }
@@ -176,8 +213,13 @@ impl Reader<'_> {
         for row in rows {
             let job = JobId(row.unsigned("job_no")?);
             past.next_job = job.0.saturating_add(1);
-            if row.optional_text("end_reason")?.is_some_and(|reason| reason != "stopped") {
+            let reason = row.optional_text("end_reason")?;
+            let is_over = reason.as_deref().is_some_and(|reason| reason != "stopped");
+            if is_over {
                 over.insert(job);
+            }
+            let can_be_reopened = job == JobId::FIRST && reason.as_deref() == Some("finished");
+            if is_over && !can_be_reopened {
                 continue;
             }
             let retries = row.optional_int("retries")?.map(u32::try_from).transpose();
@@ -187,7 +229,11 @@ impl Reader<'_> {
                 exhausted: row.optional_time("exhausted_at")?.is_some(),
                 ..PastJob::default()
             };
-            past.jobs.insert(job, open);
+            if is_over {
+                past.first_over = Some(open);
+            } else {
+                past.jobs.insert(job, open);
+            }
         }
         Ok(over)
     }
@@ -210,7 +256,9 @@ impl Reader<'_> {
             };
             past.done += done;
             past.failed += failed;
-            if let Some(job) = past.jobs.get_mut(&JobId(row.unsigned("job_no")?)) {
+            let job = JobId(row.unsigned("job_no")?);
+            let over = past.first_over.as_mut().filter(|_| job == JobId::FIRST);
+            if let Some(job) = past.jobs.get_mut(&job).or(over) {
                 job.read += n.saturating_sub(row.unsigned("spawned")?);
                 job.done += done;
                 job.failed += failed;
@@ -222,7 +270,7 @@ impl Reader<'_> {
     async fn tasks(&mut self, past: &mut Past, over: &HashSet<JobId>) -> Result<(), StoreError> {
         let rows = self
             .rows(
-                "SELECT task_no, job_no, data, attempt, added_at FROM tasks \
+                "SELECT task_no, job_no, data, attempt, coalesce(reopened_at, added_at) AS since FROM tasks \
                  WHERE run_no = $1 AND status IN ('waiting', 'running')",
             )
             .await?;
@@ -237,7 +285,7 @@ impl Reader<'_> {
                 attempts: attempt_number(&row, "attempt")?,
                 failures: 0,
                 failed_on: BTreeSet::new(),
-                since: row.time("added_at")?,
+                since: row.time("since")?,
                 running: None,
             };
             past.tasks.insert(TaskId(row.unsigned("task_no")?), open);
@@ -253,7 +301,7 @@ impl Reader<'_> {
                  JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no \
                  JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
                  WHERE t.run_no = $1 AND t.status IN ('waiting', 'running') \
-                 AND (a.outcome IS NULL OR a.outcome = 'failed') ORDER BY a.task_no, a.number",
+                 AND (a.outcome IS NULL OR (a.outcome = 'failed' AND a.number > t.forgiven)) ORDER BY a.task_no, a.number",
             )
             .await?;
         for row in rows {

@@ -224,6 +224,12 @@ impl<'e> Batch<'_, 'e> {
             .time(event.at)
             .int(self.run_no)
             .int(count(job.0)?),
+            EventKind::JobReopened { job } => Statement::new(
+                "UPDATE jobs SET exhausted_at = NULL, ended_at = NULL, end_reason = NULL, finish = NULL \
+                 WHERE run_no = $1 AND job_no = $2 AND (end_reason IS NULL OR end_reason IN ('finished', 'stopped'))",
+            )
+            .int(self.run_no)
+            .int(count(job.0)?),
             EventKind::JobEnded { job, end } => Statement::new(
                 "UPDATE jobs SET ended_at = $1, end_reason = $2, finish = $3 WHERE run_no = $4 AND job_no = $5",
             )

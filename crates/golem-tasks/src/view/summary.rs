@@ -149,6 +149,12 @@ impl SummaryFold {
                     self.counts.tasks.waiting += 1;
                 }
             }
+            EventKind::TaskReopened { task, attempts, .. } => {
+                self.counts.tasks.failed = self.counts.tasks.failed.saturating_sub(1);
+                self.counts.tasks.waiting += 1;
+                self.counts.failures.retain(|failed| failed.task != task.0);
+                self.open.insert(*task, OpenTask { attempt: *attempts, ..OpenTask::default() });
+            }
             EventKind::TaskStarted { attempt, rental } => self.started(*attempt, *rental, event.at),
             EventKind::TaskDone { attempt, took, .. } => {
                 if let Some(provider) = self.ended(*attempt, event.at, Some(*took)) {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use golem_core::event::{Attempt, Bill, Event, EventKind, RentalId, Resumed, StopReason};
+use serde_json::Value;
 use yagna_api::market::Terminator;
 use yagna_api::{Glm, Timestamp};
 
@@ -148,6 +149,17 @@ pub(crate) fn named_task(task: u64, name: Option<&str>) -> String {
         Some(name) => format!("task {task} ({})", one_line(name)),
         None => format!("task {task}"),
     }
+}
+
+/// A task's data as it stands in a message: a text as it is, anything else as JSON, at a length that fits a line.
+pub(crate) fn quoted(data: &Value) -> String {
+    const SHOWN: usize = 80;
+    let whole = data.as_str().map_or_else(|| data.to_string(), str::to_owned);
+    let line = one_line(&whole);
+    if line.chars().count() <= SHOWN {
+        return format!("`{line}`");
+    }
+    format!("`{}…`", line.chars().take(SHOWN).collect::<String>())
 }
 
 /// `1 task`, `2 tasks`.

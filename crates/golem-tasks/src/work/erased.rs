@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::keys::{Keys, Origin};
-use super::pile::PileError;
+use super::pile::{Again, PileError};
 use super::{Job, JobWorker};
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
@@ -61,6 +61,8 @@ pub(crate) struct Opened {
     pub(crate) total: Option<u64>,
     /// Why they couldn't be read on.
     pub(crate) broken: Arc<OnceLock<String>>,
+    /// How their source can be read again, if it can.
+    pub(crate) again: Option<Again>,
 }
 
 /// A job with its types.
@@ -117,8 +119,9 @@ impl<J: Job> AnyJob for Typed<J> {
     }
 
     fn open(&self) -> Result<Opened, Failure> {
-        let pile = self.ask("named its tasks", J::tasks)?;
-        let total = pile.total();
+        self.keys.clear();
+        let mut pile = self.ask("named its tasks", J::tasks)?;
+        let (total, again) = (pile.total(), pile.take_again());
         let mut tasks = pile.open().map_err(|error| Failure::new(Exit::Usage, NoPile(error)))?;
         let (job, keys) = (Arc::clone(&self.job), Arc::clone(&self.keys));
         let broken = Arc::new(OnceLock::new());
@@ -143,7 +146,7 @@ impl<J: Job> AnyJob for Typed<J> {
                 .map_err(|problem| found.get_or_init(|| problem).clone())
                 .transpose()
         };
-        Ok(Opened { tasks: Box::new(std::iter::from_fn(next)), total, broken })
+        Ok(Opened { tasks: Box::new(std::iter::from_fn(next)), total, broken, again })
     }
 
     fn output_folders(&self, task: &Value) -> Vec<PathBuf> {

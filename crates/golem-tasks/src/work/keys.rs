@@ -22,6 +22,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Forgets them all: the pile is read from its begin.
+    pub(super) fn clear(&self) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Is this the first task with this key, or the same one again from the same task?
     pub(super) fn is_new(&self, key: &str, origin: Origin) -> bool {
         let [one, other] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(key)));

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use golem::reading::Reopen;
+
 /// Why a task, or the whole pile, can't be read.
 pub(crate) type PileError = Box<dyn Error + Send + Sync>;
 
@@ -32,6 +34,17 @@ pub(crate) type PileError = Box<dyn Error + Send + Sync>;
 pub struct Pile<T> {
     tasks: Result<Box<dyn Iterator<Item = Result<T, PileError>> + Send>, PileError>,
     total: Option<u64>,
+    again: Option<Again>,
+}
+
+/// A source that can be read again, and whose tasks have places.
+pub(crate) struct Again {
+    /// Names the place of a task by its number, for people.
+    pub(crate) place: Box<dyn Fn(u64) -> String + Send + Sync>,
+    /// Opens it once more; none of a source that can't grow.
+    pub(crate) reopen: Option<Reopen>,
+    /// What comes into it comes at its end.
+    pub(crate) ordered: bool,
 }
 
 impl<T> fmt::Debug for Pile<T> {
@@ -49,7 +62,7 @@ impl<T: 'static> Pile<T> {
     {
         let tasks = tasks.into_iter();
         let total = exactly(tasks.size_hint());
-        Self { tasks: Ok(Box::new(tasks.map(Ok))), total }
+        Self { tasks: Ok(Box::new(tasks.map(Ok))), total, again: None }
     }
 
     /// Of tasks that are read from where reading may fail. The first error stops the run; what is done is kept.
@@ -61,12 +74,12 @@ impl<T: 'static> Pile<T> {
     {
         let tasks = tasks.into_iter();
         let total = exactly(tasks.size_hint());
-        Self { tasks: Ok(Box::new(tasks.map(|task| task.map_err(Into::into)))), total }
+        Self { tasks: Ok(Box::new(tasks.map(|task| task.map_err(Into::into)))), total, again: None }
     }
 
     /// None at all, for this reason: the run isn't begun.
     pub fn broken(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { tasks: Err(error.into()), total: None }
+        Self { tasks: Err(error.into()), total: None, again: None }
     }
 
     /// With the number of tasks there will be, for those who watch; it limits nothing.
@@ -74,6 +87,17 @@ impl<T: 'static> Pile<T> {
     pub fn of(mut self, total: impl Into<Option<u64>>) -> Self {
         self.total = total.into();
         self
+    }
+
+    /// A pile that comes from a source which can be read again; its total is exact.
+    pub(crate) fn again(mut self, again: Again) -> Self {
+        self.again = Some(again);
+        self
+    }
+
+    /// How the source can be read again, if it can.
+    pub(crate) fn take_again(&mut self) -> Option<Again> {
+        self.again.take()
     }
 
     /// How many tasks there are, if that is known.

@@ -65,7 +65,6 @@ async fn a_target_that_is_an_input_is_refused() {
             "{{ 'in.txt' if task == 'b' else 'out' }}",
             "the result would replace the input",
         ),
-        ("glob = \"[ab]\"", "in.txt", "{{ 'a' if task == 'b' else 'out' }}", "which task 0 reads"),
         ("values = [\"a\", \"b\"]", "in.txt", "DATABASE", "which is the database of runs"),
     ] {
         let to =

@@ -12,5 +12,6 @@ mod files;
 mod interrupts;
 mod places;
 mod runs;
+mod sources;
 mod stage;
 mod trouble;

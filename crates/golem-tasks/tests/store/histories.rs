@@ -8,6 +8,7 @@ use golem_core::event::{
     Measured, RentalId, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use golem_core::pricing::Pricing;
+use golem_core::source::{SourceDigest, SourceMark};
 use golem_core::terms::AgreedTerms;
 use serde_json::json;
 use yagna_api::market::{Reason, Terminator};
@@ -26,6 +27,8 @@ pub(crate) struct History {
     pub(crate) events: Vec<Event>,
     jobs: BTreeSet<JobId>,
     tasks: BTreeMap<TaskId, Task>,
+    failed: Vec<(TaskId, Task)>,
+    first_ended: bool,
     deals: BTreeMap<RentalId, Deal>,
     allocations: Vec<AllocationId>,
     demands: Vec<DemandId>,
@@ -71,6 +74,8 @@ impl History {
             events: Vec::new(),
             jobs: BTreeSet::new(),
             tasks: BTreeMap::new(),
+            failed: Vec::new(),
+            first_ended: false,
             deals: BTreeMap::new(),
             allocations: Vec::new(),
             demands: Vec::new(),
@@ -186,17 +191,46 @@ impl History {
 
     fn job(&mut self) {
         let open: Vec<JobId> = self.jobs.iter().copied().collect();
-        match (self.chance.u8(0..6), self.one(&open)) {
+        match (self.chance.u8(0..9), self.one(&open)) {
             (0, Some(job)) => self.push(EventKind::SourceExhausted { job }),
             (1, Some(job)) => self.end_job(job),
+            (2, Some(job)) => self.read(job),
+            (3, Some(_)) => self.reopen(),
+            (4, Some(job)) => self.push(EventKind::JobReopened { job }),
             _ if self.jobs.len() < 3 => {
-                let job = JobId(self.number());
+                let began = self.events.iter().any(|event| matches!(event.kind, EventKind::JobAdded { .. }));
+                let job = if began { JobId(self.number()) } else { JobId::FIRST };
                 self.jobs.insert(job);
                 let deadline = Some(self.later()).filter(|_| self.chance.bool());
                 let retries = Some(self.chance.u32(0..4)).filter(|_| self.chance.bool());
                 self.push(EventKind::JobAdded { job, deadline, retries });
             }
             _ => {}
+        }
+    }
+
+    fn read(&mut self, job: JobId) {
+        let mut mark = SourceMark::at_start(self.counted);
+        for item in 0..self.chance.u8(0..4) {
+            mark.take(SourceDigest::of(&json!(item)));
+        }
+        self.push(EventKind::SourceRead { job, mark });
+    }
+
+    /// The first job is reopened, and a task that failed is tried afresh.
+    fn reopen(&mut self) {
+        if std::mem::take(&mut self.first_ended) {
+            self.jobs.insert(JobId::FIRST);
+            self.push(EventKind::JobReopened { job: JobId::FIRST });
+        }
+        let open: Vec<usize> =
+            (0..self.failed.len()).filter(|place| self.jobs.contains(&self.failed[*place].1.job)).collect();
+        if let Some(place) = self.one(&open) {
+            let (task, of) = self.failed.swap_remove(place);
+            let (job, attempts) = (of.job, of.attempts);
+            let data = json!({ "frame": task.0, "scale": 1e16, "text": "\u{0}é" });
+            self.push(EventKind::TaskReopened { job, task, data, attempts });
+            self.tasks.insert(task, Task { running: None, ..of });
         }
     }
 
@@ -220,6 +254,7 @@ impl History {
             });
         }
         self.jobs.remove(&job);
+        self.first_ended |= job == JobId::FIRST && why == JobEndReason::Finished;
         self.push(EventKind::JobEnded { job, end: job_end(why) });
     }
 
@@ -382,7 +417,9 @@ impl History {
             // One that never began, because it can't even be written down.
             let waiting: Vec<TaskId> = self.tasks.keys().copied().collect();
             if let (Some(task), 0) = (self.one(&waiting), self.chance.u8(0..4)) {
-                let number = self.tasks.remove(&task).unwrap().attempts;
+                let of = self.tasks.remove(&task).unwrap();
+                let number = of.attempts;
+                self.failed.push((task, of));
                 let failure = failure(FailureKind::Invalid, "no such file", "");
                 self.push(EventKind::TaskFailed { attempt: Attempt { task, number }, rental: None, failure });
             }
@@ -410,7 +447,8 @@ impl History {
                 self.push(EventKind::AttemptCancelled { attempt, rental });
             }
             _ => {
-                self.tasks.remove(&task);
+                let of = self.tasks.remove(&task).unwrap();
+                self.failed.push((task, of));
                 self.push(EventKind::TaskFailed { attempt, rental: Some(rental), failure: lost });
             }
         }

@@ -20,7 +20,7 @@ fn as_kept(mut past: Past) -> Past {
     for task in past.tasks.values_mut() {
         task.since = whole(task.since);
     }
-    for job in past.jobs.values_mut() {
+    for job in past.jobs.values_mut().chain(&mut past.first_over) {
         job.deadline = job.deadline.map(whole);
     }
     past

@@ -12,6 +12,7 @@ use yagna_api::time::after;
 
 use super::{Engine, Outside};
 use crate::jobs::{Command, JobOptions, JobSource, Outlet, Submission, TaskStream};
+use crate::reading::{Loaded, Reading};
 use crate::run::TaskSource;
 use crate::worker::Worker;
 
@@ -24,6 +25,8 @@ pub(super) struct JobHands {
 }
 
 enum Source {
+    /// The run's own one.
+    Own(Box<Reading>),
     Iterator(TaskSource),
     /// A task of its own reads it; the guard ends that with the job.
     Stream {
@@ -87,6 +90,14 @@ impl Outlets {
 }
 
 impl Engine {
+    /// Begins the job that the run was made with, or goes on with it.
+    pub(super) fn begin_own_job(&mut self, worker: Arc<dyn Worker>, tasks: Reading) {
+        let spec = JobSpec { grows: tasks.grows(), ..JobSpec::default() };
+        let source = Source::Own(Box::new(tasks));
+        self.jobs.insert(JobId::FIRST, JobHands { worker, source, postponed: None });
+        self.decide(Input::JobAdded { job: JobId::FIRST, spec });
+    }
+
     /// Begins a job.
     pub(super) fn begin_job(
         &mut self,
@@ -110,7 +121,10 @@ impl Engine {
         };
         self.jobs.insert(job, JobHands { worker, source, postponed: None });
         let deadline = options.timeout.map(|timeout| after(self.outside.clock.now(), timeout));
-        self.decide(Input::JobAdded { job, spec: JobSpec { retries: options.retries, deadline } });
+        self.decide(Input::JobAdded {
+            job,
+            spec: JobSpec { retries: options.retries, deadline, grows: false },
+        });
     }
 
     pub(super) fn obey(&mut self, command: Command) {
@@ -153,6 +167,20 @@ impl Engine {
             return;
         }
         let tasks = match &mut hands.source {
+            Source::Own(reading) => {
+                let Loaded { data, mark, exhausted, broken } = reading.load(most);
+                if data.is_empty() && !exhausted && broken.is_none() {
+                    // Only what the run has already so far: other things come first, then it is read on.
+                    hands.postponed = Some(most);
+                    self.door.wake.notify_one();
+                    return;
+                }
+                self.decide(Input::Tasks { job, data, exhausted, mark: Some(mark) });
+                if let Some(problem) = broken {
+                    self.decide(Input::SourceBroken { job, problem });
+                }
+                return;
+            }
             Source::Iterator(tasks) => tasks,
             Source::Stream { ask, .. } => {
                 // Its answer to the last question was the last input: there is room for this one.
@@ -176,7 +204,7 @@ impl Engine {
                 }
             }
         }
-        self.decide(Input::Tasks { job, data, exhausted });
+        self.decide(Input::Tasks { job, data, exhausted, mark: None });
         if let Some(problem) = broken {
             self.decide(Input::SourceBroken { job, problem });
         }
@@ -200,7 +228,7 @@ impl Outside {
                 let go_on = !exhausted && broken.is_none() && data.len() < most;
                 next = if go_on { tasks.next().now_or_never() } else { None };
             }
-            self.tell(Input::Tasks { job, data, exhausted }).await;
+            self.tell(Input::Tasks { job, data, exhausted, mark: None }).await;
             if let Some(problem) = broken {
                 return self.tell(Input::SourceBroken { job, problem }).await;
             }

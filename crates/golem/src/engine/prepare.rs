@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_core::event::JobId;
+use golem_core::event::{Event, EventKind, JobId};
 use golem_core::past::Past;
 use golem_core::run::{Run as Core, Step};
 use tokio::sync::mpsc;
@@ -38,9 +38,18 @@ impl Engine {
             readers,
             stop,
             witness,
-            past,
+            mut past,
             settles,
         } = run;
+        let mut first = first;
+        let mut before = Vec::new();
+        if let (Some(job), Some(past)) = (&mut first, past.as_deref_mut())
+            && job.has_more_than(past)?
+        {
+            let reopened = Event { at: clock.now(), kind: EventKind::JobReopened { job: JobId::FIRST } };
+            past.apply(&reopened);
+            before.push(reopened);
+        }
         // From here on only handles that were given away keep a standing run from ending.
         drop(handle);
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
@@ -106,6 +115,7 @@ impl Engine {
             bills_from,
         };
         engine.show(&Arc::new(written));
+        engine.outbox.push(before, Vec::new());
         engine.outbox.push(step.events, step.effects);
         engine.end_strangers(recovered);
         Ok(engine)
@@ -130,15 +140,9 @@ async fn decoration(
     }
 }
 
-/// What is left of a run's job: its source from where it was read, or nothing where the job is over.
-fn left_of(mut job: OneJob, past: Option<&Past>) -> Option<OneJob> {
-    let Some(past) = past.filter(|past| past.next_job > JobId::FIRST.0) else {
-        return Some(job);
-    };
-    let read = past.jobs.get(&JobId::FIRST)?.read;
-    if let Some(last) = usize::try_from(read).unwrap_or(usize::MAX).checked_sub(1) {
-        // What was read is known, and whether it could be read as well.
-        drop(job.tasks.nth(last));
-    }
-    Some(job)
+/// What is left of a run's job; nothing where the job is over.
+fn left_of(job: OneJob, past: Option<&Past>) -> Option<OneJob> {
+    let is_over =
+        past.is_some_and(|past| past.next_job > JobId::FIRST.0 && !past.jobs.contains_key(&JobId::FIRST));
+    (!is_over).then_some(job)
 }

@@ -6,6 +6,7 @@ use golem_core::event::{
     Provider, RentalId, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use golem_core::explain::Explanation;
+use golem_core::source::SourceMark;
 use serde_json::{Value, json};
 use tracing::Level;
 use yagna_api::market::{Reason, Terminator};
@@ -94,7 +95,10 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::TaskFailed { attempt, rental: Some(rental), failure: failure(FailureKind::CommandFailed) },
         EventKind::TaskCancelled { task },
         EventKind::TaskExpired { task },
+        EventKind::SourceRead { job, mark: SourceMark::at_start(n) },
         EventKind::SourceExhausted { job },
+        EventKind::JobReopened { job },
+        EventKind::TaskReopened { job, task, data: json!({ "frame": n }), attempts: 2 },
         EventKind::BatchSent {
             rental,
             no: ActivityNo(1),
@@ -203,8 +207,9 @@ fn ids_of(name: &str) -> &'static [&'static str] {
         "activity_created" => &["rental", "activity"],
         "agreement_failed" | "activity_ready" | "activity_ended" => &["rental"],
         "activity_intended" => &["rental", "job"],
-        "job_added" | "source_exhausted" | "job_ended" => &["job"],
-        "task_added" => &["job", "task"],
+        "job_added" | "source_exhausted" | "job_reopened" | "job_ended" => &["job"],
+        "source_read" => &["job", "mark"],
+        "task_added" | "task_reopened" => &["job", "task"],
         "task_cancelled" | "task_expired" => &["task"],
         "task_started" | "task_done" | "attempt_failed" | "attempt_cancelled" | "task_failed" => {
             &["attempt", "rental"]
@@ -287,7 +292,10 @@ fn every_kind_is_told_of_by_itself() {
         "bill_accepting",
         "terms_agreed",
         // Kept for whoever takes the run up.
+        "source_read",
         "source_exhausted",
+        "job_reopened",
+        "task_reopened",
         "batch_sent",
     ];
     for kind in one_of_each(1) {

@@ -71,9 +71,9 @@ impl Desk {
         let decoration = Decoration { properties: Properties::new(), constraints: Vec::new() };
         let run = Run::new(config, decoration, now);
         let mut desk = Self { run, now, demand: DemandId::new("none"), expires: now, n: 0 };
-        desk.give(Input::JobAdded { job: JobId::FIRST, spec: JobSpec { retries: None, deadline: None } });
+        desk.give(Input::JobAdded { job: JobId::FIRST, spec: JobSpec::default() });
         let data = (0..3).map(|n| json!(n)).collect();
-        let step = desk.give(Input::Tasks { job: JobId::FIRST, data, exhausted: true });
+        let step = desk.give(Input::Tasks { job: JobId::FIRST, data, exhausted: true, mark: None });
         assert!(desk.publish(&step), "a run with tasks publishes its demand");
         desk
     }

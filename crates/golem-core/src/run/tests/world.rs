@@ -234,7 +234,8 @@ impl World {
         self.to_spawn.insert(job, plan.spawns);
         let added = after(self.now, Duration::from_secs(plan.at.into()));
         let deadline = plan.deadline.map(|seconds| after(added, Duration::from_secs(seconds.into())));
-        let spec = JobSpec { retries: plan.retries, deadline };
+        // Half of the sources are asked once more at their end.
+        let spec = JobSpec { retries: plan.retries, deadline, grows: plan.tasks % 2 == 1 };
         let input = Input::JobAdded { job, spec };
         if plan.at == 0 {
             self.give(input);
@@ -471,7 +472,7 @@ impl World {
                 *left -= n;
                 let exhausted = *left == 0;
                 let data = (0..n).map(|n| json!(n)).collect();
-                self.later(0.0, Input::Tasks { job, data, exhausted });
+                self.later(0.0, Input::Tasks { job, data, exhausted, mark: None });
             }
             Effect::Publish { expires, .. } => self.publish(expires),
             Effect::Withdraw { demand } => {

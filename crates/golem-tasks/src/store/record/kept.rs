@@ -111,7 +111,9 @@ impl Kept {
         let task = match &event.kind {
             // These are in columns.
             EventKind::TaskAdded { .. }
+            | EventKind::TaskReopened { .. }
             | EventKind::JobAdded { .. }
+            | EventKind::JobReopened { .. }
             | EventKind::SourceExhausted { .. }
             | EventKind::JobEnded { .. } => return,
             EventKind::TaskStarted { attempt, rental } => {

@@ -1,6 +1,6 @@
 //! Tasks and their tries: thousands a second, so they are written many at a time.
 //!
-//! Four kinds of changes, written in this order: tasks that are added, tries that start, tries that end, tasks that
+//! Five kinds of changes, written in this order: tasks that are added, tasks that are to be tried afresh, tries that start, tries that end, tasks that
 //! are given up with their job. A change that must come after one that is still pending for the same task makes the
 //! pending ones be written first.
 
@@ -23,6 +23,8 @@ pub(super) struct Change<'e> {
 
 enum ChangeKind<'e> {
     Added(Added<'e>),
+    /// It is tried afresh after so many attempts.
+    Reopened(u32),
     Started(Attempt, RentalId),
     Ended(Attempt, Outcome<'e>),
     /// With its job; the word says how.
@@ -50,6 +52,7 @@ pub(super) struct Pending<'e> {
     /// The last kind of change of each task among them.
     newest: HashMap<TaskId, Phase>,
     added: Vec<(TaskId, Timestamp, Added<'e>)>,
+    reopened: Vec<(Attempt, Timestamp)>,
     started: Vec<(Attempt, Timestamp, RentalId)>,
     ended: Vec<(Attempt, Timestamp, Outcome<'e>)>,
     given_up: Vec<(TaskId, Timestamp, &'static str)>,
@@ -58,6 +61,7 @@ pub(super) struct Pending<'e> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Added,
+    Reopened,
     Started,
     Ended,
     GivenUp,
@@ -70,6 +74,7 @@ impl<'e> Change<'e> {
             EventKind::TaskAdded { job, task, data, spawned } => {
                 (*task, ChangeKind::Added(Added { job: *job, data, spawned: *spawned }))
             }
+            EventKind::TaskReopened { task, attempts, .. } => (*task, ChangeKind::Reopened(*attempts)),
             EventKind::TaskStarted { attempt, rental } => {
                 (attempt.task, ChangeKind::Started(*attempt, *rental))
             }
@@ -98,6 +103,7 @@ impl<'e> Change<'e> {
     fn phase(&self) -> Phase {
         match self.kind {
             ChangeKind::Added(..) => Phase::Added,
+            ChangeKind::Reopened(_) => Phase::Reopened,
             ChangeKind::Started(..) => Phase::Started,
             ChangeKind::Ended(..) => Phase::Ended,
             ChangeKind::GivenUp(_) => Phase::GivenUp,
@@ -115,6 +121,9 @@ impl<'e> Pending<'e> {
         self.newest.insert(change.task, change.phase());
         match change.kind {
             ChangeKind::Added(added) => self.added.push((change.task, change.at, added)),
+            ChangeKind::Reopened(attempts) => {
+                self.reopened.push((Attempt { task: change.task, number: attempts }, change.at));
+            }
             ChangeKind::Started(attempt, rental) => self.started.push((attempt, change.at, rental)),
             ChangeKind::Ended(attempt, outcome) => self.ended.push((attempt, change.at, outcome)),
             ChangeKind::GivenUp(word) => self.given_up.push((change.task, change.at, word)),
@@ -130,6 +139,8 @@ impl<'e> Pending<'e> {
         self.newest.clear();
         write_added(transaction, run_no, &self.added).await?;
         self.added.clear();
+        write_reopened(transaction, run_no, &self.reopened).await?;
+        self.reopened.clear();
         write_started(transaction, run_no, &self.started).await?;
         self.started.clear();
         write_ended(transaction, run_no, &self.ended).await?;
@@ -163,6 +174,30 @@ async fn write_added(
             "INSERT INTO tasks (run_no, task_no, job_no, status, added_at, data, spawned) \
              SELECT column1, column2, column3, 'waiting', column4, column5, column6 FROM {rows} WHERE true \
              ON CONFLICT DO NOTHING",
+            &rows,
+        )
+        .await?;
+    Ok(())
+}
+
+async fn write_reopened(
+    transaction: &mut Transaction,
+    run_no: i64,
+    reopened: &[(Attempt, Timestamp)],
+) -> Result<(), sqlx::Error> {
+    let rows = reopened
+        .iter()
+        .map(|(attempt, at)| {
+            let mut row = Vec::from(try_key(run_no, *attempt)?);
+            row.push(Value::time(*at));
+            Ok(row)
+        })
+        .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    transaction
+        .bulk(
+            "UPDATE tasks SET status = 'waiting', forgiven = v.column3, reopened_at = v.column4, \
+             finished_at = NULL, failure_kind = NULL, failure = NULL, stderr = NULL FROM {rows} \
+             WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 AND tasks.status = 'failed'",
             &rows,
         )
         .await?;

@@ -149,7 +149,7 @@ impl World {
             let plan = self.plans[&JobId::FIRST];
             self.give(Input::JobAdded {
                 job: JobId::FIRST,
-                spec: JobSpec { retries: plan.retries, deadline: None },
+                spec: JobSpec { retries: plan.retries, deadline: None, grows: plan.tasks % 2 == 1 },
             });
         }
     }
