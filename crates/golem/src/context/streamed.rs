@@ -366,7 +366,13 @@ impl Going {
         let mut pause = Duration::ZERO;
         let was_late = std::mem::replace(&mut self.is_late, false);
         match looked.answer {
-            Ok(None) => self.is_late = looked.was_given > Duration::ZERO,
+            Ok(None) => {
+                self.is_late = looked.was_given > Duration::ZERO;
+                // A time-out that comes at once, as a proxy may give it, isn't asked for again at once.
+                if looked.is_hasty || !self.is_late {
+                    pause = FIRST_PAUSE;
+                }
+            }
             Ok(Some(results)) => {
                 // What brings nothing and doesn't wait either isn't asked again at once.
                 if looked.is_hasty && results.len() <= self.results.len() {
