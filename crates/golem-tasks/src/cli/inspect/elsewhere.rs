@@ -25,7 +25,7 @@ pub(in crate::cli) async fn hint(run_id: Option<&str>, asked: &Dsn) -> Option<St
         _ => return None,
     };
     // A database that can't be read gives no hint.
-    let store = Store::open_existing(&other).await.ok()?;
+    let store = Store::open_to_read(&other).await.ok()?;
     let found = store.choose_run(run_id).await;
     store.close().await;
     let is_there = matches!(found, Ok(_) | Err(StoreError::SeveralRuns { .. }));
