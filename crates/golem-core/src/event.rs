@@ -231,7 +231,7 @@ pub enum EventKind {
     },
     /// Trouble that was told of is over.
     Recovered {
-        /// What works again, in words.
+        /// The name of what works again, in words.
         what: String,
     },
     /// An offer fits and is being negotiated.
@@ -412,7 +412,7 @@ pub enum EventKind {
         /// The job.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
         job: JobId,
-        /// How far, and what was read.
+        /// The place up to which it was read, and a digest of it.
         mark: SourceMark,
     },
     /// A job's source has no more tasks.

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use yagna_api::Glm;
 
-/// Why no more work is begun.
+/// The reason why a run begins no more work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
-    /// Every task has its end.
+    /// All tasks have finished.
     AllDone,
     /// The user wants it.
     Cancelled,
@@ -26,7 +26,7 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// The same in words, to stand after a colon or "because".
+    /// The reason in words, to stand after a colon or "because".
     pub fn words(self) -> &'static str {
         match self {
             Self::AllDone => "every task has its end",
@@ -41,11 +41,11 @@ impl StopReason {
     }
 }
 
-/// Why a job is over.
+/// The reason why a job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobEndReason {
-    /// Every task has its end, and no more will come.
+    /// All its tasks have finished, and no more will come.
     Finished,
     /// The user wants it.
     Cancelled,
@@ -59,10 +59,10 @@ pub enum JobEndReason {
     Stopped,
 }
 
-/// How a job ended.
+/// The end of a job: its reason, and the number of tasks that came to each outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnd {
-    /// Why.
+    /// The reason.
     pub why: JobEndReason,
     /// Tasks with a result.
     pub done: u64,
@@ -76,10 +76,10 @@ pub struct JobEnd {
     pub unfinished: u64,
 }
 
-/// How a run ended.
+/// The end of a run: its reason, its tasks and its cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
-    /// Why it stopped.
+    /// The reason why it stopped.
     pub why: StopReason,
     /// Tasks with a result.
     pub done: u64,
@@ -89,6 +89,6 @@ pub struct RunEnd {
     pub unfinished: u64,
     /// GLM accepted in all.
     pub cost: Glm,
-    /// Deals whose final bill hasn't come.
+    /// The number of rentals whose final bill hasn't come.
     pub unsettled: u64,
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Printed;
 
-/// What came of a task. With an executor's tasks it is empty: their results are values of the program and aren't stored.
+/// The output of a task that succeeded. With an executor's tasks it is empty: their results are values of the program and aren't stored.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TaskOutput {
     /// The result, as the worker made it.
@@ -21,19 +21,19 @@ pub struct TaskOutput {
     pub ends_run: bool,
 }
 
-/// Why a try of a task failed.
+/// The reason why an attempt at a task failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptFailure {
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// In words.
+    /// The reason in words.
     pub message: String,
     /// The end of what its commands wrote to standard error.
     #[serde(default, skip_serializing_if = "Printed::is_empty")]
     pub stderr: Printed,
 }
 
-/// What kind of failure.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
@@ -41,7 +41,7 @@ pub enum FailureKind {
     CommandFailed,
     /// It took longer than allowed.
     Expired,
-    /// Nothing was heard from the provider, or it ended the deal.
+    /// Nothing was heard from the provider, or it ended the agreement.
     Lost,
     /// A file couldn't be moved.
     TransferFailed,
@@ -62,7 +62,7 @@ impl AttemptFailure {
 }
 
 impl FailureKind {
-    /// Would trying elsewhere be of use?
+    /// True if another provider may succeed.
     pub fn may_succeed_elsewhere(self) -> bool {
         self != Self::Invalid
     }

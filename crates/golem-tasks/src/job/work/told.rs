@@ -1,4 +1,4 @@
-//! A step's failure in words: which step, what it was, what came of it, and what may help.
+//! A step's failure in words: the step, its command, its end, and what may help.
 
 use golem::core::event::FailureKind;
 use yagna_api::activity::CommandResult;
@@ -47,8 +47,8 @@ fn name(step: &RenderedStep) -> String {
 fn hint(code: i32) -> Option<&'static str> {
     Some(match code {
         126 => {
-            "it was found and can't be executed; an uploaded file must be executable on this side (`chmod +x`), and a script \
-             needs an interpreter that the image has"
+            "it was found and can't be executed; uploads don't keep the executable bit, so a step before must run `chmod +x` \
+             on the file, and a script needs an interpreter that the image has"
         }
         127 => {
             "a program isn't in the image, or isn't in its PATH; the image must have it, or a step must upload it"
