@@ -152,7 +152,9 @@ async fn run(stage: &Stage, flags: &[&str]) -> Ended {
         None => command.args(["--devnet", "--devnet-seed", "7"]),
     };
     let output = timeout(PATIENCE, command.output()).await.expect("it ends in time").expect("it starts");
-    let (summary, tasks) = kept(home.path(), &output).await;
+    // Runs on an emulated network of the program's own have a database of their own.
+    let database = if stage.environment().is_some() { "runs.db" } else { "devnet.db" };
+    let (summary, tasks) = kept(&home.path().join("golem-tasks").join(database), &output).await;
     Ended { output, summary, tasks }
 }
 
@@ -170,10 +172,9 @@ pub(super) fn program(home: &Path) -> Command {
     command
 }
 
-async fn kept(home: &Path, output: &Output) -> (RunSummary, Vec<TaskRow>) {
-    let database = home.join("golem-tasks/runs.db");
+async fn kept(database: &Path, output: &Output) -> (RunSummary, Vec<TaskRow>) {
     assert!(database.is_file(), "nothing is kept: {output:?}");
-    let store = Store::open(&Dsn::Sqlite(database)).await.expect("a database");
+    let store = Store::open(&Dsn::Sqlite(database.to_owned())).await.expect("a database");
     let run_id = store.latest_run().await.expect("a sound database").expect("a run");
     let summary = store.run_summary(&run_id).await.expect("a summary");
     let tasks = store.tasks(&run_id).try_collect().await.expect("all tasks");
