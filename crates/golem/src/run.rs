@@ -84,7 +84,8 @@ pub struct Timing {
     pub creation: Duration,
     /// Its preparation: fetching the image, starting the runtime.
     pub deployment: Duration,
-    /// An activity's end.
+    /// The end of an agreement. The end of an activity is given four seconds of it at the most: its agreement's end follows, and
+    /// ends it for certain.
     pub destruction: Duration,
     /// How often the run looks at the clock.
     pub tick: Duration,

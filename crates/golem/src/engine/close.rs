@@ -16,6 +16,15 @@ use crate::text::chain;
 /// The first pause before an agreement that couldn't be ended is ended again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
+/// The longest that the end of an activity is waited for before its agreement is ended, which ends it for certain.
+///
+/// A provider takes some 1 s. One that is gone never answers, and at the end of a run the time for all of this is short: an
+/// agreement whose end wasn't even asked for would be left in force.
+const LONGEST_DESTRUCTION: Duration = Duration::from_secs(4);
+
+/// How much longer than it was told to wait the daemon may take to say that it was in vain.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// Usage that was reported so many seconds before an activity was ended may be all of it.
 const NEWEST: i64 = 2;
 
@@ -87,9 +96,9 @@ impl Outside {
         let Some(activity) = left.activity.clone().filter(|_| !left.lost) else {
             return (None, None);
         };
-        let (begun, wait) = (self.clock.now(), self.options.timing.destruction);
+        let (begun, wait) = (self.clock.now(), self.options.timing.destruction.min(LONGEST_DESTRUCTION));
         let destroy = DestroyActivity { activity: activity.clone(), wait };
-        let problem = match self.client.call_within(&destroy, wait * 2).await {
+        let problem = match self.client.call_within(&destroy, wait + LAST_WORD).await {
             Ok(true) => None,
             Ok(false) => Some(format!("activity {activity} didn't end in {} s", wait.as_secs())),
             Err(error) => Some(chain(&error)),
