@@ -15,6 +15,11 @@ pub struct Behaviour {
     pub returns_after: Option<Duration>,
     /// Every `run` command ends with this exit code at once.
     pub fails_commands: Option<i32>,
+    /// A `run` command whose program or arguments hold this text costs the activity its machine; the provider itself stays.
+    pub loses_machine_on: Option<String>,
+    /// One of so many `run` commands loses the end of its standard output and succeeds all the same, as Golem's own runtime does
+    /// now and then. 1 is each of them.
+    pub cuts_output: Option<u64>,
     /// Every `deploy` fails.
     pub fails_deploy: bool,
     /// How many times longer every command takes; 1 is the runtime's own speed.
@@ -43,6 +48,8 @@ impl Default for Behaviour {
             vanishes: None,
             returns_after: None,
             fails_commands: None,
+            loses_machine_on: None,
+            cuts_output: None,
             fails_deploy: false,
             slowdown: 1.0,
             bandwidth: None,

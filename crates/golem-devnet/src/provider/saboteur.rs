@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -109,14 +110,56 @@ impl Sabotaged {
         if let Some(code) = behaviour.fails_commands {
             return Ok(code);
         }
+        if let Some(text) = &behaviour.loses_machine_on
+            && std::iter::once(program).chain(args.iter().map(String::as_str)).any(|word| word.contains(text))
+        {
+            return Err(RuntimeError::Died);
+        }
         let began = Instant::now();
-        let ended = self.instance.run(program, args, output).await;
+        let is_cut = behaviour.cuts_output.is_some_and(|every| before % every.max(1) == every.max(1) - 1);
+        let ended = if is_cut {
+            self.run_and_cut(program, args, output).await
+        } else {
+            self.instance.run(program, args, output).await
+        };
         let more = began.elapsed().as_secs_f64() * (behaviour.slowdown - 1.0);
         if let Ok(more) = Duration::try_from_secs_f64(more)
             && !more.is_zero()
         {
             sleep(more).await;
         }
+        ended
+    }
+}
+
+impl Sabotaged {
+    /// Runs a program, and keeps back half of the last piece of its standard output.
+    async fn run_and_cut(
+        &self,
+        program: &str,
+        args: &[String],
+        output: mpsc::Sender<Output>,
+    ) -> Result<i32, RuntimeError> {
+        let (inner, mut pieces) = mpsc::channel(1);
+        let forward = async {
+            let mut last: Option<Bytes> = None;
+            while let Some(piece) = pieces.recv().await {
+                // Nobody may listen any more: the program finishes all the same.
+                match piece {
+                    Output::Stdout(piece) => {
+                        if let Some(whole) = last.replace(piece) {
+                            output.send(Output::Stdout(whole)).await.ok();
+                        }
+                    }
+                    said @ Output::Stderr(_) => drop(output.send(said).await),
+                }
+            }
+            if let Some(mut cut) = last {
+                cut.truncate(cut.len() / 2);
+                output.send(Output::Stdout(cut)).await.ok();
+            }
+        };
+        let (ended, ()) = tokio::join!(self.instance.run(program, args, inner), forward);
         ended
     }
 }
@@ -206,6 +249,26 @@ mod tests {
         manners.change(|behaviour| behaviour.slowdown = 1.0);
         assert_eq!(run(&*instance).await.unwrap(), 0);
         assert_eq!(began.elapsed(), Duration::from_secs(40));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_an_output_is_cut_now_and_then_and_nobody_says_so() {
+        let manners = Manners::new(Behaviour { cuts_output: Some(2), ..Behaviour::default() });
+        let runtime =
+            Arc::new(ScriptedRuntime::new().on("/bin/work", &[], ScriptedAnswer::ok().stdout("12345678")));
+        let node = "0xabcdef0123456789abcdef0123456789abcdef01".parse().unwrap();
+        let news = Reporter::new(NewsDesk::new(), Arc::new(DevnetClock::real()), "ada", node);
+        let instance = Saboteur::new(runtime, manners.clone(), news).create(&ActivityId::new("a")).unwrap();
+        instance.deploy(&Deployment::default()).await.unwrap();
+        instance.start(&[]).await.unwrap();
+        for whole in ["12345678", "1234", "12345678", "1234"] {
+            let (output, mut kept) = mpsc::channel(8);
+            assert_eq!(instance.run("/bin/work", &[], output).await.unwrap(), 0);
+            let Some(Output::Stdout(printed)) = kept.recv().await else { panic!("nothing was printed") };
+            assert_eq!(printed, whole);
+        }
+        manners.change(|behaviour| behaviour.loses_machine_on = Some("work".into()));
+        assert!(matches!(run(&*instance).await, Err(RuntimeError::Died)));
     }
 
     #[tokio::test(start_paused = true)]

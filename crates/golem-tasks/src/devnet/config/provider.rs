@@ -118,6 +118,9 @@ fn behaviour(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Beh
     let bandwidth =
         optional(&section, "bandwidth", diagnostics, |entry, diagnostics| entry.count(1, diagnostics));
     let fails_commands = optional(&section, "fails_commands", diagnostics, exit_code);
+    let loses_machine_on = optional(&section, "loses_machine_on", diagnostics, Entry::text);
+    let cuts_output =
+        optional(&section, "cuts_output", diagnostics, |entry, diagnostics| entry.count(1, diagnostics));
     let fails_deploy = section.value_or("fails_deploy", false, diagnostics, Entry::boolean);
     let vanishes = vanishes(&section, diagnostics);
     let returns_after = optional(&section, "comes_back_after", diagnostics, Entry::duration);
@@ -137,6 +140,8 @@ fn behaviour(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Beh
         vanishes: vanishes.ok()?,
         returns_after: returns_after.ok()?,
         fails_commands: fails_commands.ok()?,
+        loses_machine_on: loses_machine_on.ok()?.map(str::to_owned),
+        cuts_output: cuts_output.ok()?.map(u64::from),
         fails_deploy: fails_deploy?,
         slowdown: slowdown?,
         bandwidth: bandwidth.ok()?.map(u64::from),

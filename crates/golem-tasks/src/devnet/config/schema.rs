@@ -65,6 +65,8 @@ pub(super) const BEHAVIOUR: &[&str] = &[
     "slow",
     "bandwidth",
     "fails_commands",
+    "loses_machine_on",
+    "cuts_output",
     "fails_deploy",
     "dies_after",
     "dies_after_commands",
