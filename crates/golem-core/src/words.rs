@@ -24,6 +24,30 @@ pub fn without_details(reason: &str) -> &str {
     reason
 }
 
+/// What a failure says of the tasks that had run on its machine before: so many.
+pub(crate) fn after_others(n: u64) -> String {
+    let tasks = if n == 1 { "other task" } else { "other tasks" };
+    format!("{AFTER}{n}` {tasks} on the same machine)")
+}
+
+const AFTER: &str = " (after `";
+
+/// A failure's reason without what it says of the tasks that had run on its machine before.
+///
+/// # Example
+/// ```
+/// use golem_core::words::without_others;
+///
+/// assert_eq!(without_others("exited with code 7 (after `3` other tasks on the same machine)"), "exited with code 7");
+/// assert_eq!(without_others("exited with code 7"), "exited with code 7");
+/// ```
+pub fn without_others(reason: &str) -> &str {
+    match reason.rsplit_once(AFTER) {
+        Some((before, after)) if after.ends_with("on the same machine)") => before,
+        _ => reason,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

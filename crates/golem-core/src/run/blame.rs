@@ -10,7 +10,7 @@ use super::rental::Stage;
 use super::rentals::Ending;
 use super::{Run, Step};
 use crate::event::{EventKind, FailureKind, JobId, Provider, RentalId};
-use crate::words::without_details;
+use crate::words::{without_details, without_others};
 
 /// How a job's workers have failed since it last had a result.
 #[derive(Debug, Default)]
@@ -200,7 +200,7 @@ impl Run {
 /// What a failure says without what differs from one provider or task to the next: the provider's name, what stands
 /// between backticks, numbers.
 fn common_words(message: &str, provider: &Provider) -> String {
-    let mut words = without_details(message).replace(provider.id.as_str(), "");
+    let mut words = without_details(without_others(message)).replace(provider.id.as_str(), "");
     if !provider.name.is_empty() {
         for after in [":", ",", " "] {
             words = words.replace(&format!(" on {}{after}", provider.name), after);

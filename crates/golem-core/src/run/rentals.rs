@@ -14,6 +14,7 @@ use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, JobId, Renta
 use crate::offer::OfferTerms;
 use crate::tasks::Verdict;
 use crate::terms::AgreedTerms;
+use crate::words::after_others;
 
 /// Why we end a deal, in the words that providers see and those that programs read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,11 +235,10 @@ impl Run {
             }
             self.note_lone_loss(id, attempt.task);
         }
-        let failure = self.with_what_ran_before(id, failure);
+        let ran_before = if retry { self.ran_before(id, kind) } else { 0 };
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
-        let ran_before = rental.current().is_some_and(|activity| activity.done + activity.failed > 0);
         if let Some(activity) = rental.activities.last_mut() {
             activity.failed += 1;
         }
@@ -246,11 +246,16 @@ impl Run {
         // A task that failed elsewhere too says nothing about this provider.
         let shared = self.queue.failed_elsewhere(attempt.task, &rental.provider.id);
         rental.failed_shared |= shared;
-        let failure = AttemptFailure { failures: self.queue.failures(attempt.task) + 1, ..failure };
+        let failures = self.queue.failures(attempt.task) + 1;
+        let message = match ran_before {
+            0 => failure.message,
+            n => format!("{}{}", failure.message.trim_end(), after_others(n)),
+        };
+        let failure = AttemptFailure { message, failures, ..failure };
         match self.queue.failed(attempt, kind, retry, now) {
             Verdict::Old => return,
             Verdict::Retry => {
-                if let Some(job) = job.filter(|_| ran_before && self.config.fresh_retries) {
+                if let Some(job) = job.filter(|_| ran_before > 0) {
                     self.queue.want_fresh(job, attempt.task);
                 }
                 step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure });
@@ -412,25 +417,13 @@ impl Run {
         }
     }
 
-    /// A failure, with how many other tasks had run in its activity, where that may be the reason.
-    fn with_what_ran_before(&self, id: RentalId, failure: AttemptFailure) -> AttemptFailure {
+    /// The number of tasks that have run in a deal's activity, where what they left there may be the reason of a failure of this
+    /// kind.
+    fn ran_before(&self, id: RentalId, kind: FailureKind) -> u64 {
+        let may_matter = matches!(kind, FailureKind::CommandFailed | FailureKind::TransferFailed);
         let activity = self.rentals.get(&id).and_then(|rental| rental.current());
         let ran = activity.map_or(0, |activity| activity.done + activity.failed);
-        let may_matter = match failure.kind {
-            FailureKind::CommandFailed
-            | FailureKind::TransferFailed
-            | FailureKind::OutputIncomplete
-            | FailureKind::Rejected => true,
-            FailureKind::Expired | FailureKind::Lost | FailureKind::Invalid | FailureKind::OwnTrouble => {
-                false
-            }
-        };
-        if !self.config.fresh_retries || !may_matter || ran == 0 {
-            return failure;
-        }
-        let tasks = if ran == 1 { "other task" } else { "other tasks" };
-        let message = format!("{} (after `{ran}` {tasks} on the same machine)", failure.message.trim_end());
-        AttemptFailure { message, ..failure }
+        if may_matter && self.config.fresh_retries { ran } else { 0 }
     }
 
     /// Ends a deal: what it was doing is given up.

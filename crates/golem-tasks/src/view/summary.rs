@@ -41,6 +41,8 @@ pub struct SummaryFold {
 
 #[derive(Debug, Clone, Default)]
 struct OpenTask {
+    /// Its attempts that have failed.
+    failed: u32,
     /// The newest try.
     attempt: u32,
     /// Where it runs and since when.
@@ -104,7 +106,7 @@ impl SummaryFold {
         fold.counts = RunSummary { providers: Vec::new(), refused_bills: Vec::new(), ..summary.clone() };
         for (id, task) in &past.tasks {
             let running = task.running.map(|rental| (rental, now));
-            fold.open.insert(*id, OpenTask { attempt: task.attempts, running });
+            fold.open.insert(*id, OpenTask { attempt: task.attempts, failed: task.failures, running });
             fold.names.extend(task_name(id.0, &task.data).map(|name| (*id, name)));
         }
         for (id, deal) in &past.deals {
@@ -169,6 +171,9 @@ impl SummaryFold {
                 if let Some(provider) = self.ended(*attempt, event.at, failure.took) {
                     provider.failed_attempts += 1;
                     self.failed_attempts += 1;
+                    if let Some(open) = self.open.get_mut(&attempt.task) {
+                        open.failed += 1;
+                    }
                 }
             }
             EventKind::AttemptCancelled { attempt, .. } => {
@@ -308,13 +313,17 @@ impl SummaryFold {
         if self.open.get(&attempt.task).is_none_or(|open| open.attempt > attempt.number) {
             return;
         }
+        let mut failed = 0;
         if rental.is_some()
             && let Some(provider) = self.ended(attempt, at, failure.took)
         {
             provider.failed_attempts += 1;
             self.failed_attempts += 1;
+            failed = 1;
         }
         let open = self.open.remove(&attempt.task).unwrap_or_default();
+        // Records of older versions don't say how many attempts have failed.
+        let counted = if failure.failures == 0 { open.failed + failed } else { failure.failures };
         self.over.push(attempt.task);
         if let Some((rental, since)) = open.running {
             // A try that ran on when its task was given up is lost.
@@ -337,7 +346,7 @@ impl SummaryFold {
                     task: attempt.task.0,
                     name: self.names.get(&attempt.task).cloned(),
                     attempt: attempt.number,
-                    tried: failure.failures.max(1).into(),
+                    tried: counted.max(1).into(),
                     provider: provider.map(|provider| provider.name.clone()),
                     kind: failure.kind,
                     message: failure.message.clone(),

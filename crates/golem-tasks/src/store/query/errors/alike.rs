@@ -1,11 +1,14 @@
 //! Which failures are told as one: those of the same step with the same exit code, whatever the task was.
 
+use golem_core::words::without_others;
+
 /// What stands for a part that differs from one failure to the next.
 const ANY: &str = "…";
 
 /// A reason without what belongs to one task or one provider alone: what is quoted in it, the provider's name, and what a
 /// command said on its way out.
 pub(super) fn alike(reason: &str, provider: Option<&str>) -> String {
+    let reason = without_others(reason);
     let mut text = match step(reason).or_else(|| command(reason)) {
         Some(text) => text,
         None => without_quotes(reason),
