@@ -278,7 +278,6 @@ impl<'a> Entry<'a> {
         Some(text)
     }
 
-    #[cfg(feature = "devnet")]
     pub(crate) fn boolean(&self, diagnostics: &mut Diagnostics<'_>) -> Option<bool> {
         let value = self.value.get_ref().as_bool();
         if value.is_none() {

@@ -44,6 +44,8 @@ pub struct Payload {
     pub providers: Vec<String>,
     /// Providers not to work with, by name or id.
     pub exclude_providers: Vec<String>,
+    /// True if a task may find on its machine what others have left there. Otherwise each has an activity of its own.
+    pub keep_files: bool,
 }
 
 /// How a job file names its image.
@@ -118,6 +120,7 @@ pub(super) fn read(top: &Section<'_>, folder: &Path, diagnostics: &mut Diagnosti
     };
     let providers = section.value_or("providers", Vec::new(), diagnostics, named);
     let exclude_providers = section.value_or("exclude_providers", Vec::new(), diagnostics, named);
+    let keep_files = section.value_or("keep_files", true, diagnostics, Entry::boolean);
     Some(Payload {
         runtime: runtime?,
         image: image.ok()?,
@@ -130,6 +133,7 @@ pub(super) fn read(top: &Section<'_>, folder: &Path, diagnostics: &mut Diagnosti
         constraints: constraints?,
         providers: providers?,
         exclude_providers: exclude_providers?,
+        keep_files: keep_files?,
     })
 }
 

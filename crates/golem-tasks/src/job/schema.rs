@@ -39,6 +39,7 @@ pub(super) const PAYLOAD: &[&str] = &[
     "constraints",
     "providers",
     "exclude_providers",
+    "keep_files",
 ];
 /// Keys of `[tasks]`: each is a source.
 pub(super) const TASKS: &[&str] = &["values", "range", "lines", "csv", "jsonl", "glob"];

@@ -92,7 +92,9 @@ impl work::Job for Job {
     async fn work(&self, ctx: &mut WorkContext, tasks: &mut Tasks<'_, Self>) -> Result<(), WorkerError> {
         self.prepare(ctx, tasks.time_limit()).await?;
         // A step with a time-out of its own needs a script of its own, and a transfer takes long enough anyway.
-        let packs = self.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none());
+        // So has a task that is to find its machine as the set-up left it.
+        let packs = self.payload.keep_files
+            && self.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none());
         let mut pace = Pace::new(packs);
         let mut shell = Shell::default();
         while let Some(pack) = tasks.next_pack(pace.room()).await {
@@ -100,6 +102,10 @@ impl work::Job for Job {
             let started = Instant::now();
             let bytes = self.do_pack(ctx, &mut shell, tasks, pack).await?;
             pace.did(Lesson { n, took: started.elapsed(), bytes });
+            if !self.payload.keep_files {
+                // The next task gets an activity of its own, under the same agreement.
+                return Ok(());
+            }
         }
         Ok(())
     }

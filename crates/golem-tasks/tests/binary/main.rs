@@ -10,6 +10,7 @@ mod collisions;
 mod daemon;
 mod files;
 mod interrupts;
+mod packs;
 mod places;
 mod runs;
 mod sources;

@@ -59,7 +59,8 @@ impl Job {
         let mut marks = Vec::with_capacity(planned.len());
         let mut rest = results.as_mut_slice();
         for Planned { steps, .. } in &planned {
-            let (own, others) = std::mem::take(&mut rest).split_at_mut(steps.len().min(rest.len()));
+            let n_own = steps.len().min(rest.len());
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(n_own);
             rest = others;
             let its = take_marks(steps, own);
             shell.saw(its);
