@@ -28,7 +28,8 @@ pub struct Found(pub BTreeMap<RentalId, FoundDeal>);
 pub struct FoundDeal {
     /// Its agreement.
     pub agreement: FoundAgreement,
-    /// Its activities that aren't known to be over, those that the past doesn't know included.
+    /// Its activities that aren't known to be over, those that the past doesn't know included. Also the last activity of
+    /// the past, where it was given up and its end was never confirmed.
     pub activities: BTreeMap<ActivityId, FoundActivity>,
 }
 

@@ -149,7 +149,13 @@ impl Outside {
         };
         let mut strays = Vec::new();
         let mut activities = BTreeMap::new();
-        for activity in deal.activities.iter().filter(|activity| !activity.over) {
+        let last = deal.activities.len().saturating_sub(1);
+        let uncertain = deal.activities.iter().enumerate().filter(|(place, activity)| {
+            // The end of the last one may never have been confirmed. Under an agreement in force that matters.
+            let unconfirmed = *place == last && !activity.meter.complete && state == AgreementState::Approved;
+            !activity.over || unconfirmed
+        });
+        for (_, activity) in uncertain {
             if let Some(id) = &activity.id {
                 activities.insert(id.clone(), self.find_activity(id, last_script(activity)).await);
             }

@@ -172,6 +172,8 @@ impl Run {
         let Some(current) = rental.current() else {
             if left_alone || (!multi_activity && !rental.activities.is_empty()) {
                 self.close(now, id, &Ending::cancelled("the run was interrupted"), step);
+            } else if may_run_on(rental, found) {
+                self.close(now, id, &Ending::cancelled("its activity couldn't be ended"), step);
             }
             return;
         };
@@ -276,6 +278,16 @@ fn sorted(running: &HashMap<Attempt, Timestamp>) -> Vec<Attempt> {
     let mut running: Vec<_> = running.keys().copied().collect();
     running.sort_unstable();
     running
+}
+
+/// True if the last activity of a rental was given up, and nobody knows whether it has ended.
+///
+/// An earlier life may have recorded that the activity couldn't be ended, and died before it ended the agreement for that.
+fn may_run_on(rental: &Rental, found: Option<&FoundDeal>) -> bool {
+    rental.activities.last().is_some_and(|last| {
+        let seen = last.id.as_ref().and_then(|id| found?.activities.get(id));
+        !last.meter.complete && !seen.is_some_and(|activity| activity.over)
+    })
 }
 
 /// A deal as its past left it, in the making until it is known how it stands.

@@ -108,6 +108,32 @@ fn a_result_that_ends_the_run_ends_it_whenever_the_process_dies() {
     assert_eq!((again.why, again.done), (end.why, end.done), "nothing more is done");
 }
 
+#[test]
+fn an_activity_that_could_not_be_ended_takes_its_agreement_with_it_though_the_process_dies_before_that() {
+    let clings = Faults { clings: 1.0, ..Faults::none() };
+    let mut met = 0;
+    for seed in 0..6 {
+        for steps in 1..60 {
+            // The first resume ends what it finds unsound, in vain; the second one comes before what follows from that.
+            let mut world =
+                crashing(seed, clings.clone(), [(45, Crash::AfterTheCommit), (steps, Crash::AfterTheCommit)]);
+            let end = world.run_to_end();
+            assert_eq!((end.why, end.done), (StopReason::AllDone, 8), "{seed} {steps}");
+            world.assert_nothing_left();
+            world.assert_paid_once();
+            met += world
+                .events
+                .windows(2)
+                .filter(|pair| {
+                    matches!(pair[0].kind, EventKind::Trouble { .. })
+                        && matches!(pair[1].kind, EventKind::RunResumed { .. })
+                })
+                .count();
+        }
+    }
+    assert!(met > 0, "no process died right after an activity couldn't be ended");
+}
+
 /// What was written down says the same as what the process knows.
 fn assert_agree(run: &Run, events: &[Event]) {
     let past = fold(events);
