@@ -769,7 +769,8 @@ impl World {
     fn terminate(&mut self, rental: RentalId, seconds: f64, why: &str) {
         let at = after(self.now, Duration::from_secs_f64(seconds));
         let deal = self.deals.get_mut(&rental).unwrap();
-        deal.ended.get_or_insert(at);
+        // Of two reasons to end it the earlier one counts.
+        deal.ended = Some(deal.ended.map_or(at, |ended| ended.min(at)));
         let agreement = deal.agreement.clone();
         let reason = Some(Reason::new(why));
         self.later(seconds, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
