@@ -217,6 +217,11 @@ impl ExeUnit {
         unit.finish(ExeUnitEnd::Stopped, reason).await;
         ExeUnitEnd::Stopped
     }
+
+    /// Ends it as a process does that is killed: what its requestor waits for just now never comes.
+    pub async fn kill(&self) {
+        self.unit.die().await;
+    }
 }
 
 impl Drop for ExeUnit {

@@ -197,6 +197,8 @@ pub enum HappeningKind {
     },
     /// It is gone, and all that ran with it.
     Vanished,
+    /// Its agent is gone. What runs there goes on.
+    AgentDied,
 }
 
 /// A command, as far as a runtime carries it out: transfers aren't among them.

@@ -262,8 +262,9 @@ impl State {
             self.set_status(&bill.id, BillStatus::Settled);
             self.tell_bill(&bill.id, &BillEventKind::Settled, &[Side::Requestor, Side::Provider]);
         } else if let Some(wait) = settlement {
-            // Without a date a debit note is only paid with its invoice.
-            if matches!(bill.kind, BillKind::Invoice { .. }) || (bill.due.is_some() && increase > Glm::ZERO) {
+            // Whatever is accepted is paid in the next cycle, also a debit note without a date. An invoice that adds
+            // nothing is settled in it, by what was paid for its debit notes.
+            if matches!(bill.kind, BillKind::Invoice { .. }) || increase > Glm::ZERO {
                 let (payer, platform) = (bill.recipient.clone(), bill.platform.clone());
                 let half = wait / 2;
                 self.schedule(half, Due::Cycle { payer, platform, pay_after: wait.saturating_sub(half) });

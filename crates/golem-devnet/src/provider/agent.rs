@@ -134,6 +134,19 @@ impl ProviderHandle {
         self.manners.set_presence(Presence::Gone);
     }
 
+    /// Kills its agent, which is a process of its own: its exe-units work on and its offer stays on the market, but nobody
+    /// answers, makes or ends activities, or sends bills.
+    pub fn kill_agent(&self) {
+        if !self.manners.presence().is_away() {
+            self.manners.set_presence(Presence::Headless);
+        }
+    }
+
+    /// Starts its daemon again. Exe-units end with their daemon; agreements, the offer and the agent live on.
+    pub fn restart_daemon(&self) {
+        self.manners.restart_daemon();
+    }
+
     /// Lets it neither hear nor say anything until [`ProviderHandle::thaw`]. Commands that run go on.
     pub fn freeze(&self) {
         if self.manners.presence() == Presence::Here {
@@ -148,9 +161,9 @@ impl ProviderHandle {
         }
     }
 
-    /// Brings it back after a power cut, with a new offer and no memory of what was.
+    /// Brings it, or its agent, back, with a new offer and no memory of what was.
     pub fn restart(&self) {
-        if self.manners.presence() == Presence::Gone {
+        if self.manners.presence().is_away() {
             self.manners.set_presence(Presence::Here);
         }
     }
@@ -160,26 +173,37 @@ impl ProviderHandle {
         self.manners.published().await;
     }
 
-    /// Is its power cut?
+    /// True if its power is cut, or its agent is gone.
     pub fn is_gone(&self) -> bool {
-        self.manners.presence() == Presence::Gone
+        self.manners.presence().is_away()
     }
 }
 
 async fn live(shared: Arc<Shared>, cancel: CancellationToken) {
     loop {
-        let gone = tokio::select! {
-            () = business(&shared, &cancel) => false,
-            () = shared.manners.gone() => true,
+        let away = tokio::select! {
+            () = business(&shared, &cancel) => None,
+            away = shared.manners.away() => Some(away),
         };
-        if !gone {
-            shared.stop_units("the provider shuts down").await;
-            return;
+        match away {
+            None => {
+                shared.stop_units("the provider shuts down").await;
+                return;
+            }
+            Some(Presence::Headless) => {
+                info!(provider = %shared.config.name, "the provider's agent is gone");
+                shared.news.tell(|| HappeningKind::AgentDied);
+                // The next agent doesn't know of it.
+                drop(shared.replace_offer(None));
+            }
+            Some(_) => {
+                info!(provider = %shared.config.name, "the provider has vanished");
+                shared.news.tell(|| HappeningKind::Vanished);
+                shared.drop_units().await;
+            }
         }
-        info!(provider = %shared.config.name, "the provider has vanished");
-        shared.news.tell(|| HappeningKind::Vanished);
-        shared.drop_units().await;
-        if cancel.run_until_cancelled(come_back(&shared.manners)).await.is_none() {
+        if cancel.run_until_cancelled(come_back(&shared)).await.is_none() {
+            shared.stop_units("the provider shuts down").await;
             return;
         }
     }
@@ -200,6 +224,8 @@ async fn business(shared: &Arc<Shared>, cancel: &CancellationToken) {
     let (ours, to) = (Arc::clone(shared), sender.clone());
     tasks.spawn(async move { follow_invoices(&ours, since, to).await });
     tasks.spawn(vanish_in_time(shared.manners.clone()));
+    let ours = Arc::clone(shared);
+    tasks.spawn(async move { lose_units_with_the_daemon(&ours).await });
     let mut market = Market::new(Arc::clone(shared), sender, tasks);
     tokio::select! {
         never = trade(shared, &mut market, &mut inbox) => match never {},
@@ -231,9 +257,11 @@ async fn trade(shared: &Shared, market: &mut Market, inbox: &mut mpsc::Receiver<
 }
 
 /// Waits until the provider is there again: by itself, if that is its way, or because it is told to.
-async fn come_back(manners: &Manners) {
+async fn come_back(shared: &Shared) {
+    let manners = &shared.manners;
     let gone = Instant::now();
     let mut changes = manners.changes();
+    let mut presence = manners.presence();
     loop {
         let back = async {
             match manners.behaviour().returns_after {
@@ -244,8 +272,26 @@ async fn come_back(manners: &Manners) {
         tokio::select! {
             () = manners.here() => return,
             () = back => return manners.set_presence(Presence::Here),
+            () = power_cut(manners), if presence == Presence::Headless => {
+                presence = Presence::Gone;
+                shared.drop_units().await;
+            }
             changed = changes.changed() => changed.expect("the manners hold the sender"),
         }
+    }
+}
+
+/// Waits until its power is cut, whoever is there to notice.
+async fn power_cut(manners: &Manners) {
+    manners.wait_for(|presence| presence == Presence::Gone).await;
+}
+
+/// Exe-units that lose their daemon end.
+async fn lose_units_with_the_daemon(shared: &Shared) {
+    let mut restarts = shared.manners.daemon_restarts();
+    while restarts.changed().await.is_ok() {
+        info!(provider = %shared.config.name, "the provider's daemon is started again");
+        shared.kill_units().await;
     }
 }
 
@@ -253,14 +299,15 @@ async fn vanish_in_time(manners: Manners) {
     let began = Instant::now();
     let mut changes = manners.changes();
     loop {
-        let time = match manners.behaviour().vanishes {
-            Some(Vanishing::After(time)) => Some(began + time),
-            Some(Vanishing::AfterCommands(_)) | None => None,
+        let (time, presence) = match manners.behaviour().vanishes {
+            Some(Vanishing::After(time)) => (Some(began + time), Presence::Gone),
+            Some(Vanishing::AgentAfter(time)) => (Some(began + time), Presence::Headless),
+            Some(Vanishing::AfterCommands(_)) | None => (None, Presence::Here),
         };
         let changed = async { changes.changed().await.is_ok() };
         match time {
             Some(time) => tokio::select! {
-                () = sleep_until(time) => return manners.set_presence(Presence::Gone),
+                () = sleep_until(time) => return manners.set_presence(presence),
                 changed = changed => if !changed { return },
             },
             None => {

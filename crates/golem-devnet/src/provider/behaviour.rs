@@ -9,7 +9,7 @@ use yagna_api::market::Reason;
 pub struct Behaviour {
     /// How it answers a proposed agreement.
     pub approval: ApprovalManner,
-    /// When it vanishes: its exe-units are gone and it answers nothing any more.
+    /// When it vanishes: its exe-units are gone and it answers nothing any more; or its agent alone is.
     pub vanishes: Option<Vanishing>,
     /// How long after it vanished it comes back, with a new offer and no memory; never unless this says so.
     pub returns_after: Option<Duration>,
@@ -84,6 +84,9 @@ pub enum Vanishing {
     AfterCommands(u64),
     /// This long after it started.
     After(Duration),
+    /// Its agent alone is gone this long after it started: its exe-units work on and its offer stays on the market, but
+    /// nobody answers, makes or ends activities, or sends bills.
+    AgentAfter(Duration),
 }
 
 /// How a provider sends the invoice of an ended agreement.

@@ -40,6 +40,8 @@ pub struct ProviderConfig {
     pub subnet: Option<String>,
     /// What it asks for.
     pub prices: Prices,
+    /// Its offer counts CPU time before duration, in its usage vector and in its prices; as a rule duration comes first.
+    pub cpu_first: bool,
     /// Usage counters of its own, with the price of a unit of each; its runtime must know them.
     pub counters: Vec<(String, Glm)>,
     /// Where it can be paid; none at all means on the devnet's platform.
@@ -63,6 +65,7 @@ impl ProviderConfig {
             capabilities: ["inet", "vpn", "manifest-support", "start-entrypoint"].map(String::from).into(),
             subnet: None,
             prices: Prices::default(),
+            cpu_first: false,
             counters: Vec::new(),
             platforms: Vec::new(),
             limits: Limits::default(),
@@ -93,14 +96,19 @@ impl ProviderConfig {
     /// The usage counters, in the order of the prices.
     pub(crate) fn usage_vector(&self) -> Vec<String> {
         let own = self.counters.iter().map(|(counter, _)| counter.clone());
-        USAGE_VECTOR.map(String::from).into_iter().chain(own).collect()
+        self.ordered(USAGE_VECTOR).map(String::from).into_iter().chain(own).collect()
     }
 
     /// The offer's coefficients: a price for each counter, and the start price.
     pub(crate) fn coefficients(&self) -> Vec<f64> {
         let [duration, cpu, start] = self.prices.coefficients();
         let own = self.counters.iter().map(|(_, price)| short(price.to_decimal()));
-        [duration, cpu].into_iter().chain(own).chain([start]).collect()
+        self.ordered([duration, cpu]).into_iter().chain(own).chain([start]).collect()
+    }
+
+    /// What belongs to duration and to CPU time, in the order in which this provider counts them.
+    fn ordered<T>(&self, [duration, cpu]: [T; 2]) -> [T; 2] {
+        if self.cpu_first { [cpu, duration] } else { [duration, cpu] }
     }
 }
 

@@ -14,8 +14,17 @@ pub(crate) enum Presence {
     Here,
     /// It neither hears nor says anything, but what runs goes on.
     Frozen,
+    /// Its agent is gone. What runs goes on, and its offer stays on the market.
+    Headless,
     /// It is gone, and all that ran with it.
     Gone,
+}
+
+impl Presence {
+    /// True if nobody is there who would do business.
+    pub(crate) fn is_away(self) -> bool {
+        matches!(self, Self::Headless | Self::Gone)
+    }
 }
 
 /// The switches of one provider, shared by its tasks, its runtime and its handles.
@@ -25,6 +34,8 @@ pub(crate) struct Manners {
     presence: Arc<watch::Sender<Presence>>,
     commands: Arc<AtomicU64>,
     published: Arc<watch::Sender<bool>>,
+    /// How often its daemon was started again.
+    daemons: Arc<watch::Sender<u64>>,
 }
 
 impl Manners {
@@ -34,6 +45,7 @@ impl Manners {
             presence: Arc::new(watch::Sender::new(Presence::Here)),
             commands: Arc::default(),
             published: Arc::new(watch::Sender::new(false)),
+            daemons: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -55,7 +67,7 @@ impl Manners {
     }
 
     pub(crate) fn set_presence(&self, presence: Presence) {
-        if presence == Presence::Gone {
+        if presence.is_away() {
             self.commands.store(0, Ordering::Relaxed);
             self.published.send_replace(false);
         }
@@ -86,16 +98,24 @@ impl Manners {
         self.wait_for(|presence| presence == Presence::Here).await;
     }
 
-    /// Waits until the provider is gone.
-    pub(crate) async fn gone(&self) {
-        self.wait_for(|presence| presence == Presence::Gone).await;
+    /// Waits until the provider or its agent is gone, and says which.
+    pub(crate) async fn away(&self) -> Presence {
+        self.wait_for(Presence::is_away).await
     }
 
-    async fn wait_for(&self, wanted: impl Fn(Presence) -> bool) {
+    /// Says that its daemon is started again.
+    pub(crate) fn restart_daemon(&self) {
+        self.daemons.send_modify(|times| *times += 1);
+    }
+
+    /// Tells of each later start of its daemon.
+    pub(crate) fn daemon_restarts(&self) -> watch::Receiver<u64> {
+        self.daemons.subscribe()
+    }
+
+    pub(crate) async fn wait_for(&self, wanted: impl Fn(Presence) -> bool) -> Presence {
         let mut presence = self.presence.subscribe();
-        presence
-            .wait_for(|presence| wanted(*presence))
-            .await
-            .expect("the sender lives as long as the manners that wait for it");
+        let found = presence.wait_for(|presence| wanted(*presence)).await;
+        *found.expect("the sender lives as long as the manners that wait for it")
     }
 }

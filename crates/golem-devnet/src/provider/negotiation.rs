@@ -17,6 +17,10 @@ use crate::port::Terms;
 /// Below this a requestor can't keep its promise to accept debit notes.
 const LEAST_ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The terms of the payment scheme, and the branch of the offer that they are in.
+const SCHEME_TERMS: [&str; 2] = [name::DEBIT_NOTE_INTERVAL, name::PAYMENT_TIMEOUT];
+const SCHEME_BRANCH: &str = "golem.com.scheme.payu";
+
 /// What the rules say to a requestor's terms.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Verdict {
@@ -212,7 +216,13 @@ impl<'a> Negotiation<'a> {
     }
 
     fn give_up(&mut self, property: &str) {
-        self.changed |= self.terms.properties.remove(property).is_some();
+        let properties = &mut self.terms.properties;
+        self.changed |= properties.remove(property).is_some();
+        if SCHEME_TERMS.contains(&property) && SCHEME_TERMS.iter().all(|term| properties.get(term).is_none())
+        {
+            // Golem's own agent keeps the empty branch that is left in its tree of properties.
+            properties.set(SCHEME_BRANCH, serde_json::json!({}));
+        }
     }
 
     fn asked(&self, property: &str) -> Result<Option<Duration>, Verdict> {
@@ -310,7 +320,7 @@ mod tests {
     #[test]
     fn terms_that_the_demand_lacks_are_dropped() {
         let Verdict::Counter(terms) = judge(&demand(20, &[]), 0) else { panic!("a counter-proposal") };
-        assert_eq!(Value::from(terms.properties), json!({"a": 1}));
+        assert_eq!(Value::from(terms.properties), json!({"a": 1, "golem.com.scheme.payu": {}}));
         assert_eq!(terms.constraints, "()");
     }
 

@@ -9,7 +9,7 @@ use super::behaviour::OfferFlaw;
 use super::config::ProviderConfig;
 use crate::port::Terms;
 
-/// The usage counters that every devnet provider has, in the order of their prices.
+/// The usage counters that every devnet provider has, in the usual order of their prices.
 pub(crate) const USAGE_VECTOR: [&str; 2] = [name::USAGE_DURATION, name::USAGE_CPU];
 
 /// Builds the offer as Golem's own agent would.
@@ -53,15 +53,17 @@ pub(crate) fn offer(
     for platform in &config.platforms {
         properties.set(name::platform_address(platform), node.as_str());
     }
-    let mut asked = vec![Constraints::compare(name::EXPIRATION, Operator::Greater, now.as_millisecond())];
+    let mut asked =
+        Constraints::compare(name::EXPIRATION, Operator::Greater, now.as_millisecond()).to_string();
     if let Some(subnet) = &config.subnet {
         properties.set(name::SUBNET, subnet.as_str());
-        asked.push(Constraints::equals(name::SUBNET, subnet));
+        // Golem's own agent writes each of its constraints into a line of its own.
+        asked = format!("(&\n  {asked}\n  {}\n)", Constraints::equals(name::SUBNET, subnet));
     }
     if let Some(flaw) = flaw {
         spoil(&mut properties, flaw);
     }
-    Terms { properties, constraints: Constraints::all(asked).to_string() }
+    Terms { properties, constraints: asked }
 }
 
 fn spoil(properties: &mut Properties, flaw: OfferFlaw) {
@@ -119,7 +121,7 @@ mod tests {
         let offer = offer(&config(), &node(), now, None);
         assert_eq!(
             offer.constraints,
-            "(&(golem.srv.comp.expiration>1795295839355)(golem.node.debug.subnet=public))"
+            "(&\n  (golem.srv.comp.expiration>1795295839355)\n  (golem.node.debug.subnet=public)\n)"
         );
         let said = Value::from(offer.properties);
         for (name, value) in [
@@ -140,6 +142,32 @@ mod tests {
             ("golem.node.debug.subnet", json!("public")),
         ] {
             assert_eq!(said[name], value, "{name}");
+        }
+    }
+
+    #[test]
+    fn prices_follow_the_order_of_the_usage_counters() {
+        let gpu = || config().counting("golem.usage.gpu-sec", "0.25".parse().unwrap());
+        for (config, counters, prices) in [
+            (
+                ProviderConfig { cpu_first: true, ..config() },
+                json!(["golem.usage.cpu_sec", "golem.usage.duration_sec"]),
+                json!([0.0001, 0.00001, 0.5]),
+            ),
+            (
+                ProviderConfig { cpu_first: true, ..gpu() },
+                json!(["golem.usage.cpu_sec", "golem.usage.duration_sec", "golem.usage.gpu-sec"]),
+                json!([0.0001, 0.00001, 0.25, 0.5]),
+            ),
+            (
+                gpu(),
+                json!(["golem.usage.duration_sec", "golem.usage.cpu_sec", "golem.usage.gpu-sec"]),
+                json!([0.00001, 0.0001, 0.25, 0.5]),
+            ),
+        ] {
+            let offer = offer(&config, &node(), Timestamp::UNIX_EPOCH, None).properties;
+            assert_eq!(offer.get(name::USAGE_VECTOR), Some(&counters));
+            assert_eq!(offer.get(name::PRICING_COEFFICIENTS), Some(&prices));
         }
     }
 

@@ -283,7 +283,7 @@ mod tests {
         manners.change(|behaviour| behaviour.vanishes = Some(Vanishing::AfterCommands(1)));
         tokio::select! {
             ended = run(&*instance) => panic!("a vanished provider answered {ended:?}"),
-            () = manners.gone() => {}
+            away = manners.away() => assert_eq!(away, Presence::Gone),
         }
     }
 }

@@ -82,6 +82,12 @@ impl Shared {
         join_all(activities.iter().map(|activity| self.stop_unit(activity, Some(reason.to_owned())))).await;
     }
 
+    /// Kills all exe-units: their agent hears of it, and who waits for their results doesn't.
+    pub(crate) async fn kill_units(&self) {
+        let units: Vec<_> = self.units().values().cloned().collect();
+        join_all(units.iter().map(|unit| unit.kill())).await;
+    }
+
     /// Ends all exe-units as a power cut does: nobody is told anything.
     pub(crate) async fn drop_units(&self) {
         let units = std::mem::take(&mut *self.units());

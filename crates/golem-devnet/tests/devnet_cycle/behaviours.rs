@@ -124,6 +124,75 @@ async fn one_that_vanishes_after_a_time_and_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_whose_agent_dies_while_its_exe_unit_works_on_and_its_old_offer_stays() {
+    let vanishes = Some(Vanishing::AgentAfter(3 * MINUTE));
+    let (devnet, buyer) = bad(Behaviour { vanishes, ..Behaviour::default() }).await;
+    let (_, agreement) = buyer.agree(&with_notes(&buyer, 60 * MINUTE, 120)).await;
+    let activity = buyer.ready(&agreement).await;
+    let ada = devnet.provider("ada").unwrap();
+    sleep(3 * MINUTE + SECOND).await;
+    assert!(ada.is_gone());
+    let notes = buyer.bills("debitNotes", &agreement).await.len();
+    // What runs there goes on, and takes more work.
+    assert_eq!(buyer.run(&activity, json!([run("/bin/work", &[])])).await[0]["result"], "Ok");
+    assert_eq!(buyer.state(&activity).await["state"], json!(["Ready", null]));
+    // But nobody sends bills, ends activities, or minds that notes aren't accepted.
+    sleep(20 * MINUTE).await;
+    assert_eq!(buyer.bills("debitNotes", &agreement).await.len(), notes);
+    assert_eq!(buyer.agreement(&agreement).await["state"], "Approved");
+    let destroyed = buyer.delete(&format!("/activity-api/v1/activity/{activity}?timeout=5")).await;
+    assert_eq!(destroyed.status, 408);
+    assert_eq!(buyer.state(&activity).await["state"], json!(["Ready", null]));
+    // The offer is found and never answered.
+    let demand = buyer.demand(&buyer.properties(20 * MINUTE)).await;
+    let initial = buyer.proposal(&demand, "Initial").await;
+    buyer.counter(&demand, &initial).await;
+    let events = format!("/market-api/v1/demands/{}/events?timeout=60&maxEvents=10", demand.id);
+    assert_eq!(buyer.get(&events).await.ok(), json!([]));
+    buyer.terminate(&agreement).await;
+    // The next agent knows nothing of the last one: not its agreement, and not its offer.
+    ada.change(|behaviour| behaviour.vanishes = None);
+    ada.restart();
+    ada.published().await;
+    let demand = buyer.demand(&buyer.properties(20 * MINUTE)).await;
+    let (one, other) = (buyer.proposal(&demand, "Initial").await, buyer.proposal(&demand, "Initial").await);
+    assert_ne!(one, other);
+    sleep(10 * MINUTE).await;
+    assert!(buyer.bills("invoices", &agreement).await.is_empty());
+    devnet.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exe_unit_that_ends_with_its_daemon() {
+    let (devnet, buyer) = bad(Behaviour::default()).await;
+    let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;
+    let activity = buyer.ready(&agreement).await;
+    let batch = buyer.send_script(&activity, json!([run("/bin/work", &[])])).await;
+    let waiting = async {
+        let began = Instant::now();
+        let lost = buyer.results(&activity, &batch, 5).await;
+        assert_eq!((lost.status, began.elapsed().as_secs()), (408, 6), "{lost:?}");
+    };
+    let ada = devnet.provider("ada").unwrap();
+    let restart = async {
+        sleep(2 * SECOND).await;
+        ada.restart_daemon();
+    };
+    tokio::join!(waiting, restart);
+    let lost = buyer.results(&activity, &batch, 5).await;
+    assert!(text(&lost.body["message"]).contains("endpoint address not found"), "{lost:?}");
+    assert_eq!(buyer.state(&activity).await["state"], json!(["Terminated", null]));
+    // The agreement lives and takes another one; what ran is billed.
+    let next = buyer.ready(&agreement).await;
+    assert_eq!(buyer.run(&next, json!([run("/bin/work", &[])])).await[0]["result"], "Ok");
+    buyer.destroy(&next).await;
+    buyer.terminate(&agreement).await;
+    let invoices = buyer.wait_bills("invoices", &agreement, 1).await;
+    assert_eq!(invoices[0]["activityIds"].as_array().unwrap().len(), 2);
+    devnet.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_fails_every_command() {
     let (devnet, buyer) = bad(Behaviour { fails_commands: Some(3), ..Behaviour::default() }).await;
     let (_, agreement) = buyer.agree(&buyer.properties(20 * MINUTE)).await;

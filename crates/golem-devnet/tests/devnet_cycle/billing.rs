@@ -172,6 +172,63 @@ async fn an_agreement_whose_notes_are_paid_in_time_lives_on() {
     devnet.stop().await;
 }
 
+/// What was paid for an agreement's invoice: amounts for activities and amounts for the agreement, in order.
+async fn paid(buyer: &Buyer, invoice: &Value) -> Vec<(&'static str, Decimal)> {
+    let path = format!("/payment-api/v1/invoices/{}/payments", text(&invoice["invoiceId"]));
+    let payments = buyer.get(&path).await.ok();
+    let parts = |payment: &Value| {
+        let of = |kind: &'static str| {
+            let parts = payment["payload"][kind].as_array().unwrap().clone();
+            parts.into_iter().map(move |part| (kind, decimal(&part["amount"]))).collect::<Vec<_>>()
+        };
+        [of("activityPayments"), of("agreementPayments")].concat()
+    };
+    payments.as_array().unwrap().iter().flat_map(parts).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepted_notes_without_a_date_are_paid_in_the_next_cycle_and_the_invoice_only_what_is_left() {
+    for accepts_the_last_note in [true, false] {
+        let delays = Delays { settlement: Some(Duration::from_secs(30)), ..Delays::none() };
+        let devnet = one(ada()).delays(delays).start().await.unwrap();
+        let buyer = Buyer::of(&devnet);
+        let allocation = buyer.allocate("10").await;
+        let (_, agreement) = buyer.agree(&with_notes(&buyer, 60 * MINUTE, 120)).await;
+        let activity = buyer.ready(&agreement).await;
+        let mut increases = Vec::new();
+        let mut before = Decimal::ZERO;
+        for n in 1..=2 {
+            let notes = buyer.wait_bills("debitNotes", &agreement, n).await;
+            assert_eq!(notes[n - 1].get("paymentDueDate"), None);
+            assert_eq!(buyer.accept("debitNotes", &notes[n - 1], &allocation).await.status, 200);
+            let amount = decimal(&notes[n - 1]["totalAmountDue"]);
+            increases.push(("activityPayments", amount - before));
+            before = amount;
+            // Each in a cycle of its own, while the agreement goes on.
+            tokio::time::sleep(MINUTE).await;
+            assert_eq!(buyer.bills("debitNotes", &agreement).await[n - 1]["status"], "SETTLED");
+        }
+        buyer.destroy(&activity).await;
+        buyer.terminate(&agreement).await;
+        let invoice = buyer.wait_bills("invoices", &agreement, 1).await[0].clone();
+        let last = buyer.bills("debitNotes", &agreement).await.pop().unwrap();
+        assert_eq!(invoice["amount"], last["totalAmountDue"], "the last note is all that is owed");
+        let rest = decimal(&invoice["amount"]) - before;
+        assert!(rest > Decimal::ZERO);
+        if accepts_the_last_note {
+            assert_eq!(buyer.accept("debitNotes", &last, &allocation).await.status, 200);
+        }
+        assert_eq!(buyer.accept("invoices", &invoice, &allocation).await.status, 200);
+        tokio::time::sleep(2 * MINUTE).await;
+        // An invoice that equals the last accepted note is paid by the payments of its activity alone.
+        let kind = if accepts_the_last_note { "activityPayments" } else { "agreementPayments" };
+        increases.push((kind, rest));
+        assert_eq!(paid(&buyer, &invoice).await, increases);
+        assert_eq!(buyer.bills("invoices", &agreement).await[0]["status"], "SETTLED");
+        devnet.stop().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_activities_of_one_agreement_are_billed_one_by_one_and_together() {
     let devnet = one(ada()).start().await.unwrap();

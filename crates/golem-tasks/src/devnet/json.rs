@@ -135,6 +135,7 @@ fn parts(kind: &HappeningKind) -> Option<(&'static str, &'static str, Value)> {
             };
             (kind, event, rest)
         }
+        HappeningKind::AgentDied => ("provider", "agent_died", Value::Object(Map::new())),
         HappeningKind::Vanished => ("provider", "died", Value::Object(Map::new())),
         _ => return None,
     })

@@ -150,6 +150,7 @@ impl Lines {
                     BillFate::Paid => format!("{name} paid: {amount} GLM"),
                 }
             }
+            HappeningKind::AgentDied => "the provider's agent has died; what runs there goes on".to_owned(),
             HappeningKind::Vanished => "the provider has died, with all that ran there".to_owned(),
             _ => return None,
         })

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use golem::core::event::{EventKind, FailureKind, StopReason};
-use golem_devnet::provider::{ApprovalManner, Behaviour, Vanishing};
+use golem_devnet::provider::{ApprovalManner, Behaviour, Prices, Vanishing};
 use golem_devnet::runtime::ScriptedAnswer;
 use yagna_api::market::{AgreementState, Reason, Terminator};
 use yagna_api::time::between;
 
 use crate::books::{n_agreements, n_done_by};
 use crate::hands::Hands;
-use crate::stage::{Stage, honest, scripted, secs, strange};
+use crate::stage::{Stage, at_any_price, honest, scripted, secs, strange};
 
 fn is_set_back(kind: &EventKind) -> bool {
     matches!(kind, EventKind::ProviderSetBack { .. })
@@ -125,6 +125,76 @@ async fn one_that_falls_silent_in_a_task_is_left_when_the_task_expires() {
     let played = live.end().await;
     played.assert_all_done(40).await;
     assert!(played.took < secs(600), "{:?}", played.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_agent_dies_works_on_and_is_left_at_the_end_without_holding_anybody_up() {
+    let orphan = Behaviour { vanishes: Some(Vanishing::AgentAfter(secs(20))), ..Behaviour::default() };
+    let played = Stage::new([strange("orphan", orphan), honest("ada")]).tasks(40).play().await;
+    assert_eq!((played.end().done, played.end().failed), (40, 0));
+    assert!(n_done_by(&played, "orphan") > 5, "its exe-unit works on");
+    assert_eq!(n_agreements(&played, "orphan"), 1, "its old offer is asked in vain");
+    let orphan = played.node("orphan");
+    let books = played.devnet.books();
+    let states: Vec<_> =
+        books.agreements.iter().filter(|row| row.provider == orphan).map(|row| row.state).collect();
+    assert_eq!(states, [AgreementState::Terminated], "the daemon is there, and takes the end");
+    assert!(played.took < secs(300), "{:?}", played.took);
+    // Nobody is left there who would send the invoice.
+    assert_eq!(played.end().unsettled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_offer_of_a_dead_agent_keeps_nobody_from_work() {
+    let live = Stage::new([honest("ghost")]).tasks(12).start().await;
+    live.provider("ghost").kill_agent();
+    live.provider("ghost").restart();
+    let played = live.end().await;
+    played.assert_all_done(12).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn exe_units_that_end_with_their_daemon_cost_a_new_activity_and_no_task() {
+    let live = Stage::new([honest("ada"), honest("bob")]).tasks(30).start().await;
+    live.until_seen(4, |kind| matches!(kind, EventKind::TaskDone { .. })).await;
+    let ada = live.provider("ada").node().clone();
+    live.provider("ada").restart_daemon();
+    live.devnet.faults().freeze(&ada);
+    tokio::time::sleep(secs(8)).await;
+    live.devnet.faults().thaw(&ada);
+    let played = live.end().await;
+    played.assert_all_done(30).await;
+    assert_eq!(played.end().unsettled, 0, "what ran before is billed and paid");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ones_that_count_cpu_time_first_are_paid_what_they_ask_by_the_names_of_their_counters() {
+    let mut cpu_first = honest("ada");
+    cpu_first.cpu_first = true;
+    // An hour of the one costs a thousand times an hour of the other: mixed up, every bill would be wrong.
+    cpu_first.prices = Prices::per_hour("0.001", "0.0004", "0.4").unwrap();
+    let mut duration_first = cpu_first.clone();
+    duration_first.name = "bob".into();
+    duration_first.cpu_first = false;
+    let mut three = cpu_first.clone().counting("golem.usage.gpu-sec", "0.1".parse().unwrap());
+    three.name = "eve".into();
+    let played = Stage::new([cpu_first, duration_first, three])
+        .tasks(30)
+        .configured(|config| config.strategy = at_any_price())
+        .play()
+        .await;
+    played.assert_all_done(30).await;
+    assert_eq!(played.end().unsettled, 0);
+    let refused = played.count(|kind| matches!(kind, EventKind::BillRefused { .. }));
+    assert_eq!(refused, 0, "{:#?}", played.events);
+    let prices: Vec<_> = played
+        .kinds()
+        .filter_map(|kind| match kind {
+            EventKind::AgreementIntended { per_hour, .. } => Some(*per_hour),
+            _ => None,
+        })
+        .collect();
+    assert!(prices.len() >= 3 && prices[..2].iter().all(|price| *price == prices[0]), "{prices:?}");
 }
 
 #[tokio::test(start_paused = true)]

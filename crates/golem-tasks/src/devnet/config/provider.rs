@@ -38,6 +38,7 @@ pub(super) fn read(item: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Optio
     let capabilities = optional(&section, "capabilities", diagnostics, words);
     let subnet = optional(&section, "subnet", diagnostics, word);
     let prices = optional(&section, "prices", diagnostics, prices);
+    let cpu_first = section.value_or("cpu_first", false, diagnostics, Entry::boolean);
     let limits = section.value_or("limits", Limits::default(), diagnostics, limits);
     let behaviour = section.value_or("behaviour", Behaviour::default(), diagnostics, behaviour);
 
@@ -50,6 +51,7 @@ pub(super) fn read(item: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Optio
         capabilities: capabilities.ok()?.unwrap_or(usual.capabilities),
         subnet: subnet.ok()?,
         prices: prices.unwrap_or(usual.prices),
+        cpu_first: cpu_first?,
         limits: limits?,
         behaviour: behaviour?,
         ..ProviderConfig::new(name.as_str())
@@ -132,7 +134,7 @@ fn behaviour(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Beh
     let offer_flaw =
         optional(&section, "offer_flaw", diagnostics, |entry, diagnostics| choice(entry, FLAWS, diagnostics));
     if let (Some(back), Ok(None)) = (section.get("comes_back_after"), &vanishes) {
-        let help = "add `dies_after` or `dies_after_commands`";
+        let help = "add `dies_after`, `dies_after_commands` or `agent_dies_after`";
         diagnostics.report_with_help(back.key_span, "this provider comes back but never dies", help);
     }
     Some(Behaviour {
@@ -196,20 +198,16 @@ fn vanishes(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Result<
     let commands = optional(section, "dies_after_commands", diagnostics, |entry, diagnostics| {
         entry.count(0, diagnostics)
     });
-    if let (Some(time), Some(_)) = (section.get("dies_after"), section.get("dies_after_commands")) {
-        let help = "leave one of them out";
-        diagnostics.report_with_help(
-            time.key_span,
-            "`dies_after` and `dies_after_commands` can't both be given",
-            help,
-        );
+    let agent = optional(section, "agent_dies_after", diagnostics, Entry::duration);
+    let ways = ["dies_after", "dies_after_commands", "agent_dies_after"];
+    let mut given = ways.into_iter().filter_map(|key| Some((key, section.get(key)?.key_span)));
+    if let (Some((one, place)), Some((other, _))) = (given.next(), given.next()) {
+        let message = format!("`{one}` and `{other}` can't both be given");
+        diagnostics.report_with_help(place, message, "leave one of them out");
         return Err(Reported);
     }
-    Ok(match (time?, commands?) {
-        (Some(time), _) => Some(Vanishing::After(time)),
-        (None, Some(commands)) => Some(Vanishing::AfterCommands(commands.into())),
-        (None, None) => None,
-    })
+    let commands = commands?.map(|commands| Vanishing::AfterCommands(commands.into()));
+    Ok(time?.map(Vanishing::After).or(commands).or(agent?.map(Vanishing::AgentAfter)))
 }
 
 fn terminates(

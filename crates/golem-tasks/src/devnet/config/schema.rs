@@ -47,6 +47,7 @@ pub(super) const PROVIDER: &[&str] = &[
     "capabilities",
     "subnet",
     "prices",
+    "cpu_first",
     "limits",
     "behaviour",
 ];
@@ -70,6 +71,7 @@ pub(super) const BEHAVIOUR: &[&str] = &[
     "fails_deploy",
     "dies_after",
     "dies_after_commands",
+    "agent_dies_after",
     "comes_back_after",
     "terminates_after",
     "terminates_because",

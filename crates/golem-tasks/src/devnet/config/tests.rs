@@ -42,7 +42,7 @@ fn the_networks_own_settings_are_read() {
 fn a_provider_is_what_its_section_says_and_usual_otherwise() {
     let config = read(
         "[[provider]]\nname = \"ada\"\ncores = 8\nmemory_gib = 32\nstorage_gib = 100.5\nruntime = \"vm-nvidia\"\n\
-         capabilities = [\"vpn\"]\nsubnet = \"hers\"\nprices = { start = \"0.1\" }\n\
+         capabilities = [\"vpn\"]\nsubnet = \"hers\"\nprices = { start = \"0.1\" }\ncpu_first = true\n\
          [provider.limits]\nagreements = 2\nidle = \"5m\"\ndebit_note_interval = \"10s\"\n\
          [[provider]]\nname = \"bob\"\ncount = 2\nthreads = 3\n",
     );
@@ -60,6 +60,7 @@ fn a_provider_is_what_its_section_says_and_usual_otherwise() {
         ("vm-nvidia", &["vpn".to_owned()][..])
     );
     assert_eq!(ada.config.subnet.as_deref(), Some("hers"));
+    assert!(ada.config.cpu_first && !bob.config.cpu_first);
     assert_eq!((ada.has_prices, ada.config.prices), (true, Prices::per_hour("0.1", "0", "0").unwrap()));
     let limits = &ada.config.limits;
     assert_eq!((limits.agreements, limits.idle), (2, Duration::from_secs(300)));
@@ -96,6 +97,14 @@ fn every_way_to_misbehave_can_be_written() {
         (
             "dies_after_commands = 3",
             Behaviour { vanishes: Some(Vanishing::AfterCommands(3)), ..honest.clone() },
+        ),
+        (
+            "agent_dies_after = \"30s\", comes_back_after = \"1m\"",
+            Behaviour {
+                vanishes: Some(Vanishing::AgentAfter(30 * second)),
+                returns_after: Some(60 * second),
+                ..honest.clone()
+            },
         ),
         (
             "terminates_after = \"1m\", terminates_because = \"bored\"",
@@ -172,6 +181,10 @@ fn slips_are_told_with_their_place_and_the_mend() {
         (
             "[[provider]]\nname = \"a\"\nbehaviour = { dies_after = \"1s\", dies_after_commands = 1 }\n",
             "`dies_after` and `dies_after_commands` can't both be given",
+        ),
+        (
+            "[[provider]]\nname = \"a\"\nbehaviour = { agent_dies_after = \"1s\", dies_after_commands = 1 }\n",
+            "`dies_after_commands` and `agent_dies_after` can't both be given",
         ),
         (
             "[[provider]]\nname = \"a-2\"\n\n[[provider]]\nname = \"a\"\ncount = 3\n",
