@@ -169,7 +169,7 @@ impl World {
             price_grace: Duration::from_secs(300),
             workers: Self::WORKERS,
             retries: Self::RETRIES,
-            fresh_retries: false,
+            fresh_retries: seed % 2 == 1,
             budget: "1".parse().unwrap(),
             on_budget: OnBudget::Stop,
             expiration: Duration::from_secs(3600),
