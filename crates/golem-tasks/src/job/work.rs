@@ -19,6 +19,7 @@ use yagna_api::activity::{CommandResult, Outcome};
 use yagna_api::time::short;
 
 use super::numbers::first_inexact;
+use super::steps::with_modes;
 use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData};
 use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
@@ -28,7 +29,7 @@ mod told;
 
 use self::pace::Pace;
 
-/// Tasks whose files are looked at before anything is bought; those of later ones are when it is their turn.
+/// Tasks that are looked at before anything is bought; later ones are when it is their turn.
 const LOOKED_THROUGH: usize = 1_000_000;
 /// A JSON document that a task brings home may be so large; larger ones belong into files.
 const MOST_JSON: u64 = 16 << 20;
@@ -127,7 +128,7 @@ impl work::Job for Job {
 
     fn look_through(&self, kept_in: &[PathBuf], is_new: bool) -> Result<(), Failure> {
         self.protect(kept_in);
-        if is_new { self.check_files(LOOKED_THROUGH) } else { Ok(()) }
+        if is_new { self.look_at_tasks(LOOKED_THROUGH) } else { Ok(()) }
     }
 
     fn note_done(&self, index: u64, task: &Value) {
@@ -174,7 +175,8 @@ struct Planned {
 
 impl Job {
     async fn prepare(&self, ctx: &WorkContext, limit: Duration) -> Result<(), WorkerError> {
-        let steps = &self.setup;
+        let modes = &self.setup_modes;
+        let steps = &with_modes(self.setup.clone(), |place, _| modes.get(place).copied().flatten());
         let mut done = 0;
         for segment in segments(steps, limit) {
             let n = segment.steps.len();
@@ -182,15 +184,11 @@ impl Job {
             match execution.end {
                 ExecutionEnd::Done => done += n,
                 ExecutionEnd::Expired => {
-                    let message = format!(
-                        "step {} ran into its limit of {}",
-                        done + execution.results.len() + 1,
-                        short(segment.limit)
-                    );
+                    let message = expired(steps, done + execution.results.len(), segment.limit);
                     return Err(WorkerError::Setup { message });
                 }
                 ExecutionEnd::Failed { index } => {
-                    let failure = failure(&steps[done + index], &execution.results[index]);
+                    let failure = failure(self, &steps[done + index], &execution.results[index]);
                     let stderr = failure.stderr.to_text();
                     let message = match stderr.lines().next_back().unwrap_or_default() {
                         "" => failure.message.clone(),
@@ -205,12 +203,11 @@ impl Job {
 
     fn render(&self, task: &Task<Self>) -> Result<Vec<RenderedStep>, AttemptFailure> {
         let data = TaskData { index: task.index(), value: task.data().clone() };
-        let invalid = |error: RenderError| problem(FailureKind::Invalid, error.to_string());
-        let steps: Vec<_> =
-            self.steps.iter().map(|step| step.render(&data)).collect::<Result<_, _>>().map_err(invalid)?;
+        let invalid = |error: RenderError| problem(FailureKind::Invalid, error.with_way_out());
+        let steps = self.plan(&data).map_err(|error| invalid(*error))?;
         let files: Vec<_> = steps.iter().map(|step| step.action.file()).collect();
         self.note_files(&data, &files).map_err(|error| invalid(*error))?;
-        Ok(steps)
+        Ok(with_modes(steps, |place, step| self.steps[place].mode(step)))
     }
 
     async fn do_pack(
@@ -260,15 +257,11 @@ impl Job {
             match end {
                 ExecutionEnd::Done => done += segment.steps.len(),
                 ExecutionEnd::Failed { index } => {
-                    let failure = failure(&steps[done + index], &execution.results[index]);
+                    let failure = failure(self, &steps[done + index], &execution.results[index]);
                     return Err(TaskError::Failed(failure));
                 }
                 ExecutionEnd::Expired => {
-                    let message = format!(
-                        "step {} ran into its limit of {}",
-                        done + execution.results.len() + 1,
-                        short(given)
-                    );
+                    let message = expired(steps, done + execution.results.len(), given);
                     let failure = problem(FailureKind::Expired, message.clone());
                     // The provider is still at it: nothing else can be run there.
                     return Err(TaskError::Lost { failure, source: WorkerError::Other(message) });
@@ -312,7 +305,7 @@ async fn do_several(
         if over.is_some() {
             task.give_back().await;
         } else if let Some(place) = failed {
-            task.fail(TaskError::Failed(failure(&steps[place], &own[place]))).await?;
+            task.fail(TaskError::Failed(failure(tasks.job(), &steps[place], &own[place]))).await?;
             over = Some(ExecutionEnd::Failed { index: place });
         } else if own.len() == steps.len() {
             let mut gathered = Gathered::default();
@@ -368,6 +361,25 @@ fn script(steps: &[RenderedStep]) -> Script {
             script.download(from, Target::Memory { limit: MOST_JSON })
         }
     })
+}
+
+/// The place of the largest of these steps, and the size of its script, where no daemon would take that.
+pub(super) fn too_large(steps: &[RenderedStep]) -> Option<(usize, usize)> {
+    let mut done = 0;
+    for segment in segments(steps, Duration::ZERO) {
+        if let Err(ScriptError::TooLarge { bytes }) = script(segment.steps).check() {
+            let size = |step: &RenderedStep| match &step.action {
+                RenderedAction::Run { program, args } => {
+                    program.len() + args.iter().map(String::len).sum::<usize>()
+                }
+                _ => 0,
+            };
+            let largest = (0..segment.steps.len()).max_by_key(|place| size(&segment.steps[*place]));
+            return Some((done + largest.unwrap_or_default(), bytes));
+        }
+        done += segment.steps.len();
+    }
+    None
 }
 
 /// What the steps of a task have brought so far.
@@ -440,9 +452,15 @@ fn lost(error: ScriptError) -> TaskError {
     }
 }
 
-fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
+/// The words for a step that took too long; a place without a step is that of the last one.
+fn expired(steps: &[RenderedStep], place: usize, limit: Duration) -> String {
+    let number = steps.get(place).or_else(|| steps.last()).map_or(place + 1, |step| step.number);
+    format!("step {number} ran into its limit of {}", short(limit))
+}
+
+fn failure(job: &Job, step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
     let stderr = result.stderr.as_ref().map(|stderr| stderr.as_bytes().to_vec()).unwrap_or_default();
-    let (kind, message) = told::failed(step, result);
+    let (kind, message) = told::failed(job, step, result);
     AttemptFailure { kind, message, stderr: Printed::from(stderr).tail(STDERR_KEPT) }
 }
 

@@ -9,6 +9,7 @@ mod bytes;
 mod collisions;
 mod daemon;
 mod files;
+mod impossible;
 mod interrupts;
 mod places;
 mod runs;
