@@ -28,7 +28,7 @@ use crate::job::Limits;
 use crate::payments::note_payments;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
-use remembered::Remembered;
+use remembered::{Remembered, Warned};
 use signals::Stops;
 use wanted::Wanted;
 
@@ -221,7 +221,8 @@ async fn hold_and_run(
         let lease = store.take(&options.run_id, &Holder::here()).await?;
         Arc::clone(holding.insert(Arc::new(lease)))
     };
-    let remembered = Remembered::load(store, clock.now()).await?;
+    let started = clock.now();
+    let remembered = Remembered::load(store, started).await?;
     let mut view = view(options.style, facts, &terminal);
     let run = Run::new(
         client.clone(),
@@ -240,7 +241,8 @@ async fn hold_and_run(
     let leave = CancellationToken::new();
     let run = run.reading(ready.reading).resumed(past);
     let mut following = JoinSet::new();
-    following.spawn(remembered::follow(store.clone(), remembered.blocked));
+    let Remembered { blocked, elsewhere, .. } = remembered;
+    following.spawn(remembered::follow(store.clone(), options.run_id.clone(), started, blocked, elsewhere));
     let Limits { providers, exclude_providers, .. } = &options.limits;
     let wanted = Wanted::new(providers.iter().chain(exclude_providers).cloned());
     let ended = watch_and_listen(run, Arc::clone(&lease), view.as_mut(), stop, &leave, wanted).await;
@@ -446,9 +448,10 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
 }
 
 /// The cheapest first of those that may be worked with.
-fn strategy(limits: &Limits, caps: PriceCaps, blocked: &ProviderList) -> Arc<dyn Strategy> {
+fn strategy(limits: &Limits, caps: PriceCaps, remembered: &Remembered) -> Arc<dyn Strategy> {
     let excluded: ProviderList = limits.exclude_providers.iter().collect();
-    let strategy = LeastExpensive::new(caps).cautious().except(blocked).except(excluded);
+    let strategy = Warned::new(LeastExpensive::new(caps).cautious(), &remembered.elsewhere);
+    let strategy = strategy.except(&remembered.blocked).except(excluded);
     if limits.providers.is_empty() {
         return Arc::new(strategy);
     }
@@ -464,7 +467,7 @@ fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> Ru
     RunConfig {
         subnet: Some(options.subnet.clone()),
         node_name: Some("golem-tasks".to_owned()),
-        strategy: strategy(limits, caps, &remembered.blocked),
+        strategy: strategy(limits, caps, remembered),
         known: remembered.known.clone(),
         max_price: limits.max_price,
         price_grace: limits.price_grace,
