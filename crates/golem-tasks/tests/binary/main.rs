@@ -15,4 +15,5 @@ mod places;
 mod runs;
 mod sources;
 mod stage;
+mod terminal;
 mod trouble;
