@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `payload`, `tasks`, `steps`, `limits` | the sections of a job file |
 //! | `source` | streaming tasks out of files |
+//! | `input` | standard input as a source, kept beside the database |
 //! | `again` | reading a source of tasks once more |
 //! | `files`, `host` | files of this machine, so that no result replaces another one |
 //! | `look` | all tasks looked at before anything is bought |
@@ -24,6 +25,7 @@ mod again;
 pub(crate) mod document;
 mod files;
 mod host;
+mod input;
 mod limits;
 mod look;
 mod numbers;
@@ -46,6 +48,8 @@ use toml::de::{DeTable, DeValue};
 
 use document::{Diagnostics, Section};
 use host::{HostFiles, Role};
+pub use input::LineForm;
+pub(crate) use input::forget as forget_inputs;
 pub use limits::{Limits, SHORTEST_AGREEMENT};
 pub(crate) use look::{ENDLESS, Look};
 pub use payload::{Image, Payload};

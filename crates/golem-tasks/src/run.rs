@@ -28,6 +28,7 @@ use crate::job::Limits;
 use crate::payments::note_payments;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
+use crate::work::AnyJob;
 use remembered::{Remembered, Warned};
 use signals::Stops;
 use wanted::Wanted;
@@ -141,7 +142,9 @@ async fn run_in(
     stop: Stop,
 ) -> Result<(RunEnd, RunSummary), Failure> {
     let mut lease = None;
+    let job = Arc::clone(&options.job);
     let ended = Box::pin(hold_and_run(store, options, terminal, stop, &mut lease)).await;
+    let ended = ended.and_then(|ended| not_cut(&*job, ended));
     if let Some(lease) = lease {
         held::release(lease).await;
     }
@@ -178,6 +181,7 @@ async fn hold_and_run(
             *seed = seed.wrapping_add(lease.number());
         }
         past = lease.run().past().await?;
+        options.job.begin_input(&options.dsn.input_folder()?, &options.run_id, false)?;
         lease.run().added_tasks(|data| options.job.note_added(data)).await?;
         lease.run().done_tasks(|index, data| options.job.note_done(index, data)).await?;
         let summary = store.run_summary(&options.run_id).await?;
@@ -219,7 +223,9 @@ async fn hold_and_run(
         let (created, app_session) = (facts.started, session.clone());
         store.create_run(&NewRun { run_id, created, app_session, job: described }).await?;
         let lease = store.take(&options.run_id, &Holder::here()).await?;
-        Arc::clone(holding.insert(Arc::new(lease)))
+        let lease = Arc::clone(holding.insert(Arc::new(lease)));
+        options.job.begin_input(&options.dsn.input_folder()?, &options.run_id, true)?;
+        lease
     };
     let started = clock.now();
     let remembered = Remembered::load(store, started).await?;
@@ -288,6 +294,21 @@ async fn hold_and_run(
             None => all_done(ended, summary, total.filter(|_| is_exact)),
         },
     }
+}
+
+/// A run whose input broke off in an earlier process isn't done, though all is that had come.
+fn not_cut(job: &dyn AnyJob, ended: (RunEnd, RunSummary)) -> Result<(RunEnd, RunSummary), Failure> {
+    let (end, summary) = &ended;
+    if Exit::of(end) != Exit::Done || end.why == StopReason::ResultsReached || !job.is_input_cut() {
+        return Ok(ended);
+    }
+    let cut = format!(
+        "the standard input of run `{}` broke off with an earlier process: {} tasks had come, and they are done",
+        summary.run_id,
+        summary.tasks.total()
+    );
+    Err(Failure::new(Exit::BrokeOff, cut)
+        .advise("the same command with the whole input once more does what came behind them"))
 }
 
 /// There are more tasks than were done, and nothing says why: never the end of a run that went well.

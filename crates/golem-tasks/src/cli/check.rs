@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::exit::{Exit, Failure};
 use crate::job::{
-    ENDLESS, Image, Job, Limits, Look, Mode, Payload, RenderedAction, RenderedStep, TaskData, TaskSource,
+    ENDLESS, Image, Job, Limits, LineForm, Look, Mode, Payload, RenderedAction, RenderedStep, TaskData,
+    TaskSource,
 };
 use crate::view::text::{plural, short};
 use crate::work::AnyJob;
@@ -162,6 +163,13 @@ fn tasks(job: &Job, count: Option<u64>) -> String {
         TaskSource::Csv(path) => format!("the records of {}", path.display()),
         TaskSource::Jsonl(path) => format!("the values in {}", path.display()),
         TaskSource::Glob(pattern) => format!("files that match {pattern}"),
+        TaskSource::Input(form) => {
+            let values = if *form == LineForm::Json { "values in" } else { "lines of" };
+            return format!(
+                "the {values} standard input, as they come\n         \
+                 whether the steps fit them can't be checked before: `run` tells of one that they don't fit"
+            );
+        }
     };
     match count {
         Some(count) => format!("{count}: {source}"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use golem::core::event::{AttemptFailure, FailureKind, Printed, TaskOutput};
 use golem::core::payload::{Image as CoreImage, Payload as Machine};
 use golem::payload::{PayloadSpec, Vm};
+use golem::script::LARGEST_SCRIPT;
 use golem::{
     Arrivals, Execution, ExecutionEnd, Program, Script, ScriptError, Source, Target, WorkContext, WorkerError,
 };
@@ -20,7 +21,7 @@ use yagna_api::time::short;
 
 use super::numbers::first_inexact;
 use super::steps::with_modes;
-use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData};
+use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource};
 use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
 
@@ -129,6 +130,17 @@ impl work::Job for Job {
     fn look_through(&self, kept_in: &[PathBuf], is_new: bool) -> Result<(), Failure> {
         self.protect(kept_in);
         if is_new { self.look_at_tasks(LOOKED_THROUGH) } else { Ok(()) }
+    }
+
+    fn begin_input(&self, folder: &Path, run_id: &str, is_new: bool) -> Result<(), Failure> {
+        match self.tasks.source() {
+            TaskSource::Input(_) => self.tasks.input.begin(folder, run_id, is_new),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_input_cut(&self) -> bool {
+        self.tasks.input.is_cut()
     }
 
     fn note_done(&self, index: u64, task: &Value) {
@@ -365,21 +377,30 @@ fn script(steps: &[RenderedStep]) -> Script {
 
 /// The place of the largest of these steps, and the size of its script, where no daemon would take that.
 pub(super) fn too_large(steps: &[RenderedStep]) -> Option<(usize, usize)> {
+    // Written as JSON in JSON, a byte takes seven at the most, and a command without its arguments a few hundred.
+    if steps.iter().map(|step| words(step) * 7 + 1000).sum::<usize>() < LARGEST_SCRIPT {
+        return None;
+    }
     let mut done = 0;
     for segment in segments(steps, Duration::ZERO) {
         if let Err(ScriptError::TooLarge { bytes }) = script(segment.steps).check() {
-            let size = |step: &RenderedStep| match &step.action {
-                RenderedAction::Run { program, args } => {
-                    program.len() + args.iter().map(String::len).sum::<usize>()
-                }
-                _ => 0,
-            };
-            let largest = (0..segment.steps.len()).max_by_key(|place| size(&segment.steps[*place]));
+            let largest = (0..segment.steps.len()).max_by_key(|place| words(&segment.steps[*place]));
             return Some((done + largest.unwrap_or_default(), bytes));
         }
         done += segment.steps.len();
     }
     None
+}
+
+/// Bytes of a step's command in a script.
+fn words(step: &RenderedStep) -> usize {
+    match &step.action {
+        RenderedAction::Run { program, args } => {
+            program.len() + args.iter().map(|arg| arg.len() + 10).sum::<usize>()
+        }
+        RenderedAction::Download { from, .. } | RenderedAction::DownloadJson { from, .. } => from.len(),
+        action => action.uploaded_to().map_or(0, str::len),
+    }
 }
 
 /// What the steps of a task have brought so far.

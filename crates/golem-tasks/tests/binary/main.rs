@@ -10,6 +10,7 @@ mod collisions;
 mod daemon;
 mod files;
 mod impossible;
+mod input;
 mod interrupts;
 mod places;
 mod runs;

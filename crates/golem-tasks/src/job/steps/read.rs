@@ -72,10 +72,12 @@ pub(in crate::job) fn read(
         _ => None,
     }));
     if let (Some(steps), Some(tasks)) = (&steps, tasks) {
-        let scene = Scene::new(&engine, Some(&tasks.first), folder);
         let mut sound = true;
-        for step in steps {
-            sound &= try_out(&step.plan, &scene, diagnostics).is_some();
+        if let Some(first) = &tasks.first {
+            let scene = Scene::new(&engine, Some(first), folder);
+            for step in steps {
+                sound &= try_out(&step.plan, &scene, diagnostics).is_some();
+            }
         }
         if sound {
             check_targets(steps, tasks, host, diagnostics);
