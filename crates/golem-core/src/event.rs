@@ -502,12 +502,16 @@ pub enum EventKind {
         /// Why.
         failure: AttemptFailure,
     },
-    /// A try was given up through no fault of its own; the task waits for another.
+    /// An attempt was given up through no fault of its own; the task waits for another.
     AttemptCancelled {
-        /// Which try.
+        /// The attempt.
         attempt: Attempt,
         /// Where.
         rental: RentalId,
+        /// The reason in words, where the machine was lost while it had other tasks in hand as well: any of them may have cost
+        /// it, so that each is tried alone from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<String>,
     },
     /// A task failed for good.
     TaskFailed {

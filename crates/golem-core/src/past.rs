@@ -139,6 +139,9 @@ pub struct PastTask {
     pub failures: u32,
     /// Where they failed, each provider once.
     pub failed_on: BTreeSet<NodeId>,
+    /// Providers whose machine was lost while it had the task in hand, alone or with others.
+    #[serde(default)]
+    pub lost_on: BTreeSet<NodeId>,
     /// Since when it waits, if it does: when it was added, or when it last failed.
     pub since: Timestamp,
     /// Where its last try goes on.

@@ -182,6 +182,13 @@ impl Records {
         record.failures_in_a_row = record.failures_in_a_row.saturating_add(1);
     }
 
+    /// A task is to blame for a failure that was held against it.
+    pub fn forgive_loss(&mut self, provider: &NodeId) {
+        let record = self.of_mut(provider);
+        record.failures = record.failures.saturating_sub(1);
+        record.failures_in_a_row = record.failures_in_a_row.saturating_sub(1);
+    }
+
     fn of_mut(&mut self, provider: &NodeId) -> &mut Record {
         self.of.entry(provider.clone()).or_default()
     }

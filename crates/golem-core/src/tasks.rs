@@ -75,6 +75,10 @@ struct Waiting {
     attempts: u32,
     failures: u32,
     failed_on: Vec<NodeId>,
+    /// Providers whose machine was lost while it had this task in hand. A task that has any is a suspect: it is tried alone.
+    lost_on: Vec<NodeId>,
+    /// It failed where other tasks had run before it, and is tried next where none has.
+    wants_fresh: bool,
     since: Timestamp,
 }
 
@@ -83,6 +87,32 @@ struct Running {
     job: JobId,
     waiting: Waiting,
     on: NodeId,
+}
+
+impl Waiting {
+    /// A machine was lost with this task in hand, perhaps because of it.
+    fn is_suspect(&self) -> bool {
+        !self.lost_on.is_empty()
+    }
+
+    /// It is tried alone: what it does may cost the machine, or must find it as nothing else has left it.
+    fn is_loner(&self) -> bool {
+        self.is_suspect() || self.wants_fresh
+    }
+
+    /// May this provider try it? Not where it has failed already, while there is one `elsewhere` that it hasn't failed on, unless
+    /// it has waited [`TaskQueue::PATIENCE`] for that one.
+    fn fits(&self, provider: &NodeId, elsewhere: &[NodeId], now: Timestamp) -> bool {
+        !self.failed_on.contains(provider)
+            || elsewhere.iter().all(|other| self.failed_on.contains(other))
+            || between(self.since, now) >= TaskQueue::PATIENCE
+    }
+
+    fn note_lost(&mut self, on: NodeId) {
+        if !self.lost_on.contains(&on) {
+            self.lost_on.push(on);
+        }
+    }
 }
 
 impl Pile {
@@ -124,6 +154,8 @@ impl TaskQueue {
             attempts: 0,
             failures: 0,
             failed_on: Vec::new(),
+            lost_on: Vec::new(),
+            wants_fresh: false,
             since: now,
         });
         Some(task)
@@ -161,12 +193,14 @@ impl TaskQueue {
     /// Takes up to `room` of a job's tasks for a provider, retries first.
     ///
     /// A task isn't given to a provider it has failed on while there is one `elsewhere` that it hasn't, unless it
-    /// has waited [`Self::PATIENCE`] for that one.
+    /// has waited [`Self::PATIENCE`] for that one. A suspect comes alone, whatever the room, and so does a task that wants a
+    /// fresh activity, which it is given only where nothing has run in the provider's.
     pub fn take(
         &mut self,
         job: JobId,
         provider: &NodeId,
         room: usize,
+        is_fresh: bool,
         elsewhere: &[NodeId],
         now: Timestamp,
     ) -> Vec<AssignedTask> {
@@ -174,19 +208,26 @@ impl TaskQueue {
             return Vec::new();
         };
         let mut taken = Vec::new();
+        let mut alone = false;
         let mut place = 0;
         while taken.len() < room && place < pile.again.len() {
             let waiting = &pile.again[place];
-            let fits = !waiting.failed_on.contains(provider)
-                || elsewhere.iter().all(|other| waiting.failed_on.contains(other))
-                || between(waiting.since, now) >= Self::PATIENCE;
-            if fits {
-                taken.extend(pile.again.remove(place));
-            } else {
+            let is_loner = waiting.is_loner();
+            if !waiting.fits(provider, elsewhere, now)
+                || (waiting.wants_fresh && !is_fresh)
+                || (is_loner && !taken.is_empty())
+            {
                 place += 1;
+                continue;
+            }
+            taken.extend(pile.again.remove(place));
+            alone = is_loner;
+            if alone {
+                break;
             }
         }
-        while taken.len() < room
+        while !alone
+            && taken.len() < room
             && let Some(waiting) = pile.fresh.pop_front()
         {
             taken.push(waiting);
@@ -197,6 +238,7 @@ impl TaskQueue {
 
     fn start(&mut self, job: JobId, mut waiting: Waiting, provider: &NodeId) -> AssignedTask {
         waiting.attempts += 1;
+        waiting.wants_fresh = false;
         let assigned = AssignedTask {
             attempt: Attempt { task: waiting.task, number: waiting.attempts },
             data: Arc::clone(&waiting.data),
@@ -219,6 +261,9 @@ impl TaskQueue {
             return Verdict::Old;
         };
         waiting.failures += 1;
+        if kind == FailureKind::Lost {
+            waiting.note_lost(on.clone());
+        }
         if !retry || waiting.failures >= pile.most_failures || !kind.may_succeed_elsewhere() {
             pile.failed += 1;
             self.failed += 1;
@@ -232,6 +277,36 @@ impl TaskQueue {
         Verdict::Retry
     }
 
+    /// A task that waits is to be tried next where nothing has run before it.
+    pub fn want_fresh(&mut self, job: JobId, task: TaskId) {
+        let again = self.jobs.get_mut(&job).map(|pile| &mut pile.again);
+        // It has just failed: it is the last one.
+        if let Some(waiting) =
+            again.and_then(|again| again.iter_mut().rev().find(|waiting| waiting.task == task))
+        {
+            waiting.wants_fresh = true;
+        }
+    }
+
+    /// The number of a job's tasks that wait for a fresh activity and that this provider may try; and whether one of them has
+    /// waited for [`Self::PATIENCE`], or nothing else waits that the provider may try.
+    pub fn n_wanting_fresh(
+        &self,
+        job: JobId,
+        provider: &NodeId,
+        elsewhere: &[NodeId],
+        now: Timestamp,
+    ) -> (usize, bool) {
+        let Some(pile) = self.jobs.get(&job) else {
+            return (0, false);
+        };
+        let fitting = || pile.again.iter().filter(|waiting| waiting.fits(provider, elsewhere, now));
+        let wanting = || fitting().filter(|waiting| waiting.wants_fresh);
+        let is_urgent = (pile.fresh.is_empty() && fitting().all(|waiting| waiting.wants_fresh))
+            || wanting().any(|waiting| between(waiting.since, now) >= Self::PATIENCE);
+        (wanting().count(), is_urgent)
+    }
+
     /// A try was given up through no fault of the task: it doesn't count. `false` when it was an old one.
     pub fn cancelled(&mut self, attempt: Attempt) -> bool {
         let Some((Running { waiting, .. }, pile)) = self.finish(attempt) else {
@@ -240,6 +315,29 @@ impl TaskQueue {
         // The try's number isn't taken back: a late outcome of it must not pass for the next one's.
         pile.again.push_front(waiting);
         true
+    }
+
+    /// The machine that tried it and other tasks was lost, and nobody knows by which of them: the attempt doesn't count, and the
+    /// task is tried alone from now on. `false` when it was an old one.
+    pub fn lost_with_others(&mut self, attempt: Attempt) -> bool {
+        let Some((Running { mut waiting, on, .. }, pile)) = self.finish(attempt) else {
+            return false;
+        };
+        waiting.note_lost(on);
+        let first = pile.again.iter().position(|other| !other.is_suspect()).unwrap_or(pile.again.len());
+        pile.again.insert(first, waiting);
+        true
+    }
+
+    /// The number of the failed attempts of a task that is being tried.
+    pub fn failures(&self, task: TaskId) -> u32 {
+        self.running.get(&task).map_or(0, |running| running.waiting.failures)
+    }
+
+    /// The other providers whose machines were lost with a task that is being tried.
+    pub fn lost_elsewhere(&self, task: TaskId, provider: &NodeId) -> Vec<NodeId> {
+        let lost_on = self.running.get(&task).map(|running| running.waiting.lost_on.as_slice());
+        lost_on.unwrap_or_default().iter().filter(|on| *on != provider).cloned().collect()
     }
 
     /// Has this task failed somewhere else than on this provider?
@@ -350,7 +448,7 @@ mod tests {
         assert_eq!((first, second), (TaskId(0), TaskId(1)), "one count for all");
         assert_eq!(queue.add(JobId(3), "c".into(), at(0)), None);
         queue.exhaust(one);
-        let taken = queue.take(one, &node(1), 9, &[], at(0));
+        let taken = queue.take(one, &node(1), 9, true, &[], at(0));
         assert_eq!(taken.len(), 1);
         assert_eq!(
             (queue.n_waiting_for(one), queue.n_running_for(one), queue.n_waiting_for(other)),
@@ -362,7 +460,7 @@ mod tests {
             "no retries"
         );
         assert!(queue.is_finished(one) && !queue.is_finished(other));
-        let taken = queue.take(other, &node(1), 9, &[], at(0));
+        let taken = queue.take(other, &node(1), 9, true, &[], at(0));
         assert_eq!(queue.failed(taken[0].attempt, FailureKind::Lost, true, at(0)), Verdict::Retry);
         assert!(queue.has_use_for(other, &node(2)) && !queue.has_use_for(one, &node(2)));
         assert_eq!(queue.remove(one), Some(Remains { done: 0, failed: 1, unfinished: vec![] }));
@@ -375,7 +473,7 @@ mod tests {
         for n in 0..3 {
             queue.add(JOB, n.into(), at(0));
         }
-        let running = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        let running = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
         let remains = queue.remove(JOB).unwrap();
         assert_eq!(remains.unfinished, [TaskId(0), TaskId(1), TaskId(2)]);
         assert!(queue.done(running).is_none() && !queue.cancelled(running), "its outcome comes too late");
@@ -388,7 +486,7 @@ mod tests {
     fn a_result_that_no_retry_can_mend_fails_its_task_at_once() {
         let mut queue = pile(9);
         queue.add(JOB, "a".into(), at(0));
-        let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(attempt, FailureKind::Rejected, false, at(0)), Verdict::Final);
     }
 
@@ -397,10 +495,10 @@ mod tests {
         let mut queue = pile(2);
         queue.add(JOB, "a".into(), at(0));
         queue.exhaust(JOB);
-        let first = queue.take(JOB, &node(1), 5, &[node(2)], at(0)).remove(0).attempt;
+        let first = queue.take(JOB, &node(1), 5, true, &[node(2)], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(first, FailureKind::CommandFailed, true, at(1)), Verdict::Retry);
-        assert!(queue.take(JOB, &node(1), 5, &[node(2)], at(1)).is_empty());
-        let second = queue.take(JOB, &node(2), 5, &[node(1)], at(1)).remove(0).attempt;
+        assert!(queue.take(JOB, &node(1), 5, true, &[node(2)], at(1)).is_empty());
+        let second = queue.take(JOB, &node(2), 5, true, &[node(1)], at(1)).remove(0).attempt;
         assert_eq!(second.number, 2);
         assert!(queue.done(first).is_none(), "the outcome of an old try is dropped");
         assert_eq!(queue.done(second), Some(JOB));
@@ -411,14 +509,14 @@ mod tests {
     fn a_task_with_nowhere_else_to_go_is_tried_again_where_it_failed() {
         let mut queue = pile(2);
         queue.add(JOB, "a".into(), at(0));
-        let first = queue.take(JOB, &node(1), 1, &[node(2)], at(0)).remove(0).attempt;
+        let first = queue.take(JOB, &node(1), 1, true, &[node(2)], at(0)).remove(0).attempt;
         queue.failed(first, FailureKind::CommandFailed, true, at(0));
-        assert_eq!(queue.take(JOB, &node(1), 1, &[], at(1)).len(), 1, "no other provider");
+        assert_eq!(queue.take(JOB, &node(1), 1, true, &[], at(1)).len(), 1, "no other provider");
         let mut queue = pile(2);
         queue.add(JOB, "a".into(), at(0));
-        let first = queue.take(JOB, &node(1), 1, &[node(2)], at(0)).remove(0).attempt;
+        let first = queue.take(JOB, &node(1), 1, true, &[node(2)], at(0)).remove(0).attempt;
         queue.failed(first, FailureKind::CommandFailed, true, at(0));
-        assert_eq!(queue.take(JOB, &node(1), 1, &[node(2)], at(20)).len(), 1, "waited long enough");
+        assert_eq!(queue.take(JOB, &node(1), 1, true, &[node(2)], at(20)).len(), 1, "waited long enough");
     }
 
     #[test]
@@ -426,12 +524,15 @@ mod tests {
         let mut queue = pile(5);
         queue.add(JOB, "a".into(), at(0));
         for n in [1, 2] {
-            let attempt = queue.take(JOB, &node(n), 1, &[], at(0)).remove(0).attempt;
+            let attempt = queue.take(JOB, &node(n), 1, true, &[], at(0)).remove(0).attempt;
             queue.failed(attempt, FailureKind::CommandFailed, true, at(0));
         }
-        assert!(queue.take(JOB, &node(1), 1, &[node(2), node(3)], at(0)).is_empty(), "there is a third one");
+        assert!(
+            queue.take(JOB, &node(1), 1, true, &[node(2), node(3)], at(0)).is_empty(),
+            "there is a third one"
+        );
         assert_eq!(
-            queue.take(JOB, &node(1), 1, &[node(2)], at(0)).len(),
+            queue.take(JOB, &node(1), 1, true, &[node(2)], at(0)).len(),
             1,
             "nobody is left who hasn't tried"
         );
@@ -442,13 +543,13 @@ mod tests {
         let mut queue = pile(1);
         queue.add(JOB, "a".into(), at(0));
         for round in 1..=5 {
-            let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+            let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
             assert_eq!(attempt.number, round);
             assert!(queue.cancelled(attempt));
         }
-        let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Retry);
-        let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Final);
         assert_eq!((queue.n_failed(), queue.n_waiting()), (1, 0));
     }
@@ -457,7 +558,7 @@ mod tests {
     fn what_can_succeed_nowhere_fails_at_once() {
         let mut queue = pile(9);
         queue.add(JOB, "a".into(), at(0));
-        let attempt = queue.take(JOB, &node(1), 1, &[], at(0)).remove(0).attempt;
+        let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
         assert_eq!(queue.failed(attempt, FailureKind::Invalid, true, at(0)), Verdict::Final);
     }
 
@@ -476,7 +577,7 @@ mod tests {
             let mut ended = std::collections::HashSet::new();
             let mut old = Vec::new();
             for (provider, what, repeat) in steps {
-                open.extend(queue.take(JOB, &node(provider), 1, &[], at(0)).into_iter().map(|task| task.attempt));
+                open.extend(queue.take(JOB, &node(provider), 1, true, &[], at(0)).into_iter().map(|task| task.attempt));
                 if repeat && let Some(&attempt) = old.last() {
                     prop_assert!(queue.done(attempt).is_none());
                     prop_assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Old);

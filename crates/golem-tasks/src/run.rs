@@ -501,6 +501,7 @@ fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> Ru
         results: limits.results,
         stop_grace: STOP_GRACE,
         settle_timeout: options.settle_timeout,
+        fresh_retries: true,
         ..RunConfig::new(payload, platform)
     }
 }

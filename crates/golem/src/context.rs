@@ -15,6 +15,7 @@ mod handle;
 mod launch;
 mod replay;
 mod streamed;
+mod watch;
 mod witness;
 
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use yagna_client::Client;
 
 pub use self::batch::{Batch, Finished};
 pub use self::error::{CommandName, Expiry, Failure, ScriptError};
-pub use self::execution::{Execution, ExecutionEnd};
+pub use self::execution::{Execution, ExecutionEnd, Together};
 pub use self::facts::Usage;
 pub use self::handle::{Command, Download, Json};
 pub use self::streamed::{BatchEvent, Chunk, Streamed};

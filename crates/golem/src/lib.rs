@@ -636,7 +636,8 @@ pub use crate::budget::{Budget, BudgetError, OnBudget};
 pub use crate::clock::SystemClock;
 pub use crate::consumer::EventConsumer;
 pub use crate::context::{
-    Batch, BatchEvent, Command, Download, Execution, ExecutionEnd, Json, ScriptError, Streamed, WorkContext,
+    Batch, BatchEvent, Command, Download, Execution, ExecutionEnd, Json, ScriptError, Streamed, Together,
+    WorkContext,
 };
 pub use crate::executor::Executor;
 pub use crate::jobs::{Handle, JobEvents, JobOptions, JobSource, RunOver, TaskStream};

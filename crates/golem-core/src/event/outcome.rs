@@ -1,5 +1,7 @@
 //! The outcome of an attempt: the task's output, or the reason of its failure.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,6 +33,13 @@ pub struct AttemptFailure {
     /// The end of what its commands wrote to standard error.
     #[serde(default, skip_serializing_if = "Printed::is_empty")]
     pub stderr: Printed,
+    /// The number of the task's attempts that have failed, this one included. Attempts that were given back don't count. It is 0
+    /// until the run has counted the attempt, and in records of older versions.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures: u32,
+    /// The time that the attempt took by itself, where several tasks shared a script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<Duration>,
 }
 
 /// The kind of a failure.
@@ -45,6 +54,8 @@ pub enum FailureKind {
     Lost,
     /// A file couldn't be moved.
     TransferFailed,
+    /// A command succeeded, and the end of its output didn't arrive.
+    OutputIncomplete,
     /// The result was refused.
     Rejected,
     /// The task couldn't even be written down: its template or its files are wrong.
@@ -57,7 +68,7 @@ pub enum FailureKind {
 impl AttemptFailure {
     /// A failure of which no output is known.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), stderr: Printed::default() }
+        Self { kind, message: message.into(), stderr: Printed::default(), failures: 0, took: None }
     }
 }
 
@@ -66,4 +77,9 @@ impl FailureKind {
     pub fn may_succeed_elsewhere(self) -> bool {
         self != Self::Invalid
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }

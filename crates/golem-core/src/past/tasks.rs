@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use yagna_api::Timestamp;
 
 use super::{Past, PastJob, PastTask};
-use crate::event::{Attempt, EventKind, JobEndReason, JobId, RentalId, TaskId};
+use crate::event::{Attempt, EventKind, FailureKind, JobEndReason, JobId, RentalId, TaskId};
 
 impl Past {
     pub(super) fn apply_to_tasks(&mut self, at: Timestamp, kind: &EventKind) {
@@ -50,6 +50,7 @@ impl Past {
                     attempts: 0,
                     failures: 0,
                     failed_on: BTreeSet::new(),
+                    lost_on: BTreeSet::new(),
                     since: at,
                     running: None,
                 };
@@ -65,6 +66,7 @@ impl Past {
                     attempts: *attempts,
                     failures: 0,
                     failed_on: BTreeSet::new(),
+                    lost_on: BTreeSet::new(),
                     since: at,
                     running: None,
                 };
@@ -84,10 +86,14 @@ impl Past {
                 self.counted(*rental);
                 self.hands_free(Some(*rental));
             }
-            EventKind::AttemptFailed { attempt, rental, .. } => self.on_failed(at, *attempt, *rental),
-            EventKind::AttemptCancelled { attempt, rental } => {
+            EventKind::AttemptFailed { attempt, rental, failure } => {
+                self.on_failed(at, *attempt, *rental, failure.kind);
+            }
+            EventKind::AttemptCancelled { attempt, rental, lost } => {
+                let on = self.deals.get(rental).map(|deal| deal.provider.id.clone());
                 if let Some(task) = self.current(*attempt) {
                     task.running = None;
+                    task.lost_on.extend(on.filter(|_| lost.is_some()));
                 }
                 self.hands_free(Some(*rental));
             }
@@ -127,12 +133,13 @@ impl Past {
         }
     }
 
-    fn on_failed(&mut self, at: Timestamp, attempt: Attempt, rental: RentalId) {
+    fn on_failed(&mut self, at: Timestamp, attempt: Attempt, rental: RentalId, kind: FailureKind) {
         let on = self.deals.get(&rental).map(|deal| deal.provider.id.clone());
         if let Some(task) = self.current(attempt) {
             task.running = None;
             task.failures += 1;
             task.since = at;
+            task.lost_on.extend(on.clone().filter(|_| kind == FailureKind::Lost));
             task.failed_on.extend(on);
         }
         self.hands_free(Some(rental));

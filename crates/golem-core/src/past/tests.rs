@@ -146,7 +146,7 @@ fn tasks_that_are_over_leave_only_numbers() {
             failure: failure(FailureKind::CommandFailed),
         },
         started(1, 2),
-        EventKind::AttemptCancelled { attempt: attempt(1, 2), rental: DEAL },
+        EventKind::AttemptCancelled { attempt: attempt(1, 2), rental: DEAL, lost: Some("gone".into()) },
         started(2, 1),
         EventKind::TaskFailed {
             attempt: attempt(2, 1),
@@ -158,7 +158,7 @@ fn tasks_that_are_over_leave_only_numbers() {
     assert_eq!((past.done, past.failed, past.next_task, past.tasks.len()), (1, 1, 3, 1));
     let left = &past.tasks[&TaskId(1)];
     assert_eq!((left.attempts, left.failures, left.running), (2, 1, None));
-    assert_eq!(left.failed_on, BTreeSet::from([node(1)]));
+    assert_eq!((&left.failed_on, &left.lost_on), (&BTreeSet::from([node(1)]), &BTreeSet::from([node(1)])));
     let job = &past.jobs[&JobId::FIRST];
     assert_eq!((job.read, job.exhausted, job.done, job.failed), (3, true, 1, 1));
     assert_eq!(past.deals[&DEAL].activities[0].done, 1);
@@ -240,9 +240,9 @@ fn scripts_are_kept_while_what_they_were_sent_for_goes_on() {
     let activity = &past.deals[&DEAL].activities[0];
     assert_eq!((activity.setup.len(), activity.scripts.len()), (1, 2));
     assert_eq!(activity.scripts[1].attempts, pack);
-    kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: DEAL });
+    kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: DEAL, lost: None });
     assert_eq!(fold(kinds.clone()).deals[&DEAL].activities[0].scripts.len(), 2);
-    kinds.push(EventKind::AttemptCancelled { attempt: pack[1], rental: DEAL });
+    kinds.push(EventKind::AttemptCancelled { attempt: pack[1], rental: DEAL, lost: None });
     // What a worker does between two tasks isn't done again.
     kinds.push(sent(&[], "tidy up"));
     let activity = &fold(kinds).deals[&DEAL].activities[0];

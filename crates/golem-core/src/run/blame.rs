@@ -109,11 +109,15 @@ impl Run {
             FailureKind::Lost => false,
             _ => was_given && (self.has_failed_elsewhere(id) || self.has_failed_wherever(now, job, &words)),
         };
+        let ending = match failure.kind {
+            FailureKind::Lost => self.ending_of_loss(id, failure.message.clone()),
+            _ => Ending::failure(failure.message.clone()),
+        };
         self.lose_running(now, id, &failure.message, step);
         if excused {
             self.end_activity(now, id, false, step);
         } else {
-            self.close(now, id, &Ending::failure(failure.message.clone()), step);
+            self.close(now, id, &ending, step);
         }
     }
 

@@ -61,6 +61,9 @@ pub struct RunConfig {
     /// The run ends as soon as so many tasks have a result; for all of them where this says nothing. Tasks are read only
     /// as far as they may be wanted.
     pub results: Option<u64>,
+    /// True if a task that failed where other tasks had run before it is tried next in an activity that nothing has run in: what
+    /// they left there may be the reason.
+    pub fresh_retries: bool,
     /// How long running tasks may go on once the run is stopping, and a worker that is told to end may take.
     pub stop_grace: Duration,
     /// How long the last bills are awaited.
@@ -97,6 +100,7 @@ impl RunConfig {
             hold: Duration::from_secs(30),
             standing: false,
             results: None,
+            fresh_retries: false,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.

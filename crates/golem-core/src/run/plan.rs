@@ -58,6 +58,7 @@ impl Run {
         self.plan_budget(now, step);
         self.plan_prices(now, step);
         self.plan_turns(now, step);
+        self.plan_fresh_starts(now, step);
         self.plan_assignments(now, step);
         self.plan_releases(now, step);
         self.plan_surplus(now, step);
@@ -117,6 +118,37 @@ impl Run {
         }
     }
 
+    /// Ends activities that others have run in where tasks wait for one that nothing has run in, as many as are needed.
+    fn plan_fresh_starts(&mut self, now: Timestamp, step: &mut Step) {
+        let used: Vec<_> = self
+            .rentals
+            .iter()
+            .filter(|(_, rental)| rental.room.is_some() && rental.takes_tasks(now))
+            .filter(|(_, rental)| rental.current().is_some_and(|activity| activity.was_given))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in used {
+            let Some(job) = self.rentals[&id].job() else { continue };
+            let elsewhere = self.elsewhere(now, id);
+            let provider = &self.rentals[&id].provider.id;
+            let (wanting, is_urgent) = self.queue.n_wanting_fresh(job, provider, &elsewhere, now);
+            if !is_urgent || wanting == 0 {
+                continue;
+            }
+            let comes = |rental: &&Rental| match rental.stage {
+                Stage::Ending | Stage::Held => true,
+                Stage::Opening => rental.job() == Some(job),
+                Stage::Working => {
+                    rental.job() == Some(job) && rental.current().is_some_and(|activity| !activity.was_given)
+                }
+                Stage::Signing | Stage::Closing | Stage::Closed => false,
+            };
+            if wanting > self.rentals.values().filter(comes).count() {
+                self.end_activity(now, id, true, step);
+            }
+        }
+    }
+
     fn plan_assignments(&mut self, now: Timestamp, step: &mut Step) {
         let mut free: Vec<_> = self
             .rentals
@@ -145,7 +177,9 @@ impl Run {
             let Some(room) = rental.room.map(|room| room.min(own_room)).filter(|room| *room > 0) else {
                 continue;
             };
-            let tasks = self.queue.take(job, &rental.provider.id, room.min(share), &elsewhere, now);
+            let is_fresh = rental.current().is_none_or(|activity| !activity.was_given);
+            let room = room.min(share);
+            let tasks = self.queue.take(job, &rental.provider.id, room, is_fresh, &elsewhere, now);
             if tasks.is_empty() {
                 continue;
             }
@@ -153,6 +187,8 @@ impl Run {
             rental.room = None;
             rental.idle_since = None;
             rental.failed_shared = false;
+            rental.lost_several = false;
+            rental.lost_to_task = false;
             if let Some(activity) = rental.activities.last_mut() {
                 activity.was_given = true;
             }

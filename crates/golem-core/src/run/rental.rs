@@ -59,6 +59,10 @@ pub(super) struct Rental {
     pub(super) streak: u32,
     /// Has a task that it was given last failed on other providers too?
     pub(super) failed_shared: bool,
+    /// Its machine was lost with several tasks in hand, as its worker has said of one of them.
+    pub(super) lost_several: bool,
+    /// Its machine was lost with a task that had cost others theirs.
+    pub(super) lost_to_task: bool,
     /// Was its last activity lost, and its provider with it as it seems?
     pub(super) out_of_reach: bool,
     pub(super) failure: Option<String>,
@@ -87,6 +91,8 @@ pub(super) struct Activity {
     pub(super) meter: Meter,
     /// Tasks that it has done.
     pub(super) done: u64,
+    /// Tasks that have failed in it.
+    pub(super) failed: u64,
     /// Debit notes that came for it.
     pub(super) notes: u32,
     /// Those among them that were to be paid before the agreement's end.
@@ -147,6 +153,8 @@ impl Rental {
             idle_since: None,
             streak: 0,
             failed_shared: false,
+            lost_several: false,
+            lost_to_task: false,
             out_of_reach: false,
             failure: None,
             ending: None,
@@ -187,6 +195,7 @@ impl Rental {
             id: None,
             meter: Meter::new(now, self.terms.threads),
             done: 0,
+            failed: 0,
             notes: 0,
             payable_notes: 0,
             was_given: false,

@@ -10,7 +10,7 @@ use yagna_api::{AgreementId, NodeId, Timestamp};
 
 use super::rental::{InvoiceState, Stage};
 use super::{Effect, Run, Step};
-use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, JobId, RentalId, TaskOutput};
+use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, JobId, RentalId, TaskId, TaskOutput};
 use crate::offer::OfferTerms;
 use crate::tasks::Verdict;
 use crate::terms::AgreedTerms;
@@ -227,16 +227,41 @@ impl Run {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
+        if kind == FailureKind::Lost {
+            if rental.lost_several || !rental.running.is_empty() {
+                rental.lost_several = true;
+                return self.give_back_suspect(now, id, attempt, &failure.message, step);
+            }
+            self.note_lone_loss(id, attempt.task);
+        }
+        let failure = self.with_what_ran_before(id, failure);
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        let ran_before = rental.current().is_some_and(|activity| activity.done + activity.failed > 0);
+        if let Some(activity) = rental.activities.last_mut() {
+            activity.failed += 1;
+        }
+        let job = rental.job();
         // A task that failed elsewhere too says nothing about this provider.
         let shared = self.queue.failed_elsewhere(attempt.task, &rental.provider.id);
         rental.failed_shared |= shared;
+        let failure = AttemptFailure { failures: self.queue.failures(attempt.task) + 1, ..failure };
         match self.queue.failed(attempt, kind, retry, now) {
             Verdict::Old => return,
-            Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
+            Verdict::Retry => {
+                if let Some(job) = job.filter(|_| ran_before && self.config.fresh_retries) {
+                    self.queue.want_fresh(job, attempt.task);
+                }
+                step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure });
+            }
             Verdict::Final => {
                 step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
             }
         }
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
         self.records.task_failed(&rental.provider.id);
         // One that no other could mend neither.
         if !shared && retry && kind != FailureKind::Invalid {
@@ -273,7 +298,7 @@ impl Run {
             return;
         };
         if rental.running.remove(&attempt).is_some() && self.queue.cancelled(attempt) {
-            step.event(now, EventKind::AttemptCancelled { attempt, rental: id });
+            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None });
         }
     }
 
@@ -306,27 +331,35 @@ impl Run {
         step.event(now, ended);
         if matches!(rental.stage, Stage::Opening | Stage::Working) {
             let words = format!("the provider ended the agreement: {}", reason.message);
+            let ending = self.ending_of_loss(id, words.clone());
             self.lose_running(now, id, &words, step);
-            self.close(now, id, &Ending::failure(words), step);
+            self.close(now, id, &ending, step);
         } else if rental.stage == Stage::Held {
             // It did nothing for us, and owed us nothing.
             self.close(now, id, &Ending::cancelled("the provider ended the agreement"), step);
         }
     }
 
-    /// Every task in this deal's hands is lost: it will be tried elsewhere.
+    /// Every task in this deal's hands is lost: it will be tried elsewhere. Of several together nobody knows which one the loss
+    /// is due to: their attempts don't count, and each is tried alone next.
     pub(super) fn lose_running(&mut self, now: Timestamp, id: RentalId, why: &str, step: &mut Step) {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
         };
         let mut lost: Vec<_> = rental.running.drain().collect();
         lost.sort_unstable();
+        let is_alone = lost.len() == 1 && !rental.lost_several;
         for (attempt, began) in lost {
             if self.cost_by_silence(began, FailureKind::Lost, now) {
                 self.give_attempt_back(now, id, attempt, step);
                 continue;
             }
-            let failure = AttemptFailure::new(FailureKind::Lost, why);
+            if !is_alone {
+                self.give_back_suspect(now, id, attempt, why, step);
+                continue;
+            }
+            let failures = self.queue.failures(attempt.task) + 1;
+            let failure = AttemptFailure { failures, ..AttemptFailure::new(FailureKind::Lost, why) };
             match self.queue.failed(attempt, FailureKind::Lost, true, now) {
                 Verdict::Old => {}
                 Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
@@ -335,6 +368,69 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Why a deal ends whose machine is lost. Where a single task was in its hands that has cost other providers theirs, the
+    /// task is to blame: those providers are forgiven, and this one isn't set back.
+    pub(super) fn ending_of_loss(&mut self, id: RentalId, words: String) -> Ending {
+        let running = self.rentals.get(&id).map(|rental| rental.running.keys().collect::<Vec<_>>());
+        if let Some([only]) = running.as_deref() {
+            self.note_lone_loss(id, only.task);
+        }
+        let is_excused = self.rentals.get(&id).is_some_and(|rental| rental.lost_to_task);
+        if is_excused { Ending::cancelled(words) } else { Ending::failure(words) }
+    }
+
+    /// A machine was lost with this task alone in its hands: where the task has cost others theirs, they are forgiven.
+    fn note_lone_loss(&mut self, id: RentalId, task: TaskId) {
+        let Some(rental) = self.rentals.get_mut(&id) else {
+            return;
+        };
+        if rental.lost_several || rental.lost_to_task {
+            return;
+        }
+        let others = self.queue.lost_elsewhere(task, &rental.provider.id);
+        rental.lost_to_task = !others.is_empty();
+        for other in &others {
+            self.standings.forgive(other);
+            self.records.forgive_loss(other);
+        }
+    }
+
+    /// Gives back an attempt whose machine was lost with other tasks in hand as well; its task is tried alone from now on.
+    fn give_back_suspect(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        attempt: Attempt,
+        why: &str,
+        step: &mut Step,
+    ) {
+        if self.queue.lost_with_others(attempt) {
+            let lost = Some(why.to_owned());
+            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost });
+        }
+    }
+
+    /// A failure, with how many other tasks had run in its activity, where that may be the reason.
+    fn with_what_ran_before(&self, id: RentalId, failure: AttemptFailure) -> AttemptFailure {
+        let activity = self.rentals.get(&id).and_then(|rental| rental.current());
+        let ran = activity.map_or(0, |activity| activity.done + activity.failed);
+        let may_matter = match failure.kind {
+            FailureKind::CommandFailed
+            | FailureKind::TransferFailed
+            | FailureKind::OutputIncomplete
+            | FailureKind::Rejected => true,
+            FailureKind::Expired | FailureKind::Lost | FailureKind::Invalid | FailureKind::OwnTrouble => {
+                false
+            }
+        };
+        if !self.config.fresh_retries || !may_matter || ran == 0 {
+            return failure;
+        }
+        let tasks = if ran == 1 { "other task" } else { "other tasks" };
+        let message = format!("{} (after `{ran}` {tasks} on the same machine)", failure.message.trim_end());
+        AttemptFailure { message, ..failure }
     }
 
     /// Ends a deal: what it was doing is given up.
@@ -379,7 +475,7 @@ impl Run {
         cancelled.sort_unstable();
         for attempt in cancelled {
             if self.queue.cancelled(attempt) {
-                step.event(now, EventKind::AttemptCancelled { attempt, rental: id });
+                step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None });
             }
         }
     }

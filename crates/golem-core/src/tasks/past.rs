@@ -57,6 +57,8 @@ impl TaskQueue {
             attempts: task.attempts,
             failures: task.failures,
             failed_on: task.failed_on.iter().cloned().collect(),
+            wants_fresh: false,
+            lost_on: task.lost_on.iter().cloned().collect(),
             since: task.since,
         };
         match on {

@@ -16,7 +16,7 @@ use golem::{
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use yagna_api::activity::{CommandResult, Outcome};
+use yagna_api::activity::CommandResult;
 use yagna_api::time::short;
 
 use super::numbers::first_inexact;
@@ -25,10 +25,13 @@ use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskD
 use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
 
+mod mark;
 mod pace;
+mod pack;
 mod told;
 
-use self::pace::Pace;
+use self::mark::Shell;
+use self::pace::{Lesson, Pace};
 
 /// Tasks that are looked at before anything is bought; later ones are when it is their turn.
 const LOOKED_THROUGH: usize = 1_000_000;
@@ -81,7 +84,7 @@ impl work::Job for Job {
 
     async fn run(&self, ctx: &mut WorkContext, task: &Task<Self>) -> Result<TaskOutput, TaskError> {
         let steps = self.render(task).map_err(TaskError::Failed)?;
-        self.do_one(ctx, &steps, task.time_limit()).await
+        self.do_one(ctx, &mut Shell::default(), &steps, task.time_limit()).await
     }
 
     async fn set_up(&self, ctx: &mut WorkContext) -> Result<(), WorkerError> {
@@ -93,11 +96,12 @@ impl work::Job for Job {
         // A step with a time-out of its own needs a script of its own, and a transfer takes long enough anyway.
         let packs = self.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none());
         let mut pace = Pace::new(packs);
+        let mut shell = Shell::default();
         while let Some(pack) = tasks.next_pack(pace.room()).await {
             let n = pack.len();
             let started = Instant::now();
-            self.do_pack(ctx, tasks, pack).await?;
-            pace.did(n, started.elapsed());
+            let bytes = self.do_pack(ctx, &mut shell, tasks, pack).await?;
+            pace.did(Lesson { n, took: started.elapsed(), bytes });
         }
         Ok(())
     }
@@ -183,6 +187,8 @@ impl work::Job for Job {
 struct Planned {
     task: Task<Job>,
     steps: Vec<RenderedStep>,
+    /// What its script takes in a request.
+    bytes: usize,
 }
 
 impl Job {
@@ -225,24 +231,48 @@ impl Job {
     async fn do_pack(
         &self,
         ctx: &WorkContext,
+        shell: &mut Shell,
         tasks: &Tasks<'_, Self>,
         pack: Vec<Task<Self>>,
-    ) -> Result<(), WorkerError> {
+    ) -> Result<usize, WorkerError> {
         let mut planned = Vec::with_capacity(pack.len());
         for task in pack {
             match self.render(&task) {
-                Ok(steps) => planned.push(Planned { task, steps }),
+                Ok(steps) => planned.push(Planned { bytes: script(&steps).wire_len(), task, steps }),
                 Err(failure) => task.fail(TaskError::Failed(failure)).await?,
             }
         }
-        if planned.len() > 1 {
-            return do_several(ctx, tasks, planned).await;
-        }
-        for Planned { task, steps } in planned {
-            match self.do_one(ctx, &steps, task.time_limit()).await {
-                Ok(output) => tasks.hand_in(task, output, None).await,
-                Err(error) => task.fail(error).await?,
+        let bytes = planned.iter().map(|planned| planned.bytes).sum();
+        let mut packs = pack::divide(planned);
+        while let Some(mut pack) = packs.pop_front() {
+            let done = match pack.pop() {
+                Some(only) if pack.is_empty() => self.do_alone(ctx, shell, tasks, only).await,
+                Some(last) => {
+                    pack.push(last);
+                    self.do_several(ctx, shell, tasks, pack).await
+                }
+                None => Ok(()),
+            };
+            if let Err(error) = done {
+                // Those of the other packs never ran.
+                pack::give_back(packs.into_iter().flatten()).await;
+                return Err(error);
             }
+        }
+        Ok(bytes)
+    }
+
+    async fn do_alone(
+        &self,
+        ctx: &WorkContext,
+        shell: &mut Shell,
+        tasks: &Tasks<'_, Self>,
+        planned: Planned,
+    ) -> Result<(), WorkerError> {
+        let Planned { task, steps, .. } = planned;
+        match self.do_one(ctx, shell, &steps, task.time_limit()).await {
+            Ok(output) => tasks.hand_in(task, output, None).await,
+            Err(error) => task.fail(error).await?,
         }
         Ok(())
     }
@@ -251,6 +281,7 @@ impl Job {
     async fn do_one(
         &self,
         ctx: &WorkContext,
+        shell: &mut Shell,
         steps: &[RenderedStep],
         limit: Duration,
     ) -> Result<TaskOutput, TaskError> {
@@ -261,10 +292,17 @@ impl Job {
             // What it was given by the job file; what is left of it may be less.
             let given = segment.limit.min(limit);
             let limit = segment.limit.min(deadline.saturating_duration_since(Instant::now()));
-            let (execution, arrivals) =
+            let (mut execution, arrivals) =
                 ctx.execute_unnamed(script(segment.steps), limit).await.map_err(lost)?;
             let end = execution.end;
             gathered.arrivals.append(arrivals);
+            let marks = mark::take_marks(segment.steps, &mut execution.results);
+            shell.saw(marks);
+            if let Some(cut) = marks.incomplete
+                && shell.marks(ctx).await.map_err(lost)?
+            {
+                return Err(TaskError::Failed(incomplete(&segment.steps[cut])));
+            }
             gathered.take(segment.steps, &execution).await.map_err(TaskError::Failed)?;
             match end {
                 ExecutionEnd::Done => done += segment.steps.len(),
@@ -283,57 +321,6 @@ impl Job {
         // All of a task's files get their names together, once the task has succeeded.
         ctx.name_files(std::mem::take(&mut gathered.arrivals)).await.map_err(lost)?;
         Ok(gathered.output())
-    }
-}
-
-/// Several tasks in one script; what comes after a failure wasn't run and is given back.
-async fn do_several(
-    ctx: &WorkContext,
-    tasks: &Tasks<'_, Job>,
-    planned: Vec<Planned>,
-) -> Result<(), WorkerError> {
-    let n = u32::try_from(planned.len()).unwrap_or(u32::MAX);
-    let each = tasks.time_limit();
-    let limit = each.saturating_mul(n);
-    let all = planned.iter().fold(Script::new(), |all, planned| all.then(script(&planned.steps)));
-    let started = Instant::now();
-    let execution = match ctx.execute(all, limit).await {
-        Ok(execution) => execution,
-        Err(error) => {
-            let (failure, fatal) = no_script(&error);
-            for Planned { task, .. } in planned {
-                task.fail(TaskError::Failed(failure.clone())).await?;
-            }
-            return if fatal { Err(error.into()) } else { Ok(()) };
-        }
-    };
-    let share = started.elapsed() / n.max(1);
-    let mut results = execution.results.as_slice();
-    let mut over = None;
-    for Planned { task, steps } in planned {
-        let own = &results[..steps.len().min(results.len())];
-        results = &results[own.len()..];
-        let failed = own.iter().position(|result| result.result == Outcome::Error);
-        if over.is_some() {
-            task.give_back().await;
-        } else if let Some(place) = failed {
-            task.fail(TaskError::Failed(failure(tasks.job(), &steps[place], &own[place]))).await?;
-            over = Some(ExecutionEnd::Failed { index: place });
-        } else if own.len() == steps.len() {
-            let mut gathered = Gathered::default();
-            gathered.outputs(own);
-            tasks.hand_in(task, gathered.output(), Some(share)).await;
-        } else {
-            over = Some(execution.end);
-            let message = format!("ran into its limit of {}", short(each));
-            task.fail(TaskError::Failed(problem(FailureKind::Expired, message))).await?;
-        }
-    }
-    match over {
-        Some(ExecutionEnd::Expired) => {
-            Err(WorkerError::Other(format!("{n} tasks took longer than {}", short(limit))))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -363,6 +350,7 @@ fn script(steps: &[RenderedStep]) -> Script {
     steps.iter().fold(Script::new(), |script, step| match &step.action {
         // As bytes: a provider turns what isn't UTF-8 into other characters where text is asked for.
         RenderedAction::Run { program, args } => {
+            let args = mark::marked(step).unwrap_or_else(|| args.clone());
             script.program(Program::new(program).args(args).binary_output())
         }
         RenderedAction::Upload { from, to } => script.upload(Source::File(from.clone()), to),
@@ -482,7 +470,12 @@ fn expired(steps: &[RenderedStep], place: usize, limit: Duration) -> String {
 fn failure(job: &Job, step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
     let stderr = result.stderr.as_ref().map(|stderr| stderr.as_bytes().to_vec()).unwrap_or_default();
     let (kind, message) = told::failed(job, step, result);
-    AttemptFailure { kind, message, stderr: Printed::from(stderr).tail(STDERR_KEPT) }
+    AttemptFailure { stderr: Printed::from(stderr).tail(STDERR_KEPT), ..AttemptFailure::new(kind, message) }
+}
+
+/// The step succeeded, and the end of what it printed didn't arrive.
+fn incomplete(step: &RenderedStep) -> AttemptFailure {
+    problem(FailureKind::OutputIncomplete, told::incomplete(step))
 }
 
 fn problem(kind: FailureKind, message: String) -> AttemptFailure {

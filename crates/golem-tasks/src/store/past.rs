@@ -285,6 +285,7 @@ impl Reader<'_> {
                 attempts: attempt_number(&row, "attempt")?,
                 failures: 0,
                 failed_on: BTreeSet::new(),
+                lost_on: BTreeSet::new(),
                 since: row.time("since")?,
                 running: None,
             };
@@ -297,21 +298,27 @@ impl Reader<'_> {
     async fn tries(&mut self, past: &mut Past) -> Result<(), StoreError> {
         let rows = self
             .rows(
-                "SELECT a.task_no, a.number, a.rental_no, a.outcome, a.ended_at, r.provider_id FROM tasks AS t \
+                "SELECT a.task_no, a.number, a.rental_no, a.outcome, a.failure_kind, a.ended_at, r.provider_id FROM tasks AS t \
                  JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no \
                  JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
                  WHERE t.run_no = $1 AND t.status IN ('waiting', 'running') \
-                 AND (a.outcome IS NULL OR (a.outcome = 'failed' AND a.number > t.forgiven)) ORDER BY a.task_no, a.number",
+                 AND (a.outcome IS NULL OR (a.number > t.forgiven AND (a.outcome = 'failed' \
+                 OR (a.outcome = 'cancelled' AND a.failure_kind = 'lost')))) ORDER BY a.task_no, a.number",
             )
             .await?;
         for row in rows {
             let Some(task) = past.tasks.get_mut(&TaskId(row.unsigned("task_no")?)) else {
                 continue;
             };
-            if row.optional_text("outcome")?.is_some() {
-                task.failures += 1;
-                task.failed_on.insert(row.parsed("provider_id")?);
-                task.since = row.time("ended_at")?;
+            if let Some(outcome) = row.optional_text("outcome")? {
+                if row.optional_text("failure_kind")?.as_deref() == Some("lost") {
+                    task.lost_on.insert(row.parsed("provider_id")?);
+                }
+                if outcome == "failed" {
+                    task.failures += 1;
+                    task.failed_on.insert(row.parsed("provider_id")?);
+                    task.since = row.time("ended_at")?;
+                }
             } else if task.attempts == attempt_number(&row, "number")? {
                 task.running = Some(rental(&row)?);
             }

@@ -248,7 +248,9 @@ impl Reader<'_, '_> {
     async fn failures(&mut self) -> Result<Vec<FailedTask>, StoreError> {
         let rows = self
             .rows(
-                "SELECT t.task_no, t.data, t.attempt, t.failure_kind, t.failure, t.stderr, t.stderr_bytes, r.provider_name \
+                "SELECT t.task_no, t.data, t.attempt, t.failure_kind, t.failure, t.stderr, t.stderr_bytes, r.provider_name, \
+                 (SELECT count(*) FROM attempts AS b WHERE b.run_no = t.run_no AND b.task_no = t.task_no \
+                 AND b.outcome = 'failed' AND b.number > t.forgiven) AS failures \
                  FROM tasks AS t \
                  LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
                  LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
@@ -262,6 +264,7 @@ impl Reader<'_, '_> {
                     task,
                     name: task_name(task, &row.json("data")?),
                     attempt: attempts(row)?,
+                    tried: row.unsigned("failures")?.max(1),
                     provider: row.optional_text("provider_name")?,
                     kind: failure_kind(row)?,
                     message: row.text("failure")?,

@@ -105,8 +105,10 @@ pub struct FailedTask {
     pub task: u64,
     /// The task itself, where it is short.
     pub name: Option<String>,
-    /// The number of its last try.
+    /// The number of its last attempt.
     pub attempt: u32,
+    /// The number of its attempts that count, the last one included: not those that were given back.
+    pub tried: u64,
     /// Where that was, unless it never began.
     pub provider: Option<String>,
     /// What kind of failure.

@@ -180,19 +180,21 @@ impl Json {
                 output: Outputs::of(Some(&output.stdout), &output.stderr),
                 failure: None,
             }),
-            EventKind::TaskFailed { attempt, rental, failure: AttemptFailure { kind, message, stderr } } => {
-                Some(TaskResult {
-                    task: attempt.task.0,
-                    name: self.lines.fold.task_name(attempt.task),
-                    status: "failed",
-                    attempt: attempt.number,
-                    provider: self.provider(*rental),
-                    took_seconds: None,
-                    result: None,
-                    output: Outputs::of(None, stderr),
-                    failure: Some(Failure { kind: *kind, message }),
-                })
-            }
+            EventKind::TaskFailed {
+                attempt,
+                rental,
+                failure: AttemptFailure { kind, message, stderr, .. },
+            } => Some(TaskResult {
+                task: attempt.task.0,
+                name: self.lines.fold.task_name(attempt.task),
+                status: "failed",
+                attempt: attempt.number,
+                provider: self.provider(*rental),
+                took_seconds: None,
+                result: None,
+                output: Outputs::of(None, stderr),
+                failure: Some(Failure { kind: *kind, message }),
+            }),
             _ => None,
         }
     }

@@ -165,8 +165,8 @@ impl SummaryFold {
                     self.counts.tasks.done += 1;
                 }
             }
-            EventKind::AttemptFailed { attempt, .. } => {
-                if let Some(provider) = self.ended(*attempt, event.at, None) {
+            EventKind::AttemptFailed { attempt, failure, .. } => {
+                if let Some(provider) = self.ended(*attempt, event.at, failure.took) {
                     provider.failed_attempts += 1;
                     self.failed_attempts += 1;
                 }
@@ -309,7 +309,7 @@ impl SummaryFold {
             return;
         }
         if rental.is_some()
-            && let Some(provider) = self.ended(attempt, at, None)
+            && let Some(provider) = self.ended(attempt, at, failure.took)
         {
             provider.failed_attempts += 1;
             self.failed_attempts += 1;
@@ -337,6 +337,7 @@ impl SummaryFold {
                     task: attempt.task.0,
                     name: self.names.get(&attempt.task).cloned(),
                     attempt: attempt.number,
+                    tried: failure.failures.max(1).into(),
                     provider: provider.map(|provider| provider.name.clone()),
                     kind: failure.kind,
                     message: failure.message.clone(),

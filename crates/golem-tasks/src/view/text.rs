@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use golem_core::event::{Attempt, Bill, Event, EventKind, RentalId, Resumed, StopReason};
+use golem_core::event::{Attempt, AttemptFailure, Bill, Event, EventKind, RentalId, Resumed, StopReason};
 use serde_json::Value;
 use yagna_api::market::Terminator;
 use yagna_api::{Glm, Timestamp};
@@ -11,6 +11,11 @@ use yagna_api::{Glm, Timestamp};
 use super::summary::SummaryFold;
 use crate::run::STOP_GRACE;
 use crate::store::TaskCounts;
+
+/// The number of a failed attempt among those of its task that count.
+fn tried(attempt: Attempt, failure: &AttemptFailure) -> u32 {
+    if failure.failures == 0 { attempt.number } else { failure.failures }
+}
 
 /// Characters of a line about an event.
 const LINE: usize = 500;
@@ -69,12 +74,13 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         EventKind::AttemptFailed { attempt, rental, failure } => format!(
             "{}, try {}, failed on {}, it will be tried again: {}",
             task(attempt),
-            attempt.number,
+            tried(*attempt, failure),
             name(rental),
             failure.message
         ),
         EventKind::TaskFailed { attempt, failure, .. } => {
-            format!("{} failed for good at try {}: {}", task(attempt), attempt.number, failure.message)
+            let tried = tried(*attempt, failure);
+            format!("{} failed for good at try {tried}: {}", task(attempt), failure.message)
         }
         EventKind::BillAccepted { rental, bill: Bill::Invoice(_), amount, .. } => {
             format!("invoice of {} accepted: {} GLM", name(rental), one_amount(*amount))

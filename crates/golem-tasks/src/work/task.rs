@@ -52,11 +52,6 @@ impl<'a, J: Job> Tasks<'a, J> {
         Self { inner, shared }
     }
 
-    /// The job that the tasks belong to.
-    pub(crate) fn job(&self) -> &J {
-        &self.shared.job
-    }
-
     /// Waits for the next task; `None` when there will be no more, and the worker should end.
     pub async fn next(&mut self) -> Option<Task<J>> {
         self.next_pack(1).await?.pop()

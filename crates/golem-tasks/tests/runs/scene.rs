@@ -33,7 +33,7 @@ pub(crate) fn attempt(task: u64, number: u32) -> Attempt {
 }
 
 pub(crate) fn failure(kind: FailureKind, message: &str, stderr: &str) -> AttemptFailure {
-    AttemptFailure { kind, message: message.to_owned(), stderr: stderr.into() }
+    AttemptFailure { stderr: stderr.into(), ..AttemptFailure::new(kind, message) }
 }
 
 pub(crate) fn new_run(run_id: &str) -> NewRun {
@@ -168,7 +168,11 @@ impl Scene {
     }
 
     pub(crate) fn cancelled(&mut self, task: u64, number: u32, rental: u64) -> &mut Self {
-        self.event(EventKind::AttemptCancelled { attempt: attempt(task, number), rental: RentalId(rental) })
+        self.event(EventKind::AttemptCancelled {
+            attempt: attempt(task, number),
+            rental: RentalId(rental),
+            lost: None,
+        })
     }
 
     pub(crate) fn stops(&mut self, why: StopReason) -> &mut Self {

@@ -266,7 +266,7 @@ impl History {
         };
         if self.chance.bool() {
             self.tasks.get_mut(&task).unwrap().running = None;
-            self.push(EventKind::AttemptCancelled { attempt: Attempt { task, number }, rental });
+            self.push(EventKind::AttemptCancelled { attempt: Attempt { task, number }, rental, lost: None });
         }
     }
 
@@ -444,7 +444,8 @@ impl History {
             }
             6 => {
                 self.tasks.get_mut(&task).unwrap().running = None;
-                self.push(EventKind::AttemptCancelled { attempt, rental });
+                let lost = self.chance.bool().then(|| "nothing was heard".to_owned());
+                self.push(EventKind::AttemptCancelled { attempt, rental, lost });
             }
             _ => {
                 let of = self.tasks.remove(&task).unwrap();
@@ -566,7 +567,11 @@ impl History {
             for task in running {
                 let task_now = self.tasks.get_mut(&task).unwrap();
                 let (number, rental) = (task_now.attempts, task_now.running.take().unwrap());
-                self.push(EventKind::AttemptCancelled { attempt: Attempt { task, number }, rental });
+                self.push(EventKind::AttemptCancelled {
+                    attempt: Attempt { task, number },
+                    rental,
+                    lost: None,
+                });
             }
             self.push(EventKind::JobEnded { job, end: job_end(JobEndReason::Stopped) });
         }

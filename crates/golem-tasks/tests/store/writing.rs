@@ -411,9 +411,8 @@ pub(crate) async fn any_text_and_any_number_come_back_as_they_were(ground: Groun
         attempt: attempt(1, 1),
         rental: Some(golem_core::event::RentalId(1)),
         failure: AttemptFailure {
-            kind: FailureKind::CommandFailed,
-            message: odd.to_owned(),
             stderr: odd.into(),
+            ..AttemptFailure::new(FailureKind::CommandFailed, odd)
         },
     });
     commit(&run, &mut scene).await;
@@ -450,9 +449,8 @@ pub(crate) async fn any_bytes_that_were_printed_come_back_as_they_were(ground: G
             attempt: attempt(n + task, 1),
             rental: Some(golem_core::event::RentalId(1)),
             failure: AttemptFailure {
-                kind: FailureKind::CommandFailed,
-                message: format!("no {task}"),
                 stderr: stdout,
+                ..AttemptFailure::new(FailureKind::CommandFailed, format!("no {task}"))
             },
         });
     }

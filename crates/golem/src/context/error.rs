@@ -207,7 +207,7 @@ impl ScriptError {
             Self::CommandFailed(failure) | Self::TransferFailed(failure) => failure.stderr.clone(),
             _ => String::new(),
         };
-        AttemptFailure { kind: self.kind(), message: chain(self), stderr: stderr.into() }
+        AttemptFailure { stderr: stderr.into(), ..AttemptFailure::new(self.kind(), chain(self)) }
     }
 }
 

@@ -8,6 +8,7 @@ use yagna_api::activity::{CommandResult, Outcome};
 
 use super::error::ScriptError;
 use super::replay::{self, Again};
+use super::watch::Watch;
 use super::{Inner, WorkContext};
 use crate::script::{Script, Step};
 use crate::transfer::{Arrivals, Brought, TransferError};
@@ -34,6 +35,19 @@ pub enum ExecutionEnd {
     },
     /// Time ran out while a command was being run; it may still be running.
     Expired,
+}
+
+/// What came of several scripts that were run as one.
+#[derive(Debug)]
+pub struct Together {
+    /// The results of all their commands, in order, as far as they are known.
+    pub results: Vec<CommandResult>,
+    /// How they ended. An error says why no more is known.
+    pub end: Result<ExecutionEnd, ScriptError>,
+    /// The time until the last script that is known to be over was known to be.
+    pub known_after: Duration,
+    /// The time of all of it.
+    pub took: Duration,
 }
 
 impl Execution {
@@ -84,14 +98,51 @@ impl WorkContext {
         script: Script,
         limit: Duration,
     ) -> Result<(Execution, Arrivals), ScriptError> {
-        let deadline = Instant::now() + limit;
+        self.carry_out(script, &mut Watch::until(Instant::now() + limit), limit).await
+    }
+
+    /// Runs several scripts as one, in their order, and waits `each` for each of them at the most. What is queued in the context
+    /// has no part in it. Files that they bring have their names when all of them have succeeded.
+    ///
+    /// What came of the first ones is known whatever happens to the others: also where the activity is lost.
+    ///
+    /// **Cancel safety**: dropping the future leaves the scripts running on the provider.
+    pub async fn execute_together(&self, scripts: Vec<Script>, each: Duration) -> Together {
+        let lengths = scripts.iter().map(Script::len);
+        let ends = lengths.scan(0, |end, n| {
+            *end += n;
+            Some(*end)
+        });
+        let mut watch = Watch::of_parts(ends.collect(), each);
+        let begun = Instant::now();
+        let script = scripts.into_iter().fold(Script::new(), Script::then);
+        let outcome = match self.carry_out(script, &mut watch, each).await {
+            Ok((execution, arrivals)) => self.name_files(arrivals).await.map(|()| execution),
+            Err(error) => Err(error),
+        };
+        let (begun, known) = (watch.begun().unwrap_or(begun), watch.since().unwrap_or(begun));
+        let (results, end) = match outcome {
+            Ok(execution) => (execution.results, Ok(execution.end)),
+            Err(error) => (watch.seen, Err(error)),
+        };
+        Together { results, end, known_after: known.saturating_duration_since(begun), took: begun.elapsed() }
+    }
+
+    /// Runs a script while its watch has time left. `limit` is what is told where nothing could be sent in time.
+    async fn carry_out(
+        &self,
+        script: Script,
+        watch: &mut Watch,
+        limit: Duration,
+    ) -> Result<(Execution, Arrivals), ScriptError> {
         let n_commands = script.len();
         let targets: Vec<_> = script.steps.iter().map(is_download).collect();
         let planned = Inner::plan(script.steps.clone(), false)?;
         let digest = replay::digest(&planned.commands);
         if let Some(sent) = self.inner.scripts.next(&self.inner, &digest).await? {
             let again = Again { steps: script.steps, planned, sent };
-            let (brought, followed) = Box::pin(self.inner.replay(again, deadline)).await.into_parts();
+            let (brought, followed) =
+                Box::pin(self.inner.replay(again, watch.last_deadline())).await.into_parts();
             let (results, end) = followed?;
             return self.judged(&targets, results, end, brought).await;
         }
@@ -100,7 +151,7 @@ impl WorkContext {
         } else {
             Vec::new()
         };
-        let Ok(prepared) = timeout_at(deadline, self.inner.serve(planned, &[])).await else {
+        let Ok(prepared) = timeout_at(watch.deadline(), self.inner.serve(planned, &[])).await else {
             // Nothing was sent: the activity is as it was.
             return Err(self.inner.tell_ours(ScriptError::Stalled { limit }, 0).await);
         };
@@ -108,12 +159,13 @@ impl WorkContext {
             Ok(prepared) => prepared,
             Err(error) => return Err(self.inner.tell_ours(error, 0).await),
         };
-        let sent = self.inner.send(commands, deadline).await;
+        let sent = self.inner.send(commands, watch.deadline()).await;
+        watch.begins();
         let outcome = match sent {
             Ok(batch) => {
                 self.inner.scripts.sent(digest, &batch, served.names()).await;
                 self.inner.tell_sent(&batch, words.iter().cloned());
-                let ended = self.inner.follow(&batch, n_commands, deadline).await;
+                let ended = self.inner.follow(&batch, n_commands, watch).await;
                 self.inner.tell_executed(&batch, &words, ended.as_ref());
                 ended
             }

@@ -20,6 +20,7 @@ use super::error::{CommandName, Expiry, Failure, ScriptError, stderr_end};
 use super::execution::{ExecutionEnd, ended, judge, take_ours};
 use super::handle::QueueId;
 use super::replay::{self, Again};
+use super::watch::Watch;
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
 use crate::script::{LARGEST_SCRIPT, Source, Step, Target, container, size};
 use crate::transfer::{Arrivals, Brought as Carried, Name, Served};
@@ -132,7 +133,10 @@ impl WorkContext {
             let (carried, followed) = replayed.into_parts();
             return launched.conclude_with(carried, followed).await;
         }
-        let followed = self.inner.follow(&launched.batch, launched.n_commands(), launched.deadline).await;
+        let followed = {
+            let mut watch = Watch::until(launched.deadline);
+            self.inner.follow(&launched.batch, launched.n_commands(), &mut watch).await
+        };
         launched.conclude(followed).await
     }
 }
@@ -405,29 +409,25 @@ impl Inner {
         &self,
         batch: &BatchId,
         n_commands: usize,
-        deadline: Instant,
+        watch: &mut Watch,
     ) -> Result<(Vec<CommandResult>, ExecutionEnd), ScriptError> {
         let mut wait = FIRST_POLL;
-        let mut last: Vec<CommandResult> = Vec::new();
         // Did the last poll's answer not come in time? Then what it would have brought may be on its way.
         let mut is_late = false;
         loop {
             let begun = Instant::now();
-            let left = deadline.saturating_duration_since(begun);
+            let left = watch.deadline().saturating_duration_since(begun);
             // What has been done in time counts: the daemon gives a last look a second.
             let is_last = left.is_zero();
-            let asked = wait.min(left);
-            let known = last.len();
+            let asked = wait.min(left).min(watch.longest_poll());
+            let known = watch.seen.len();
             let was_late = std::mem::replace(&mut is_late, false);
             let is_trouble = match self.client.call(&PollResults(self.look(batch, asked))).await {
                 Ok(Some(results)) => {
                     if let Some(end) = ended(&results, n_commands) {
                         return Ok((results, end));
                     }
-                    // A time-out says nothing, and takes nothing back.
-                    if results.len() > known {
-                        last = results;
-                    }
+                    watch.saw(results);
                     false
                 }
                 Ok(None) => {
@@ -438,19 +438,19 @@ impl Inner {
                     return Err(self.lost(&error).await);
                 }
                 Err(error) => {
-                    if Instant::now() >= deadline {
+                    if Instant::now() >= watch.deadline() {
                         return Err(error.into());
                     }
                     tracing::debug!(%error, %batch, "polling results again");
                     true
                 }
             };
-            if is_last {
-                return Ok((last, ExecutionEnd::Expired));
+            if is_last && watch.seen.len() == known {
+                return Ok((std::mem::take(&mut watch.seen), ExecutionEnd::Expired));
             }
             // What brings nothing and doesn't wait either isn't asked again at once.
-            let is_hasty = last.len() == known && begun.elapsed() < asked / 2;
-            let left = deadline.saturating_duration_since(Instant::now());
+            let is_hasty = watch.seen.len() == known && begun.elapsed() < asked / 2;
+            let left = watch.deadline().saturating_duration_since(Instant::now());
             if is_trouble || is_hasty {
                 sleep(POLL_PAUSE.min(left)).await;
             }

@@ -20,6 +20,7 @@ use super::Inner;
 use super::error::ScriptError;
 use super::execution::{ExecutionEnd, ended};
 use super::launch::Planned;
+use super::watch::Watch;
 use crate::script::Step;
 use crate::transfer::{Brought, Served};
 
@@ -204,11 +205,11 @@ impl Inner {
 
     async fn try_replay(&self, again: Again, deadline: Instant) -> Result<Replayed, ScriptError> {
         let Again { steps, planned, sent } = again;
-        let looked = self.follow(&sent.batch, steps.len(), Instant::now()).await;
+        let looked = self.follow(&sent.batch, steps.len(), &mut Watch::until(Instant::now())).await;
         let (mut brought, (mut results, mut end)) = match looked? {
             (results, ExecutionEnd::Expired) if results.len() < steps.len() => {
                 let (_, served) = self.serve(planned, &sent.served).await?;
-                let followed = self.follow(&sent.batch, steps.len(), deadline).await;
+                let followed = self.follow(&sent.batch, steps.len(), &mut Watch::until(deadline)).await;
                 (served.finish().await, followed?)
             }
             over => (Brought { bytes: vec![None; steps.len()], ..Brought::default() }, over),
@@ -225,7 +226,7 @@ impl Inner {
             let (commands, served) = self.serve(Self::plan(again, false)?, &[]).await?;
             let batch = self.send(commands, deadline).await;
             let followed = match batch {
-                Ok(batch) => self.follow(&batch, rest.len(), deadline).await,
+                Ok(batch) => self.follow(&batch, rest.len(), &mut Watch::until(deadline)).await,
                 Err(error) => Err(error),
             };
             let mut fetched = served.finish().await;

@@ -34,7 +34,7 @@ fn provider(n: u64) -> Provider {
 }
 
 fn failure(kind: FailureKind) -> AttemptFailure {
-    AttemptFailure { kind, message: "no such file".into(), stderr: "first\nlast\n".into() }
+    AttemptFailure { stderr: "first\nlast\n".into(), ..AttemptFailure::new(kind, "no such file") }
 }
 
 /// One event of each kind, about these things.
@@ -85,7 +85,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::TaskAdded { job, task, data: json!({ "frame": n }), spawned: false },
         EventKind::TaskStarted { attempt, rental },
         EventKind::AttemptFailed { attempt, rental, failure: failure(FailureKind::Lost) },
-        EventKind::AttemptCancelled { attempt, rental },
+        EventKind::AttemptCancelled { attempt, rental, lost: None },
         EventKind::TaskDone {
             attempt,
             rental,

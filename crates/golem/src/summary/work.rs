@@ -105,7 +105,7 @@ impl LogSummary {
                 self.task_line(Level::WARN, *attempt, &text, &end);
                 self.stderr(failure);
             }
-            EventKind::AttemptCancelled { attempt, rental } => {
+            EventKind::AttemptCancelled { attempt, rental, .. } => {
                 self.runs(attempt.task, false);
                 let text = format!("Task taken back from provider {}", self.provider(*rental));
                 self.task_line(Level::INFO, *attempt, &text, ", it waits for another");
@@ -240,6 +240,7 @@ fn failed_words(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::CommandFailed | FailureKind::TransferFailed | FailureKind::Invalid => "failed",
         FailureKind::OwnTrouble => "was given back",
+        FailureKind::OutputIncomplete => "brought incomplete output",
         FailureKind::Expired => "expired",
         FailureKind::Lost => "was lost",
         FailureKind::Rejected => "was rejected",

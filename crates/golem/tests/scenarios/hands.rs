@@ -65,7 +65,8 @@ impl Hands {
                     let stderr =
                         result.stderr.as_ref().map(|err| err.as_bytes().to_vec()).unwrap_or_default().into();
                     let message = result.message.clone().unwrap_or_default();
-                    task.failed(AttemptFailure { kind: FailureKind::CommandFailed, message, stderr }).await;
+                    let failure = AttemptFailure::new(FailureKind::CommandFailed, message);
+                    task.failed(AttemptFailure { stderr, ..failure }).await;
                     over = true;
                 }
                 None if over || execution.end != ExecutionEnd::Expired => task.give_back().await,

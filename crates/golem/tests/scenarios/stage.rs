@@ -297,6 +297,7 @@ pub(crate) fn config() -> RunConfig {
         price_grace: secs(300),
         strategy: within("2"),
         workers: 4,
+        fresh_retries: false,
         retries: 3,
         budget: "2".parse().unwrap(),
         on_budget: OnBudget::Stop,

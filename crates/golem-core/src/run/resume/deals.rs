@@ -328,6 +328,7 @@ fn activity(past: &PastActivity) -> Activity {
         notes: 0,
         payable_notes: 0,
         done: past.done,
+        failed: 0,
         was_given: past.was_given,
         usage_asked: None,
         closing: false,

@@ -169,6 +169,7 @@ impl World {
             price_grace: Duration::from_secs(300),
             workers: Self::WORKERS,
             retries: Self::RETRIES,
+            fresh_retries: false,
             budget: "1".parse().unwrap(),
             on_budget: OnBudget::Stop,
             expiration: Duration::from_secs(3600),
@@ -538,11 +539,8 @@ impl World {
             let input = if let Some(spoilt) = self.spoilt(rental, task.attempt, time) {
                 spoilt
             } else if fails {
-                let failure = AttemptFailure {
-                    kind: FailureKind::CommandFailed,
-                    message: "no".into(),
-                    stderr: "no".into(),
-                };
+                let failure = AttemptFailure::new(FailureKind::CommandFailed, "no");
+                let failure = AttemptFailure { stderr: "no".into(), ..failure };
                 if self.roll(self.faults.errs) {
                     error = Some(WorkerFailure { kind: failure.kind, message: "no".into() });
                 }

@@ -37,6 +37,19 @@ pub(super) fn failed(job: &Job, step: &RenderedStep, result: &CommandResult) -> 
     (FailureKind::TransferFailed, format!("{} ({what}): {missing}{said}", name(step)))
 }
 
+/// The step succeeded, and the end of its output is missing.
+pub(super) fn incomplete(step: &RenderedStep) -> String {
+    let line = match &step.action {
+        RenderedAction::Run { args, .. } => args.last().map_or("", String::as_str),
+        _ => "",
+    };
+    format!(
+        "{} (`{}`) succeeded, but the end of its output didn't arrive: output incomplete",
+        name(step),
+        quoted(line)
+    )
+}
+
 fn name(step: &RenderedStep) -> String {
     match step.number {
         0 => "a step of our own".to_owned(),

@@ -47,6 +47,8 @@ pub struct ErrorRow {
     pub detail: Option<String>,
     /// The task and the number of its try.
     pub attempt: Option<(u64, u64)>,
+    /// Of a task: the number of its attempts that count, up to this one. Those that were given back don't.
+    pub tried: u64,
     /// The task itself, where it is short.
     pub task_name: Option<String>,
     /// Where.
@@ -175,7 +177,9 @@ impl Store {
                 None => self.run_no(run_id).await?,
             };
             let page = Statement::new(errors!(
-                "SELECT f.*, k.data AS task_data, r.provider_id, r.provider_name",
+                "SELECT f.*, k.data AS task_data, r.provider_id, r.provider_name, (SELECT count(*) FROM attempts AS c \
+                 WHERE c.run_no = $1 AND c.task_no = f.task_no AND c.outcome = 'failed' AND c.number <= f.number \
+                 AND (c.number > k.forgiven OR f.number <= k.forgiven)) AS tried",
                 " WHERE (f.at, f.key) < ($2, $3) ORDER BY f.at DESC, f.key DESC LIMIT $4"
             ))
             .int(run_no)
@@ -206,7 +210,9 @@ impl Reader<'_> {
         let mut errors = HashMap::new();
         for keys in keys.chunks(AT_ONCE) {
             let some = Statement::new(errors!(
-                "SELECT f.*, k.data AS task_data, r.provider_id, r.provider_name",
+                "SELECT f.*, k.data AS task_data, r.provider_id, r.provider_name, (SELECT count(*) FROM attempts AS c \
+                 WHERE c.run_no = $1 AND c.task_no = f.task_no AND c.outcome = 'failed' AND c.number <= f.number \
+                 AND (c.number > k.forgiven OR f.number <= k.forgiven)) AS tried",
                 " WHERE f.key IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
             ))
             .int(self.run_no);
@@ -272,6 +278,7 @@ fn error(row: &Row) -> Result<ErrorRow, StoreError> {
         reason: reason(row)?,
         detail: row.optional_text("detail")?,
         attempt,
+        tried: row.unsigned("tried")?.max(1),
         task_name: attempt.zip(data).and_then(|((task, _), data)| task_name(task, &data)),
         provider: provider(row)?,
         stderr: row.printed("stderr", "stderr_bytes")?,

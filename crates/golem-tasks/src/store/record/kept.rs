@@ -268,6 +268,7 @@ fn in_hands(attempt: Attempt, rental: RentalId) -> PastTask {
         attempts: attempt.number,
         failures: 0,
         failed_on: BTreeSet::new(),
+        lost_on: BTreeSet::new(),
         since: yagna_api::Timestamp::UNIX_EPOCH,
         running: Some(rental),
     }

@@ -40,10 +40,17 @@ struct Added<'e> {
 
 #[derive(Clone, Copy)]
 enum Outcome<'e> {
-    Done { output: &'e TaskOutput, took_us: i64 },
+    Done {
+        output: &'e TaskOutput,
+        took_us: i64,
+    },
     FailedOnce(&'e AttemptFailure),
-    FailedForGood { failure: &'e AttemptFailure, began: bool },
-    Cancelled,
+    FailedForGood {
+        failure: &'e AttemptFailure,
+        began: bool,
+    },
+    /// With the reason where its machine was lost.
+    Cancelled(Option<&'e str>),
 }
 
 /// Changes that wait to be written together.
@@ -85,8 +92,8 @@ impl<'e> Change<'e> {
             EventKind::AttemptFailed { attempt, failure, .. } => {
                 (attempt.task, ChangeKind::Ended(*attempt, Outcome::FailedOnce(failure)))
             }
-            EventKind::AttemptCancelled { attempt, .. } => {
-                (attempt.task, ChangeKind::Ended(*attempt, Outcome::Cancelled))
+            EventKind::AttemptCancelled { attempt, lost, .. } => {
+                (attempt.task, ChangeKind::Ended(*attempt, Outcome::Cancelled(lost.as_deref())))
             }
             EventKind::TaskFailed { attempt, rental, failure } => {
                 let began = rental.is_some();
@@ -264,37 +271,37 @@ async fn write_ended(
     for (attempt, at, outcome) in ended {
         let key = || try_key(run_no, *attempt);
         let [run, task, number] = key()?;
-        let (word, took_us, failure) = match *outcome {
+        let (word, took_us, why) = match *outcome {
             Outcome::Done { output, took_us } => {
                 let mut row = Vec::from(key()?);
                 row.extend([Value::time(*at), Value::json(to_json(&output.result)?)]);
                 row.extend(Value::printed(Some(&output.stdout)));
                 row.extend(Value::printed(Some(&output.stderr)));
                 done.push(row);
-                ("done", Some(took_us), None)
+                ("done", Some(took_us), no_reason())
             }
             Outcome::FailedOnce(failure) => {
                 waiting.push(Vec::from(key()?));
-                ("failed", None, Some(failure))
+                ("failed", took_alone(failure), why(failure))
             }
-            Outcome::Cancelled => {
+            Outcome::Cancelled(lost) => {
                 waiting.push(Vec::from(key()?));
-                ("cancelled", None, None)
+                ("cancelled", None, lost.map_or_else(no_reason, why_lost))
             }
             Outcome::FailedForGood { failure, began } => {
                 let mut row = Vec::from(key()?);
                 row.push(Value::time(*at));
                 left.push(row.clone());
-                row.extend(why(Some(failure)));
+                row.extend(why(failure));
                 failed.push(row);
                 if !began {
                     continue;
                 }
-                ("failed", None, Some(failure))
+                ("failed", took_alone(failure), why(failure))
             }
         };
         let mut row = vec![run, task, number, Value::time(*at), Value::text(word), Value::int(took_us)];
-        row.extend(why(failure));
+        row.extend(why);
         tries.push(row);
     }
     let n_ended = transaction
@@ -379,14 +386,26 @@ fn try_key<'q>(run_no: i64, attempt: Attempt) -> Result<[Value<'q>; 3], sqlx::Er
 }
 
 /// The four columns that tell a failure.
-fn why(failure: Option<&AttemptFailure>) -> [Value<'_>; 4] {
-    let [stderr, stderr_bytes] = Value::printed(failure.map(|failure| &failure.stderr));
-    [
-        Value::text(failure.map(|failure| kind_word(failure.kind))),
-        Value::text(failure.map(|failure| failure.message.as_str())),
-        stderr,
-        stderr_bytes,
-    ]
+fn why(failure: &AttemptFailure) -> [Value<'_>; 4] {
+    let [stderr, stderr_bytes] = Value::printed(Some(&failure.stderr));
+    [Value::text(kind_word(failure.kind)), Value::text(failure.message.as_str()), stderr, stderr_bytes]
+}
+
+/// The same of an attempt that was given back because its machine was lost with several tasks in hand.
+fn why_lost(reason: &str) -> [Value<'_>; 4] {
+    let [stderr, stderr_bytes] = Value::printed(None);
+    [Value::text(kind_word(FailureKind::Lost)), Value::text(reason), stderr, stderr_bytes]
+}
+
+/// The same of an attempt that didn't fail.
+fn no_reason<'q>() -> [Value<'q>; 4] {
+    let [stderr, stderr_bytes] = Value::printed(None);
+    [Value::text(None::<&str>), Value::text(None::<&str>), stderr, stderr_bytes]
+}
+
+/// The microseconds that a failed attempt took by itself, where they aren't the time since its start.
+fn took_alone(failure: &AttemptFailure) -> Option<i64> {
+    failure.took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// The word that a kind of failure has everywhere outside the program.
@@ -396,6 +415,7 @@ fn kind_word(kind: FailureKind) -> &'static str {
         FailureKind::Expired => "expired",
         FailureKind::Lost => "lost",
         FailureKind::TransferFailed => "transfer_failed",
+        FailureKind::OutputIncomplete => "output_incomplete",
         FailureKind::Rejected => "rejected",
         FailureKind::Invalid => "invalid",
         FailureKind::OwnTrouble => "own_trouble",

@@ -134,7 +134,7 @@ fn failures(text: &mut String, summary: &RunSummary) {
 
 fn failed_task(text: &mut String, failure: &FailedTask) {
     let task = named_task(failure.task, failure.name.as_deref());
-    let _ = write!(text, "  {task}, try {}", failure.attempt);
+    let _ = write!(text, "  {task}, try {}", failure.tried);
     if let Some(provider) = &failure.provider {
         let _ = write!(text, ", on {}", clean(provider));
     }
