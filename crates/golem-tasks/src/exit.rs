@@ -7,6 +7,7 @@ use std::process::{ExitCode, Termination};
 
 use golem::run::RunError;
 use golem_core::event::{RunEnd, StopReason};
+use yagna_client::proxy::named_for;
 
 use crate::job::JobError;
 use crate::store::{DsnError, StoreError};
@@ -163,17 +164,27 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// What to do where no daemon answers.
+const NO_DAEMON: &str = "start the daemon with `yagna service run`, or say where it is with --api-url; without any daemon \
+    there is --devnet";
+
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         if let Some(remedy) = error.account_remedy() {
             return Self::new(Exit::Daemon, error).advise(remedy);
         }
+        if let RunError::Unreachable { address, .. } = &error
+            && let Some(proxy) =
+                address.parse().ok().and_then(|url| named_for(&url, |name| std::env::var(name).ok()))
+        {
+            let advice = format!(
+                "{NO_DAEMON}; it was asked directly, not through the proxy {} that {} names, for its key goes to nobody else",
+                proxy.address, proxy.variable
+            );
+            return Self::new(Exit::Daemon, error).advise(advice);
+        }
         let (exit, advice) = match &error {
-            RunError::Unreachable { .. } => (
-                Exit::Daemon,
-                "start the daemon with `yagna service run`, or say where it is with --api-url; \
-                 without any daemon there is --devnet",
-            ),
+            RunError::Unreachable { .. } => (Exit::Daemon, NO_DAEMON),
             RunError::NotYagna { .. } => (
                 Exit::Daemon,
                 "--api-url or YAGNA_API_URL names the daemon's address; where `yagna service run` isn't told otherwise, it \

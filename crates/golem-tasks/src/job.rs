@@ -13,8 +13,10 @@
 //! |---|---|
 //! | `payload`, `tasks`, `steps`, `limits` | the sections of a job file |
 //! | `source` | streaming tasks out of files |
+//! | `input` | standard input as a source, kept beside the database |
 //! | `again` | reading a source of tasks once more |
 //! | `files`, `host` | files of this machine, so that no result replaces another one |
+//! | `look` | all tasks looked at before anything is bought |
 //! | `template` | `{{ }}` in strings |
 //! | `work` | the steps done on a provider: a job file is a [`crate::Job`] |
 //! | `document`, `problem` | walking a TOML document; reporting what is wrong with it |
@@ -23,7 +25,9 @@ mod again;
 pub(crate) mod document;
 mod files;
 mod host;
+mod input;
 mod limits;
+mod look;
 mod numbers;
 mod payload;
 mod problem;
@@ -44,10 +48,15 @@ use toml::de::{DeTable, DeValue};
 
 use document::{Diagnostics, Section};
 use host::{HostFiles, Role};
+pub use input::LineForm;
+pub(crate) use input::forget as forget_inputs;
 pub use limits::{Limits, SHORTEST_AGREEMENT};
+pub(crate) use look::{ENDLESS, Look};
 pub use payload::{Image, Payload};
 pub use problem::{JobError, Place, Problem, Problems};
 pub use source::{SourceError, TaskData};
+pub(crate) use steps::Mode;
+use steps::Setup;
 pub use steps::{RenderedAction, RenderedStep, Step};
 pub use tasks::{TaskIter, TaskSource, Tasks};
 pub use template::RenderError;
@@ -86,6 +95,8 @@ pub struct Job {
     pub tasks: Tasks,
     /// What to do once on every provider before its first task. Never a download.
     pub setup: Vec<RenderedStep>,
+    /// The permissions of what each step of the set-up uploads.
+    setup_modes: Vec<Option<Mode>>,
     /// What to do for each task, in order; at least one.
     pub steps: Vec<Step>,
     /// What a run may take and cost.
@@ -153,12 +164,14 @@ fn read<'a>(
     if let (Some(tasks), Some(steps)) = (&tasks, &steps) {
         again::check_outputs(&top, tasks, steps, diagnostics);
     }
+    let Setup { steps: setup, modes: setup_modes } = setup?;
     Some(Job {
         path: origin.to_owned(),
         folder: folder.to_owned(),
         payload: payload?,
         tasks: tasks?.tasks.without_outputs_of(steps.as_deref()?),
-        setup: setup?,
+        setup,
+        setup_modes,
         steps: steps?,
         limits: limits?,
         host: Arc::new(Mutex::new(host)),

@@ -28,7 +28,8 @@ use crate::job::Limits;
 use crate::payments::note_payments;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
-use remembered::Remembered;
+use crate::work::AnyJob;
+use remembered::{Remembered, Warned};
 use signals::Stops;
 use wanted::Wanted;
 
@@ -141,7 +142,9 @@ async fn run_in(
     stop: Stop,
 ) -> Result<(RunEnd, RunSummary), Failure> {
     let mut lease = None;
+    let job = Arc::clone(&options.job);
     let ended = Box::pin(hold_and_run(store, options, terminal, stop, &mut lease)).await;
+    let ended = ended.and_then(|ended| not_cut(&*job, ended));
     if let Some(lease) = lease {
         held::release(lease).await;
     }
@@ -178,6 +181,7 @@ async fn hold_and_run(
             *seed = seed.wrapping_add(lease.number());
         }
         past = lease.run().past().await?;
+        options.job.begin_input(&options.dsn.input_folder()?, &options.run_id, false)?;
         lease.run().added_tasks(|data| options.job.note_added(data)).await?;
         lease.run().done_tasks(|index, data| options.job.note_done(index, data)).await?;
         let summary = store.run_summary(&options.run_id).await?;
@@ -219,9 +223,12 @@ async fn hold_and_run(
         let (created, app_session) = (facts.started, session.clone());
         store.create_run(&NewRun { run_id, created, app_session, job: described }).await?;
         let lease = store.take(&options.run_id, &Holder::here()).await?;
-        Arc::clone(holding.insert(Arc::new(lease)))
+        let lease = Arc::clone(holding.insert(Arc::new(lease)));
+        options.job.begin_input(&options.dsn.input_folder()?, &options.run_id, true)?;
+        lease
     };
-    let remembered = Remembered::load(store, clock.now()).await?;
+    let started = clock.now();
+    let remembered = Remembered::load(store, started).await?;
     let mut view = view(options.style, facts, &terminal);
     let run = Run::new(
         client.clone(),
@@ -240,7 +247,8 @@ async fn hold_and_run(
     let leave = CancellationToken::new();
     let run = run.reading(ready.reading).resumed(past);
     let mut following = JoinSet::new();
-    following.spawn(remembered::follow(store.clone(), remembered.blocked));
+    let Remembered { blocked, elsewhere, .. } = remembered;
+    following.spawn(remembered::follow(store.clone(), options.run_id.clone(), started, blocked, elsewhere));
     let Limits { providers, exclude_providers, .. } = &options.limits;
     let wanted = Wanted::new(providers.iter().chain(exclude_providers).cloned());
     let ended = watch_and_listen(run, Arc::clone(&lease), view.as_mut(), stop, &leave, wanted).await;
@@ -286,6 +294,21 @@ async fn hold_and_run(
             None => all_done(ended, summary, total.filter(|_| is_exact)),
         },
     }
+}
+
+/// A run whose input broke off in an earlier process isn't done, though all is that had come.
+fn not_cut(job: &dyn AnyJob, ended: (RunEnd, RunSummary)) -> Result<(RunEnd, RunSummary), Failure> {
+    let (end, summary) = &ended;
+    if Exit::of(end) != Exit::Done || end.why == StopReason::ResultsReached || !job.is_input_cut() {
+        return Ok(ended);
+    }
+    let cut = format!(
+        "the standard input of run `{}` broke off with an earlier process: {} tasks had come, and they are done",
+        summary.run_id,
+        summary.tasks.total()
+    );
+    Err(Failure::new(Exit::BrokeOff, cut)
+        .advise("the same command with the whole input once more does what came behind them"))
 }
 
 /// There are more tasks than were done, and nothing says why: never the end of a run that went well.
@@ -446,9 +469,10 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
 }
 
 /// The cheapest first of those that may be worked with.
-fn strategy(limits: &Limits, caps: PriceCaps, blocked: &ProviderList) -> Arc<dyn Strategy> {
+fn strategy(limits: &Limits, caps: PriceCaps, remembered: &Remembered) -> Arc<dyn Strategy> {
     let excluded: ProviderList = limits.exclude_providers.iter().collect();
-    let strategy = LeastExpensive::new(caps).cautious().except(blocked).except(excluded);
+    let strategy = Warned::new(LeastExpensive::new(caps).cautious(), &remembered.elsewhere);
+    let strategy = strategy.except(&remembered.blocked).except(excluded);
     if limits.providers.is_empty() {
         return Arc::new(strategy);
     }
@@ -464,7 +488,7 @@ fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> Ru
     RunConfig {
         subnet: Some(options.subnet.clone()),
         node_name: Some("golem-tasks".to_owned()),
-        strategy: strategy(limits, caps, &remembered.blocked),
+        strategy: strategy(limits, caps, remembered),
         known: remembered.known.clone(),
         max_price: limits.max_price,
         price_grace: limits.price_grace,

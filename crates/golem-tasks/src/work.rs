@@ -12,7 +12,7 @@ mod task;
 mod worker;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use golem::payload::PayloadSpec;
 use golem::{WorkContext, WorkerError};
@@ -148,6 +148,18 @@ pub trait Job: Send + Sync + Sized + 'static {
     #[doc(hidden)]
     fn look_through(&self, _kept_in: &[PathBuf], _is_new: bool) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// Called once by the process that holds a run: begins to read what comes in from outside, and keeps it in this folder.
+    #[doc(hidden)]
+    fn begin_input(&self, _folder: &Path, _run_id: &str, _is_new: bool) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// True if what came in from outside broke off in an earlier process, and wasn't given again.
+    #[doc(hidden)]
+    fn is_input_cut(&self) -> bool {
+        false
     }
 
     /// Called for each task with a result when a run is resumed, before any of its tasks is handed out.

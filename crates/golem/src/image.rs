@@ -10,6 +10,7 @@ use golem_core::payload::Image;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 use sha3::{Digest, Sha3_224};
+use yagna_client::proxy::{self, NamedProxy};
 
 /// Where Golem's registry is, unless [`Registry::from_env`] finds another.
 pub const REGISTRY: &str = "https://registry.golem.network";
@@ -54,12 +55,14 @@ pub enum ImageError {
         name: String,
     },
     /// The registry couldn't be asked, or had no answer.
-    #[error("the registry at {registry} can't be asked for the image {name}")]
+    #[error("the registry at {registry} can't be asked for the image {name}{}", through(proxy.as_ref()))]
     Unreachable {
         /// Where it was looked for.
         registry: String,
         /// What was looked for.
         name: String,
+        /// The proxy of the environment that it was asked through.
+        proxy: Option<NamedProxy>,
         /// What went wrong.
         source: reqwest::Error,
     },
@@ -77,10 +80,12 @@ pub enum ImageError {
     #[error("`{0}` is no address that starts with http:// or https://")]
     Address(String),
     /// Nobody answers at the image's address.
-    #[error("the image's address {url} can't be reached")]
+    #[error("the image's address {url} can't be reached{}", through(proxy.as_ref()))]
     ImageUnreachable {
         /// The address.
         url: String,
+        /// The proxy of the environment that it was asked through.
+        proxy: Option<NamedProxy>,
         /// What went wrong.
         source: reqwest::Error,
     },
@@ -223,8 +228,9 @@ impl Registry {
             .ok_or_else(|| ImageError::Address(registry.clone()))?;
         let usage = if self.counted { "count" } else { "dev" };
         url.query_pairs_mut().append_pair(key, &asked).append_pair(usage, "true");
+        let proxy = proxy(&url);
         let ask = async {
-            let answer = client()?.get(url).send().await?;
+            let answer = client(&url)?.get(url).send().await?;
             if answer.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
             }
@@ -234,7 +240,7 @@ impl Registry {
         let body = match ask.await {
             Ok(Some(body)) => body,
             Ok(None) => return Err(ImageError::NotFound { registry, name }),
-            Err(source) => return Err(ImageError::Unreachable { registry, name, source }),
+            Err(source) => return Err(ImageError::Unreachable { registry, name, proxy, source }),
         };
         self.read(&body, &name, key == "hash").map_err(|problem| ImageError::Unreadable {
             registry,
@@ -266,11 +272,12 @@ pub async fn find(registry: &str, name: &ImageName) -> Result<Image, ImageError>
 /// Whether there is something at an image's address: a `HEAD` that ends in 200, redirects followed.
 pub(crate) async fn reach(url: &str) -> Result<(), ImageError> {
     let address = http_url(url).ok_or_else(|| ImageError::Address(url.to_owned()))?;
-    let ask = async { client()?.head(address).send().await };
+    let proxy = proxy(&address);
+    let ask = async { client(&address)?.head(address).send().await };
     match ask.await {
         Ok(answer) if answer.status() == StatusCode::OK => Ok(()),
         Ok(answer) => Err(ImageError::NoImage { url: url.to_owned(), status: answer.status().as_u16() }),
-        Err(source) => Err(ImageError::ImageUnreachable { url: url.to_owned(), source }),
+        Err(source) => Err(ImageError::ImageUnreachable { url: url.to_owned(), proxy, source }),
     }
 }
 
@@ -296,10 +303,24 @@ pub(crate) fn http_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
-fn client() -> Result<Client, reqwest::Error> {
+/// The proxy of the environment that an address is asked through.
+fn proxy(url: &Url) -> Option<NamedProxy> {
+    proxy::named_for(url, |name| std::env::var(name).ok())
+}
+
+/// How an error names the proxy.
+fn through(proxy: Option<&NamedProxy>) -> String {
+    proxy.map_or_else(String::new, |proxy| {
+        format!(" through the proxy {} that {} names", proxy.address, proxy.variable)
+    })
+}
+
+/// A client for one address. What is on this machine is asked without a proxy.
+fn client(url: &Url) -> Result<Client, reqwest::Error> {
     // Another part of the process may have chosen a provider of cryptography before us; any will do.
     rustls::crypto::ring::default_provider().install_default().ok();
-    Client::builder().timeout(DEADLINE).build()
+    let builder = Client::builder().timeout(DEADLINE);
+    if proxy::is_loopback(url) { builder.no_proxy().build() } else { builder.build() }
 }
 
 #[cfg(test)]

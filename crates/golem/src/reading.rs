@@ -16,10 +16,14 @@ const AT_ONCE: usize = 16_384;
 /// Opens a source anew from its first item on; `None` where nothing can have come into it since it was opened last.
 pub type Reopen = Box<dyn FnMut() -> Option<Result<TaskSource, String>> + Send>;
 
+/// True as long as more may come into a source that has nothing more at this moment.
+pub type Coming = Box<dyn Fn() -> bool + Send>;
+
 /// A source that was opened, at its first item.
 pub struct OpenSource {
     tasks: TaskSource,
     growing: Option<Growing>,
+    coming: Option<Coming>,
 }
 
 /// A source of tasks of which the run knows how far it has been read.
@@ -35,6 +39,15 @@ pub struct Reading {
     /// Has the source been read to its end?
     exhausted: bool,
     growing: Option<Growing>,
+    coming: Option<Coming>,
+}
+
+/// What a source has next.
+enum Next {
+    Item(Result<Value, String>),
+    /// Nothing now; something may come.
+    NotYet,
+    End,
 }
 
 /// A source into which tasks may come while the run goes on.
@@ -84,6 +97,8 @@ pub(crate) struct Loaded {
     pub(crate) exhausted: bool,
     /// Why it couldn't be read on.
     pub(crate) broken: Option<String>,
+    /// There are no more now, and more may come.
+    pub(crate) pending: bool,
 }
 
 impl fmt::Debug for Reading {
@@ -100,7 +115,7 @@ impl fmt::Debug for OpenSource {
 
 impl From<TaskSource> for OpenSource {
     fn from(tasks: TaskSource) -> Self {
-        Self { tasks, growing: None }
+        Self { tasks, growing: None, coming: None }
     }
 }
 
@@ -112,6 +127,13 @@ impl OpenSource {
     #[must_use]
     pub fn growing(mut self, reopen: Reopen, ordered: bool) -> Self {
         self.growing = Some(Growing { reopen, seen: (!ordered).then(KnownTasks::default) });
+        self
+    }
+
+    /// More may come as long as this says so: until then the end of the iterator is no end, and it is asked again.
+    #[must_use]
+    pub fn coming(mut self, coming: Coming) -> Self {
+        self.coming = Some(coming);
         self
     }
 }
@@ -144,13 +166,13 @@ impl Reading {
         self.mark
     }
 
-    /// True if there is a task in it that the run doesn't have.
+    /// True if there is a task in it that the run doesn't have, or if one may come.
     ///
     /// Reads as far as to the next one.
     pub fn has_more(&mut self) -> bool {
         while self.peeked.is_none() {
-            match self.next_item() {
-                Some(Ok(item)) => {
+            match self.advance() {
+                Next::Item(Ok(item)) => {
                     let digest = SourceDigest::of(&item);
                     if self.known.take(digest) {
                         self.met(digest);
@@ -158,8 +180,9 @@ impl Reading {
                         self.peeked = Some(Ok(item));
                     }
                 }
-                Some(problem) => self.peeked = Some(problem),
-                None => {
+                Next::Item(problem) => self.peeked = Some(problem),
+                Next::NotYet => return true,
+                Next::End => {
                     self.exhausted = true;
                     break;
                 }
@@ -182,8 +205,9 @@ impl Reading {
         self.skip_to(mark)
     }
 
+    /// True if it is asked once more after its end. One that was cut off in an earlier process may have more in this one.
     pub(crate) fn grows(&self) -> bool {
-        self.growing.is_some()
+        self.growing.is_some() || self.coming.is_some()
     }
 
     /// Reads new tasks, at most so many. After its end a source that may grow is opened anew.
@@ -197,8 +221,8 @@ impl Reading {
         let mut looked_at = 0;
         while loaded.data.len() < most && looked_at < AT_ONCE && !self.exhausted {
             looked_at += 1;
-            match self.next_item() {
-                Some(Ok(item)) => {
+            match self.advance() {
+                Next::Item(Ok(item)) => {
                     let digest = SourceDigest::of(&item);
                     let is_new = !self.known.take(digest);
                     self.met(digest);
@@ -207,23 +231,37 @@ impl Reading {
                         loaded.data.push(item);
                     }
                 }
-                Some(Err(problem)) => {
+                Next::Item(Err(problem)) => {
                     loaded.broken = Some(problem);
                     break;
                 }
-                None => self.exhausted = true,
+                Next::NotYet => {
+                    loaded.pending = true;
+                    break;
+                }
+                Next::End => self.exhausted = true,
             }
         }
         Loaded { mark: self.mark, exhausted: self.exhausted, ..loaded }
     }
 
     fn from_start(source: impl Into<OpenSource>, mark: SourceMark, known: KnownTasks) -> Self {
-        let OpenSource { tasks, growing } = source.into();
-        Self { tasks, mark, known, put_back: None, peeked: None, exhausted: false, growing }
+        let OpenSource { tasks, growing, coming } = source.into();
+        Self { tasks, mark, known, put_back: None, peeked: None, exhausted: false, growing, coming }
     }
 
     fn next_item(&mut self) -> Option<Result<Value, String>> {
         self.put_back.take().or_else(|| self.peeked.take()).or_else(|| self.tasks.next())
+    }
+
+    fn advance(&mut self) -> Next {
+        // Asked first: what comes between the two is seen the next time.
+        let may_come = self.coming.as_ref().is_some_and(|coming| coming());
+        match self.next_item() {
+            Some(item) => Next::Item(item),
+            None if may_come => Next::NotYet,
+            None => Next::End,
+        }
     }
 
     fn met(&mut self, item: SourceDigest) {
@@ -317,6 +355,25 @@ mod tests {
     fn source(items: &[&str]) -> TaskSource {
         let items: Vec<_> = items.iter().map(|item| Ok(json!(item))).collect();
         Box::new(items.into_iter())
+    }
+
+    #[test]
+    fn what_may_still_come_is_waited_for_and_counts_as_more() {
+        let arrived = Arc::new(Mutex::new((vec!["a"], true)));
+        let (items, open) = (Arc::clone(&arrived), Arc::clone(&arrived));
+        let tasks = std::iter::from_fn(move || items.lock().unwrap().0.pop().map(|item| Ok(json!(item))));
+        let source = OpenSource::from(Box::new(tasks) as TaskSource);
+        let mut reading = Reading::new(source.coming(Box::new(move || open.lock().unwrap().1)));
+        let loaded = reading.load(5);
+        assert_eq!((loaded.data, loaded.exhausted, loaded.pending), (vec![json!("a")], false, true));
+        assert!(reading.has_more() && reading.peek().is_none());
+        let loaded = reading.load(5);
+        assert!(loaded.data.is_empty() && !loaded.exhausted && loaded.pending);
+        *arrived.lock().unwrap() = (vec!["b"], false);
+        assert_eq!(reading.peek(), Some(&json!("b")));
+        let loaded = reading.load(5);
+        assert_eq!((loaded.data, loaded.exhausted, loaded.pending), (vec![json!("b")], true, false));
+        assert!(!reading.has_more());
     }
 
     fn known(items: &[&str]) -> KnownTasks {

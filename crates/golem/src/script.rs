@@ -1,5 +1,6 @@
 //! Scripts: what a provider's machine is to do, in order, until something fails.
 
+mod limits;
 mod program;
 
 use std::path::PathBuf;
@@ -8,6 +9,12 @@ use bytes::Bytes;
 use serde_json::Value;
 use yagna_api::activity::{Capture as WireCapture, Command, Run, Transfer};
 
+use crate::context::{self, ScriptError};
+
+pub(crate) use self::limits::size;
+pub use self::limits::{
+    LARGEST_SCRIPT, LONGEST_ARGUMENT, LONGEST_NAME, LONGEST_PATH, check_argument, check_path,
+};
 pub use self::program::{Capture, Program, ProgramProblem};
 
 /// So many characters of a command are shown, where it is named.
@@ -159,6 +166,15 @@ impl Script {
         self.download(from, Target::Memory { limit })
     }
 
+    /// Checks that it can be sent: that no argument or path is one that no machine could take, and that the daemon would
+    /// read so much at once. Files aren't looked at.
+    ///
+    /// **Errors**: [`ScriptError::Invalid`](crate::ScriptError::Invalid),
+    /// [`ScriptError::TooLarge`](crate::ScriptError::TooLarge).
+    pub fn check(&self) -> Result<(), ScriptError> {
+        context::check(&self.steps)
+    }
+
     /// The number of bytes that its commands take in a request to the daemon, which holds them as JSON in a string. The names
     /// under which files are served are counted with more than they take. Commands that can't be sent at all count nothing.
     pub fn wire_len(&self) -> usize {
@@ -193,6 +209,17 @@ impl Step {
         match words.char_indices().nth(SHOWN) {
             Some((end, _)) => format!("{}…", words[..end].trim_end()),
             None => words.to_owned(),
+        }
+    }
+
+    /// Finds what no machine could take of its arguments and paths. Programs check themselves when they become commands.
+    pub(crate) fn check(&self) -> Result<(), ProgramProblem> {
+        match self {
+            Self::Command(Command::Run(run)) => {
+                std::iter::once(&run.entry_point).chain(&run.args).try_for_each(|arg| check_argument(arg))
+            }
+            Self::Upload { to: path, .. } | Self::Download { from: path, .. } => check_path(path),
+            Self::Program(_) | Self::Command(_) => Ok(()),
         }
     }
 

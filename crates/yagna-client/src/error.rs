@@ -158,8 +158,14 @@ impl std::fmt::Display for Brief<'_> {
 }
 
 /// Words of the daemon's request readers, for requests that it couldn't even take apart.
-const MISREAD: [&str; 4] =
-    ["Json deserialize error", "Content type error", "Query deserialize error", "Path deserialize error"];
+const MISREAD: [&str; 5] = [
+    "Json deserialize error",
+    "Content type error",
+    "Query deserialize error",
+    "Path deserialize error",
+    // A script that it can't read, as it prints such an error.
+    "Bad request: Error(",
+];
 
 fn of_refusal(error: &ApiError) -> Disposition {
     if error.is_unauthorised() || error.problem.is_some() {

@@ -47,6 +47,7 @@ mod bus;
 mod client;
 mod error;
 mod events;
+pub mod proxy;
 mod retry;
 mod sse;
 mod transport;

@@ -62,7 +62,7 @@ async fn bodies_and_queries_that_cant_be_read_are_refused_in_the_apis_own_form()
     let json_type = ("content-type", "application/json; charset=utf-8");
     let large = format!("\"{}\"", "x".repeat(3_000_000));
     let large: &str = &large;
-    let table: [Row<'_>; 13] = [
+    let table: [Row<'_>; 14] = [
         (
             "POST /market-api/v1/demands",
             &[auth, json_type],
@@ -145,6 +145,14 @@ async fn bodies_and_queries_that_cant_be_read_are_refused_in_the_apis_own_form()
         ),
         ("POST /payment-api/v1/allocations", &[auth], "{}", 400, "text/plain", "Content type error"),
         ("POST /payment-api/v1/allocations", &[auth, json_type], large, 413, "text/plain", "JSON payload ("),
+        (
+            "POST /activity-api/v1/activity/a/exec",
+            &[auth, json_type],
+            large,
+            413,
+            "text/plain",
+            "JSON payload (",
+        ),
         (
             "GET /activity-api/v1/activity",
             &[auth],

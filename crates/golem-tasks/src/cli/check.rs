@@ -1,31 +1,15 @@
 //! `check`: is a job right, and what would it do?
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exit::{Exit, Failure};
 use crate::job::{
-    Image, Job, Limits, Payload, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource,
+    ENDLESS, Image, Job, Limits, LineForm, Look, Mode, Payload, RenderedAction, RenderedStep, TaskData,
+    TaskSource,
 };
-use crate::view::text::plural;
+use crate::view::text::{plural, short};
 use crate::work::AnyJob;
-
-/// Characters shown of a command or a task.
-const SHOWN: usize = 100;
-
-/// Tasks tried of a range without end.
-const ENDLESS: usize = 1000;
-
-/// What is wrong with one task among many.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: task {index}, {data}, doesn't fit the steps", job.display())]
-struct TaskError {
-    job: PathBuf,
-    index: u64,
-    data: String,
-    source: RenderError,
-}
 
 /// A task of a program's own job can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -83,15 +67,15 @@ fn describe(job: &Job) -> Result<String, Failure> {
     write_limits(&mut text, &job.limits);
     if !job.setup.is_empty() {
         text.push_str("\nOnce on every provider:\n");
-        for step in &job.setup {
-            let _ = writeln!(text, "  {}", action(step));
+        for (step, mode) in job.setup.iter().zip(job.setup_modes()) {
+            let _ = writeln!(text, "  {}", action(step, mode));
         }
     }
     if let Some(first) = first {
         let _ = writeln!(text, "\nFor the first task, {}:", short(&first.value.to_string()));
         for step in &job.steps {
-            let step = step.render(&first).map_err(|error| wrong(error.into()))?;
-            let _ = writeln!(text, "  {}", action(&step));
+            let rendered = step.render(&first).map_err(|error| wrong(error.into()))?;
+            let _ = writeln!(text, "  {}", action(&rendered, step.mode(&rendered)));
         }
     }
     Ok(text)
@@ -137,17 +121,10 @@ fn try_all(job: &Job) -> Result<(Option<TaskData>, Option<u64>), Failure> {
     let most = if endless { ENDLESS } else { usize::MAX };
     let tasks = job.tasks.open().map_err(|error| Failure::new(Exit::Usage, error))?;
     let (mut first, mut count) = (None, 0);
-    let mut files = job.no_files();
+    let mut look = Look::new(job);
     for task in tasks.take(most) {
         let task = task.map_err(|error| Failure::new(Exit::Usage, error))?;
-        for step in &job.steps {
-            step.render(&task).map_err(|source| {
-                let data = short(&task.value.to_string());
-                let error = TaskError { job: job.path.clone(), index: task.index, data, source };
-                Failure::new(Exit::Usage, error)
-            })?;
-        }
-        job.check_task_files(&mut files, &task)?;
+        look.at(&task)?;
         count += 1;
         first.get_or_insert(task);
     }
@@ -186,6 +163,13 @@ fn tasks(job: &Job, count: Option<u64>) -> String {
         TaskSource::Csv(path) => format!("the records of {}", path.display()),
         TaskSource::Jsonl(path) => format!("the values in {}", path.display()),
         TaskSource::Glob(pattern) => format!("files that match {pattern}"),
+        TaskSource::Input(form) => {
+            let values = if *form == LineForm::Json { "values in" } else { "lines of" };
+            return format!(
+                "the {values} standard input, as they come\n         \
+                 whether the steps fit them can't be checked before: `run` tells of one that they don't fit"
+            );
+        }
     };
     match count {
         Some(count) => format!("{count}: {source}"),
@@ -193,7 +177,7 @@ fn tasks(job: &Job, count: Option<u64>) -> String {
     }
 }
 
-fn action(step: &RenderedStep) -> String {
+fn action(step: &RenderedStep, mode: Option<Mode>) -> String {
     let mut text = match &step.action {
         RenderedAction::Run { program, args } => match (program.as_str(), args.as_slice()) {
             ("/bin/sh", [flag, line]) if flag == "-c" => format!("run            {}", short(line)),
@@ -210,6 +194,9 @@ fn action(step: &RenderedStep) -> String {
         }
         RenderedAction::DownloadJson { from, to: None } => format!("download_json  {from}"),
     };
+    if let Some(mode) = mode {
+        let _ = write!(text, ", {mode}");
+    }
     if let Some(timeout) = step.timeout {
         let _ = write!(text, "  (at most {})", time(timeout));
     }
@@ -219,14 +206,6 @@ fn action(step: &RenderedStep) -> String {
 /// A time as job files write it.
 fn time(time: Duration) -> String {
     jiff::SignedDuration::try_from(time).map_or_else(|_| "any time".to_owned(), |time| format!("{time:#}"))
-}
-
-fn short(text: &str) -> String {
-    let line = text.replace('\n', "⏎");
-    if line.chars().count() <= SHOWN {
-        return line;
-    }
-    line.chars().take(SHOWN).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use golem::reading::Reopen;
+use golem::reading::{Coming, Reopen};
 use golem::text::chain;
 use serde_json::Value;
 
@@ -42,6 +42,7 @@ impl Tasks {
             place: Box::new(move |index| places.place(index)),
             reopen: self.reopen(),
             ordered: !matches!(self.source(), TaskSource::Glob(_)),
+            coming: self.coming(),
         }
     }
 
@@ -81,7 +82,7 @@ impl Tasks {
             Ok(Box::new(opened.map(|task| task.map(|task| task.value).map_err(|error| chain(&error)))))
         };
         match self.source() {
-            TaskSource::Values(_) | TaskSource::Range { .. } => None,
+            TaskSource::Values(_) | TaskSource::Range { .. } | TaskSource::Input(_) => None,
             TaskSource::Glob(_) => Some(Box::new(move || Some(open()))),
             TaskSource::Lines(path) | TaskSource::Csv(path) | TaskSource::Jsonl(path) => {
                 let file = self.folder.join(path);
@@ -98,6 +99,13 @@ impl Tasks {
         }
     }
 
+    /// Tells whether more may come on standard input, where tasks are read from that.
+    fn coming(&self) -> Option<Coming> {
+        let TaskSource::Input(_) = self.source() else { return None };
+        let input = Arc::clone(&self.input);
+        Some(Box::new(move || input.is_open()))
+    }
+
     /// Where a task stands in its source, for people.
     fn place(&self, index: u64) -> String {
         match self.source() {
@@ -111,6 +119,7 @@ impl Tasks {
                 self.line(path, |path| Lines::open(path)?.place(|line| !line.trim_ascii().is_empty(), index))
             }
             TaskSource::Csv(path) => self.line(path, |path| Csv::open(path)?.place(index)),
+            TaskSource::Input(form) => self.input.place(*form, index),
         }
     }
 
@@ -179,7 +188,7 @@ pub(super) fn check_outputs(
         ..glob::MatchOptions::new()
     };
     let folder = plain(&read.tasks.folder);
-    let Some(name) = read.first.value.as_str() else { return };
+    let Some(name) = read.first.as_ref().and_then(|first| first.value.as_str()) else { return };
     for step in steps {
         let target = |index, name: String| step.target(&TaskData { index, value: Value::from(name) });
         let Some(first) = target(0, name.to_owned()) else { continue };

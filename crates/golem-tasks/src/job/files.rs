@@ -1,4 +1,4 @@
-//! The files of all tasks of a job looked at together, before anything is bought and as the tasks are done.
+//! The files of all tasks of a job, seen together as the tasks are done.
 
 use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
@@ -6,51 +6,11 @@ use std::sync::{MutexGuard, PoisonError};
 use super::host::{HostFiles, Role};
 use super::steps::HostFile;
 use super::{Job, RenderError, TaskData};
-use crate::exit::{Exit, Failure};
-
-/// Two tasks of a job file that can't both be done.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {error}", job.display())]
-struct FilesClash {
-    job: PathBuf,
-    error: Box<RenderError>,
-}
 
 impl Job {
     /// Files of the database of runs, which no task may write.
     pub(crate) fn protect(&self, database: &[PathBuf]) {
         self.host().keep(database.iter().map(|path| (path.clone(), Role::Database)));
-    }
-
-    /// Reads at most so many tasks, and fails where one of them would write over the result or the input of another one.
-    /// What else is wrong with tasks is left to others.
-    pub(crate) fn check_files(&self, most: usize) -> Result<(), Failure> {
-        if !self.steps.iter().any(super::Step::writes_file) {
-            return Ok(());
-        }
-        let mut host = self.host().without_tasks();
-        let Ok(tasks) = self.tasks.open() else { return Ok(()) };
-        let most = if self.tasks.is_endless() { most.min(ENDLESS) } else { most };
-        for task in tasks.take(most).map_while(Result::ok) {
-            self.check_task_files(&mut host, &task)?;
-        }
-        Ok(())
-    }
-
-    /// Files that were seen nowhere yet, for [`Self::check_task_files`].
-    pub(crate) fn no_files(&self) -> HostFiles {
-        self.host().without_tasks()
-    }
-
-    /// Looks at the files of one task beside those of the tasks before it.
-    pub(crate) fn check_task_files(&self, host: &mut HostFiles, task: &TaskData) -> Result<(), Failure> {
-        let files: Result<Vec<_>, _> = self.steps.iter().map(|step| step.file(task)).collect();
-        let Ok(files) = files else { return Ok(()) };
-        self.note_in(host, task, &files).map_err(|error| {
-            let help = error.help().unwrap_or_default().to_owned();
-            let failure = Failure::new(Exit::Usage, FilesClash { job: self.path.clone(), error });
-            if help.is_empty() { failure } else { failure.advise(help) }
-        })
     }
 
     /// Takes note of the files of a task of this run.
@@ -67,7 +27,7 @@ impl Job {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_in(
+    pub(super) fn note_in(
         &self,
         host: &mut HostFiles,
         task: &TaskData,
@@ -78,9 +38,6 @@ impl Job {
     }
 }
 
-/// Tasks looked at of a range without end.
-const ENDLESS: usize = 1000;
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -88,6 +45,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::exit::Exit;
     use crate::work::Job as _;
 
     fn job(folder: &Path, to: &str) -> Job {

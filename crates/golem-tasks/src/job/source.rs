@@ -14,7 +14,7 @@ use super::numbers::first_inexact;
 pub(super) use files::glob_files;
 
 /// The longest line a task may be, in bytes: a file without line ends must not be loaded whole.
-const LONGEST_LINE: usize = 16 * 1024 * 1024;
+pub(super) const LONGEST_LINE: usize = 16 * 1024 * 1024;
 
 /// One task of a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +94,11 @@ impl Lines<BufReader<File>> {
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(path: &Path, reader: R) -> Self {
         Self { path: path.to_owned(), reader, number: 0, buffer: Vec::new(), ended: false }
+    }
+
+    /// Lines of which so many have been read before.
+    pub(super) fn one(path: &Path, before: u64, reader: R) -> Self {
+        Self { number: before, ..Self::new(path, reader) }
     }
 
     /// The values of a file with one string a line.

@@ -1,6 +1,8 @@
 //! The `[[setup]]` and `[[steps]]` sections: what to do on a provider, once and for each task. Reading them is in
 //! `read`; doing it is left to the runner.
 
+mod mode;
+mod possible;
 mod read;
 mod target;
 
@@ -13,7 +15,9 @@ use serde_json::Value;
 use super::host::{Clash, Touch};
 use super::source::TaskData;
 use super::template::{Engine, JsonTemplate, RenderError, Scene, Text};
-pub(super) use read::read;
+pub(crate) use mode::Mode;
+pub(super) use mode::with_modes;
+pub(super) use read::{Setup, read};
 
 /// A step that is done for each task.
 #[derive(Debug, Clone)]
@@ -98,6 +102,14 @@ impl HostFile {
 }
 
 impl RenderedAction {
+    /// The path in the container that it uploads to.
+    pub(super) fn uploaded_to(&self) -> Option<&str> {
+        match self {
+            Self::Upload { to, .. } | Self::UploadJson { to, .. } | Self::UploadText { to, .. } => Some(to),
+            Self::Run { .. } | Self::Download { .. } | Self::DownloadJson { .. } => None,
+        }
+    }
+
     /// The file of the host that it reads or writes.
     pub(super) fn file(&self) -> Option<HostFile> {
         match self {
@@ -115,9 +127,9 @@ impl RenderedAction {
 enum Plan {
     Shell(Text),
     Program(Text, Vec<Text>),
-    Upload { from: Text, to: Text },
-    UploadJson { data: JsonTemplate, to: Text },
-    UploadText { text: Text, to: Text },
+    Upload { from: Text, to: Text, mode: Option<u32> },
+    UploadJson { data: JsonTemplate, to: Text, mode: Option<u32> },
+    UploadText { text: Text, to: Text, mode: Option<u32> },
     Download { from: Text, to: Text },
     DownloadJson { from: Text, to: Option<Text> },
 }
@@ -150,10 +162,30 @@ impl Step {
         text.refuse(clash.to_string(), None).with_help(clash.help)
     }
 
+    /// Refuses a file of the host that the step would upload for this task and can't. One that is the same for all tasks
+    /// was looked at when the job file was read.
+    pub(super) fn check_upload(&self, step: &RenderedStep, task: &TaskData) -> Result<(), RenderError> {
+        let (RenderedAction::Upload { from, .. }, Some(text)) = (&step.action, self.plan.uploaded_file())
+        else {
+            return Ok(());
+        };
+        if text.is_per_task() { possible::upload(text, from, Some(task)) } else { Ok(()) }
+    }
+
+    /// The refusal of a script that is too large, of whose steps this one is the largest.
+    pub(super) fn refuse_size(&self, bytes: usize, task: &TaskData) -> RenderError {
+        possible::too_large(self.plan.main_text(), bytes, Some(task))
+    }
+
     /// The file of the host that it writes for one task, if it writes one and its path can be told.
     pub(super) fn target(&self, task: &TaskData) -> Option<PathBuf> {
         let scene = Scene::new(&self.engine, Some(task), &self.folder);
         host_path(self.plan.target()?, &scene).ok()
+    }
+
+    /// The permissions of the file that it uploads, once it is rendered.
+    pub(crate) fn mode(&self, rendered: &RenderedStep) -> Option<Mode> {
+        Mode::of(rendered, self.plan.mode())
     }
 
     /// The longest the step may take, where the job file limits it.
@@ -179,19 +211,22 @@ impl Plan {
         Ok(match self {
             Self::Shell(line) => RenderedAction::Run {
                 program: "/bin/sh".to_owned(),
-                args: vec!["-c".to_owned(), filled(line, scene)?],
+                args: vec!["-c".to_owned(), possible::argument(line, filled(line, scene)?, scene)?],
             },
             Self::Program(program, args) => RenderedAction::Run {
-                program: filled(program, scene)?,
-                args: args.iter().map(|arg| arg.render(scene)).collect::<Result<_, _>>()?,
+                program: possible::argument(program, filled(program, scene)?, scene)?,
+                args: args
+                    .iter()
+                    .map(|arg| possible::argument(arg, arg.render(scene)?, scene))
+                    .collect::<Result<_, _>>()?,
             },
-            Self::Upload { from, to } => {
+            Self::Upload { from, to, .. } => {
                 RenderedAction::Upload { from: host_path(from, scene)?, to: container_path(to, scene)? }
             }
-            Self::UploadJson { data, to } => {
+            Self::UploadJson { data, to, .. } => {
                 RenderedAction::UploadJson { data: data.render(scene)?, to: container_path(to, scene)? }
             }
-            Self::UploadText { text, to } => {
+            Self::UploadText { text, to, .. } => {
                 RenderedAction::UploadText { text: text.render(scene)?, to: container_path(to, scene)? }
             }
             Self::Download { from, to } => {
@@ -211,6 +246,29 @@ impl Plan {
             (None, Some(to)) => Some(HostFile { path: host_target(to, scene)?, written: true }),
             (None, None) => None,
         })
+    }
+
+    /// The permissions that the job file names for what it uploads.
+    fn mode(&self) -> Option<u32> {
+        match self {
+            Self::Upload { mode, .. } | Self::UploadJson { mode, .. } | Self::UploadText { mode, .. } => {
+                *mode
+            }
+            _ => None,
+        }
+    }
+
+    /// The string that says what it does.
+    fn main_text(&self) -> &Text {
+        match self {
+            Self::Shell(text)
+            | Self::Program(text, _)
+            | Self::Upload { to: text, .. }
+            | Self::UploadJson { to: text, .. }
+            | Self::UploadText { to: text, .. }
+            | Self::Download { from: text, .. }
+            | Self::DownloadJson { from: text, .. } => text,
+        }
     }
 
     /// Where on the host it writes.
@@ -245,7 +303,7 @@ fn host_path(text: &Text, scene: &Scene<'_>) -> Result<PathBuf, RenderError> {
     if rendered.is_empty() || rendered.ends_with('/') {
         return Err(text.refuse(format!("expected a file name, found \"{rendered}\""), scene.task()));
     }
-    Ok(scene.folder.join(rendered))
+    Ok(scene.folder.join(possible::path(text, rendered, scene)?))
 }
 
 /// Where on the host a download goes: what a task says may name the file and folders below the job's, but not lead
@@ -276,5 +334,5 @@ fn container_path(text: &Text, scene: &Scene<'_>) -> Result<String, RenderError>
         let refused = text.refuse(reason, scene.task());
         return Err(refused.with_help("it starts with a slash, for example /golem/output/result.txt"));
     }
-    Ok(rendered)
+    possible::path(text, rendered, scene)
 }

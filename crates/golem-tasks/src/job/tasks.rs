@@ -10,9 +10,13 @@ use serde_json::Value;
 use super::again::outputs_of;
 use super::document::{Diagnostics, Entry, Section, describe};
 use super::host::{Clash, HostFiles, Touch};
+use super::input::{Input, LineForm};
 use super::schema;
 use super::source::{Csv, Lines, SourceError, TaskData};
 use super::steps::{HostFile, Step};
+
+/// What stands for standard input in place of a file.
+const STANDARD_INPUT: &str = "-";
 
 /// The pile of work of a job, not yet read.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub struct Tasks {
     pub(super) folder: Arc<Path>,
     /// Steps that write files, which are never tasks.
     pub(super) outputs: Arc<[Step]>,
+    /// What has come in on standard input, where tasks are read from that.
+    pub(super) input: Arc<Input>,
 }
 
 /// Where tasks come from. Paths are as the job file writes them, relative to its folder.
@@ -45,6 +51,8 @@ pub enum TaskSource {
     Jsonl(PathBuf),
     /// The files that match a pattern, sorted by path.
     Glob(String),
+    /// The lines of standard input, as they come.
+    Input(LineForm),
 }
 
 /// Tasks in order. The first error is the last item.
@@ -57,7 +65,8 @@ pub struct TaskIter {
 #[derive(Debug)]
 pub(super) struct ReadTasks {
     pub(super) tasks: Tasks,
-    pub(super) first: TaskData,
+    /// The first task, unless it is still to come.
+    pub(super) first: Option<TaskData>,
     pub(super) more_than_one: bool,
 }
 
@@ -101,7 +110,9 @@ impl Tasks {
             TaskSource::Lines(path) | TaskSource::Csv(path) | TaskSource::Jsonl(path) => {
                 Some(self.file(path))
             }
-            TaskSource::Values(_) | TaskSource::Range { .. } | TaskSource::Glob(_) => None,
+            TaskSource::Values(_) | TaskSource::Range { .. } | TaskSource::Glob(_) | TaskSource::Input(_) => {
+                None
+            }
         }
     }
 
@@ -137,6 +148,7 @@ impl Tasks {
                 Lines::open(&self.file(path)).ok()?.count(|line| !line.trim_ascii().is_empty()).ok()
             }
             TaskSource::Glob(pattern) => u64::try_from(self.matches(pattern).ok()?.tasks.len()).ok(),
+            TaskSource::Input(_) => None,
         }
     }
 
@@ -164,6 +176,7 @@ impl Tasks {
             TaskSource::Glob(pattern) => {
                 Box::new(self.matches(pattern)?.tasks.into_iter().map(|path| Ok(Value::from(path))))
             }
+            TaskSource::Input(form) => Box::new(self.input.tasks(*form)),
         })
     }
 
@@ -220,8 +233,12 @@ pub(super) fn read(
         return None;
     };
     let source = source(entry, diagnostics)?;
-    let tasks = Tasks { source, folder: Arc::clone(folder), outputs: Arc::default() };
+    let tasks = Tasks { source, folder: Arc::clone(folder), outputs: Arc::default(), input: Arc::default() };
+    if matches!(tasks.source, TaskSource::Input(_)) {
+        return Some(ReadTasks { tasks, first: None, more_than_one: true });
+    }
     let (first, more_than_one) = try_out(&tasks, entry, diagnostics)?;
+    let first = Some(first);
     Some(ReadTasks { tasks, first, more_than_one })
 }
 
@@ -233,6 +250,16 @@ fn source(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<TaskSo
             values.into_iter().collect::<Option<Arc<[Value]>>>().map(TaskSource::Values)
         }
         "range" => range(entry, diagnostics),
+        "lines" if entry.as_str() == Some(STANDARD_INPUT) => Some(TaskSource::Input(LineForm::Text)),
+        "jsonl" if entry.as_str() == Some(STANDARD_INPUT) => Some(TaskSource::Input(LineForm::Json)),
+        "csv" if entry.as_str() == Some(STANDARD_INPUT) => {
+            diagnostics.report_with_help(
+                entry.span(),
+                "`csv` can't be read from standard input",
+                "lines = \"-\" and jsonl = \"-\" can; a file that is called so is \"./-\"",
+            );
+            None
+        }
         "lines" => Some(TaskSource::Lines(entry.text(diagnostics)?.into())),
         "csv" => Some(TaskSource::Csv(entry.text(diagnostics)?.into())),
         "jsonl" => Some(TaskSource::Jsonl(entry.text(diagnostics)?.into())),
@@ -344,6 +371,7 @@ mod tests {
             source: TaskSource::Range { start, end, step },
             folder: Arc::from(Path::new("")),
             outputs: Arc::default(),
+            input: Arc::default(),
         }
     }
 

@@ -21,8 +21,8 @@ use toml::de::DeValue;
 use super::document::{Diagnostics, Entry};
 use super::schema;
 use super::source::TaskData;
-pub(super) use filters::MARK;
 use filters::{FUEL, MARKED, defined, plain_text};
+pub(super) use filters::{MARK, shell_word};
 use places::{block_around, literal_offset, missing_column, sole_expression, word};
 
 /// The most that a template may make of a task, in bytes.
@@ -398,6 +398,14 @@ impl RenderError {
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.marks.help = Some(help.into());
         self
+    }
+
+    /// The error with the mend behind it, in one line.
+    pub(super) fn with_way_out(&self) -> String {
+        match self.help() {
+            Some(help) => format!("{self}: {help}"),
+            None => self.to_string(),
+        }
     }
 
     /// The mend, if one is known.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use golem::core::event::{AttemptFailure, FailureKind, Printed, TaskOutput};
 use golem::core::payload::{Image as CoreImage, Payload as Machine};
 use golem::payload::{PayloadSpec, Vm};
+use golem::script::LARGEST_SCRIPT;
 use golem::{
     Arrivals, Execution, ExecutionEnd, Program, Script, ScriptError, Source, Target, WorkContext, WorkerError,
 };
@@ -19,7 +20,8 @@ use yagna_api::activity::CommandResult;
 use yagna_api::time::short;
 
 use super::numbers::first_inexact;
-use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData};
+use super::steps::with_modes;
+use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource};
 use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
 
@@ -31,7 +33,7 @@ mod told;
 use self::mark::Shell;
 use self::pace::{Lesson, Pace};
 
-/// Tasks whose files are looked at before anything is bought; those of later ones are when it is their turn.
+/// Tasks that are looked at before anything is bought; later ones are when it is their turn.
 const LOOKED_THROUGH: usize = 1_000_000;
 /// A JSON document that a task brings home may be so large; larger ones belong into files.
 const MOST_JSON: u64 = 16 << 20;
@@ -137,7 +139,18 @@ impl work::Job for Job {
 
     fn look_through(&self, kept_in: &[PathBuf], is_new: bool) -> Result<(), Failure> {
         self.protect(kept_in);
-        if is_new { self.check_files(LOOKED_THROUGH) } else { Ok(()) }
+        if is_new { self.look_at_tasks(LOOKED_THROUGH) } else { Ok(()) }
+    }
+
+    fn begin_input(&self, folder: &Path, run_id: &str, is_new: bool) -> Result<(), Failure> {
+        match self.tasks.source() {
+            TaskSource::Input(_) => self.tasks.input.begin(folder, run_id, is_new),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_input_cut(&self) -> bool {
+        self.tasks.input.is_cut()
     }
 
     fn note_done(&self, index: u64, task: &Value) {
@@ -186,7 +199,8 @@ struct Planned {
 
 impl Job {
     async fn prepare(&self, ctx: &WorkContext, limit: Duration) -> Result<(), WorkerError> {
-        let steps = &self.setup;
+        let modes = &self.setup_modes;
+        let steps = &with_modes(self.setup.clone(), |place, _| modes.get(place).copied().flatten());
         let mut done = 0;
         for segment in segments(steps, limit) {
             let n = segment.steps.len();
@@ -194,15 +208,11 @@ impl Job {
             match execution.end {
                 ExecutionEnd::Done => done += n,
                 ExecutionEnd::Expired => {
-                    let message = format!(
-                        "step {} ran into its limit of {}",
-                        done + execution.results.len() + 1,
-                        short(segment.limit)
-                    );
+                    let message = expired(steps, done + execution.results.len(), segment.limit);
                     return Err(WorkerError::Setup { message });
                 }
                 ExecutionEnd::Failed { index } => {
-                    let failure = failure(&steps[done + index], &execution.results[index]);
+                    let failure = failure(self, &steps[done + index], &execution.results[index]);
                     let stderr = failure.stderr.to_text();
                     let message = match stderr.lines().next_back().unwrap_or_default() {
                         "" => failure.message.clone(),
@@ -217,12 +227,11 @@ impl Job {
 
     fn render(&self, task: &Task<Self>) -> Result<Vec<RenderedStep>, AttemptFailure> {
         let data = TaskData { index: task.index(), value: task.data().clone() };
-        let invalid = |error: RenderError| problem(FailureKind::Invalid, error.to_string());
-        let steps: Vec<_> =
-            self.steps.iter().map(|step| step.render(&data)).collect::<Result<_, _>>().map_err(invalid)?;
+        let invalid = |error: RenderError| problem(FailureKind::Invalid, error.with_way_out());
+        let steps = self.plan(&data).map_err(|error| invalid(*error))?;
         let files: Vec<_> = steps.iter().map(|step| step.action.file()).collect();
         self.note_files(&data, &files).map_err(|error| invalid(*error))?;
-        Ok(steps)
+        Ok(with_modes(steps, |place, step| self.steps[place].mode(step)))
     }
 
     async fn do_pack(
@@ -304,15 +313,11 @@ impl Job {
             match end {
                 ExecutionEnd::Done => done += segment.steps.len(),
                 ExecutionEnd::Failed { index } => {
-                    let failure = failure(&steps[done + index], &execution.results[index]);
+                    let failure = failure(self, &steps[done + index], &execution.results[index]);
                     return Err(TaskError::Failed(failure));
                 }
                 ExecutionEnd::Expired => {
-                    let message = format!(
-                        "step {} ran into its limit of {}",
-                        done + execution.results.len() + 1,
-                        short(given)
-                    );
+                    let message = expired(steps, done + execution.results.len(), given);
                     let failure = problem(FailureKind::Expired, message.clone());
                     // The provider is still at it: nothing else can be run there.
                     return Err(TaskError::Lost { failure, source: WorkerError::Other(message) });
@@ -362,6 +367,34 @@ fn script(steps: &[RenderedStep]) -> Script {
             script.download(from, Target::Memory { limit: MOST_JSON })
         }
     })
+}
+
+/// The place of the largest of these steps, and the size of its script, where no daemon would take that.
+pub(super) fn too_large(steps: &[RenderedStep]) -> Option<(usize, usize)> {
+    // Written as JSON in JSON, a byte takes seven at the most, and a command without its arguments a few hundred.
+    if steps.iter().map(|step| words(step) * 7 + 1000).sum::<usize>() < LARGEST_SCRIPT {
+        return None;
+    }
+    let mut done = 0;
+    for segment in segments(steps, Duration::ZERO) {
+        if let Err(ScriptError::TooLarge { bytes }) = script(segment.steps).check() {
+            let largest = (0..segment.steps.len()).max_by_key(|place| words(&segment.steps[*place]));
+            return Some((done + largest.unwrap_or_default(), bytes));
+        }
+        done += segment.steps.len();
+    }
+    None
+}
+
+/// Bytes of a step's command in a script.
+fn words(step: &RenderedStep) -> usize {
+    match &step.action {
+        RenderedAction::Run { program, args } => {
+            program.len() + args.iter().map(|arg| arg.len() + 10).sum::<usize>()
+        }
+        RenderedAction::Download { from, .. } | RenderedAction::DownloadJson { from, .. } => from.len(),
+        action => action.uploaded_to().map_or(0, str::len),
+    }
 }
 
 /// What the steps of a task have brought so far.
@@ -434,9 +467,15 @@ fn lost(error: ScriptError) -> TaskError {
     }
 }
 
-fn failure(step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
+/// The words for a step that took too long; a place without a step is that of the last one.
+fn expired(steps: &[RenderedStep], place: usize, limit: Duration) -> String {
+    let number = steps.get(place).or_else(|| steps.last()).map_or(place + 1, |step| step.number);
+    format!("step {number} ran into its limit of {}", short(limit))
+}
+
+fn failure(job: &Job, step: &RenderedStep, result: &CommandResult) -> AttemptFailure {
     let stderr = result.stderr.as_ref().map(|stderr| stderr.as_bytes().to_vec()).unwrap_or_default();
-    let (kind, message) = told::failed(step, result);
+    let (kind, message) = told::failed(job, step, result);
     AttemptFailure { stderr: Printed::from(stderr).tail(STDERR_KEPT), ..AttemptFailure::new(kind, message) }
 }
 

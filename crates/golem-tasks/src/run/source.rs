@@ -93,10 +93,16 @@ pub(super) async fn note(run: &RunStore, past: &Past, ready: &Ready, at: Timesta
 fn source(opened: Opened) -> OpenSource {
     let source = OpenSource::from(opened.tasks);
     match opened.again {
-        Some(again) => match again.reopen {
-            Some(reopen) => source.growing(reopen, again.ordered),
-            None => source,
-        },
+        Some(again) => {
+            let source = match again.coming {
+                Some(coming) => source.coming(coming),
+                None => source,
+            };
+            match again.reopen {
+                Some(reopen) => source.growing(reopen, again.ordered),
+                None => source,
+            }
+        }
         None => source,
     }
 }

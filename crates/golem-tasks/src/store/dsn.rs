@@ -4,11 +4,12 @@
 
 mod postgres;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
+use sha3::{Digest as _, Sha3_256};
 
 pub use postgres::PostgresDsn;
 
@@ -126,6 +127,23 @@ impl Dsn {
     pub fn files(&self) -> Vec<PathBuf> {
         let Self::Sqlite(path) = self else { return Vec::new() };
         super::trouble::beside(path).into()
+    }
+
+    /// The folder for what runs get on standard input: beside a SQLite file, and in the user's data folder for others.
+    pub(crate) fn input_folder(&self) -> Result<PathBuf, DsnError> {
+        let Self::Sqlite(path) = self else {
+            let folders = choose_base_strategy().map_err(|_| DsnError::NoDataFolder)?;
+            // Runs of two databases may have one name.
+            let digest = Sha3_256::digest(self.to_string());
+            let database = digest.iter().take(8).fold(String::new(), |mut text, byte| {
+                let _infallible = write!(text, "{byte:02x}");
+                text
+            });
+            return Ok(folders.data_dir().join("golem-tasks").join("input").join(database));
+        };
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".input");
+        Ok(path.with_file_name(name))
     }
 
     /// `golem-tasks/runs.db` in the user's data folder.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use super::text::clean;
+
 /// A stream of text to people or programs.
 pub struct Output {
     to: Option<Box<dyn Write + Send>>,
@@ -61,11 +63,20 @@ impl Output {
     }
 
     /// Writes bytes that need not be text, as [`Output::write`] writes text.
+    ///
+    /// A terminal gets text without what could steer it, whoever wrote that; a file or a pipe gets the bytes as they are.
     pub fn write_bytes(&mut self, bytes: &[u8]) {
         let Some(to) = &mut self.to else { return };
         if bytes.is_empty() {
             return;
         }
+        let harmless;
+        let bytes = if self.terminal {
+            harmless = clean(&String::from_utf8_lossy(bytes));
+            harmless.as_bytes()
+        } else {
+            bytes
+        };
         if let Err(error) = to.write_all(bytes).and_then(|()| to.flush()) {
             self.to = None;
             if error.kind() != ErrorKind::BrokenPipe {
@@ -88,8 +99,8 @@ impl fmt::Debug for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     struct Broken(Arc<AtomicUsize>);
 
@@ -101,6 +112,35 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_nothing_that_steers_it_and_everything_else_gets_the_bytes() {
+        let printed = b"\x1b]0;title\x07a\tb\xff\xc2\x9b2J\xe2\x80\xae\r\n";
+        for (terminal, expected) in [
+            (false, &printed[..]),
+            (true, "\u{fffd}]0;title\u{fffd}a\tb\u{fffd}\u{fffd}2J\u{fffd}\u{fffd}\n".as_bytes()),
+        ] {
+            let kept = Kept::default();
+            let mut output = Output { terminal, ..Output::new(kept.clone()) };
+            output.write_bytes(printed);
+            assert_eq!(*kept.0.lock().unwrap(), expected, "{terminal}");
         }
     }
 

@@ -20,6 +20,18 @@ fn tried(attempt: Attempt, failure: &AttemptFailure) -> u32 {
 /// Characters of a line about an event.
 const LINE: usize = 500;
 
+/// Characters shown of a command or a task.
+const SHOWN: usize = 100;
+
+/// A command or a task in one line, cut where it is long.
+pub(crate) fn short(text: &str) -> String {
+    let line = text.replace('\n', "⏎");
+    if line.chars().count() <= SHOWN {
+        return line;
+    }
+    line.chars().take(SHOWN).chain(['…']).collect()
+}
+
 /// What happened in one line for people; none for what is only counted.
 pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
     let name =
@@ -228,7 +240,13 @@ pub(super) fn since(start: Timestamp, at: Timestamp) -> String {
 
 /// Text from strangers without what could steer a terminal; line breaks and tabs stay.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// True for characters that are commands to a terminal: control characters, and those that turn the direction of text.
+fn steers(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Text from strangers in one line of bounded length.

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use golem::payload::PayloadSpec;
@@ -45,6 +45,12 @@ pub(crate) trait AnyJob: Send + Sync {
 
     /// Looks at the tasks before anything is bought for a run that is kept in these files.
     fn look_through(&self, kept_in: &[PathBuf], is_new: bool) -> Result<(), Failure>;
+
+    /// Begins to read what comes in from outside for a run, and keeps it in this folder.
+    fn begin_input(&self, folder: &Path, run_id: &str, is_new: bool) -> Result<(), Failure>;
+
+    /// True if what came in from outside broke off in an earlier process, and wasn't given again.
+    fn is_input_cut(&self) -> bool;
 
     /// Takes note of a task that has its result from an earlier life of the run.
     fn note_done(&self, index: u64, data: Value);
@@ -166,6 +172,14 @@ impl<J: Job> AnyJob for Typed<J> {
 
     fn look_through(&self, kept_in: &[PathBuf], is_new: bool) -> Result<(), Failure> {
         self.ask("looked through its tasks", |job| job.look_through(kept_in, is_new))?
+    }
+
+    fn begin_input(&self, folder: &Path, run_id: &str, is_new: bool) -> Result<(), Failure> {
+        self.ask("began to read its input", |job| job.begin_input(folder, run_id, is_new))?
+    }
+
+    fn is_input_cut(&self) -> bool {
+        self.job.is_input_cut()
     }
 
     fn note_done(&self, index: u64, data: Value) {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use golem::reading::Reopen;
+use golem::reading::{Coming, Reopen};
 
 /// Why a task, or the whole pile, can't be read.
 pub(crate) type PileError = Box<dyn Error + Send + Sync>;
@@ -45,6 +45,8 @@ pub(crate) struct Again {
     pub(crate) reopen: Option<Reopen>,
     /// What comes into it comes at its end.
     pub(crate) ordered: bool,
+    /// Tells whether more may come into one that has nothing more at this moment.
+    pub(crate) coming: Option<Coming>,
 }
 
 impl<T> fmt::Debug for Pile<T> {

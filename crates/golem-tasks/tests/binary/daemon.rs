@@ -42,6 +42,54 @@ async fn a_daemon_that_is_not_there_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_proxy_of_the_environment_is_named_where_the_daemon_may_be_behind_it_and_never_used_on_this_machine()
+ {
+    let home = Home::new();
+    let job = home.job(JOB);
+    let proxies = ["http_proxy", "HTTP_PROXY", "ALL_PROXY"];
+    let mut command = home.command(&job, ["--api-url", "http://daemon.invalid:7465"]);
+    command.env("YAGNA_APPKEY", "a-key").env("HTTP_PROXY", "http://me:secret@127.0.0.1:1");
+    let ended = Running::start(command).end().await;
+    ended.assert_code(5);
+    ended.assert_says(&["not through the proxy http://127.0.0.1:1 that HTTP_PROXY names", "daemon.invalid"]);
+    assert!(!ended.err.contains("secret"), "{}", ended.err);
+
+    let devnet = Devnet::builder().providers(2).seed(7).start().await.unwrap();
+    let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let mut command = home.command(&job, ["--api-url", &format!("http://localhost:{}", address.port())]);
+    command.env("YAGNA_APPKEY", devnet.requestor().key.expose());
+    for proxy in proxies {
+        command.env(proxy, "http://127.0.0.1:1");
+    }
+    Running::start(command).end().await.assert_code(0);
+    devnet.stop().await;
+}
+
+#[tokio::test]
+async fn a_registry_that_cant_be_asked_is_named_with_its_proxy() {
+    let home = Home::new();
+    home.job(JOB);
+    let text = String::from_utf8(home.read("job.toml")).unwrap();
+    let tasks = &text[text.find("[tasks]").unwrap()..];
+    home.write("job.toml", format!("[payload]\nimage_tag = \"golem/alpine:latest\"\n{tasks}"));
+    let devnet = Devnet::builder().providers(2).seed(7).start().await.unwrap();
+    let address = devnet.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let mut command =
+        home.command(&home.path("job.toml"), ["--api-url", &format!("http://localhost:{}", address.port())]);
+    command
+        .env("YAGNA_APPKEY", devnet.requestor().key.expose())
+        .env("GOLEM_REGISTRY_URL", "http://registry.invalid")
+        .env("http_proxy", "http://127.0.0.1:1");
+    let ended = Running::start(command).end().await;
+    assert_ne!(ended.code, Some(0));
+    ended.assert_says(&[
+        "the registry at http://registry.invalid can't be asked",
+        "through the proxy http://127.0.0.1:1 that http_proxy names",
+    ]);
+    devnet.stop().await;
+}
+
+#[tokio::test]
 async fn a_daemon_over_http_runs_the_same_job_and_its_books_are_closed() {
     let home = Home::new();
     let job = home.job(JOB);

@@ -52,6 +52,68 @@ download_json = { from = "/golem/work/doc.json", to = "back/{{ task }}.json" }
     home.kept().await.assert_settled();
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn programs_that_are_uploaded_can_be_executed_and_a_mode_may_be_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = Home::new();
+    for (name, mode) in [("tool", 0o700), ("data", 0o644), ("locked", 0o755)] {
+        home.write(name, "#!/bin/sh\necho \"$0 does $1\"\n");
+        std::fs::set_permissions(home.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let job = home.job(
+        r##"
+[tasks]
+values = [1]
+[[setup]]
+upload = { from = "tool", to = "/golem/work/set up" }
+[[setup]]
+upload_text = { text = "#!/bin/sh\necho text", to = "/golem/work/text", mode = "0755" }
+[[steps]]
+upload = { from = "tool", to = "/golem/work/tool" }
+timeout = "1m"
+[[steps]]
+upload = { from = "data", to = "/golem/work/data" }
+[[steps]]
+upload = { from = "locked", to = "/golem/work/locked", mode = "400" }
+[[steps]]
+run = "./tool {{ task }}; './set up' 2; ./text; stat -c %a data locked text"
+[[steps]]
+run = "echo before the end >&2; ./data"
+[limits]
+retries = 0
+"##,
+    );
+    let mut check = home.program(env!("CARGO_BIN_EXE_golem-tasks"));
+    let checked = check.arg("check").arg(&job).output().await.unwrap();
+    let told = String::from_utf8(checked.stdout).unwrap();
+    for line in [
+        "set up, executable as the local file\n",
+        "bytes to /golem/work/text, mode 755\n",
+        "to /golem/work/tool, executable as the local file  (at most 1m)\n",
+        "to /golem/work/data\n",
+        "to /golem/work/locked, mode 400\n",
+    ] {
+        assert!(told.contains(line), "{line} isn't in {told}");
+    }
+    let ended = home.run(&job, &[]).await;
+    ended.assert_code(1);
+    // Steps have the numbers that the job file gives them.
+    ended.assert_says(&[
+        "step 5 (`echo before the end >&2; ./data`) exited with code 126: ",
+        "before the end",
+    ]);
+    let text = std::fs::read_to_string(&job).unwrap().replace("; ./data", "");
+    std::fs::write(&job, text).unwrap();
+    let ended = home.run(&job, &["--json"]).await;
+    ended.assert_code(0);
+    let mut results = ended.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let result = results.rfind(|line| line["type"] == "result").unwrap();
+    let printed = "./tool does 1\n./set up does 2\ntext\n644\n400\n755\n";
+    assert_eq!(result["stdout"], printed, "the local bit that isn't set isn't set there either");
+}
+
 #[tokio::test]
 async fn set_up_is_done_once_on_each_provider() {
     let home = Home::new();

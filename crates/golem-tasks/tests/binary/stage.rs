@@ -12,7 +12,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -220,6 +220,11 @@ impl Running {
         let printed = timeout(PATIENCE, self.out.wait_for(|text| text.lines().count() >= lines)).await;
         let seen = printed.is_ok_and(|printed| printed.is_ok());
         assert!(seen, "it never printed {lines} lines:\n{}", *self.err.borrow());
+    }
+
+    /// Its standard input, where that was made a pipe.
+    pub(crate) fn input(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("it has a pipe")
     }
 
     pub(crate) fn id(&self) -> u32 {

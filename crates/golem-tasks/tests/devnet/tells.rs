@@ -54,7 +54,10 @@ async fn the_first_example_runs_in_its_environment_without_a_way_out() {
     let script = ". \"$1\"; exec \"$2\" run \"$3\"";
     let mut shell = Command::new("/bin/sh");
     shell.args(["-euc", script, "sh"]).arg(&file).arg(env!("CARGO_BIN_EXE_golem-tasks")).arg(&example);
-    shell.env_clear().env("https_proxy", "http://127.0.0.1:1").kill_on_drop(true);
+    shell.env_clear().kill_on_drop(true);
+    for proxy in ["https_proxy", "http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        shell.env(proxy, "http://127.0.0.1:1");
+    }
     for (name, value) in home.command(&example, [""; 0]).as_std().get_envs() {
         shell.env(name, value.unwrap());
     }
@@ -82,6 +85,12 @@ async fn its_lines_are_an_environment_for_a_shell_and_so_is_its_file() {
         ("erc20", "hoodi")
     );
     wait_until("the file is there", || file.exists()).await;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it has keys in it");
+    }
     let script = ". \"$1\"; echo \"$YAGNA_API_URL|$YAGNA_APPKEY|$YAGNA_SUBNET|$PAYMENT_NETWORK\"";
     let shell = Command::new("/bin/sh").args(["-euc", script, "sh"]).arg(&file).output().await.unwrap();
     assert_eq!(

@@ -79,6 +79,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         asking::whoever_holds_a_run_hears_that_it_is_to_be_cancelled,
         remembered::providers_are_remembered_across_runs_and_fade,
         remembered::a_run_tells_the_same_before_and_after_its_end_however_it_is_written,
+        remembered::who_fails_other_runs_is_heard_of_while_they_go_on,
         remembered::who_did_not_approve_while_the_run_was_stopping_is_not_to_blame,
         remembered::providers_are_blocked_by_id_or_name_and_unblocked;
     KEPT:

@@ -298,3 +298,42 @@ pub(crate) async fn what_a_deleted_run_told_is_forgotten_and_blocks_stay(ground:
     assert_eq!(ground.texts("SELECT CAST(count(*) AS text) FROM tallies").await, ["0"]);
     store.close().await;
 }
+
+pub(crate) async fn who_fails_other_runs_is_heard_of_while_they_go_on(ground: Ground) {
+    let store = ground.store().await;
+    let set_back = |scene: &mut Scene, n: u64| {
+        let until = after(start(), DAY);
+        let reason = "it failed".to_owned();
+        scene.wait(1000).event(EventKind::ProviderSetBack { provider: provider(n), until, reason });
+    };
+    let mut over = race();
+    set_back(&mut over, 1);
+    over.stops(StopReason::Cancelled).ends(StopReason::Cancelled, (9, 0, 1), "0.14", 2);
+    write(&store, "over", &over).await;
+    let last = |scene: &Scene| scene.events.last().unwrap().at;
+    let begins = after(last(&over), Duration::from_secs(60));
+    let told = async || {
+        let mut told: Vec<_> = store.set_back_by_others("mine", begins).await.unwrap().into_iter().collect();
+        told.sort();
+        told
+    };
+    assert_eq!(told().await, []);
+
+    let mut other = Scene::new();
+    other.opening().wait(24 * 3_600_000);
+    set_back(&mut other, 2);
+    set_back(&mut other, 2);
+    set_back(&mut other, 3);
+    write(&store, "other", &other).await;
+    write(&store, "mine", &{
+        let mut mine = Scene::new();
+        mine.opening().wait(24 * 3_600_000);
+        set_back(&mut mine, 4);
+        mine
+    })
+    .await;
+    assert_eq!(told().await, [(provider(2).id, 2), (provider(3).id, 1)], "one's own is no news");
+    let later = after(last(&other), Duration::from_secs(1));
+    assert!(store.set_back_by_others("mine", later).await.unwrap().is_empty());
+    store.close().await;
+}

@@ -10,11 +10,11 @@ use yagna_api::AgreementId;
 use yagna_api::activity::CommandResult;
 use yagna_api::market::Terminator;
 use yagna_api::time::short;
-use yagna_client::ClientError;
+use yagna_client::{ClientError, Disposition};
 
 use super::batch::Batch;
 use crate::fault;
-use crate::script::ProgramProblem;
+use crate::script::{LARGEST_SCRIPT, ProgramProblem};
 use crate::text::{chain, tail};
 use crate::transfer::TransferError;
 
@@ -77,6 +77,17 @@ pub enum ScriptError {
         /// What is wrong with it.
         source: ProgramProblem,
     },
+    /// The daemon takes no script of this size; nothing of it was sent. What is long belongs into files.
+    #[error(
+        "the script has {bytes} bytes, and the daemon takes at most {LARGEST_SCRIPT}: send what is long as a file"
+    )]
+    TooLarge {
+        /// Its size on the way to the daemon.
+        bytes: usize,
+    },
+    /// The daemon, or the provider behind it, has refused the script. Nothing of it was run, and the activity can be used on.
+    #[error("the script was refused")]
+    Refused(#[source] ClientError),
     /// A value has no form in JSON.
     #[error("the content of {to} can't be written as JSON")]
     NoJson {
@@ -128,6 +139,8 @@ impl ScriptError {
             Self::CommandFailed(_)
             | Self::TransferFailed(_)
             | Self::Invalid { .. }
+            | Self::TooLarge { .. }
+            | Self::Refused(_)
             | Self::NoJson { .. }
             | Self::Unreadable { .. }
             | Self::NoSuchResult
@@ -157,6 +170,8 @@ impl ScriptError {
             Self::Transfer(error) if !is_about_file(error) => FailureKind::TransferFailed,
             Self::Expired(_) => FailureKind::Expired,
             Self::Unreadable { .. } => FailureKind::Rejected,
+            // What the daemon itself can't read nobody else gets to see. A provider speaks for itself alone.
+            Self::Refused(error) if error.disposition() != Disposition::Bug => FailureKind::CommandFailed,
             Self::ActivityLost { .. }
             | Self::AgreementEnded { .. }
             | Self::Busy { .. }
@@ -165,9 +180,12 @@ impl ScriptError {
             | Self::Daemon(_)
             | Self::Prices(_)
             | Self::Unpriced => FailureKind::Lost,
-            Self::Invalid { .. } | Self::NoJson { .. } | Self::NoSuchResult | Self::Transfer(_) => {
-                FailureKind::Invalid
-            }
+            Self::Invalid { .. }
+            | Self::TooLarge { .. }
+            | Self::Refused(_)
+            | Self::NoJson { .. }
+            | Self::NoSuchResult
+            | Self::Transfer(_) => FailureKind::Invalid,
         }
     }
 

@@ -22,7 +22,7 @@ use super::handle::QueueId;
 use super::replay::{self, Again};
 use super::watch::Watch;
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
-use crate::script::{Source, Step, Target, container};
+use crate::script::{LARGEST_SCRIPT, Source, Step, Target, container, size};
 use crate::transfer::{Arrivals, Brought as Carried, Name, Served};
 
 /// The longest that one poll for results waits.
@@ -305,6 +305,9 @@ impl Inner {
         let mut commands = Vec::with_capacity(steps.len());
         for (place, step) in steps.into_iter().enumerate() {
             let words = step.words();
+            if let Err(source) = step.check() {
+                return Err(ScriptError::Invalid { command: CommandName { place, words }, source });
+            }
             commands.push(match step {
                 Step::Command(WireCommand::Transfer(mut transfer)) => {
                     transfer.progress = transfer.progress.or_else(progress);
@@ -329,6 +332,10 @@ impl Inner {
                     WireCommand::Transfer(Transfer { from, progress: progress(), ..Transfer::default() })
                 }
             });
+        }
+        let bytes = size(&commands, files.len());
+        if bytes > LARGEST_SCRIPT {
+            return Err(ScriptError::TooLarge { bytes });
         }
         Ok(Planned { commands, files })
     }
@@ -386,6 +393,9 @@ impl Inner {
             });
             if error.api().is_some_and(ApiError::is_activity_lost) {
                 return Err(self.lost(&error).await);
+            }
+            if error.api().is_some_and(is_refusal) {
+                return Err(ScriptError::Refused(error));
             }
             if !refused_by_daemon || Instant::now() + pause >= deadline {
                 return Err(error.into());
@@ -541,6 +551,19 @@ impl Told {
         let name = CommandName { place, words: step.words() };
         Self { name, is_transfer: step.is_transfer(), target }
     }
+}
+
+/// Finds a script that can't be sent.
+pub(crate) fn check(steps: &[Step]) -> Result<(), ScriptError> {
+    Inner::plan(steps.to_vec(), false).map(drop)
+}
+
+/// True if an answer to a script means that the script is no good, or was taken for none, and says nothing of the activity:
+/// the activity, or the right to it, is gone with 401, 403, 404 and 410, and 407, 408 and 429 are about the way there.
+fn is_refusal(error: &ApiError) -> bool {
+    matches!(error.status, 400..=499)
+        && !matches!(error.status, 401 | 403 | 404 | 407 | 408 | 410 | 429)
+        && !error.message.contains("endpoint address not found")
 }
 
 /// How long the poll after this one waits. `was_late` is of the poll before it.

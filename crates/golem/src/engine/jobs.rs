@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use golem_core::event::{Attempt, Event, EventKind, JobId, TaskId};
 use golem_core::run::{Input, JobSpec};
+use golem_core::source::SourceMark;
+use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use yagna_api::time::after;
 
@@ -22,7 +27,12 @@ pub(super) struct JobHands {
     source: Source,
     /// How many tasks were asked for while its reader was too far behind.
     postponed: Option<usize>,
+    /// True while a look at a source is on its way into which more may come.
+    looks_again: Arc<AtomicBool>,
 }
+
+/// The time between two looks at a source into which more may come.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 enum Source {
     /// The run's own one.
@@ -94,7 +104,8 @@ impl Engine {
     pub(super) fn begin_own_job(&mut self, worker: Arc<dyn Worker>, tasks: Reading) {
         let spec = JobSpec { grows: tasks.grows(), ..JobSpec::default() };
         let source = Source::Own(Box::new(tasks));
-        self.jobs.insert(JobId::FIRST, JobHands { worker, source, postponed: None });
+        self.jobs
+            .insert(JobId::FIRST, JobHands { worker, source, postponed: None, looks_again: Arc::default() });
         self.decide(Input::JobAdded { job: JobId::FIRST, spec });
     }
 
@@ -119,7 +130,7 @@ impl Engine {
                 Source::Stream { ask, _reading: reading }
             }
         };
-        self.jobs.insert(job, JobHands { worker, source, postponed: None });
+        self.jobs.insert(job, JobHands { worker, source, postponed: None, looks_again: Arc::default() });
         let deadline = options.timeout.map(|timeout| after(self.outside.clock.now(), timeout));
         self.decide(Input::JobAdded {
             job,
@@ -168,18 +179,27 @@ impl Engine {
         }
         let tasks = match &mut hands.source {
             Source::Own(reading) => {
-                let Loaded { data, mark, exhausted, broken } = reading.load(most);
+                let Loaded { data, mark, exhausted, broken, pending } = reading.load(most);
+                if data.is_empty() && pending {
+                    hands.postponed = Some(most);
+                    let looks_again = Arc::clone(&hands.looks_again);
+                    if !looks_again.swap(true, Ordering::Relaxed) {
+                        let wake = Arc::clone(&self.door.wake);
+                        self.followers.spawn(async move {
+                            sleep(LOOK_EVERY).await;
+                            looks_again.store(false, Ordering::Relaxed);
+                            wake.notify_one();
+                        });
+                    }
+                    return;
+                }
                 if data.is_empty() && !exhausted && broken.is_none() {
                     // Only what the run has already so far: other things come first, then it is read on.
                     hands.postponed = Some(most);
                     self.door.wake.notify_one();
                     return;
                 }
-                self.decide(Input::Tasks { job, data, exhausted, mark: Some(mark) });
-                if let Some(problem) = broken {
-                    self.decide(Input::SourceBroken { job, problem });
-                }
-                return;
+                return self.take_in(job, data, exhausted, Some(mark), broken);
             }
             Source::Iterator(tasks) => tasks,
             Source::Stream { ask, .. } => {
@@ -204,7 +224,21 @@ impl Engine {
                 }
             }
         }
-        self.decide(Input::Tasks { job, data, exhausted, mark: None });
+        self.take_in(job, data, exhausted, None, broken);
+    }
+
+    fn take_in(
+        &mut self,
+        job: JobId,
+        data: Vec<Value>,
+        exhausted: bool,
+        mark: Option<SourceMark>,
+        broken: Option<String>,
+    ) {
+        // Where nothing came, the run would ask for more first, find none behind the break, and take it for the end.
+        if !data.is_empty() || broken.is_none() {
+            self.decide(Input::Tasks { job, data, exhausted, mark });
+        }
         if let Some(problem) = broken {
             self.decide(Input::SourceBroken { job, problem });
         }

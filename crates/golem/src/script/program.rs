@@ -2,6 +2,8 @@
 
 use yagna_api::activity::{self as wire, CaptureFormat, CaptureMode};
 
+use super::limits::{LONGEST_ARGUMENT, LONGEST_NAME, LONGEST_PATH, check_argument};
+
 /// The program that gives another one its environment. Exe-scripts have no place for one.
 const ENV: &str = "/usr/bin/env";
 const SHELL: &str = "/bin/sh";
@@ -51,6 +53,7 @@ enum Mode {
 
 /// Something that can't be sent to a provider as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProgramProblem {
     /// A variable's name is empty, begins with `-`, or holds `=` or a zero byte.
     #[error("`{0}` is no name of an environment variable")]
@@ -61,6 +64,20 @@ pub enum ProgramProblem {
     /// The program or an argument holds a zero byte.
     #[error("the program or an argument holds a zero byte")]
     Zero,
+    /// One argument, such as the whole line of a shell, is longer than Linux allows.
+    #[error(
+        "an argument has {0} bytes, and Linux gives a program at most {LONGEST_ARGUMENT} in one: send what is long as a file"
+    )]
+    LongArgument(usize),
+    /// A path holds a zero byte.
+    #[error("the path holds a zero byte")]
+    ZeroInPath,
+    /// A path is longer than Linux allows.
+    #[error("the path has {0} bytes, and Linux takes at most {LONGEST_PATH}")]
+    LongPath(usize),
+    /// A name in a path is longer than Linux allows.
+    #[error("a name in the path has {0} bytes, and Linux takes at most {LONGEST_NAME}")]
+    LongName(usize),
 }
 
 impl Program {
@@ -137,6 +154,7 @@ impl Program {
             return Ok(wire::Run { entry_point: self.program.clone(), args: self.args.clone(), capture });
         }
         let mut args: Vec<_> = self.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        args.iter().try_for_each(|arg| check_argument(arg))?;
         if self.program.contains('=') {
             // `env` would take it for another variable.
             args.extend([SHELL, "-c", r#"exec "$0" "$@""#].map(str::to_owned));
@@ -165,10 +183,7 @@ impl Program {
                 return Err(ProgramProblem::VariableValue(name.clone()));
             }
         }
-        if self.program.contains('\0') || self.args.iter().any(|arg| arg.contains('\0')) {
-            return Err(ProgramProblem::Zero);
-        }
-        Ok(())
+        std::iter::once(&self.program).chain(&self.args).try_for_each(|arg| check_argument(arg))
     }
 }
 
@@ -263,6 +278,19 @@ mod tests {
         let problem = Program::new("x").env("A", "\0").command(false).unwrap_err();
         assert_eq!(problem, ProgramProblem::VariableValue("A".into()));
         assert_eq!(Program::new("x").arg("\0").command(false).unwrap_err(), ProgramProblem::Zero);
+    }
+
+    #[test]
+    fn arguments_and_variables_are_as_long_as_linux_allows() {
+        let longest = "x".repeat(LONGEST_ARGUMENT);
+        let longer = format!("{longest}x");
+        let refused = Err(ProgramProblem::LongArgument(LONGEST_ARGUMENT + 1));
+        assert!(Program::shell(&longest).command(false).is_ok());
+        assert_eq!(Program::shell(&longer).command(false), refused);
+        assert_eq!(Program::new("x").args([&longest, &longer]).command(false), refused);
+        assert_eq!(Program::new(&longer).command(false), refused);
+        assert!(Program::new("x").env("A", &longest[2..]).command(false).is_ok());
+        assert_eq!(Program::new("x").env("A", &longest[1..]).command(false), refused);
     }
 
     #[test]

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use golem::core::event::FailureKind;
-use golem::{Program, ScriptError};
+use golem::script::LONGEST_ARGUMENT;
+use golem::text::chain;
+use golem::{Program, Script, ScriptError};
+use golem_devnet::node::Fault;
 use golem_devnet::provider::Behaviour;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
 use tokio::time::{Instant, sleep, timeout};
-use yagna_api::activity::{Deploy, State, StatePair};
+use yagna_api::activity::{Command, Deploy, Run, State, StatePair};
 use yagna_api::market::{Reason, Terminator};
 
 use crate::lab::{ADA, Lab, secs};
@@ -166,6 +169,73 @@ async fn a_deployment_of_what_runs_already_is_refused_and_harms_nothing() {
     lab.ctx.deploy(Deploy::default());
     let error = lab.ctx.commit(secs(60)).await.unwrap_err();
     assert!(error.to_string().contains("Cannot send command after a successful start()"), "{error}");
+    assert_works(&mut lab).await;
+    lab.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_is_refused_leaves_the_activity_as_it_was_and_one_that_is_gone_doesnt() {
+    let mut lab = Lab::scripted(runtime()).await;
+    let faults = lab.devnet.faults();
+    let exec = "/exec?";
+    for (status, kind) in
+        [(413, FailureKind::Invalid), (415, FailureKind::Invalid), (400, FailureKind::CommandFailed)]
+    {
+        for follow in [false, true] {
+            faults.next(1, exec, Fault::Status(status));
+            lab.ctx.run("name", [""; 0]);
+            let error = if follow {
+                lab.ctx.commit_streamed(secs(20)).finish().await.unwrap_err()
+            } else {
+                lab.ctx.commit(secs(20)).await.unwrap_err()
+            };
+            assert!(matches!(error, ScriptError::Refused(_)), "{error:?}");
+            assert_eq!((error.kind(), error.leaves_activity_ready()), (kind, true), "{status}");
+            assert_works(&mut lab).await;
+        }
+        faults.next(1, exec, Fault::Status(status));
+        let error = lab.ctx.execute(Script::new().run("name", [""; 0]), secs(20)).await.unwrap_err();
+        assert_eq!((error.kind(), error.leaves_activity_ready()), (kind, true), "{status}");
+    }
+    for status in [401, 403, 404, 410] {
+        faults.next(1, exec, Fault::Status(status));
+        let error = lab.ctx.execute(Script::new().run("name", [""; 0]), secs(20)).await.unwrap_err();
+        assert_eq!((error.kind(), error.leaves_activity_ready()), (FailureKind::Lost, false), "{status}");
+    }
+    assert_works(&mut lab).await;
+    lab.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_machine_could_take_is_never_sent() {
+    let mut lab = Lab::scripted(runtime()).await;
+    let sent = lab.devnet.faults().request_count();
+    let long = "x".repeat(LONGEST_ARGUMENT);
+    let many = || (0..17).fold(Script::new(), |script, _| script.run("name", [long.as_str()]));
+    let run = |program: &str| {
+        Script::new().command(Command::Run(Run {
+            entry_point: program.into(),
+            args: Vec::new(),
+            capture: None,
+        }))
+    };
+    for (script, told) in [
+        (Script::new().shell(format!("{long}x")), "has 131072 bytes"),
+        (run("na\0me"), "zero byte"),
+        (run(&format!("{long}x")), "has 131072 bytes"),
+        (Script::new().upload_text("", "/a\0b"), "the path holds a zero byte"),
+        (Script::new().download_bytes("n".repeat(256), 1), "a name in the path has 256 bytes"),
+        (Script::new().upload_text("", "/a".repeat(2048)), "the path has 4096 bytes"),
+        (many(), "and the daemon takes at most 2097152"),
+    ] {
+        let checked = script.check().unwrap_err();
+        let error = lab.ctx.execute(script, secs(20)).await.unwrap_err();
+        for error in [checked, error] {
+            assert_eq!((error.kind(), error.leaves_activity_ready()), (FailureKind::Invalid, true));
+            assert!(chain(&error).contains(told), "{}", chain(&error));
+        }
+    }
+    assert_eq!(lab.devnet.faults().request_count(), sent);
     assert_works(&mut lab).await;
     lab.end().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{BASE, CommandResult, Script};
+use super::{BASE, Command, CommandResult, Script};
 use crate::endpoint::{Endpoint, Repeat, Request, empty_answer, endpoint, json_answer};
 use crate::error::{AnswerError, ApiError};
 use crate::id::{ActivityId, AgreementId, BatchId};
@@ -69,6 +69,20 @@ endpoint!(Exec, "send a script", Twice, json BatchId, |this| {
     let text = serde_json::to_string(&this.script).expect("commands have string keys and plain values");
     Request::post(format!("{BASE}/activity/{}/exec", this.activity)).timeout(this.wait).json(&json!({"text": text}))
 });
+
+impl Exec {
+    /// The largest body in bytes that the daemon reads; it refuses larger ones with status 413.
+    pub const LARGEST_BODY: usize = 2_097_152;
+
+    /// The size in bytes of the body of a request with this script.
+    pub fn body_size(script: &[Command]) -> usize {
+        // Commands have string keys and plain values, so that this never fails.
+        let text = serde_json::to_string(script).unwrap_or_default();
+        // The text becomes a string in JSON once more, and has no control characters any more.
+        let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        r#"{"text":""}"#.len() + text.len() + escaped
+    }
+}
 
 /// `GET /activity/{a}/exec/{b}`: waits for a batch and reads the results so far.
 #[derive(Debug, Clone)]
@@ -247,7 +261,7 @@ impl Endpoint for DestroyActivity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activity::{Command, Deploy};
+    use crate::activity::{Deploy, Run};
 
     #[test]
     fn both_forms_of_creation_are_understood() {
@@ -272,6 +286,17 @@ mod tests {
             wait: Duration::from_secs(5),
         };
         assert_eq!(exec.request().body.unwrap(), br#"{"text":"[{\"deploy\":{}}]"}"#);
+    }
+
+    #[test]
+    fn the_size_of_a_script_is_that_of_its_request() {
+        for text in ["", "a", "\"quoted\" \\ \n\t", "ä€😀\u{1}\u{7f}", "\r\u{2028}"] {
+            let run = Run { entry_point: text.to_owned(), args: vec![text.repeat(3)], capture: None };
+            let script = vec![Command::Run(run), Command::Deploy(Deploy::default())];
+            let size = Exec::body_size(&script);
+            let exec = Exec { activity: ActivityId::new("a"), script, wait: Duration::from_secs(5) };
+            assert_eq!(exec.request().body.unwrap().len(), size, "{text:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use yagna_api::{AppKey, Request};
 use super::apis::ApiUrls;
 use super::handshake::{Handshake, bearer, headers};
 use super::{Response, SetupError, Socket, SocketAnswer, StreamAnswer, Transport, TransportError};
+use crate::proxy::{self, NamedProxy};
 
 /// The daemon drops a connection that was idle for 60 seconds; one used at that very moment would be lost.
 const IDLE: Duration = Duration::from_secs(20);
@@ -112,7 +113,13 @@ impl HttpTransport {
     fn problem(error: reqwest::Error, base: &str) -> TransportError {
         let error = error.without_url();
         if error.is_connect() {
-            TransportError::Unreachable { address: base.to_owned(), source: error.into() }
+            let url = Url::parse(base).ok();
+            let proxy = url.and_then(|url| proxy::named_for(&url, |name| std::env::var(name).ok()));
+            let source = match proxy {
+                Some(proxy) => Direct { proxy, source: error }.into(),
+                None => error.into(),
+            };
+            TransportError::Unreachable { address: base.to_owned(), source }
         } else if error.is_builder() {
             TransportError::unsendable(error)
         } else {
@@ -173,6 +180,18 @@ impl Transport for HttpTransport {
         }
         .boxed()
     }
+}
+
+/// The daemon was asked directly, where the environment names a proxy that might have reached it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it was asked directly, and not through the proxy {} that {} names: the daemon's key goes to nobody else",
+    proxy.address,
+    proxy.variable
+)]
+struct Direct {
+    proxy: NamedProxy,
+    source: reqwest::Error,
 }
 
 fn builder() -> ClientBuilder {

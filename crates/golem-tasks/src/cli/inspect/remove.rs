@@ -35,6 +35,7 @@ pub(super) async fn rm(flags: &RmFlags, environment: Environment<'_>) -> Result<
             }
         }
         store.delete_runs(&runs).await?;
+        crate::job::forget_inputs(&flags.place.dsn(environment)?.input_folder()?, &runs);
         tell(&Removed { runs, kept: Vec::new(), dry_run: false }, flags.json)
     })
     .await
@@ -53,6 +54,9 @@ pub(super) async fn prune(flags: &PruneFlags, environment: Environment<'_>) -> R
                 None => removed.runs.push(run.run_id),
                 Some(why) => removed.kept.push(KeptRun { run: run.run_id, why }),
             }
+        }
+        if !flags.dry_run {
+            crate::job::forget_inputs(&flags.place.dsn(environment)?.input_folder()?, &removed.runs);
         }
         tell(&removed, flags.json)
     })

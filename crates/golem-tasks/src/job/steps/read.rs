@@ -6,15 +6,24 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::{Plan, RenderedAction, RenderedStep, Step};
+use super::{Mode, Plan, RenderedAction, RenderedStep, Step, mode, possible};
 use crate::job::document::{Diagnostics, Entry, Section, describe};
 use crate::job::host::{HostFiles, Role};
 use crate::job::schema;
 use crate::job::tasks::ReadTasks;
 use crate::job::template::{Compiler, Scene, Scope, Text};
+use crate::job::work::too_large;
 
 /// How many tasks are asked for their files as soon as the job file is read; the others are when they are needed.
 const TARGETS_COMPARED: usize = 1000;
+
+/// What is done on every provider before its first task.
+#[derive(Debug)]
+pub(in crate::job) struct Setup {
+    pub(in crate::job) steps: Vec<RenderedStep>,
+    /// The permissions of what each step uploads.
+    pub(in crate::job) modes: Vec<Option<Mode>>,
+}
 
 /// Reads both sections and tries them: the setup as it is, the steps on the first task.
 pub(in crate::job) fn read(
@@ -23,7 +32,7 @@ pub(in crate::job) fn read(
     tasks: Option<&ReadTasks>,
     host: &mut HostFiles,
     diagnostics: &mut Diagnostics<'_>,
-) -> (Option<Vec<RenderedStep>>, Option<Vec<Step>>) {
+) -> (Option<Setup>, Option<Vec<Step>>) {
     let mut compiler = Compiler::new();
     let setup = read_list(top, "setup", Scope::Setup, &mut compiler, diagnostics);
     let steps = read_list(top, "steps", Scope::Task, &mut compiler, diagnostics);
@@ -39,7 +48,14 @@ pub(in crate::job) fn read(
                 Some(RenderedStep { number, action, timeout: *timeout })
             })
             .collect();
-        rendered.into_iter().collect()
+        let rendered: Vec<RenderedStep> = rendered.into_iter().collect::<Option<_>>()?;
+        if let Some((place, bytes)) = too_large(&rendered) {
+            possible::too_large(plans[place].0.main_text(), bytes, None).report("", diagnostics);
+            return None;
+        }
+        let modes =
+            plans.iter().zip(&rendered).map(|((plan, _), step)| Mode::of(step, plan.mode())).collect();
+        Some(Setup { steps: rendered, modes })
     });
     let steps = steps.map(|plans| {
         plans
@@ -51,15 +67,17 @@ pub(in crate::job) fn read(
             })
             .collect::<Vec<_>>()
     });
-    host.keep(setup.iter().flatten().filter_map(|step: &RenderedStep| match &step.action {
+    host.keep(setup.iter().flat_map(|setup| &setup.steps).filter_map(|step| match &step.action {
         RenderedAction::Upload { from, .. } => Some((from.clone(), Role::Setup)),
         _ => None,
     }));
     if let (Some(steps), Some(tasks)) = (&steps, tasks) {
-        let scene = Scene::new(&engine, Some(&tasks.first), folder);
         let mut sound = true;
-        for step in steps {
-            sound &= try_out(&step.plan, &scene, diagnostics).is_some();
+        if let Some(first) = &tasks.first {
+            let scene = Scene::new(&engine, Some(first), folder);
+            for step in steps {
+                sound &= try_out(&step.plan, &scene, diagnostics).is_some();
+            }
         }
         if sound {
             check_targets(steps, tasks, host, diagnostics);
@@ -169,25 +187,34 @@ impl StepReader<'_> {
             "run" => self.run(action, diagnostics),
             "upload" => {
                 let example = "{ from = \"scene.blend\", to = \"/golem/resource/scene.blend\" }";
-                let section = action.table(&["from", "to"], example, diagnostics)?;
+                let section = action.table(&["from", "to", "mode"], example, diagnostics)?;
                 let from = self.required(&section, "from", example, diagnostics);
                 let to = self.required(&section, "to", example, diagnostics);
-                Some(Plan::Upload { from: from?, to: to? })
+                let mode = section.value_or("mode", None, diagnostics, |entry, diagnostics| {
+                    mode::read(entry, diagnostics).map(Some)
+                });
+                Some(Plan::Upload { from: from?, to: to?, mode: mode? })
             }
             "upload_json" => {
                 let example = "{ data = { frame = \"{{ task }}\" }, to = \"/golem/input/task.json\" }";
-                let section = action.table(&["data", "to"], example, diagnostics)?;
+                let section = action.table(&["data", "to", "mode"], example, diagnostics)?;
                 let data = require(&section, "data", example, diagnostics)
                     .and_then(|data| self.compiler.json(&data, &self.name, self.scope, diagnostics));
                 let to = self.required(&section, "to", example, diagnostics);
-                Some(Plan::UploadJson { data: data?, to: to? })
+                let mode = section.value_or("mode", None, diagnostics, |entry, diagnostics| {
+                    mode::read(entry, diagnostics).map(Some)
+                });
+                Some(Plan::UploadJson { data: data?, to: to?, mode: mode? })
             }
             "upload_text" => {
                 let example = "{ text = \"{{ task }}\", to = \"/golem/input/task.txt\" }";
-                let section = action.table(&["text", "to"], example, diagnostics)?;
+                let section = action.table(&["text", "to", "mode"], example, diagnostics)?;
                 let text = self.required(&section, "text", example, diagnostics);
                 let to = self.required(&section, "to", example, diagnostics);
-                Some(Plan::UploadText { text: text?, to: to? })
+                let mode = section.value_or("mode", None, diagnostics, |entry, diagnostics| {
+                    mode::read(entry, diagnostics).map(Some)
+                });
+                Some(Plan::UploadText { text: text?, to: to?, mode: mode? })
             }
             "download" => {
                 let example = "{ from = \"/golem/output/out.png\", to = \"out/{{ index }}.png\" }";
@@ -278,14 +305,13 @@ fn try_out(plan: &Plan, scene: &Scene<'_>, diagnostics: &mut Diagnostics<'_>) ->
     let (RenderedAction::Upload { from, .. }, Some(text)) = (&action, plan.uploaded_file()) else {
         return Some(action);
     };
-    let problem = match std::fs::metadata(from) {
-        Ok(found) if found.is_file() => return Some(action),
-        Ok(_) => "is no file: upload an archive of a folder instead".to_owned(),
-        Err(error) => format!("can't be uploaded: {error}"),
-    };
-    let refused = text.refuse(format!("`{}` {problem}", from.display()), None);
-    refused.with_help("paths are relative to the folder of the job file").report("", diagnostics);
-    None
+    match possible::upload(text, from, None) {
+        Ok(()) => Some(action),
+        Err(refused) => {
+            refused.report("", diagnostics);
+            None
+        }
+    }
 }
 
 /// Refuses downloads that would overwrite each other or an input: a result that is overwritten is lost.

@@ -73,7 +73,7 @@ fn file_part(path: &str, part: fn(&Path) -> Option<&OsStr>) -> String {
 }
 
 /// One word for a POSIX shell, quoted where it must be.
-fn shell_word(text: &str) -> Result<String, Error> {
+pub(in crate::job) fn shell_word(text: &str) -> Result<String, Error> {
     if text.contains('\0') {
         return Err(Error::new(ErrorKind::InvalidOperation, "no shell can take a NUL character"));
     }

@@ -82,7 +82,7 @@ impl Job {
             let Some(next) = left.front() else { break };
             let (own, others) = rest.split_at(next.steps.len().min(rest.len()));
             rest = others;
-            let Some(fate) = fate(next, own, marks) else { break };
+            let Some(fate) = fate(self, next, own, marks) else { break };
             ran.extend(left.pop_front().map(|next| (next, own, fate)));
         }
         let n_ran = u32::try_from(ran.len()).unwrap_or(u32::MAX).max(1);
@@ -157,11 +157,11 @@ impl Job {
 }
 
 /// None where there is no whole result of the task.
-fn fate(planned: &Planned, own: &[CommandResult], marks: Marks) -> Option<Fate> {
+fn fate(job: &Job, planned: &Planned, own: &[CommandResult], marks: Marks) -> Option<Fate> {
     let failed = own.iter().position(|result| result.result == Outcome::Error);
     match (failed, marks.incomplete) {
         (Some(failed), cut) if cut.is_none_or(|cut| cut > failed) => {
-            Some(Fate::Failed(failure(&planned.steps[failed], &own[failed])))
+            Some(Fate::Failed(failure(job, &planned.steps[failed], &own[failed])))
         }
         (_, Some(cut)) => Some(Fate::Failed(incomplete(&planned.steps[cut]))),
         _ => (own.len() == planned.steps.len()).then_some(Fate::Done),

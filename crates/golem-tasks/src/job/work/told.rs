@@ -3,20 +3,21 @@
 use golem::core::event::FailureKind;
 use yagna_api::activity::CommandResult;
 
-use super::super::{RenderedAction, RenderedStep};
+use super::super::{Job, Payload, RenderedAction, RenderedStep};
 
 /// So many characters of a command are told when it failed.
 const QUOTED: usize = 80;
 
 /// What kind of failure it is, and its words. What belongs to one task alone stands between backquotes.
-pub(super) fn failed(step: &RenderedStep, result: &CommandResult) -> (FailureKind, String) {
+pub(super) fn failed(job: &Job, step: &RenderedStep, result: &CommandResult) -> (FailureKind, String) {
     let what = match &step.action {
         RenderedAction::Run { program, args } => {
             let line = match (program.as_str(), args.as_slice()) {
                 ("/bin/sh", [flag, line]) if flag == "-c" => line.clone(),
                 _ => format!("{program} {}", args.join(" ")),
             };
-            let hint = result.exit_code().and_then(hint).map(|hint| format!(": {hint}")).unwrap_or_default();
+            let hint = result.exit_code().and_then(|code| hint(code, &job.payload));
+            let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
             let message = format!("{} (`{}`) {}{hint}", name(step), quoted(&line), result.reason());
             return (FailureKind::CommandFailed, message);
         }
@@ -57,29 +58,27 @@ fn name(step: &RenderedStep) -> String {
 }
 
 /// What an exit code often comes of, and what helps. Codes above 128 are signals.
-fn hint(code: i32) -> Option<&'static str> {
+fn hint(code: i32, machine: &Payload) -> Option<String> {
+    let memory = machine.min_mem_gib;
     Some(match code {
-        126 => {
-            "it was found and can't be executed; uploads don't keep the executable bit, so a step before must run `chmod +x` \
-             on the file, and a script needs an interpreter that the image has"
-        }
-        127 => {
-            "a program isn't in the image, or isn't in its PATH; the image must have it, or a step must upload it"
-        }
-        132 => "an illegal instruction: the program was built for another kind of processor",
-        134 => "the program aborted itself (SIGABRT)",
-        137 => {
-            "killed (SIGKILL), most often because memory ran out; a higher `min_mem_gib` in [payload] asks for more, it is \
-             0.5 unless it is set"
-        }
-        139 => {
+        126 => "it was found and can't be executed: without an executable bit (an upload keeps that of the local file, and \
+                `mode = \"755\"` sets it), or it is a script whose interpreter the image doesn't have"
+            .to_owned(),
+        127 => "a program isn't in the image, or isn't in its PATH; the image must have it, or a step must upload it"
+            .to_owned(),
+        132 => "an illegal instruction: the program was built for another kind of processor".to_owned(),
+        134 => "the program aborted itself (SIGABRT)".to_owned(),
+        137 => format!(
+            "killed (SIGKILL), most often because memory ran out: the job asks for {memory} GiB, and a higher `min_mem_gib` in \
+             [payload] asks for more"
+        ),
+        139 => format!(
             "a segmentation fault (SIGSEGV), most often a bug of the program, or a library that doesn't fit the image; \
-             sometimes memory ran out: see `min_mem_gib`"
-        }
-        143 => {
-            "asked to end (SIGTERM) by something on the provider's machine, which may be shutting down; another attempt may \
-             do better"
-        }
+             sometimes memory ran out: the job asks for {memory} GiB by `min_mem_gib`"
+        ),
+        143 => "asked to end (SIGTERM) by something on the provider's machine, which may be shutting down; another attempt \
+                may do better"
+            .to_owned(),
         _ => return None,
     })
 }
@@ -120,16 +119,22 @@ mod tests {
         RenderedAction::Run { program: "/bin/sh".to_owned(), args: vec!["-c".to_owned(), line.to_owned()] }
     }
 
+    fn job() -> Job {
+        let text = "[payload]\nimage_tag = \"golem/alpine:latest\"\nmin_mem_gib = 1.5\n[tasks]\nvalues = [1]\n\
+                    [[steps]]\nrun = \"x\"\n";
+        Job::parse(text, std::path::Path::new("job.toml")).unwrap()
+    }
+
     #[test]
     fn a_failure_names_its_step_and_speaks_of_the_exit_code_alone() {
-        let (kind, told) =
-            failed(&step(2, shell("false # 7")), &result("ExeScript command exited with code 1"));
+        let said = result("ExeScript command exited with code 1");
+        let (kind, told) = failed(&job(), &step(2, shell("false # 7")), &said);
         assert_eq!(
             (kind, told.as_str()),
             (FailureKind::CommandFailed, "step 2 (`false # 7`) exited with code 1")
         );
         let upload = RenderedAction::UploadText { text: String::new(), to: "/golem/a".to_owned() };
-        let (kind, told) = failed(&step(1, upload), &result("no space"));
+        let (kind, told) = failed(&job(), &step(1, upload), &result("no space"));
         assert_eq!(
             (kind, told.as_str()),
             (FailureKind::TransferFailed, "step 1 (upload to `/golem/a`): no space")
@@ -137,20 +142,21 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_that_say_more_than_that_it_failed_have_a_hint() {
+    fn exit_codes_that_say_more_than_that_it_failed_have_a_hint_with_what_the_job_asks_for() {
+        let job = job();
         for (code, hint) in [
-            (126, "chmod +x"),
+            (126, "mode = \"755\""),
             (127, "isn't in the image"),
-            (137, "min_mem_gib"),
-            (139, "segmentation fault"),
+            (137, "the job asks for 1.5 GiB, and a higher `min_mem_gib`"),
+            (139, "the job asks for 1.5 GiB by `min_mem_gib`"),
             (143, "SIGTERM"),
         ] {
             let said = result(&format!("ExeScript command exited with code {code}"));
-            let (_, told) = failed(&step(1, shell("x")), &said);
+            let (_, told) = failed(&job, &step(1, shell("x")), &said);
             assert!(told.starts_with(&format!("step 1 (`x`) exited with code {code}: ")), "{told}");
             assert!(told.contains(hint), "{told}");
         }
-        assert!((1..=125).chain([128, 130, 255]).all(|code| hint(code).is_none()));
+        assert!((1..=125).chain([128, 130, 255]).all(|code| hint(code, &job.payload).is_none()));
     }
 
     #[test]

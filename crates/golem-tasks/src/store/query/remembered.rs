@@ -98,6 +98,19 @@ impl Store {
         Ok(memory(&self.deals(&mut transaction, since).await?).records(now))
     }
 
+    /// How often other runs of the database have set providers back since then.
+    pub async fn set_back_by_others(
+        &self,
+        run_id: &str,
+        since: Timestamp,
+    ) -> Result<HashMap<NodeId, u32>, StoreError> {
+        let rows = self.database.rows(Statement::new(SET_BACKS).text(run_id).time(since)).await;
+        let rows = rows.map_err(|source| self.failed("read what other runs know of providers", source))?;
+        rows.iter()
+            .map(|row| Ok((row.parsed("provider_id")?, u32::try_from(row.int("times")?).unwrap_or(u32::MAX))))
+            .collect()
+    }
+
     /// All providers that any run has tried to deal with, and those that are blocked: those that were dealt with last come
     /// first.
     pub async fn remembered_providers(&self, now: Timestamp) -> Result<Vec<RememberedProvider>, StoreError> {
@@ -174,6 +187,12 @@ const DEALS: &str = "SELECT r.run_no, r.rental_no, r.provider_id, r.provider_nam
      coalesce(t.failed, 0) AS failed, t.task_us, t.newest_at FROM rentals AS r JOIN runs AS u ON u.run_no = r.run_no \
      LEFT JOIN tallies AS t ON t.run_no = r.run_no AND t.rental_no = r.rental_no AND u.status = 'ended' \
      WHERE r.intended_at >= $1 ORDER BY r.run_no, r.rental_no";
+
+/// Runs that were over before can't have noted anything since.
+const SET_BACKS: &str = "SELECT n.provider_id, count(*) AS times FROM notes AS n \
+     WHERE n.run_no IN (SELECT u.run_no FROM runs AS u WHERE u.run_id <> $1 \
+     AND (u.ended_at IS NULL OR u.ended_at >= $2)) AND n.kind = 'provider_set_back' AND n.at >= $2 \
+     AND n.provider_id IS NOT NULL GROUP BY n.provider_id";
 
 const ACTIVITIES: &str = "SELECT a.run_no, a.rental_no, a.created_at, a.ended_at, \
      CAST(CASE WHEN a.failure IS NULL THEN 0 ELSE 1 END AS bigint) AS failed FROM rentals AS r \
