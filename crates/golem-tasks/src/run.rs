@@ -37,6 +37,7 @@ mod devnet;
 mod held;
 pub(crate) mod ready;
 mod remembered;
+mod retry;
 mod same;
 pub(crate) mod settle;
 pub(crate) mod signals;
@@ -166,10 +167,12 @@ async fn hold_and_run(
         total: wanted(total, options.limits.results),
         budget: Some(options.limits.budget.in_words()),
         place: store.place().to_owned(),
+        retry: options.retry_command.clone(),
         beginning: Beginning::New,
     };
     let record = store.run_record(&options.run_id).await?;
     let mut past = Past::default();
+    let mut retried = Vec::new();
     let mut ready = if let Some(record) = &record {
         same::check(record, &described, &options)?;
         let lease = holding.insert(Arc::new(store.take(&options.run_id, &Holder::here()).await?));
@@ -183,16 +186,23 @@ async fn hold_and_run(
         let summary = store.run_summary(&options.run_id).await?;
         facts.beginning = Beginning::Again(SummaryFold::taken_up(&summary, &past, facts.started).into());
         let mut ready = source::compared(&options, opened, lease.run(), &past).await?;
+        retried = retry::failed(&options, lease.run(), &past).await?;
         if let Some(end) = nothing_left(&past)
+            && retried.is_empty()
             && (past.has_enough || !ready.reading.has_more())
         {
             source::note(lease.run(), &past, &ready, clock.now()).await?;
             facts.beginning = Beginning::Over;
-            view(options.style, facts, &terminal).finish(&summary);
+            let mut view = view(options.style, facts, &terminal);
+            if let Some(note) = retry::note(&options, &past, retried.len()) {
+                view.note(clock.now(), &note);
+            }
+            view.finish(&summary);
             return all_done(end, summary, total.filter(|_| is_exact));
         }
         ready
     } else {
+        retry::check_new(&options, store)?;
         source::fresh(opened)
     };
     options.job.look_through(&options.dsn.files(), record.is_none())?;
@@ -223,6 +233,9 @@ async fn hold_and_run(
     };
     let remembered = Remembered::load(store, clock.now()).await?;
     let mut view = view(options.style, facts, &terminal);
+    if let Some(note) = retry::note(&options, &past, retried.len()) {
+        view.note(clock.now(), &note);
+    }
     let run = Run::new(
         client.clone(),
         Arc::new(clock),
@@ -238,7 +251,7 @@ async fn hold_and_run(
         },
     );
     let leave = CancellationToken::new();
-    let run = run.reading(ready.reading).resumed(past);
+    let run = run.reading(ready.reading).resumed(past).retrying(retried);
     let mut following = JoinSet::new();
     following.spawn(remembered::follow(store.clone(), remembered.blocked));
     let Limits { providers, exclude_providers, .. } = &options.limits;

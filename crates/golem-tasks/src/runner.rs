@@ -100,6 +100,12 @@ impl Runner {
         self
     }
 
+    /// Tries again the tasks of a run that failed for good, each with all its retries; what is done stays. The run must be there.
+    pub fn retry_failed(mut self) -> Self {
+        self.flags.retry_failed = true;
+        self
+    }
+
     /// Providers that work at the same time, at most and at least one.
     pub fn workers(mut self, workers: u32) -> Self {
         self.flags.workers = Some(workers);

@@ -283,6 +283,9 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// Take a run up though its job has changed since: tasks that were read stay as they were read.
     #[arg(long, requires = "run_id", help_heading = "Keeping and showing")]
     pub(crate) changed_job: bool,
+    /// Try again the tasks of a run that failed for good, each with all its retries; what is done stays.
+    #[arg(long, requires = "run_id", help_heading = "Keeping and showing")]
+    pub(crate) retry_failed: bool,
     /// The database of runs, such as sqlite:runs.db or postgres://me@localhost/golem [env: GOLEM_TASKS_DSN] [default:
     /// a file in your data folder]
     #[arg(long, value_name = "DSN", help_heading = "Keeping and showing")]

@@ -42,6 +42,10 @@ pub struct RunOptions {
     pub run_id: String,
     /// May the job be another one than the run was begun with?
     pub changed_job: bool,
+    /// Is what failed for good tried afresh?
+    pub retry_failed: bool,
+    /// The command line that does so, for people; none where the run isn't begun by one.
+    pub(crate) retry_command: Option<String>,
     /// Where it is kept.
     pub dsn: Dsn,
     /// Whom to talk to.
@@ -204,6 +208,8 @@ pub(crate) fn resolve<J: ClapArgs>(
         limits,
         run_id: flags.run_id.clone().unwrap_or_else(|| random_run_id(chance)),
         changed_job: flags.changed_job,
+        retry_failed: flags.retry_failed,
+        retry_command: None,
         dsn,
         daemon,
         subnet,

@@ -34,7 +34,7 @@ impl View for Quiet {
         let why = summary.ended.as_ref().map(|ended| ended.end.why);
         if !matches!(why, Some(StopReason::AllDone | StopReason::ResultsReached)) || summary.tasks.failed > 0
         {
-            self.err.write(&write_summary(summary, self.facts.total, &self.facts.place));
+            self.err.write(&write_summary(summary, &self.facts));
         }
     }
 

@@ -149,7 +149,8 @@ impl SummaryFold {
                     self.counts.tasks.waiting += 1;
                 }
             }
-            EventKind::TaskReopened { task, attempts, .. } => {
+            EventKind::TaskReopened { task, data, attempts, .. } => {
+                self.names.extend(task_name(task.0, data).map(|name| (*task, name)));
                 self.counts.tasks.failed = self.counts.tasks.failed.saturating_sub(1);
                 self.counts.tasks.waiting += 1;
                 self.counts.failures.retain(|failed| failed.task != task.0);

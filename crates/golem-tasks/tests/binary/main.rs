@@ -11,6 +11,7 @@ mod daemon;
 mod files;
 mod interrupts;
 mod places;
+mod retrying;
 mod runs;
 mod sources;
 mod stage;

@@ -7,6 +7,7 @@ use golem_core::event::StopReason;
 use golem_core::explain::Explanation;
 
 use crate::store::{FailedTask, RunSummary, TaskCounts};
+use crate::view::Facts;
 use crate::view::text::{clean, duration, money, money_places, named_task, one_amount, plural, progress};
 
 /// Lines shown of a failed task's standard error.
@@ -17,17 +18,22 @@ const REASONS: usize = 5;
 const NAME: usize = 32;
 
 /// The last words of a run: what was done, by whom, for how much, and what went wrong.
-pub(in crate::view) fn write_summary(summary: &RunSummary, total: Option<u64>, place: &str) -> String {
+pub(in crate::view) fn write_summary(summary: &RunSummary, facts: &Facts) -> String {
     let mut text = String::from("\n");
-    headline(&mut text, summary, total);
+    headline(&mut text, summary, facts.total);
     providers(&mut text, summary);
     failures(&mut text, summary);
     obstacles(&mut text, summary);
     bills(&mut text, summary);
     let run_id = &summary.run_id;
-    let _ = writeln!(text, "\nKept as run `{run_id}` in {place}");
+    let _ = writeln!(text, "\nKept as run `{run_id}` in {}", facts.place);
     if may_go_on(summary) {
         let _ = writeln!(text, "The same command with --run-id {run_id} goes on with it");
+    }
+    if summary.tasks.failed > 0
+        && let Some(command) = &facts.retry
+    {
+        let _ = writeln!(text, "To try again what failed: {command}");
     }
     text
 }
