@@ -51,6 +51,7 @@ pub mod caps;
 pub mod demand;
 pub mod event;
 pub mod explain;
+pub mod halt;
 pub mod offer;
 pub mod past;
 pub mod payload;

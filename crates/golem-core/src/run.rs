@@ -68,6 +68,8 @@ pub struct Run {
     had_job: bool,
     /// Did a result end it?
     has_enough: bool,
+    /// Tasks that are done and have no result.
+    without_result: u64,
     /// May more jobs come, so that it goes on without one?
     standing: bool,
     market: Market,
@@ -153,6 +155,7 @@ impl Run {
             jobs: BTreeMap::new(),
             had_job: false,
             has_enough: false,
+            without_result: 0,
             standing: config.standing,
             backed: config.budget.at_first(),
             records: config.known.clone(),

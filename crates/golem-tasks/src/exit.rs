@@ -35,6 +35,8 @@ pub enum Exit {
     Unsettled = 8,
     /// Another process works on the run.
     Held = 9,
+    /// Too many tasks failed, and the run stopped (`halt`).
+    Halted = 10,
     /// A bug in golem-tasks.
     Bug = 70,
     /// Cancelled by Ctrl+C, SIGTERM or SIGHUP.
@@ -59,6 +61,7 @@ impl Exit {
             StopReason::Cancelled => Self::Cancelled,
             StopReason::BudgetReached => Self::BudgetReached,
             StopReason::NothingRuns => Self::NothingRan,
+            StopReason::TooManyFailed => Self::Halted,
             StopReason::Broken | StopReason::OwnTrouble => Self::BrokeOff,
         }
     }
@@ -224,6 +227,7 @@ mod tests {
             (end(StopReason::ResultsReached, 1, 2), 0),
             (end(StopReason::NothingRuns, 1, 2), 3),
             (end(StopReason::BudgetReached, 0, 2), 4),
+            (end(StopReason::TooManyFailed, 3, 2), 10),
             (end(StopReason::Broken, 0, 2), 7),
             (end(StopReason::OwnTrouble, 1, 2), 7),
             (end(StopReason::Cancelled, 0, 0), 130),
@@ -246,6 +250,7 @@ mod tests {
             Exit::BrokeOff,
             Exit::Unsettled,
             Exit::Held,
+            Exit::Halted,
             Exit::Bug,
             Exit::Cancelled,
         ] {

@@ -16,6 +16,7 @@
 //! | `again` | reading a source of tasks once more |
 //! | `files`, `host` | files of this machine, so that no result replaces another one |
 //! | `template` | `{{ }}` in strings |
+//! | `verdicts` | what exit codes and output mean |
 //! | `work` | the steps done on a provider: a job file is a [`crate::Job`] |
 //! | `document`, `problem` | walking a TOML document; reporting what is wrong with it |
 
@@ -32,6 +33,7 @@ mod source;
 mod steps;
 mod tasks;
 mod template;
+mod verdicts;
 mod work;
 
 use std::collections::BTreeMap;
@@ -51,6 +53,7 @@ pub use source::{SourceError, TaskData};
 pub use steps::{RenderedAction, RenderedStep, Step};
 pub use tasks::{TaskIter, TaskSource, Tasks};
 pub use template::RenderError;
+pub use verdicts::{ExitCodes, OutputName, StopWhen, Verdicts};
 
 /// A job file, read and validated.
 ///
@@ -90,6 +93,8 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// What a run may take and cost.
     pub limits: Limits,
+    /// What the end of a task's commands means.
+    pub verdicts: Verdicts,
     /// What its tasks read and write on this machine, as far as one run has come to them.
     host: Arc<Mutex<HostFiles>>,
     /// What two files have in common that describe the same work, whatever their limits, comments and order.
@@ -153,6 +158,7 @@ fn read<'a>(
     if let (Some(tasks), Some(steps)) = (&tasks, &steps) {
         again::check_outputs(&top, tasks, steps, diagnostics);
     }
+    let (limits, verdicts) = limits?;
     Some(Job {
         path: origin.to_owned(),
         folder: folder.to_owned(),
@@ -160,7 +166,8 @@ fn read<'a>(
         tasks: tasks?.tasks.without_outputs_of(steps.as_deref()?),
         setup: setup?,
         steps: steps?,
-        limits: limits?,
+        limits,
+        verdicts,
         host: Arc::new(Mutex::new(host)),
         digest: digest(document),
     })

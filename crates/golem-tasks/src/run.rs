@@ -34,6 +34,7 @@ use wanted::Wanted;
 
 #[cfg(feature = "devnet")]
 mod devnet;
+mod halted;
 mod held;
 pub(crate) mod ready;
 mod remembered;
@@ -200,6 +201,7 @@ async fn hold_and_run(
             view.finish(&summary);
             return all_done(end, summary, total.filter(|_| is_exact));
         }
+        halted::check(&options, &past, retried.len())?;
         ready
     } else {
         retry::check_new(&options, store)?;
@@ -488,6 +490,7 @@ fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> Ru
         expiration: limits.expiration,
         idle_timeout: limits.idle_timeout,
         results: limits.results,
+        halt: limits.halt,
         stop_grace: STOP_GRACE,
         settle_timeout: options.settle_timeout,
         ..RunConfig::new(payload, platform)

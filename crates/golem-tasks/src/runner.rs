@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem::core::halt::Halt;
 use golem::{Budget, OnBudget};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Glm};
@@ -139,6 +140,12 @@ impl Runner {
     /// Ends the run when so many results are there, whatever the job says.
     pub fn results(mut self, results: u64) -> Self {
         self.flags.results = Some(results);
+        self
+    }
+
+    /// Stops the run when so many tasks have failed for good, whatever the job says.
+    pub fn halt(mut self, halt: Halt) -> Self {
+        self.flags.halt = Some(halt);
         self
     }
 

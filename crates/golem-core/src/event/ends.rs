@@ -23,6 +23,8 @@ pub enum StopReason {
     OwnTrouble,
     /// It stood ready for jobs, and no more are wanted.
     Closed,
+    /// More tasks failed for good than it was to bear.
+    TooManyFailed,
 }
 
 impl StopReason {
@@ -37,6 +39,7 @@ impl StopReason {
             Self::Broken => "the run itself can't go on",
             Self::OwnTrouble => "this machine's own trouble wasn't mended in time",
             Self::Closed => "no more work is wanted",
+            Self::TooManyFailed => "too many tasks failed (`halt`)",
         }
     }
 }

@@ -11,6 +11,7 @@ use yagna_api::{Glm, Timestamp};
 use super::OnBudget;
 use crate::budget::Budget;
 use crate::demand::DemandSpec;
+use crate::halt::Halt;
 use crate::payload::Payload;
 use crate::standing::Records;
 use crate::strategy::{LeastExpensive, Strategy};
@@ -61,6 +62,8 @@ pub struct RunConfig {
     /// The run ends as soon as so many tasks have a result; for all of them where this says nothing. Tasks are read only
     /// as far as they may be wanted.
     pub results: Option<u64>,
+    /// The run stops once so many tasks have failed for good; it bears any number where this says nothing.
+    pub halt: Option<Halt>,
     /// How long running tasks may go on once the run is stopping, and a worker that is told to end may take.
     pub stop_grace: Duration,
     /// How long the last bills are awaited.
@@ -97,6 +100,7 @@ impl RunConfig {
             hold: Duration::from_secs(30),
             standing: false,
             results: None,
+            halt: None,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.

@@ -239,7 +239,7 @@ impl Run {
     pub(super) fn plan_loading(&mut self, step: &mut Step) {
         let wanted = self.config.results.map(|wanted| {
             let coming = self.queue.n_waiting() + self.queue.n_running();
-            usize::try_from(wanted.saturating_sub(self.queue.n_done()))
+            usize::try_from(wanted.saturating_sub(self.n_results()))
                 .map_or(usize::MAX, |n| n.saturating_sub(coming))
         });
         for (id, job) in &mut self.jobs {
@@ -254,7 +254,12 @@ impl Run {
 
     /// Are there as many results as were asked for, or one that ends the run?
     pub(super) fn has_all_results(&self) -> bool {
-        self.has_enough || self.config.results.is_some_and(|wanted| self.queue.n_done() >= wanted)
+        self.has_enough || self.config.results.is_some_and(|wanted| self.n_results() >= wanted)
+    }
+
+    /// Tasks with a result.
+    fn n_results(&self) -> u64 {
+        self.queue.n_done().saturating_sub(self.without_result)
     }
 
     /// How the workers are shared between the jobs.

@@ -37,6 +37,10 @@ impl Run {
             self.stop(now, StopReason::ResultsReached, step);
             return self.plan_stop(now, step);
         }
+        if self.config.halt.is_some_and(|halt| halt.is_reached(self.queue.n_done(), self.queue.n_failed())) {
+            self.stop(now, StopReason::TooManyFailed, step);
+            return self.plan_stop(now, step);
+        }
         self.plan_hopeless(now, step);
         if self.stopping.is_some() {
             return self.plan_stop(now, step);
@@ -354,6 +358,7 @@ impl Run {
                 StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => Ending::success(),
                 StopReason::Cancelled => Ending::cancelled("the requestor cancelled the run"),
                 StopReason::BudgetReached => Ending::cancelled("the budget is used up"),
+                StopReason::TooManyFailed => Ending::cancelled("too many tasks of the run have failed"),
                 StopReason::NothingRuns | StopReason::Broken | StopReason::OwnTrouble => {
                     Ending::cancelled("the run can't go on")
                 }

@@ -124,6 +124,7 @@ impl Run {
         }
         run.had_job = past.next_job > 0;
         run.has_enough = past.has_enough;
+        run.without_result = past.without_result;
         run.next_rental = past.next_rental.max(1);
         run.accepted = past.accepted;
         run.ledger = past.promised.clone();

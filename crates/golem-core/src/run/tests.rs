@@ -19,6 +19,7 @@ use self::faults::{Faults, Spending, Taste};
 use self::world::World;
 use super::RunConfig;
 use crate::event::{Event, EventKind, StopReason};
+use crate::halt::Halt;
 use crate::properties::cases;
 
 #[test]
@@ -52,6 +53,29 @@ fn a_run_ends_with_as_many_results_as_were_asked_for_and_reads_no_more_tasks_tha
     let mut world = World::configured(1, 7, Faults::none(), |config| config.results = Some(9));
     let end = world.run_to_end();
     assert_eq!((end.why, end.done), (StopReason::AllDone, 7), "there are no more");
+}
+
+#[test]
+fn a_run_stops_when_too_many_of_its_tasks_fail_and_ends_what_runs() {
+    for seed in 0..20 {
+        for (halt, fails) in [("4", 0.9), ("25%", 0.9)] {
+            let halt: Halt = halt.parse().unwrap();
+            let faults = Faults { fails, ..Faults::none() };
+            let mut world = World::configured(seed, 200, faults, |config| {
+                (config.halt, config.retries) = (Some(halt), 0);
+            });
+            let end = world.run_to_end();
+            assert_eq!(end.why, StopReason::TooManyFailed, "seed {seed}");
+            assert!(halt.is_reached(end.done, end.failed) && end.unfinished > 0, "seed {seed}: {end:?}");
+            // What was in hand may fail as well, nothing is begun after that.
+            assert!(end.failed < 4 + u64::from(World::WORKERS) * 8, "seed {seed}: {end:?}");
+            world.assert_nothing_left();
+        }
+        let mut world = World::configured(seed, 40, Faults { fails: 0.3, ..Faults::none() }, |config| {
+            config.halt = "40".parse().ok();
+        });
+        assert_eq!(world.run_to_end().why, StopReason::AllDone, "few of many fail");
+    }
 }
 
 #[test]

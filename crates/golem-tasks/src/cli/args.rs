@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
+use golem::core::halt::{Halt, HaltParseError};
 use golem::text::chain;
 use golem::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
@@ -32,6 +33,7 @@ Exit codes:
   2  wrong command or job file     7  the run broke off
   3  nothing could run             8  bills are still awaited
   4  the budget is reached         9  another process works on the run
+                                  10  too many tasks failed
                                   70  a bug in golem-tasks
                                  130  cancelled by Ctrl+C";
 
@@ -89,6 +91,7 @@ Exit codes:
   2  wrong command or tasks        7  the run broke off
   3  nothing could run             8  bills are still awaited
   4  the budget is reached         9  another process works on the run
+                                  10  too many tasks failed
                                   70  a bug
                                  130  cancelled by Ctrl+C";
 
@@ -249,6 +252,9 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) results: Option<u64>,
+    /// Stop the run when so many tasks have failed: a number, or a share of those that have ended, such as 10%.
+    #[arg(long, value_name = "N|N%", value_parser = halt, help_heading = "Limits, instead of those in the job file")]
+    pub(crate) halt: Option<Halt>,
     /// How often a failed task is tried again.
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file")]
     pub(crate) retries: Option<u32>,
@@ -314,6 +320,10 @@ pub(super) fn amount(text: &str) -> Result<Glm, String> {
 
 pub(crate) fn budget(text: &str) -> Result<Budget, String> {
     text.parse().map_err(|error| chain(&error))
+}
+
+fn halt(text: &str) -> Result<Halt, String> {
+    text.parse().map_err(|error: HaltParseError| error.to_string())
 }
 
 fn on_budget(text: &str) -> Result<OnBudget, String> {

@@ -139,6 +139,7 @@ impl RunOptions {
             "expiration_seconds": limits.expiration.as_secs_f64(),
             "idle_timeout_seconds": limits.idle_timeout.as_secs_f64(),
             "results": limits.results,
+            "halt": limits.halt,
             "providers": limits.providers,
             "exclude_providers": limits.exclude_providers,
         });
@@ -240,6 +241,7 @@ fn limits<J: ClapArgs>(file: &Limits, flags: &RunFlags<J>) -> Result<Limits, Fai
         expiration,
         idle_timeout: flags.idle_timeout.unwrap_or(file.idle_timeout),
         results: flags.results.or(file.results),
+        halt: flags.halt.or(file.halt),
         providers: if flags.provider.is_empty() { file.providers.clone() } else { flags.provider.clone() },
         exclude_providers: [file.exclude_providers.clone(), flags.exclude_provider.clone()].concat(),
     })

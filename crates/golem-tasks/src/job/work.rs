@@ -19,6 +19,7 @@ use yagna_api::activity::{CommandResult, Outcome};
 use yagna_api::time::short;
 
 use super::numbers::first_inexact;
+use super::verdicts::{Verdict, Verdicts};
 use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData};
 use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
@@ -89,7 +90,8 @@ impl work::Job for Job {
     async fn work(&self, ctx: &mut WorkContext, tasks: &mut Tasks<'_, Self>) -> Result<(), WorkerError> {
         self.prepare(ctx, tasks.time_limit()).await?;
         // A step with a time-out of its own needs a script of its own, and a transfer takes long enough anyway.
-        let packs = self.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none());
+        let packs = self.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none())
+            && !self.verdicts.may_be_done_by_failing();
         let mut pace = Pace::new(packs);
         while let Some(pack) = tasks.next_pack(pace.room()).await {
             let n = pack.len();
@@ -227,7 +229,7 @@ impl Job {
             }
         }
         if planned.len() > 1 {
-            return do_several(ctx, tasks, planned).await;
+            return do_several(ctx, tasks, &self.verdicts, planned).await;
         }
         for Planned { task, steps } in planned {
             match self.do_one(ctx, &steps, task.time_limit()).await {
@@ -260,8 +262,17 @@ impl Job {
             match end {
                 ExecutionEnd::Done => done += segment.steps.len(),
                 ExecutionEnd::Failed { index } => {
-                    let failure = failure(&steps[done + index], &execution.results[index]);
-                    return Err(TaskError::Failed(failure));
+                    let (step, result) = (&steps[done + index], &execution.results[index]);
+                    match self.verdicts.of_failure(exit_code(step, result)) {
+                        Verdict::NoResult => return Ok(TaskOutput { no_result: true, ..gathered.output() }),
+                        Verdict::Stop => {
+                            ctx.name_files(std::mem::take(&mut gathered.arrivals)).await.map_err(lost)?;
+                            return Ok(TaskOutput { ends_run: true, ..gathered.output() });
+                        }
+                        Verdict::Retry | Verdict::GiveUp => {
+                            return Err(judged_failure(&self.verdicts, step, result));
+                        }
+                    }
                 }
                 ExecutionEnd::Expired => {
                     let message = format!(
@@ -277,7 +288,7 @@ impl Job {
         }
         // All of a task's files get their names together, once the task has succeeded.
         ctx.name_files(std::mem::take(&mut gathered.arrivals)).await.map_err(lost)?;
-        Ok(gathered.output())
+        Ok(self.verdicts.judged(gathered.output()))
     }
 }
 
@@ -285,6 +296,7 @@ impl Job {
 async fn do_several(
     ctx: &WorkContext,
     tasks: &Tasks<'_, Job>,
+    verdicts: &Verdicts,
     planned: Vec<Planned>,
 ) -> Result<(), WorkerError> {
     let n = u32::try_from(planned.len()).unwrap_or(u32::MAX);
@@ -312,12 +324,12 @@ async fn do_several(
         if over.is_some() {
             task.give_back().await;
         } else if let Some(place) = failed {
-            task.fail(TaskError::Failed(failure(&steps[place], &own[place]))).await?;
+            task.fail(judged_failure(verdicts, &steps[place], &own[place])).await?;
             over = Some(ExecutionEnd::Failed { index: place });
         } else if own.len() == steps.len() {
             let mut gathered = Gathered::default();
             gathered.outputs(own);
-            tasks.hand_in(task, gathered.output(), Some(share)).await;
+            tasks.hand_in(task, verdicts.judged(gathered.output()), Some(share)).await;
         } else {
             over = Some(execution.end);
             let message = format!("ran into its limit of {}", short(each));
@@ -424,7 +436,7 @@ impl Gathered {
             1 => self.documents.remove(0),
             _ => Value::Array(self.documents),
         };
-        TaskOutput { result, stdout: self.stdout, stderr: self.stderr, ends_run: false }
+        TaskOutput { result, stdout: self.stdout, stderr: self.stderr, ..TaskOutput::default() }
     }
 }
 
@@ -437,6 +449,20 @@ fn lost(error: ScriptError) -> TaskError {
     match no_script(&error) {
         (failure, true) => TaskError::Lost { failure, source: error.into() },
         (failure, false) => TaskError::Failed(failure),
+    }
+}
+
+/// The exit code of a command that a step ran; transfers have none.
+fn exit_code(step: &RenderedStep, result: &CommandResult) -> Option<i32> {
+    matches!(step.action, RenderedAction::Run { .. }).then(|| result.exit_code()).flatten()
+}
+
+/// A step failed: whether its task is tried again depends on its exit code.
+fn judged_failure(verdicts: &Verdicts, step: &RenderedStep, result: &CommandResult) -> TaskError {
+    let failure = failure(step, result);
+    match verdicts.of_failure(exit_code(step, result)) {
+        Verdict::GiveUp => TaskError::GivenUp(failure),
+        _ => TaskError::Failed(failure),
     }
 }
 

@@ -241,7 +241,7 @@ impl Reader<'_> {
     async fn counts(&mut self, past: &mut Past) -> Result<(), StoreError> {
         let rows = self
             .rows(
-                "SELECT job_no, status, count(*) AS n, sum(spawned) AS spawned, max(task_no) AS newest FROM tasks \
+                "SELECT job_no, status, count(*) AS n, sum(spawned) AS spawned, sum(no_result) AS no_result, max(task_no) AS newest FROM tasks \
                  WHERE run_no = $1 GROUP BY job_no, status",
             )
             .await?;
@@ -256,6 +256,7 @@ impl Reader<'_> {
             };
             past.done += done;
             past.failed += failed;
+            past.without_result += row.unsigned("no_result")?;
             let job = JobId(row.unsigned("job_no")?);
             let over = past.first_over.as_mut().filter(|_| job == JobId::FIRST);
             if let Some(job) = past.jobs.get_mut(&job).or(over) {

@@ -31,6 +31,9 @@ pub enum TaskError {
     /// A failure in the words of the engine; the deal goes on.
     #[error("{}", .0.message)]
     Failed(AttemptFailure),
+    /// The same; the task has failed for good, whatever tries it has left.
+    #[error("{}", .0.message)]
+    GivenUp(AttemptFailure),
     /// The same, of which the deal ends.
     #[error("{}", .failure.message)]
     Lost {
@@ -73,6 +76,7 @@ impl TaskError {
             }
             Self::Other(error) => (failure(FailureKind::Rejected, chain(&*error)), true, Ok(())),
             Self::Failed(failure) => (failure, true, Ok(())),
+            Self::GivenUp(failure) => (failure, false, Ok(())),
             Self::Lost { failure, source } => (failure, true, Err(source)),
         }
     }

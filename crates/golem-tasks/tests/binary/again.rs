@@ -34,7 +34,7 @@ impl Network {
         Self { devnet, url: format!("http://{address}") }
     }
 
-    fn command(&self, home: &Home, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, home: &Home, words: &[&str]) -> Command {
         let mut command = home.program(env!("CARGO_BIN_EXE_golem-tasks"));
         let key = self.devnet.requestor().key.expose().to_owned();
         command.args(words).env("YAGNA_APPKEY", key).env("YAGNA_API_URL", &self.url);

@@ -16,3 +16,4 @@ mod runs;
 mod sources;
 mod stage;
 mod trouble;
+mod verdicts;

@@ -307,6 +307,7 @@ pub(crate) fn config() -> RunConfig {
         hold: secs(30),
         standing: false,
         results: None,
+        halt: None,
         stop_grace: secs(5),
         settle_timeout: secs(120),
         stop_horizon: secs(120),

@@ -112,7 +112,7 @@ pub(super) struct World {
 impl World {
     pub(super) const RETRIES: u32 = 2;
     const PROVIDERS: u8 = 6;
-    const WORKERS: u32 = 3;
+    pub(super) const WORKERS: u32 = 3;
     const PLATFORM: &'static str = "erc20-hoodi-tglm";
 
     pub(super) fn new(seed: u64, tasks: usize, faults: Faults) -> Self {
@@ -178,6 +178,7 @@ impl World {
             hold: Duration::from_secs(30),
             standing: false,
             results: None,
+            halt: None,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             stop_horizon: Duration::from_secs(30),

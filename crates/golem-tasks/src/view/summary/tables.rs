@@ -30,6 +30,12 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, facts: &Facts) -> Str
     if may_go_on(summary) {
         let _ = writeln!(text, "The same command with --run-id {run_id} goes on with it");
     }
+    if summary.ended.as_ref().is_some_and(|ended| ended.end.why == StopReason::TooManyFailed) {
+        let _ = writeln!(
+            text,
+            "The same command with --run-id {run_id} and a higher --halt goes on without what failed"
+        );
+    }
     if summary.tasks.failed > 0
         && let Some(command) = &facts.retry
     {
@@ -46,7 +52,9 @@ fn may_go_on(summary: &RunSummary) -> bool {
         | StopReason::NothingRuns
         | StopReason::Broken
         | StopReason::OwnTrouble => true,
-        StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => false,
+        StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed | StopReason::TooManyFailed => {
+            false
+        }
     })
 }
 
@@ -55,6 +63,9 @@ fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
     let TaskCounts { done, failed, .. } = summary.tasks;
     let tasks = TaskCounts { done, failed, waiting: summary.tasks.unfinished(), ..TaskCounts::default() };
     text.push_str(&progress(tasks, total));
+    if summary.tasks.no_result > 0 {
+        let _ = write!(text, ", {} of them without a result", summary.tasks.no_result);
+    }
     if tasks.waiting > 0 {
         let _ = write!(text, ", {} unfinished", tasks.waiting);
     }
