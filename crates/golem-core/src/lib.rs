@@ -59,6 +59,7 @@ pub mod pricing;
 #[cfg(test)]
 mod properties;
 pub mod run;
+pub mod selection;
 pub mod source;
 pub mod standing;
 pub mod strategy;

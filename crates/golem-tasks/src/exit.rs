@@ -57,7 +57,8 @@ impl Exit {
         match end.why {
             StopReason::AllDone | StopReason::Closed if end.failed == 0 && end.unfinished == 0 => Self::Done,
             StopReason::AllDone | StopReason::Closed => Self::TasksFailed,
-            StopReason::ResultsReached => Self::Done,
+            StopReason::PartDone if end.failed > 0 => Self::TasksFailed,
+            StopReason::ResultsReached | StopReason::PartDone => Self::Done,
             StopReason::Cancelled => Self::Cancelled,
             StopReason::BudgetReached => Self::BudgetReached,
             StopReason::NothingRuns => Self::NothingRan,
@@ -225,6 +226,8 @@ mod tests {
             (end(StopReason::AllDone, 0, 0), 0),
             (end(StopReason::AllDone, 1, 0), 1),
             (end(StopReason::ResultsReached, 1, 2), 0),
+            (end(StopReason::PartDone, 0, 2), 0),
+            (end(StopReason::PartDone, 1, 2), 1),
             (end(StopReason::NothingRuns, 1, 2), 3),
             (end(StopReason::BudgetReached, 0, 2), 4),
             (end(StopReason::TooManyFailed, 3, 2), 10),

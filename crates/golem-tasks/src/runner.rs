@@ -12,6 +12,7 @@ use yagna_api::{AppKey, Glm};
 use crate::cli::args::{self, OwnJob, RunFlags};
 use crate::cli::options;
 use crate::exit::{Exit, Failure};
+use crate::run::part::Wish;
 use crate::run::{Stop, run_until};
 use crate::store::RunSummary;
 use crate::view::{Style, Terminal};
@@ -59,6 +60,7 @@ pub struct Runner {
     flags: RunFlags<OwnJob>,
     style: Style,
     stop: Stop,
+    only: Vec<String>,
 }
 
 impl fmt::Debug for Runner {
@@ -78,6 +80,7 @@ impl Runner {
             flags: RunFlags::default(),
             style: Style::Silent,
             stop: Stop { on_ctrl_c: false, token: CancellationToken::new() },
+            only: Vec::new(),
         }
     }
 
@@ -98,6 +101,13 @@ impl Runner {
     /// Takes a run up though its job has changed since: tasks that were read stay as they were read.
     pub fn changed_job(mut self) -> Self {
         self.flags.changed_job = true;
+        self
+    }
+
+    /// Does only these tasks of the job: by their numbers from 0, by ranges such as `10-20`, or by the tasks themselves as texts or
+    /// JSON. The others are left for another time.
+    pub fn only<T: AsRef<str>>(mut self, tasks: impl IntoIterator<Item = T>) -> Self {
+        self.only = tasks.into_iter().map(|task| task.as_ref().to_owned()).collect();
         self
     }
 
@@ -218,8 +228,12 @@ impl Runner {
     ///
     /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to their
     /// providers' time-outs.
-    pub async fn run(self) -> Result<RunSummary, Failure> {
+    pub async fn run(mut self) -> Result<RunSummary, Failure> {
         self.check()?;
+        let wishes: Result<Vec<Wish>, _> = self.only.iter().map(|task| task.parse()).collect();
+        self.flags.only = wishes.map_err(|reason: &str| {
+            Failure::new(Exit::Usage, WrongOption { name: "choice of tasks", reason: reason.to_owned() })
+        })?;
         let environment = |name: &str| std::env::var(name).ok();
         let job = Arc::clone(&self.job);
         let mut options =

@@ -13,6 +13,7 @@ use crate::budget::Budget;
 use crate::demand::DemandSpec;
 use crate::halt::Halt;
 use crate::payload::Payload;
+use crate::selection::Selection;
 use crate::standing::Records;
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
@@ -62,6 +63,8 @@ pub struct RunConfig {
     /// The run ends as soon as so many tasks have a result; for all of them where this says nothing. Tasks are read only
     /// as far as they may be wanted.
     pub results: Option<u64>,
+    /// The part of the tasks that is to be done, all of them where this says nothing. Not for a run that stands ready for jobs.
+    pub only: Option<Arc<Selection>>,
     /// The run stops once so many tasks have failed for good; it bears any number where this says nothing.
     pub halt: Option<Halt>,
     /// How long running tasks may go on once the run is stopping, and a worker that is told to end may take.
@@ -100,6 +103,7 @@ impl RunConfig {
             hold: Duration::from_secs(30),
             standing: false,
             results: None,
+            only: None,
             halt: None,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),

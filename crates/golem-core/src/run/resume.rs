@@ -139,6 +139,7 @@ impl Run {
             let deal = past.deals.get(&task.running?)?;
             Some(deal.provider.id.clone())
         });
+        run.set_others_aside();
         run.restore_jobs(past);
         for (id, deal) in &past.deals {
             run.restore_deal(*id, deal, past, now);

@@ -9,6 +9,7 @@ mod resume;
 mod waits;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -21,6 +22,7 @@ use super::RunConfig;
 use crate::event::{Event, EventKind, StopReason};
 use crate::halt::Halt;
 use crate::properties::cases;
+use crate::selection::Selection;
 
 #[test]
 fn every_task_is_done_and_every_deal_is_settled() {
@@ -76,6 +78,29 @@ fn a_run_stops_when_too_many_of_its_tasks_fail_and_ends_what_runs() {
         });
         assert_eq!(world.run_to_end().why, StopReason::AllDone, "few of many fail");
     }
+}
+
+#[test]
+fn of_a_run_only_the_part_that_was_asked_for_is_done_and_no_more_is_read_than_that_takes() {
+    for seed in 0..20 {
+        let mut selection = Selection::default();
+        selection.add_numbers(3..=5);
+        selection.add_numbers(9..=9);
+        let faults = Faults { fails: 0.2, ..Faults::none() };
+        let mut world = World::configured(seed, 600, faults, |config| {
+            (config.only, config.retries) = (Some(Arc::new(selection)), 20);
+        });
+        let end = world.run_to_end();
+        assert_eq!((end.why, end.done, end.failed), (StopReason::PartDone, 4, 0), "seed {seed}");
+        assert_eq!(end.unfinished, 6, "seed {seed}: the others that come before the last one are known");
+        world.assert_nothing_left();
+    }
+    // Where that is all there is, nothing is left.
+    let mut selection = Selection::default();
+    selection.add_numbers(0..=6);
+    let mut world = World::configured(1, 7, Faults::none(), |config| config.only = Some(Arc::new(selection)));
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done), (StopReason::AllDone, 7));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use yagna_api::{AppKey, Glm};
 
 use super::inspect::args as inspect;
 use crate::job::SHORTEST_AGREEMENT;
+use crate::run::part::Wish;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -292,6 +293,12 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// Try again the tasks of a run that failed for good, each with all its retries; what is done stays.
     #[arg(long, requires = "run_id", help_heading = "Keeping and showing")]
     pub(crate) retry_failed: bool,
+    /// Do only these tasks, by their numbers as results begin with, such as 1,4,10-20, or the tasks themselves.
+    ///
+    /// The others are left for the same command without --only. In a run that is there, those that failed are tried again, and
+    /// those that are done stay so.
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', help_heading = "Keeping and showing")]
+    pub(crate) only: Vec<Wish>,
     /// The database of runs, such as sqlite:runs.db or postgres://me@localhost/golem [env: GOLEM_TASKS_DSN] [default:
     /// a file in your data folder]
     #[arg(long, value_name = "DSN", help_heading = "Keeping and showing")]

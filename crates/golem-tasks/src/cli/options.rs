@@ -19,6 +19,7 @@ use yagna_client::ApiUrls;
 use super::args::RunFlags;
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
+use crate::run::part::Wish;
 use crate::store::{Dsn, random_run_id};
 use crate::view::Style;
 use crate::work::AnyJob;
@@ -42,6 +43,8 @@ pub struct RunOptions {
     pub run_id: String,
     /// May the job be another one than the run was begun with?
     pub changed_job: bool,
+    /// The only tasks that are to be done; all where there are none.
+    pub(crate) only: Vec<Wish>,
     /// Is what failed for good tried afresh?
     pub retry_failed: bool,
     /// The command line that does so, for people; none where the run isn't begun by one.
@@ -209,6 +212,7 @@ pub(crate) fn resolve<J: ClapArgs>(
         limits,
         run_id: flags.run_id.clone().unwrap_or_else(|| random_run_id(chance)),
         changed_job: flags.changed_job,
+        only: flags.only.clone(),
         retry_failed: flags.retry_failed,
         retry_command: None,
         dsn,

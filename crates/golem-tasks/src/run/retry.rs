@@ -3,6 +3,7 @@
 use golem::core::past::Past;
 use golem::run::FailedTask;
 
+use super::part::Part;
 use crate::cli::RunOptions;
 use crate::exit::{Exit, Failure};
 use crate::store::{RunStore, Store};
@@ -21,10 +22,14 @@ pub(super) async fn failed(
     options: &RunOptions,
     run: &RunStore,
     past: &Past,
+    part: Option<&Part>,
 ) -> Result<Vec<FailedTask>, Failure> {
     let mut failed = Vec::new();
-    if options.retry_failed && !has_enough(options, past) {
+    if (options.retry_failed || part.is_some()) && !has_enough(options, past) {
         run.failed_tasks(|task| {
+            if part.is_some_and(|part| !part.has(task.task, &task.data)) {
+                return;
+            }
             failed.push(FailedTask { task: task.task, data: task.data, attempts: task.attempts });
         })
         .await?;
@@ -44,7 +49,7 @@ pub(super) fn check_new(options: &RunOptions, store: &Store) -> Result<(), Failu
 
 /// What is said of it at first.
 pub(super) fn note(options: &RunOptions, past: &Past, retried: usize) -> Option<String> {
-    if !options.retry_failed {
+    if !options.retry_failed && retried == 0 {
         return None;
     }
     let n = u64::try_from(retried).unwrap_or(u64::MAX);

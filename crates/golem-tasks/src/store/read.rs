@@ -349,7 +349,8 @@ pub(super) fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
     })
 }
 
-fn status(row: &Row) -> Result<TaskStatus, StoreError> {
+/// Where the task of a row is.
+pub(super) fn status(row: &Row) -> Result<TaskStatus, StoreError> {
     match row.text("status")?.as_str() {
         "waiting" => Ok(TaskStatus::Waiting),
         "running" => Ok(TaskStatus::Running),

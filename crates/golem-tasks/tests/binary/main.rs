@@ -10,6 +10,7 @@ mod collisions;
 mod daemon;
 mod files;
 mod interrupts;
+mod only;
 mod places;
 mod retrying;
 mod runs;

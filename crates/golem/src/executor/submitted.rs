@@ -241,9 +241,10 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
                 let problem = self.watch.broken().await.unwrap_or_else(|| "it doesn't say why".to_owned());
                 EndCause::Broken { problem }
             }
-            Some(StopReason::Closed | StopReason::AllDone | StopReason::ResultsReached) | None => {
-                EndCause::Closed
-            }
+            Some(
+                StopReason::Closed | StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone,
+            )
+            | None => EndCause::Closed,
         }
     }
 

@@ -30,7 +30,14 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, facts: &Facts) -> Str
     if may_go_on(summary) {
         let _ = writeln!(text, "The same command with --run-id {run_id} goes on with it");
     }
-    if summary.ended.as_ref().is_some_and(|ended| ended.end.why == StopReason::TooManyFailed) {
+    let ended_by = |why| summary.ended.as_ref().is_some_and(|ended| ended.end.why == why);
+    if ended_by(StopReason::PartDone) {
+        let _ = writeln!(
+            text,
+            "The same command with --run-id {run_id} and without --only goes on with the rest"
+        );
+    }
+    if ended_by(StopReason::TooManyFailed) {
         let _ = writeln!(
             text,
             "The same command with --run-id {run_id} and a higher --halt goes on without what failed"
@@ -52,9 +59,11 @@ fn may_go_on(summary: &RunSummary) -> bool {
         | StopReason::NothingRuns
         | StopReason::Broken
         | StopReason::OwnTrouble => true,
-        StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed | StopReason::TooManyFailed => {
-            false
-        }
+        StopReason::AllDone
+        | StopReason::ResultsReached
+        | StopReason::Closed
+        | StopReason::TooManyFailed
+        | StopReason::PartDone => false,
     })
 }
 
@@ -77,7 +86,11 @@ fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
     }
     let _ = writeln!(text, " for {} GLM", one_amount(summary.cost));
     match &summary.ended {
-        Some(ended) if matches!(ended.end.why, StopReason::AllDone | StopReason::ResultsReached) => {}
+        Some(ended)
+            if matches!(
+                ended.end.why,
+                StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone
+            ) => {}
         Some(ended) => {
             let _ = writeln!(text, "The run ended early: {}", ended.end.why.words());
         }
@@ -167,7 +180,7 @@ fn failed_task(text: &mut String, failure: &FailedTask) {
 fn obstacles(text: &mut String, summary: &RunSummary) {
     let why = summary.ended.as_ref().map(|ended| ended.end.why);
     if summary.tasks.unfinished() == 0
-        && matches!(why, Some(StopReason::AllDone | StopReason::ResultsReached))
+        && matches!(why, Some(StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone))
     {
         return;
     }
