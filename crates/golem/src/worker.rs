@@ -200,7 +200,7 @@ impl Task {
         self.fail(failure, true).await;
     }
 
-    /// This try failed, and no other one would do better: the task has failed for good, which is not held against the provider.
+    /// This try failed, and no other one would do better: the task has failed for good. Its provider isn't set back for it.
     pub async fn failed_for_good(self, failure: AttemptFailure) {
         self.fail(failure, false).await;
     }

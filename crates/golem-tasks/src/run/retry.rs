@@ -63,5 +63,6 @@ pub(super) fn note(options: &RunOptions, past: &Past, retried: usize) -> Option<
 }
 
 fn has_enough(options: &RunOptions, past: &Past) -> bool {
-    past.has_enough || options.limits.results.is_some_and(|wanted| past.done >= wanted)
+    let results = past.done.saturating_sub(past.without_result);
+    past.has_enough || options.limits.results.is_some_and(|wanted| results >= wanted)
 }
