@@ -51,6 +51,7 @@ pub mod caps;
 pub mod demand;
 pub mod event;
 pub mod explain;
+pub mod halt;
 pub mod offer;
 pub mod past;
 pub mod payload;
@@ -58,6 +59,7 @@ pub mod pricing;
 #[cfg(test)]
 mod properties;
 pub mod run;
+pub mod selection;
 pub mod source;
 pub mod standing;
 pub mod strategy;

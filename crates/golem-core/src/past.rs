@@ -62,8 +62,11 @@ pub struct Past {
     pub deals: BTreeMap<RentalId, PastDeal>,
     /// Providers that failed, and until when each was last to be left alone.
     pub set_back: BTreeMap<NodeId, Timestamp>,
-    /// Tasks with a result, those of jobs that are over included.
+    /// Tasks that are done, those of jobs that are over included.
     pub done: u64,
+    /// Those of them that have no result.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub without_result: u64,
     /// Tasks that failed for good, those of jobs that are over included.
     pub failed: u64,
     /// Did a result end the run? There may be tasks without an end, and none of them is wanted.
@@ -317,6 +320,11 @@ impl Past {
     pub fn settled(&self) -> Glm {
         self.deals.values().fold(self.accepted, |rest, deal| rest.saturating_sub(deal.accepted))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn look_back(told: Timestamp) -> Timestamp {

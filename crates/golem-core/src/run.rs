@@ -16,6 +16,7 @@ mod jobs;
 mod market;
 mod money;
 mod ours;
+mod part;
 mod pause;
 mod plan;
 mod rental;
@@ -42,6 +43,7 @@ use self::money::Backing;
 pub use self::money::NotRaised;
 use self::ours::Ours;
 pub use self::ours::OwnFault;
+use self::part::Part;
 pub use self::pause::OnBudget;
 use self::pause::{Pause, Vain};
 use self::rental::{InvoiceState, Rental, Stage};
@@ -68,6 +70,9 @@ pub struct Run {
     had_job: bool,
     /// Did a result end it?
     has_enough: bool,
+    part: Option<Part>,
+    /// Tasks that are done and have no result.
+    without_result: u64,
     /// May more jobs come, so that it goes on without one?
     standing: bool,
     market: Market,
@@ -153,6 +158,8 @@ impl Run {
             jobs: BTreeMap::new(),
             had_job: false,
             has_enough: false,
+            part: config.only.clone().map(Part::new),
+            without_result: 0,
             standing: config.standing,
             backed: config.budget.at_first(),
             records: config.known.clone(),

@@ -61,6 +61,8 @@ pub struct Remains {
 struct Pile {
     fresh: VecDeque<Waiting>,
     again: VecDeque<Waiting>,
+    /// Tasks that aren't asked for: they are left for another time.
+    aside: Vec<TaskId>,
     n_running: usize,
     most_failures: u32,
     done: u64,
@@ -135,6 +137,7 @@ impl TaskQueue {
         self.jobs.entry(job).or_insert_with(|| Pile {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
+            aside: Vec::new(),
             n_running: 0,
             most_failures: retries.saturating_add(1),
             done: 0,
@@ -161,6 +164,20 @@ impl TaskQueue {
         Some(task)
     }
 
+    /// Adds a task that is left for another time. `None` when there is no such job.
+    pub fn add_aside(&mut self, job: JobId) -> Option<TaskId> {
+        let pile = self.jobs.get_mut(&job)?;
+        let task = TaskId(self.next);
+        self.next += 1;
+        pile.aside.push(task);
+        Some(task)
+    }
+
+    /// True if tasks are left for another time.
+    pub fn has_aside(&self) -> bool {
+        self.jobs.values().any(|pile| !pile.aside.is_empty())
+    }
+
     /// The job's source has no more tasks.
     pub fn exhaust(&mut self, job: JobId) {
         if let Some(pile) = self.jobs.get_mut(&job) {
@@ -185,7 +202,7 @@ impl TaskQueue {
         let pile = self.jobs.remove(&job)?;
         let running = self.running.extract_if(|_, running| running.job == job).map(|(task, _)| task);
         let waiting = pile.fresh.iter().chain(&pile.again).map(|waiting| waiting.task);
-        let mut unfinished: Vec<_> = running.chain(waiting).collect();
+        let mut unfinished: Vec<_> = running.chain(waiting).chain(pile.aside.iter().copied()).collect();
         unfinished.sort_unstable();
         Some(Remains { done: pile.done, failed: pile.failed, unfinished })
     }
@@ -411,7 +428,9 @@ impl TaskQueue {
 
     /// Has every task of this job its end, and has its source no more?
     pub fn is_finished(&self, job: JobId) -> bool {
-        self.jobs.get(&job).is_none_or(|pile| pile.exhausted && pile.n_waiting() == 0 && pile.n_running == 0)
+        self.jobs.get(&job).is_none_or(|pile| {
+            pile.exhausted && pile.n_waiting() == 0 && pile.n_running == 0 && pile.aside.is_empty()
+        })
     }
 }
 

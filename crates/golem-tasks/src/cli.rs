@@ -12,6 +12,7 @@ mod install;
 mod logging;
 pub(crate) mod options;
 pub(crate) mod panics;
+mod repeated;
 mod report;
 mod settle;
 
@@ -130,7 +131,9 @@ where
             block_on(crate::run::settle::settle(options))
         }
         Command::Run(flags) => {
-            let options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
+            let mut options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
+            let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+            options.retry_command = Some(repeated::retrying(words, &options.run_id));
             block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
         }
         #[cfg(feature = "devnet")]

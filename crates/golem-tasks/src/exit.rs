@@ -36,6 +36,8 @@ pub enum Exit {
     Unsettled = 8,
     /// Another process works on the run.
     Held = 9,
+    /// Too many tasks failed, and the run stopped (`halt`).
+    Halted = 10,
     /// A bug in golem-tasks.
     Bug = 70,
     /// Cancelled by Ctrl+C, SIGTERM or SIGHUP.
@@ -56,10 +58,12 @@ impl Exit {
         match end.why {
             StopReason::AllDone | StopReason::Closed if end.failed == 0 && end.unfinished == 0 => Self::Done,
             StopReason::AllDone | StopReason::Closed => Self::TasksFailed,
-            StopReason::ResultsReached => Self::Done,
+            StopReason::PartDone if end.failed > 0 => Self::TasksFailed,
+            StopReason::ResultsReached | StopReason::PartDone => Self::Done,
             StopReason::Cancelled => Self::Cancelled,
             StopReason::BudgetReached => Self::BudgetReached,
             StopReason::NothingRuns => Self::NothingRan,
+            StopReason::TooManyFailed => Self::Halted,
             StopReason::Broken | StopReason::OwnTrouble => Self::BrokeOff,
         }
     }
@@ -233,8 +237,11 @@ mod tests {
             (end(StopReason::AllDone, 0, 0), 0),
             (end(StopReason::AllDone, 1, 0), 1),
             (end(StopReason::ResultsReached, 1, 2), 0),
+            (end(StopReason::PartDone, 0, 2), 0),
+            (end(StopReason::PartDone, 1, 2), 1),
             (end(StopReason::NothingRuns, 1, 2), 3),
             (end(StopReason::BudgetReached, 0, 2), 4),
+            (end(StopReason::TooManyFailed, 3, 2), 10),
             (end(StopReason::Broken, 0, 2), 7),
             (end(StopReason::OwnTrouble, 1, 2), 7),
             (end(StopReason::Cancelled, 0, 0), 130),
@@ -257,6 +264,7 @@ mod tests {
             Exit::BrokeOff,
             Exit::Unsettled,
             Exit::Held,
+            Exit::Halted,
             Exit::Bug,
             Exit::Cancelled,
         ] {

@@ -18,6 +18,7 @@
 //! | `files`, `host` | files of this machine, so that no result replaces another one |
 //! | `look` | all tasks looked at before anything is bought |
 //! | `template` | `{{ }}` in strings |
+//! | `verdicts` | what exit codes and output mean |
 //! | `work` | the steps done on a provider: a job file is a [`crate::Job`] |
 //! | `document`, `problem` | walking a TOML document; reporting what is wrong with it |
 
@@ -36,6 +37,7 @@ mod source;
 mod steps;
 mod tasks;
 mod template;
+mod verdicts;
 mod work;
 
 use std::collections::BTreeMap;
@@ -60,6 +62,7 @@ use steps::Setup;
 pub use steps::{RenderedAction, RenderedStep, Step};
 pub use tasks::{TaskIter, TaskSource, Tasks};
 pub use template::RenderError;
+pub use verdicts::{ExitCodes, OutputName, StopWhen, Verdicts};
 
 /// A job file, read and validated.
 ///
@@ -101,6 +104,8 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// What a run may take and cost.
     pub limits: Limits,
+    /// What the end of a task's commands means.
+    pub verdicts: Verdicts,
     /// What its tasks read and write on this machine, as far as one run has come to them.
     host: Arc<Mutex<HostFiles>>,
     /// What two files have in common that describe the same work, whatever their limits, comments and order.
@@ -165,6 +170,7 @@ fn read<'a>(
         again::check_outputs(&top, tasks, steps, diagnostics);
     }
     let Setup { steps: setup, modes: setup_modes } = setup?;
+    let (limits, verdicts) = limits?;
     Some(Job {
         path: origin.to_owned(),
         folder: folder.to_owned(),
@@ -173,7 +179,8 @@ fn read<'a>(
         setup,
         setup_modes,
         steps: steps?,
-        limits: limits?,
+        limits,
+        verdicts,
         host: Arc::new(Mutex::new(host)),
         digest: digest(document),
     })

@@ -13,7 +13,7 @@ use golem::core::run::RunConfig;
 use golem::core::strategy::{LeastExpensive, ProviderList, Strategy};
 use golem::image::{ImageError, Registry};
 use golem::payload::{PayloadError, PreparedPayload};
-use golem::run::{Events, nothing_left};
+use golem::run::{Events, nothing_left, nothing_open};
 use golem::text::chain;
 use golem::{Run, SystemClock, Timing};
 use tokio::task::JoinSet;
@@ -29,15 +29,19 @@ use crate::payments::note_payments;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
 use crate::work::AnyJob;
+use part::Part;
 use remembered::{Remembered, Warned};
 use signals::Stops;
 use wanted::Wanted;
 
 #[cfg(feature = "devnet")]
 mod devnet;
+mod halted;
 mod held;
+pub(crate) mod part;
 pub(crate) mod ready;
 mod remembered;
+mod retry;
 mod same;
 pub(crate) mod settle;
 pub(crate) mod signals;
@@ -159,6 +163,7 @@ async fn hold_and_run(
     stop: Stop,
     holding: &mut Option<Arc<Lease>>,
 ) -> Result<(RunEnd, RunSummary), Failure> {
+    let looked = part::look(&options.only, &*options.job)?;
     let opened = options.job.open()?;
     let (total, is_exact) = (opened.total, opened.again.is_some());
     let mut described = options.describe()?;
@@ -169,10 +174,13 @@ async fn hold_and_run(
         total: wanted(total, options.limits.results),
         budget: Some(options.limits.budget.in_words()),
         place: store.place().to_owned(),
+        retry: options.retry_command.clone(),
         beginning: Beginning::New,
     };
     let record = store.run_record(&options.run_id).await?;
     let mut past = Past::default();
+    let mut retried = Vec::new();
+    let part;
     let mut ready = if let Some(record) = &record {
         same::check(record, &described, &options)?;
         let lease = holding.insert(Arc::new(store.take(&options.run_id, &Holder::here()).await?));
@@ -187,16 +195,30 @@ async fn hold_and_run(
         let summary = store.run_summary(&options.run_id).await?;
         facts.beginning = Beginning::Again(SummaryFold::taken_up(&summary, &past, facts.started).into());
         let mut ready = source::compared(&options, opened, lease.run(), &past).await?;
+        part = part::find(&options.only, looked, Some(lease.run()), &past).await?;
+        retried = retry::failed(&options, lease.run(), &past, part.as_ref()).await?;
         if let Some(end) = nothing_left(&past)
+            && retried.is_empty()
             && (past.has_enough || !ready.reading.has_more())
         {
             source::note(lease.run(), &past, &ready, clock.now()).await?;
             facts.beginning = Beginning::Over;
-            view(options.style, facts, &terminal).finish(&summary);
+            let mut view = view(options.style, facts, &terminal);
+            if let Some(note) = retry::note(&options, &past, retried.len()) {
+                view.note(clock.now(), &note);
+            }
+            view.finish(&summary);
             return all_done(end, summary, total.filter(|_| is_exact));
         }
+        if let Some(part) = part.as_ref().filter(|part| part.is_done() && nothing_open(&past)) {
+            let mut view = view(options.style, facts, &terminal);
+            return tell_part(view.as_mut(), part, lease.run(), &past, summary, total).await;
+        }
+        halted::check(&options, &past, retried.len())?;
         ready
     } else {
+        retry::check_new(&options, store)?;
+        part = part::find(&options.only, looked, None, &past).await?;
         source::fresh(opened)
     };
     options.job.look_through(&options.dsn.files(), record.is_none())?;
@@ -230,6 +252,12 @@ async fn hold_and_run(
     let started = clock.now();
     let remembered = Remembered::load(store, started).await?;
     let mut view = view(options.style, facts, &terminal);
+    if let Some(note) = retry::note(&options, &past, retried.len()) {
+        view.note(clock.now(), &note);
+    }
+    if let Some(note) = part.as_ref().and_then(Part::note) {
+        view.note(clock.now(), &note);
+    }
     let run = Run::new(
         client.clone(),
         Arc::new(clock),
@@ -237,7 +265,10 @@ async fn hold_and_run(
         options.job.worker(&options.limits),
         Box::new(std::iter::empty()),
         golem::RunOptions {
-            config: config(&options, payload, &remembered),
+            config: RunConfig {
+                only: part.as_ref().map(|part| Arc::clone(&part.selection)),
+                ..config(&options, payload, &remembered)
+            },
             driver: options.driver.clone(),
             network: options.network.clone(),
             session,
@@ -245,7 +276,7 @@ async fn hold_and_run(
         },
     );
     let leave = CancellationToken::new();
-    let run = run.reading(ready.reading).resumed(past);
+    let run = run.reading(ready.reading).resumed(past).retrying(retried);
     let mut following = JoinSet::new();
     let Remembered { blocked, elsewhere, .. } = remembered;
     following.spawn(remembered::follow(store.clone(), options.run_id.clone(), started, blocked, elsewhere));
@@ -272,6 +303,15 @@ async fn hold_and_run(
         () = close => {}
     }
     let summary = store.run_summary(&options.run_id).await?;
+    let mut ended = ended;
+    if let (Some(part), Ok(end)) = (&part, &mut ended) {
+        let outcome = part.outcome(lease.run()).await?;
+        view.note(clock.now(), &outcome.words(total));
+        if end.why == StopReason::PartDone {
+            // What failed of the other tasks is no failure of these.
+            end.failed = outcome.failed;
+        }
+    }
     view.finish(&summary);
     match (ended?, ready.broken.get()) {
         (RunEnd { why: StopReason::Broken, .. }, Some(message)) => {
@@ -311,6 +351,32 @@ fn not_cut(job: &dyn AnyJob, ended: (RunEnd, RunSummary)) -> Result<(RunEnd, Run
         .advise("the same command with the whole input once more does what came behind them"))
 }
 
+/// The last words of a run whose part was done before.
+async fn tell_part(
+    view: &mut dyn View,
+    part: &Part,
+    run: &RunStore,
+    past: &Past,
+    summary: RunSummary,
+    total: Option<u64>,
+) -> Result<(RunEnd, RunSummary), Failure> {
+    let now = SystemClock.now();
+    let outcome = part.outcome(run).await?;
+    for note in part.note().into_iter().chain([outcome.words(total)]) {
+        view.note(now, &note);
+    }
+    view.finish(&summary);
+    let end = RunEnd {
+        why: StopReason::PartDone,
+        done: past.done,
+        failed: outcome.failed,
+        unfinished: summary.tasks.unfinished(),
+        cost: past.accepted,
+        unsettled: summary.unsettled,
+    };
+    Ok((end, summary))
+}
+
 /// There are more tasks than were done, and nothing says why: never the end of a run that went well.
 #[derive(Debug, thiserror::Error)]
 #[error("run `{run_id}` has done {done} of {total} tasks, and no task failed")]
@@ -328,7 +394,10 @@ fn all_done(
 ) -> Result<(RunEnd, RunSummary), Failure> {
     let total = summary.tasks.total().max(in_source.unwrap_or_default());
     let done = summary.tasks.done;
-    if Exit::of(&end) != Exit::Done || end.why == StopReason::ResultsReached || done >= total {
+    if Exit::of(&end) != Exit::Done
+        || matches!(end.why, StopReason::ResultsReached | StopReason::PartDone)
+        || done >= total
+    {
         return Ok((end, summary));
     }
     let run_id = summary.run_id;
@@ -499,6 +568,7 @@ fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> Ru
         expiration: limits.expiration,
         idle_timeout: limits.idle_timeout,
         results: limits.results,
+        halt: limits.halt,
         stop_grace: STOP_GRACE,
         settle_timeout: options.settle_timeout,
         fresh_retries: true,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem::core::halt::Halt;
 use golem::{Budget, OnBudget};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Glm};
@@ -11,6 +12,7 @@ use yagna_api::{AppKey, Glm};
 use crate::cli::args::{self, OwnJob, RunFlags};
 use crate::cli::options;
 use crate::exit::{Exit, Failure};
+use crate::run::part::Wish;
 use crate::run::{Stop, run_until};
 use crate::store::RunSummary;
 use crate::view::{Style, Terminal};
@@ -58,6 +60,7 @@ pub struct Runner {
     flags: RunFlags<OwnJob>,
     style: Style,
     stop: Stop,
+    only: Vec<String>,
 }
 
 impl fmt::Debug for Runner {
@@ -77,6 +80,7 @@ impl Runner {
             flags: RunFlags::default(),
             style: Style::Silent,
             stop: Stop { on_ctrl_c: false, token: CancellationToken::new() },
+            only: Vec::new(),
         }
     }
 
@@ -97,6 +101,19 @@ impl Runner {
     /// Takes a run up though its job has changed since: tasks that were read stay as they were read.
     pub fn changed_job(mut self) -> Self {
         self.flags.changed_job = true;
+        self
+    }
+
+    /// Does only these tasks of the job: by their numbers from 0, by ranges such as `10-20`, or by the tasks themselves as texts or
+    /// JSON. The others are left for another time.
+    pub fn only<T: AsRef<str>>(mut self, tasks: impl IntoIterator<Item = T>) -> Self {
+        self.only = tasks.into_iter().map(|task| task.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Tries again the tasks of a run that failed for good, each with all its retries; what is done stays. The run must be there.
+    pub fn retry_failed(mut self) -> Self {
+        self.flags.retry_failed = true;
         self
     }
 
@@ -133,6 +150,12 @@ impl Runner {
     /// Ends the run when so many results are there, whatever the job says.
     pub fn results(mut self, results: u64) -> Self {
         self.flags.results = Some(results);
+        self
+    }
+
+    /// Stops the run when so many tasks have failed for good, whatever the job says.
+    pub fn halt(mut self, halt: Halt) -> Self {
+        self.flags.halt = Some(halt);
         self
     }
 
@@ -205,8 +228,12 @@ impl Runner {
     ///
     /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to their
     /// providers' time-outs.
-    pub async fn run(self) -> Result<RunSummary, Failure> {
+    pub async fn run(mut self) -> Result<RunSummary, Failure> {
         self.check()?;
+        let wishes: Result<Vec<Wish>, _> = self.only.iter().map(|task| task.parse()).collect();
+        self.flags.only = wishes.map_err(|reason: &str| {
+            Failure::new(Exit::Usage, WrongOption { name: "choice of tasks", reason: reason.to_owned() })
+        })?;
         let environment = |name: &str| std::env::var(name).ok();
         let job = Arc::clone(&self.job);
         let mut options =

@@ -88,6 +88,8 @@ pub struct Facts {
     pub budget: Option<String>,
     /// Where its results are kept, for people.
     pub place: String,
+    /// The command that tries again what failed, for people; none where no command line began the run.
+    pub retry: Option<String>,
     /// Is it a new run?
     pub beginning: Beginning,
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_core::event::{Event, JobId, RunEnd};
+use golem_core::event::{Event, EventKind, JobId, RunEnd, TaskId};
 use golem_core::past::Past;
 use golem_core::run::RunConfig;
 use golem_core::source::SourceMark;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use yagna_api::identity::GetMe;
-use yagna_api::{AppSessionId, Clock, NodeId};
+use yagna_api::{AppSessionId, Clock, NodeId, Timestamp};
 use yagna_client::{Client, ClientError};
 
 use crate::account::{lacks_account, remedy};
@@ -228,6 +228,8 @@ pub struct Run {
     /// Who may want to know of scripts.
     pub(crate) witness: Option<Arc<dyn Witness>>,
     pub(crate) past: Option<Box<Past>>,
+    /// Tasks that failed for good before and are tried afresh.
+    pub(crate) retried: Vec<FailedTask>,
     /// Is it taken up only to be brought to an end?
     pub(crate) settles: bool,
 }
@@ -257,6 +259,43 @@ impl OneJob {
             past.jobs.get(&JobId::FIRST).map_or_else(|| past.first_over.is_some(), |job| job.exhausted);
         Ok(had_all && !past.has_enough && self.tasks.has_more())
     }
+
+    /// The events by which the job has more to do than its past says: new tasks in its source, or tasks that are tried afresh.
+    pub(crate) fn reopened(
+        &mut self,
+        past: &mut Past,
+        retried: Vec<FailedTask>,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, ReadingError> {
+        let job = JobId::FIRST;
+        let has_more = self.has_more_than(past)?;
+        let retried = if past.has_enough { Vec::new() } else { retried };
+        let is_over = !past.jobs.contains_key(&job);
+        let reopens = has_more || (is_over && !retried.is_empty());
+        let tasks = retried.into_iter().map(|FailedTask { task, data, attempts }| EventKind::TaskReopened {
+            job,
+            task,
+            data,
+            attempts,
+        });
+        let kinds = reopens.then_some(EventKind::JobReopened { job }).into_iter().chain(tasks);
+        let events: Vec<_> = kinds.map(|kind| Event { at: now, kind }).collect();
+        for event in &events {
+            past.apply(event);
+        }
+        Ok(events)
+    }
+}
+
+/// A task of an earlier life of a run that failed for good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailedTask {
+    /// The task.
+    pub task: TaskId,
+    /// Its data.
+    pub data: Value,
+    /// The number of its attempts so far.
+    pub attempts: u32,
 }
 
 pub(crate) struct Reader {
@@ -319,6 +358,7 @@ impl Run {
             stop: CancellationToken::new(),
             witness: None,
             past: None,
+            retried: Vec::new(),
             settles: false,
         }
     }
@@ -362,6 +402,14 @@ impl Run {
         self
     }
 
+    /// Tries these tasks of its own job afresh, which failed for good before: their earlier attempts no longer count. It holds for a run
+    /// that is [resumed](Self::resumed) and that no result has ended.
+    #[must_use]
+    pub fn retrying(mut self, tasks: Vec<FailedTask>) -> Self {
+        self.retried = tasks;
+        self
+    }
+
     /// A way into the run for further jobs. A run that isn't standing takes them until its last one is over.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
@@ -398,7 +446,7 @@ impl Run {
             if self.settles {
                 past.end.clone().filter(|_| nothing_open(past))
             } else {
-                nothing_left(past).filter(|_| !has_more)
+                nothing_left(past).filter(|_| !has_more && self.retried.is_empty())
             }
         };
         if let Some(end) = self.past.as_deref().and_then(over) {

@@ -190,7 +190,10 @@ impl LogSummary {
             EventKind::Stopping { why } => {
                 self.stopping = Some(*why);
                 let level = match why {
-                    StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => Level::INFO,
+                    StopReason::AllDone
+                    | StopReason::ResultsReached
+                    | StopReason::PartDone
+                    | StopReason::Closed => Level::INFO,
                     StopReason::Broken => Level::ERROR,
                     _ => Level::WARN,
                 };

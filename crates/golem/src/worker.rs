@@ -200,6 +200,11 @@ impl Task {
         self.fail(failure, true).await;
     }
 
+    /// This try failed, and no other one would do better: the task has failed for good. Its provider isn't set back for it.
+    pub async fn failed_for_good(self, failure: AttemptFailure) {
+        self.fail(failure, false).await;
+    }
+
     /// The result is no good. With `retry` the task is tried again, while it has tries left; without it has failed
     /// for good, which is not held against the provider.
     pub async fn reject(self, reason: impl Into<String>, retry: bool) {

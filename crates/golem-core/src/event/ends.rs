@@ -23,6 +23,10 @@ pub enum StopReason {
     OwnTrouble,
     /// It stood ready for jobs, and no more are wanted.
     Closed,
+    /// More tasks failed for good than it was to bear.
+    TooManyFailed,
+    /// Only a part of its tasks was asked for, and each of these has come to its end.
+    PartDone,
 }
 
 impl StopReason {
@@ -37,6 +41,8 @@ impl StopReason {
             Self::Broken => "the run itself can't go on",
             Self::OwnTrouble => "this machine's own trouble wasn't mended in time",
             Self::Closed => "no more work is wanted",
+            Self::PartDone => "the tasks that were asked for have come to their end",
+            Self::TooManyFailed => "too many tasks failed (`halt`)",
         }
     }
 }

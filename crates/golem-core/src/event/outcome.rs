@@ -21,6 +21,9 @@ pub struct TaskOutput {
     /// It is what the run was for: nothing more is begun, and the run ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends_run: bool,
+    /// The task is done, and there is no result: it has found nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_result: bool,
 }
 
 /// The reason why an attempt at a task failed.

@@ -81,6 +81,7 @@ impl Past {
             }
             EventKind::TaskDone { attempt, rental, output, .. } => {
                 self.has_enough |= output.ends_run;
+                self.without_result += u64::from(output.no_result);
                 self.end_task(attempt.task, |job| job.done += 1);
                 self.done += 1;
                 self.counted(*rental);

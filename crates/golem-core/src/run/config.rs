@@ -11,7 +11,9 @@ use yagna_api::{Glm, Timestamp};
 use super::OnBudget;
 use crate::budget::Budget;
 use crate::demand::DemandSpec;
+use crate::halt::Halt;
 use crate::payload::Payload;
+use crate::selection::Selection;
 use crate::standing::Records;
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
@@ -64,6 +66,10 @@ pub struct RunConfig {
     /// True if a task that failed where other tasks had run before it is tried next in an activity that nothing has run in: what
     /// they left there may be the reason.
     pub fresh_retries: bool,
+    /// The part of the tasks that is to be done, all of them where this says nothing. Not for a run that stands ready for jobs.
+    pub only: Option<Arc<Selection>>,
+    /// The run stops once so many tasks have failed for good; it bears any number where this says nothing.
+    pub halt: Option<Halt>,
     /// How long running tasks may go on once the run is stopping, and a worker that is told to end may take.
     pub stop_grace: Duration,
     /// How long the last bills are awaited.
@@ -101,6 +107,8 @@ impl RunConfig {
             standing: false,
             results: None,
             fresh_retries: false,
+            only: None,
+            halt: None,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.

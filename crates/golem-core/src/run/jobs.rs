@@ -130,7 +130,12 @@ impl Run {
         step: &mut Step,
     ) {
         for data in data {
-            if let Some(task) = self.queue.add(job, data.clone(), now) {
+            let task = if self.takes_next(&data) {
+                self.queue.add(job, data.clone(), now)
+            } else {
+                self.queue.add_aside(job)
+            };
+            if let Some(task) = task {
                 step.event(now, EventKind::TaskAdded { job, task, data, spawned });
             }
         }
@@ -239,12 +244,15 @@ impl Run {
     pub(super) fn plan_loading(&mut self, step: &mut Step) {
         let wanted = self.config.results.map(|wanted| {
             let coming = self.queue.n_waiting() + self.queue.n_running();
-            usize::try_from(wanted.saturating_sub(self.queue.n_done()))
+            usize::try_from(wanted.saturating_sub(self.n_results()))
                 .map_or(usize::MAX, |n| n.saturating_sub(coming))
         });
+        let unread = self.n_unread();
         for (id, job) in &mut self.jobs {
             let waiting = self.queue.n_waiting_for(*id);
-            let most = (Self::READ_AHEAD - waiting.min(Self::READ_AHEAD)).min(wanted.unwrap_or(usize::MAX));
+            let most = (Self::READ_AHEAD - waiting.min(Self::READ_AHEAD))
+                .min(wanted.unwrap_or(usize::MAX))
+                .min(unread);
             if !job.loading && !self.queue.is_exhausted(*id) && waiting < Self::READ_AHEAD / 2 && most > 0 {
                 job.loading = true;
                 step.effects.push(Effect::LoadTasks { job: *id, most });
@@ -254,7 +262,12 @@ impl Run {
 
     /// Are there as many results as were asked for, or one that ends the run?
     pub(super) fn has_all_results(&self) -> bool {
-        self.has_enough || self.config.results.is_some_and(|wanted| self.queue.n_done() >= wanted)
+        self.has_enough || self.config.results.is_some_and(|wanted| self.n_results() >= wanted)
+    }
+
+    /// Tasks with a result.
+    fn n_results(&self) -> u64 {
+        self.queue.n_done().saturating_sub(self.without_result)
     }
 
     /// How the workers are shared between the jobs.

@@ -37,6 +37,14 @@ impl Run {
             self.stop(now, StopReason::ResultsReached, step);
             return self.plan_stop(now, step);
         }
+        if self.has_done_part() {
+            self.stop(now, StopReason::PartDone, step);
+            return self.plan_stop(now, step);
+        }
+        if self.config.halt.is_some_and(|halt| halt.is_reached(self.queue.n_done(), self.queue.n_failed())) {
+            self.stop(now, StopReason::TooManyFailed, step);
+            return self.plan_stop(now, step);
+        }
         self.plan_hopeless(now, step);
         if self.stopping.is_some() {
             return self.plan_stop(now, step);
@@ -387,9 +395,13 @@ impl Run {
         for id in self.rentals.keys().copied().collect::<Vec<_>>() {
             let rental = &self.rentals[&id];
             let ending = match stopping.why {
-                StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => Ending::success(),
+                StopReason::AllDone
+                | StopReason::ResultsReached
+                | StopReason::PartDone
+                | StopReason::Closed => Ending::success(),
                 StopReason::Cancelled => Ending::cancelled("the requestor cancelled the run"),
                 StopReason::BudgetReached => Ending::cancelled("the budget is used up"),
+                StopReason::TooManyFailed => Ending::cancelled("too many tasks of the run have failed"),
                 StopReason::NothingRuns | StopReason::Broken | StopReason::OwnTrouble => {
                     Ending::cancelled("the run can't go on")
                 }

@@ -198,6 +198,7 @@ impl Run {
         }
         self.last_alive = now;
         self.has_enough |= output.ends_run;
+        self.without_result += u64::from(output.no_result);
         step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
         self.own_trouble_is_over(now, step);
         Some(job)

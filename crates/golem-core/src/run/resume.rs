@@ -125,6 +125,7 @@ impl Run {
         }
         run.had_job = past.next_job > 0;
         run.has_enough = past.has_enough;
+        run.without_result = past.without_result;
         run.next_rental = past.next_rental.max(1);
         run.accepted = past.accepted;
         run.ledger = past.promised.clone();
@@ -139,6 +140,7 @@ impl Run {
             let deal = past.deals.get(&task.running?)?;
             Some(deal.provider.id.clone())
         });
+        run.set_others_aside();
         run.restore_jobs(past);
         for (id, deal) in &past.deals {
             run.restore_deal(*id, deal, past, now);

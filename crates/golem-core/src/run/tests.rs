@@ -9,6 +9,7 @@ mod resume;
 mod waits;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -19,7 +20,9 @@ use self::faults::{Faults, Spending, Taste};
 use self::world::World;
 use super::RunConfig;
 use crate::event::{Event, EventKind, StopReason};
+use crate::halt::Halt;
 use crate::properties::cases;
+use crate::selection::Selection;
 
 #[test]
 fn every_task_is_done_and_every_deal_is_settled() {
@@ -52,6 +55,52 @@ fn a_run_ends_with_as_many_results_as_were_asked_for_and_reads_no_more_tasks_tha
     let mut world = World::configured(1, 7, Faults::none(), |config| config.results = Some(9));
     let end = world.run_to_end();
     assert_eq!((end.why, end.done), (StopReason::AllDone, 7), "there are no more");
+}
+
+#[test]
+fn a_run_stops_when_too_many_of_its_tasks_fail_and_ends_what_runs() {
+    for seed in 0..20 {
+        for (halt, fails) in [("4", 0.9), ("25%", 0.9)] {
+            let halt: Halt = halt.parse().unwrap();
+            let faults = Faults { fails, ..Faults::none() };
+            let mut world = World::configured(seed, 200, faults, |config| {
+                (config.halt, config.retries) = (Some(halt), 0);
+            });
+            let end = world.run_to_end();
+            assert_eq!(end.why, StopReason::TooManyFailed, "seed {seed}");
+            assert!(halt.is_reached(end.done, end.failed) && end.unfinished > 0, "seed {seed}: {end:?}");
+            // What was in hand may fail as well, nothing is begun after that.
+            assert!(end.failed < 4 + u64::from(World::WORKERS) * 8, "seed {seed}: {end:?}");
+            world.assert_nothing_left();
+        }
+        let mut world = World::configured(seed, 40, Faults { fails: 0.3, ..Faults::none() }, |config| {
+            config.halt = "40".parse().ok();
+        });
+        assert_eq!(world.run_to_end().why, StopReason::AllDone, "few of many fail");
+    }
+}
+
+#[test]
+fn of_a_run_only_the_part_that_was_asked_for_is_done_and_no_more_is_read_than_that_takes() {
+    for seed in 0..20 {
+        let mut selection = Selection::default();
+        selection.add_numbers(3..=5);
+        selection.add_numbers(9..=9);
+        let faults = Faults { fails: 0.2, ..Faults::none() };
+        let mut world = World::configured(seed, 600, faults, |config| {
+            (config.only, config.retries) = (Some(Arc::new(selection)), 20);
+        });
+        let end = world.run_to_end();
+        assert_eq!((end.why, end.done, end.failed), (StopReason::PartDone, 4, 0), "seed {seed}");
+        assert_eq!(end.unfinished, 6, "seed {seed}: the others that come before the last one are known");
+        world.assert_nothing_left();
+    }
+    // Where that is all there is, nothing is left.
+    let mut selection = Selection::default();
+    selection.add_numbers(0..=6);
+    let mut world = World::configured(1, 7, Faults::none(), |config| config.only = Some(Arc::new(selection)));
+    let end = world.run_to_end();
+    assert_eq!((end.why, end.done), (StopReason::AllDone, 7));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde_json::Value;
 use yagna_api::NodeId;
 
 use super::{AssignedTask, Pile, Running, TaskQueue, Waiting};
@@ -34,10 +35,26 @@ impl TaskQueue {
             .then(|| AssignedTask { attempt, data: Arc::clone(&running.waiting.data) })
     }
 
+    /// Leaves those of the tasks that wait for another time for which this holds.
+    pub(crate) fn set_aside(&mut self, mut is_left: impl FnMut(TaskId, &Value) -> bool) {
+        for pile in self.jobs.values_mut() {
+            for waiting in [&mut pile.fresh, &mut pile.again] {
+                waiting.retain(|waiting| {
+                    let left = is_left(waiting.task, &waiting.data);
+                    if left {
+                        pile.aside.push(waiting.task);
+                    }
+                    !left
+                });
+            }
+        }
+    }
+
     fn restore_job(&mut self, id: JobId, job: &PastJob, retries: u32) {
         let pile = Pile {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
+            aside: Vec::new(),
             n_running: 0,
             most_failures: job.retries.unwrap_or(retries).saturating_add(1),
             done: job.done,

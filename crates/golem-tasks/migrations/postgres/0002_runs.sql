@@ -141,6 +141,7 @@ CREATE TABLE tasks (
     spawned      smallint    NOT NULL DEFAULT 0,
     forgiven     bigint      NOT NULL DEFAULT 0,
     reopened_at  timestamptz,
+    no_result    smallint    NOT NULL DEFAULT 0,
     PRIMARY KEY (run_no, task_no)
 ) WITH (fillfactor = 60);
 

@@ -136,6 +136,7 @@ CREATE TABLE tasks (
     spawned      INTEGER NOT NULL DEFAULT 0, -- 1 where it came up on the way, beside the job's source
     forgiven     INTEGER NOT NULL DEFAULT 0, -- attempts up to this one no longer count: it is tried afresh
     reopened_at  INTEGER,              -- when it was last to be tried afresh
+    no_result    INTEGER NOT NULL DEFAULT 0, -- 1 where it is done and has no result
     PRIMARY KEY (run_no, task_no)
 ) STRICT;
 CREATE INDEX tasks_status ON tasks (run_no, status);
@@ -209,7 +210,7 @@ INSERT INTO rentals SELECT run_no, rental_no, provider_id, provider_name, propos
 INSERT INTO activities SELECT run_no, rental_no, activity_no, 0, activity_id, status, intended_at, created_at,
     ready_at, ended_at, usage, failure FROM activity;
 INSERT INTO tasks SELECT run_no, task_no, 0, status, attempt, added_at, finished_at, failure_kind, failure, data,
-    result, stdout, NULL, stderr, NULL, 0, 0, NULL FROM task;
+    result, stdout, NULL, stderr, NULL, 0, 0, NULL, 0 FROM task;
 INSERT INTO attempts SELECT a.run_no, a.task_no, a.number, a.rental_no,
     (SELECT max(b.activity_no) FROM activity AS b WHERE b.run_no = a.run_no AND b.rental_no = a.rental_no
      AND b.intended_at <= a.started_at),

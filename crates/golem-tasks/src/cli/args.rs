@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
+use golem::core::halt::{Halt, HaltParseError};
 use golem::text::chain;
 use golem::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
 
 use super::inspect::args as inspect;
 use crate::job::SHORTEST_AGREEMENT;
+use crate::run::part::Wish;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,6 +34,7 @@ Exit codes:
   2  wrong command or job file     7  the run broke off
   3  nothing could run             8  bills are still awaited
   4  the budget is reached         9  another process works on the run
+                                  10  too many tasks failed
                                   70  a bug in golem-tasks
                                  130  cancelled by Ctrl+C";
 
@@ -89,6 +92,7 @@ Exit codes:
   2  wrong command or tasks        7  the run broke off
   3  nothing could run             8  bills are still awaited
   4  the budget is reached         9  another process works on the run
+                                  10  too many tasks failed
                                   70  a bug
                                  130  cancelled by Ctrl+C";
 
@@ -249,6 +253,9 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) results: Option<u64>,
+    /// Stop the run when so many tasks have failed: a number, or a share of those that have ended, such as 10%.
+    #[arg(long, value_name = "N|N%", value_parser = halt, help_heading = "Limits, instead of those in the job file")]
+    pub(crate) halt: Option<Halt>,
     /// How often a failed task is tried again.
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file")]
     pub(crate) retries: Option<u32>,
@@ -283,6 +290,15 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// Take a run up though its job has changed since: tasks that were read stay as they were read.
     #[arg(long, requires = "run_id", help_heading = "Keeping and showing")]
     pub(crate) changed_job: bool,
+    /// Try again the tasks of a run that failed for good, each with all its retries; what is done stays.
+    #[arg(long, requires = "run_id", help_heading = "Keeping and showing")]
+    pub(crate) retry_failed: bool,
+    /// Do only these tasks, by their numbers as results begin with, such as 1,4,10-20, or the tasks themselves.
+    ///
+    /// The others are left for the same command without --only. In a run that is there, those that failed are tried again, and
+    /// those that are done stay so.
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', help_heading = "Keeping and showing")]
+    pub(crate) only: Vec<Wish>,
     /// The database of runs, such as sqlite:runs.db or postgres://me@localhost/golem [env: GOLEM_TASKS_DSN] [default:
     /// a file in your data folder]
     #[arg(long, value_name = "DSN", help_heading = "Keeping and showing")]
@@ -311,6 +327,10 @@ pub(super) fn amount(text: &str) -> Result<Glm, String> {
 
 pub(crate) fn budget(text: &str) -> Result<Budget, String> {
     text.parse().map_err(|error| chain(&error))
+}
+
+fn halt(text: &str) -> Result<Halt, String> {
+    text.parse().map_err(|error: HaltParseError| error.to_string())
 }
 
 fn on_budget(text: &str) -> Result<OnBudget, String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::exit::{Exit, Failure};
 use crate::job::{
     ENDLESS, Image, Job, Limits, LineForm, Look, Mode, Payload, RenderedAction, RenderedStep, TaskData,
-    TaskSource,
+    TaskSource, Verdicts,
 };
 use crate::view::text::{plural, short};
 use crate::work::AnyJob;
@@ -65,6 +65,7 @@ fn describe(job: &Job) -> Result<String, Failure> {
         }
     }
     write_limits(&mut text, &job.limits);
+    write_verdicts(&mut text, &job.verdicts);
     if !job.setup.is_empty() {
         text.push_str("\nOnce on every provider:\n");
         for (step, mode) in job.setup.iter().zip(job.setup_modes()) {
@@ -111,6 +112,25 @@ fn write_limits(text: &mut String, limits: &Limits) {
     if let Some(results) = limits.results {
         let results = crate::view::text::plural(results, "result");
         let _ = writeln!(text, "         stops after {results}");
+    }
+    if let Some(halt) = limits.halt {
+        let _ = writeln!(text, "         stops when {halt} of its tasks have failed");
+    }
+}
+
+fn write_verdicts(text: &mut String, verdicts: &Verdicts) {
+    let Verdicts { give_up_on, retry_on, no_result_on, stop_when } = verdicts;
+    if !give_up_on.is_empty() {
+        let _ = writeln!(text, "         not tried again after exit code {give_up_on}");
+    }
+    if let Some(retry_on) = retry_on {
+        let _ = writeln!(text, "         tried again only after exit code {retry_on}");
+    }
+    if !no_result_on.is_empty() {
+        let _ = writeln!(text, "         no result with exit code {no_result_on}");
+    }
+    for stop in stop_when {
+        let _ = writeln!(text, "         stops when {stop}");
     }
 }
 

@@ -180,16 +180,25 @@ async fn write_results(store: &Store, run_id: &str, flags: &ResultsFlags) -> Res
 /// Says on standard error what isn't among the results, if there is something.
 async fn tell_left_out(store: &Store, run_id: &str, n_written: u64) -> Result<(), Failure> {
     let tasks = store.run_summary(run_id).await?.tasks;
-    let left_out = [(tasks.failed, "failed"), (tasks.unfinished(), "unfinished")];
+    let left_out =
+        [(tasks.no_result, "without a result"), (tasks.failed, "failed"), (tasks.unfinished(), "unfinished")];
     let left_out: Vec<_> =
         left_out.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !left_out.is_empty() {
         let results = plural(n_written, "result");
-        let left_out = left_out.join(" and ");
+        let left_out = listed(&left_out);
         let text = format!("{results} written; {left_out} left out: --all writes every task\n");
         Output::stderr().write(&text);
     }
     Ok(())
+}
+
+/// `a, b and c`.
+fn listed(all: &[String]) -> String {
+    match all {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        all => all.concat(),
+    }
 }
 
 /// `errors`: what failed.

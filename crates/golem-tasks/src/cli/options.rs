@@ -19,6 +19,7 @@ use yagna_client::ApiUrls;
 use super::args::RunFlags;
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
+use crate::run::part::Wish;
 use crate::store::{Dsn, random_run_id};
 use crate::view::Style;
 use crate::work::AnyJob;
@@ -42,6 +43,12 @@ pub struct RunOptions {
     pub run_id: String,
     /// May the job be another one than the run was begun with?
     pub changed_job: bool,
+    /// The only tasks that are to be done; all where there are none.
+    pub(crate) only: Vec<Wish>,
+    /// Is what failed for good tried afresh?
+    pub retry_failed: bool,
+    /// The command line that does so, for people; none where the run isn't begun by one.
+    pub(crate) retry_command: Option<String>,
     /// Where it is kept.
     pub dsn: Dsn,
     /// Whom to talk to.
@@ -135,6 +142,7 @@ impl RunOptions {
             "expiration_seconds": limits.expiration.as_secs_f64(),
             "idle_timeout_seconds": limits.idle_timeout.as_secs_f64(),
             "results": limits.results,
+            "halt": limits.halt,
             "providers": limits.providers,
             "exclude_providers": limits.exclude_providers,
         });
@@ -204,6 +212,9 @@ pub(crate) fn resolve<J: ClapArgs>(
         limits,
         run_id: flags.run_id.clone().unwrap_or_else(|| random_run_id(chance)),
         changed_job: flags.changed_job,
+        only: flags.only.clone(),
+        retry_failed: flags.retry_failed,
+        retry_command: None,
         dsn,
         daemon,
         subnet,
@@ -234,6 +245,7 @@ fn limits<J: ClapArgs>(file: &Limits, flags: &RunFlags<J>) -> Result<Limits, Fai
         expiration,
         idle_timeout: flags.idle_timeout.unwrap_or(file.idle_timeout),
         results: flags.results.or(file.results),
+        halt: flags.halt.or(file.halt),
         providers: if flags.provider.is_empty() { file.providers.clone() } else { flags.provider.clone() },
         exclude_providers: [file.exclude_providers.clone(), flags.exclude_provider.clone()].concat(),
     })

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use golem::budget::{Budget, OnBudget, Window};
+use golem::core::halt::Halt;
 use golem::text::chain;
 use yagna_api::Glm;
 
 use super::document::{Diagnostics, Entry, Section};
 use super::schema;
+use super::verdicts::{self, Verdicts};
 
 /// Providers refuse agreements of less than 5 minutes from when they see the demand; a minute is for the way there.
 pub const SHORTEST_AGREEMENT: Duration = Duration::from_secs(6 * 60);
@@ -41,6 +43,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How many results are wanted: the run ends when they are there. All of them unless given.
     pub results: Option<u64>,
+    /// How many tasks may fail before the run stops: a number, or a share of those that have come to their end. Any number unless given.
+    pub halt: Option<Halt>,
     /// The only providers to work with, each by its name, its id or the beginning of its id; any where there are none. In a
     /// job file they are in `[payload]`.
     pub providers: Vec<String>,
@@ -63,6 +67,7 @@ impl Default for Limits {
             expiration: Duration::from_secs(60 * 60),
             idle_timeout: Duration::from_secs(15 * 60),
             results: None,
+            halt: None,
             providers: Vec::new(),
             exclude_providers: Vec::new(),
         }
@@ -79,10 +84,10 @@ impl Limits {
     }
 }
 
-pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Limits> {
+pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<(Limits, Verdicts)> {
     let defaults = Limits::default();
     if top.get("limits").is_none() {
-        return Some(defaults);
+        return Some((defaults, Verdicts::default()));
     }
     let section = top.section("limits", schema::LIMITS, diagnostics)?;
     let money = |entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>| entry.money(diagnostics).map(Some);
@@ -104,6 +109,10 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         entry.count(1, diagnostics).map(|results| Some(u64::from(results)))
     });
 
+    let halt =
+        section.value_or("halt", None, diagnostics, |entry, diagnostics| halt(entry, diagnostics).map(Some));
+    let verdicts = verdicts::read(&section, diagnostics);
+
     let (expiration, task_timeout) = (expiration?, task_timeout?);
     if let Some(entry) = section.get("task_timeout")
         && task_timeout > expiration
@@ -115,7 +124,7 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         );
         return None;
     }
-    Some(Limits {
+    let limits = Limits {
         task_timeout,
         retries: retries?,
         workers: workers?,
@@ -128,9 +137,19 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         expiration,
         idle_timeout: idle_timeout?,
         results: results?,
+        halt: halt?,
         providers: Vec::new(),
         exclude_providers: Vec::new(),
-    })
+    };
+    Some((limits, verdicts?))
+}
+
+/// A number of tasks, or a share of them as a string.
+fn halt(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Halt> {
+    let Some(text) = entry.as_str() else {
+        return entry.count(1, diagnostics).map(|count| Halt::Count(count.into()));
+    };
+    text.parse().map_err(|error| diagnostics.report(entry.span(), format!("`halt`: {error}"))).ok()
 }
 
 fn expiration(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {

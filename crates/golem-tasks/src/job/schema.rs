@@ -65,6 +65,11 @@ pub(super) const LIMITS: &[&str] = &[
     "expiration",
     "idle_timeout",
     "results",
+    "halt",
+    "give_up_on",
+    "retry_on",
+    "no_result_on",
+    "stop_when",
 ];
 
 /// Filters of templates beside those of every Jinja.

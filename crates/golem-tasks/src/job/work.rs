@@ -21,6 +21,7 @@ use yagna_api::time::short;
 
 use super::numbers::first_inexact;
 use super::steps::with_modes;
+use super::verdicts::Verdict;
 use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource};
 use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
@@ -96,7 +97,8 @@ impl work::Job for Job {
         // A step with a time-out of its own needs a script of its own, and a transfer takes long enough anyway.
         // So has a task that is to find its machine as the set-up left it.
         let packs = self.payload.keep_files
-            && self.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none());
+            && self.steps.iter().all(|step| step.kind() == "run" && step.timeout().is_none())
+            && !self.verdicts.may_be_done_by_failing();
         let mut pace = Pace::new(packs);
         let mut shell = Shell::default();
         while let Some(pack) = tasks.next_pack(pace.room()).await {
@@ -313,8 +315,17 @@ impl Job {
             match end {
                 ExecutionEnd::Done => done += segment.steps.len(),
                 ExecutionEnd::Failed { index } => {
-                    let failure = failure(self, &steps[done + index], &execution.results[index]);
-                    return Err(TaskError::Failed(failure));
+                    let (step, result) = (&steps[done + index], &execution.results[index]);
+                    match self.verdicts.of_failure(exit_code(step, result)) {
+                        Verdict::NoResult => return Ok(TaskOutput { no_result: true, ..gathered.output() }),
+                        Verdict::Stop => {
+                            ctx.name_files(std::mem::take(&mut gathered.arrivals)).await.map_err(lost)?;
+                            return Ok(TaskOutput { ends_run: true, ..gathered.output() });
+                        }
+                        Verdict::Retry | Verdict::GiveUp => {
+                            return Err(self.judged_failure(step, result));
+                        }
+                    }
                 }
                 ExecutionEnd::Expired => {
                     let message = expired(steps, done + execution.results.len(), given);
@@ -326,7 +337,16 @@ impl Job {
         }
         // All of a task's files get their names together, once the task has succeeded.
         ctx.name_files(std::mem::take(&mut gathered.arrivals)).await.map_err(lost)?;
-        Ok(gathered.output())
+        Ok(self.verdicts.judged(gathered.output()))
+    }
+
+    /// A step failed: whether its task is tried again depends on its exit code.
+    fn judged_failure(&self, step: &RenderedStep, result: &CommandResult) -> TaskError {
+        let failure = failure(self, step, result);
+        match self.verdicts.of_failure(exit_code(step, result)) {
+            Verdict::GiveUp => TaskError::GivenUp(failure),
+            Verdict::Retry | Verdict::NoResult | Verdict::Stop => TaskError::Failed(failure),
+        }
     }
 }
 
@@ -451,7 +471,7 @@ impl Gathered {
             1 => self.documents.remove(0),
             _ => Value::Array(self.documents),
         };
-        TaskOutput { result, stdout: self.stdout, stderr: self.stderr, ends_run: false }
+        TaskOutput { result, stdout: self.stdout, stderr: self.stderr, ..TaskOutput::default() }
     }
 }
 
@@ -471,6 +491,11 @@ fn lost(error: ScriptError) -> TaskError {
 fn expired(steps: &[RenderedStep], place: usize, limit: Duration) -> String {
     let number = steps.get(place).or_else(|| steps.last()).map_or(place + 1, |step| step.number);
     format!("step {number} ran into its limit of {}", short(limit))
+}
+
+/// The exit code of a command that a step ran; transfers have none.
+fn exit_code(step: &RenderedStep, result: &CommandResult) -> Option<i32> {
+    matches!(step.action, RenderedAction::Run { .. }).then(|| result.exit_code()).flatten()
 }
 
 fn failure(job: &Job, step: &RenderedStep, result: &CommandResult) -> AttemptFailure {

@@ -244,6 +244,7 @@ async fn bring_to_an_end(
         total: None,
         budget: None,
         place: lease.run().store().place().to_owned(),
+        retry: None,
         beginning: Beginning::Again(SummaryFold::taken_up(before, &past, started).only_settling().into()),
     };
     let mut view: Box<dyn View> = if options.quiet {

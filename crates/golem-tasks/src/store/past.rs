@@ -14,8 +14,9 @@ use serde_json::Value;
 use yagna_api::{AppSessionId, Timestamp};
 
 use super::database::{Row, Statement, Transaction, damaged};
+use super::read::status;
 use super::record::RunStore;
-use super::{ExplainedEnd, Store, StoreError};
+use super::{ExplainedEnd, Store, StoreError, TaskStatus};
 
 /// A run as it was recorded when it began, and its end.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,10 +125,36 @@ impl RunStore {
         self.each_task(sql, &mut each).await
     }
 
+    /// Every task of the run with its status, one after the other.
+    pub async fn all_tasks(
+        &self,
+        mut each: impl FnMut(StoredTask, TaskStatus) + Send,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT task_no, data, attempt, status FROM tasks WHERE run_no = $1 AND task_no > $2 \
+                   ORDER BY task_no LIMIT $3";
+        self.each_row(sql, &mut |task: StoredTask, row: &Row| {
+            each(task, status(row)?);
+            Ok(())
+        })
+        .await
+    }
+
     async fn each_task(
         &self,
         sql: &'static str,
         each: &mut (dyn FnMut(StoredTask) + Send),
+    ) -> Result<(), StoreError> {
+        self.each_row(sql, &mut |task: StoredTask, _: &Row| {
+            each(task);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn each_row(
+        &self,
+        sql: &'static str,
+        each: &mut (dyn FnMut(StoredTask, &Row) -> Result<(), StoreError> + Send),
     ) -> Result<(), StoreError> {
         const AT_ONCE: i64 = 4096;
         let store = self.store();
@@ -139,11 +166,12 @@ impl RunStore {
             let Some(newest) = rows.last() else { return Ok(()) };
             last = newest.int("task_no")?;
             for row in &rows {
-                each(StoredTask {
+                let task = StoredTask {
                     task: TaskId(row.unsigned("task_no")?),
                     data: row.json("data")?,
                     attempts: attempt_number(row, "attempt")?,
-                });
+                };
+                each(task, row)?;
             }
         }
     }
@@ -241,7 +269,7 @@ impl Reader<'_> {
     async fn counts(&mut self, past: &mut Past) -> Result<(), StoreError> {
         let rows = self
             .rows(
-                "SELECT job_no, status, count(*) AS n, sum(spawned) AS spawned, max(task_no) AS newest FROM tasks \
+                "SELECT job_no, status, count(*) AS n, sum(spawned) AS spawned, sum(no_result) AS no_result, max(task_no) AS newest FROM tasks \
                  WHERE run_no = $1 GROUP BY job_no, status",
             )
             .await?;
@@ -256,6 +284,7 @@ impl Reader<'_> {
             };
             past.done += done;
             past.failed += failed;
+            past.without_result += row.unsigned("no_result")?;
             let job = JobId(row.unsigned("job_no")?);
             let over = past.first_over.as_mut().filter(|_| job == JobId::FIRST);
             if let Some(job) = past.jobs.get_mut(&job).or(over) {

@@ -47,6 +47,8 @@ pub struct TaskRow {
     pub status: TaskStatus,
     /// How often it was tried.
     pub attempts: u32,
+    /// True if it is done and has no result.
+    pub no_result: bool,
     /// Its result, if it is done.
     pub result: Option<Value>,
     /// Standard output of its commands.
@@ -141,7 +143,7 @@ impl Store {
 
     async fn task_page(&self, run_no: i64, after: i64) -> Result<Vec<(i64, TaskRow)>, StoreError> {
         let page = Statement::new(
-            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
+            "SELECT t.task_no, t.data, t.status, t.attempt, t.no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
              t.failure, a.took_us, r.provider_name FROM tasks AS t \
              LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
              LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
@@ -179,13 +181,15 @@ impl Reader<'_, '_> {
     async fn task_counts(&mut self) -> Result<TaskCounts, StoreError> {
         let mut counts = TaskCounts::default();
         let rows =
-            self.rows("SELECT status, count(*) AS n FROM tasks WHERE run_no = $1 GROUP BY status").await?;
+            self
+            .rows("SELECT status, count(*) AS n, sum(no_result) AS no_result FROM tasks WHERE run_no = $1 GROUP BY status")
+            .await?;
         for row in rows {
             let n = row.unsigned("n")?;
             match status(&row)? {
                 TaskStatus::Waiting => counts.waiting = n,
                 TaskStatus::Running => counts.running = n,
-                TaskStatus::Done => counts.done = n,
+                TaskStatus::Done => (counts.done, counts.no_result) = (n, row.unsigned("no_result")?),
                 TaskStatus::Failed => counts.failed = n,
                 TaskStatus::Cancelled => counts.cancelled = n,
                 TaskStatus::Expired => counts.expired = n,
@@ -338,6 +342,7 @@ pub(super) fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
         data: row.json("data")?,
         status,
         attempts: attempts(row)?,
+        no_result: row.int("no_result")? > 0,
         result: row.optional_json("result")?,
         stdout: row.printed("stdout", "stdout_bytes")?,
         stderr: row.printed("stderr", "stderr_bytes")?,
@@ -347,7 +352,8 @@ pub(super) fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
     })
 }
 
-fn status(row: &Row) -> Result<TaskStatus, StoreError> {
+/// Where the task of a row is.
+pub(super) fn status(row: &Row) -> Result<TaskStatus, StoreError> {
     match row.text("status")?.as_str() {
         "waiting" => Ok(TaskStatus::Waiting),
         "running" => Ok(TaskStatus::Running),

@@ -60,8 +60,10 @@ pub struct ExplainedEnd {
 /// Tasks, counted by what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TaskCounts {
-    /// With a result.
+    /// Done: with a result, or without one where there is none.
     pub done: u64,
+    /// Those of them that have found nothing: they are done, and have no result.
+    pub no_result: u64,
     /// Failed for good.
     pub failed: u64,
     /// Being tried.
@@ -136,7 +138,12 @@ impl TaskCounts {
         self.done + self.failed + self.unfinished()
     }
 
-    /// Tasks that neither have a result nor failed, those given up included.
+    /// Tasks with a result.
+    pub fn results(&self) -> u64 {
+        self.done.saturating_sub(self.no_result)
+    }
+
+    /// Tasks that neither are done nor failed, those given up included.
     pub fn unfinished(&self) -> u64 {
         self.running + self.waiting + self.cancelled + self.expired
     }

@@ -201,7 +201,7 @@ impl View for Bar {
 
     fn finish(&mut self, summary: &RunSummary) {
         self.clear();
-        Output::stderr().write(&write_summary(summary, self.facts.total, &self.facts.place));
+        Output::stderr().write(&write_summary(summary, &self.facts));
     }
 
     fn lost(&self) -> Option<&io::Error> {

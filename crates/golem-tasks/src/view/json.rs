@@ -102,6 +102,7 @@ pub(super) struct Summary<'a> {
 #[derive(Serialize)]
 struct Tasks {
     done: u64,
+    no_result: u64,
     failed: u64,
     unfinished: u64,
 }
@@ -172,7 +173,7 @@ impl Json {
             EventKind::TaskDone { attempt, rental, output, took } => Some(TaskResult {
                 task: attempt.task.0,
                 name: self.lines.fold.task_name(attempt.task),
-                status: "done",
+                status: if output.no_result { "no_result" } else { "done" },
                 attempt: attempt.number,
                 provider: self.provider(Some(*rental)),
                 took_seconds: Some(seconds(*took)),
@@ -242,6 +243,7 @@ impl<'a> Summary<'a> {
             why: ended.map(|ended| ended.end.why),
             tasks: Tasks {
                 done: summary.tasks.done,
+                no_result: summary.tasks.no_result,
                 failed: summary.tasks.failed,
                 unfinished: ended.map_or_else(|| summary.tasks.unfinished(), |ended| ended.end.unfinished),
             },

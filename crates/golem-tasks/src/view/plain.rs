@@ -125,7 +125,7 @@ impl Lines {
     }
 
     pub(super) fn finish(&mut self, summary: &RunSummary) {
-        let text = write_summary(summary, self.facts.total, &self.facts.place);
+        let text = write_summary(summary, &self.facts);
         self.err.write(&text);
     }
 

@@ -32,9 +32,10 @@ impl View for Quiet {
 
     fn finish(&mut self, summary: &RunSummary) {
         let why = summary.ended.as_ref().map(|ended| ended.end.why);
-        if !matches!(why, Some(StopReason::AllDone | StopReason::ResultsReached)) || summary.tasks.failed > 0
+        if !matches!(why, Some(StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone))
+            || summary.tasks.failed > 0
         {
-            self.err.write(&write_summary(summary, self.facts.total, &self.facts.place));
+            self.err.write(&write_summary(summary, &self.facts));
         }
     }
 

@@ -29,6 +29,9 @@ pub(super) fn results(events: &[Event], for_terminal: bool, fold: Option<&Summar
         let EventKind::TaskDone { attempt, output, .. } = &event.kind else {
             continue;
         };
+        if output.no_result {
+            continue;
+        }
         let name = fold.filter(|_| for_terminal).and_then(|fold| fold.task_name(attempt.task));
         let _infallible = match name {
             Some(name) => write!(lines, "{} ({})\t", attempt.task.0, one_line(name)),

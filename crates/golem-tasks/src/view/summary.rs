@@ -151,20 +151,22 @@ impl SummaryFold {
                     self.counts.tasks.waiting += 1;
                 }
             }
-            EventKind::TaskReopened { task, attempts, .. } => {
+            EventKind::TaskReopened { task, data, attempts, .. } => {
+                self.names.extend(task_name(task.0, data).map(|name| (*task, name)));
                 self.counts.tasks.failed = self.counts.tasks.failed.saturating_sub(1);
                 self.counts.tasks.waiting += 1;
                 self.counts.failures.retain(|failed| failed.task != task.0);
                 self.open.insert(*task, OpenTask { attempt: *attempts, ..OpenTask::default() });
             }
             EventKind::TaskStarted { attempt, rental } => self.started(*attempt, *rental, event.at),
-            EventKind::TaskDone { attempt, took, .. } => {
+            EventKind::TaskDone { attempt, took, output, .. } => {
                 if let Some(provider) = self.ended(*attempt, event.at, Some(*took)) {
                     provider.tasks_done += 1;
                     self.open.remove(&attempt.task);
                     self.over.push(attempt.task);
                     self.counts.tasks.waiting -= 1;
                     self.counts.tasks.done += 1;
+                    self.counts.tasks.no_result += u64::from(output.no_result);
                 }
             }
             EventKind::AttemptFailed { attempt, failure, .. } => {

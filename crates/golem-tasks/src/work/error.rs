@@ -31,6 +31,9 @@ pub enum TaskError {
     /// A failure in the words of the engine; the deal goes on.
     #[error("{}", .0.message)]
     Failed(AttemptFailure),
+    /// The same; the task has failed for good, whatever tries it has left.
+    #[error("{}", .0.message)]
+    GivenUp(AttemptFailure),
     /// The same, of which the deal ends.
     #[error("{}", .failure.message)]
     Lost {
@@ -57,6 +60,16 @@ impl TaskError {
         Self::Final(reason.into())
     }
 
+    /// The same failure, of an attempt that took so long by itself.
+    pub(crate) fn taking(self, took: Duration) -> Self {
+        let taking = |failure| AttemptFailure { took: Some(took), ..failure };
+        match self {
+            Self::Failed(failure) => Self::Failed(taking(failure)),
+            Self::GivenUp(failure) => Self::GivenUp(taking(failure)),
+            other => other,
+        }
+    }
+
     /// What the task failed of, whether it may be tried again, and what becomes of the worker.
     pub(super) fn consequences(self) -> (AttemptFailure, bool, Result<(), WorkerError>) {
         match self {
@@ -73,6 +86,7 @@ impl TaskError {
             }
             Self::Other(error) => (failure(FailureKind::Rejected, chain(&*error)), true, Ok(())),
             Self::Failed(failure) => (failure, true, Ok(())),
+            Self::GivenUp(failure) => (failure, false, Ok(())),
             Self::Lost { failure, source } => (failure, true, Err(source)),
         }
     }

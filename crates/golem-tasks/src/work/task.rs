@@ -125,7 +125,7 @@ impl<'a, J: Job> Tasks<'a, J> {
     /// Hands in all that came of a task, with the time that it took where that isn't the time since it was handed out.
     pub(crate) async fn hand_in(&self, task: Task<J>, output: TaskOutput, took: Option<Duration>) {
         let Task { inner, added, ends_run, .. } = task;
-        let output = TaskOutput { ends_run: ends_run.into_inner(), ..output };
+        let output = TaskOutput { ends_run: output.ends_run || ends_run.into_inner(), ..output };
         let added = added.into_inner().unwrap_or_else(PoisonError::into_inner);
         match self.shared.written(added, Origin::Task(inner.index())) {
             Ok(more) => {
@@ -190,7 +190,7 @@ impl<J: Job> Task<J> {
         if retry {
             self.inner.failed(failure).await;
         } else {
-            self.inner.reject(failure.message, false).await;
+            self.inner.failed_for_good(failure).await;
         }
         worker
     }

@@ -43,6 +43,7 @@ fn facts(total: Option<u64>) -> Facts {
         total,
         budget: None,
         place: "runs.db".to_owned(),
+        retry: Some("golem-tasks run job.toml --run-id brave-otter-0001 --retry-failed".to_owned()),
         beginning: Beginning::New,
     }
 }

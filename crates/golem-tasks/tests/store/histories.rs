@@ -435,7 +435,9 @@ impl History {
             0..5 => {
                 self.tasks.remove(&task);
                 let ends_run = self.chance.u8(0..50) == 0;
-                let output = TaskOutput { result: json!([1.0, "x"]), ends_run, ..TaskOutput::default() };
+                let no_result = self.chance.u8(0..4) == 0;
+                let output =
+                    TaskOutput { result: json!([1.0, "x"]), ends_run, no_result, ..TaskOutput::default() };
                 self.push(EventKind::TaskDone { attempt, rental, output, took: Duration::from_millis(5) });
             }
             5 => {

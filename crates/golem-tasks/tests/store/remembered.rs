@@ -24,6 +24,7 @@ fn done(scene: &mut Scene, task: u64, rental: u64, took: Duration) {
             stdout: golem_core::event::Printed::default(),
             stderr: golem_core::event::Printed::default(),
             ends_run: false,
+            no_result: false,
         },
         took,
     });

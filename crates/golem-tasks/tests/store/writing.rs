@@ -404,7 +404,13 @@ pub(crate) async fn any_text_and_any_number_come_back_as_they_were(ground: Groun
     scene.event(EventKind::TaskDone {
         attempt: attempt(0, 1),
         rental: golem_core::event::RentalId(1),
-        output: TaskOutput { result: data.clone(), stdout: odd.into(), stderr: "\0".into(), ends_run: true },
+        output: TaskOutput {
+            result: data.clone(),
+            stdout: odd.into(),
+            stderr: "\0".into(),
+            ends_run: true,
+            no_result: false,
+        },
         took: std::time::Duration::from_micros(1),
     });
     scene.event(EventKind::TaskFailed {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_core::event::{Event, EventKind, JobId};
+use golem_core::event::JobId;
 use golem_core::past::Past;
 use golem_core::run::{Run as Core, Step};
 use tokio::sync::mpsc;
@@ -39,17 +39,14 @@ impl Engine {
             stop,
             witness,
             mut past,
+            retried,
             settles,
         } = run;
         let mut first = first;
-        let mut before = Vec::new();
-        if let (Some(job), Some(past)) = (&mut first, past.as_deref_mut())
-            && job.has_more_than(past)?
-        {
-            let reopened = Event { at: clock.now(), kind: EventKind::JobReopened { job: JobId::FIRST } };
-            past.apply(&reopened);
-            before.push(reopened);
-        }
+        let before = match (&mut first, past.as_deref_mut()) {
+            (Some(job), Some(past)) => job.reopened(past, retried, clock.now())?,
+            _ => Vec::new(),
+        };
         // From here on only handles that were given away keep a standing run from ending.
         drop(handle);
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;

@@ -235,14 +235,16 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
         match self.watch.stopping() {
             Some(StopReason::BudgetReached) => EndCause::BudgetReached { budget: self.watch.budget() },
             Some(StopReason::Cancelled) => EndCause::Cancelled,
+            Some(StopReason::TooManyFailed) => EndCause::TasksFailed,
             Some(StopReason::NothingRuns) => EndCause::NothingRuns { explanation: self.watch.explanation() },
             Some(StopReason::Broken | StopReason::OwnTrouble) => {
                 let problem = self.watch.broken().await.unwrap_or_else(|| "it doesn't say why".to_owned());
                 EndCause::Broken { problem }
             }
-            Some(StopReason::Closed | StopReason::AllDone | StopReason::ResultsReached) | None => {
-                EndCause::Closed
-            }
+            Some(
+                StopReason::Closed | StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone,
+            )
+            | None => EndCause::Closed,
         }
     }
 

@@ -183,7 +183,9 @@ impl LogSummary {
     pub(super) fn run_ended(&mut self, at: Timestamp, end: &RunEnd) {
         while let Some((id, job)) = self.jobs.pop_first() {
             let why = match end.why {
-                StopReason::AllDone | StopReason::ResultsReached => JobEndReason::Finished,
+                StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone => {
+                    JobEndReason::Finished
+                }
                 StopReason::Cancelled => JobEndReason::Cancelled,
                 _ => JobEndReason::Stopped,
             };
@@ -223,7 +225,7 @@ impl LogSummary {
         }
         self.info(total);
         match end.why {
-            StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => {
+            StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone | StopReason::Closed => {
                 self.info("Golem engine has shut down");
             }
             StopReason::Broken => {

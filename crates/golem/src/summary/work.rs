@@ -84,6 +84,12 @@ impl LogSummary {
                 let data = if data.is_null() { String::new() } else { part(&shown(data)) };
                 self.tasks.insert(*task, OpenTask { job: *job, data, running: false });
             }
+            EventKind::TaskReopened { job, task, data, .. } => {
+                self.job(*job, at);
+                self.failed = self.failed.saturating_sub(1);
+                let data = if data.is_null() { String::new() } else { part(&shown(data)) };
+                self.tasks.insert(*task, OpenTask { job: *job, data, running: false });
+            }
             EventKind::TaskStarted { attempt, rental } => {
                 self.runs(attempt.task, true);
                 let text = format!("Task started on provider {}", self.provider(*rental));

@@ -308,6 +308,8 @@ pub(crate) fn config() -> RunConfig {
         hold: secs(30),
         standing: false,
         results: None,
+        halt: None,
+        only: None,
         stop_grace: secs(5),
         settle_timeout: secs(120),
         stop_horizon: secs(120),

@@ -112,7 +112,7 @@ pub(super) struct World {
 impl World {
     pub(super) const RETRIES: u32 = 2;
     const PROVIDERS: u8 = 6;
-    const WORKERS: u32 = 3;
+    pub(super) const WORKERS: u32 = 3;
     const PLATFORM: &'static str = "erc20-hoodi-tglm";
 
     pub(super) fn new(seed: u64, tasks: usize, faults: Faults) -> Self {
@@ -156,7 +156,6 @@ impl World {
     fn without_jobs(seed: u64, faults: Faults, change: impl FnOnce(&mut RunConfig)) -> Self {
         let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
         let mut config = RunConfig {
-            payload: Payload::default(),
             subnet: Some("public".into()),
             node_name: None,
             terms: TermsPolicy::new(Self::PLATFORM),
@@ -177,12 +176,11 @@ impl World {
             idle_timeout: Duration::from_secs(600),
             idle_grace: Duration::from_secs(5),
             hold: Duration::from_secs(30),
-            standing: false,
-            results: None,
             stop_grace: Duration::from_secs(5),
             settle_timeout: Duration::from_secs(60),
             stop_horizon: Duration::from_secs(30),
             explain_every: Duration::from_secs(30),
+            ..RunConfig::new(Payload::default(), Self::PLATFORM)
         };
         change(&mut config);
         let (budget, hold) = (config.budget, config.hold);

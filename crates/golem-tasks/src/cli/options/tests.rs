@@ -167,6 +167,8 @@ fn flags_override_the_limits_of_the_job_file() {
         "9s",
         "--results",
         "11",
+        "--halt",
+        "12.5%",
         "--settle-timeout",
         "0s",
         "--run-id",
@@ -192,6 +194,7 @@ fn flags_override_the_limits_of_the_job_file() {
             expiration: Duration::from_secs(1200),
             idle_timeout: Duration::from_secs(9),
             results: Some(11),
+            halt: "12.5%".parse().ok(),
         }
     );
     let devnet = DaemonChoice::Devnet { providers: 9, seed: Some(42) };

@@ -11,7 +11,7 @@ use yagna_api::activity::{CommandResult, Outcome};
 use yagna_api::time::short;
 
 use super::mark::{Marks, Shell, take_marks};
-use super::{Gathered, Job, Planned, failure, incomplete, no_script, problem, script};
+use super::{Gathered, Job, Planned, incomplete, no_script, problem, script};
 use crate::work::{TaskError, Tasks};
 
 /// A script with several tasks takes so many bytes in its request at the most. Daemons refuse requests above 2 MiB.
@@ -41,7 +41,7 @@ pub(super) fn divide(planned: Vec<Planned>) -> VecDeque<Vec<Planned>> {
 enum Fate {
     Done,
     /// One of its steps failed, or the output of one is incomplete.
-    Failed(AttemptFailure),
+    Failed(TaskError),
 }
 
 impl Job {
@@ -92,12 +92,10 @@ impl Job {
                 Fate::Done => {
                     let mut gathered = Gathered::default();
                     gathered.outputs(own);
-                    tasks.hand_in(task, gathered.output(), Some(share)).await;
+                    let output = self.verdicts.judged(gathered.output());
+                    tasks.hand_in(task, output, Some(share)).await;
                 }
-                Fate::Failed(failure) => {
-                    let failure = AttemptFailure { took: Some(share), ..failure };
-                    task.fail(TaskError::Failed(failure)).await?;
-                }
+                Fate::Failed(error) => task.fail(error.taking(share)).await?,
             }
         }
         match end {
@@ -161,9 +159,9 @@ fn fate(job: &Job, planned: &Planned, own: &[CommandResult], marks: Marks) -> Op
     let failed = own.iter().position(|result| result.result == Outcome::Error);
     match (failed, marks.incomplete) {
         (Some(failed), cut) if cut.is_none_or(|cut| cut > failed) => {
-            Some(Fate::Failed(failure(job, &planned.steps[failed], &own[failed])))
+            Some(Fate::Failed(job.judged_failure(&planned.steps[failed], &own[failed])))
         }
-        (_, Some(cut)) => Some(Fate::Failed(incomplete(&planned.steps[cut]))),
+        (_, Some(cut)) => Some(Fate::Failed(TaskError::Failed(incomplete(&planned.steps[cut])))),
         _ => (own.len() == planned.steps.len()).then_some(Fate::Done),
     }
 }

@@ -31,7 +31,7 @@ pub struct Overview {
 impl Overview {
     /// GLM for each result so far.
     pub fn cost_per_result(&self) -> Option<Glm> {
-        per_result(self.summary.cost, self.summary.tasks.done)
+        per_result(self.summary.cost, self.summary.tasks.results())
     }
 
     /// Until when it waits for its budget, if it does: it goes on by itself.

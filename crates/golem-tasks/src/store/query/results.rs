@@ -72,7 +72,7 @@ impl Store {
         let mut unread = 0;
         while task_no <= last {
             match self.salvaged(run_no, task_no).await {
-                Ok(Some(row)) if all || row.task.status == TaskStatus::Done => {
+                Ok(Some(row)) if all || (row.task.status == TaskStatus::Done && !row.task.no_result) => {
                     if !each(&row) {
                         break;
                     }
@@ -113,7 +113,7 @@ impl Store {
 
     async fn salvaged(&self, run_no: i64, task_no: i64) -> Result<Option<ResultRow>, StoreError> {
         let one = Statement::new(
-            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stdout_bytes, t.stderr, \
+            "SELECT t.task_no, t.data, t.status, t.attempt, t.no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, \
              t.stderr_bytes, t.failure_kind, t.failure, t.finished_at, CAST(NULL AS bigint) AS took_us, \
              CAST(NULL AS text) AS provider_name \
              FROM tasks AS t WHERE t.run_no = $1 AND t.task_no = $2",
@@ -148,12 +148,12 @@ impl Store {
 
     async fn result_page(&self, place: &mut Place, all: bool) -> Result<Vec<ResultRow>, StoreError> {
         let page = Statement::new(
-            "SELECT t.task_no, t.data, t.status, t.attempt, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
+            "SELECT t.task_no, t.data, t.status, t.attempt, t.no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
              t.failure, t.finished_at, a.took_us, a.rental_no, coalesce(a.activity_no, 1) AS activity_no, \
              r.provider_id, r.provider_name FROM tasks AS t \
              LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
              LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
-             WHERE t.run_no = $1 AND t.task_no > $2 AND (t.status = 'done' OR $3 = 1) ORDER BY t.task_no LIMIT $4",
+             WHERE t.run_no = $1 AND t.task_no > $2 AND ((t.status = 'done' AND t.no_result = 0) OR $3 = 1) ORDER BY t.task_no LIMIT $4",
         )
         .int(place.run_no)
         .int(place.after)

@@ -167,7 +167,7 @@ impl Kept {
     /// The run's own row: all but what has rows elsewhere.
     fn of_run(&mut self) -> Result<String, sqlx::Error> {
         let (tasks, deals) = (std::mem::take(&mut self.past.tasks), std::mem::take(&mut self.past.deals));
-        (self.past.done, self.past.failed) = (0, 0);
+        (self.past.done, self.past.failed, self.past.without_result) = (0, 0, 0);
         let body = to_json(&self.past);
         (self.past.tasks, self.past.deals) = (tasks, deals);
         body

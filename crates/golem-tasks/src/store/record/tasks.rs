@@ -277,6 +277,7 @@ async fn write_ended(
                 row.extend([Value::time(*at), Value::json(to_json(&output.result)?)]);
                 row.extend(Value::printed(Some(&output.stdout)));
                 row.extend(Value::printed(Some(&output.stderr)));
+                row.push(Value::int(i64::from(output.no_result)));
                 done.push(row);
                 ("done", Some(took_us), no_reason())
             }
@@ -317,7 +318,7 @@ async fn write_ended(
     let recorded = transaction
         .bulk(
             "UPDATE tasks SET status = 'done', finished_at = v.column4, result = v.column5, stdout = v.column6, \
-             stdout_bytes = v.column7, stderr = v.column8, stderr_bytes = v.column9 FROM {rows} WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 \
+             stdout_bytes = v.column7, stderr = v.column8, stderr_bytes = v.column9, no_result = v.column10 FROM {rows} WHERE tasks.run_no = v.column1 AND tasks.task_no = v.column2 \
              AND tasks.attempt = v.column3 AND tasks.status = 'running'",
             &done,
         )

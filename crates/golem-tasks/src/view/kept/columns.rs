@@ -163,6 +163,7 @@ mod tests {
                 task: TaskId(4),
                 data,
                 status: TaskStatus::Done,
+                no_result: false,
                 attempts: 1,
                 result: Some(result),
                 stdout: stdout.into(),

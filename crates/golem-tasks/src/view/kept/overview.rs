@@ -54,7 +54,7 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
         overview.tries.to_string(),
         used_money(summary.cost, overview.estimate, places),
         per_result.map(|cost| money(cost, places)).unwrap_or_default(),
-        summary.tasks.done.to_string(),
+        summary.tasks.results().to_string(),
     ]);
     let mut text = table.text(room.width);
     text.push('\n');
@@ -65,6 +65,7 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
     let counts = &summary.tasks;
     let mut tasks = format!("{} done", counts.done);
     for (n, word) in [
+        (counts.no_result, "of them without a result"),
         (counts.failed, "failed"),
         (counts.running, "running"),
         (counts.waiting, "waiting"),
@@ -137,7 +138,7 @@ pub(crate) fn json(overview: &Overview) -> String {
         new_activities: overview.new,
         other_activities: overview.other,
         batches: overview.tries,
-        results: tasks.done,
+        results: tasks.results(),
         cost_per_result: overview.cost_per_result(),
         open_agreements: overview.open_agreements,
         cost_estimate: overview.estimate,

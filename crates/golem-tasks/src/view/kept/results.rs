@@ -7,7 +7,7 @@ use yagna_api::{Glm, Timestamp};
 
 use super::super::json::{self, line, seconds};
 use super::named;
-use crate::store::{ResultRow, TaskStatus};
+use crate::store::{ResultRow, TaskRow, TaskStatus};
 
 /// The titles of the columns of [`csv`].
 pub(crate) const CSV_HEADER: [&str; 12] = [
@@ -56,7 +56,7 @@ pub(crate) fn json(row: &ResultRow) -> String {
     line(&ResultJson {
         of: "result",
         task: task.task,
-        status: status(task.status),
+        status: status(task),
         attempt: task.attempts,
         data: &task.data,
         result: task.result.as_ref(),
@@ -75,7 +75,7 @@ pub(crate) fn csv(row: &ResultRow) -> [Vec<u8>; 12] {
     let task = &row.task;
     let cells = [
         task.task.0.to_string(),
-        status(task.status).to_owned(),
+        status(task).to_owned(),
         task.attempts.to_string(),
         cell(&task.data),
         task.result.as_ref().map(cell).unwrap_or_default(),
@@ -107,8 +107,9 @@ pub(super) fn cell(value: &Value) -> String {
     }
 }
 
-fn status(status: TaskStatus) -> &'static str {
-    match status {
+fn status(task: &TaskRow) -> &'static str {
+    match task.status {
+        TaskStatus::Done if task.no_result => "no_result",
         TaskStatus::Waiting => "waiting",
         TaskStatus::Running => "running",
         TaskStatus::Done => "done",

@@ -7,6 +7,7 @@ use golem_core::event::StopReason;
 use golem_core::explain::Explanation;
 
 use crate::store::{FailedTask, RunSummary, TaskCounts};
+use crate::view::Facts;
 use crate::view::text::{clean, duration, money, money_places, named_task, one_amount, plural, progress};
 
 /// Lines shown of a failed task's standard error.
@@ -17,17 +18,35 @@ const REASONS: usize = 5;
 const NAME: usize = 32;
 
 /// The last words of a run: what was done, by whom, for how much, and what went wrong.
-pub(in crate::view) fn write_summary(summary: &RunSummary, total: Option<u64>, place: &str) -> String {
+pub(in crate::view) fn write_summary(summary: &RunSummary, facts: &Facts) -> String {
     let mut text = String::from("\n");
-    headline(&mut text, summary, total);
+    headline(&mut text, summary, facts.total);
     providers(&mut text, summary);
     failures(&mut text, summary);
     obstacles(&mut text, summary);
     bills(&mut text, summary);
     let run_id = &summary.run_id;
-    let _ = writeln!(text, "\nKept as run `{run_id}` in {place}");
+    let _ = writeln!(text, "\nKept as run `{run_id}` in {}", facts.place);
     if may_go_on(summary) {
         let _ = writeln!(text, "The same command with --run-id {run_id} goes on with it");
+    }
+    let ended_by = |why| summary.ended.as_ref().is_some_and(|ended| ended.end.why == why);
+    if ended_by(StopReason::PartDone) {
+        let _ = writeln!(
+            text,
+            "The same command with --run-id {run_id} and without --only goes on with the rest"
+        );
+    }
+    if ended_by(StopReason::TooManyFailed) {
+        let _ = writeln!(
+            text,
+            "The same command with --run-id {run_id} and a higher --halt goes on without what failed"
+        );
+    }
+    if summary.tasks.failed > 0
+        && let Some(command) = &facts.retry
+    {
+        let _ = writeln!(text, "To try again what failed: {command}");
     }
     text
 }
@@ -40,7 +59,11 @@ fn may_go_on(summary: &RunSummary) -> bool {
         | StopReason::NothingRuns
         | StopReason::Broken
         | StopReason::OwnTrouble => true,
-        StopReason::AllDone | StopReason::ResultsReached | StopReason::Closed => false,
+        StopReason::AllDone
+        | StopReason::ResultsReached
+        | StopReason::Closed
+        | StopReason::TooManyFailed
+        | StopReason::PartDone => false,
     })
 }
 
@@ -49,6 +72,9 @@ fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
     let TaskCounts { done, failed, .. } = summary.tasks;
     let tasks = TaskCounts { done, failed, waiting: summary.tasks.unfinished(), ..TaskCounts::default() };
     text.push_str(&progress(tasks, total));
+    if summary.tasks.no_result > 0 {
+        let _ = write!(text, ", {} of them without a result", summary.tasks.no_result);
+    }
     if tasks.waiting > 0 {
         let _ = write!(text, ", {} unfinished", tasks.waiting);
     }
@@ -60,7 +86,11 @@ fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
     }
     let _ = writeln!(text, " for {} GLM", one_amount(summary.cost));
     match &summary.ended {
-        Some(ended) if matches!(ended.end.why, StopReason::AllDone | StopReason::ResultsReached) => {}
+        Some(ended)
+            if matches!(
+                ended.end.why,
+                StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone
+            ) => {}
         Some(ended) => {
             let _ = writeln!(text, "The run ended early: {}", ended.end.why.words());
         }
@@ -150,7 +180,7 @@ fn failed_task(text: &mut String, failure: &FailedTask) {
 fn obstacles(text: &mut String, summary: &RunSummary) {
     let why = summary.ended.as_ref().map(|ended| ended.end.why);
     if summary.tasks.unfinished() == 0
-        && matches!(why, Some(StopReason::AllDone | StopReason::ResultsReached))
+        && matches!(why, Some(StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone))
     {
         return;
     }

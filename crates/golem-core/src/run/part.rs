@@ -1,0 +1,71 @@
+//! A run of which only a part is to be done: the other tasks are known, and are set aside.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Run;
+use crate::event::TaskId;
+use crate::selection::Selection;
+use crate::source::SourceDigest;
+
+/// The part that is to be done.
+#[derive(Debug)]
+pub(super) struct Part {
+    selection: Arc<Selection>,
+    /// Data of tasks that were asked for and haven't been read yet.
+    unread: BTreeSet<SourceDigest>,
+}
+
+impl Part {
+    pub(super) fn new(selection: Arc<Selection>) -> Self {
+        let unread = selection.data().clone();
+        Self { selection, unread }
+    }
+
+    /// Takes note of a task. True if it is to be done.
+    fn takes(&mut self, task: TaskId, data: &Value) -> bool {
+        if !self.unread.is_empty() {
+            self.unread.remove(&SourceDigest::of(data));
+        }
+        self.selection.has(task, data)
+    }
+}
+
+impl Run {
+    /// True if the next task, which has this data, is to be done.
+    pub(super) fn takes_next(&mut self, data: &Value) -> bool {
+        let task = TaskId(self.queue.n_known());
+        self.part.as_mut().is_none_or(|part| part.takes(task, data))
+    }
+
+    /// Sets aside what isn't asked for of the tasks of an earlier life. What is being tried isn't taken away from its provider.
+    pub(super) fn set_others_aside(&mut self) {
+        if let Some(part) = &mut self.part {
+            self.queue.set_aside(|task, data| !part.takes(task, data));
+        }
+    }
+
+    /// How many tasks are to be read at the most, so that all that were asked for are known, and one that wasn't: it tells that the
+    /// run isn't done.
+    pub(super) fn n_unread(&self) -> usize {
+        let Some(part) = &self.part else { return usize::MAX };
+        if !part.unread.is_empty() {
+            return usize::MAX;
+        }
+        let missing = part.selection.numbers_end().saturating_sub(self.queue.n_known());
+        let others = u64::from(!self.queue.has_aside());
+        usize::try_from(missing.max(others)).unwrap_or(usize::MAX)
+    }
+
+    /// True if everything that was asked for has come to its end, and something else hasn't.
+    pub(super) fn has_done_part(&self) -> bool {
+        let all_read = || self.n_unread() == 0 || self.jobs.keys().all(|job| self.queue.is_exhausted(*job));
+        self.part.is_some()
+            && self.queue.has_aside()
+            && self.queue.n_waiting() == 0
+            && self.queue.n_running() == 0
+            && all_read()
+    }
+}

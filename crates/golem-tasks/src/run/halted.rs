@@ -1,0 +1,30 @@
+//! Whether so many tasks of a run have failed that it would stop as soon as it is resumed.
+
+use golem::core::halt::Halt;
+use golem::core::past::Past;
+use golem::run::nothing_open;
+
+use crate::cli::RunOptions;
+use crate::exit::{Exit, Failure};
+
+/// The run has stopped for its failures, and nothing has changed.
+#[derive(Debug, thiserror::Error)]
+#[error("run `{run_id}` stops when too many tasks fail ({halt}): {failed} have failed, {done} are done")]
+struct Halted {
+    run_id: String,
+    halt: Halt,
+    failed: u64,
+    done: u64,
+}
+
+/// Says so before a daemon is asked, where there is nothing to be settled there either.
+pub(super) fn check(options: &RunOptions, past: &Past, retried: usize) -> Result<(), Failure> {
+    let Some(halt) = options.limits.halt else { return Ok(()) };
+    let (run_id, done) = (options.run_id.clone(), past.done);
+    let failed = past.failed.saturating_sub(u64::try_from(retried).unwrap_or(u64::MAX));
+    if !halt.is_reached(done, failed) || !nothing_open(past) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Halted, Halted { run_id, halt, failed, done })
+        .advise("--retry-failed tries them again; with a higher --halt the run goes on without them"))
+}
