@@ -35,7 +35,7 @@ use yagna_client::{Client, Disposition};
 
 use self::daylight::Pulse;
 use self::deals::Opening;
-use self::follow::BillsFrom;
+use self::follow::{BillsFrom, Followed};
 use self::jobs::{JobHands, Outlets};
 use self::money::Purse;
 pub(crate) use self::money::Raise;
@@ -70,6 +70,7 @@ pub(crate) struct Outside {
     purse: Arc<Purse>,
     options: Arc<RunOptions>,
     inputs: mpsc::Sender<Input>,
+    followed: Arc<Followed>,
     /// Who may want to know of scripts.
     witness: Option<Arc<dyn Witness>>,
 }

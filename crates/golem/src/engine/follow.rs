@@ -1,13 +1,15 @@
 //! Follows what the daemon tells: events of demands, agreements and bills.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join;
 use golem_core::event::Bill;
 use golem_core::run::Input;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use yagna_api::endpoint::Listed;
 use yagna_api::market::{AgreementEventKind, DemandEventKind, NewDemand, Subscribe, Unsubscribe};
 use yagna_api::payment::{
@@ -22,6 +24,40 @@ use crate::text::chain;
 
 /// The pause before something that the daemon couldn't do is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// The longest that a demand's event poll is waited for before the demand is withdrawn all the same.
+const POLL_ENDS: Duration = Duration::from_secs(2);
+
+/// Demands whose events are followed.
+///
+/// A daemon whose demand is withdrawn while its events are polled logs an error; so the poll ends first.
+#[derive(Debug, Default)]
+pub(super) struct Followed(Mutex<HashMap<DemandId, Following>>);
+
+/// One demand whose events are followed.
+#[derive(Debug, Clone, Default)]
+struct Following {
+    /// Tells the poll to end.
+    stop: CancellationToken,
+    /// Says that it has.
+    ended: CancellationToken,
+}
+
+impl Followed {
+    fn begin(&self, demand: &DemandId) -> Following {
+        let following = Following::default();
+        self.demands().insert(demand.clone(), following.clone());
+        following
+    }
+
+    fn forget(&self, demand: &DemandId) -> Option<Following> {
+        self.demands().remove(demand)
+    }
+
+    fn demands(&self) -> MutexGuard<'_, HashMap<DemandId, Following>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Since when bills are followed.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +89,7 @@ impl Engine {
 }
 
 impl Outside {
-    /// Publishes a demand and follows its events until the daemon no longer has it.
+    /// Publishes a demand and follows its events until it is withdrawn or the daemon no longer has it.
     pub(super) async fn publish(&self, demand: NewDemand, expires: Timestamp) {
         let demand = match self.client.call(&Subscribe(demand)).await {
             Ok(demand) => demand,
@@ -61,9 +97,12 @@ impl Outside {
                 return self.tell(Input::PublishFailed { problem: chain(&error) }).await;
             }
         };
+        let following = self.followed.begin(&demand);
+        // Dropped after the events are: whoever waits for the end of the poll may count on it.
+        let _ended = following.ended.drop_guard();
         self.tell(Input::Published { demand: demand.clone(), expires }).await;
         let mut events = self.client.demand_events(demand.clone());
-        while let Some(polled) = events.next().await {
+        while let Some(Some(polled)) = following.stop.run_until_cancelled(events.next()).await {
             let input = match polled {
                 Polled::Event(event) => match event.kind {
                     DemandEventKind::Proposal { proposal } => {
@@ -82,10 +121,16 @@ impl Outside {
             };
             self.tell(input).await;
         }
+        drop(self.followed.forget(&demand));
     }
 
-    /// Takes a demand off the market, again while the daemon can't: providers would go on answering it.
+    /// Takes a demand off the market, once its events are no longer polled; again while the daemon can't: providers would
+    /// go on answering it.
     pub(super) async fn withdraw(&self, demand: DemandId) {
+        if let Some(Following { stop, ended }) = self.followed.forget(&demand) {
+            stop.cancel();
+            drop(timeout(POLL_ENDS, ended.cancelled()).await);
+        }
         loop {
             match self.client.call(&Unsubscribe(demand.clone())).await {
                 Err(error) if error.disposition() == Disposition::Retry => sleep(AGAIN).await,

@@ -72,6 +72,7 @@ impl Engine {
             purse: Arc::new(Purse::new(allocation, amount)),
             options: Arc::new(options),
             inputs: sender,
+            followed: Arc::default(),
             witness,
         };
         let (core, step, recovered) = match &past {

@@ -457,7 +457,11 @@ pub(super) async fn bills_are_for_two_only(scene: Scene) {
     let of_ours = |item: &Value| item["agreementId"] == billed.agreement.as_str();
     let listed = stranger.get(&format!("{BASE}/invoices?afterTimestamp={}", billed.since)).await;
     stage.look("list another's", &listed.keep(of_ours));
-    assert_eq!(invoices(&stranger, billed.since).await, []);
+    // Its identity may have traded before, and be sent a late invoice of that.
+    assert!(
+        !invoices(&stranger, billed.since).await.contains(&billed.invoice),
+        "another's invoice is told of"
+    );
     assert_eq!(status(&stage.hand, &billed.invoice).await, BillStatus::Received);
     stranger.call(&ReleaseAllocation(allocation)).await;
     stage.close().await;
