@@ -265,7 +265,8 @@ fn is_called(task: &Value, text: &str) -> bool {
         Value::String(own) => own == text,
         Value::Null => false,
         other => {
-            other.to_string() == text
+            let written = other.to_string();
+            written == text
                 || serde_json::from_str::<Value>(text)
                     .is_ok_and(|asked| SourceDigest::of(&asked) == SourceDigest::of(other))
         }
