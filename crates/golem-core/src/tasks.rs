@@ -305,6 +305,13 @@ impl TaskQueue {
         }
     }
 
+    /// A job's tasks are tried wherever they may be, for there is no money for fresh activities.
+    pub fn waive_fresh(&mut self, job: JobId) {
+        for waiting in self.jobs.get_mut(&job).into_iter().flat_map(|pile| &mut pile.again) {
+            waiting.wants_fresh = false;
+        }
+    }
+
     /// The number of a job's tasks that wait for a fresh activity and that this provider may try; and whether one of them has
     /// waited for [`Self::PATIENCE`], or nothing else waits that the provider may try.
     pub fn n_wanting_fresh(

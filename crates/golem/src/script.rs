@@ -175,10 +175,10 @@ impl Script {
         context::check(&self.steps)
     }
 
-    /// The number of bytes that its commands take in a request to the daemon, which holds them as JSON in a string. The names
-    /// under which files are served are counted with more than they take. Commands that can't be sent at all count nothing.
+    /// The number of bytes that it takes in a request to the daemon, the addresses of its files included. A script that can't be
+    /// sent at all takes none, unless it is its size that forbids it.
     pub fn wire_len(&self) -> usize {
-        self.steps.iter().map(Step::wire_len).sum()
+        context::wire_len(&self.steps)
     }
 
     /// Adds all commands of another script at the end.
@@ -223,26 +223,9 @@ impl Step {
         }
     }
 
-    fn wire_len(&self) -> usize {
-        /// More than the address under which a file is served takes.
-        const ADDRESS: usize = 512;
-        match self {
-            Self::Program(program) => program.command(false).map_or(0, |run| nested_len(&Command::Run(run))),
-            Self::Command(command) => nested_len(command),
-            Self::Upload { to: path, .. } | Self::Download { from: path, .. } => nested_len(path) + ADDRESS,
-        }
-    }
-
     pub(crate) fn is_transfer(&self) -> bool {
         matches!(self, Self::Upload { .. } | Self::Download { .. } | Self::Command(Command::Transfer(_)))
     }
-}
-
-/// The bytes of a value's JSON in a string of JSON, with what separates it from the next.
-fn nested_len(value: &impl serde::Serialize) -> usize {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-    text.len() + escaped + 1
 }
 
 /// A path on the provider as transfers name it.

@@ -151,8 +151,15 @@ impl Run {
                 }
                 Stage::Signing | Stage::Closing | Stage::Closed => false,
             };
-            if wanting > self.rentals.values().filter(comes).count() {
+            if wanting <= self.rentals.values().filter(comes).count() {
+                continue;
+            }
+            let opening = self.rentals[&id].price_of_opening(self.config.stop_horizon);
+            if self.affords(now, opening) == Room::Enough {
                 self.end_activity(now, id, true, step);
+            } else {
+                // A used machine is better than none.
+                self.queue.waive_fresh(job);
             }
         }
     }

@@ -558,6 +558,15 @@ pub(crate) fn check(steps: &[Step]) -> Result<(), ScriptError> {
     Inner::plan(steps.to_vec(), false).map(drop)
 }
 
+/// The number of bytes that a script takes in a request to the daemon; none of one that can't be sent for another reason.
+pub(crate) fn wire_len(steps: &[Step]) -> usize {
+    match Inner::plan(steps.to_vec(), false) {
+        Ok(planned) => size(&planned.commands, planned.files.len()),
+        Err(ScriptError::TooLarge { bytes }) => bytes,
+        Err(_) => 0,
+    }
+}
+
 /// True if an answer to a script means that the script is no good, or was taken for none, and says nothing of the activity:
 /// the activity, or the right to it, is gone with 401, 403, 404 and 410, and 407, 408 and 429 are about the way there.
 fn is_refusal(error: &ApiError) -> bool {

@@ -207,3 +207,23 @@ fn a_task_that_failed_on_a_used_machine_is_tried_next_on_a_fresh_one() {
     });
     assert_eq!(said.as_deref(), Some("no"), "nothing ran there before");
 }
+
+#[test]
+fn a_used_machine_is_better_than_none_where_there_is_no_money_for_a_fresh_one() {
+    let mut packs = Packs::new(|config| {
+        config.fresh_retries = true;
+        // A start of a machine and two minutes of it fit once, and not twice.
+        config.budget = "0.002".parse().unwrap();
+    });
+    packs.hire(1);
+    let mut last = Vec::new();
+    for _ in 0..10 {
+        last = packs.asks(1, 1, 1);
+        if last[0].task.0 < 9 {
+            packs.done(1, last[0]);
+        }
+    }
+    packs.fails(1, last[0], FailureKind::CommandFailed);
+    let again = packs.asks(1, 1, 8);
+    assert_eq!(again.iter().map(|attempt| attempt.task).collect::<Vec<_>>(), [last[0].task]);
+}
