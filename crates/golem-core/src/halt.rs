@@ -76,7 +76,7 @@ impl FromStr for Halt {
                 Err(_) => Err(HaltParseError::Neither),
             };
         };
-        let (whole, rest) = percent.trim().split_once('.').unwrap_or((percent.trim(), "0"));
+        let (whole, rest) = percent.trim().split_once('.').unwrap_or_else(|| (percent.trim(), "0"));
         let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !is_digits(whole) || !is_digits(rest) || rest.len() > 4 {
             return Err(HaltParseError::Neither);
