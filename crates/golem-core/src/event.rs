@@ -512,6 +512,9 @@ pub enum EventKind {
         /// it, so that each is tried alone from now on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lost: Option<String>,
+        /// The time that it took, where that isn't the time since its start: none of one that never began.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took: Option<Duration>,
     },
     /// A task failed for good.
     TaskFailed {

@@ -90,7 +90,7 @@ impl Past {
             EventKind::AttemptFailed { attempt, rental, failure } => {
                 self.on_failed(at, *attempt, *rental, failure.kind);
             }
-            EventKind::AttemptCancelled { attempt, rental, lost } => {
+            EventKind::AttemptCancelled { attempt, rental, lost, .. } => {
                 let on = self.deals.get(rental).map(|deal| deal.provider.id.clone());
                 if let Some(task) = self.current(*attempt) {
                     task.running = None;

@@ -146,7 +146,12 @@ fn tasks_that_are_over_leave_only_numbers() {
             failure: failure(FailureKind::CommandFailed),
         },
         started(1, 2),
-        EventKind::AttemptCancelled { attempt: attempt(1, 2), rental: DEAL, lost: Some("gone".into()) },
+        EventKind::AttemptCancelled {
+            attempt: attempt(1, 2),
+            rental: DEAL,
+            lost: Some("gone".into()),
+            took: None,
+        },
         started(2, 1),
         EventKind::TaskFailed {
             attempt: attempt(2, 1),
@@ -240,9 +245,9 @@ fn scripts_are_kept_while_what_they_were_sent_for_goes_on() {
     let activity = &past.deals[&DEAL].activities[0];
     assert_eq!((activity.setup.len(), activity.scripts.len()), (1, 2));
     assert_eq!(activity.scripts[1].attempts, pack);
-    kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: DEAL, lost: None });
+    kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: DEAL, lost: None, took: None });
     assert_eq!(fold(kinds.clone()).deals[&DEAL].activities[0].scripts.len(), 2);
-    kinds.push(EventKind::AttemptCancelled { attempt: pack[1], rental: DEAL, lost: None });
+    kinds.push(EventKind::AttemptCancelled { attempt: pack[1], rental: DEAL, lost: None, took: None });
     // What a worker does between two tasks isn't done again.
     kinds.push(sent(&[], "tidy up"));
     let activity = &fold(kinds).deals[&DEAL].activities[0];

@@ -200,7 +200,7 @@ impl Run {
         step: &mut Step,
     ) {
         if self.queue.cancelled(attempt) {
-            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None });
+            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None, took: None });
         }
     }
 

@@ -232,7 +232,7 @@ impl Run {
         if kind == FailureKind::Lost {
             if rental.lost_several || !rental.running.is_empty() {
                 rental.lost_several = true;
-                return self.give_back_suspect(now, id, attempt, &failure.message, step);
+                return self.give_back_suspect(now, id, attempt, (&failure.message, failure.took), step);
             }
             self.note_lone_loss(id, attempt.task);
         }
@@ -304,7 +304,9 @@ impl Run {
             return;
         };
         if rental.running.remove(&attempt).is_some() && self.queue.cancelled(attempt) {
-            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None });
+            // Its worker never began with it.
+            let took = Some(Duration::ZERO);
+            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None, took });
         }
     }
 
@@ -354,14 +356,16 @@ impl Run {
         };
         let mut lost: Vec<_> = rental.running.drain().collect();
         lost.sort_unstable();
-        let is_alone = lost.len() == 1 && !rental.lost_several;
+        let n_lost = lost.len();
+        let is_alone = n_lost == 1 && !rental.lost_several;
         for (attempt, began) in lost {
             if self.cost_by_silence(began, FailureKind::Lost, now) {
                 self.give_attempt_back(now, id, attempt, step);
                 continue;
             }
             if !is_alone {
-                self.give_back_suspect(now, id, attempt, why, step);
+                let took = between(began, now) / u32::try_from(n_lost).unwrap_or(u32::MAX).max(1);
+                self.give_back_suspect(now, id, attempt, (why, Some(took)), step);
                 continue;
             }
             let failures = self.queue.failures(attempt.task) + 1;
@@ -409,12 +413,12 @@ impl Run {
         now: Timestamp,
         id: RentalId,
         attempt: Attempt,
-        why: &str,
+        (why, took): (&str, Option<Duration>),
         step: &mut Step,
     ) {
         if self.queue.lost_with_others(attempt) {
             let lost = Some(why.to_owned());
-            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost });
+            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost, took });
         }
     }
 
@@ -469,7 +473,7 @@ impl Run {
         cancelled.sort_unstable();
         for attempt in cancelled {
             if self.queue.cancelled(attempt) {
-                step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None });
+                step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None, took: None });
             }
         }
     }

@@ -163,7 +163,7 @@ impl Run {
             let lost = task.running.filter(|rental| !past.deals.contains_key(rental));
             if let Some(rental) = lost {
                 let attempt = Attempt { task: *id, number: task.attempts };
-                step.event(now, EventKind::AttemptCancelled { attempt, rental, lost: None });
+                step.event(now, EventKind::AttemptCancelled { attempt, rental, lost: None, took: None });
             }
         }
         if only_to_end.is_none() {

@@ -178,8 +178,8 @@ impl SummaryFold {
                     }
                 }
             }
-            EventKind::AttemptCancelled { attempt, .. } => {
-                self.ended(*attempt, event.at, None);
+            EventKind::AttemptCancelled { attempt, took, .. } => {
+                self.ended(*attempt, event.at, *took);
             }
             EventKind::TaskFailed { attempt, rental, failure } => {
                 self.task_failed(*attempt, *rental, failure, event.at);

@@ -172,6 +172,7 @@ impl Scene {
             attempt: attempt(task, number),
             rental: RentalId(rental),
             lost: None,
+            took: None,
         })
     }
 

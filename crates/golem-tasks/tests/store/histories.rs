@@ -266,7 +266,12 @@ impl History {
         };
         if self.chance.bool() {
             self.tasks.get_mut(&task).unwrap().running = None;
-            self.push(EventKind::AttemptCancelled { attempt: Attempt { task, number }, rental, lost: None });
+            self.push(EventKind::AttemptCancelled {
+                attempt: Attempt { task, number },
+                rental,
+                lost: None,
+                took: None,
+            });
         }
     }
 
@@ -447,7 +452,7 @@ impl History {
             6 => {
                 self.tasks.get_mut(&task).unwrap().running = None;
                 let lost = self.chance.bool().then(|| "nothing was heard".to_owned());
-                self.push(EventKind::AttemptCancelled { attempt, rental, lost });
+                self.push(EventKind::AttemptCancelled { attempt, rental, lost, took: None });
             }
             _ => {
                 let of = self.tasks.remove(&task).unwrap();
@@ -573,6 +578,7 @@ impl History {
                     attempt: Attempt { task, number },
                     rental,
                     lost: None,
+                    took: self.chance.bool().then(|| Duration::from_millis(3)),
                 });
             }
             self.push(EventKind::JobEnded { job, end: job_end(JobEndReason::Stopped) });

@@ -85,7 +85,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::TaskAdded { job, task, data: json!({ "frame": n }), spawned: false },
         EventKind::TaskStarted { attempt, rental },
         EventKind::AttemptFailed { attempt, rental, failure: failure(FailureKind::Lost) },
-        EventKind::AttemptCancelled { attempt, rental, lost: None },
+        EventKind::AttemptCancelled { attempt, rental, lost: None, took: None },
         EventKind::TaskDone {
             attempt,
             rental,

@@ -5,6 +5,7 @@
 //! pending ones be written first.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use golem_core::event::{
     Attempt, AttemptFailure, Event, EventKind, FailureKind, JobId, RentalId, TaskId, TaskOutput,
@@ -50,7 +51,10 @@ enum Outcome<'e> {
         began: bool,
     },
     /// With the reason where its machine was lost.
-    Cancelled(Option<&'e str>),
+    Cancelled {
+        lost: Option<&'e str>,
+        took: Option<Duration>,
+    },
 }
 
 /// Changes that wait to be written together.
@@ -86,15 +90,16 @@ impl<'e> Change<'e> {
                 (attempt.task, ChangeKind::Started(*attempt, *rental))
             }
             EventKind::TaskDone { attempt, output, took, .. } => {
-                let took_us = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+                let took_us = in_micros(*took);
                 (attempt.task, ChangeKind::Ended(*attempt, Outcome::Done { output, took_us }))
             }
             EventKind::AttemptFailed { attempt, failure, .. } => {
                 (attempt.task, ChangeKind::Ended(*attempt, Outcome::FailedOnce(failure)))
             }
-            EventKind::AttemptCancelled { attempt, lost, .. } => {
-                (attempt.task, ChangeKind::Ended(*attempt, Outcome::Cancelled(lost.as_deref())))
-            }
+            EventKind::AttemptCancelled { attempt, lost, took, .. } => (
+                attempt.task,
+                ChangeKind::Ended(*attempt, Outcome::Cancelled { lost: lost.as_deref(), took: *took }),
+            ),
             EventKind::TaskFailed { attempt, rental, failure } => {
                 let began = rental.is_some();
                 let outcome = Outcome::FailedForGood { failure, began };
@@ -285,9 +290,9 @@ async fn write_ended(
                 waiting.push(Vec::from(key()?));
                 ("failed", took_alone(failure), why(failure))
             }
-            Outcome::Cancelled(lost) => {
+            Outcome::Cancelled { lost, took } => {
                 waiting.push(Vec::from(key()?));
-                ("cancelled", None, lost.map_or_else(no_reason, why_lost))
+                ("cancelled", took.map(in_micros), lost.map_or_else(no_reason, why_lost))
             }
             Outcome::FailedForGood { failure, began } => {
                 let mut row = Vec::from(key()?);
@@ -406,7 +411,11 @@ fn no_reason<'q>() -> [Value<'q>; 4] {
 
 /// The microseconds that a failed attempt took by itself, where they aren't the time since its start.
 fn took_alone(failure: &AttemptFailure) -> Option<i64> {
-    failure.took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX))
+    failure.took.map(in_micros)
+}
+
+fn in_micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The word that a kind of failure has everywhere outside the program.
