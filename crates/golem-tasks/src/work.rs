@@ -156,6 +156,12 @@ pub trait Job: Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// True if tasks come in from outside while the run goes on, so that they can't be looked at before.
+    #[doc(hidden)]
+    fn reads_input(&self) -> bool {
+        false
+    }
+
     /// True if what came in from outside broke off in an earlier process, and wasn't given again.
     #[doc(hidden)]
     fn is_input_cut(&self) -> bool {

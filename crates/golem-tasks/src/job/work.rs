@@ -151,6 +151,10 @@ impl work::Job for Job {
         }
     }
 
+    fn reads_input(&self) -> bool {
+        matches!(self.tasks.source(), TaskSource::Input(_))
+    }
+
     fn is_input_cut(&self) -> bool {
         self.tasks.input.is_cut()
     }

@@ -109,6 +109,15 @@ pub(super) fn look(wishes: &[Wish], job: &dyn AnyJob) -> Result<Looked, Failure>
     if wishes.is_empty() {
         return Ok(looked);
     }
+    if job.reads_input() {
+        // Whether they come shows as they come.
+        for text in texts {
+            let as_text = SourceDigest::of(&Value::from(text));
+            let as_json = serde_json::from_str::<Value>(text).ok().map(|task| SourceDigest::of(&task));
+            looked.found.insert(text.to_owned(), std::iter::once(as_text).chain(as_json).collect());
+        }
+        return Ok(looked);
+    }
     let opened = job.open()?;
     looked.n_tasks = opened.total;
     let counts = looked.n_tasks.is_none();

@@ -49,6 +49,9 @@ pub(crate) trait AnyJob: Send + Sync {
     /// Begins to read what comes in from outside for a run, and keeps it in this folder.
     fn begin_input(&self, folder: &Path, run_id: &str, is_new: bool) -> Result<(), Failure>;
 
+    /// True if tasks come in from outside while the run goes on.
+    fn reads_input(&self) -> bool;
+
     /// True if what came in from outside broke off in an earlier process, and wasn't given again.
     fn is_input_cut(&self) -> bool;
 
@@ -176,6 +179,10 @@ impl<J: Job> AnyJob for Typed<J> {
 
     fn begin_input(&self, folder: &Path, run_id: &str, is_new: bool) -> Result<(), Failure> {
         self.ask("began to read its input", |job| job.begin_input(folder, run_id, is_new))?
+    }
+
+    fn reads_input(&self) -> bool {
+        self.job.reads_input()
     }
 
     fn is_input_cut(&self) -> bool {

@@ -165,3 +165,18 @@ async fn json_may_come_too_check_says_what_it_cant_see_and_csv_is_refused() {
     refused.assert_says(&["`csv` can't be read from standard input", "lines = \"-\""]);
     network.assert_at_rest().await;
 }
+
+#[tokio::test]
+async fn a_part_of_what_comes_may_be_asked_for_by_numbers_and_by_the_tasks_themselves() {
+    let (home, network) = (Home::new(), Network::new().await);
+    let path = home.job("[tasks]\nlines = \"-\"\n[[steps]]\nrun = \"echo -n {{ task }}\"\n");
+    for (only, results) in [("1,3", [(1, "b"), (3, "d")]), ("a,c", [(0, "a"), (2, "c")])] {
+        let (running, mut input) = start(&network, &home, &["run", path.to_str().unwrap(), "--only", only]);
+        input.write_all(b"a\nb\nc\nd\n").await.unwrap();
+        drop(input);
+        let ended = running.end().await;
+        ended.assert_code(0);
+        assert_eq!(ended.results(), results);
+    }
+    network.assert_at_rest().await;
+}
