@@ -487,7 +487,7 @@ pub enum EventKind {
         attempt: Attempt,
         /// Where.
         rental: RentalId,
-        /// What came of it.
+        /// Its outcome.
         output: TaskOutput,
         /// How long the try took.
         took: Duration,

@@ -1,11 +1,11 @@
-//! When a run stops because too many of its tasks fail.
+//! The limit of failed tasks at which a run stops.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How many tasks may fail for good before a run stops: a number of them, or a share.
+/// The number, or the share, of tasks that may fail for good before a run stops.
 ///
 /// A share is that of the tasks that have come to their end so far, for how many there will be isn't always known. It counts from the
 /// third failure on: before that it says nothing.
@@ -17,7 +17,7 @@ pub enum Halt {
     Share(u32),
 }
 
-/// What is no limit of failures.
+/// A text that isn't a limit of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HaltParseError {
     /// It is neither a number nor a share.

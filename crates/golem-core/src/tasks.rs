@@ -102,7 +102,7 @@ impl Waiting {
         self.is_suspect() || self.wants_fresh
     }
 
-    /// May this provider try it? Not where it has failed already, while there is one `elsewhere` that it hasn't failed on, unless
+    /// True if this provider may try it: not where it has failed already, while there is one `elsewhere` that it hasn't failed on, unless
     /// it has waited [`TaskQueue::PATIENCE`] for that one.
     fn fits(&self, provider: &NodeId, elsewhere: &[NodeId], now: Timestamp) -> bool {
         !self.failed_on.contains(provider)

@@ -24,7 +24,7 @@ pub fn without_details(reason: &str) -> &str {
     reason
 }
 
-/// What a failure says of the tasks that had run on its machine before: so many.
+/// The words by which a failure names the number of tasks that had run on its machine before.
 pub(crate) fn after_others(n: u64) -> String {
     let tasks = if n == 1 { "other task" } else { "other tasks" };
     format!("{AFTER}{n}` {tasks} on the same machine)")

@@ -168,7 +168,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// What to do where no daemon answers.
+/// The advice where no daemon answers.
 const NO_DAEMON: &str = "start the daemon with `yagna service run`, or say where it is with --api-url; without any daemon \
     there is --devnet";
 

@@ -104,7 +104,7 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// What a run may take and cost.
     pub limits: Limits,
-    /// What the end of a task's commands means.
+    /// The meaning of the end of a task's commands.
     pub verdicts: Verdicts,
     /// What its tasks read and write on this machine, as far as one run has come to them.
     host: Arc<Mutex<HostFiles>>,

@@ -308,7 +308,7 @@ fn proxy(url: &Url) -> Option<NamedProxy> {
     proxy::named_for(url, |name| std::env::var(name).ok())
 }
 
-/// How an error names the proxy.
+/// The words by which an error names the proxy.
 fn through(proxy: Option<&NamedProxy>) -> String {
     proxy.map_or_else(String::new, |proxy| {
         format!(" through the proxy {} that {} names", proxy.address, proxy.variable)

@@ -42,7 +42,7 @@ pub struct Reading {
     coming: Option<Coming>,
 }
 
-/// What a source has next.
+/// The next thing that a source has.
 enum Next {
     Item(Result<Value, String>),
     /// Nothing now; something may come.

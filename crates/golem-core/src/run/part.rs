@@ -47,7 +47,7 @@ impl Run {
         }
     }
 
-    /// How many tasks are to be read at the most, so that all that were asked for are known, and one that wasn't: it tells that the
+    /// The most tasks that are to be read, so that all that were asked for are known, and one that wasn't: it tells that the
     /// run isn't done.
     pub(super) fn n_unread(&self) -> usize {
         let Some(part) = &self.part else { return usize::MAX };

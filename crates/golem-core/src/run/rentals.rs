@@ -380,7 +380,7 @@ impl Run {
         }
     }
 
-    /// Why a deal ends whose machine is lost. Where a single task was in its hands that has cost other providers theirs, the
+    /// The reason for which a deal ends whose machine is lost. Where a single task was in its hands that has cost other providers theirs, the
     /// task is to blame: those providers are forgiven, and this one isn't set back.
     pub(super) fn ending_of_loss(&mut self, id: RentalId, words: String) -> Ending {
         let running = self.rentals.get(&id).map(|rental| rental.running.keys().collect::<Vec<_>>());

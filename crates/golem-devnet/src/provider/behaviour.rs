@@ -9,7 +9,7 @@ use yagna_api::market::Reason;
 pub struct Behaviour {
     /// How it answers a proposed agreement.
     pub approval: ApprovalManner,
-    /// When it vanishes: its exe-units are gone and it answers nothing any more; or its agent alone is.
+    /// The moment when it vanishes: its exe-units are gone and it answers nothing any more; or its agent alone is.
     pub vanishes: Option<Vanishing>,
     /// How long after it vanished it comes back, with a new offer and no memory; never unless this says so.
     pub returns_after: Option<Duration>,

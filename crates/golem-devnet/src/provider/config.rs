@@ -106,7 +106,7 @@ impl ProviderConfig {
         self.ordered([duration, cpu]).into_iter().chain(own).chain([start]).collect()
     }
 
-    /// What belongs to duration and to CPU time, in the order in which this provider counts them.
+    /// The values that belong to duration and to CPU time, in the order in which this provider counts them.
     fn ordered<T>(&self, [duration, cpu]: [T; 2]) -> [T; 2] {
         if self.cpu_first { [cpu, duration] } else { [duration, cpu] }
     }

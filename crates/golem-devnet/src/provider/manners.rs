@@ -34,7 +34,7 @@ pub(crate) struct Manners {
     presence: Arc<watch::Sender<Presence>>,
     commands: Arc<AtomicU64>,
     published: Arc<watch::Sender<bool>>,
-    /// How often its daemon was started again.
+    /// The number of times that its daemon was started again.
     daemons: Arc<watch::Sender<u64>>,
 }
 

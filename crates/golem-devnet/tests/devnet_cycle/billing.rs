@@ -172,7 +172,7 @@ async fn an_agreement_whose_notes_are_paid_in_time_lives_on() {
     devnet.stop().await;
 }
 
-/// What was paid for an agreement's invoice: amounts for activities and amounts for the agreement, in order.
+/// The payments for an agreement's invoice: amounts for activities and amounts for the agreement, in order.
 async fn paid(buyer: &Buyer, invoice: &Value) -> Vec<(&'static str, Decimal)> {
     let path = format!("/payment-api/v1/invoices/{}/payments", text(&invoice["invoiceId"]));
     let payments = buyer.get(&path).await.ok();

@@ -45,7 +45,7 @@ pub struct RunOptions {
     pub changed_job: bool,
     /// The only tasks that are to be done; all where there are none.
     pub(crate) only: Vec<Wish>,
-    /// Is what failed for good tried afresh?
+    /// True if tasks that failed for good are tried afresh.
     pub retry_failed: bool,
     /// The command line that does so, for people; none where the run isn't begun by one.
     pub(crate) retry_command: Option<String>,

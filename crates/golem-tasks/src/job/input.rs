@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::source::{LONGEST_LINE, Lines, SourceError};
 use crate::exit::{Exit, Failure};
 
-/// How messages call it.
+/// Its name in messages.
 pub(super) const NAME: &str = "standard input";
 /// Bytes that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -27,13 +27,13 @@ pub(crate) struct Input {
     file: Mutex<Option<PathBuf>>,
     /// Nothing more comes.
     closed: AtomicBool,
-    /// Why it can't be read on.
+    /// The reason why it can't be read on.
     broken: OnceLock<String>,
     /// The run had begun to read it in an earlier process, and it wasn't given again.
     is_cut: AtomicBool,
 }
 
-/// How a line becomes a task.
+/// The way in which a line becomes a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineForm {
     /// As a string.

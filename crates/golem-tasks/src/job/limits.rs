@@ -43,7 +43,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How many results are wanted: the run ends when they are there. All of them unless given.
     pub results: Option<u64>,
-    /// How many tasks may fail before the run stops: a number, or a share of those that have come to their end. Any number unless given.
+    /// The number of tasks that may fail before the run stops, or their share of those that have come to their end. Any number unless given.
     pub halt: Option<Halt>,
     /// The only providers to work with, each by its name, its id or the beginning of its id; any where there are none. In a
     /// job file they are in `[payload]`.

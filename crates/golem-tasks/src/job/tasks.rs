@@ -15,7 +15,7 @@ use super::schema;
 use super::source::{Csv, Lines, SourceError, TaskData};
 use super::steps::{HostFile, Step};
 
-/// What stands for standard input in place of a file.
+/// The name that stands for standard input in place of a file.
 const STANDARD_INPUT: &str = "-";
 
 /// The pile of work of a job, not yet read.
@@ -25,7 +25,7 @@ pub struct Tasks {
     pub(super) folder: Arc<Path>,
     /// Steps that write files, which are never tasks.
     pub(super) outputs: Arc<[Step]>,
-    /// What has come in on standard input, where tasks are read from that.
+    /// The lines that have come in on standard input, where tasks are read from that.
     pub(super) input: Arc<Input>,
 }
 

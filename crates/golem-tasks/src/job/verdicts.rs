@@ -1,4 +1,4 @@
-//! What the end of a task's commands means, where the job file says so: exit codes that are never or only retried, those that mean that
+//! The meaning of the end of a task's commands, where the job file says it: exit codes that are never or only retried, those that mean that
 //! there is no result, and what ends the run.
 //!
 //! Left to others: carrying it out.
@@ -14,7 +14,7 @@ use super::document::{Diagnostics, Entry, Section};
 /// The keys of `[limits]` that are read here.
 const KEYS: [&str; 4] = ["give_up_on", "retry_on", "no_result_on", "stop_when"];
 
-/// What the end of a task's commands means.
+/// The meaning of the end of a task's commands.
 #[derive(Debug, Clone, Default)]
 pub struct Verdicts {
     /// Exit codes after which a task isn't tried again.
@@ -23,7 +23,7 @@ pub struct Verdicts {
     pub retry_on: Option<ExitCodes>,
     /// Exit codes that mean that a task is done and has no result.
     pub no_result_on: ExitCodes,
-    /// What ends the run, any of it.
+    /// The conditions of which any ends the run.
     pub stop_when: Vec<StopWhen>,
 }
 
@@ -36,9 +36,9 @@ pub struct ExitCodes(Vec<RangeInclusive<u8>>);
 pub enum StopWhen {
     /// A line that commands printed matches.
     Matches {
-        /// Which of their outputs.
+        /// The output that is looked at.
         output: OutputName,
-        /// What must match.
+        /// The pattern that a line must match.
         pattern: Regex,
     },
     /// A command ended with this code; with 0, all commands of a task did.
@@ -54,7 +54,7 @@ pub enum OutputName {
     Stderr,
 }
 
-/// What follows when a command of a task has failed.
+/// The consequence of a command that has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The task failed and is tried again, while it has retries.
@@ -108,7 +108,7 @@ impl fmt::Display for StopWhen {
 }
 
 impl Verdicts {
-    /// What follows when a command failed with this exit code, if it had one.
+    /// The consequence of a command that failed with this exit code, if it had one.
     pub(super) fn of_failure(&self, code: Option<i32>) -> Verdict {
         let Some(code) = code else { return Verdict::Retry };
         let is_hit = |stop: &StopWhen| matches!(stop, StopWhen::ExitCode(hit) if i32::from(*hit) == code);

@@ -199,7 +199,7 @@ impl work::Job for Job {
 struct Planned {
     task: Task<Job>,
     steps: Vec<RenderedStep>,
-    /// What its script takes in a request.
+    /// The bytes of its script in a request.
     bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Whether so many tasks of a run have failed that it would stop as soon as it is resumed.
+//! Runs of which so many tasks have failed that they would stop as soon as they are resumed.
 
 use golem::core::halt::Halt;
 use golem::core::past::Past;

@@ -39,12 +39,12 @@ enum Unknown {
     Task { task: String },
 }
 
-/// What is known of the source before it is read for the run.
+/// The source as far as it is known before it is read for the run.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     /// Tasks that were asked for by what they are, where they were found.
     found: BTreeMap<String, Vec<SourceDigest>>,
-    /// How many tasks there are, if that is known; at least as many as were looked at.
+    /// The number of tasks, if it is known; at least as many as were looked at.
     n_tasks: Option<u64>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Part {
     has_unread: bool,
 }
 
-/// What came of the tasks that were asked for.
+/// The outcome of the tasks that were asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Outcome {
     pub(super) asked: u64,
@@ -215,7 +215,7 @@ impl Part {
         self.known == 0 && !self.has_unread
     }
 
-    /// What is said of it at first, where some of it was done before.
+    /// The first words about it, where some of it was done before.
     pub(super) fn note(&self) -> Option<String> {
         let n = u64::try_from(self.done_before.len()).unwrap_or(u64::MAX);
         let named: Vec<_> = self.done_before.iter().take(NAMED).map(u64::to_string).collect();
@@ -228,7 +228,7 @@ impl Part {
         }
     }
 
-    /// What came of it.
+    /// Its outcome.
     pub(super) async fn outcome(&self, run: &RunStore) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::default();
         run.all_tasks(|task, status| {

@@ -1,4 +1,4 @@
-//! What the database knows of providers when a run begins, and what comes while it goes on: who is blocked by hand, and who
+//! The providers that the database knows when a run begins, and what comes while it goes on: who is blocked by hand, and who
 //! failed other runs.
 
 use std::collections::HashMap;
@@ -26,11 +26,11 @@ pub(super) struct Remembered {
     pub(super) known: Records,
     /// Who gets no agreement; as it is in the database while somebody [follows](follow) it.
     pub(super) blocked: ProviderList,
-    /// Who failed other runs since this one began.
+    /// The providers that failed other runs since this one began.
     pub(super) elsewhere: Elsewhere,
 }
 
-/// How often providers have failed other runs of the database since this run began. Clones are the same list.
+/// The number of times that each provider has failed other runs of the database since this run began. Clones are the same list.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Elsewhere(Arc<RwLock<HashMap<NodeId, u32>>>);
 

@@ -1,4 +1,4 @@
-//! Which tasks of a run that failed for good are tried afresh, and what is said of it.
+//! The tasks of a run that failed for good and are tried afresh, and what is said of them.
 
 use golem::core::past::Past;
 use golem::run::FailedTask;
@@ -47,7 +47,7 @@ pub(super) fn check_new(options: &RunOptions, store: &Store) -> Result<(), Failu
         .advise("`golem-tasks runs` lists the runs there; leave --retry-failed out to begin this one"))
 }
 
-/// What is said of it at first.
+/// The first words about it.
 pub(super) fn note(options: &RunOptions, past: &Past, retried: usize) -> Option<String> {
     if !options.retry_failed && retried == 0 {
         return None;

@@ -352,7 +352,7 @@ pub(super) fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
     })
 }
 
-/// Where the task of a row is.
+/// The status of a row's task.
 pub(super) fn status(row: &Row) -> Result<TaskStatus, StoreError> {
     match row.text("status")?.as_str() {
         "waiting" => Ok(TaskStatus::Waiting),

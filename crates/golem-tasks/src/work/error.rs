@@ -31,7 +31,7 @@ pub enum TaskError {
     /// A failure in the words of the engine; the deal goes on.
     #[error("{}", .0.message)]
     Failed(AttemptFailure),
-    /// The same; the task has failed for good, whatever tries it has left.
+    /// A failure in the words of the engine, after which the task has failed for good, whatever attempts it has left.
     #[error("{}", .0.message)]
     GivenUp(AttemptFailure),
     /// The same, of which the deal ends.
@@ -60,7 +60,7 @@ impl TaskError {
         Self::Final(reason.into())
     }
 
-    /// The same failure, of an attempt that took so long by itself.
+    /// This failure, of an attempt that took so long by itself.
     pub(crate) fn taking(self, took: Duration) -> Self {
         let taking = |failure| AttemptFailure { took: Some(took), ..failure };
         match self {

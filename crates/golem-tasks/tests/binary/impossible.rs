@@ -1,4 +1,4 @@
-//! What no machine could do: found by `check` and by `run` before anything is bought, or when its turn comes, once.
+//! Tasks that no machine could do: found by `check` and by `run` before anything is bought, or when its turn comes, once.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! What failed for good is tried again, and nothing else.
+//! Tasks that failed for good are tried again, and nothing else is.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What strangers wrote, on a terminal and in a pipe.
+//! Words of strangers, on a terminal and in a pipe.
 
 use golem_tasks::store::TaskStatus;
 

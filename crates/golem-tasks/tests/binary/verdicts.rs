@@ -1,4 +1,4 @@
-//! What exit codes and output mean where the job file says so, and a run that stops when too much fails.
+//! The meaning of exit codes and output where the job file says so, and a run that stops when too much fails.
 
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ async fn an_exit_code_decides_whether_a_task_is_tried_again() {
     }
 }
 
-/// How often each task but the first one failed.
+/// The number of times that each task but the first one failed.
 async fn failures(home: &Home) -> Vec<i64> {
     let pool = home.pool().await;
     let sql = "SELECT count(*) FROM attempts WHERE outcome = 'failed' GROUP BY task_no ORDER BY task_no";

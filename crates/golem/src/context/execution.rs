@@ -37,12 +37,12 @@ pub enum ExecutionEnd {
     Expired,
 }
 
-/// What came of several scripts that were run as one.
+/// The outcome of several scripts that were run as one.
 #[derive(Debug)]
 pub struct Together {
     /// The results of all their commands, in order, as far as they are known.
     pub results: Vec<CommandResult>,
-    /// How they ended. An error says why no more is known.
+    /// Their end. An error says why no more is known.
     pub end: Result<ExecutionEnd, ScriptError>,
     /// The time until the last script that is known to be over was known to be.
     pub known_after: Duration,

@@ -1,4 +1,4 @@
-//! How long a script may go on: until a moment, or until one of its parts has taken too long.
+//! The time that a script may go on: until a moment, or until one of its parts has taken too long.
 
 use std::time::Duration;
 

@@ -49,7 +49,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The same steps with those that set the modes of uploads.
+/// These steps, with those that set the modes of uploads.
 pub(in crate::job) fn with_modes(
     steps: Vec<RenderedStep>,
     mode: impl Fn(usize, &RenderedStep) -> Option<Mode>,

@@ -1,4 +1,4 @@
-//! What no machine could do, found where a step is rendered: arguments, paths and scripts that are too long, zero bytes,
+//! Steps that no machine could do, found where they are rendered: arguments, paths and scripts that are too long, zero bytes,
 //! and files that can't be uploaded.
 
 use std::fs::File;

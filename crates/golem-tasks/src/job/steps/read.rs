@@ -17,7 +17,7 @@ use crate::job::work::too_large;
 /// How many tasks are asked for their files as soon as the job file is read; the others are when they are needed.
 const TARGETS_COMPARED: usize = 1000;
 
-/// What is done on every provider before its first task.
+/// The steps that are done on every provider before its first task.
 #[derive(Debug)]
 pub(in crate::job) struct Setup {
     pub(in crate::job) steps: Vec<RenderedStep>,

@@ -38,7 +38,7 @@ fn outer(line: &str) -> Vec<String> {
     ["-c", OUTER, SHELL, line].map(str::to_owned).into()
 }
 
-/// What the marks of some results tell.
+/// The marks found in some results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Marks {
     /// The place of the first that succeeded and has none: the end of its output didn't arrive.
@@ -47,7 +47,7 @@ pub(super) struct Marks {
     seen: bool,
 }
 
-/// What is known of the shell of an activity.
+/// The shell of an activity, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Shell {
     /// Its shell prints marks. Nothing is known before the first mark, or before one was asked for and didn't come.

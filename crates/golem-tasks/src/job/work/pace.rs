@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pack::MOST_BYTES;
 
-/// What a pack has taught: the number of its tasks, their time and their bytes.
+/// The lesson of a pack: the number of its tasks, their time and their bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lesson {
     pub(super) n: usize,

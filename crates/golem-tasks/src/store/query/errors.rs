@@ -47,7 +47,7 @@ pub struct ErrorRow {
     pub detail: Option<String>,
     /// The task and the number of its try.
     pub attempt: Option<(u64, u64)>,
-    /// Of a task: the number of its attempts that count, up to this one. Those that were given back don't.
+    /// The number of the task's attempts that count, up to this one. Those that were given back don't.
     pub tried: u64,
     /// The task itself, where it is short.
     pub task_name: Option<String>,

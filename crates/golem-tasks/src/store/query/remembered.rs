@@ -98,7 +98,7 @@ impl Store {
         Ok(memory(&self.deals(&mut transaction, since).await?).records(now))
     }
 
-    /// How often other runs of the database have set providers back since then.
+    /// The number of times that other runs of the database have set each provider back since then.
     pub async fn set_back_by_others(
         &self,
         run_id: &str,

@@ -397,13 +397,13 @@ fn why(failure: &AttemptFailure) -> [Value<'_>; 4] {
     [Value::text(kind_word(failure.kind)), Value::text(failure.message.as_str()), stderr, stderr_bytes]
 }
 
-/// The same of an attempt that was given back because its machine was lost with several tasks in hand.
+/// The four columns of an attempt that was given back because its machine was lost with several tasks in hand.
 fn why_lost(reason: &str) -> [Value<'_>; 4] {
     let [stderr, stderr_bytes] = Value::printed(None);
     [Value::text(kind_word(FailureKind::Lost)), Value::text(reason), stderr, stderr_bytes]
 }
 
-/// The same of an attempt that didn't fail.
+/// The four columns of an attempt that didn't fail.
 fn no_reason<'q>() -> [Value<'q>; 4] {
     let [stderr, stderr_bytes] = Value::printed(None);
     [Value::text(None::<&str>), Value::text(None::<&str>), stderr, stderr_bytes]
