@@ -34,6 +34,20 @@ pub(crate) struct Shared {
     last_offer: Mutex<Option<OfferId>>,
 }
 
+/// An exe-unit that is being ended. Where its provider dies meanwhile, it is one of those that die with it.
+struct Ending<'s> {
+    shared: &'s Shared,
+    unit: Option<Arc<ExeUnit>>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if let Some(unit) = self.unit.take() {
+            self.shared.keep_unit(unit);
+        }
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
         config: Arc<ProviderConfig>,
@@ -69,11 +83,12 @@ impl Shared {
     /// Ends an activity's exe-unit in good order.
     pub(crate) async fn stop_unit(&self, activity: &ActivityId, reason: Option<String>) {
         let unit = self.units().remove(activity);
-        if let Some(unit) = unit
-            && timeout(STOP_PATIENCE, unit.stop(reason)).await.is_err()
-        {
+        let Some(unit) = unit else { return };
+        let mut ending = Ending { shared: self, unit: Some(Arc::clone(&unit)) };
+        if timeout(STOP_PATIENCE, unit.stop(reason)).await.is_err() {
             warn!(%activity, "the exe-unit didn't end in time");
         }
+        ending.unit = None;
     }
 
     /// Ends all exe-units in good order.

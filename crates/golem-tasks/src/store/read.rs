@@ -143,7 +143,7 @@ impl Store {
 
     async fn task_page(&self, run_no: i64, after: i64) -> Result<Vec<(i64, TaskRow)>, StoreError> {
         let page = Statement::new(
-            "SELECT t.task_no, t.data, t.status, t.attempt, t.no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
+            "SELECT t.task_no, t.data, t.status, t.attempt, CAST(t.no_result AS bigint) AS no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
              t.failure, a.took_us, r.provider_name FROM tasks AS t \
              LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
              LEFT JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \

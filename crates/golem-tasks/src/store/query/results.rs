@@ -113,7 +113,7 @@ impl Store {
 
     async fn salvaged(&self, run_no: i64, task_no: i64) -> Result<Option<ResultRow>, StoreError> {
         let one = Statement::new(
-            "SELECT t.task_no, t.data, t.status, t.attempt, t.no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, \
+            "SELECT t.task_no, t.data, t.status, t.attempt, CAST(t.no_result AS bigint) AS no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, \
              t.stderr_bytes, t.failure_kind, t.failure, t.finished_at, CAST(NULL AS bigint) AS took_us, \
              CAST(NULL AS text) AS provider_name \
              FROM tasks AS t WHERE t.run_no = $1 AND t.task_no = $2",
@@ -148,7 +148,7 @@ impl Store {
 
     async fn result_page(&self, place: &mut Place, all: bool) -> Result<Vec<ResultRow>, StoreError> {
         let page = Statement::new(
-            "SELECT t.task_no, t.data, t.status, t.attempt, t.no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
+            "SELECT t.task_no, t.data, t.status, t.attempt, CAST(t.no_result AS bigint) AS no_result, t.result, t.stdout, t.stdout_bytes, t.stderr, t.stderr_bytes, t.failure_kind, \
              t.failure, t.finished_at, a.took_us, a.rental_no, coalesce(a.activity_no, 1) AS activity_no, \
              r.provider_id, r.provider_name FROM tasks AS t \
              LEFT JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no AND a.number = t.attempt \
