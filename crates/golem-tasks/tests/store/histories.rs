@@ -574,11 +574,12 @@ impl History {
             for task in running {
                 let task_now = self.tasks.get_mut(&task).unwrap();
                 let (number, rental) = (task_now.attempts, task_now.running.take().unwrap());
+                let took = self.chance.bool().then(|| Duration::from_millis(3));
                 self.push(EventKind::AttemptCancelled {
                     attempt: Attempt { task, number },
                     rental,
                     lost: None,
-                    took: self.chance.bool().then(|| Duration::from_millis(3)),
+                    took,
                 });
             }
             self.push(EventKind::JobEnded { job, end: job_end(JobEndReason::Stopped) });
