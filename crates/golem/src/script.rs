@@ -169,8 +169,8 @@ impl Script {
     /// Checks that it can be sent: that no argument or path is one that no machine could take, and that the daemon would
     /// read so much at once. Files aren't looked at.
     ///
-    /// **Errors**: [`ScriptError::Invalid`](crate::ScriptError::Invalid),
-    /// [`ScriptError::TooLarge`](crate::ScriptError::TooLarge).
+    /// **Errors**: [`ScriptError::Invalid`],
+    /// [`ScriptError::TooLarge`].
     pub fn check(&self) -> Result<(), ScriptError> {
         context::check(&self.steps)
     }
