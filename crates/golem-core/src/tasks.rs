@@ -305,7 +305,7 @@ impl TaskQueue {
         }
     }
 
-    /// A job's tasks are tried wherever they may be, for there is no money for fresh activities.
+    /// Lets a job's tasks be tried in used activities too, because the budget doesn't allow fresh ones.
     pub fn waive_fresh(&mut self, job: JobId) {
         for waiting in self.jobs.get_mut(&job).into_iter().flat_map(|pile| &mut pile.again) {
             waiting.wants_fresh = false;

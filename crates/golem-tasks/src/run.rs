@@ -308,7 +308,7 @@ async fn hold_and_run(
         let outcome = part.outcome(lease.run()).await?;
         view.note(clock.now(), &outcome.words(total));
         if end.why == StopReason::PartDone {
-            // What failed of the other tasks is no failure of these.
+            // Failures of the other tasks don't count here.
             end.failed = outcome.failed;
         }
     }

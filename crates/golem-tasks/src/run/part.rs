@@ -1,4 +1,4 @@
-//! A run of which only a part is asked for: which tasks those are, what of them is done already, and what came of them.
+//! A run of which only a part is asked for: the tasks of that part, those of them that are done already, and their outcome.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

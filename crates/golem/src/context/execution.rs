@@ -104,7 +104,7 @@ impl WorkContext {
     /// Runs several scripts as one, in their order, and waits `each` for each of them at the most. What is queued in the context
     /// has no part in it. Files that they bring have their names when all of them have succeeded.
     ///
-    /// What came of the first ones is known whatever happens to the others: also where the activity is lost.
+    /// The results of the first ones are known whatever happens to the others, also where the activity is lost.
     ///
     /// **Cancel safety**: dropping the future leaves the scripts running on the provider.
     pub async fn execute_together(&self, scripts: Vec<Script>, each: Duration) -> Together {

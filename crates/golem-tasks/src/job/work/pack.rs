@@ -154,7 +154,7 @@ impl Job {
     }
 }
 
-/// None where there is no whole result of the task.
+/// The fate of a task, or `None` where its results aren't complete.
 fn fate(job: &Job, planned: &Planned, own: &[CommandResult], marks: Marks) -> Option<Fate> {
     let failed = own.iter().position(|result| result.result == Outcome::Error);
     match (failed, marks.incomplete) {
