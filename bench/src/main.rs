@@ -16,12 +16,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem::core::event::{RunEnd, StopReason};
-use golem::core::payload::Payload;
-use golem::core::run::RunConfig;
-use golem::{Run, RunOptions, SystemClock, Timing};
 use golem_devnet::devnet::Devnet;
 use golem_devnet::runtime::ScriptedRuntime;
+use golem_sdk::core::event::{RunEnd, StopReason};
+use golem_sdk::core::payload::Payload;
+use golem_sdk::core::run::RunConfig;
+use golem_sdk::{Run, RunOptions, SystemClock, Timing};
 use golem_tasks::job::Job;
 use golem_tasks::store::{Dsn, NewRun, Store};
 use golem_tasks::work::JobWorker;

@@ -4,7 +4,7 @@
 //! do about it ([`Effect`]s, to be sent once the events are stored). It never waits and never fails: what goes
 //! wrong outside comes in as an input like everything else.
 //!
-//! Left to others: talking to a daemon, running scripts, keeping time. The engine in `golem` does that.
+//! Left to others: talking to a daemon, running scripts, keeping time. The engine in `golem-sdk` does that.
 
 mod activities;
 mod bills;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::process::{ExitCode, Termination};
 
-use golem::run::RunError;
 use golem_core::event::{RunEnd, StopReason};
+use golem_sdk::run::RunError;
 use yagna_client::proxy::named_for;
 
 use crate::job::JobError;

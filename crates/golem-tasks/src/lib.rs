@@ -28,9 +28,9 @@ pub mod work;
 
 use std::process::{ExitCode, Termination};
 
-pub use golem;
-pub use golem::payload::{PayloadSpec, Vm};
-pub use golem::{WorkContext, WorkerError};
+pub use golem_sdk;
+pub use golem_sdk::payload::{PayloadSpec, Vm};
+pub use golem_sdk::{WorkContext, WorkerError};
 
 pub use crate::exit::Failure;
 pub use crate::job::Limits;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use golem::payments::PaymentsError;
+use golem_sdk::payments::PaymentsError;
 use yagna_api::Clock;
 use yagna_client::Client;
 
@@ -57,7 +57,7 @@ pub async fn note_payments(
     }
     let since = open.since.checked_sub(CLOCKS_APART).ok();
     let seen = clock.now();
-    let states = golem::payments::states(client, &open.agreements, since)
+    let states = golem_sdk::payments::states(client, &open.agreements, since)
         .await
         .map_err(|source| NotePaymentsError::Asking { run_id: run.run_id().to_owned(), source })?;
     run.record_payments(&states, seen).await?;

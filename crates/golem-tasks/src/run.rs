@@ -5,17 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem::core::caps::PriceCaps;
-use golem::core::event::{RunEnd, StopReason};
-use golem::core::past::Past;
-use golem::core::payload::Payload;
-use golem::core::run::RunConfig;
-use golem::core::strategy::{LeastExpensive, ProviderList, Strategy};
-use golem::image::{ImageError, Registry};
-use golem::payload::{PayloadError, PreparedPayload};
-use golem::run::{Events, nothing_left, nothing_open};
-use golem::text::chain;
-use golem::{Run, SystemClock, Timing};
+use golem_sdk::core::caps::PriceCaps;
+use golem_sdk::core::event::{RunEnd, StopReason};
+use golem_sdk::core::past::Past;
+use golem_sdk::core::payload::Payload;
+use golem_sdk::core::run::RunConfig;
+use golem_sdk::core::strategy::{LeastExpensive, ProviderList, Strategy};
+use golem_sdk::image::{ImageError, Registry};
+use golem_sdk::payload::{PayloadError, PreparedPayload};
+use golem_sdk::run::{Events, nothing_left, nothing_open};
+use golem_sdk::text::chain;
+use golem_sdk::{Run, SystemClock, Timing};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
@@ -227,7 +227,7 @@ async fn hold_and_run(
     let daemon = Daemon::open(&options).await?;
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
-    let identity = golem::run::greet(&client).await?;
+    let identity = golem_sdk::run::greet(&client).await?;
     same::note_identity(&mut described, &identity);
     if let Some(record) = &record {
         same::check_identity(record, identity)?;
@@ -264,7 +264,7 @@ async fn hold_and_run(
         Arc::<RunStore>::new(lease.run().clone()),
         options.job.worker(&options.limits),
         Box::new(std::iter::empty()),
-        golem::RunOptions {
+        golem_sdk::RunOptions {
             config: RunConfig {
                 only: part.as_ref().map(|part| Arc::clone(&part.selection)),
                 ..config(&options, payload, &remembered)
@@ -550,7 +550,7 @@ fn strategy(limits: &Limits, caps: PriceCaps, remembered: &Remembered) -> Arc<dy
 
 fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> RunConfig {
     let limits = &options.limits;
-    let platform = golem::run::platform(&options.driver, &options.network);
+    let platform = golem_sdk::run::platform(&options.driver, &options.network);
     // A job that names no caps has none: its budget bounds what is spent.
     let caps =
         PriceCaps { start: limits.max_start_price, per_hour: limits.max_price_per_hour, ..PriceCaps::none() };

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem::core::halt::Halt;
-use golem::{Budget, OnBudget};
+use golem_sdk::core::halt::Halt;
+use golem_sdk::{Budget, OnBudget};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Glm};
 

@@ -14,8 +14,8 @@ mod worker;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-use golem::payload::PayloadSpec;
-use golem::{WorkContext, WorkerError};
+use golem_sdk::payload::PayloadSpec;
+use golem_sdk::{WorkContext, WorkerError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -14,16 +14,16 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("yagna-api", &[]),
     ("yagna-client", &["yagna-api"]),
     ("golem-core", &["yagna-api"]),
-    ("golem", &["yagna-api", "yagna-client", "golem-core"]),
+    ("golem-sdk", &["yagna-api", "yagna-client", "golem-core"]),
     ("golem-devnet", &["yagna-api"]),
-    ("golem-tasks", &["yagna-api", "yagna-client", "golem-core", "golem", "golem-devnet"]),
-    ("golem-examples", &["yagna-api", "yagna-client", "golem", "golem-devnet"]),
-    ("blender", &["golem", "golem-examples"]),
-    ("frames", &["golem", "golem-examples"]),
-    ("market", &["yagna-api", "golem", "golem-examples"]),
-    ("yacat", &["golem", "golem-examples", "golem-tasks"]),
+    ("golem-tasks", &["yagna-api", "yagna-client", "golem-core", "golem-sdk", "golem-devnet"]),
+    ("golem-examples", &["yagna-api", "yagna-client", "golem-sdk", "golem-devnet"]),
+    ("blender", &["golem-sdk", "golem-examples"]),
+    ("frames", &["golem-sdk", "golem-examples"]),
+    ("market", &["yagna-api", "golem-sdk", "golem-examples"]),
+    ("yacat", &["golem-sdk", "golem-examples", "golem-tasks"]),
     ("hello-world", &["golem-tasks"]),
-    ("golem-bench", &["yagna-api", "yagna-client", "golem", "golem-devnet", "golem-tasks"]),
+    ("golem-bench", &["yagna-api", "yagna-client", "golem-sdk", "golem-devnet", "golem-tasks"]),
 ];
 
 /// Licences that a program under MIT or Apache-2.0 may be linked with.
@@ -109,7 +109,7 @@ fn the_devnet_is_tested_without_our_own_client() {
         metadata.workspace_packages().into_iter().find(|package| package.name == "golem-devnet").unwrap();
     for dependency in &devnet.dependencies {
         assert!(
-            !["yagna-client", "golem-core", "golem"].contains(&dependency.name.as_str()),
+            !["yagna-client", "golem-core", "golem-sdk"].contains(&dependency.name.as_str()),
             "golem-devnet must not see {}, not even in tests",
             dependency.name
         );

@@ -94,7 +94,7 @@ fn a_job_file_of_few_lines_has_sensible_defaults() {
 
 /// The golem crate's own test files: keys, certificates, a manifest and its signature.
 fn manifest_files() -> TempDir {
-    let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../golem/src/manifest/tests");
+    let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../golem-sdk/src/manifest/tests");
     let folder = TempDir::new().unwrap();
     for file in fs::read_dir(files).unwrap() {
         let file = file.unwrap();
@@ -335,7 +335,7 @@ fn the_examples_are_good_job_files() {
 #[test]
 fn the_guide_shows_good_job_files() {
     let guide = include_str!("../../../docs/job-file.md");
-    let manifest = include_str!("../../golem/src/manifest/tests/manifest.json");
+    let manifest = include_str!("../../golem-sdk/src/manifest/tests/manifest.json");
     let folder = folder_with(&[
         ("scene.blend", "x"),
         ("frames/0001.png", "x"),

@@ -40,7 +40,7 @@
 //!
 //! # What it leaves to others
 //!
-//! What to do next is `golem-core`'s, doing it is `golem`'s. Nothing here spawns a task that outlives its
+//! What to do next is `golem-core`'s, doing it is `golem-sdk`'s. Nothing here spawns a task that outlives its
 //! caller, and nothing remembers anything across a restart: a cursor's place is the caller's to keep.
 
 mod bus;

@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use golem::core::event::StopReason;
-use golem::executor::Tasks;
-use golem::payload::Vm;
-use golem::{Program, WorkContext, WorkerError};
 use golem_examples::{CANCELLED, Failure, Flags, ended};
+use golem_sdk::core::event::StopReason;
+use golem_sdk::executor::Tasks;
+use golem_sdk::payload::Vm;
+use golem_sdk::{Program, WorkContext, WorkerError};
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use frames::Picture;
-use golem::core::event::StopReason;
-use golem::executor::Tasks;
-use golem::payload::Vm;
-use golem::{WorkContext, WorkerError};
 use golem_examples::{CANCELLED, Failure, Flags, ended};
+use golem_sdk::core::event::StopReason;
+use golem_sdk::executor::Tasks;
+use golem_sdk::payload::Vm;
+use golem_sdk::{WorkContext, WorkerError};
 
 /// Where the renderer is on a provider's machine.
 const RENDERER: &str = "/golem/work/frames-worker";

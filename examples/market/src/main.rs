@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use golem::core::offer::OfferTerms;
-use golem::core::payload::Payload;
-use golem::market::{Offer, Offers, Scan};
 use golem_examples::{CANCELLED, Failure, Flags, ended};
+use golem_sdk::core::offer::OfferTerms;
+use golem_sdk::core::payload::Payload;
+use golem_sdk::market::{Offer, Offers, Scan};
 use serde_json::{Value, json};
 use yagna_api::Glm;
 use yagna_api::properties::name;

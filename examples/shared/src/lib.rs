@@ -15,12 +15,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use golem::executor::ExecutorBuilder;
-use golem::image::Registry;
-use golem::log::{LogOptions, enable_default_logger, log_event, log_summary};
-use golem::payload::PayloadSpec;
-use golem::{Executor, connect, text};
 use golem_devnet::devnet::Devnet;
+use golem_sdk::executor::ExecutorBuilder;
+use golem_sdk::image::Registry;
+use golem_sdk::log::{LogOptions, enable_default_logger, log_event, log_summary};
+use golem_sdk::payload::PayloadSpec;
+use golem_sdk::{Executor, connect, text};
 use yagna_client::{Client, InProcessTransport};
 
 pub use crate::image::{ImageFolder, ImageFolderError};
@@ -94,7 +94,7 @@ impl Flags {
         }
         let driver = wanted(self.driver.as_deref(), "YAGNA_PAYMENT_DRIVER", "erc20");
         let network = wanted(self.network.as_deref(), "YAGNA_PAYMENT_NETWORK", "hoodi");
-        Ok(devnet.payment_platform(golem::run::platform(&driver, &network)).start().await?)
+        Ok(devnet.payment_platform(golem_sdk::run::platform(&driver, &network)).start().await?)
     }
 
     /// The subnet that was asked for by flag or variable.

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
-use golem::core::halt::{Halt, HaltParseError};
-use golem::text::chain;
-use golem::{Budget, OnBudget};
+use golem_sdk::core::halt::{Halt, HaltParseError};
+use golem_sdk::text::chain;
+use golem_sdk::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
 
 use super::inspect::args as inspect;

@@ -15,7 +15,8 @@ use crate::exit::{Exit, Failure};
 use crate::view::Terminal;
 
 /// Our own crates; others speak up from `warn` on only.
-const OURS: [&str; 6] = ["golem_tasks", "golem", "golem_core", "golem_devnet", "yagna_client", "yagna_api"];
+const OURS: [&str; 6] =
+    ["golem_tasks", "golem_sdk", "golem_core", "golem_devnet", "yagna_client", "yagna_api"];
 
 /// Why logging can't be set up.
 #[derive(Debug, thiserror::Error)]

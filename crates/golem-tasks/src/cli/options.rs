@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use golem::Budget;
+use golem_sdk::Budget;
 use serde_json::{Map, Value, json};
 use yagna_api::time::short;
 use yagna_api::{AppKey, Glm};

@@ -131,7 +131,7 @@ async fn join(
 }
 
 fn platform(options: &DevnetOptions) -> String {
-    golem::run::platform(&options.driver, &options.network)
+    golem_sdk::run::platform(&options.driver, &options.network)
 }
 
 /// Those of the config file, with the network's prices where they have none of their own.

@@ -113,5 +113,5 @@ impl Desk {
 }
 
 fn failed(error: impl std::error::Error) -> RpcError {
-    RpcError::failed(golem::text::chain(&error))
+    RpcError::failed(golem_sdk::text::chain(&error))
 }

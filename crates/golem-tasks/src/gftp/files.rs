@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
-use golem::transfer::{Answers, Offer, Receipt, TransferError};
+use golem_sdk::transfer::{Answers, Offer, Receipt, TransferError};
 use yagna_api::NodeId;
 use yagna_api::gsb::Listen;
 use yagna_api::identity::GetMe;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use golem::transfer::{Answers, Offer, Receipt, TransferError};
+use golem_sdk::transfer::{Answers, Offer, Receipt, TransferError};
 use serde_json::{Value, json};
 use yagna_api::endpoint::json_answer;
 use yagna_api::{AnswerError, Endpoint, Repeat, Request};

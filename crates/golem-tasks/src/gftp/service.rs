@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use golem::transfer::{Answers, Offer, Receipt, serve_until_stopped};
+use golem_sdk::transfer::{Answers, Offer, Receipt, serve_until_stopped};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;

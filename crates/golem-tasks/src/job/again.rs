@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use golem::reading::{Coming, Reopen};
-use golem::text::chain;
+use golem_sdk::reading::{Coming, Reopen};
+use golem_sdk::text::chain;
 use serde_json::Value;
 
 use super::document::{Diagnostics, Section};
@@ -77,7 +77,7 @@ impl Tasks {
 
     fn reopen(&self) -> Option<Reopen> {
         let tasks = self.clone();
-        let open = move || -> Result<golem::TaskSource, String> {
+        let open = move || -> Result<golem_sdk::TaskSource, String> {
             let opened = tasks.open().map_err(|error| chain(&error))?;
             Ok(Box::new(opened.map(|task| task.map(|task| task.value).map_err(|error| chain(&error)))))
         };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use golem::budget::{Budget, OnBudget, Window};
-use golem::core::halt::Halt;
-use golem::text::chain;
+use golem_sdk::budget::{Budget, OnBudget, Window};
+use golem_sdk::core::halt::Halt;
+use golem_sdk::text::chain;
 use yagna_api::Glm;
 
 use super::document::{Diagnostics, Entry, Section};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use golem::manifest::SealedManifest;
+use golem_sdk::manifest::SealedManifest;
 use toml::de::DeTable;
 use yagna_api::{Constraints, Properties};
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use golem::core::event::TaskOutput;
+use golem_sdk::core::event::TaskOutput;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::document::{Diagnostics, Entry, Section};

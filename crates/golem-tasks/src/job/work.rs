@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use golem::core::event::{AttemptFailure, FailureKind, Printed, TaskOutput};
-use golem::core::payload::{Image as CoreImage, Payload as Machine};
-use golem::payload::{PayloadSpec, Vm};
-use golem::script::LARGEST_SCRIPT;
-use golem::{
+use golem_sdk::core::event::{AttemptFailure, FailureKind, Printed, TaskOutput};
+use golem_sdk::core::payload::{Image as CoreImage, Payload as Machine};
+use golem_sdk::payload::{PayloadSpec, Vm};
+use golem_sdk::script::LARGEST_SCRIPT;
+use golem_sdk::{
     Arrivals, Execution, ExecutionEnd, Program, Script, ScriptError, Source, Target, WorkContext, WorkerError,
 };
 use serde_json::{Value, json};
@@ -481,7 +481,7 @@ impl Gathered {
 
 /// No script could be carried out: what it means for the tasks in it, and whether the worker is lost with them.
 fn no_script(error: &ScriptError) -> (AttemptFailure, bool) {
-    (problem(error.kind(), golem::text::chain(error)), !error.leaves_activity_ready())
+    (problem(error.kind(), golem_sdk::text::chain(error)), !error.leaves_activity_ready())
 }
 
 fn lost(error: ScriptError) -> TaskError {

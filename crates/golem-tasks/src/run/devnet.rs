@@ -17,7 +17,7 @@ pub(super) async fn open(options: &RunOptions, providers: u32, seed: Option<u64>
         .providers(providers as usize)
         .seed(seed)
         .delays(Delays::real())
-        .payment_platform(golem::run::platform(&options.driver, &options.network))
+        .payment_platform(golem_sdk::run::platform(&options.driver, &options.network))
         .subnet(options.subnet.as_str())
         .start()
         .await

@@ -1,8 +1,8 @@
 //! Runs of which so many tasks have failed that they would stop as soon as they are resumed.
 
-use golem::core::halt::Halt;
-use golem::core::past::Past;
-use golem::run::nothing_open;
+use golem_sdk::core::halt::Halt;
+use golem_sdk::core::past::Past;
+use golem_sdk::run::nothing_open;
 
 use crate::cli::RunOptions;
 use crate::exit::{Exit, Failure};

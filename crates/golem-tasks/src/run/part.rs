@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use golem::core::event::TaskId;
-use golem::core::past::Past;
-use golem::core::selection::Selection;
-use golem::core::source::SourceDigest;
+use golem_sdk::core::event::TaskId;
+use golem_sdk::core::past::Past;
+use golem_sdk::core::selection::Selection;
+use golem_sdk::core::source::SourceDigest;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};

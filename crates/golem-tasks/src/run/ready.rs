@@ -1,6 +1,6 @@
 //! What this machine must give before anything is bought: open files for every worker, folders that can be written.
 
-use golem::transfer::try_folder;
+use golem_sdk::transfer::try_folder;
 use serde_json::Value;
 
 use crate::cli::{DaemonChoice, RunOptions};

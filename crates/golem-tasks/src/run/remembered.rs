@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use golem::core::caps::Refusal;
-use golem::core::standing::Records;
-use golem::core::strategy::{Candidate, Score};
-use golem::strategy::{ProviderList, Strategy};
+use golem_sdk::core::caps::Refusal;
+use golem_sdk::core::standing::Records;
+use golem_sdk::core::strategy::{Candidate, Score};
+use golem_sdk::strategy::{ProviderList, Strategy};
 use tokio::time::{MissedTickBehavior, interval};
 use yagna_api::{NodeId, Timestamp};
 

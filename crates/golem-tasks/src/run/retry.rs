@@ -1,7 +1,7 @@
 //! The tasks of a run that failed for good and are tried afresh, and what is said of them.
 
-use golem::core::past::Past;
-use golem::run::FailedTask;
+use golem_sdk::core::past::Past;
+use golem_sdk::run::FailedTask;
 
 use super::part::Part;
 use crate::cli::RunOptions;

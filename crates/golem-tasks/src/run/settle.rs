@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use golem::core::past::Past;
-use golem::core::payload::Payload;
-use golem::core::run::RunConfig;
-use golem::run::nothing_open;
-use golem::text::chain;
-use golem::{Run, SystemClock, Timing};
+use golem_sdk::core::past::Past;
+use golem_sdk::core::payload::Payload;
+use golem_sdk::core::run::RunConfig;
+use golem_sdk::run::nothing_open;
+use golem_sdk::text::chain;
+use golem_sdk::{Run, SystemClock, Timing};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -223,7 +223,7 @@ async fn settle_one(
 /// The run's daemon, if it answers and is the run's.
 async fn greeted(record: &RunRecord, options: &SettleOptions) -> Result<Client, Failure> {
     let client = client(record, options)?;
-    let identity = golem::run::greet(&client).await?;
+    let identity = golem_sdk::run::greet(&client).await?;
     same::check_identity(record, identity)?;
     Ok(client)
 }
@@ -253,7 +253,7 @@ async fn bring_to_an_end(
         Box::new(Plain::new(facts, Output::none(), Output::stderr()))
     };
     let (driver, network) = same::payment(record);
-    let run_options = golem::RunOptions {
+    let run_options = golem_sdk::RunOptions {
         config: config(record, driver, network, options.settle_timeout)?,
         driver: driver.to_owned(),
         network: network.to_owned(),
@@ -285,7 +285,7 @@ fn config(
     network: &str,
     settle_timeout: Duration,
 ) -> Result<RunConfig, Failure> {
-    let platform = golem::run::platform(driver, network);
+    let platform = golem_sdk::run::platform(driver, network);
     let nothing = RunConfig::new(Payload::runtime("none"), platform);
     let budget = match record.job.pointer("/limits/budget") {
         None => nothing.budget,

@@ -1,9 +1,9 @@
 //! The source of a run's tasks when the run is resumed: it must be what it was, or the user wants to go on with another one.
 
-use golem::core::event::{Event, EventKind, JobId};
-use golem::core::past::Past;
-use golem::core::source::{KnownTasks, SourceDigest, SourceMark};
-use golem::reading::{Matching, OpenSource, Reading, ReadingError};
+use golem_sdk::core::event::{Event, EventKind, JobId};
+use golem_sdk::core::past::Past;
+use golem_sdk::core::source::{KnownTasks, SourceDigest, SourceMark};
+use golem_sdk::reading::{Matching, OpenSource, Reading, ReadingError};
 use serde_json::Value;
 use yagna_api::Timestamp;
 

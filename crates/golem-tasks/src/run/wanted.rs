@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use golem::core::event::{Event, EventKind, Provider};
-use golem::strategy::ProviderList;
+use golem_sdk::core::event::{Event, EventKind, Provider};
+use golem_sdk::strategy::ProviderList;
 use yagna_api::Timestamp;
 use yagna_api::time::between;
 

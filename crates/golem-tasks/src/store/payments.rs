@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use golem::payments::PaymentState;
+use golem_sdk::payments::PaymentState;
 use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
 use super::database::{Row, Statement};

@@ -8,8 +8,8 @@ mod tasks;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use golem::journal::{Journal, JournalError};
 use golem_core::event::{Event, EventKind};
+use golem_sdk::journal::{Journal, JournalError};
 use serde::Serialize;
 
 use super::database::{Statement, Transaction, to_json};

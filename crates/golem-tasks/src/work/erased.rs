@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use golem::payload::PayloadSpec;
-use golem::text::chain;
-use golem::{TaskSource, Worker};
+use golem_sdk::payload::PayloadSpec;
+use golem_sdk::text::chain;
+use golem_sdk::{TaskSource, Worker};
 use serde::Deserialize;
 use serde_json::Value;
 

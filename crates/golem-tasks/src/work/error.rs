@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use golem::core::event::{AttemptFailure, FailureKind};
-use golem::text::chain;
-use golem::{ScriptError, WorkerError};
+use golem_sdk::core::event::{AttemptFailure, FailureKind};
+use golem_sdk::text::chain;
+use golem_sdk::{ScriptError, WorkerError};
 use yagna_api::time::short;
 
 /// Why a try of a task came to nothing, and what follows from it.

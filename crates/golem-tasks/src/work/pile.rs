@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use golem::reading::{Coming, Reopen};
+use golem_sdk::reading::{Coming, Reopen};
 
 /// Why a task, or the whole pile, can't be read.
 pub(crate) type PileError = Box<dyn Error + Send + Sync>;

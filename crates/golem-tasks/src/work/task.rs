@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use golem::core::event::{FailureKind, TaskId, TaskOutput};
-use golem::{WorkContext, WorkerError};
+use golem_sdk::core::event::{FailureKind, TaskId, TaskOutput};
+use golem_sdk::{WorkContext, WorkerError};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ use super::{Job, TaskError};
 
 /// The tasks for one activity, as they come.
 pub struct Tasks<'a, J: Job> {
-    inner: &'a mut golem::Tasks,
+    inner: &'a mut golem_sdk::Tasks,
     shared: &'a Shared<J>,
 }
 
@@ -28,7 +28,7 @@ pub struct Tasks<'a, J: Job> {
 ///
 /// A task that is dropped without an answer counts as lost when its worker ends.
 pub struct Task<J: Job> {
-    inner: golem::Task,
+    inner: golem_sdk::Task,
     data: J::Task,
     time_limit: Duration,
     added: Mutex<Vec<J::Task>>,
@@ -48,7 +48,7 @@ impl<J: Job> fmt::Debug for Task<J> {
 }
 
 impl<'a, J: Job> Tasks<'a, J> {
-    pub(super) fn new(inner: &'a mut golem::Tasks, shared: &'a Shared<J>) -> Self {
+    pub(super) fn new(inner: &'a mut golem_sdk::Tasks, shared: &'a Shared<J>) -> Self {
         Self { inner, shared }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use golem::{WorkContext, Worker, WorkerError};
+use golem_sdk::{WorkContext, Worker, WorkerError};
 use serde_json::Value;
 
 use super::erased::panic_text;
@@ -49,7 +49,7 @@ impl<J: Job> Worker for JobWorker<J> {
     fn work<'a>(
         &'a self,
         ctx: &'a WorkContext,
-        tasks: &'a mut golem::Tasks,
+        tasks: &'a mut golem_sdk::Tasks,
     ) -> BoxFuture<'a, Result<(), WorkerError>> {
         Box::pin(async move {
             let mut ctx = ctx.clone();

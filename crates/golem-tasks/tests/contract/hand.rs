@@ -211,7 +211,7 @@ impl Reply {
 
 /// The hour.
 pub(crate) fn now() -> Timestamp {
-    golem::SystemClock.now()
+    golem_sdk::SystemClock.now()
 }
 
 /// The hour, this much later.

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use golem::core::event::TaskOutput;
-use golem::core::payload::Payload;
-use golem::core::run::RunConfig;
-use golem::{
+use golem_sdk::core::event::TaskOutput;
+use golem_sdk::core::payload::Payload;
+use golem_sdk::core::run::RunConfig;
+use golem_sdk::{
     MemoryJournal, Run, RunOptions, Script, SystemClock, Tasks, Timing, WorkContext, Worker, WorkerError,
 };
 use tokio::sync::{mpsc, oneshot};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use golem::Script;
+use golem_sdk::Script;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;

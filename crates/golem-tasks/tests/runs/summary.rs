@@ -1,8 +1,8 @@
 //! The numbers: counted from the events and from the database they must be the same.
 
-use golem::journal::Journal;
 use golem_core::event::{Event, EventKind, StopReason};
 use golem_core::explain::Explanation;
+use golem_sdk::journal::Journal;
 use golem_tasks::store::RunSummary;
 use golem_tasks::view::SummaryFold;
 

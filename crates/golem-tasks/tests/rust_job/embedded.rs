@@ -7,10 +7,10 @@ use futures_util::TryStreamExt;
 use golem_devnet::devnet::Devnet;
 use golem_tasks::Runner;
 use golem_tasks::exit::Exit;
-use golem_tasks::golem::core::event::{EventKind, FailureKind, StopReason};
-use golem_tasks::golem::core::payload::Payload;
-use golem_tasks::golem::core::run::RunConfig;
-use golem_tasks::golem::{MemoryJournal, Run, RunOptions, SystemClock, Timing};
+use golem_tasks::golem_sdk::core::event::{EventKind, FailureKind, StopReason};
+use golem_tasks::golem_sdk::core::payload::Payload;
+use golem_tasks::golem_sdk::core::run::RunConfig;
+use golem_tasks::golem_sdk::{MemoryJournal, Run, RunOptions, SystemClock, Timing};
 use golem_tasks::store::{Dsn, Store};
 use golem_tasks::work::JobWorker;
 use libtest_mimic::Trial;
@@ -63,7 +63,7 @@ async fn a_runner_that_makes_no_sense_is_refused() {
         (runner().results(0), "the number of results is wrong: it can't be 0"),
         (runner().run_id("two words"), "the run id is wrong: expected at most 64 letters"),
         (
-            runner().budget(golem::Budget::in_all(golem::Glm::ZERO)),
+            runner().budget(golem_sdk::Budget::in_all(golem_sdk::Glm::ZERO)),
             "the budget is wrong: nothing can be bought",
         ),
         (runner().dsn("oracle:here"), "oracle"),

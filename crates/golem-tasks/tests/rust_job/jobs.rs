@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use golem_tasks::golem::core::payload::{Image, Payload};
+use golem_tasks::golem_sdk::core::payload::{Image, Payload};
 use golem_tasks::{Job, Limits, PayloadSpec, Pile, Task, TaskError, Tasks, Vm, WorkContext, WorkerError};
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ impl Job for Lengths {
     async fn set_up(&self, ctx: &mut WorkContext) -> Result<(), WorkerError> {
         // A second set-up in the same place would fail.
         ctx.shell("set -C; echo -n > /golem/work/ready");
-        ctx.commit(golem_tasks::golem::context::DEFAULT_LIMIT).await?;
+        ctx.commit(golem_tasks::golem_sdk::context::DEFAULT_LIMIT).await?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use golem::payments::PaymentState;
+use golem_sdk::payments::PaymentState;
 use golem_tasks::payments::{NotePaymentsError, Noted, note_payments};
 use golem_tasks::store::{PaymentTotals, RunStore};
 use yagna_api::time::after;

@@ -1,10 +1,10 @@
 //! What a store promises about what is written and read back.
 
 use futures_util::{StreamExt, TryStreamExt};
-use golem::journal::Journal;
 use golem_core::event::{
     AttemptFailure, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId, Printed, TaskId, TaskOutput,
 };
+use golem_sdk::journal::Journal;
 use golem_tasks::store::{RunStore, StoreError, TaskRow, TaskStatus};
 use serde_json::{Value, json};
 

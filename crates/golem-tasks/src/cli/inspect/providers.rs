@@ -1,7 +1,7 @@
 //! The `providers` command: what is known of them, and which ones are blocked.
 
-use golem::SystemClock;
 use golem_core::event::Provider;
+use golem_sdk::SystemClock;
 use yagna_api::{Clock, Timestamp};
 
 use super::args::{BlockFlags, Place, ProvidersAction, ProvidersFlags, UnblockFlags};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use golem::SystemClock;
 use golem_core::event::StopReason;
+use golem_sdk::SystemClock;
 use yagna_api::time::between;
 use yagna_api::{Clock, Timestamp};
 

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Parser;
-use golem::OnBudget;
+use golem_sdk::OnBudget;
 use tempfile::TempDir;
 
 use super::*;

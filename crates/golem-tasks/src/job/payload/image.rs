@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use golem::image::ImageName;
+use golem_sdk::image::ImageName;
 use yagna_client::Url;
 
 use super::super::document::{Diagnostics, Entry, Section};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use golem::manifest::{Certificates, ManifestError, SealedManifest, SigningKey};
-use golem::text::chain;
+use golem_sdk::manifest::{Certificates, ManifestError, SealedManifest, SigningKey};
+use golem_sdk::text::chain;
 
 use super::super::document::{Diagnostics, Entry, Section};
 use super::image::Reported;

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use golem::script::{
+use golem_sdk::script::{
     LARGEST_SCRIPT, LONGEST_ARGUMENT, LONGEST_NAME, LONGEST_PATH, ProgramProblem, check_argument, check_path,
 };
 

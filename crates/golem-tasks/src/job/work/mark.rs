@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use golem::{ExecutionEnd, Program, Script, ScriptError, WorkContext};
+use golem_sdk::{ExecutionEnd, Program, Script, ScriptError, WorkContext};
 use yagna_api::activity::{CommandResult, Outcome, Output};
 
 use super::super::{RenderedAction, RenderedStep};

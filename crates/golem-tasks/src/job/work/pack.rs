@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use golem::core::event::{AttemptFailure, FailureKind};
-use golem::{ExecutionEnd, Script, ScriptError, Together, WorkContext, WorkerError};
+use golem_sdk::core::event::{AttemptFailure, FailureKind};
+use golem_sdk::{ExecutionEnd, Script, ScriptError, Together, WorkContext, WorkerError};
 use yagna_api::activity::{CommandResult, Outcome};
 use yagna_api::time::short;
 

@@ -1,6 +1,6 @@
 //! A step's failure in words: the step, its command, its end, and what may help.
 
-use golem::core::event::FailureKind;
+use golem_sdk::core::event::FailureKind;
 use yagna_api::activity::CommandResult;
 
 use super::super::{Job, Payload, RenderedAction, RenderedStep};

@@ -135,7 +135,7 @@ pub(super) async fn what_is_accepted_is_scheduled(scene: Scene) {
         [own.total_amount_due, own.total_amount_accepted, own.total_amount_scheduled, own.total_amount_paid];
     assert_eq!(all.map(|amount| amount.to_string()), ["0.5", "0.5", "0.5", "0"]);
     assert_eq!(hand.call(&GetAgreementLedger(billed.agreement.clone())).await.as_ref(), Some(own));
-    let states = golem::payments::states(&hand.client, std::slice::from_ref(&billed.agreement), None)
+    let states = golem_sdk::payments::states(&hand.client, std::slice::from_ref(&billed.agreement), None)
         .await
         .expect("states");
     assert_eq!((states[0].scheduled, states[0].paid), (own.total_amount_scheduled, Glm::ZERO));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use golem::transfer::{Answers, Offer, Receipt};
 use golem_devnet::provider::ProviderConfig;
+use golem_sdk::transfer::{Answers, Offer, Receipt};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join};
-use golem::core::event::{EventKind, RunEnd, StopReason, TaskOutput};
-use golem::core::payload::Payload;
-use golem::core::run::RunConfig;
-use golem::{
+use golem_devnet::provider::{Prices, ProviderConfig};
+use golem_sdk::core::event::{EventKind, RunEnd, StopReason, TaskOutput};
+use golem_sdk::core::payload::Payload;
+use golem_sdk::core::run::RunConfig;
+use golem_sdk::{
     MemoryJournal, Run, RunOptions, Script, SystemClock, Tasks, Timing, WorkContext, Worker, WorkerError,
 };
-use golem_devnet::provider::{Prices, ProviderConfig};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use yagna_api::identity::GetMe;
@@ -124,7 +124,7 @@ pub(super) async fn a_run_outlives_its_daemon(scene: Scene) {
     let run = Run::new(
         hand.client.clone(),
         Arc::new(SystemClock),
-        Arc::clone(&journal) as Arc<dyn golem::Journal>,
+        Arc::clone(&journal) as Arc<dyn golem_sdk::Journal>,
         Arc::new(Sevens),
         Box::new(data),
         options,

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use golem::core::event::{EventKind, RunEnd};
-use golem::core::payload::Payload;
-use golem::executor::{Executor, Finished, Tasks};
-use golem::payload::{PayloadSpec, Vm};
-use golem::{BatchEvent, MemoryJournal, ScriptError, WorkContext, WorkerError};
 use golem_devnet::provider::{Prices, ProviderConfig};
+use golem_sdk::core::event::{EventKind, RunEnd};
+use golem_sdk::core::payload::Payload;
+use golem_sdk::executor::{Executor, Finished, Tasks};
+use golem_sdk::payload::{PayloadSpec, Vm};
+use golem_sdk::{BatchEvent, MemoryJournal, ScriptError, WorkContext, WorkerError};
 use serde_json::{Value, json};
 use yagna_api::Glm;
 use yagna_api::properties::name;
@@ -217,7 +217,7 @@ fn seller(name: &str) -> ProviderConfig {
     ProviderConfig::new(name).priced(Prices::per_hour("0.01", "0.36", "0.036").expect("prices"))
 }
 
-fn builder(stage: &Stage, payload: impl Into<PayloadSpec>) -> golem::executor::ExecutorBuilder {
+fn builder(stage: &Stage, payload: impl Into<PayloadSpec>) -> golem_sdk::executor::ExecutorBuilder {
     Executor::builder(payload)
         .client(stage.hand.client.clone())
         .driver("erc20")

@@ -1,0 +1,295 @@
+//! Why an executor couldn't start, and why a job ended before all its tasks were done.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use golem_core::event::{AttemptFailure, Provider, TaskId};
+use golem_core::explain::Explanation;
+use yagna_client::{ApiUrlError, ClientError, SetupError};
+
+use crate::budget::Budget;
+
+use crate::account::{lacks_account, remedy};
+use crate::payload::PayloadError;
+use crate::run::RunError;
+
+/// Why an executor couldn't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No app key was given.
+    #[error(
+        "no app key is given and YAGNA_APPKEY isn't set: `yagna app-key create requestor` makes a key, \
+         `yagna app-key list` shows those there are"
+    )]
+    #[doc(alias = "MissingConfiguration")]
+    NoAppKey,
+    /// The daemon's address is none.
+    #[error(
+        "`{address}` is no address of a yagna daemon: {reason}; YAGNA_API_URL or `api_url` is one such as \
+         http://127.0.0.1:7465"
+    )]
+    Address {
+        /// As given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A variable names no address of an API.
+    #[error(transparent)]
+    ApiUrl(#[from] ApiUrlError),
+    /// The way to the daemon couldn't be set up.
+    #[error("the way to the daemon can't be set up")]
+    Setup(#[from] SetupError),
+    /// Nobody is to work.
+    #[error("with no workers nothing can be done: `max_workers` is 1 or more")]
+    NoWorkers,
+    /// The payload can't be made: its image isn't found, or no offer could match it.
+    #[error("the payload isn't right")]
+    Payload(#[from] PayloadError),
+    /// The daemon has no account that could pay by this driver on this network, or there is nothing in it.
+    #[error(
+        "no payment account with funds for the driver `{driver}` on the network `{network}`: {}",
+        remedy(.driver, .network)
+    )]
+    #[doc(alias = "NoPaymentAccountError")]
+    NoPaymentAccount {
+        /// The payment driver.
+        driver: String,
+        /// The chain.
+        network: String,
+        /// What the daemon said when it was to set money aside.
+        source: ClientError,
+    },
+    /// The run couldn't begin: no daemon, a key that it doesn't take, money that it can't set aside.
+    #[error(transparent)]
+    Run(RunError),
+    /// The runtime that would run it is being shut down.
+    #[error("the async runtime is shutting down")]
+    ShuttingDown,
+}
+
+impl From<RunError> for StartError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Allocation { driver, network, source, .. } if lacks_account(&source) => {
+                Self::NoPaymentAccount { driver, network, source }
+            }
+            other => Self::Run(other),
+        }
+    }
+}
+
+/// Why an executor didn't come to its end as it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// Its run broke.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// It was left at once: its agreements end by themselves, their bills stay unsettled.
+    #[error("the executor was left at once; its agreements end by themselves, their bills stay unsettled")]
+    Left,
+    /// The runtime that ran it was shut down.
+    #[error("the async runtime was shut down before the executor had ended")]
+    ShutDown,
+}
+
+/// A task that failed for good.
+pub struct TaskFailure<T> {
+    pub(super) id: TaskId,
+    pub(super) data: Arc<T>,
+    pub(super) attempts: u32,
+    pub(super) failure: AttemptFailure,
+    pub(super) provider: Option<Provider>,
+}
+
+impl<T> TaskFailure<T> {
+    /// The task, as events name it.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Its data.
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// How often it was tried.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Why its last try failed.
+    pub fn failure(&self) -> &AttemptFailure {
+        &self.failure
+    }
+
+    /// Where it was tried last.
+    pub fn provider(&self) -> Option<&Provider> {
+        self.provider.as_ref()
+    }
+}
+
+impl<T> Clone for TaskFailure<T> {
+    fn clone(&self) -> Self {
+        Self {
+            id: self.id,
+            data: Arc::clone(&self.data),
+            attempts: self.attempts,
+            failure: self.failure.clone(),
+            provider: self.provider.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for TaskFailure<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskFailure")
+            .field("id", &self.id.0)
+            .field("attempts", &self.attempts)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why not every task of a job has a result, and which have none. It comes last, after every result that there is.
+///
+/// Each task of the job has its result in the stream, or is among [`failed`](SubmitError::failed) or
+/// [`unfinished`](SubmitError::unfinished); of a source that wasn't read to its end there may be
+/// [more](SubmitError::more_in_source).
+///
+/// # Example
+///
+/// What is left of a job, for another try with more time:
+/// ```
+/// use std::sync::Arc;
+///
+/// use golem_sdk::executor::{EndCause, SubmitError};
+///
+/// fn left<T>(error: SubmitError<T>) -> Result<Vec<Arc<T>>, SubmitError<T>> {
+///     match error.cause() {
+///         EndCause::TimedOut { .. } => Ok(error.into_unfinished()),
+///         _ => Err(error),
+///     }
+/// }
+/// ```
+pub struct SubmitError<T> {
+    pub(super) cause: EndCause,
+    pub(super) failed: Vec<TaskFailure<T>>,
+    pub(super) unfinished: Vec<Arc<T>>,
+    pub(super) more_in_source: bool,
+}
+
+/// What kept tasks of a job from being done.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum EndCause {
+    /// Each task has its end, but some failed for good.
+    TasksFailed,
+    /// The executor's time-out passed.
+    TimedOut {
+        /// How long there was.
+        timeout: Duration,
+    },
+    /// No more can be spent.
+    BudgetReached {
+        /// How much there was.
+        budget: Budget,
+    },
+    /// Nothing could run for too long.
+    NothingRuns {
+        /// What was seen on the market and what became of it.
+        explanation: Option<Box<Explanation>>,
+    },
+    /// The source of the tasks failed.
+    SourceFailed {
+        /// How.
+        problem: String,
+    },
+    /// The user stopped the executor, as by Ctrl+C.
+    Cancelled,
+    /// The executor was closed or dropped, or was so already.
+    Closed,
+    /// The run itself broke.
+    Broken {
+        /// Why.
+        problem: String,
+    },
+}
+
+impl<T> SubmitError<T> {
+    /// What kept them from being done.
+    pub fn cause(&self) -> &EndCause {
+        &self.cause
+    }
+
+    /// The tasks that failed for good.
+    pub fn failed(&self) -> &[TaskFailure<T>] {
+        &self.failed
+    }
+
+    /// The data of the tasks that have neither result nor failure, in the order in which they came; with it those that
+    /// were still in an iterator of known length.
+    pub fn unfinished(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.unfinished.iter().map(AsRef::as_ref)
+    }
+
+    /// The same, to be kept or submitted again.
+    pub fn into_unfinished(self) -> Vec<Arc<T>> {
+        self.unfinished
+    }
+
+    /// May there be more tasks, in a source that wasn't read to its end?
+    pub fn more_in_source(&self) -> bool {
+        self.more_in_source
+    }
+}
+
+impl<T> fmt::Debug for SubmitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubmitError")
+            .field("cause", &self.cause)
+            .field("failed", &self.failed)
+            .field("unfinished", &self.unfinished.len())
+            .field("more_in_source", &self.more_in_source)
+            .finish()
+    }
+}
+
+impl<T> fmt::Display for SubmitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            EndCause::TasksFailed => f.write_str("not every task could be done")?,
+            EndCause::TimedOut { timeout } => {
+                write!(f, "the timeout of {} passed", yagna_api::time::short(*timeout))?;
+            }
+            EndCause::BudgetReached { budget } => {
+                write!(f, "the budget of {} is used up", budget.in_words())?;
+            }
+            EndCause::NothingRuns { explanation: Some(why) } => write!(f, "nothing could run: {why}")?,
+            EndCause::NothingRuns { explanation: None } => f.write_str("nothing could run")?,
+            EndCause::SourceFailed { problem } => write!(f, "the tasks can't be read: {problem}")?,
+            EndCause::Cancelled => f.write_str("the executor was stopped")?,
+            EndCause::Closed => f.write_str("the executor is closed")?,
+            EndCause::Broken { problem } => write!(f, "the run broke: {problem}")?,
+        }
+        let mut separator = "; ";
+        if let Some(first) = self.failed.first() {
+            let n = self.failed.len();
+            let TaskFailure { id, attempts, failure, .. } = first;
+            write!(f, "; {n} failed, such as task {} after {attempts} tries: {}", id.0, failure.message)?;
+        }
+        if !self.unfinished.is_empty() {
+            write!(f, "{separator}{} unfinished", self.unfinished.len())?;
+            separator = ", ";
+        }
+        if self.more_in_source {
+            write!(f, "{separator}more in the source")?;
+        }
+        Ok(())
+    }
+}
+
+impl<T> std::error::Error for SubmitError<T> {}

@@ -1,0 +1,419 @@
+//! Payloads: which machine the work needs, and with which image, from their description to what a demand says.
+//!
+//! A [`PayloadSpec`] is a description, begun with [`Vm`] or [`PayloadSpec::runtime`]. It becomes a
+//! [`Payload`] by [`PayloadSpec::resolve`], which asks Golem's registry where that is
+//! needed, or by [`PayloadSpec::prepare`], which also serves local images to providers. Finding an image alone is
+//! the business of [`crate::image`], manifests are that of [`crate::manifest`].
+//!
+//! # Example
+//!
+//! A machine for Blender:
+//! ```
+//! use golem_sdk::image::Registry;
+//! use golem_sdk::payload::Vm;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), golem_sdk::payload::PayloadError> {
+//! let payload = Vm::image_tag("golem/blender:latest")
+//!     .min_mem_gib(4.0)
+//!     .min_storage_gib(10.0)
+//!     .min_cpu_threads(2)
+//!     .registry(Registry::devnet()) // Golem's own, unless told otherwise
+//!     .resolve()
+//!     .await?;
+//! assert!(payload.constraints().to_string().starts_with("(&(golem.inf.mem.gib>=4)"));
+//! # Ok(())
+//! # }
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use golem_core::payload::{Image, Payload, PayloadProblem};
+use serde_json::Value;
+use yagna_api::constraints::Operator;
+use yagna_api::properties::name;
+use yagna_api::{Clock, Constraints};
+use yagna_client::{Client, ClientError};
+
+use crate::clock::SystemClock;
+use crate::image::{self, ImageError, ImageName, Registry};
+use crate::manifest::{ManifestError, SealedManifest};
+use crate::transfer::TransferError;
+
+mod published;
+
+pub use self::published::Published;
+
+/// The format of VM images, the only one there is.
+const VM_FORMAT: &str = "gvmkit-squash";
+
+/// Begins the description of a virtual machine: with at least half a GiB of memory, 2 GiB of storage and one CPU
+/// thread, unless told otherwise.
+#[doc(alias = "vm.repo")]
+#[derive(Debug, Clone, Copy)]
+pub struct Vm;
+
+/// The description of a payload, to be resolved. Nothing is asked of anybody before that, and nothing is wrong yet.
+#[derive(Debug, Clone)]
+pub struct PayloadSpec {
+    machine: Payload,
+    image: Wanted,
+    registry: Option<Registry>,
+    https: Option<bool>,
+    versions: Vec<(Operator, String)>,
+}
+
+/// The image that is wanted.
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// What the machine says already.
+    Given,
+    Named(ImageName),
+    Url {
+        url: String,
+        hash: String,
+    },
+    File(PathBuf),
+    Manifest(Box<SealedManifest>),
+}
+
+/// A payload that is ready for the market, and what has to live as long as it.
+#[derive(Debug)]
+pub struct PreparedPayload {
+    /// What demands are made of.
+    pub payload: Payload,
+    /// What serves a local image: providers can fetch it for as long as this is kept.
+    pub serving: Option<Published>,
+}
+
+/// Why a payload couldn't be made of its description.
+#[doc(alias = "PackageException")]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// The image couldn't be found.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// No offer could match it, or others than were meant.
+    #[error(transparent)]
+    Problem(#[from] PayloadProblem),
+    /// The manifest isn't right.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A version of the runtime is none.
+    #[error("`{0}` is no version of a runtime: it has three parts, such as 0.5.3")]
+    Version(String),
+    /// An address without a hash.
+    #[error("the image at {url} needs its hash: providers check what they fetched")]
+    UrlWithoutHash {
+        /// The image's address.
+        url: String,
+    },
+    /// A local image without a daemon that could pass it on.
+    #[error(
+        "the image {path} is to be served to providers: use `prepare` with a client instead of `resolve`"
+    )]
+    NeedsDaemon {
+        /// The image.
+        path: PathBuf,
+    },
+    /// A local image can't be read.
+    #[error(transparent)]
+    File(#[from] TransferError),
+    /// A local image is being written to.
+    #[error("the image {path} changes while it is read")]
+    Changing {
+        /// The image.
+        path: PathBuf,
+    },
+    /// The daemon doesn't pass a local image on.
+    #[error("the daemon doesn't pass the image on to providers")]
+    NotServed(#[source] ClientError),
+}
+
+impl Vm {
+    /// With an image in the registry, by the SHA3-224 hash of its content.
+    pub fn image_hash(hash: impl Into<String>) -> PayloadSpec {
+        PayloadSpec::vm(Wanted::Named(ImageName::Hash(hash.into())))
+    }
+
+    /// With an image in the registry, by its tag: `user/name:tag`.
+    pub fn image_tag(tag: impl Into<String>) -> PayloadSpec {
+        PayloadSpec::vm(Wanted::Named(ImageName::Tag(tag.into())))
+    }
+
+    /// With an image that is served elsewhere, and the SHA-3 hash of its content.
+    pub fn image_url(url: impl Into<String>, hash: impl Into<String>) -> PayloadSpec {
+        PayloadSpec::vm(Wanted::Url { url: url.into(), hash: hash.into() })
+    }
+
+    /// With an image of our own, a file, which we serve to providers ourselves.
+    ///
+    /// It has to be [prepared](PayloadSpec::prepare) with a client, which an executor does by itself, and mustn't change
+    /// while it is served.
+    pub fn image_file(path: impl AsRef<Path>) -> PayloadSpec {
+        PayloadSpec::vm(Wanted::File(path.as_ref().to_owned()))
+    }
+
+    /// With the image that a manifest names, which may reach out to the internet as the manifest says.
+    ///
+    /// What the manifest needs of a provider is asked for without further words.
+    ///
+    /// # Example
+    /// ```
+    /// use golem_sdk::SystemClock;
+    /// use golem_sdk::image::{ImageName, Registry};
+    /// use golem_sdk::manifest::Manifest;
+    /// use golem_sdk::payload::Vm;
+    /// use yagna_api::Clock;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let name: ImageName = "golem/curl:latest".parse()?;
+    /// let image = Registry::devnet().find(&name).await?;
+    /// let manifest = Manifest::new(&image, SystemClock.now()).outbound(["https://api.weather.example"]);
+    /// let payload = Vm::manifest(manifest.seal()?).resolve().await?;
+    /// assert_eq!(payload.capabilities, ["inet", "manifest-support"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn manifest(manifest: SealedManifest) -> PayloadSpec {
+        PayloadSpec::vm(Wanted::Manifest(Box::new(manifest)))
+    }
+}
+
+impl From<Payload> for PayloadSpec {
+    fn from(machine: Payload) -> Self {
+        Self { machine, image: Wanted::Given, registry: None, https: None, versions: Vec::new() }
+    }
+}
+
+impl PayloadSpec {
+    /// Any machine that has a runtime of this name. It asks for nothing else yet.
+    ///
+    /// # Example
+    /// ```
+    /// use golem_sdk::payload::PayloadSpec;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), golem_sdk::payload::PayloadError> {
+    /// let payload = PayloadSpec::runtime("wasmtime")
+    ///     .version_at_least("0.3.0")
+    ///     .task_package("hash:sha3:55aa:http://modules.example/hello.ywasi")
+    ///     .property("golem.example.share", 0.25)
+    ///     .constraint("(golem.inf.cpu.architecture=x86_64)")
+    ///     .resolve()
+    ///     .await?;
+    /// assert_eq!(
+    ///     payload.constraints().to_string(),
+    ///     "(&(golem.runtime.name=wasmtime)(golem.inf.cpu.architecture=x86_64)(golem.runtime.version$v>=0.3.0))",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn runtime(name: impl Into<String>) -> Self {
+        Payload::runtime(name).into()
+    }
+
+    fn vm(image: Wanted) -> Self {
+        Self { image, ..Payload::default().into() }
+    }
+
+    /// All of what a machine asks, in place of what was said of it so far; the image stays.
+    #[must_use]
+    pub fn on_machine(mut self, machine: Payload) -> Self {
+        self.machine = machine;
+        self
+    }
+
+    /// Another runtime for the same machine and image, such as `vm-nvidia`.
+    #[must_use]
+    pub fn on_runtime(mut self, name: impl Into<String>) -> Self {
+        self.machine.runtime = name.into();
+        self
+    }
+
+    /// The runtime's version, at least.
+    #[must_use]
+    pub fn version_at_least(mut self, version: impl Into<String>) -> Self {
+        self.versions.push((Operator::AtLeast, version.into()));
+        self
+    }
+
+    /// The runtime's version, before this one.
+    #[must_use]
+    pub fn version_below(mut self, version: impl Into<String>) -> Self {
+        self.versions.push((Operator::Less, version.into()));
+        self
+    }
+
+    /// Memory in GiB, at least; 0 asks nothing.
+    #[must_use]
+    pub fn min_mem_gib(mut self, gib: f64) -> Self {
+        self.machine.min_mem_gib = gib;
+        self
+    }
+
+    /// Storage in GiB, at least; 0 asks nothing.
+    #[must_use]
+    pub fn min_storage_gib(mut self, gib: f64) -> Self {
+        self.machine.min_storage_gib = gib;
+        self
+    }
+
+    /// CPU threads, at least; 0 asks nothing.
+    #[must_use]
+    pub fn min_cpu_threads(mut self, threads: u32) -> Self {
+        self.machine.min_cpu_threads = threads;
+        self
+    }
+
+    /// CPU cores, at least.
+    #[must_use]
+    pub fn min_cpu_cores(mut self, cores: u32) -> Self {
+        self.machine.min_cpu_cores = Some(cores);
+        self
+    }
+
+    /// What the runtime must be able to do, such as `vpn` or `inet`, beside what was asked before.
+    #[must_use]
+    pub fn capabilities<I: IntoIterator<Item: Into<String>>>(mut self, capabilities: I) -> Self {
+        for capability in capabilities {
+            require(&mut self.machine, capability.into());
+        }
+        self
+    }
+
+    /// Something else that the demand says, any JSON.
+    #[must_use]
+    pub fn property(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.machine.properties.set(name, value);
+        self
+    }
+
+    /// Something else that the demand asks, in the constraint language: `(golem.inf.cpu.architecture=x86_64)`.
+    #[must_use]
+    pub fn constraint(mut self, constraint: impl Into<String>) -> Self {
+        self.machine.constraints.push(constraint.into());
+        self
+    }
+
+    /// What the provider fetches before it begins, for runtimes other than VMs: `hash:sha3:<hash>:<url>`.
+    #[must_use]
+    pub fn task_package(self, package: impl Into<String>) -> Self {
+        self.property(name::TASK_PACKAGE, package.into())
+    }
+
+    /// Where images are looked for: [`Registry::from_env`] unless told otherwise.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Whether providers are to fetch a registry's image over HTTPS; they don't unless told otherwise.
+    #[must_use]
+    pub fn https(mut self, https: bool) -> Self {
+        self.https = Some(https);
+        self
+    }
+
+    /// Checks the description, finds the image, and looks whether there is something at an image's address.
+    ///
+    /// **Errors**: [`PayloadError::NeedsDaemon`] for a local image, and what is wrong with the description or the
+    /// image. Asks for half a minute at the most.
+    ///
+    /// **Cancel safety**: dropping the future leaves nothing behind.
+    pub async fn resolve(&self) -> Result<Payload, PayloadError> {
+        let mut payload = self.checked()?;
+        match &self.image {
+            Wanted::Given => {}
+            Wanted::Named(name) => {
+                let registry = self.registry.clone().unwrap_or_else(Registry::from_env);
+                let registry = match self.https {
+                    Some(https) => registry.https(https),
+                    None => registry,
+                };
+                payload.image = Some(registry.find(name).await?);
+            }
+            Wanted::Url { url, hash } => {
+                if hash.trim().is_empty() {
+                    return Err(PayloadError::UrlWithoutHash { url: url.clone() });
+                }
+                let hash = image::plain_hash(hash)?;
+                image::reach(url).await?;
+                payload.image = Some(Image { hash, url: url.clone() });
+            }
+            Wanted::File(path) => return Err(PayloadError::NeedsDaemon { path: path.clone() }),
+            Wanted::Manifest(manifest) => {
+                manifest.check(SystemClock.now())?;
+                for (property, value) in &manifest.properties() {
+                    payload.properties.set(property, value.clone());
+                }
+                payload.properties.set(name::VM_PACKAGE_FORMAT, VM_FORMAT);
+                for capability in manifest.capabilities() {
+                    require(&mut payload, capability.to_owned());
+                }
+            }
+        }
+        payload.check()?;
+        Ok(payload)
+    }
+
+    /// [`PayloadSpec::resolve`], and serves a local image through the daemon. A local image is read once from end to end
+    /// for its hash.
+    ///
+    /// **Errors**: those of [`PayloadSpec::resolve`], and for a local image that it can't be read, or that the
+    /// daemon doesn't pass it on.
+    pub async fn prepare(&self, client: &Client) -> Result<PreparedPayload, PayloadError> {
+        let Wanted::File(path) = &self.image else {
+            return Ok(PreparedPayload { payload: self.resolve().await?, serving: None });
+        };
+        let mut payload = self.checked()?;
+        let published = Published::open(client, path).await?;
+        payload.image = Some(published.image().clone());
+        Ok(PreparedPayload { payload, serving: Some(published) })
+    }
+
+    /// Checks all that can be checked without asking anybody: the form of the image's name among it.
+    ///
+    /// **Errors**: those of [`PayloadSpec::resolve`] that need no answer.
+    pub fn check(&self) -> Result<(), PayloadError> {
+        match &self.image {
+            Wanted::Named(name) => name.check()?,
+            Wanted::Url { url, hash } => {
+                image::http_url(url).ok_or_else(|| ImageError::Address(url.clone()))?;
+                if hash.trim().is_empty() {
+                    return Err(PayloadError::UrlWithoutHash { url: url.clone() });
+                }
+                image::plain_hash(hash)?;
+            }
+            Wanted::Given | Wanted::File(_) | Wanted::Manifest(_) => {}
+        }
+        self.checked().map(drop)
+    }
+
+    /// All that can be told without asking anybody.
+    pub(crate) fn checked(&self) -> Result<Payload, PayloadError> {
+        let mut payload = self.machine.clone();
+        for (operator, version) in &self.versions {
+            if semver::Version::parse(version).is_err() {
+                return Err(PayloadError::Version(version.clone()));
+            }
+            // `$v`: as versions, since as text 0.10.0 would come before 0.9.0.
+            let property = format!("{}$v", name::RUNTIME_VERSION);
+            payload.constraints.push(Constraints::compare(property, *operator, version).to_string());
+        }
+        payload.check()?;
+        Ok(payload)
+    }
+}
+
+fn require(payload: &mut Payload, capability: String) {
+    if !payload.capabilities.contains(&capability) {
+        payload.capabilities.push(capability);
+    }
+}
+
+#[cfg(test)]
+mod tests;

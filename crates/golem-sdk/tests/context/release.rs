@@ -1,0 +1,98 @@
+//! Nothing is left behind, however a batch ends.
+
+use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
+use golem_sdk::ScriptError;
+use tokio::time::timeout;
+
+use crate::lab::{Lab, secs, wait_for};
+
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Done,
+    CommandFails,
+    TransferFails,
+    TimesOut,
+    Dropped,
+    StreamDropped,
+    Unreadable,
+    ActivityDies,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_batch_releases_its_files() {
+    let runtime = ScriptedRuntime::new()
+        .on("fail", &[], ScriptedAnswer::exit(1))
+        .on("nap", &[], ScriptedAnswer::ok().taking(secs(30)))
+        .on("die", &[], ScriptedAnswer::die());
+    let mut lab = Lab::scripted(runtime).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("in"), "content").unwrap();
+    let mut bound = 0;
+    for way in [
+        Way::Done,
+        Way::CommandFails,
+        Way::TransferFails,
+        Way::TimesOut,
+        Way::Dropped,
+        Way::StreamDropped,
+        Way::Unreadable,
+        Way::ActivityDies,
+    ] {
+        let ctx = &mut lab.ctx;
+        ctx.send_file(folder.path().join("in"), "/golem/work/in");
+        ctx.send_bytes("bytes", "/golem/work/bytes");
+        let command = match way {
+            Way::Done => "true",
+            Way::CommandFails => "fail",
+            Way::TransferFails => {
+                ctx.download_bytes("/golem/work/none", 10);
+                "true"
+            }
+            Way::Unreadable => {
+                ctx.send_file(folder.path().join("none"), "/golem/work/none");
+                "true"
+            }
+            Way::TimesOut | Way::Dropped | Way::StreamDropped => "nap",
+            Way::ActivityDies => "die",
+        };
+        ctx.run(command, [""; 0]);
+        ctx.download_bytes("/golem/work/bytes", 100);
+        ctx.download_file("/golem/work/bytes", folder.path().join("out"));
+        let ended = match way {
+            Way::Dropped => {
+                assert!(timeout(secs(5), ctx.commit(secs(60))).await.is_err());
+                None
+            }
+            Way::StreamDropped => {
+                assert!(timeout(secs(5), ctx.commit_streamed(secs(60)).finish()).await.is_err());
+                None
+            }
+            _ => Some(ctx.commit(secs(20)).await),
+        };
+        match (way, &ended) {
+            (Way::Done, Some(Ok(_)))
+            | (Way::CommandFails, Some(Err(ScriptError::CommandFailed(_))))
+            | (Way::TransferFails, Some(Err(ScriptError::TransferFailed(_))))
+            | (Way::TimesOut, Some(Err(ScriptError::Expired(_))))
+            | (Way::Unreadable, Some(Err(ScriptError::Transfer(_))))
+            | (Way::ActivityDies, Some(Err(ScriptError::ActivityLost { .. })))
+            | (Way::Dropped | Way::StreamDropped, None) => {}
+            (way, ended) => panic!("{way:?}: {ended:?}"),
+        }
+        wait_for("the addresses to be given back", || lab.wire.bound() == 0).await;
+        let now = lab.wire.count("POST /gsb-api");
+        assert!(now >= bound + 2, "{way:?} has bound {} addresses", now - bound);
+        bound = now;
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(
+            left.iter().filter(|name| *name != "in" && *name != "out").count(),
+            0,
+            "{way:?}: {left:?}"
+        );
+        // A file is there only when it was brought.
+        assert_eq!(folder.path().join("out").exists(), matches!(way, Way::Done), "{way:?}");
+        std::fs::remove_file(folder.path().join("out")).ok();
+        tokio::time::sleep(secs(30)).await;
+    }
+}
