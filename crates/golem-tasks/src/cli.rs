@@ -23,24 +23,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches};
+use futures_util::future::LocalBoxFuture;
 use golem_core::event::RunEnd;
 
 use crate::exit::{Exit, Failure};
 use crate::job;
 use crate::store::Dsn;
 use crate::view::{Output, Terminal};
-use crate::work::{AnyJob, Job, Typed};
+use crate::work::{AnyJob, Typed};
 use args::{Args, Command, JobFile, OWN_EXAMPLES, OWN_RUN_EXAMPLES, OwnJob};
 pub(crate) use options::API_URL;
 pub use options::{DaemonChoice, RunOptions};
 pub use report::report;
 
+/// The function that carries a run out. It is handed in, because the modules of the engine know the command line's options.
+///
+/// A plain function and a boxed future, so that the command line is compiled once, in the library.
+pub(crate) type StartRun = fn(RunOptions, Terminal) -> LocalBoxFuture<'static, Result<RunEnd, Failure>>;
+
 /// The whole program but for the run itself, which is handed in: reads the command line, does what it says, reports
 /// what went wrong, and says how the process is to end.
-pub fn main<F>(run: impl FnOnce(RunOptions, Terminal) -> F) -> Exit
-where
-    F: Future<Output = Result<RunEnd, Failure>>,
-{
+pub(crate) fn main(run: StartRun) -> Exit {
     let load = |file: JobFile| job::Job::load(&file.job).map_err(Failure::from);
     let checked = |job: &job::Job| {
         // Where a run would be kept unless a flag says otherwise.
@@ -50,27 +53,24 @@ where
         check::of_file(job)
     };
     panics::told(|| match parse::<JobFile>(Args::<JobFile>::command()) {
-        Ok(args) => go(args, |args| checked(&load(args)?), |file| Ok(typed(load(file.clone())?)), run),
+        Ok(args) => go(
+            args,
+            |args| checked(&load(args)?),
+            |file| Ok(Arc::new(Typed::new(load(file.clone())?)) as Arc<dyn AnyJob>),
+            run,
+        ),
         Err(told) => tell(&told),
     })
 }
 
 /// The same of a program that brings its own job, under the program's own name.
-pub(crate) fn main_of<J: Job, F>(job: J, run: impl FnOnce(RunOptions, Terminal) -> F) -> Exit
-where
-    F: Future<Output = Result<RunEnd, Failure>>,
-{
+pub(crate) fn main_of(job: Arc<dyn AnyJob>, run: StartRun) -> Exit {
     let own = std::env::args_os().next();
     let name = own.as_deref().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());
-    let job = typed(job);
     panics::told_of_own(|| match parse::<OwnJob>(own_command(name.as_deref().unwrap_or("job"))) {
         Ok(args) => go(args, |_| check::of_job(&*job), |_| Ok(Arc::clone(&job)), run),
         Err(told) => tell(&told),
     })
-}
-
-fn typed<J: Job>(job: J) -> Arc<dyn AnyJob> {
-    Arc::new(Typed::new(job))
 }
 
 fn parse<J: ClapArgs>(command: clap::Command) -> Result<Args<J>, clap::Error> {
@@ -101,15 +101,12 @@ fn own_command(name: &str) -> clap::Command {
         .mut_subcommand("check", |check| check.about("Check the job and its tasks; nothing is bought"))
 }
 
-fn go<J: ClapArgs, F>(
+fn go<J: ClapArgs>(
     args: Args<J>,
     check: impl FnOnce(J) -> Result<String, Failure>,
     job: impl FnOnce(&J) -> Result<Arc<dyn AnyJob>, Failure>,
-    run: impl FnOnce(RunOptions, Terminal) -> F,
-) -> Exit
-where
-    F: Future<Output = Result<RunEnd, Failure>>,
-{
+    run: StartRun,
+) -> Exit {
     let terminal = Terminal::stderr();
     let environment = |name: &str| std::env::var(name).ok();
     let done = logging::start(&args.logging, &terminal).and_then(|()| match args.command {

@@ -155,7 +155,6 @@ impl From<StoreError> for Failure {
         let exit = match error {
             StoreError::Dsn(_)
             | StoreError::RunExists { .. }
-            | StoreError::NoPast { .. }
             | StoreError::NoSuchRun { .. }
             | StoreError::NoSuchProvider { .. }
             | StoreError::SeveralProviders { .. }

@@ -27,14 +27,21 @@ pub mod view;
 pub mod work;
 
 use std::process::{ExitCode, Termination};
+use std::sync::Arc;
+
+use futures_util::future::LocalBoxFuture;
+use golem_core::event::RunEnd;
 
 pub use golem_sdk;
 pub use golem_sdk::payload::{PayloadSpec, Vm};
 pub use golem_sdk::{WorkContext, WorkerError};
 
+use crate::cli::RunOptions;
 pub use crate::exit::Failure;
 pub use crate::job::Limits;
 pub use crate::runner::Runner;
+use crate::view::Terminal;
+use crate::work::Typed;
 pub use crate::work::{Job, Pile, Task, TaskError, Tasks};
 
 /// Makes a program of a job: one with every command of `golem-tasks`, whose `run` runs this job.
@@ -60,5 +67,14 @@ pub use crate::work::{Job, Pile, Task, TaskError, Tasks};
 /// }
 /// ```
 pub fn main(job: impl Job) -> ExitCode {
-    cli::main_of(job, run::run).report()
+    cli::main_of(Arc::new(Typed::new(job)), start_run).report()
+}
+
+/// The program `golem-tasks`: reads the command line, does what it says, and returns how the process is to end.
+pub fn program() -> ExitCode {
+    cli::main(start_run).report()
+}
+
+fn start_run(options: RunOptions, terminal: Terminal) -> LocalBoxFuture<'static, Result<RunEnd, Failure>> {
+    Box::pin(run::run(options, terminal))
 }

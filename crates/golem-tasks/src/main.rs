@@ -1,9 +1,7 @@
 //! The binary: everything is in the library.
 
-use golem_tasks::cli;
-use golem_tasks::exit::Exit;
-use golem_tasks::run::run;
+use std::process::ExitCode;
 
-fn main() -> Exit {
-    cli::main(run)
+fn main() -> ExitCode {
+    golem_tasks::program()
 }

@@ -210,16 +210,6 @@ pub enum StoreError {
         /// The database.
         place: String,
     },
-    /// The run was written by a version that didn't keep what a run needs to go on.
-    #[error(
-        "run `{run_id}` in {place} was made by an older version of golem-tasks and can't be taken up again"
-    )]
-    NoPast {
-        /// The id.
-        run_id: String,
-        /// The database.
-        place: String,
-    },
     /// Something is the matter with the file of the database.
     #[error("can't {doing} at {place}: {trouble}")]
     Trouble {
@@ -333,10 +323,6 @@ impl StoreError {
                  are elsewhere, name the database with --dsn"
                     .to_owned()
             }
-            Self::NoPast { run_id, .. } => format!(
-                "its results stay readable: `golem-tasks results --run-id {run_id}`; for the rest begin a new run with \
-                 another --run-id"
-            ),
             Self::Copy { .. } => "name a folder for temporary files with room for it by TMPDIR".to_owned(),
             Self::Dsn(_)
             | Self::LeaseLost { .. }

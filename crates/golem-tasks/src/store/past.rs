@@ -75,14 +75,14 @@ impl RunStore {
     /// It takes time for what is open and, much less, for counting what is over.
     ///
     /// # Errors
-    /// [`StoreError::NoPast`] of a run that an older version of the program made.
+    /// [`StoreError::Damaged`] where the row that each run has is missing.
     pub async fn past(&self) -> Result<Past, StoreError> {
         let store = self.store();
         let failed = |source| store.failed("read the run", source);
         let mut transaction = store.database.read().await.map_err(failed)?;
         let Some(mut past) = read_kept(store, &mut transaction, self.run_no()).await? else {
-            let (run_id, place) = (self.run_id().to_owned(), store.place.clone());
-            return Err(StoreError::NoPast { run_id, place });
+            let missing = format!("run `{}` has no row", self.run_id());
+            return Err(StoreError::Damaged { column: "pasts.run_no", source: missing.into() });
         };
         let mut reader = Reader { store, transaction, run_no: self.run_no() };
         let over = reader.jobs(&mut past).await?;

@@ -3,11 +3,15 @@
 //! Versions are counted together for both databases; the steps are in `migrations`. A step once released is never
 //! changed. Left to others: what is in the tables.
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{PgPool, Postgres, SqlitePool};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{PgPool, Postgres, SqlStr, SqlitePool};
 
 use super::StoreError;
 use super::database::Database;
+
+/// The steps of each database, in order: the first makes version 1, the next version 2.
+const SQLITE: &[(&str, &str)] = &[("runs", include_str!("../../migrations/sqlite/0001_runs.sql"))];
+const POSTGRES: &[(&str, &str)] = &[("runs", include_str!("../../migrations/postgres/0001_runs.sql"))];
 
 /// What our SQLite files are marked with; see the first migration.
 const APPLICATION_ID: i64 = 1_196_379_211;
@@ -74,7 +78,7 @@ pub(super) async fn is_current(database: &Database, place: &str) -> Result<bool,
         .fetch_one(pool)
         .await
         .map_err(looked)?;
-    let known = newest(&sqlx::migrate!("migrations/sqlite"));
+    let known = newest(&steps(SQLITE));
     match found {
         Some(found) if found > known => Err(StoreError::Newer { place: place.to_owned(), found, known }),
         found => Ok(found == Some(known)),
@@ -87,7 +91,7 @@ struct Installer<'p> {
 
 impl Installer<'_> {
     async fn sqlite(&self, pool: &SqlitePool) -> Result<(Option<i64>, i64), StoreError> {
-        let steps = sqlx::migrate!("migrations/sqlite");
+        let steps = steps(SQLITE);
         let failed = |source| self.failed("bring the schema up to date", source);
         // One exclusive transaction around the check and all the steps: of two processes that meet a new database,
         // one waits for the other.
@@ -117,7 +121,7 @@ impl Installer<'_> {
     }
 
     async fn postgres(&self, pool: &PgPool) -> Result<(Option<i64>, i64), StoreError> {
-        let mut steps = sqlx::migrate!("migrations/postgres");
+        let mut steps = steps(POSTGRES);
         // We have a lock of our own, which ends with the transaction.
         steps.set_locking(false);
         let known = newest(&steps);
@@ -204,6 +208,13 @@ impl Installer<'_> {
 /// Does the server say that we may not?
 fn is_refusal(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42501"))
+}
+
+fn steps(steps: &[(&'static str, &'static str)]) -> Migrator {
+    let step = |(version, (name, sql)): (i64, &(&'static str, &'static str))| {
+        Migration::new(version, (*name).into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    Migrator::with_migrations((1..).zip(steps).map(step).collect())
 }
 
 fn newest(steps: &Migrator) -> i64 {

@@ -13,7 +13,6 @@ mod grounds;
 mod histories;
 mod installing;
 mod leases;
-mod migrating;
 mod mixing;
 mod past;
 mod paying;
@@ -110,9 +109,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         files::what_is_only_read_needs_no_right_to_write,
         files::what_is_the_matter_with_a_file_is_named,
         files::whoever_keeps_it_locked_is_told_apart_from_a_file_that_cant_be_locked,
-        installing::what_is_no_database_at_all_is_refused,
-        migrating::runs_of_version_1_are_carried_over,
-        past::a_run_of_an_older_version_says_that_it_cant_be_taken_up;
+        installing::what_is_no_database_at_all_is_refused;
     POSTGRES:
         mixing::random_events_in_random_groups_read_back_the_same_everywhere,
         python::its_tables_are_recognised_and_left_alone,

@@ -182,16 +182,6 @@ pub(crate) async fn a_run_taken_up_again_is_running(ground: Ground) {
     assert_eq!(lease.run().past().await.unwrap().stopping, Some(StopReason::Cancelled));
 }
 
-/// A run of version 1 has none of what is kept for this.
-pub(crate) async fn a_run_of_an_older_version_says_that_it_cant_be_taken_up(ground: Ground) {
-    ground.execute(include_str!("version-1.sql")).await;
-    let store = ground.store().await;
-    let lease = store.take("killed", &Holder::here()).await.unwrap();
-    let error = lease.run().past().await.unwrap_err();
-    assert!(matches!(error, StoreError::NoPast { .. }), "{error}");
-    assert!(error.advice().unwrap().contains("results --run-id killed"), "{:?}", error.advice());
-}
-
 /// 100,000 tasks, of which 90,000 are done, and ten deals.
 pub(crate) async fn a_hundred_thousand_tasks_are_read_back_in_seconds(ground: Ground) {
     const DEALS: u64 = 10;

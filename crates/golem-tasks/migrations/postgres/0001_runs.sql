@@ -1,6 +1,6 @@
 -- Runs and everything that happened in them, in the schema `tasks`.
 --
--- Versions are counted as in SQLite, whose first one was never in PostgreSQL. Columns named *_us are microseconds;
+-- Versions are counted together for both databases. Columns named *_us are microseconds;
 -- money is GLM; *_no counts within a run; an *_id is the daemon's. A row whose status is 'intended' was written before
 -- its request was sent: after a crash the daemon is asked whether it came to be.
 --
