@@ -13,7 +13,7 @@ mod logging;
 pub(crate) mod options;
 pub(crate) mod panics;
 mod repeated;
-mod report;
+
 mod settle;
 
 use std::future::Future;
@@ -32,9 +32,9 @@ use crate::store::Dsn;
 use crate::view::{Output, Terminal};
 use crate::work::{AnyJob, Typed};
 use args::{Args, Command, JobFile, OWN_EXAMPLES, OWN_RUN_EXAMPLES, OwnJob};
-pub(crate) use options::API_URL;
-pub use options::{DaemonChoice, RunOptions};
-pub use report::report;
+
+pub use crate::options::{DaemonChoice, RunOptions};
+pub use crate::view::report;
 
 /// The function that carries a run out. It is handed in, because the modules of the engine know the command line's options.
 ///

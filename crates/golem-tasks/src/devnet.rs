@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use yagna_api::AppKey;
 
 use crate::exit::{Exit, Failure};
-use crate::run::signals::Stops;
+use crate::signals::Stops;
 use crate::view::Output;
 use crate::view::text::plural;
 use books::Bookkeeper;

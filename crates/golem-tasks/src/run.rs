@@ -22,16 +22,16 @@ use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, AppSessionId, Clock};
 use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
-use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
+use crate::options::{DaemonChoice, RunOptions, STOP_GRACE};
 use crate::payments::note_payments;
+use crate::signals::Stops;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
 use crate::work::AnyJob;
 use part::Part;
 use remembered::{Remembered, Warned};
-use signals::Stops;
 use wanted::Wanted;
 
 #[cfg(feature = "devnet")]
@@ -44,12 +44,8 @@ mod remembered;
 mod retry;
 mod same;
 pub(crate) mod settle;
-pub(crate) mod signals;
 mod source;
 mod wanted;
-
-/// How long running tasks may go on once the run is stopping.
-pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// How long the daemon is given to take back the address of an image.
 const IMAGE_STOPS: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use yagna_api::{AppKey, Glm};
 use crate::cli::args::{self, OwnJob, RunFlags};
 use crate::cli::options;
 use crate::exit::{Exit, Failure};
-use crate::run::part::Wish;
+use crate::options::Wish;
 use crate::run::{Stop, run_until};
 use crate::store::RunSummary;
 use crate::view::{Style, Terminal};

@@ -19,6 +19,7 @@ pub(crate) mod kept;
 mod output;
 mod plain;
 mod quiet;
+mod report;
 mod results;
 mod summary;
 mod table;
@@ -39,7 +40,9 @@ pub use quiet::Quiet;
 pub use summary::SummaryFold;
 pub use terminal::{Terminal, TerminalWriter};
 
+pub use crate::options::Style;
 use crate::store::RunSummary;
+pub use report::report;
 
 /// Shows a run.
 pub trait View: Send {
@@ -57,22 +60,6 @@ pub trait View: Send {
 
     /// Why some of what belongs to stdout was lost, though its reader was still there.
     fn lost(&self) -> Option<&io::Error>;
-}
-
-/// How a run is to be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Style {
-    /// A bar on a terminal, lines elsewhere.
-    #[default]
-    Text,
-    /// JSON for machines.
-    Json,
-    /// JSON for machines, and nothing for people.
-    QuietJson,
-    /// Results only, while all goes well.
-    Quiet,
-    /// Nothing at all: what there is to know is in the store.
-    Silent,
 }
 
 /// What is known about a run before its first event.

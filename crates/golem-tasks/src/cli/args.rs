@@ -13,7 +13,7 @@ use yagna_api::{AppKey, Glm};
 
 use super::inspect::args as inspect;
 use crate::job::SHORTEST_AGREEMENT;
-use crate::run::part::Wish;
+use crate::options::Wish;
 
 const EXAMPLES: &str = "\
 Examples:

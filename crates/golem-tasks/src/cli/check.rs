@@ -265,7 +265,7 @@ mod tests {
             let job = Job::parse(text, &folder.path().join("job.toml")).unwrap();
             describe(&job).map_err(|failure| {
                 assert_eq!(failure.exit(), Exit::Usage);
-                crate::cli::report(&failure)
+                crate::view::report(&failure)
             })
         };
         let sound = told("{\"n\":2}\n").unwrap();

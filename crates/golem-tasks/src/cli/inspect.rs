@@ -14,7 +14,7 @@ mod watch;
 use futures_util::TryStreamExt;
 
 use crate::exit::{Exit, Failure};
-use crate::run::signals::Stops;
+use crate::signals::Stops;
 use crate::store::{Overview, ResultRow, RunState, Store, StoreError};
 use crate::view::Output;
 use crate::view::kept::{self, Columns, Grouped, Room, Show};

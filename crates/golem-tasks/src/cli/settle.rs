@@ -10,8 +10,9 @@ use yagna_client::ApiUrls;
 
 use super::args::{app_key, run_id, time_or_none};
 use super::inspect::args::Place;
-use super::options::{self, SETTLE_TIMEOUT};
+use super::options;
 use crate::exit::{Exit, Failure};
+use crate::options::SETTLE_TIMEOUT;
 use crate::run::settle::SettleOptions;
 
 pub(super) const EXAMPLES: &str = "\

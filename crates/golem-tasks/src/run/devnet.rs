@@ -6,8 +6,8 @@ use golem_devnet::devnet::Devnet;
 use golem_devnet::node::Delays;
 
 use super::Daemon;
-use crate::cli::RunOptions;
 use crate::exit::{Exit, Failure};
+use crate::options::RunOptions;
 
 pub(super) async fn open(options: &RunOptions, providers: u32, seed: Option<u64>) -> Result<Daemon, Failure> {
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));

@@ -4,8 +4,8 @@ use golem_sdk::core::halt::Halt;
 use golem_sdk::core::past::Past;
 use golem_sdk::run::nothing_open;
 
-use crate::cli::RunOptions;
 use crate::exit::{Exit, Failure};
+use crate::options::RunOptions;
 
 /// The run has stopped for its failures, and nothing has changed.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,6 @@
 //! A run of which only a part is asked for: the tasks of that part, those of them that are done already, and their outcome.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use golem_sdk::core::event::TaskId;
@@ -12,6 +10,7 @@ use golem_sdk::core::source::SourceDigest;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
+use crate::options::Wish;
 use crate::store::{RunStore, TaskStatus};
 use crate::view::text::plural;
 use crate::work::AnyJob;
@@ -20,15 +19,6 @@ use crate::work::AnyJob;
 const LOOKED_THROUGH: usize = 1_000_000;
 /// So many tasks are named one by one.
 const NAMED: usize = 10;
-
-/// Tasks as they are asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// By their numbers.
-    Numbers(RangeInclusive<u64>),
-    /// By what they are: their text, or their JSON.
-    Task(String),
-}
 
 /// A task was asked for that there isn't.
 #[derive(Debug, thiserror::Error)]
@@ -67,28 +57,6 @@ pub(super) struct Outcome {
     pub(super) done: u64,
     pub(super) failed: u64,
     pub(super) known: u64,
-}
-
-impl FromStr for Wish {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        let number = |text: &str| -> Option<u64> {
-            (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
-        };
-        if let Some(number) = number(text) {
-            return Ok(Self::Numbers(number..=number));
-        }
-        match text.split_once('-').map(|(first, last)| (number(first.trim()), number(last.trim()))) {
-            Some((Some(first), Some(last))) if first <= last => Ok(Self::Numbers(first..=last)),
-            Some((Some(_), Some(_))) => Err("the range ends before it begins"),
-            _ if text.is_empty() => {
-                Err("expected tasks by their numbers, such as 1,4,10-20, or the tasks themselves")
-            }
-            _ => Ok(Self::Task(text.to_owned())),
-        }
-    }
 }
 
 /// Looks through the source for what was asked for by what it is. To be called before the source is opened for the run.

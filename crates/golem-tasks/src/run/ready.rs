@@ -3,8 +3,8 @@
 use golem_sdk::transfer::try_folder;
 use serde_json::Value;
 
-use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
+use crate::options::{DaemonChoice, RunOptions};
 
 /// Open files that a run needs in any case: its database, the terminal, the daemon.
 const BASE: u64 = 32;

@@ -4,8 +4,8 @@ use golem_sdk::core::past::Past;
 use golem_sdk::run::FailedTask;
 
 use super::part::Part;
-use crate::cli::RunOptions;
 use crate::exit::{Exit, Failure};
+use crate::options::RunOptions;
 use crate::store::{RunStore, Store};
 use crate::view::text::plural;
 

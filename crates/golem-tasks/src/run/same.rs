@@ -4,8 +4,8 @@
 use serde_json::Value;
 use yagna_api::NodeId;
 
-use crate::cli::{DaemonChoice, RunOptions};
 use crate::exit::{Exit, Failure};
+use crate::options::{DaemonChoice, RunOptions};
 use crate::store::RunRecord;
 
 /// Parts of a run's description that may change from one start to the next, or that are compared one by one.

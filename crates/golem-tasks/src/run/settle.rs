@@ -96,7 +96,7 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
             Ok(Settling::Nothing { told }) => say.write(&told),
             // It may be on another daemon, or another key's: the others can be settled all the same.
             Err((run_id, failure)) if !named && failure.exit() != Exit::Cancelled => {
-                say.write(&format!("run {run_id} can't be settled now:\n{}", crate::cli::report(&failure)));
+                say.write(&format!("run {run_id} can't be settled now:\n{}", crate::view::report(&failure)));
                 failed = failed.or_else(|| Some(failure.exit()));
             }
             Err((_, failure)) => refused = refused.or(Some(failure)),
@@ -269,9 +269,9 @@ async fn bring_to_an_end(
 }
 
 fn client(record: &RunRecord, options: &SettleOptions) -> Result<Client, Failure> {
-    let app_key = crate::cli::options::app_key(options.app_key.clone())?;
+    let app_key = crate::options::app_key(options.app_key.clone())?;
     let own = record.job.pointer("/daemon/url").and_then(Value::as_str);
-    let url = options.url.as_deref().or(own).unwrap_or(crate::cli::API_URL);
+    let url = options.url.as_deref().or(own).unwrap_or(crate::options::API_URL);
     let url: Url = url.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
     let transport = HttpTransport::with_apis(&url, &options.apis, &app_key)
         .map_err(|error| Failure::new(Exit::Daemon, error))?;

@@ -7,8 +7,8 @@ use golem_sdk::reading::{Matching, OpenSource, Reading, ReadingError};
 use serde_json::Value;
 use yagna_api::Timestamp;
 
-use crate::cli::RunOptions;
 use crate::exit::{Exit, Failure};
+use crate::options::RunOptions;
 use crate::store::RunStore;
 use crate::view::text::quoted;
 use crate::work::{AnyJob, Opened};

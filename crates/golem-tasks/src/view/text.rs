@@ -9,7 +9,7 @@ use yagna_api::market::Terminator;
 use yagna_api::{Glm, Timestamp};
 
 use super::summary::SummaryFold;
-use crate::run::STOP_GRACE;
+use crate::options::STOP_GRACE;
 use crate::store::TaskCounts;
 
 /// The number of a failed attempt among those of its task that count.

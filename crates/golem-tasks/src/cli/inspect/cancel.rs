@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::exit::{Exit, Failure};
-use crate::run::signals::Stops;
+use crate::signals::Stops;
 use crate::store::{Ask, Overview, RunState, Store};
 use crate::view::Output;
 use crate::view::kept::state_text;

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::written;
 use crate::exit::{Exit, Failure};
-use crate::run::signals::Stops;
+use crate::signals::Stops;
 use crate::store::StoreError;
 use crate::view::Output;
 use crate::view::kept::Room;

@@ -1,0 +1,206 @@
+//! A run as it was asked for: complete, checked, and known to every module that has a hand in it.
+//!
+//! The command line and the [`Runner`](crate::Runner) make [`RunOptions`]; the rest of the program believes them.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use yagna_api::AppKey;
+use yagna_client::ApiUrls;
+
+use crate::exit::{Exit, Failure};
+use crate::job::Limits;
+use crate::store::Dsn;
+use crate::work::AnyJob;
+
+/// The address of a daemon that runs with its own defaults.
+pub(crate) const API_URL: &str = "http://127.0.0.1:7465";
+
+/// How long a run waits for its last bills unless it is told otherwise.
+pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long running tasks may go on once the run is stopping.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// A run as it was asked for, complete and checked.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// The job.
+    pub(crate) job: Arc<dyn AnyJob>,
+    /// What holds for this run.
+    pub limits: Limits,
+    /// What the run is called.
+    pub run_id: String,
+    /// May the job be another one than the run was begun with?
+    pub changed_job: bool,
+    /// The only tasks that are to be done; all where there are none.
+    pub(crate) only: Vec<Wish>,
+    /// True if tasks that failed for good are tried afresh.
+    pub retry_failed: bool,
+    /// The command line that does so, for people; none where the run isn't begun by one.
+    pub(crate) retry_command: Option<String>,
+    /// Where it is kept.
+    pub dsn: Dsn,
+    /// Whom to talk to.
+    pub daemon: DaemonChoice,
+    /// The part of the market to buy on.
+    pub subnet: String,
+    /// The payment driver, such as `erc20`.
+    pub driver: String,
+    /// The chain to pay on, such as `hoodi`.
+    pub network: String,
+    /// How long to wait for the last bills.
+    pub settle_timeout: Duration,
+    /// How to show it.
+    pub style: Style,
+}
+
+/// The daemon a run goes through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DaemonChoice {
+    /// An emulated network inside this process.
+    Devnet {
+        /// How many providers it has.
+        providers: u32,
+        /// What makes it behave the same again; random unless given.
+        seed: Option<u64>,
+    },
+    /// A yagna daemon over HTTP.
+    Yagna {
+        /// Its address, without a slash at the end.
+        url: String,
+        /// Where single APIs of it are that are elsewhere.
+        apis: Box<ApiUrls>,
+        /// The key it is to accept.
+        app_key: AppKey,
+    },
+}
+
+/// How a run is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// A bar on a terminal, lines elsewhere.
+    #[default]
+    Text,
+    /// JSON for machines.
+    Json,
+    /// JSON for machines, and nothing for people.
+    QuietJson,
+    /// Results only, while all goes well.
+    Quiet,
+    /// Nothing at all: what there is to know is in the store.
+    Silent,
+}
+
+/// Tasks as they are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// By their numbers.
+    Numbers(RangeInclusive<u64>),
+    /// By what they are: their text, or their JSON.
+    Task(String),
+}
+
+/// An app key that can't be used.
+#[derive(Debug, thiserror::Error)]
+enum KeyError {
+    #[error("YAGNA_APPKEY isn't set: a run on the Golem Network needs a key of your yagna daemon")]
+    Missing,
+    #[error("the app key contains characters that are not valid in a key")]
+    Characters,
+}
+
+impl fmt::Debug for RunOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunOptions")
+            .field("run_id", &self.run_id)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RunOptions {
+    /// What is run and under which limits, to be kept with the run. No secrets.
+    pub fn describe(&self) -> Result<Value, Failure> {
+        let limits = &self.limits;
+        let daemon = match &self.daemon {
+            DaemonChoice::Devnet { providers, seed } => {
+                json!({ "devnet": { "providers": providers, "seed": seed } })
+            }
+            DaemonChoice::Yagna { url, .. } => json!({ "url": url }),
+        };
+        let mut whole = match self.job.describe()? {
+            Value::Object(job) => job,
+            job => Map::from_iter([("job".to_owned(), job)]),
+        };
+        let limits = json!({
+            "task_timeout_seconds": limits.task_timeout.as_secs_f64(),
+            "retries": limits.retries,
+            "workers": limits.workers,
+            "budget": limits.budget,
+            "on_budget": limits.on_budget_word(),
+            "max_price": limits.max_price,
+            "price_grace_seconds": limits.price_grace.as_secs_f64(),
+            "max_price_per_hour": limits.max_price_per_hour,
+            "max_start_price": limits.max_start_price,
+            "expiration_seconds": limits.expiration.as_secs_f64(),
+            "idle_timeout_seconds": limits.idle_timeout.as_secs_f64(),
+            "results": limits.results,
+            "halt": limits.halt,
+            "providers": limits.providers,
+            "exclude_providers": limits.exclude_providers,
+        });
+        for (name, value) in [
+            ("limits", limits),
+            ("daemon", daemon),
+            ("subnet", Value::from(self.subnet.as_str())),
+            ("driver", Value::from(self.driver.as_str())),
+            ("network", Value::from(self.network.as_str())),
+        ] {
+            whole.insert(name.to_owned(), value);
+        }
+        Ok(Value::Object(whole))
+    }
+}
+
+impl FromStr for Wish {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let number = |text: &str| -> Option<u64> {
+            (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+        };
+        if let Some(number) = number(text) {
+            return Ok(Self::Numbers(number..=number));
+        }
+        match text.split_once('-').map(|(first, last)| (number(first.trim()), number(last.trim()))) {
+            Some((Some(first), Some(last))) if first <= last => Ok(Self::Numbers(first..=last)),
+            Some((Some(_), Some(_))) => Err("the range ends before it begins"),
+            _ if text.is_empty() => {
+                Err("expected tasks by their numbers, such as 1,4,10-20, or the tasks themselves")
+            }
+            _ => Ok(Self::Task(text.to_owned())),
+        }
+    }
+}
+
+pub(crate) fn app_key(key: Option<AppKey>) -> Result<AppKey, Failure> {
+    let key = key.filter(|key| !key.expose().is_empty()).ok_or_else(|| {
+        Failure::new(Exit::Usage, KeyError::Missing).advise(
+            "start the daemon with `yagna service run`, make a key with `yagna app-key create golem-tasks`, \
+             then `export YAGNA_APPKEY=<the key>`;\n       or try the job without any of that: add --devnet",
+        )
+    })?;
+    // It goes into an HTTP header.
+    if key.expose().chars().any(|c| !c.is_ascii_graphic()) {
+        return Err(Failure::new(Exit::Usage, KeyError::Characters)
+            .advise("`yagna app-key list` shows the daemon's keys"));
+    }
+    Ok(key)
+}
