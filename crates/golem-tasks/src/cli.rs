@@ -15,6 +15,7 @@ pub(crate) mod panics;
 mod repeated;
 
 mod settle;
+pub(crate) mod values;
 
 use std::future::Future;
 use std::io;

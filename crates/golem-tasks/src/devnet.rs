@@ -5,6 +5,7 @@
 mod books;
 pub(crate) mod config;
 mod exports;
+mod file;
 mod json;
 mod lines;
 mod network;

@@ -33,6 +33,8 @@ mod numbers;
 mod payload;
 mod problem;
 pub(crate) mod schema;
+mod script;
+mod sections;
 mod source;
 mod steps;
 mod tasks;
@@ -56,9 +58,9 @@ pub use limits::{Limits, SHORTEST_AGREEMENT};
 pub(crate) use look::{ENDLESS, Look};
 pub use payload::{Image, Payload};
 pub use problem::{JobError, Place, Problem, Problems};
+use sections::Setup;
 pub use source::{SourceError, TaskData};
 pub(crate) use steps::Mode;
-use steps::Setup;
 pub use steps::{RenderedAction, RenderedStep, Step};
 pub use tasks::{TaskIter, TaskSource, Tasks};
 pub use template::RenderError;
@@ -163,7 +165,7 @@ fn read<'a>(
     host.keep([(origin.to_owned(), Role::Job)]);
     host.keep(tasks.iter().filter_map(|read| Some((read.tasks.source_file()?, Role::Source))));
     host.keep(payload::files(document, folder).map(|file| (file, Role::Payload)));
-    let (setup, steps) = steps::read(&top, &shared_folder, tasks.as_ref(), &mut host, diagnostics);
+    let (setup, steps) = sections::read(&top, &shared_folder, tasks.as_ref(), &mut host, diagnostics);
     host.forget_tasks();
     let limits = limits::read(&top, diagnostics);
     if let (Some(tasks), Some(steps)) = (&tasks, &steps) {

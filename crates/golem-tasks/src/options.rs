@@ -106,6 +106,11 @@ pub(crate) enum Wish {
     Task(String),
 }
 
+/// An address that can't be a daemon's.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a valid address of a daemon: expected something like {API_URL}")]
+struct AddressError(String);
+
 /// An app key that can't be used.
 #[derive(Debug, thiserror::Error)]
 enum KeyError {
@@ -190,6 +195,7 @@ impl FromStr for Wish {
     }
 }
 
+/// The key, if there is one and it fits into an HTTP header.
 pub(crate) fn app_key(key: Option<AppKey>) -> Result<AppKey, Failure> {
     let key = key.filter(|key| !key.expose().is_empty()).ok_or_else(|| {
         Failure::new(Exit::Usage, KeyError::Missing).advise(
@@ -203,4 +209,15 @@ pub(crate) fn app_key(key: Option<AppKey>) -> Result<AppKey, Failure> {
             .advise("`yagna app-key list` shows the daemon's keys"));
     }
     Ok(key)
+}
+
+/// The address of a daemon, without a slash at its end.
+pub(crate) fn api_url(text: &str) -> Result<String, Failure> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace) => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(Failure::new(Exit::Usage, AddressError(text.to_owned()))),
+    }
 }

@@ -9,8 +9,9 @@ use golem_sdk::{Budget, OnBudget};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Glm};
 
-use crate::cli::args::{self, OwnJob, RunFlags};
+use crate::cli::args::{OwnJob, RunFlags};
 use crate::cli::options;
+use crate::cli::values;
 use crate::exit::{Exit, Failure};
 use crate::options::Wish;
 use crate::run::{Stop, run_until};
@@ -250,7 +251,7 @@ impl Runner {
             Err(Failure::new(Exit::Usage, problem))
         };
         let flags = &self.flags;
-        if let Some(Err(reason)) = flags.run_id.as_deref().map(args::run_id) {
+        if let Some(Err(reason)) = flags.run_id.as_deref().map(values::run_id) {
             return wrong("run id", &reason);
         }
         if let Some(Err(error)) = flags.budget.first().map(Budget::check) {

@@ -25,6 +25,7 @@ mod summary;
 mod table;
 mod terminal;
 pub(crate) mod text;
+mod words;
 
 use std::io;
 

@@ -8,6 +8,7 @@ mod erased;
 mod error;
 mod keys;
 mod pile;
+mod shared;
 mod task;
 mod worker;
 

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
-use golem_sdk::core::halt::{Halt, HaltParseError};
-use golem_sdk::text::chain;
+use golem_sdk::core::halt::Halt;
 use golem_sdk::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
 
 use super::inspect::args as inspect;
-use crate::job::SHORTEST_AGREEMENT;
+use super::values::{amount, app_key, budget, expiration, halt, on_budget, run_id, time, time_or_none};
 use crate::options::Wish;
 
 const EXAMPLES: &str = "\
@@ -309,66 +308,4 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// Show results only, and the summary if something went wrong; with --json, JSON and errors only.
     #[arg(short, long, help_heading = "Keeping and showing")]
     pub(crate) quiet: bool,
-}
-
-/// Of a type that never prints, from the first moment on.
-#[expect(clippy::unnecessary_wraps, reason = "the parser of a flag may fail")]
-pub(super) fn app_key(text: &str) -> Result<AppKey, String> {
-    Ok(AppKey::new(text))
-}
-
-pub(super) fn amount(text: &str) -> Result<Glm, String> {
-    let amount: Glm = text.parse().map_err(|error: yagna_api::money::GlmError| error.to_string())?;
-    if amount.is_negative() {
-        return Err("it can't be negative".to_owned());
-    }
-    Ok(amount)
-}
-
-pub(crate) fn budget(text: &str) -> Result<Budget, String> {
-    text.parse().map_err(|error| chain(&error))
-}
-
-fn halt(text: &str) -> Result<Halt, String> {
-    text.parse().map_err(|error: HaltParseError| error.to_string())
-}
-
-fn on_budget(text: &str) -> Result<OnBudget, String> {
-    match text {
-        "stop" => Ok(OnBudget::Stop),
-        "pause" => Ok(OnBudget::Pause),
-        _ => Err("expected stop or pause".to_owned()),
-    }
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    let time = time_or_none(text)?;
-    if time.is_zero() {
-        return Err("it must be longer than no time".to_owned());
-    }
-    Ok(time)
-}
-
-fn expiration(text: &str) -> Result<Duration, String> {
-    let time = time(text)?;
-    if time < SHORTEST_AGREEMENT {
-        return Err("providers refuse agreements of less than 5 minutes: expected at least 6m; \
-                    it limits one agreement, not the run"
-            .to_owned());
-    }
-    Ok(time)
-}
-
-pub(super) fn time_or_none(text: &str) -> Result<Duration, String> {
-    const EXPECTED: &str = "expected a time such as 90s, 5m or 1h30m; write a day as 24h";
-    let time: jiff::SignedDuration = text.trim().parse().map_err(|_| EXPECTED.to_owned())?;
-    Duration::try_from(time).map_err(|_| EXPECTED.to_owned())
-}
-
-pub(crate) fn run_id(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
-        return Err("expected at most 64 letters, digits, `-`, `_` and `.`".to_owned());
-    }
-    Ok(text.to_owned())
 }

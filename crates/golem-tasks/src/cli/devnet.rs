@@ -11,7 +11,7 @@ use golem_devnet::node::Delays;
 use golem_devnet::provider::Prices;
 use yagna_api::{AppKey, Glm};
 
-use super::args::{amount, app_key};
+use super::values::{amount, app_key};
 use crate::devnet::config::{ConfigError, ConfigFile};
 use crate::devnet::{DevnetOptions, MOST_PROVIDERS, Pace, Place};
 use crate::exit::{Exit, Failure};

@@ -17,7 +17,7 @@ use yagna_client::ApiUrls;
 use super::args::RunFlags;
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
-use crate::options::{API_URL, DaemonChoice, RunOptions, SETTLE_TIMEOUT, Style, app_key};
+use crate::options::{API_URL, DaemonChoice, RunOptions, SETTLE_TIMEOUT, Style, api_url, app_key};
 use crate::store::{Dsn, random_run_id};
 use crate::work::AnyJob;
 
@@ -29,8 +29,6 @@ const DEVNET_PROVIDERS: u32 = 3;
 /// What is wrong with the flags together, or with the environment.
 #[derive(Debug, thiserror::Error)]
 enum OptionError {
-    #[error("`{0}` is no address of a daemon: expected something like {API_URL}")]
-    ApiUrl(String),
     #[error("`{0}` must not be empty")]
     Empty(&'static str),
     #[error(
@@ -139,16 +137,6 @@ fn budget(given: &[Budget]) -> Result<Option<Budget>, Failure> {
     let Some((first, others)) = given.split_first() else { return Ok(None) };
     let all = others.iter().try_fold(*first, |budget, other| budget.and(*other));
     all.map(Some).map_err(|error| Failure::new(Exit::Usage, error).advise("it is about --budget"))
-}
-
-pub(super) fn api_url(text: &str) -> Result<String, Failure> {
-    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace) => {
-            Ok(text.trim_end_matches('/').to_owned())
-        }
-        _ => Err(usage(OptionError::ApiUrl(text.to_owned()))),
-    }
 }
 
 fn usage(error: OptionError) -> Failure {

@@ -8,11 +8,10 @@ use clap::Args as ClapArgs;
 use yagna_api::AppKey;
 use yagna_client::ApiUrls;
 
-use super::args::{app_key, run_id, time_or_none};
 use super::inspect::args::Place;
-use super::options;
+use super::values::{app_key, run_id, time_or_none};
 use crate::exit::{Exit, Failure};
-use crate::options::SETTLE_TIMEOUT;
+use crate::options::{SETTLE_TIMEOUT, api_url};
 use crate::run::settle::SettleOptions;
 
 pub(super) const EXAMPLES: &str = "\
@@ -65,7 +64,7 @@ pub(super) fn resolve(
     Ok(SettleOptions {
         dsn: flags.place.dsn(&environment)?,
         run_id: flags.run.clone().or_else(|| flags.run_id.clone()),
-        url: url.as_deref().map(options::api_url).transpose()?,
+        url: url.as_deref().map(api_url).transpose()?,
         apis: ApiUrls::read(environment).map_err(|error| Failure::new(Exit::Usage, error))?,
         app_key: flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY").map(AppKey::new)),
         settle_timeout: flags.settle_timeout.unwrap_or(SETTLE_TIMEOUT),

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use yagna_api::{ActivityId, Clock, Timestamp};
 
-use super::exports::{Readers, write_whole};
+use super::file::{Readers, write_whole};
 use super::json::{VERSION, ended, words};
 use crate::exit::{Exit, Failure};
 

@@ -167,11 +167,6 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// The steps whose downloads a `glob` could find.
-pub(super) fn outputs_of(steps: &[Step]) -> Arc<[Step]> {
-    steps.iter().filter(|step| step.writes_file()).cloned().collect()
-}
-
 /// Refuses downloads that a `glob` finds and that nobody could tell from files that are tasks: their names depend on the task and on
 /// its number, and that changes with each file that is found.
 pub(super) fn check_outputs(

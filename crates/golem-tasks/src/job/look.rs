@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::host::HostFiles;
-use super::work::too_large;
+use super::script::too_large;
 use super::{Job, Mode, RenderError, RenderedStep, TaskData};
 use crate::exit::{Exit, Failure};
 use crate::view::text::short;

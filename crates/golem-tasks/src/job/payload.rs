@@ -19,6 +19,9 @@ const FILES: [&str; 5] =
 /// The runtime of virtual machines, the one that always needs an image.
 const VM: &str = "vm";
 
+/// Stands for a problem that has been reported.
+struct Reported;
+
 /// The machine a job needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Payload {

@@ -1,9 +1,8 @@
 //! The `[[setup]]` and `[[steps]]` sections: what to do on a provider, once and for each task. Reading them is in
-//! `read`; doing it is left to the runner.
+//! `sections`; doing it is left to the runner.
 
-mod mode;
-mod possible;
-mod read;
+pub(super) mod mode;
+pub(super) mod possible;
 mod target;
 
 use std::path::{Component, Path, PathBuf};
@@ -17,16 +16,15 @@ use super::source::TaskData;
 use super::template::{Engine, JsonTemplate, RenderError, Scene, Text};
 pub(crate) use mode::Mode;
 pub(super) use mode::with_modes;
-pub(super) use read::{Setup, read};
 
 /// A step that is done for each task.
 #[derive(Debug, Clone)]
 pub struct Step {
-    number: usize,
-    plan: Plan,
-    timeout: Option<Duration>,
-    folder: Arc<Path>,
-    engine: Engine,
+    pub(super) number: usize,
+    pub(super) plan: Plan,
+    pub(super) timeout: Option<Duration>,
+    pub(super) folder: Arc<Path>,
+    pub(super) engine: Engine,
 }
 
 /// A step as it is to be done: paths resolved, templates rendered.
@@ -124,7 +122,7 @@ impl RenderedAction {
 
 /// An action whose strings aren't rendered yet.
 #[derive(Debug, Clone)]
-enum Plan {
+pub(super) enum Plan {
     Shell(Text),
     Program(Text, Vec<Text>),
     Upload { from: Text, to: Text, mode: Option<u32> },
@@ -207,7 +205,7 @@ impl Step {
 }
 
 impl Plan {
-    fn render(&self, scene: &Scene<'_>) -> Result<RenderedAction, RenderError> {
+    pub(super) fn render(&self, scene: &Scene<'_>) -> Result<RenderedAction, RenderError> {
         Ok(match self {
             Self::Shell(line) => RenderedAction::Run {
                 program: "/bin/sh".to_owned(),
@@ -240,7 +238,7 @@ impl Plan {
     }
 
     /// The file on the host that it reads or writes.
-    fn file(&self, scene: &Scene<'_>) -> Result<Option<HostFile>, RenderError> {
+    pub(super) fn file(&self, scene: &Scene<'_>) -> Result<Option<HostFile>, RenderError> {
         Ok(match (self.uploaded_file(), self.target()) {
             (Some(from), _) => Some(HostFile { path: host_path(from, scene)?, written: false }),
             (None, Some(to)) => Some(HostFile { path: host_target(to, scene)?, written: true }),
@@ -249,7 +247,7 @@ impl Plan {
     }
 
     /// The permissions that the job file names for what it uploads.
-    fn mode(&self) -> Option<u32> {
+    pub(super) fn mode(&self) -> Option<u32> {
         match self {
             Self::Upload { mode, .. } | Self::UploadJson { mode, .. } | Self::UploadText { mode, .. } => {
                 *mode
@@ -259,7 +257,7 @@ impl Plan {
     }
 
     /// The string that says what it does.
-    fn main_text(&self) -> &Text {
+    pub(super) fn main_text(&self) -> &Text {
         match self {
             Self::Shell(text)
             | Self::Program(text, _)
@@ -272,7 +270,7 @@ impl Plan {
     }
 
     /// Where on the host it writes.
-    fn target(&self) -> Option<&Text> {
+    pub(super) fn target(&self) -> Option<&Text> {
         match self {
             Self::Download { to, .. } => Some(to),
             Self::DownloadJson { to, .. } => to.as_ref(),
@@ -281,7 +279,7 @@ impl Plan {
     }
 
     /// The file on the host it reads.
-    fn uploaded_file(&self) -> Option<&Text> {
+    pub(super) fn uploaded_file(&self) -> Option<&Text> {
         match self {
             Self::Upload { from, .. } => Some(from),
             _ => None,
@@ -335,4 +333,9 @@ fn container_path(text: &Text, scene: &Scene<'_>) -> Result<String, RenderError>
         return Err(refused.with_help("it starts with a slash, for example /golem/output/result.txt"));
     }
     possible::path(text, rendered, scene)
+}
+
+/// The steps whose downloads a `glob` could find.
+pub(super) fn outputs_of(steps: &[Step]) -> Arc<[Step]> {
+    steps.iter().filter(|step| step.writes_file()).cloned().collect()
 }

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::again::outputs_of;
 use super::document::{Diagnostics, Entry, Section, describe};
 use super::host::{Clash, HostFiles, Touch};
 use super::input::{Input, LineForm};
 use super::schema;
 use super::source::{Csv, Lines, SourceError, TaskData};
-use super::steps::{HostFile, Step};
+use super::steps::{HostFile, Step, outputs_of};
 
 /// The name that stands for standard input in place of a file.
 const STANDARD_INPUT: &str = "-";

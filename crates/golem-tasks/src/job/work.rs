@@ -10,23 +10,21 @@ use std::time::Duration;
 use golem_sdk::core::event::{AttemptFailure, FailureKind, Printed, TaskOutput};
 use golem_sdk::core::payload::{Image as CoreImage, Payload as Machine};
 use golem_sdk::payload::{PayloadSpec, Vm};
-use golem_sdk::script::LARGEST_SCRIPT;
-use golem_sdk::{
-    Arrivals, Execution, ExecutionEnd, Program, Script, ScriptError, Source, Target, WorkContext, WorkerError,
-};
+use golem_sdk::{Arrivals, Execution, ExecutionEnd, ScriptError, WorkContext, WorkerError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use yagna_api::activity::CommandResult;
 use yagna_api::time::short;
 
 use super::numbers::first_inexact;
+use super::script::{script, segments};
 use super::steps::with_modes;
 use super::verdicts::Verdict;
 use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource};
 use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
 
-mod mark;
+pub(super) mod mark;
 mod pace;
 mod pack;
 mod told;
@@ -36,8 +34,6 @@ use self::pace::{Lesson, Pace};
 
 /// Tasks that are looked at before anything is bought; later ones are when it is their turn.
 const LOOKED_THROUGH: usize = 1_000_000;
-/// A JSON document that a task brings home may be so large; larger ones belong into files.
-const MOST_JSON: u64 = 16 << 20;
 /// So much of the end of a failed task's standard error is kept.
 const STDERR_KEPT: usize = 4096;
 
@@ -351,73 +347,6 @@ impl Job {
             Verdict::GiveUp => TaskError::GivenUp(failure),
             Verdict::Retry | Verdict::NoResult | Verdict::Stop => TaskError::Failed(failure),
         }
-    }
-}
-
-/// A run of steps that share one script.
-struct Segment<'a> {
-    steps: &'a [RenderedStep],
-    limit: Duration,
-}
-
-/// Cuts steps where one has a time-out of its own.
-fn segments(steps: &[RenderedStep], limit: Duration) -> Vec<Segment<'_>> {
-    let mut segments = Vec::new();
-    let mut rest = steps;
-    while !rest.is_empty() {
-        let (n, limit) = match rest[0].timeout {
-            Some(timeout) => (1, timeout),
-            None => (rest.iter().take_while(|step| step.timeout.is_none()).count(), limit),
-        };
-        let (steps, after) = rest.split_at(n);
-        segments.push(Segment { steps, limit });
-        rest = after;
-    }
-    segments
-}
-
-fn script(steps: &[RenderedStep]) -> Script {
-    steps.iter().fold(Script::new(), |script, step| match &step.action {
-        // As bytes: a provider turns what isn't UTF-8 into other characters where text is asked for.
-        RenderedAction::Run { program, args } => {
-            let args = mark::marked(step).unwrap_or_else(|| args.clone());
-            script.program(Program::new(program).args(args).binary_output())
-        }
-        RenderedAction::Upload { from, to } => script.upload(Source::File(from.clone()), to),
-        RenderedAction::UploadJson { data, to } => script.upload_json(data, to),
-        RenderedAction::UploadText { text, to } => script.upload_text(text, to),
-        RenderedAction::Download { from, to } => script.download(from, Target::File(to.clone())),
-        RenderedAction::DownloadJson { from, .. } => {
-            script.download(from, Target::Memory { limit: MOST_JSON })
-        }
-    })
-}
-
-/// The place of the largest of these steps, and the size of its script, where no daemon would take that.
-pub(super) fn too_large(steps: &[RenderedStep]) -> Option<(usize, usize)> {
-    // Written as JSON in JSON, a byte takes seven at the most, and a command without its arguments a few hundred.
-    if steps.iter().map(|step| words(step) * 7 + 1000).sum::<usize>() < LARGEST_SCRIPT {
-        return None;
-    }
-    let mut done = 0;
-    for segment in segments(steps, Duration::ZERO) {
-        if let Err(ScriptError::TooLarge { bytes }) = script(segment.steps).check() {
-            let largest = (0..segment.steps.len()).max_by_key(|place| words(&segment.steps[*place]));
-            return Some((done + largest.unwrap_or_default(), bytes));
-        }
-        done += segment.steps.len();
-    }
-    None
-}
-
-/// Bytes of a step's command in a script.
-fn words(step: &RenderedStep) -> usize {
-    match &step.action {
-        RenderedAction::Run { program, args } => {
-            program.len() + args.iter().map(|arg| arg.len() + 10).sum::<usize>()
-        }
-        RenderedAction::Download { from, .. } | RenderedAction::DownloadJson { from, .. } => from.len(),
-        action => action.uploaded_to().map_or(0, str::len),
     }
 }
 

@@ -4,7 +4,8 @@
 
 use super::database::{Row, Statement};
 use super::holder::Holder;
-use super::lease::{LEASE_TIMEOUT, held_by};
+use super::holder::LEASE_TIMEOUT;
+use super::lease::held_by;
 use super::{Store, StoreError};
 
 /// The tables with rows of a run, those that refer to others first. SQLite has a trigger with the same list for

@@ -6,7 +6,7 @@ use std::time::Duration;
 use golem_core::event::Provider;
 
 use super::DsnError;
-use super::lease::{HeldBy, LEASE_TIMEOUT};
+use super::holder::{HeldBy, LEASE_TIMEOUT};
 use super::trouble::Trouble;
 
 /// Candidates that are named where a beginning fits several.

@@ -7,6 +7,12 @@
 use std::fmt;
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
+
+use yagna_api::Timestamp;
+
+/// A holder of which nothing was heard for so long holds nothing any more.
+pub const LEASE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A process that takes runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,19 @@ pub struct Holder {
     pub(super) process: Option<String>,
     /// Among which pids its pid is one; none when that isn't known.
     pub(super) machine: Option<String>,
+}
+
+/// Who holds a run that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBy {
+    /// The process.
+    pub holder: Holder,
+    /// Since when, by the database's clock.
+    pub since: Timestamp,
+    /// When it was last heard of, by the same clock.
+    pub heard: Timestamp,
+    /// How long ago that was when we asked.
+    pub silent: Duration,
 }
 
 impl Holder {

@@ -8,15 +8,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use yagna_api::Timestamp;
 
 use super::database::{Row, Statement, to_json};
-use super::holder::Holder;
+use super::holder::{HeldBy, Holder, LEASE_TIMEOUT};
 use super::record::RunStore;
 use super::{Store, StoreError};
-
-/// A holder of which nothing was heard for so long holds nothing any more.
-pub const LEASE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a lease is to be renewed while nothing is committed. Commits renew it too.
 pub const LEASE_RENEWAL: Duration = Duration::from_secs(5);
@@ -26,19 +22,6 @@ pub const LEASE_RENEWAL: Duration = Duration::from_secs(5);
 #[must_use = "a run is held until its lease is released"]
 pub struct Lease {
     run: RunStore,
-}
-
-/// Who holds a run that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldBy {
-    /// The process.
-    pub holder: Holder,
-    /// Since when, by the database's clock.
-    pub since: Timestamp,
-    /// When it was last heard of, by the same clock.
-    pub heard: Timestamp,
-    /// How long ago that was when we asked.
-    pub silent: Duration,
 }
 
 impl Store {

@@ -18,7 +18,7 @@ use super::output::Output;
 use super::results::results;
 use super::summary::write_summary;
 use super::terminal::Terminal;
-use super::{Facts, SummaryFold, View, text};
+use super::{Facts, SummaryFold, View, text, words};
 use crate::store::RunSummary;
 
 /// With the number of tasks known; the bar is as wide as the terminal lets it.
@@ -98,14 +98,14 @@ impl Bar {
             EventKind::TaskFailed { .. } | EventKind::BillRefused { .. } => {
                 self.failures += 1;
                 match self.failures {
-                    ..=FAILURES => text::line(event, &self.fold),
+                    ..=FAILURES => words::line(event, &self.fold),
                     failures if failures == FAILURES + 1 => {
                         Some("more failures are counted only; the summary lists the first ones".to_owned())
                     }
                     _ => None,
                 }
             }
-            EventKind::Stopping { .. } => text::line(event, &self.fold),
+            EventKind::Stopping { .. } => words::line(event, &self.fold),
             EventKind::Waiting { ref explanation } => {
                 // Said once, however long it lasts: the note under the bar says that it does.
                 let reasons = Explanation { waited: Duration::ZERO, ..explanation.clone() };
@@ -113,7 +113,7 @@ impl Bar {
                     return None;
                 }
                 self.told = Some(reasons);
-                text::line(event, &self.fold)
+                words::line(event, &self.fold)
             }
             _ => None,
         }
@@ -172,7 +172,7 @@ impl View for Bar {
                     self.note.set_message("");
                 }
                 _ => {
-                    if let Some(line) = text::line(event, &self.fold) {
+                    if let Some(line) = words::line(event, &self.fold) {
                         self.note.set_message(line);
                     }
                 }

@@ -23,7 +23,7 @@ pub(crate) use overview::{json as overview_json, text as overview_text};
 pub(crate) use providers::Providers;
 pub(crate) use remembered::{json as remembered_json, text as remembered_text};
 pub(crate) use removed::{KeptRun, Removed, kept_runs_text};
-pub(crate) use results::{CSV_HEADER, csv as result_csv, json as result_json, trimmed};
+pub(crate) use results::{CSV_HEADER, csv as result_csv, json as result_json};
 pub(crate) use runs::{json as runs_json, state_text, text as runs_text};
 
 use super::json::{self, VERSION};

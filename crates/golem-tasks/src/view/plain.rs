@@ -10,7 +10,7 @@ use yagna_api::time::between;
 use super::output::Output;
 use super::results::write_results;
 use super::summary::write_summary;
-use super::{Facts, SummaryFold, View, text};
+use super::{Facts, SummaryFold, View, text, words};
 use crate::store::RunSummary;
 
 /// The time between two lines that count tasks, at least while something changes.
@@ -101,7 +101,7 @@ impl Lines {
             if let EventKind::OfferReceived { .. } = event.kind {
                 offers += 1;
             }
-            if let Some(line) = text::line(event, &self.fold) {
+            if let Some(line) = words::line(event, &self.fold) {
                 self.write_if_room(event.at, &line);
             }
         }

@@ -8,8 +8,8 @@ use golem_core::event::{Event, EventKind};
 use serde_json::Value;
 
 use super::SummaryFold;
-use super::kept::trimmed;
 use super::output::Output;
+use super::text::trimmed;
 use super::text::{clean, one_line};
 
 /// Writes the results among these events.

@@ -1,7 +1,6 @@
 //! A job whose types are forgotten: what a run needs of it, whoever wrote it. What the job's own code does wrong, panics
 //! included, is an error here.
 
-use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use serde_json::Value;
 
 use super::keys::{Keys, Origin};
 use super::pile::{Again, PileError};
+use super::shared::panic_text;
 use super::{Job, JobWorker};
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
@@ -201,12 +201,6 @@ impl<J: Job> AnyJob for Typed<J> {
         let (job, keys) = (Arc::clone(&self.job), Arc::clone(&self.keys));
         Arc::new(JobWorker::within(job, limits.task_timeout, keys))
     }
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it didn't say why")
 }
 
 fn guarded<T>(doing: &'static str, ask: impl FnOnce() -> T) -> Result<T, Panicked> {

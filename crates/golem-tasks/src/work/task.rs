@@ -12,10 +12,9 @@ use golem_sdk::{WorkContext, WorkerError};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::erased::panic_text;
 use super::error::failure;
 use super::keys::Origin;
-use super::worker::Shared;
+use super::shared::{Shared, panic_text};
 use super::{Job, TaskError};
 
 /// The tasks for one activity, as they come.

@@ -11,20 +11,13 @@ use futures_util::future::BoxFuture;
 use golem_sdk::{WorkContext, Worker, WorkerError};
 use serde_json::Value;
 
-use super::erased::panic_text;
 use super::keys::{Keys, Origin};
+use super::shared::{Shared, panic_text};
 use super::{Job, Tasks};
 
 /// Does the tasks of one job.
 pub struct JobWorker<J> {
     shared: Shared<J>,
-}
-
-/// What every activity of a job works with.
-pub(super) struct Shared<J> {
-    pub(super) job: Arc<J>,
-    pub(super) task_timeout: Duration,
-    pub(super) keys: Arc<Keys>,
 }
 
 impl<J> fmt::Debug for JobWorker<J> {

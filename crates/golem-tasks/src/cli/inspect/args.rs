@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
 
-use crate::cli::args::{run_id, time_or_none};
+use crate::cli::values::{run_id, time_or_none};
 use crate::store::{Dsn, DsnError};
 
 pub(in crate::cli) const SHOW_EXAMPLES: &str = "\

@@ -7,7 +7,7 @@ use yagna_client::Url;
 
 use super::super::document::{Diagnostics, Entry, Section};
 use super::super::schema;
-use super::{Image, VM, manifest};
+use super::{Image, Reported, VM, manifest};
 
 /// Keys that name an image each by itself.
 const ALONE: [&str; 3] = ["image_tag", "image_file", "manifest"];
@@ -15,9 +15,6 @@ const ALONE: [&str; 3] = ["image_tag", "image_file", "manifest"];
 const TOGETHER: [&str; 2] = ["image_hash", "image_url"];
 /// Lengths in hex of the SHA-3 hashes an image may be named by: 224, 256, 384 and 512 bits.
 const HASH_LENGTHS: [usize; 4] = [56, 64, 96, 128];
-
-/// A problem that was reported.
-pub(super) struct Reported;
 
 /// The image, which other runtimes may do without.
 pub(super) fn read(

@@ -6,7 +6,7 @@ use golem_sdk::manifest::{Certificates, ManifestError, SealedManifest, SigningKe
 use golem_sdk::text::chain;
 
 use super::super::document::{Diagnostics, Entry, Section};
-use super::image::Reported;
+use super::Reported;
 use super::{Image, file};
 
 const PROOFS: [&str; 3] = ["manifest_signature", "manifest_key", "manifest_certificate"];

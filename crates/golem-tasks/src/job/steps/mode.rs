@@ -18,7 +18,7 @@ pub(crate) enum Mode {
 
 impl Mode {
     /// The permissions for what a step uploads; none where nobody asks for any.
-    pub(super) fn of(step: &RenderedStep, given: Option<u32>) -> Option<Self> {
+    pub(in crate::job) fn of(step: &RenderedStep, given: Option<u32>) -> Option<Self> {
         let local = || match &step.action {
             RenderedAction::Upload { from, .. } if is_executable(from) => Some(Self::Executable),
             _ => None,
@@ -64,7 +64,7 @@ pub(in crate::job) fn with_modes(
 }
 
 /// Reads the key `mode` of an upload.
-pub(super) fn read(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<u32> {
+pub(in crate::job) fn read(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<u32> {
     let text = entry.as_str().unwrap_or_default();
     let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
     let mode = u32::from_str_radix(text, 8).ok().filter(|_| is_octal);

@@ -17,7 +17,11 @@ const INTO_A_FILE: &str = "put what is long into a file, with a step before such
 const WITHOUT_ZERO: &str = "take it out of the task, or put the text into a file with `upload_text`";
 
 /// Takes an argument, or the whole line of a shell, that a program can be given.
-pub(super) fn argument(text: &Text, rendered: String, scene: &Scene<'_>) -> Result<String, RenderError> {
+pub(in crate::job) fn argument(
+    text: &Text,
+    rendered: String,
+    scene: &Scene<'_>,
+) -> Result<String, RenderError> {
     let (reason, help) = match check_argument(&rendered) {
         Ok(()) => return Ok(rendered),
         Err(ProgramProblem::LongArgument(bytes)) => {
@@ -33,7 +37,7 @@ pub(super) fn argument(text: &Text, rendered: String, scene: &Scene<'_>) -> Resu
 }
 
 /// Takes a path that a file can have.
-pub(super) fn path(text: &Text, rendered: String, scene: &Scene<'_>) -> Result<String, RenderError> {
+pub(in crate::job) fn path(text: &Text, rendered: String, scene: &Scene<'_>) -> Result<String, RenderError> {
     let (reason, help) = match check_path(&rendered) {
         Ok(()) => return Ok(rendered),
         Err(ProgramProblem::LongPath(bytes)) => (
@@ -50,7 +54,7 @@ pub(super) fn path(text: &Text, rendered: String, scene: &Scene<'_>) -> Result<S
 }
 
 /// Refuses a file of the host that can't be uploaded. It is opened, and not read.
-pub(super) fn upload(text: &Text, from: &Path, task: Option<&TaskData>) -> Result<(), RenderError> {
+pub(in crate::job) fn upload(text: &Text, from: &Path, task: Option<&TaskData>) -> Result<(), RenderError> {
     let problem = match std::fs::metadata(from) {
         // Asked before it is opened: opening a pipe would wait for its writer.
         Ok(found) if found.is_file() => match File::open(from) {
@@ -66,7 +70,7 @@ pub(super) fn upload(text: &Text, from: &Path, task: Option<&TaskData>) -> Resul
 }
 
 /// The refusal of a script that no daemon takes.
-pub(super) fn too_large(text: &Text, bytes: usize, task: Option<&TaskData>) -> RenderError {
+pub(in crate::job) fn too_large(text: &Text, bytes: usize, task: Option<&TaskData>) -> RenderError {
     let reason = format!(
         "the commands of the steps have {bytes} bytes together, and the daemon takes at most {LARGEST_SCRIPT} at once"
     );

@@ -30,7 +30,7 @@ fn line(step: &RenderedStep) -> Option<&str> {
 }
 
 /// The arguments with which a shell runs the step's line and marks its end; none for steps that aren't a line of shell.
-pub(super) fn marked(step: &RenderedStep) -> Option<Vec<String>> {
+pub(in crate::job) fn marked(step: &RenderedStep) -> Option<Vec<String>> {
     line(step).map(outer)
 }
 
@@ -40,16 +40,16 @@ fn outer(line: &str) -> Vec<String> {
 
 /// The marks found in some results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Marks {
+pub(in crate::job) struct Marks {
     /// The place of the first that succeeded and has none: the end of its output didn't arrive.
-    pub(super) incomplete: Option<usize>,
+    pub(in crate::job) incomplete: Option<usize>,
     /// One of them has a mark.
     seen: bool,
 }
 
 /// The shell of an activity, as far as it is known.
 #[derive(Debug, Default)]
-pub(super) struct Shell {
+pub(in crate::job) struct Shell {
     /// Its shell prints marks. Nothing is known before the first mark, or before one was asked for and didn't come.
     marks: Option<bool>,
 }
@@ -60,21 +60,21 @@ impl Shell {
     /// A trial may take so long.
     const LIMIT: Duration = Duration::from_secs(60);
 
-    pub(super) fn saw(&mut self, marks: Marks) {
+    pub(in crate::job) fn saw(&mut self, marks: Marks) {
         if marks.seen {
             self.marks = Some(true);
         }
     }
 
     /// True if this shell has been seen to print marks.
-    pub(super) fn is_known(&self) -> bool {
+    pub(in crate::job) fn is_known(&self) -> bool {
         self.marks == Some(true)
     }
 
     /// True if this shell prints marks, so that an output without one is incomplete. It is tried out where that isn't known.
     ///
     /// **Errors**: those of [`WorkContext::execute`].
-    pub(super) async fn marks(&mut self, ctx: &WorkContext) -> Result<bool, ScriptError> {
+    pub(in crate::job) async fn marks(&mut self, ctx: &WorkContext) -> Result<bool, ScriptError> {
         for _ in 0..Self::TRIES {
             if let Some(marks) = self.marks {
                 return Ok(marks);
@@ -93,7 +93,7 @@ impl Shell {
 }
 
 /// Takes the marks out of the results of these steps.
-pub(super) fn take_marks(steps: &[RenderedStep], results: &mut [CommandResult]) -> Marks {
+pub(in crate::job) fn take_marks(steps: &[RenderedStep], results: &mut [CommandResult]) -> Marks {
     let mut marks = Marks::default();
     for (place, (step, result)) in steps.iter().zip(results).enumerate() {
         if line(step).is_none() {

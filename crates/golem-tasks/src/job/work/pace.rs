@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::pack::MOST_BYTES;
+/// A script with several tasks takes so many bytes in its request at the most. Daemons refuse requests above 2 MiB.
+pub(super) const MOST_BYTES: usize = 1 << 20;
 
 /// The lesson of a pack: the number of its tasks, their time and their bytes.
 #[derive(Debug, Clone, Copy)]

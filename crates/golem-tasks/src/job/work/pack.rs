@@ -11,11 +11,9 @@ use yagna_api::activity::{CommandResult, Outcome};
 use yagna_api::time::short;
 
 use super::mark::{Marks, Shell, take_marks};
+use super::pace::MOST_BYTES;
 use super::{Gathered, Job, Planned, incomplete, no_script, problem, script};
 use crate::work::{TaskError, Tasks};
-
-/// A script with several tasks takes so many bytes in its request at the most. Daemons refuse requests above 2 MiB.
-pub(super) const MOST_BYTES: usize = 1 << 20;
 
 /// Divides tasks into scripts that are small enough; one that is larger by itself stays alone.
 pub(super) fn divide(planned: Vec<Planned>) -> VecDeque<Vec<Planned>> {

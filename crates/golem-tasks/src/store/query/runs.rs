@@ -8,7 +8,8 @@ use yagna_api::{Glm, Timestamp};
 
 use super::Reader;
 use crate::store::database::{Row, Statement, damaged};
-use crate::store::lease::{LEASE_TIMEOUT, held_by};
+use crate::store::holder::LEASE_TIMEOUT;
+use crate::store::lease::held_by;
 use crate::store::{HeldBy, Holder, Store, StoreError};
 
 /// Where a run stands.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use yagna_api::{Glm, Timestamp};
 
 use super::super::json::{self, line, seconds};
+use super::super::text::trimmed;
 use super::named;
 use crate::store::{ResultRow, TaskRow, TaskStatus};
 
@@ -91,12 +92,6 @@ pub(crate) fn csv(row: &ResultRow) -> [Vec<u8>; 12] {
     cells[STDOUT] = trimmed(task.stdout.as_bytes()).to_vec();
     cells[STDERR] = trimmed(task.stderr.as_bytes()).to_vec();
     cells
-}
-
-/// The bytes without the line breaks at their end.
-pub(crate) fn trimmed(bytes: &[u8]) -> &[u8] {
-    let last = bytes.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
-    &bytes[..last.map_or(0, |last| last + 1)]
 }
 
 pub(super) fn cell(value: &Value) -> String {

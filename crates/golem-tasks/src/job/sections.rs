@@ -6,27 +6,28 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::{Mode, Plan, RenderedAction, RenderedStep, Step, mode, possible};
-use crate::job::document::{Diagnostics, Entry, Section, describe};
-use crate::job::host::{HostFiles, Role};
-use crate::job::schema;
-use crate::job::tasks::ReadTasks;
-use crate::job::template::{Compiler, Scene, Scope, Text};
-use crate::job::work::too_large;
+use super::document::{Diagnostics, Entry, Section, describe};
+use super::host::{HostFiles, Role};
+use super::schema;
+use super::script::too_large;
+use super::steps::{Mode, Plan, mode, possible};
+use super::tasks::ReadTasks;
+use super::template::{Compiler, Scene, Scope, Text};
+use super::{RenderedAction, RenderedStep, Step};
 
 /// How many tasks are asked for their files as soon as the job file is read; the others are when they are needed.
 const TARGETS_COMPARED: usize = 1000;
 
 /// The steps that are done on every provider before its first task.
 #[derive(Debug)]
-pub(in crate::job) struct Setup {
-    pub(in crate::job) steps: Vec<RenderedStep>,
+pub(super) struct Setup {
+    pub(super) steps: Vec<RenderedStep>,
     /// The permissions of what each step uploads.
-    pub(in crate::job) modes: Vec<Option<Mode>>,
+    pub(super) modes: Vec<Option<Mode>>,
 }
 
 /// Reads both sections and tries them: the setup as it is, the steps on the first task.
-pub(in crate::job) fn read(
+pub(super) fn read(
     top: &Section<'_>,
     folder: &Arc<Path>,
     tasks: Option<&ReadTasks>,
