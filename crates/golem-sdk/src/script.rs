@@ -13,9 +13,9 @@ use crate::context::{self, ScriptError};
 
 pub(crate) use self::limits::size;
 pub use self::limits::{
-    LARGEST_SCRIPT, LONGEST_ARGUMENT, LONGEST_NAME, LONGEST_PATH, check_argument, check_path,
+    LARGEST_SCRIPT, LONGEST_ARGUMENT, LONGEST_NAME, LONGEST_PATH, ProgramProblem, check_argument, check_path,
 };
-pub use self::program::{Capture, Program, ProgramProblem};
+pub use self::program::{Capture, Program};
 
 /// So many characters of a command are shown, where it is named.
 const SHOWN: usize = 80;

@@ -13,7 +13,7 @@ use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
 use super::submitted::{Handed, Reading, Submitted};
-use super::table::Table;
+use super::table::{Describe, Table};
 use super::tasks::{Hands, Tasks};
 use super::{Executor, source};
 use crate::context::WorkContext;
@@ -23,9 +23,6 @@ use crate::worker::WorkerError;
 
 /// Characters of a task's description that are kept.
 const DESCRIPTION: usize = 200;
-
-/// What a task is called in events, made of its data.
-pub(super) type Describe<T> = Box<dyn Fn(&T) -> Option<String> + Send + Sync>;
 
 /// A job for an [`Executor`], not handed in yet.
 ///

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use golem_core::event::Provider;
 use serde_json::Value;
 
-use super::job::Describe;
 use crate::label;
+
+/// What a task is called in events, made of its data.
+pub(super) type Describe<T> = Box<dyn Fn(&T) -> Option<String> + Send + Sync>;
 
 /// What belongs to the tasks of one job that have no end yet, by their numbers.
 pub(super) struct Table<T, R> {

@@ -2,8 +2,6 @@
 
 use yagna_api::activity::{Command, Exec};
 
-use super::ProgramProblem;
-
 /// The most bytes in one argument of a program. Linux takes 128 KiB with the zero byte at its end.
 pub const LONGEST_ARGUMENT: usize = 131_071;
 /// The most bytes in a path.
@@ -44,6 +42,35 @@ pub fn check_path(path: &str) -> Result<(), ProgramProblem> {
         Some(bytes) => Err(ProgramProblem::LongName(bytes)),
         None => Ok(()),
     }
+}
+
+/// Something that can't be sent to a provider as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramProblem {
+    /// A variable's name is empty, begins with `-`, or holds `=` or a zero byte.
+    #[error("`{0}` is no name of an environment variable")]
+    VariableName(String),
+    /// The value of a variable holds a zero byte.
+    #[error("the value of `{0}` holds a zero byte")]
+    VariableValue(String),
+    /// The program or an argument holds a zero byte.
+    #[error("the program or an argument holds a zero byte")]
+    Zero,
+    /// One argument, such as the whole line of a shell, is longer than Linux allows.
+    #[error(
+        "an argument has {0} bytes, and Linux gives a program at most {LONGEST_ARGUMENT} in one: send what is long as a file"
+    )]
+    LongArgument(usize),
+    /// A path holds a zero byte.
+    #[error("the path holds a zero byte")]
+    ZeroInPath,
+    /// A path is longer than Linux allows.
+    #[error("the path has {0} bytes, and Linux takes at most {LONGEST_PATH}")]
+    LongPath(usize),
+    /// A name in a path is longer than Linux allows.
+    #[error("a name in the path has {0} bytes, and Linux takes at most {LONGEST_NAME}")]
+    LongName(usize),
 }
 
 /// The size in bytes of a script on its way to the daemon. `files` of its transfers have no addresses yet.

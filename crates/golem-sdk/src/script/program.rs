@@ -2,7 +2,7 @@
 
 use yagna_api::activity::{self as wire, CaptureFormat, CaptureMode};
 
-use super::limits::{LONGEST_ARGUMENT, LONGEST_NAME, LONGEST_PATH, check_argument};
+use super::limits::{ProgramProblem, check_argument};
 
 /// The program that gives another one its environment. Exe-scripts have no place for one.
 const ENV: &str = "/usr/bin/env";
@@ -49,35 +49,6 @@ enum Mode {
     Tail(u64),
     HeadTail(u64),
     Stream(Option<u64>),
-}
-
-/// Something that can't be sent to a provider as it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProgramProblem {
-    /// A variable's name is empty, begins with `-`, or holds `=` or a zero byte.
-    #[error("`{0}` is no name of an environment variable")]
-    VariableName(String),
-    /// The value of a variable holds a zero byte.
-    #[error("the value of `{0}` holds a zero byte")]
-    VariableValue(String),
-    /// The program or an argument holds a zero byte.
-    #[error("the program or an argument holds a zero byte")]
-    Zero,
-    /// One argument, such as the whole line of a shell, is longer than Linux allows.
-    #[error(
-        "an argument has {0} bytes, and Linux gives a program at most {LONGEST_ARGUMENT} in one: send what is long as a file"
-    )]
-    LongArgument(usize),
-    /// A path holds a zero byte.
-    #[error("the path holds a zero byte")]
-    ZeroInPath,
-    /// A path is longer than Linux allows.
-    #[error("the path has {0} bytes, and Linux takes at most {LONGEST_PATH}")]
-    LongPath(usize),
-    /// A name in a path is longer than Linux allows.
-    #[error("a name in the path has {0} bytes, and Linux takes at most {LONGEST_NAME}")]
-    LongName(usize),
 }
 
 impl Program {
@@ -250,6 +221,7 @@ pub(super) fn words(program: &str, args: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::LONGEST_ARGUMENT;
     use super::*;
 
     #[test]
