@@ -182,6 +182,12 @@ fn in_a_line(text: &str) -> String {
     }
 }
 
+/// An error and its sources in one line, from the outermost to the first cause.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

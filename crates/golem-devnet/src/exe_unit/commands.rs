@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use yagna_api::activity::{Command, Deploy, Progress, Run, State, StatePair, Volumes};
+use yagna_api::error::chain;
 
 use super::Unit;
 use super::batch::{Batch, Side};
@@ -209,16 +210,4 @@ fn deployment(deploy: &Deploy) -> Deployment {
 
 fn interrupted() -> CommandError {
     CommandError::Other("the command was interrupted".to_owned())
-}
-
-/// An error with its sources: a requestor sees one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -16,8 +16,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::ReaderStream;
 use yagna_api::NodeId;
 use yagna_api::activity::Transfer;
+use yagna_api::error::chain;
 
-use super::commands::chain;
 use super::progress::Meter;
 use crate::port::{BusError, BusValue, Port};
 use crate::runtime::{Instance, RuntimeError};

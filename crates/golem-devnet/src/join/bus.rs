@@ -25,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::calls::Link;
-use self::session::{Greeted, SessionError};
+use self::session::Greeted;
 use super::address::GsbAddress;
+use super::wire::WireError;
 
 /// For a connection to stand and both sides to have said hello.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A way in and out.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// The reason why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("the daemon is silent")]
+    Silent,
+}
 
 /// Why the bus can't be reached.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 use yagna_api::endpoint::{Listed, empty_answer, json_answer, list_answer};
+use yagna_api::error::chain;
 use yagna_api::{AnswerError, ApiError, AppKey, Request};
 
 use crate::port::PortResult;
@@ -159,9 +160,4 @@ fn refusal(error: AnswerError) -> ApiError {
             own(status, format!("the answer can't be read: {problem}: {sample}"))
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }

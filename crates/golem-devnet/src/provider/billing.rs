@@ -34,7 +34,7 @@ impl BillingTerms {
         let agreed = |name| seconds(offer, name).ok().flatten();
         Self {
             coefficients: coefficients(offer.get(name::PRICING_COEFFICIENTS))
-                .filter(|list| list.len() == config.counters.len() + super::offer::USAGE_VECTOR.len() + 1)
+                .filter(|list| list.len() == config.counters.len() + super::config::USAGE_VECTOR.len() + 1)
                 .unwrap_or_else(|| config.coefficients()),
             // An interval of zero would mean debit notes without end.
             interval: agreed(name::DEBIT_NOTE_INTERVAL)

@@ -6,10 +6,13 @@ use std::time::Duration;
 use rust_decimal::prelude::FromPrimitive as _;
 use rust_decimal::{Decimal, RoundingStrategy};
 use yagna_api::Glm;
+use yagna_api::properties::name;
 
 use super::Behaviour;
-use super::offer::USAGE_VECTOR;
 use crate::runtime::Runtime;
+
+/// The usage counters that every devnet provider has, in the usual order of their prices.
+pub(crate) const USAGE_VECTOR: [&str; 2] = [name::USAGE_DURATION, name::USAGE_CPU];
 
 /// One provider, as it would be set up on its owner's machine.
 ///

@@ -456,7 +456,7 @@ fn usage_vector(agreement: &Agreement) -> Vec<String> {
     let agreed = agreement.offer.properties.get(name::USAGE_VECTOR).and_then(|list| {
         list.as_array()?.iter().map(|counter| counter.as_str().map(String::from)).collect::<Option<Vec<_>>>()
     });
-    agreed.unwrap_or_else(|| super::offer::USAGE_VECTOR.map(String::from).into())
+    agreed.unwrap_or_else(|| super::config::USAGE_VECTOR.map(String::from).into())
 }
 
 async fn unit_end(running: Option<&Running>) {

@@ -9,9 +9,6 @@ use super::behaviour::OfferFlaw;
 use super::config::ProviderConfig;
 use crate::port::Terms;
 
-/// The usage counters that every devnet provider has, in the usual order of their prices.
-pub(crate) const USAGE_VECTOR: [&str; 2] = [name::USAGE_DURATION, name::USAGE_CPU];
-
 /// Builds the offer as Golem's own agent would.
 pub(crate) fn offer(
     config: &ProviderConfig,

@@ -9,7 +9,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
@@ -150,32 +149,8 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = remove(self.dir.path()) {
+        if let Err(error) = leftovers::remove(self.dir.path()) {
             tracing::warn!(folder = %self.dir.path().display(), %error, "an activity's folder stays behind");
-        }
-    }
-}
-
-/// Removes an activity's folder with all that is in it.
-pub(super) fn remove(dir: &Path) -> io::Result<()> {
-    // A command may have taken its own folders' permissions away, which stops everyone but root from removing them.
-    fs::remove_dir_all(dir).or_else(|_| {
-        give_back_permissions(dir);
-        fs::remove_dir_all(dir)
-    })
-}
-
-fn give_back_permissions(dir: &Path) {
-    let mut left = vec![dir.to_owned()];
-    while let Some(dir) = left.pop() {
-        if fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).is_err() {
-            continue;
-        }
-        let Ok(entries) = fs::read_dir(&dir) else { continue };
-        for entry in entries.flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                left.push(entry.path());
-            }
         }
     }
 }

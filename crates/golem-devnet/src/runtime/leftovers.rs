@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -43,11 +43,35 @@ fn is_left(dir: &Path) -> Option<bool> {
     if lock.try_lock().is_err() {
         return Some(false);
     }
-    match super::folder::remove(dir) {
+    match remove(dir) {
         Ok(()) => Some(true),
         Err(error) => {
             tracing::debug!(folder = %dir.display(), %error, "a folder that nobody uses can't be removed");
             Some(false)
+        }
+    }
+}
+
+/// Removes an activity's folder with all that is in it.
+pub(super) fn remove(dir: &Path) -> io::Result<()> {
+    // A command may have taken its own folders' permissions away, which stops everyone but root from removing them.
+    fs::remove_dir_all(dir).or_else(|_| {
+        give_back_permissions(dir);
+        fs::remove_dir_all(dir)
+    })
+}
+
+fn give_back_permissions(dir: &Path) {
+    let mut left = vec![dir.to_owned()];
+    while let Some(dir) = left.pop() {
+        if fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).is_err() {
+            continue;
+        }
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                left.push(entry.path());
+            }
         }
     }
 }

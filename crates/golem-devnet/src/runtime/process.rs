@@ -23,10 +23,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use yagna_api::ActivityId;
 
-use self::machine::{Kind, Machine, PATH, WORK, check_volumes, code, make_folders};
+use self::machine::{Kind, Machine, check_volumes, code, make_folders};
 use self::tree::Target;
 use super::folder::Folder;
 use super::{Deployment, Instance, Output, Runtime, RuntimeError, leftovers};
+
+/// Where programs are looked for, whatever the host's own variable says.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where commands begin.
+const WORK: &str = "/golem/work";
 
 /// How a [`ProcessRuntime`] treats the commands.
 #[derive(Debug, Clone)]

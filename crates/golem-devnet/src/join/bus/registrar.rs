@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use super::session::SessionError;
+use super::SessionError;
 use super::{Registration, Shared};
 use crate::join::wire::{Body, OK, Outcome, ServiceName};
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, error};
 
 use super::calls::Link;
-use super::{Answer, BusDown, Service, Shared, Stream, registrar};
+use super::{Answer, BusDown, Service, SessionError, Shared, Stream, registrar};
 use crate::join::wire::{
     Body, Call, Empty, FAILURE, FULL, Hello, OK, Outcome, PARTIAL, PacketReader, Reply, WireError,
 };
@@ -32,15 +32,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 1 << 30;
 /// What the router of a bus says where nobody serves an address.
 const NO_ENDPOINT: &str = "Bad request: endpoint address not found";
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionError {
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    #[error("the daemon is silent")]
-    Silent,
-}
 
 /// A connection on which both sides have said hello.
 pub(super) struct Greeted {

@@ -20,7 +20,6 @@ use super::ids::{
 };
 use super::streams;
 use super::wire::{AgreementEventView, AgreementView, Half, When};
-use crate::node::market::Listing;
 use crate::node::negotiation::Side;
 use crate::node::refusal::Refusal;
 use crate::node::rfc3339;
@@ -309,30 +308,13 @@ async fn scan_events(
         let first = world.with(|state| state.scan_more(&caller.node, &scan, max, peer.as_ref()))?;
         return Ok(streams::scan(&world, caller.node, scan, peer, first));
     }
-    let found = more_of_scan(&world, &caller.node, &scan, max, peer.as_ref(), deadline).await?;
+    let found = streams::more_of_scan(&world, &caller.node, &scan, max, peer.as_ref(), deadline).await?;
     ok(&found.iter().map(Half::offer).collect::<Vec<_>>())
 }
 
 async fn end_scan(Ext(world): Ext<World>, caller: Caller, Path(scan): Path<String>) -> Answer {
     world.with(|state| state.end_scan(&caller.node, &scan))?;
     status(StatusCode::NO_CONTENT)
-}
-
-/// Waits for something that a scan hasn't shown yet.
-pub(super) async fn more_of_scan(
-    world: &World,
-    caller: &NodeId,
-    scan: &str,
-    max: usize,
-    peer: Option<&NodeId>,
-    deadline: Instant,
-) -> Result<Vec<Listing>, Refusal> {
-    let wake = world.with(|state| Arc::clone(&state.scans.wake));
-    let look = |state: &mut State| match state.scan_more(caller, scan, max, peer) {
-        Ok(found) if found.is_empty() => None,
-        other => Some(other),
-    };
-    world.wait(&wake, deadline, Duration::ZERO, look).await.unwrap_or_else(|| Ok(Vec::new()))
 }
 
 /// Lets a message to an agreement's provider take its time; to a frozen one it never gets through.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -13,12 +14,11 @@ use tokio::time::Instant;
 use yagna_api::NodeId;
 use yagna_api::activity::RuntimeEvent;
 
-use super::market::more_of_scan;
 use super::script;
 use super::wire::{Half, Happened};
 use crate::node::market::Listing;
 use crate::node::refusal::Refusal;
-use crate::node::world::World;
+use crate::node::world::{State, World};
 
 /// How often a silent stream shows that it lives.
 const PING: Duration = Duration::from_secs(15);
@@ -94,4 +94,21 @@ fn answer(world: &World, pieces: impl Stream<Item = String> + Send + 'static) ->
     let mut answer = Response::new(Body::from_stream(body));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     answer
+}
+
+/// Waits for something that a scan hasn't shown yet.
+pub(super) async fn more_of_scan(
+    world: &World,
+    caller: &NodeId,
+    scan: &str,
+    max: usize,
+    peer: Option<&NodeId>,
+    deadline: Instant,
+) -> Result<Vec<Listing>, Refusal> {
+    let wake = world.with(|state| Arc::clone(&state.scans.wake));
+    let look = |state: &mut State| match state.scan_more(caller, scan, max, peer) {
+        Ok(found) if found.is_empty() => None,
+        other => Some(other),
+    };
+    world.wait(&wake, deadline, Duration::ZERO, look).await.unwrap_or_else(|| Ok(Vec::new()))
 }

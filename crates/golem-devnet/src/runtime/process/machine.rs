@@ -13,14 +13,10 @@ use tokio_util::task::TaskTracker;
 
 use super::super::folder::Folder;
 use super::super::{Deployment, Output, RuntimeError};
-#[cfg(target_os = "linux")]
-use super::sandbox;
 use super::tree::{self, Scope};
+#[cfg(target_os = "linux")]
+use super::{PATH, WORK, sandbox};
 
-/// Where programs are looked for, whatever the host's own variable says.
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where commands begin.
-pub(super) const WORK: &str = "/golem/work";
 /// What images for Golem usually have.
 const FOLDERS: [&str; 4] = [WORK, "/golem/resource", "/golem/output", "/golem/input"];
 /// A shell's exit code for a program that doesn't exist, and for one that can't be run.

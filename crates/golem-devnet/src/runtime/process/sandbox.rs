@@ -23,7 +23,7 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use super::super::folder::Folder;
 use super::super::{Deployment, RuntimeError};
-use super::machine::{PATH, WORK};
+use super::{PATH, WORK};
 
 const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
