@@ -68,7 +68,6 @@ use crate::standing::Record;
 /// use golem_core::strategy::{Candidate, Score, Strategy};
 ///
 /// /// The more threads, the better.
-/// #[derive(Debug)]
 /// struct MostThreads;
 ///
 /// impl Strategy for MostThreads {
@@ -81,7 +80,7 @@ use crate::standing::Record;
 /// }
 /// ```
 #[doc(alias = "MarketStrategy")]
-pub trait Strategy: fmt::Debug + Send + Sync {
+pub trait Strategy: Send + Sync {
     /// How good an offer is, the higher the better, or why it isn't taken at all.
     fn appraise(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal>;
 
@@ -137,6 +136,12 @@ pub trait Strategy: fmt::Debug + Send + Sync {
         Self: Sized,
     {
         Cautious::new(self)
+    }
+}
+
+impl fmt::Debug for dyn Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Strategy")
     }
 }
 

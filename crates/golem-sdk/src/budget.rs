@@ -8,7 +8,48 @@ use serde_json::Value;
 use yagna_api::Glm;
 use yagna_client::ClientError;
 
-/// Why a budget couldn't be raised. It is what it was, and so is what is set aside for it.
+/// A value that stands for a budget: a [`Budget`], an amount of GLM in all as [`Glm`] or as a number, or text such as
+/// `"10,3/h"`.
+pub trait IntoBudget {
+    /// The budget.
+    ///
+    /// # Errors
+    /// [`BudgetParseError`] where the value is not a valid budget.
+    fn into_budget(self) -> Result<Budget, BudgetParseError>;
+}
+
+impl IntoBudget for Budget {
+    fn into_budget(self) -> Result<Budget, BudgetParseError> {
+        Ok(self)
+    }
+}
+
+impl IntoBudget for Glm {
+    fn into_budget(self) -> Result<Budget, BudgetParseError> {
+        Ok(self.into())
+    }
+}
+
+impl IntoBudget for &str {
+    fn into_budget(self) -> Result<Budget, BudgetParseError> {
+        self.parse()
+    }
+}
+
+/// A number is read by its decimal form: `0.1` is exactly 0.1 GLM.
+macro_rules! numbers {
+    ($($number:ty),*) => {
+        $(impl IntoBudget for $number {
+            fn into_budget(self) -> Result<Budget, BudgetParseError> {
+                self.to_string().parse()
+            }
+        })*
+    };
+}
+
+numbers!(f64, i32, u32, u64);
+
+/// The reason why a budget couldn't be raised. It is what it was, and so is what is set aside for it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BudgetError {

@@ -279,6 +279,23 @@ impl WorkContext {
         self.add(Program::shell(line))
     }
 
+    /// Runs a line in the payload's `/bin/sh` at once and waits for its end, for at most [`DEFAULT_LIMIT`]. Commands that are
+    /// queued stay queued.
+    ///
+    /// The shell reads what is put into the line: quote text that comes from others.
+    ///
+    /// # Errors
+    /// [`ScriptError::CommandFailed`] where it ends with an exit code other than 0, and what else
+    /// [`WorkContext::commit`] says.
+    ///
+    /// **Cancel safety**: as that of [`WorkContext::commit`].
+    pub async fn sh(&self, line: impl Into<String>) -> Result<Finished, ScriptError> {
+        let mut own = self.clone();
+        let command = own.shell(line);
+        let done = own.commit(DEFAULT_LIMIT).await?;
+        Ok(done[command].clone())
+    }
+
     /// Queues a program with all that can be said of it: environment, what to keep of its output.
     pub fn add(&mut self, program: Program) -> Command {
         self.push(Step::Program(program))

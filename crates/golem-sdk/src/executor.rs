@@ -24,7 +24,7 @@
 //! # let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), &devnet.requestor().key)?));
 //! let executor = Executor::builder(Payload::default())
 //!     .max_workers(2)
-//!     .budget("0.5".parse()?)
+//!     .budget("0.5")
 //!     .timeout(Duration::from_secs(600))
 //!     .client(client)
 //!     .start()
@@ -131,6 +131,7 @@ mod builder;
 mod consumers;
 mod error;
 mod job;
+mod map;
 mod source;
 mod submitted;
 mod supervise;
@@ -154,6 +155,7 @@ pub use self::builder::ExecutorBuilder;
 use self::consumers::Consumers;
 pub use self::error::{CloseError, EndCause, StartError, SubmitError, TaskFailure};
 pub use self::job::Job;
+pub use self::map::{MapFailure, Mapped, Mapping, NotMapped};
 pub use self::submitted::{Finished, Submitted};
 pub use self::tasks::{Task, Tasks};
 use self::watch::Watch;

@@ -23,7 +23,6 @@ use golem_core::event::Event;
 /// use tokio::io::AsyncWriteExt;
 /// use tokio::sync::Mutex;
 ///
-/// #[derive(Debug)]
 /// struct Lines(Mutex<File>);
 ///
 /// impl Journal for Lines {
@@ -60,11 +59,17 @@ use golem_core::event::Event;
 /// # Ok(())
 /// # }
 /// ```
-pub trait Journal: Send + Sync + fmt::Debug {
+pub trait Journal: Send + Sync {
     /// Makes these events durable, all of them or none. Once it returns `Ok`, they survive a kill.
     ///
     /// **Errors**: [`JournalError`] ends the run: see there.
     fn commit<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), JournalError>>;
+}
+
+impl fmt::Debug for dyn Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Journal")
+    }
 }
 
 /// The events could not be made durable.

@@ -295,7 +295,7 @@
 //! # let address = devnet.listen(([127, 0, 0, 1], 0).into()).await?;
 //! let executor = Executor::builder(Payload::default())
 //!     .max_workers(10)
-//!     .budget("2.5".parse()?) // GLM, exact to 18 places
+//!     .budget("2.5") // GLM, exact to 18 places
 //!     .timeout(Duration::from_secs(30 * 60))
 //!     .retries(2)
 //!     .driver("erc20")
@@ -529,7 +529,7 @@
 //!         .client(Client::new(Arc::new(transport)))
 //!         .clock(Arc::new(devnet.clock()))
 //!         .timeout(Duration::from_secs(4 * 3600))
-//!         .budget("20".parse()?)
+//!         .budget("20")
 //!         .start()
 //!         .await?;
 //!     let mut frames = executor.submit(
@@ -601,6 +601,7 @@ pub mod connect;
 pub mod consumer;
 pub mod context;
 mod engine;
+pub mod error;
 pub mod executor;
 mod fault;
 pub mod image;
@@ -612,6 +613,7 @@ pub mod manifest;
 pub mod market;
 pub mod payload;
 pub mod payments;
+pub mod prelude;
 pub mod reading;
 pub mod run;
 pub mod script;
@@ -639,6 +641,7 @@ pub use crate::context::{
     Batch, BatchEvent, Command, Download, Execution, ExecutionEnd, Json, ScriptError, Streamed, Together,
     WorkContext,
 };
+pub use crate::error::{Error, Result};
 pub use crate::executor::Executor;
 pub use crate::jobs::{Handle, JobEvents, JobOptions, JobSource, RunOver, TaskStream};
 pub use crate::journal::{Journal, JournalError, MemoryJournal};

@@ -1,5 +1,6 @@
 //! Workers: what is done on each provider, and the tasks handed to it.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::time::Instant;
 
 use crate::context::{ScriptError, Scripts, WorkContext};
+use crate::error::Error;
 use crate::text::chain;
 
 /// Does tasks on a provider's machine. [`crate::jobs`] has an example; whoever can do without a trait hands a function to
@@ -21,7 +23,7 @@ use crate::text::chain;
 /// [`Worker::work`] is called once for each activity. What it does before it asks for its first task is done once
 /// per provider; then it asks for tasks until there are none. What it does after the last one must be short: it has
 /// as long as a run that stops gives to running tasks. It is dropped, at any await, when its deal ends otherwise.
-pub trait Worker: Send + Sync + fmt::Debug {
+pub trait Worker: Send + Sync {
     /// Works on one activity until there is nothing more to do.
     ///
     /// An error ends the deal with this provider, who is then left alone for a while; tasks in its hands are tried
@@ -40,32 +42,83 @@ pub trait Worker: Send + Sync + fmt::Debug {
     }
 }
 
-/// Why a worker can't go on with its provider.
-#[derive(Debug, thiserror::Error)]
+impl fmt::Debug for dyn Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Worker")
+    }
+}
+
+/// The reason why a worker can't continue on its provider.
+///
+/// The operator `?` makes one of every error type, and keeps the error with its causes. Like [`Error`], it doesn't
+/// implement [`std::error::Error`] itself.
 #[non_exhaustive]
 pub enum WorkerError {
     /// A script couldn't be carried out.
-    #[error(transparent)]
-    Script(#[from] ScriptError),
-    /// What is needed before the first task failed.
-    #[error("set-up failed: {message}")]
+    Script(ScriptError),
+    /// The preparation before the first task failed.
     Setup {
         /// What went wrong.
         message: String,
     },
-    /// Anything else, in the worker's own words.
-    #[error("{0}")]
-    Other(String),
+    /// Any other error.
+    Other(Error),
 }
 
 impl WorkerError {
-    /// What the run is told of it.
+    /// An error in the worker's own words.
+    pub fn other(message: impl Into<String>) -> Self {
+        Self::Other(Error::msg(message))
+    }
+
+    /// The error and its causes in one line.
+    pub fn in_a_line(&self) -> String {
+        match self {
+            Self::Script(error) => chain(error),
+            Self::Setup { .. } => self.to_string(),
+            Self::Other(error) => error.in_a_line(),
+        }
+    }
+
+    /// The failure as the run is told of it.
     pub(crate) fn to_failure(&self) -> WorkerFailure {
         let kind = match self {
             Self::Script(error) => error.kind(),
             Self::Setup { .. } | Self::Other(_) => FailureKind::CommandFailed,
         };
-        WorkerFailure { kind, message: chain(self) }
+        WorkerFailure { kind, message: self.in_a_line() }
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for WorkerError {
+    fn from(error: E) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<Error> for WorkerError {
+    fn from(error: Error) -> Self {
+        error.downcast().map_or_else(Self::Other, Self::Script)
+    }
+}
+
+impl fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Script(error) => error.fmt(f),
+            Self::Setup { message } => write!(f, "set-up failed: {message}"),
+            Self::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Script(error) => f.debug_tuple("Script").field(error).finish(),
+            Self::Setup { message } => f.debug_struct("Setup").field("message", message).finish(),
+            Self::Other(error) => error.fmt(f),
+        }
     }
 }
 

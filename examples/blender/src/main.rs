@@ -46,7 +46,7 @@ async fn render(args: Args) -> Result<ExitCode, Failure> {
     let executor = golem
         .executor(payload)?
         .max_workers(3)
-        .budget("10".parse()?)
+        .budget("10")
         .timeout(Duration::from_secs(30 * 60))
         .start()
         .await?;

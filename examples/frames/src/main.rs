@@ -64,7 +64,7 @@ async fn render(args: Args) -> Result<ExitCode, Failure> {
     let executor = golem
         .executor(Vm::image_tag("golem/alpine:latest"))?
         .max_workers(args.workers)
-        .budget("1".parse()?)
+        .budget("1")
         .start()
         .await?;
 

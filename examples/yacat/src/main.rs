@@ -81,7 +81,7 @@ impl Job for Yacat {
 
     /// Once on each provider: the worker is sent.
     async fn set_up(&self, ctx: &mut WorkContext) -> Result<(), WorkerError> {
-        let worker = self.worker().map_err(|error| WorkerError::Other(error.to_string()))?;
+        let worker = self.worker().map_err(|error| WorkerError::other(error.to_string()))?;
         ctx.send_file(worker, WORKER);
         ctx.run("/bin/chmod", ["+x", WORKER]);
         ctx.commit(SHIPPING).await?;

@@ -173,6 +173,8 @@ fn failed(path: &str, error: Errno) -> RuntimeError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use std::io::{Read as _, Write as _};
     use std::os::unix::fs::symlink;

@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 use yagna_api::{AppKey, AppSessionId, Clock, Glm};
 use yagna_client::{ApiUrls, Client};
 
-use crate::budget::{Budget, OnBudget};
+use crate::budget::{Budget, BudgetParseError, IntoBudget, OnBudget};
 
 use super::consumers::Consumers;
 use super::error::StartError;
@@ -53,7 +53,7 @@ pub struct ExecutorBuilder {
     network: Option<String>,
     subnet: Option<String>,
     max_workers: u32,
-    budget: Budget,
+    budget: Result<Budget, BudgetParseError>,
     on_budget: OnBudget,
     timeout: Duration,
     retries: u32,
@@ -91,7 +91,7 @@ impl ExecutorBuilder {
             network: None,
             subnet: None,
             max_workers: 5,
-            budget: Budget::in_all(Glm::ONE),
+            budget: Ok(Budget::in_all(Glm::ONE)),
             on_budget: OnBudget::default(),
             timeout: Duration::from_secs(3600),
             retries: 3,
@@ -111,10 +111,10 @@ impl ExecutorBuilder {
         Self { max_workers, ..self }
     }
 
-    /// GLM that may be spent by all jobs together: in all, or in any hour or day, such as `"10,3/h".parse()?`. Default: 1
-    /// in all.
-    pub fn budget(self, budget: Budget) -> Self {
-        Self { budget, ..self }
+    /// The GLM that all jobs together may spend: in all, such as `2` or `0.5`, or in any hour or day, such as `"10,3/h"`.
+    /// Default: 1 in all. A value that is not a valid budget is an error of the start.
+    pub fn budget(self, budget: impl IntoBudget) -> Self {
+        Self { budget: budget.into_budget(), ..self }
     }
 
     /// What is done when the budget is reached: stop, or wait until an hour or day of it frees enough. Default: stop.
@@ -130,6 +130,18 @@ impl ExecutorBuilder {
     /// How often a task that failed is tried again. Default: 3.
     pub fn retries(self, retries: u32) -> Self {
         Self { retries, ..self }
+    }
+
+    /// Starts the executor, works with it, and ends it whatever the outcome of the work: `?` in the work leaves no agreement
+    /// open and no bill unsettled.
+    ///
+    /// # Errors
+    /// The error of the start or of the work; where there is none, that of the end.
+    ///
+    /// **Cancel safety**: where the future is dropped, so is the work, and the end goes on in the background.
+    pub async fn run<T>(self, work: impl AsyncFnOnce(&Executor) -> crate::Result<T>) -> crate::Result<T> {
+        let (value, _) = self.start().await?.scope(work).await?;
+        Ok(value)
     }
 
     /// The part of the market to buy on. Default: `YAGNA_SUBNET`, or else `public`.
@@ -335,7 +347,7 @@ impl ExecutorBuilder {
         let mut config = RunConfig::new(payload, platform(&driver, &network));
         config.subnet = Some(subnet);
         config.workers = self.max_workers;
-        config.budget = self.budget;
+        config.budget = self.budget?;
         config.on_budget = self.on_budget;
         config.retries = self.retries;
         // Providers refuse agreements that are very short.

@@ -8,7 +8,7 @@ use golem_core::event::{AttemptFailure, Provider, TaskId};
 use golem_core::explain::Explanation;
 use yagna_client::{ApiUrlError, ClientError, SetupError};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, BudgetParseError};
 
 use crate::account::{lacks_account, remedy};
 use crate::payload::PayloadError;
@@ -42,6 +42,9 @@ pub enum StartError {
     /// The way to the daemon couldn't be set up.
     #[error("the way to the daemon can't be set up")]
     Setup(#[from] SetupError),
+    /// The budget is not valid.
+    #[error("the budget is not valid")]
+    Budget(#[from] BudgetParseError),
     /// Nobody is to work.
     #[error("with no workers nothing can be done: `max_workers` is 1 or more")]
     NoWorkers,
@@ -219,6 +222,24 @@ pub enum EndCause {
     },
 }
 
+impl fmt::Display for EndCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TasksFailed => f.write_str("not every task could be done"),
+            Self::TimedOut { timeout } => {
+                write!(f, "the timeout of {} passed", yagna_api::time::short(*timeout))
+            }
+            Self::BudgetReached { budget } => write!(f, "the budget of {} is used up", budget.in_words()),
+            Self::NothingRuns { explanation: Some(why) } => write!(f, "nothing could run: {why}"),
+            Self::NothingRuns { explanation: None } => f.write_str("nothing could run"),
+            Self::SourceFailed { problem } => write!(f, "the tasks can't be read: {problem}"),
+            Self::Cancelled => f.write_str("the executor was stopped"),
+            Self::Closed => f.write_str("the executor is closed"),
+            Self::Broken { problem } => write!(f, "the run broke: {problem}"),
+        }
+    }
+}
+
 impl<T> SubmitError<T> {
     /// What kept them from being done.
     pub fn cause(&self) -> &EndCause {
@@ -260,21 +281,7 @@ impl<T> fmt::Debug for SubmitError<T> {
 
 impl<T> fmt::Display for SubmitError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            EndCause::TasksFailed => f.write_str("not every task could be done")?,
-            EndCause::TimedOut { timeout } => {
-                write!(f, "the timeout of {} passed", yagna_api::time::short(*timeout))?;
-            }
-            EndCause::BudgetReached { budget } => {
-                write!(f, "the budget of {} is used up", budget.in_words())?;
-            }
-            EndCause::NothingRuns { explanation: Some(why) } => write!(f, "nothing could run: {why}")?,
-            EndCause::NothingRuns { explanation: None } => f.write_str("nothing could run")?,
-            EndCause::SourceFailed { problem } => write!(f, "the tasks can't be read: {problem}")?,
-            EndCause::Cancelled => f.write_str("the executor was stopped")?,
-            EndCause::Closed => f.write_str("the executor is closed")?,
-            EndCause::Broken { problem } => write!(f, "the run broke: {problem}")?,
-        }
+        self.cause.fmt(f)?;
         let mut separator = "; ";
         if let Some(first) = self.failed.first() {
             let n = self.failed.len();

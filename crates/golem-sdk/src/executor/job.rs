@@ -88,7 +88,15 @@ impl<T> fmt::Debug for Job<'_, T> {
 
 impl<'e, T: Send + Sync + 'static> Job<'e, T> {
     pub(super) fn new(executor: &'e Executor, source: Source<T>) -> Self {
-        Self { executor, source, describe: Box::new(of_itself), retries: None, timeout: None }
+        Self::described_by(executor, source, of_itself)
+    }
+
+    pub(super) fn described_by(
+        executor: &'e Executor,
+        source: Source<T>,
+        describe: impl Fn(&T) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { executor, source, describe: Box::new(describe), retries: None, timeout: None }
     }
 
     /// How a task is called in events and in the log, so that people know it; at most 200 characters are kept.
@@ -115,6 +123,16 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         F: Fn(WorkContext, Tasks<T, R>) -> Work + Send + Sync + 'static,
         Work: Future<Output = Result<(), WorkerError>> + Send + 'static,
     {
+        Submitted::new(self.begin(worker))
+    }
+
+    /// Hands it in, and leaves reading to the caller.
+    pub(super) fn begin<R, F, Work>(self, worker: F) -> Reading<T, R>
+    where
+        R: Send + 'static,
+        F: Fn(WorkContext, Tasks<T, R>) -> Work + Send + Sync + 'static,
+        Work: Future<Output = Result<(), WorkerError>> + Send + 'static,
+    {
         let Self { executor, source, describe, retries, timeout } = self;
         let describe: Describe<T> = Box::new(move |data| {
             // It is the user's code, and runs where nothing else may panic.
@@ -134,7 +152,7 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         let worker = Arc::new(Hands { worker, table: Arc::clone(&table), implicit_start });
         let handle = executor.handle.clone();
         let handing = async move { handle.submit(worker, source, options).await };
-        Submitted::new(Reading {
+        Reading {
             job: Handed::now(handing.boxed()),
             table,
             rest,
@@ -142,12 +160,12 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
             timeout: own.unwrap_or(limits.timeout),
             keys: HashMap::new(),
             failed: Vec::new(),
-        })
+        }
     }
 }
 
 /// What data that people can read says of itself.
-fn of_itself<T: 'static>(data: &T) -> Option<String> {
+pub(super) fn of_itself<T: 'static>(data: &T) -> Option<String> {
     let data: &dyn Any = data;
     macro_rules! one_of {
         ($($kind:ty),*) => {

@@ -109,10 +109,14 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Submitted<T, R> {
     pub(super) fn new(reading: Reading<T, R>) -> Self {
         let reading = stream::unfold(Some(reading), |reading| async move {
             let mut reading = reading?;
-            match reading.next().await {
-                Ok(Some(finished)) => Some((Ok(finished), Some(reading))),
-                Ok(None) => None,
-                Err(error) => Some((Err(error), None)),
+            loop {
+                return match reading.next().await {
+                    Ok(Some(Ended::Done(finished))) => Some((Ok(finished), Some(reading))),
+                    // The error at the end lists it.
+                    Ok(Some(Ended::Failed(_))) => continue,
+                    Ok(None) => None,
+                    Err(error) => Some((Err(error), None)),
+                };
             }
         });
         Self(reading.fuse().boxed())
@@ -126,6 +130,12 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Submitted<T, R> {
     pub async fn try_next(&mut self) -> Result<Option<Finished<T, R>>, SubmitError<T>> {
         self.0.next().await.transpose()
     }
+}
+
+/// A task that has come to its end.
+pub(super) enum Ended<T, R> {
+    Done(Finished<T, R>),
+    Failed(TaskFailure<T>),
 }
 
 /// What it takes to read a job.
@@ -159,7 +169,8 @@ impl Handed {
 }
 
 impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
-    async fn next(&mut self) -> Result<Option<Finished<T, R>>, SubmitError<T>> {
+    /// The next task that has come to its end; `None` once every one is done.
+    pub(super) async fn next(&mut self) -> Result<Option<Ended<T, R>>, SubmitError<T>> {
         loop {
             let event = match &mut self.job {
                 Handed::Soon(handing) => {
@@ -185,11 +196,15 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
                 }
                 EventKind::TaskDone { attempt, took, .. } => {
                     if let Some(finished) = self.finished(attempt, took) {
-                        return Ok(Some(finished));
+                        return Ok(Some(Ended::Done(finished)));
                     }
                 }
-                EventKind::TaskFailed { attempt, rental, failure } => self.failed(attempt, rental, failure),
-                EventKind::JobEnded { end, .. } => return self.ended(&end).await,
+                EventKind::TaskFailed { attempt, rental, failure } => {
+                    if let Some(failed) = self.failed(attempt, rental, failure) {
+                        return Ok(Some(Ended::Failed(failed)));
+                    }
+                }
+                EventKind::JobEnded { end, .. } => return self.ended(&end).await.map(|()| None),
                 _ => {}
             }
         }
@@ -203,18 +218,24 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
         Some(Finished { id, attempts, data: ended.data, result, took, provider })
     }
 
-    fn failed(&mut self, attempt: Attempt, rental: Option<RentalId>, failure: AttemptFailure) {
-        let ended = self.keys.remove(&attempt.task).and_then(|key| self.table.end(key, attempt.number));
-        if let Some(ended) = ended {
-            let provider = ended.tried.filter(|_| rental.is_some());
-            let Attempt { task: id, number: attempts } = attempt;
-            self.failed.push(TaskFailure { id, data: ended.data, attempts, failure, provider });
-        }
+    fn failed(
+        &mut self,
+        attempt: Attempt,
+        rental: Option<RentalId>,
+        failure: AttemptFailure,
+    ) -> Option<TaskFailure<T>> {
+        let key = self.keys.remove(&attempt.task)?;
+        let ended = self.table.end(key, attempt.number)?;
+        let provider = ended.tried.filter(|_| rental.is_some());
+        let Attempt { task: id, number: attempts } = attempt;
+        let failed = TaskFailure { id, data: ended.data, attempts, failure, provider };
+        self.failed.push(failed.clone());
+        Some(failed)
     }
 
-    async fn ended(&mut self, end: &JobEnd) -> Result<Option<Finished<T, R>>, SubmitError<T>> {
+    async fn ended(&mut self, end: &JobEnd) -> Result<(), SubmitError<T>> {
         let cause = match end.why {
-            JobEndReason::Finished if self.failed.is_empty() => return Ok(None),
+            JobEndReason::Finished if self.failed.is_empty() => return Ok(()),
             JobEndReason::Finished => EndCause::TasksFailed,
             JobEndReason::Cancelled => EndCause::Cancelled,
             JobEndReason::Expired => EndCause::TimedOut { timeout: self.timeout },

@@ -163,6 +163,13 @@ impl<T, R> Task<T, R> {
         }
     }
 
+    /// This attempt failed.
+    pub(super) async fn failed(mut self, failure: AttemptFailure) {
+        if let Some(inner) = self.inner.take() {
+            inner.failed(failure).await;
+        }
+    }
+
     fn inner(&self) -> &worker::Task {
         self.inner.as_ref().expect("only an answer takes it, and that consumes the task")
     }
@@ -252,7 +259,7 @@ where
                     Err(error)
                 }
                 Err(panic) => {
-                    Err(WorkerError::Other(format!("the worker panicked: {}", panic_text(&*panic))))
+                    Err(WorkerError::other(format!("the worker panicked: {}", panic_text(&*panic))))
                 }
             }
         })

@@ -61,7 +61,7 @@ async fn work(
             Manner::RejectOnce if is_first => task.reject_result("once", true).await,
             Manner::RejectForGood => task.reject_result("for good", false).await,
             Manner::DropOnce if is_first => drop(task),
-            Manner::FailOnce if is_first => return Err(WorkerError::Other("once".into())),
+            Manner::FailOnce if is_first => return Err(WorkerError::other("once")),
             Manner::PanicOnce => {
                 assert!(!is_first, "once");
                 task.accept_result((n * 7).to_string()).await;

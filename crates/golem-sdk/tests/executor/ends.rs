@@ -62,9 +62,7 @@ async fn a_job_for_which_nothing_can_run_says_why() {
 async fn two_jobs_never_pass_their_one_budget_and_say_that_it_is_used_up() {
     // A thousandth of a GLM each second.
     let dear = |name| ProviderConfig::new(name).priced(Prices::per_hour("0", "0", "3.6").unwrap());
-    let stage =
-        Stage::on(scripted(), ["ada", "bob"].map(dear), |builder| builder.budget("0.6".parse().unwrap()))
-            .await;
+    let stage = Stage::on(scripted(), ["ada", "bob"].map(dear), |builder| builder.budget("0.6")).await;
     let (first, second) = (stage.executor.submit(sevens, 0..300), stage.executor.submit(sevens, 0..300));
     let (first, second) = tokio::join!(Outcome::of(first), Outcome::of(second));
     for outcome in [first, second] {

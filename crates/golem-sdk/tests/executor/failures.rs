@@ -109,7 +109,7 @@ async fn a_failing_provider_is_not_picked_again_and_again() {
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
         while let Some(task) = tasks.next().await {
             if ctx.provider().name == "eve" {
-                return Err(WorkerError::Other("eve's disk is full".into()));
+                return Err(WorkerError::other("eve's disk is full"));
             }
             do_one(&ctx, task).await?;
         }

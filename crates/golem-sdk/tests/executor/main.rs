@@ -10,6 +10,7 @@ mod chaos;
 mod ends;
 mod events;
 mod failures;
+mod map;
 mod money;
 mod start;
 mod start_by_hand;

@@ -24,7 +24,7 @@ fn amounts(stage: &Stage) -> Vec<(AllocationId, Glm, bool)> {
 
 #[tokio::test(start_paused = true)]
 async fn a_raised_budget_is_written_down_set_aside_and_then_spent() {
-    let stage = Stage::with(&["ada"], |builder| builder.max_workers(1).budget("0.02".parse().unwrap())).await;
+    let stage = Stage::with(&["ada"], |builder| builder.max_workers(1).budget("0.02")).await;
     assert_eq!(stage.executor.budget().to_string(), "0.02");
     // Two wishes at once add up.
     let (one, other) =
@@ -68,10 +68,7 @@ async fn a_raise_whose_answer_is_lost_counts_once() {
 #[tokio::test(start_paused = true)]
 async fn a_stopped_executor_takes_no_more_budget_and_says_what_it_had() {
     let stage = Stage::with(&["ada"], |builder| {
-        builder
-            .max_workers(1)
-            .budget(glm("0.001").into())
-            .configure(|config| config.settle_timeout = secs(10))
+        builder.max_workers(1).budget(glm("0.001")).configure(|config| config.settle_timeout = secs(10))
     })
     .await;
     stage.executor.add_budget(glm("0.001")).await.unwrap();

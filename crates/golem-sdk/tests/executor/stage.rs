@@ -41,7 +41,7 @@ pub(crate) async fn seven_times(ctx: &WorkContext, n: u64) -> Result<String, Wor
     let done = ctx.execute(Script::new().run("work", [n.to_string()]), secs(60)).await?;
     match done.end {
         ExecutionEnd::Done => Ok(done.results[0].stdout.as_ref().unwrap().to_text().into_owned()),
-        end => Err(WorkerError::Other(format!("`work {n}` ended as {end:?}"))),
+        end => Err(WorkerError::other(format!("`work {n}` ended as {end:?}"))),
     }
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn builder(devnet: &Devnet) -> ExecutorBuilder {
         .network("hoodi")
         .subnet_tag("public")
         .max_workers(4)
-        .budget("2".parse().unwrap())
+        .budget("2")
         .strategy(LeastExpensive::new(per_hour("4")))
         .configure(|config| config.settle_timeout = secs(120))
 }

@@ -79,7 +79,7 @@ impl Hands {
             }
         }
         match execution.end {
-            ExecutionEnd::Expired => Err(WorkerError::Other(format!("a script took longer than {limit:?}"))),
+            ExecutionEnd::Expired => Err(WorkerError::other(format!("a script took longer than {limit:?}"))),
             _ => Ok(()),
         }
     }

@@ -149,7 +149,7 @@ async fn a_failed_worker_ends_its_agreement_as_a_failure_and_not_as_cancelled() 
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
         while let Some(task) = tasks.next().await {
             if ctx.provider_name() == "bob" {
-                return Err(WorkerError::Other("the printer burns".into()));
+                return Err(WorkerError::other("the printer burns"));
             }
             do_one(&ctx, task).await?;
         }

@@ -97,7 +97,7 @@ async fn in_a_pipeline_of_two_jobs_a_worker_that_fails_once_costs_one_agreement(
             while let Some(task) = tasks.next().await {
                 let result = seven_times(&ctx, *task.data()).await?;
                 if fails.fetch_add(1, Ordering::Relaxed) == 2 {
-                    return Err(WorkerError::Other("tripped over a cable".into()));
+                    return Err(WorkerError::other("tripped over a cable"));
                 }
                 task.accept_result(result).await;
             }
@@ -181,7 +181,7 @@ async fn one_task_for_each_provider_and_then_ctrl_c() {
         let seen = Arc::clone(&seen);
         async move {
             if seen.lock().unwrap().contains(ctx.provider_name()) {
-                return Err(WorkerError::Other("it was scanned before".into()));
+                return Err(WorkerError::other("it was scanned before"));
             }
             if let Some(task) = tasks.next().await {
                 let result = seven_times(&ctx, *task.data()).await?;
@@ -189,7 +189,7 @@ async fn one_task_for_each_provider_and_then_ctrl_c() {
                 task.accept_result(result).await;
             }
             // Left alone for a while: the next task goes to somebody else.
-            Err(WorkerError::Other("one is enough".into()))
+            Err(WorkerError::other("one is enough"))
         }
     };
     let mut submitted = stage.executor.submit(worker, 0..);
@@ -321,7 +321,7 @@ async fn a_worker_that_catches_a_failed_command_goes_on_with_the_same_activity()
             ctx.run("fail", [""; 0]);
             match ctx.commit(secs(60)).await {
                 Err(ScriptError::CommandFailed(failure)) if failure.exit_code == Some(3) => {}
-                other => return Err(WorkerError::Other(format!("{other:?}"))),
+                other => return Err(WorkerError::other(format!("{other:?}"))),
             }
             do_one(&ctx, task).await?;
         }

@@ -331,7 +331,7 @@ impl Job {
                     let message = expired(steps, done + execution.results.len(), given);
                     let failure = problem(FailureKind::Expired, message.clone());
                     // The provider is still at it: nothing else can be run there.
-                    return Err(TaskError::Lost { failure, source: WorkerError::Other(message) });
+                    return Err(TaskError::Lost { failure, worker: WorkerError::other(message) });
                 }
             }
         }
@@ -415,7 +415,7 @@ fn no_script(error: &ScriptError) -> (AttemptFailure, bool) {
 
 fn lost(error: ScriptError) -> TaskError {
     match no_script(&error) {
-        (failure, true) => TaskError::Lost { failure, source: error.into() },
+        (failure, true) => TaskError::Lost { failure, worker: error.into() },
         (failure, false) => TaskError::Failed(failure),
     }
 }

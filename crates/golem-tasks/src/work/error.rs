@@ -40,7 +40,7 @@ pub enum TaskError {
         /// What the task failed of.
         failure: AttemptFailure,
         /// What the deal ends of.
-        source: WorkerError,
+        worker: WorkerError,
     },
 }
 
@@ -82,12 +82,12 @@ impl TaskError {
             Self::Final(reason) => (failure(FailureKind::Rejected, reason), false, Ok(())),
             Self::Expired(limit) => {
                 let message = format!("took longer than {}", short(limit));
-                (failure(FailureKind::Expired, message.clone()), true, Err(WorkerError::Other(message)))
+                (failure(FailureKind::Expired, message.clone()), true, Err(WorkerError::other(message)))
             }
             Self::Other(error) => (failure(FailureKind::Rejected, chain(&*error)), true, Ok(())),
             Self::Failed(failure) => (failure, true, Ok(())),
             Self::GivenUp(failure) => (failure, false, Ok(())),
-            Self::Lost { failure, source } => (failure, true, Err(source)),
+            Self::Lost { failure, worker } => (failure, true, Err(worker)),
         }
     }
 }

@@ -49,7 +49,7 @@ impl<J: Job> Worker for JobWorker<J> {
             let mut tasks = Tasks::new(tasks, &self.shared);
             let work = async { self.shared.job.work(&mut ctx, &mut tasks).await };
             AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
-                Err(WorkerError::Other(format!("the job panicked: {}", panic_text(&*panic))))
+                Err(WorkerError::other(format!("the job panicked: {}", panic_text(&*panic))))
             })
         })
     }

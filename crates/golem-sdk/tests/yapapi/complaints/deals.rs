@@ -114,10 +114,9 @@ async fn twenty_providers_are_at_work_within_seconds_though_some_are_silent() {
         let approval = ApprovalManner::Never;
         honest(&format!("silent{n}")).behaving(Behaviour { approval, ..Behaviour::default() })
     });
-    let stage = Stage::on(scripted(), silent.chain(honest_ones), |builder| {
-        builder.max_workers(23).budget("20".parse().unwrap())
-    })
-    .await;
+    let stage =
+        Stage::on(scripted(), silent.chain(honest_ones), |builder| builder.max_workers(23).budget("20"))
+            .await;
     let begun = Instant::now();
     let submitted = stage.executor.submit(sevens, 0..200);
     stage.until_seen(20, |kind| matches!(kind, EventKind::ActivityReady { .. })).await;

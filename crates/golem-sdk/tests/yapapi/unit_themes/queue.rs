@@ -161,7 +161,7 @@ async fn each_job_has_an_id_of_its_own() {
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, u64>| async move {
         while let Some(task) = tasks.next().await {
             let result = seven_times(&ctx, *task.data()).await?.parse();
-            let result = result.map_err(|_| WorkerError::Other("no number".into()))?;
+            let result = result.map_err(|_| WorkerError::other("no number"))?;
             task.accept_result(result).await;
         }
         Ok(())

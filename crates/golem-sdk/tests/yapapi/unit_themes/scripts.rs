@@ -110,7 +110,7 @@ async fn a_poll_that_times_out_takes_nothing_back() {
                     ctx.commit(secs(60)).await
                 };
                 let Err(ScriptError::Expired(expiry)) = done else {
-                    return Err(WorkerError::Other(format!("it ended as {done:?}")));
+                    return Err(WorkerError::other(format!("it ended as {done:?}")));
                 };
                 let kept = expiry.so_far.results().iter().map(|result| result.stdout().into_owned());
                 task.accept_result(kept.collect()).await;

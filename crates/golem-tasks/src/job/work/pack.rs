@@ -118,7 +118,7 @@ impl Job {
                 }
                 give_back(left).await;
                 // The provider is still at it: nothing else can be run there.
-                Err(WorkerError::Other(format!("a task: {message}")))
+                Err(WorkerError::other(format!("a task: {message}")))
             }
             Err(error) => self.without_script(ctx, shell, tasks, left, error).await,
         }

@@ -203,7 +203,7 @@ async fn past_its_limit(ctx: &mut WorkContext, limit: u64) -> Result<(), WorkerE
     ctx.download_bytes(format!("{WORK}/twice"), limit);
     match ctx.commit(PATIENCE).await {
         Err(ScriptError::TransferFailed(_)) => Ok(()),
-        other => Err(WorkerError::Other(format!("a download past its limit ended as {other:?}"))),
+        other => Err(WorkerError::other(format!("a download past its limit ended as {other:?}"))),
     }
 }
 
@@ -223,7 +223,7 @@ fn builder(stage: &Stage, payload: impl Into<PayloadSpec>) -> golem_sdk::executo
         .driver("erc20")
         .network("hoodi")
         .subnet_tag(stage.subnet.as_str())
-        .budget("2".parse().expect("an amount"))
+        .budget("2")
         .configure(|config| config.selection_window = Duration::from_millis(200))
 }
 
