@@ -60,7 +60,7 @@ impl Meter {
         }
     }
 
-    /// Notes a usage vector, wherever it came from. Counters never fall; what is no amount of use is passed over,
+    /// Notes a usage vector, wherever it came from. Counters never fall; what is not a valid amount of use is passed over,
     /// and so is a vector of another length than those before it.
     pub fn report(&mut self, usage: &[f64]) {
         let counter = |used: &f64| if usage_amount(*used).is_some() { *used } else { 0.0 };
@@ -256,7 +256,7 @@ pub enum BillProblem {
         accepted: Glm,
     },
     /// Its usage vector doesn't fit the agreement's counters.
-    #[error("its usage is no list of {counters} amounts")]
+    #[error("its usage is not a list of {counters} amounts")]
     Usage {
         /// How many counters there are.
         counters: usize,

@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for Budget {
     }
 }
 
-/// Why something is no budget.
+/// Why something is not a valid budget.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BudgetParseError {
@@ -218,7 +218,7 @@ pub enum BudgetParseError {
     )]
     Missing,
     /// What should be an amount is none.
-    #[error("`{text}` is no amount of GLM")]
+    #[error("`{text}` is not a valid amount of GLM")]
     Amount {
         /// What was written.
         text: String,
@@ -226,7 +226,7 @@ pub enum BudgetParseError {
         source: GlmError,
     },
     /// Nobody knows what stands behind the slash.
-    #[error("`{text}` is no budget: write `h` for any hour or `d` for any day behind the slash")]
+    #[error("`{text}` is not a valid budget: write `h` for any hour or `d` for any day behind the slash")]
     Window {
         /// What was written.
         text: String,

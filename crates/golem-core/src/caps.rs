@@ -107,7 +107,7 @@ pub enum Refusal {
     #[error("blocked by hand{}", .0.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
     Blocked(Option<String>),
     /// A strategy's score for it is not a number.
-    #[error("the strategy's score is no number")]
+    #[error("the strategy's score is not a number")]
     NoScore,
     /// A strategy panicked over it.
     #[error("the strategy panicked")]

@@ -599,7 +599,7 @@ pub enum EventKind {
         /// The agreement.
         agreement: AgreementId,
     },
-    /// A provider is left alone for a while.
+    /// A provider gets no tasks for a while.
     ProviderSetBack {
         /// Who.
         provider: Provider,

@@ -61,7 +61,7 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} waiting and nothing runs since {} s: ",
+            "{} waiting; nothing has run for {} s: ",
             count(self.tasks_waiting, "task"),
             self.waited.as_secs()
         )?;
@@ -72,7 +72,7 @@ impl fmt::Display for Explanation {
             let missing = self.budget_missing.unwrap_or_default();
             return write!(
                 f,
-                "the budget holds nothing more for now; the run goes on at {until:.0}, once {missing} GLM more are free"
+                "the budget is used up for now; the run continues at {until:.0}, once {missing} GLM more become free"
             );
         }
         if !self.published {
@@ -94,7 +94,7 @@ impl fmt::Display for Explanation {
         }
         reasons(f, "failed later", &self.failures)?;
         if self.set_back > 0 {
-            write!(f, "; {} left alone for a while after failing", count(self.set_back, "provider"))?;
+            write!(f, "; {} paused after failures", count(self.set_back, "provider"))?;
         }
         if self.budget_blocks {
             let left = self.budget_left.unwrap_or_default();
@@ -107,7 +107,7 @@ impl fmt::Display for Explanation {
             write!(f, "; {} ready to sign", count(self.agreed, "provider"))?;
         }
         if self.idle > 0 {
-            write!(f, "; {} idle, for the tasks have failed there", count(self.idle, "provider"))?;
+            write!(f, "; {} idle, because the tasks have failed there", count(self.idle, "provider"))?;
         }
         if self.in_progress > 0 {
             write!(f, "; {} being made", count(self.in_progress, "agreement"))?;
@@ -157,7 +157,7 @@ mod tests {
         explanation.unanswered = 1;
         assert_eq!(
             explanation.to_string(),
-            "24 tasks waiting and nothing runs since 30 s: 5 offers seen; 3 refused by us (3× above the cap of 0.2 GLM \
+            "24 tasks waiting; nothing has run for 30 s: 5 offers seen; 3 refused by us (3× above the cap of 0.2 GLM \
              an hour), the cheapest asks 0.5 GLM an hour; 1 refused by the provider (No capacity available); 1 not \
              answered by its provider"
         );
@@ -169,8 +169,8 @@ mod tests {
         };
         assert_eq!(
             paused.to_string(),
-            "2 tasks waiting and nothing runs since 0 s: the budget holds nothing more for now; the run goes on at \
-             2026-11-22T12:34:56Z, once 0.25 GLM more are free"
+            "2 tasks waiting; nothing has run for 0 s: the budget is used up for now; the run continues at \
+             2026-11-22T12:34:56Z, once 0.25 GLM more become free"
         );
         let nobody = Explanation { tasks_waiting: 1, published: true, ..Explanation::default() };
         assert!(nobody.to_string().contains("no offer fits the demand"));

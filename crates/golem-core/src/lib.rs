@@ -15,7 +15,7 @@
 //! | [`offer`], [`pricing`] | what a provider offers, and what that can cost |
 //! | [`strategy`], [`caps`] | which offers are taken, which of them first, and what is too dear |
 //! | [`terms`] | what is agreed besides the price |
-//! | [`standing`] | who is left alone for a while |
+//! | [`standing`] | who gets no tasks for a while |
 //! | [`source`] | whether a source of tasks is still the one that was read |
 //! | [`tasks`] | which task is tried next, where, and how often |
 //! | [`budget`] | how much may be promised, in all and in any hour or day |

@@ -45,10 +45,10 @@ pub enum OfferProblem {
     #[error("the payment scheme is `{0}`, not `payu`")]
     Scheme(String),
     /// A single value or none where there should be several.
-    #[error("`{0}` is no list")]
+    #[error("`{0}` is not a list")]
     NoList(&'static str),
     /// A usage counter that is no name.
-    #[error("the usage counter `{0}` is no name")]
+    #[error("the usage counter `{0}` is not a name")]
     Counter(String),
     /// Prices and usage counters don't belong together.
     #[error(
@@ -61,8 +61,8 @@ pub enum OfferProblem {
         /// Usage counters.
         counters: usize,
     },
-    /// A price that is no number.
-    #[error("the price `{0}` is no number")]
+    /// A price that is not a number.
+    #[error("the price `{0}` is not a number")]
     NoPrice(String),
     /// A price below zero.
     #[error("the price `{0}` is negative")]
@@ -71,7 +71,7 @@ pub enum OfferProblem {
     #[error("the price `{0}` is more than all the GLM there is")]
     TooHigh(String),
     /// The number of CPU threads is no whole number from 1.
-    #[error("`{0}` is no number of CPU threads")]
+    #[error("`{0}` is not a valid number of CPU threads")]
     Threads(String),
 }
 

@@ -61,7 +61,7 @@ pub enum PayloadProblem {
         text: String,
     },
     /// Negative or no number.
-    #[error("{amount} is no amount of {what}")]
+    #[error("{amount} is not a valid amount of {what}")]
     Amount {
         /// `memory` or `storage`.
         what: &'static str,
@@ -156,7 +156,7 @@ impl Payload {
         for (property, amount) in
             [(name::MEMORY_GIB, self.min_mem_gib), (name::STORAGE_GIB, self.min_storage_gib)]
         {
-            // Anything but nothing: an amount that is no number must keep every offer away.
+            // Anything but nothing: an amount that is not a number must keep every offer away.
             if amount != 0.0 {
                 all.push(Constraints::at_least(property, amount));
             }
@@ -276,8 +276,8 @@ mod tests {
             (|p| p.runtime.clear(), "the runtime `` must be a plain word"),
             (|p| p.runtime = "vm)(a=1".to_owned(), "the runtime `vm)(a=1` must be a plain word"),
             (|p| p.capabilities.push("v*".to_owned()), "the capability `v*` must be a plain word"),
-            (|p| p.min_mem_gib = f64::NAN, "NaN is no amount of memory"),
-            (|p| p.min_storage_gib = -1.0, "-1 is no amount of storage"),
+            (|p| p.min_mem_gib = f64::NAN, "NaN is not a valid amount of memory"),
+            (|p| p.min_storage_gib = -1.0, "-1 is not a valid amount of storage"),
             (
                 |p| {
                     p.image = Some(Image { hash: "sha3:ab".to_owned(), url: String::new() });

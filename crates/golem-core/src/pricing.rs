@@ -98,7 +98,7 @@ impl Pricing {
     }
 
     /// What this usage costs, the start included; `None` when the vector doesn't fit the counters, holds what
-    /// is no amount of use, or costs more than can be counted.
+    /// is not a valid amount of use, or costs more than can be counted.
     pub fn cost(&self, usage: &[f64]) -> Option<Decimal> {
         if usage.len() != self.rates.len() {
             return None;

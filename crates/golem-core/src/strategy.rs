@@ -120,7 +120,7 @@ pub trait Strategy: Send + Sync {
         Filtered::new(self, is_unwanted, false, reason)
     }
 
-    /// Makes other scores of this one's. What is no number is a refusal.
+    /// Makes other scores of this one's. What is not a number is a refusal.
     fn rescaled<F>(self, rescale: F) -> Rescaled<Self, F>
     where
         Self: Sized,
@@ -195,7 +195,7 @@ impl Score {
     /// The score of strategies that don't rank: 1.
     pub const NEUTRAL: Self = Self(1.0);
 
-    /// A score; an offer whose score is no number is refused.
+    /// A score; an offer whose score is not a number is refused.
     pub fn new(value: f64) -> Result<Self, Refusal> {
         // There is a zero below zero among floats, and there shouldn't be among scores.
         if value.is_nan() { Err(Refusal::NoScore) } else { Ok(Self(value + 0.0)) }

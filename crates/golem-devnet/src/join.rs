@@ -24,7 +24,7 @@ pub use self::port::DaemonPort;
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// The text names no daemon.
-    #[error("`{0}` is no address of a daemon: expected http://host:port")]
+    #[error("`{0}` is not a valid address of a daemon: expected http://host:port")]
     Address(String),
     /// No daemon answers there, or something else does.
     #[error("no daemon at {api}: {problem}")]

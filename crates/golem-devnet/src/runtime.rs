@@ -136,7 +136,7 @@ pub enum RuntimeError {
     #[error("`{0}` doesn't exist in the activity")]
     NoSuchFile(String),
     /// A folder, a socket or a device where a file is needed.
-    #[error("`{0}` is no regular file")]
+    #[error("`{0}` is not a regular file")]
     NotAFile(String),
     /// A file of the activity could not be opened.
     #[error("`{path}` can't be opened")]

@@ -111,7 +111,7 @@
 //!   on.
 //! - A task that isn't answered is tried again too; whether it was the worker that forgot it or its provider that went
 //!   makes no difference.
-//! - A worker that returns an error or panics is ended, and with it the deal; its provider is left alone for a while.
+//! - A worker that returns an error or panics is ended, and with it the deal; its provider gets no tasks for a while.
 //! - A job that doesn't get all its tasks done ends with a [`SubmitError`]. It comes after the last result and says
 //!   why, which tasks failed, and which weren't finished.
 //! - An executor that can't start says in its [`StartError`] what is missing and which command mends it.

@@ -38,10 +38,10 @@ pub enum ImageName {
 #[non_exhaustive]
 pub enum ImageError {
     /// The tag doesn't have its three parts.
-    #[error("`{0}` is no tag of an image: it has the form `user/name:tag`, such as `golem/alpine:latest`")]
+    #[error("`{0}` is not a valid image tag: it has the form `user/name:tag`, such as `golem/alpine:latest`")]
     Tag(String),
     /// The hash is none.
-    #[error("`{0}` is no hash of an image: it has 56 hexadecimal digits (SHA3-224)")]
+    #[error("`{0}` is not a valid image hash: it has 56 hexadecimal digits (SHA3-224)")]
     Hash(String),
     /// The registry has no such image.
     #[error(
@@ -77,7 +77,7 @@ pub enum ImageError {
         problem: String,
     },
     /// The address of a registry or an image is none.
-    #[error("`{0}` is no address that starts with http:// or https://")]
+    #[error("`{0}` is not an address that starts with http:// or https://")]
     Address(String),
     /// Nobody answers at the image's address.
     #[error("the image's address {url} can't be reached{}", through(proxy.as_ref()))]
@@ -251,14 +251,14 @@ impl Registry {
 
     fn read(&self, body: &[u8], asked: &str, by_hash: bool) -> Result<Image, String> {
         let info: Info = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let hash = plain_hash(&info.sha3).map_err(|_| format!("`{}` is no hash", info.sha3))?;
+        let hash = plain_hash(&info.sha3).map_err(|_| format!("`{}` is not a valid hash", info.sha3))?;
         if by_hash && hash != asked {
             return Err(format!("it names another image, {hash}"));
         }
         let (scheme, url) = if self.https { ("https", info.https) } else { ("http", info.http) };
         match url {
             Some(url) if http_url(&url).is_some() => Ok(Image { hash, url }),
-            Some(url) => Err(format!("`{url}` is no address")),
+            Some(url) => Err(format!("`{url}` is not a valid address")),
             None => Err(format!("it has no address for {scheme}")),
         }
     }

@@ -57,7 +57,7 @@ pub enum ManifestError {
     )]
     Passphrase,
     /// It isn't an RSA key in PEM.
-    #[error("it is no private RSA key in PEM of 2048 to 4096 bits: {0}")]
+    #[error("it is not a private RSA key in PEM of 2048 to 4096 bits: {0}")]
     Key(String),
     /// There is no certificate in PEM.
     #[error("there is no certificate in PEM: {0}")]

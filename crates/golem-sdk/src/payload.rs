@@ -101,7 +101,7 @@ pub enum PayloadError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// A version of the runtime is none.
-    #[error("`{0}` is no version of a runtime: it has three parts, such as 0.5.3")]
+    #[error("`{0}` is not a valid runtime version: it has three parts, such as 0.5.3")]
     Version(String),
     /// An address without a hash.
     #[error("the image at {url} needs its hash: providers check what they fetched")]

@@ -178,7 +178,7 @@ impl LogSummary {
             EventKind::ProviderSetBack { provider, until, reason } => {
                 let rest = words::duration(between(at, *until));
                 let (name, reason) = (name(&provider.name), words::part(reason));
-                self.info(format!("Provider {name} is left alone for {rest}: {reason}"));
+                self.info(format!("Provider {name} gets no tasks for {rest}: {reason}"));
             }
             EventKind::RunResumed { resumed } => {
                 let Resumed { tasks, running, adopted, unsettled, .. } = resumed;

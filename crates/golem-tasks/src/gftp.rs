@@ -133,5 +133,5 @@ fn daemon(args: &Args) -> Result<Daemon, Failure> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no address of a daemon")]
+#[error("`{0}` is not a valid address of a daemon")]
 struct WrongUrl(String, #[source] <yagna_client::Url as std::str::FromStr>::Err);

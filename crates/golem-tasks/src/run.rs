@@ -408,9 +408,9 @@ async fn tell_payments(client: &Client, run: &RunStore) {
 
 async fn tell_payments_within(client: &Client, run: &RunStore, most: Duration) {
     match timeout(most, note_payments(client, run, &SystemClock)).await {
-        Ok(Ok(noted)) => tracing::debug!(?noted, "what has become of the money was asked"),
-        Ok(Err(error)) => tracing::warn!(error = chain(&error), "what has become of the money can't be told"),
-        Err(_) => tracing::warn!("the daemon takes too long to tell what has become of the money"),
+        Ok(Ok(noted)) => tracing::debug!(?noted, "the payments have been read"),
+        Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not read the status of payments"),
+        Err(_) => tracing::warn!("the daemon takes too long to report the status of payments"),
     }
 }
 

@@ -114,9 +114,9 @@ impl Facts {
             Beginning::Again(ref fold) if fold.settles() => {
                 format!("run {run_id} is taken up to be settled, kept in {place}")
             }
-            Beginning::Again(_) => format!("run {run_id} is taken up again, kept in {place}"),
+            Beginning::Again(_) => format!("run {run_id} is resumed, kept in {place}"),
             Beginning::Over => {
-                format!("run {run_id} has ended before and nothing is left to do, kept in {place}")
+                format!("run {run_id} ended earlier and all its work is finished, kept in {place}")
             }
         }
     }

@@ -127,7 +127,7 @@ fn a_manifest_that_is_refused_says_why() {
     fs::write(folder.path().join("broken.json"), broken).unwrap();
     for (keys, words) in [
         ("manifest = \"none.json\"", "`none.json` can't be read"),
-        ("manifest = \".\"", "is no file"),
+        ("manifest = \".\"", "is not a file"),
         ("manifest = \"text.json\"", "`manifest`: the manifest is neither JSON nor the base64 of it"),
         ("manifest = \"broken.json\"", "`manifest`: the manifest isn't right: the image's hash `md5:"),
         (
@@ -715,7 +715,7 @@ fn a_lone_task_may_have_a_fixed_target() {
 fn line_ends_of_windows_change_nothing() {
     let text = with_steps("[[steps]]\nrun = \"\"\"\necho hello\necho {{ task.x }}\n\"\"\"\n");
     let message = refused(&text);
-    assert!(message.starts_with("job.toml:8:9: the task is no table"), "{message}");
+    assert!(message.starts_with("job.toml:8:9: the task is not a table"), "{message}");
     assert_eq!(refused(&text.replace('\n', "\r\n")), message);
     assert_eq!(refused(&format!("\u{feff}{text}")), message);
 }

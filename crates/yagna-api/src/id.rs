@@ -90,7 +90,7 @@ pub struct NodeId(Arc<str>);
 
 /// A text that is no [`NodeId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no node id: expected 0x and 40 hex digits")]
+#[error("`{0}` is not a valid node id: expected 0x and 40 hex digits")]
 pub struct NodeIdError(String);
 
 impl NodeId {

@@ -25,11 +25,11 @@ use serde::ser::{Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Glm(Decimal);
 
-/// A text that is no amount of GLM.
+/// A text that is not a valid amount of GLM.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GlmError {
     /// Not a decimal number.
-    #[error("`{0}` is no amount of GLM: expected a decimal number such as 0.05")]
+    #[error("`{0}` is not a valid amount of GLM: expected a decimal number such as 0.05")]
     NotANumber(String),
     /// More places than the chain can pay.
     #[error("`{0}` has more than 18 decimal places, the smallest part of a GLM")]

@@ -114,7 +114,7 @@ impl Client {
         let kind = answer.headers.get(http::header::CONTENT_TYPE);
         if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
             let body = refusal(answer.body).await;
-            let problem = serde_json::Error::custom("it is no stream of events");
+            let problem = serde_json::Error::custom("it is not a stream of events");
             return Err(ClientError::answer(
                 OPERATION,
                 AnswerError::unreadable(answer.status, &body, problem),

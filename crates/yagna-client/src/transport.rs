@@ -146,7 +146,7 @@ impl From<TransportError> for io::Error {
 #[non_exhaustive]
 pub enum SetupError {
     /// The daemon speaks HTTP only.
-    #[error("`{0}` is no address of a daemon: expected http:// or https://")]
+    #[error("`{0}` is not a valid address of a daemon: expected http:// or https://")]
     Address(String),
     /// The app key has characters that a header can't hold.
     #[error("the app key holds characters that no app key has")]

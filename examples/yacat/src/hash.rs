@@ -15,7 +15,7 @@ pub enum Hash {
     Sha256([u8; 32]),
 }
 
-/// What was given is no hash that could be searched for.
+/// What was given is not a valid hash that could be searched for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither an MD5 (32 hexadecimal digits) nor a SHA-256 (64)")]
 pub struct HashError(String);

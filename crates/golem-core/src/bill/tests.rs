@@ -115,14 +115,14 @@ fn usage_must_fit_the_clock() {
             json!([0, 261]),
             Some("charges for 261 of `golem.usage.cpu_sec`, but no more than 260 can have been used"),
         ),
-        (json!([1, -1]), Some("its usage is no list of 2 amounts")),
-        (json!([1]), Some("its usage is no list of 2 amounts")),
-        (json!([1, 2, 3]), Some("its usage is no list of 2 amounts")),
-        (json!([1e300, 2]), Some("its usage is no list of 2 amounts")),
-        (json!(["1", 2]), Some("its usage is no list of 2 amounts")),
-        (json!([null, 2]), Some("its usage is no list of 2 amounts")),
-        (json!({"a": 1}), Some("its usage is no list of 2 amounts")),
-        (json!("1,2"), Some("its usage is no list of 2 amounts")),
+        (json!([1, -1]), Some("its usage is not a list of 2 amounts")),
+        (json!([1]), Some("its usage is not a list of 2 amounts")),
+        (json!([1, 2, 3]), Some("its usage is not a list of 2 amounts")),
+        (json!([1e300, 2]), Some("its usage is not a list of 2 amounts")),
+        (json!(["1", 2]), Some("its usage is not a list of 2 amounts")),
+        (json!([null, 2]), Some("its usage is not a list of 2 amounts")),
+        (json!({"a": 1}), Some("its usage is not a list of 2 amounts")),
+        (json!("1,2"), Some("its usage is not a list of 2 amounts")),
     ] {
         let answer = check_note(&note("0.01", usage.clone()), &meter());
         let shown = answer.err().map(|problem| problem.to_string());

@@ -66,7 +66,7 @@ impl Run {
     /// So many providers must fail to get to work before their job is given up, or all that there are.
     const MOST_OPENINGS: usize = 10;
 
-    /// A job's worker has failed, or couldn't begin: its tasks are tried elsewhere, and its provider is left alone for
+    /// A job's worker has failed, or couldn't begin: its tasks are tried elsewhere, and its provider gets no tasks for
     /// a while, unless the work is to blame.
     pub(super) fn on_worker_failed(
         &mut self,

@@ -37,7 +37,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Why a file didn't arrive.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TransferError {
-    #[error("`{0}` is no place for a file: expected container:/path, gftp://node/id or http(s)://")]
+    #[error("`{0}` is not a valid place for a file: expected container:/path, gftp://node/id or http(s)://")]
     Url(String),
     #[error("archives are not supported here: `{0}` must be absent")]
     Archive(&'static str),

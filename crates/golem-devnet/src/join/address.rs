@@ -41,7 +41,7 @@ pub enum GsbAddress {
 
 /// Text that names no place of a bus.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no address of a bus: expected tcp://host:port or unix:/path")]
+#[error("`{0}` is not a valid address of a bus: expected tcp://host:port or unix:/path")]
 pub struct GsbAddressError(String);
 
 impl Default for GsbAddress {

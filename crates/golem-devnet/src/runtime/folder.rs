@@ -222,7 +222,7 @@ mod tests {
             ("golem/work/x".to_owned(), "in no volume"),
             ("/".to_owned(), "in no volume"),
             ("/golem/work/loop".to_owned(), "can't be opened"),
-            ("/golem/work".to_owned(), "no regular file"),
+            ("/golem/work".to_owned(), "not a regular file"),
         ] {
             let error = folder.open(&path).unwrap_err().to_string();
             assert!(error.contains(named), "{path}: {error}");

@@ -258,7 +258,7 @@ impl ExecutorBuilder {
     }
 
     /// The same, with nothing added to it: how providers have done so far counts only if the strategy looks at it. They
-    /// are still left alone for a while after failing.
+    /// are still paused after failures.
     pub fn strategy_alone(self, strategy: impl Strategy + 'static) -> Self {
         self.configure(move |config| config.strategy = Arc::new(strategy))
     }

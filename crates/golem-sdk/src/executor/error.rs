@@ -27,7 +27,7 @@ pub enum StartError {
     NoAppKey,
     /// The daemon's address is none.
     #[error(
-        "`{address}` is no address of a yagna daemon: {reason}; YAGNA_API_URL or `api_url` is one such as \
+        "`{address}` is not a valid address of a yagna daemon: {reason}; YAGNA_API_URL or `api_url` is one such as \
          http://127.0.0.1:7465"
     )]
     Address {
@@ -40,7 +40,7 @@ pub enum StartError {
     #[error(transparent)]
     ApiUrl(#[from] ApiUrlError),
     /// The way to the daemon couldn't be set up.
-    #[error("the way to the daemon can't be set up")]
+    #[error("could not create the HTTP client")]
     Setup(#[from] SetupError),
     /// The budget is not valid.
     #[error("the budget is not valid")]

@@ -68,7 +68,7 @@ impl Supervised {
         let all_called = async {
             while let Some(ended) = called.join_next().await {
                 if let Err(error) = ended {
-                    tracing::warn!(%error, "an event consumer broke; it was called no more");
+                    tracing::warn!(%error, "an event consumer panicked and was removed");
                 }
             }
         };

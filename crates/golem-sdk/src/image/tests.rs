@@ -84,12 +84,12 @@ async fn each_way_not_to_find_an_image_has_its_own_words() {
         ),
         (ImageName::Hash(hash('b')), "names another image"),
         (tag("golem/page:latest"), "gave no readable answer for the image golem/page:latest: expected value"),
-        (tag("golem/nowhere:latest"), "`images/a.gvmi` is no address"),
-        (tag("golem/unhashed:latest"), "`55aa` is no hash"),
+        (tag("golem/nowhere:latest"), "`images/a.gvmi` is not a valid address"),
+        (tag("golem/unhashed:latest"), "`55aa` is not a valid hash"),
         (tag("golem/broken:latest"), "can't be asked for the image golem/broken:latest"),
-        (tag("alpine"), "`alpine` is no tag of an image: it has the form `user/name:tag`"),
-        (ImageName::Hash("55aa".into()), "`55aa` is no hash of an image: it has 56 hexadecimal digits"),
-        (ImageName::Hash(hash('g')), "is no hash of an image"),
+        (tag("alpine"), "`alpine` is not a valid image tag: it has the form `user/name:tag`"),
+        (ImageName::Hash("55aa".into()), "`55aa` is not a valid image hash: it has 56 hexadecimal digits"),
+        (ImageName::Hash(hash('g')), "is not a valid image hash"),
     ];
     for (name, words) in wrong {
         let problem = registry.find(&name).await.unwrap_err().to_string();
@@ -101,7 +101,10 @@ async fn each_way_not_to_find_an_image_has_its_own_words() {
     let gone = registry.find(&tag("golem/alpine:latest")).await.unwrap_err();
     assert!(matches!(gone, ImageError::Unreachable { .. }), "{gone}");
     let nowhere = Registry::at("registry.example").find(&tag("golem/alpine:latest")).await.unwrap_err();
-    assert_eq!(nowhere.to_string(), "`registry.example` is no address that starts with http:// or https://");
+    assert_eq!(
+        nowhere.to_string(),
+        "`registry.example` is not an address that starts with http:// or https://"
+    );
 }
 
 #[tokio::test]

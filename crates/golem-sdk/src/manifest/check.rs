@@ -48,7 +48,7 @@ pub enum ManifestProblem {
         reason: String,
     },
     /// No such protocol.
-    #[error("`{0}` is no protocol for `net.inet.out.protocols`: there are http, https, ws and wss")]
+    #[error("`{0}` is not a valid protocol for `net.inet.out.protocols`: there are http, https, ws and wss")]
     Protocol(String),
     /// Neither addresses nor unrestricted, or both.
     #[error("`net.inet.out` must have either `urls` or `unrestricted: {{\"urls\": true}}`")]
@@ -133,7 +133,7 @@ fn outbound(out: &InetOut) -> Result<(), ManifestProblem> {
 
 fn url(place: &'static str, text: &str, protocols: &[&str]) -> Result<(), ManifestProblem> {
     let reason = match Url::parse(text) {
-        Err(error) => format!("is no address: {error}"),
+        Err(error) => format!("is not a valid address: {error}"),
         Ok(url) if !protocols.contains(&url.scheme()) => {
             format!("has the protocol {}, which isn't among {}", url.scheme(), protocols.join(", "))
         }

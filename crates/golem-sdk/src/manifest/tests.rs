@@ -158,14 +158,17 @@ fn what_providers_would_refuse_is_found_before_they_see_it() {
         ),
         (
             |m| Manifest::new(&Image { url: "images/a".into(), ..image() }, m.created_at),
-            "`images/a` in payload.urls is no address",
+            "`images/a` in payload.urls is not a valid address",
         ),
-        (|m| m.outbound(["api.weather.example"]), "`api.weather.example` in net.inet.out.urls is no address"),
+        (
+            |m| m.outbound(["api.weather.example"]),
+            "`api.weather.example` in net.inet.out.urls is not a valid address",
+        ),
         (
             |m| m.outbound(["ftp://a.example"]),
             "`ftp://a.example` in net.inet.out.urls has the protocol ftp, which isn't among",
         ),
-        (|m| m.protocols(["gopher"]), "`gopher` is no protocol"),
+        (|m| m.protocols(["gopher"]), "`gopher` is not a valid protocol"),
         (|m| m.commands(["/bin/date"], Match::Strict), "`/bin/date` in `script.commands` must begin with"),
         (|m| m.commands([""; 0], Match::Strict), "`script.commands` is empty"),
     ];

@@ -125,7 +125,7 @@ async fn what_stands_in_its_way_is_said_at_the_start() {
     assert!(odd.starts_with("the constraint `(golem.node.debug.subnet=a)(b=c)` can't be read: "), "{odd}");
     let nothing = Payload { min_mem_gib: -1.0, ..Payload::default() };
     let odd = said(Scan::new().payload(&nothing), &client).await;
-    assert_eq!(odd, "no offer could match the payload: -1 is no amount of memory");
+    assert_eq!(odd, "no offer could match the payload: -1 is not a valid amount of memory");
     let transport = InProcessTransport::new(devnet.router(), &AppKey::new("nobody's")).unwrap();
     let odd = said(Scan::new(), &Client::new(Arc::new(transport))).await;
     assert!(odd.contains("doesn't accept the app key"), "{odd}");

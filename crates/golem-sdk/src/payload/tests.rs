@@ -72,7 +72,7 @@ async fn an_image_elsewhere_is_looked_for_and_needs_its_hash() {
         problem(Vm::image_url(&url, " ")).await,
         format!("the image at {url} needs its hash: providers check what they fetched")
     );
-    assert!(problem(Vm::image_url(&url, "55aa")).await.starts_with("`55aa` is no hash of an image"));
+    assert!(problem(Vm::image_url(&url, "55aa")).await.starts_with("`55aa` is not a valid image hash"));
     assert_eq!(
         problem(Vm::image_url(format!("{address}/gone.gvmi"), HASH)).await,
         format!("there is no image at {address}/gone.gvmi: it answers 410")
@@ -84,12 +84,12 @@ async fn what_is_wrong_with_the_machine_is_told_before_anybody_is_asked() {
     // Nobody is there to be asked.
     let vm = || Vm::image_tag("golem/alpine:latest").registry(Registry::at("http://127.0.0.1:1"));
     for (spec, words) in [
-        (vm().min_mem_gib(-1.0), "-1 is no amount of memory"),
+        (vm().min_mem_gib(-1.0), "-1 is not a valid amount of memory"),
         (vm().constraint("(a=1"), "the constraint `(a=1` can't be read"),
         (vm().capabilities(["a b)"]), "the capability `a b)` must be a plain word"),
-        (vm().version_at_least("0.5"), "`0.5` is no version of a runtime: it has three parts"),
+        (vm().version_at_least("0.5"), "`0.5` is not a valid runtime version: it has three parts"),
         (vm(), "the registry at http://127.0.0.1:1 can't be asked"),
-        (Vm::image_tag("alpine").registry(Registry::devnet()), "`alpine` is no tag of an image"),
+        (Vm::image_tag("alpine").registry(Registry::devnet()), "`alpine` is not a valid image tag"),
         (Vm::image_file("alpine.gvmi"), "the image alpine.gvmi is to be served to providers: use `prepare`"),
     ] {
         let problem = problem(spec).await;

@@ -49,7 +49,7 @@ pub fn check_path(path: &str) -> Result<(), ProgramProblem> {
 #[non_exhaustive]
 pub enum ProgramProblem {
     /// A variable's name is empty, begins with `-`, or holds `=` or a zero byte.
-    #[error("`{0}` is no name of an environment variable")]
+    #[error("`{0}` is not a valid name for an environment variable")]
     VariableName(String),
     /// The value of a variable holds a zero byte.
     #[error("the value of `{0}` holds a zero byte")]

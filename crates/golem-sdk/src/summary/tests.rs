@@ -431,7 +431,7 @@ fn a_provider_that_leaves_is_told_of_with_its_reason() {
         [
             (
                 Level::WARN,
-                "Task was lost on provider 'p1' (task 1), it will be tried again; reason: no such file"
+                "Task was lost on provider 'p1' (task 1), it will be retried; reason: no such file"
             ),
             (Level::DEBUG, "It wrote to standard error: last"),
             (Level::ERROR, "Task failed for good on provider 'p1' (task 1); reason: no such file"),

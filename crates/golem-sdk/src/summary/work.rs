@@ -107,7 +107,7 @@ impl LogSummary {
                 self.share(Some(attempt.task), *rental, |share| share.tries_failed += 1);
                 let words = failed_words(failure.kind);
                 let text = format!("Task {words} on provider {}", self.provider(*rental));
-                let end = format!(", it will be tried again; reason: {}", part(&failure.message));
+                let end = format!(", it will be retried; reason: {}", part(&failure.message));
                 self.task_line(Level::WARN, *attempt, &text, &end);
                 self.stderr(failure);
             }

@@ -195,7 +195,7 @@ async fn what_cant_be_sent_is_refused_before_anything_is_done() {
     let error = lab.ctx.commit(secs(60)).await.unwrap_err();
     assert_eq!(
         golem_sdk::text::chain(&error),
-        "`/bin/name` (command 1) can't be sent: `A=B` is no name of an environment variable"
+        "`/bin/name` (command 1) can't be sent: `A=B` is not a valid name for an environment variable"
     );
     assert_eq!(lab.wire.count("POST /activity-api"), before);
     wait_for("the address to be given back", || lab.wire.bound() == 0).await;

@@ -108,12 +108,12 @@ async fn everything_that_matters_is_told_once_however_bad_the_market() {
     let counted = [
         ("Task started on provider", "task_started"),
         ("Task finished by provider", "task_done"),
-        ("it will be tried again", "attempt_failed"),
+        ("it will be retried", "attempt_failed"),
         ("Agreement proposed to provider", "agreement_created"),
         ("Agreement confirmed by provider", "agreement_approved"),
         ("Activity failed on provider", "activity_ended"),
         ("Refused the offer of provider", "offer_refused"),
-        ("is left alone for", "provider_set_back"),
+        ("gets no tasks for", "provider_set_back"),
         ("Golem engine has shut down", "run_ended"),
     ];
     for (text, name) in counted {

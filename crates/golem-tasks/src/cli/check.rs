@@ -59,7 +59,7 @@ fn describe(job: &Job) -> Result<String, Failure> {
             let n = plural(found.outputs.len() as u64, "more file");
             let _ = writeln!(
                 text,
-                "         {n} match, such as {}, and are no tasks: this job writes them itself",
+                "         {n} match, such as {}, and are not tasks: this job writes them itself",
                 short(output)
             );
         }
@@ -176,8 +176,17 @@ fn tasks(job: &Job, count: Option<u64>) -> String {
     let source = match job.tasks.source() {
         TaskSource::Values(_) => "from the job file".to_owned(),
         TaskSource::Range { start, end, step } => match end {
-            Some(end) => format!("numbers from {start} to before {end}, {step} apart"),
-            None => format!("numbers from {start} on, {step} apart, without end"),
+            Some(end) => match (i128::from(*end) - i128::from(*start) - i128::from(step.signum()))
+                / i128::from(*step)
+            {
+                n if *step == 1 => format!("the numbers {start} to {}", i128::from(*start) + n),
+                n => {
+                    let last = i128::from(*start) + n * i128::from(*step);
+                    format!("the numbers {start} to {last} in steps of {step}")
+                }
+            },
+            None if *step == 1 => format!("the numbers from {start} on, without end"),
+            None => format!("the numbers from {start} on in steps of {step}, without end"),
         },
         TaskSource::Lines(path) => format!("the lines of {}", path.display()),
         TaskSource::Csv(path) => format!("the records of {}", path.display()),

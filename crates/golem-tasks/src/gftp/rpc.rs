@@ -148,7 +148,7 @@ pub(super) fn read(line: &[u8]) -> Request {
         Some(_) => {
             return Request {
                 id: Value::Null,
-                call: Err(RpcError::invalid("the id is no number and no string")),
+                call: Err(RpcError::invalid("the id is neither a number nor a string")),
             };
         }
     };

@@ -22,7 +22,7 @@ pub(super) struct FileUrlError {
 
 /// A URL that can't be a file's.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no address of a file: expected gftp://<node id>/<name>")]
+#[error("`{0}` is not a valid address of a file: expected gftp://<node id>/<name>")]
 pub(super) struct NotGftp(FileUrl);
 
 impl FileUrl {

@@ -168,7 +168,7 @@ fn file(entry: &Entry<'_>, folder: &Path, diagnostics: &mut Diagnostics<'_>) -> 
     let path = folder.join(entry.text(diagnostics)?);
     let problem = match std::fs::metadata(&path) {
         Ok(found) if found.is_file() => return Some(path),
-        Ok(_) => "is no file".to_owned(),
+        Ok(_) => "is not a file".to_owned(),
         Err(error) => format!("can't be read: {error}"),
     };
     diagnostics.report_with_help(

@@ -296,7 +296,7 @@ fn open(path: &Path) -> Result<File, SourceError> {
     let failed = |source| SourceError::Open { path: path.to_owned(), source };
     // Asked before opening: opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        let reason = "it is no regular file, and tasks are read more than once";
+        let reason = "it is not a regular file, and tasks are read more than once";
         return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
     }
     File::open(path).map_err(failed)

@@ -265,7 +265,8 @@ fn source(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<TaskSo
         _ => {
             let pattern = entry.text(diagnostics)?;
             if let Err(error) = glob::Pattern::new(pattern) {
-                let message = format!("`glob` is no pattern: {} at character {}", error.msg, error.pos + 1);
+                let message =
+                    format!("`glob` is not a valid pattern: {} at character {}", error.msg, error.pos + 1);
                 diagnostics.report(entry.span(), message);
                 return None;
             }

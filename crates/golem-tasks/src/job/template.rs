@@ -316,7 +316,8 @@ impl Text {
         match error.kind() {
             ErrorKind::SyntaxError => {
                 failure.marks.help = Some(
-                    "a `{{` or `{%` that is no template goes between {% raw %} and {% endraw %}".to_owned(),
+                    "a `{{` or `{%` that is not a template goes between {% raw %} and {% endraw %}"
+                        .to_owned(),
                 );
             }
             ErrorKind::OutOfFuel => {

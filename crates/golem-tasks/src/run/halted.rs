@@ -26,5 +26,5 @@ pub(super) fn check(options: &RunOptions, past: &Past, retried: usize) -> Result
         return Ok(());
     }
     Err(Failure::new(Exit::Halted, Halted { run_id, halt, failed, done })
-        .advise("--retry-failed tries them again; with a higher --halt the run goes on without them"))
+        .advise("--retry-failed attempts them again; with a higher --halt the run goes on without them"))
 }

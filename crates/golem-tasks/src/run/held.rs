@@ -49,6 +49,6 @@ pub(super) async fn release(lease: Arc<Lease>) {
     if let Some(lease) = Arc::into_inner(lease)
         && let Err(error) = lease.release().await
     {
-        tracing::warn!(%error, "the run can't be given up: it will be thought held until this process ends");
+        tracing::warn!(%error, "could not release the run's lease; other processes will see it as held until this one exits");
     }
 }

@@ -112,7 +112,7 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
     if !options.quiet {
         say.write(&match (open, passed_over) {
             (0, 0) => "everything is settled\n".to_owned(),
-            (0, n) => format!("everything is settled but {} under way\n", plural(n, "run")),
+            (0, n) => format!("all finished runs are settled; {} still running\n", plural(n, "run")),
             (n, _) => format!(
                 "{} not settled: the final bill hasn't come yet, or can't be accepted; try again later\n",
                 plural(n, "deal")

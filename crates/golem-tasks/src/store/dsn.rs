@@ -47,7 +47,7 @@ pub enum DsnError {
     #[error("this user has no data folder to keep runs in: name a database with --dsn sqlite:PATH")]
     NoDataFolder,
     /// A key that PostgreSQL's own programs don't know either.
-    #[error("`{key}` is no key of a PostgreSQL address{}", nearest.map(|key| format!(": did you mean `{key}`?")).unwrap_or_default())]
+    #[error("`{key}` is not a key of a PostgreSQL address{}", nearest.map(|key| format!(": did you mean `{key}`?")).unwrap_or_default())]
     UnknownKey {
         /// The key as it was written.
         key: String,
@@ -63,7 +63,7 @@ pub enum DsnError {
         key: &'static str,
     },
     /// A value that its key can't have.
-    #[error("`{value}` is no value for `{key}`: expected {expected}")]
+    #[error("`{value}` is not a valid value for `{key}`: expected {expected}")]
     Value {
         /// The key or variable.
         key: &'static str,

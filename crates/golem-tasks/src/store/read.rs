@@ -361,7 +361,7 @@ pub(super) fn status(row: &Row) -> Result<TaskStatus, StoreError> {
         "failed" => Ok(TaskStatus::Failed),
         "cancelled" => Ok(TaskStatus::Cancelled),
         "expired" => Ok(TaskStatus::Expired),
-        other => Err(damaged("status", format!("`{other}` is no status"))),
+        other => Err(damaged("status", format!("`{other}` is not a status"))),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use console::style;
+
 use crate::exit::Failure;
 use crate::view::text::clean;
 
@@ -9,7 +11,7 @@ use crate::view::text::clean;
 /// by the log.
 pub fn report(failure: &Failure) -> String {
     let told = failure.error().to_string();
-    let mut text = format!("error: {}\n", clean(&told));
+    let mut text = format!("{} {}\n", style("error:").for_stderr().red().bold(), clean(&told));
     let causes = std::iter::successors(failure.error().source(), |error| error.source());
     let causes: Vec<_> = causes.map(ToString::to_string).collect();
     tracing::debug!(?causes, "{told}");
@@ -18,7 +20,7 @@ pub fn report(failure: &Failure) -> String {
         let _ = writeln!(text, "  because: {}", clean(last));
     }
     if let Some(advice) = failure.advice() {
-        let _ = writeln!(text, "  try: {advice}");
+        let _ = writeln!(text, "  {} {advice}", style("try:").for_stderr().green());
     }
     text
 }

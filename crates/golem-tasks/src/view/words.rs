@@ -19,7 +19,7 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
     let task = |attempt: &Attempt| named_task(attempt.task.0, fold.task_name(attempt.task));
     let text = match &event.kind {
         EventKind::AllocationCreated { amount, .. } => {
-            format!("{} GLM set aside for the run", one_amount(*amount))
+            format!("{} GLM reserved for the run", one_amount(*amount))
         }
         EventKind::Paused { until, missing } => {
             format!("paused until {until:.0}: the budget is to free {} GLM before", one_amount(*missing))
@@ -27,7 +27,7 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
         EventKind::PauseEnded => "the pause is over".to_owned(),
         EventKind::Recovered { what } => what.clone(),
         EventKind::DemandPublished { .. } => "demand published, looking for providers".to_owned(),
-        EventKind::Trouble { doing, problem } => format!("couldn't {doing}: {problem}"),
+        EventKind::Trouble { doing, problem } => format!("could not {doing}: {problem}"),
         EventKind::AgreementApproved { rental, .. } => match fold.prices(*rental) {
             Some((per_hour, start)) => format!(
                 "agreement with {} approved ({} GLM an hour, {} GLM for the start)",
@@ -52,15 +52,15 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
             format!("agreement with {} ended by {by}: {}", name(rental), reason.message)
         }
         EventKind::AttemptFailed { attempt, rental, failure } => format!(
-            "{}, try {}, failed on {}, it will be tried again: {}",
+            "{} failed on {} (attempt {}) and will be retried: {}",
             task(attempt),
-            tried(*attempt, failure),
             name(rental),
+            tried(*attempt, failure),
             failure.message
         ),
         EventKind::TaskFailed { attempt, failure, .. } => {
             let tried = tried(*attempt, failure);
-            format!("{} failed for good at try {tried}: {}", task(attempt), failure.message)
+            format!("{} failed for good at attempt {tried}: {}", task(attempt), failure.message)
         }
         EventKind::BillAccepted { rental, bill: Bill::Invoice(_), amount, .. } => {
             format!("invoice of {} accepted: {} GLM", name(rental), one_amount(*amount))
@@ -116,10 +116,8 @@ pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
              Ctrl+C again leaves at once",
             STOP_GRACE.as_secs()
         ),
-        EventKind::Stopping { why: StopReason::AllDone } => {
-            "no more work is begun: all tasks have finished".to_owned()
-        }
-        EventKind::Stopping { why } => format!("no more work is begun: {}", why.words()),
+        EventKind::Stopping { why: StopReason::AllDone } => "stopping: all tasks are finished".to_owned(),
+        EventKind::Stopping { why } => format!("stopping: {}", why.words()),
         _ => return None,
     };
     Some(one_line(&text))

@@ -120,7 +120,7 @@ async fn an_upload_that_cant_be_read_is_found_wherever_its_task_is() {
     let says =
         ["task 250, \"250\"", &place, "line 7, step 1 `upload.from`, task 250", "can't be uploaded: No such"];
     assert_refused(&home, &format!("[tasks]\nlines = \"l.txt\"\n{upload}"), &says).await;
-    for (name, says) in [("folder", "is no file: upload an archive"), ("pipe", "is no regular file")] {
+    for (name, says) in [("folder", "is a folder: upload an archive"), ("pipe", "is not a regular file")] {
         let job = format!("[tasks]\nvalues = [1, \"{name}\"]\n{upload}");
         assert_refused(&home, &job, &[says, "task 1", "(item 2 of `values`)"]).await;
     }
@@ -135,7 +135,9 @@ async fn what_wasnt_looked_at_fails_once_when_its_turn_comes_and_sets_nobody_bac
     ));
     let ended = home.run(&job, &[]).await;
     ended.assert_code(0);
-    ended.assert_says(&["task 1200 failed for good at try 1: line 7, step 1 `run`, task 1200: it has 140"]);
+    ended.assert_says(&[
+        "task 1200 failed for good at attempt 1: line 7, step 1 `run`, task 1200: it has 140",
+    ]);
     let kept = home.kept().await;
     let task = &kept.tasks[1200];
     assert_eq!((task.status, task.attempts), (TaskStatus::Failed, 1));

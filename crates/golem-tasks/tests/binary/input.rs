@@ -150,7 +150,7 @@ async fn json_may_come_too_check_says_what_it_cant_see_and_csv_is_refused() {
     let ended = running.end().await;
     ended.assert_code(1);
     assert_eq!(ended.results(), [(0, "1"), (2, "3")]);
-    ended.assert_says(&["task 1", "failed for good at try 1"]);
+    ended.assert_says(&["task 1", "failed for good at attempt 1"]);
 
     let (running, mut input) = start(&network, &home, &["run", path.to_str().unwrap()]);
     input.write_all(b"{\"n\": 1}\n{\"n\": \n").await.unwrap();

@@ -23,7 +23,7 @@ async fn hello_world_is_run_shown_paid_and_kept() {
     assert_eq!(printed, expected);
 
     ended.assert_says(&["\n24 of 24 tasks done in ", "runs.db"]);
-    // Below the headings a row for each provider, then the total: name, tasks, failed tries, time and unit, GLM.
+    // Below the headings a row for each provider, then the total: name, tasks, failed attempts, time and unit, GLM.
     let mut rows = ended.err.lines().skip_while(|line| !line.starts_with("provider "));
     assert!(rows.next().unwrap().ends_with(" GLM"));
     let row = |line: &str| {

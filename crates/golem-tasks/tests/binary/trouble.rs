@@ -58,8 +58,8 @@ async fn a_step_that_takes_too_long_expires_and_its_process_is_gone() {
     ended.assert_code(1);
     ended.assert_says(&[
         "task 0, try 1, failed on ",
-        "it will be tried again: step 1 ran into its limit of 1s",
-        "task 0 failed for good at try 2: step 1 ran into its limit of 1s",
+        "will be retried: step 1 ran into its limit of 1s",
+        "task 0 failed for good at attempt 2: step 1 ran into its limit of 1s",
     ]);
     assert_eq!(processes(&mark), Vec::<String>::new());
     let kept = home.kept().await;

@@ -16,7 +16,7 @@ pub(crate) fn third_ground() -> Result<PathBuf, String> {
         .ok_or("GOLEM_YAGNA doesn't name a yagna 0.17.6 (scripts/daemon installs one and prints its path)")?;
     let daemon = PathBuf::from(daemon);
     if !daemon.is_file() {
-        return Err(format!("GOLEM_YAGNA names {}, which is no file", daemon.display()));
+        return Err(format!("GOLEM_YAGNA names {}, which is not a file", daemon.display()));
     }
     if is_inside() {
         return Ok(daemon);

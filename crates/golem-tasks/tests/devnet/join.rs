@@ -18,9 +18,9 @@ async fn joining_needs_a_key_and_has_no_address_of_its_own() {
         (&["--join", url][..], 2, "--app-key"),
         (&["--join", url, "--app-key", "k", "--listen", "127.0.0.1:0"], 2, "cannot be used with"),
         (&["--join", url, "--app-key", "k", "--subnet", "public"], 2, "strangers could run their commands"),
-        (&["--join", "somewhere", "--app-key", "k"], 2, "`somewhere` is no address of a daemon"),
+        (&["--join", "somewhere", "--app-key", "k"], 2, "`somewhere` is not a valid address of a daemon"),
         (&["--gsb-url", "tcp://127.0.0.1:1"], 2, "--join"),
-        (&["--join", url, "--app-key", "k", "--gsb-url", "ftp://x"], 2, "is no address of a bus"),
+        (&["--join", url, "--app-key", "k", "--gsb-url", "ftp://x"], 2, "is not a valid address of a bus"),
     ] {
         let ended = refused(flags).await;
         ended.assert_code(code);

@@ -17,13 +17,13 @@ use tokio::time::{sleep, timeout};
 /// What the program says right before or after it has written an intent down, or has acted on one.
 const MOMENTS: [&str; 12] = [
     "begins, kept in",
-    "set aside for the run",
+    "reserved for the run",
     "demand published",
     "offers received",
     " approved (",
     "is ready to work",
     "\"type\":\"result\"",
-    "no more work is begun",
+    "stopping",
     " ended by us",
     " accepted: ",
     "debit note",

@@ -232,7 +232,7 @@ impl Job for Trouble {
     async fn run(&self, ctx: &mut WorkContext, task: &Task<Self>) -> Result<u32, TaskError> {
         let mut tries = 0;
         match task.data() {
-            1 => return Err(TaskError::for_good("one is no number")),
+            1 => return Err(TaskError::for_good("one is not a number")),
             2 => panic!("two is too much"),
             3 => {
                 ctx.shell("echo three >&2; exit 3");

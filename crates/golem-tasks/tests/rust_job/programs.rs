@@ -104,10 +104,7 @@ async fn so_many_results_end_the_run() {
     let home = Home::new();
     let ended = run(&home, "endless", &["--results", "12"]).await;
     ended.assert_code(0);
-    ended.assert_says(&[
-        "no more work is begun: the results that were asked for are there",
-        "12 of 12 tasks done in",
-    ]);
+    ended.assert_says(&["stopping: the results that were asked for are there", "12 of 12 tasks done in"]);
     assert!(!ended.err.contains("ended early"), "{}", ended.err);
     let kept = home.kept().await;
     kept.assert_settled();
@@ -126,7 +123,7 @@ async fn a_task_that_goes_wrong_is_its_own_trouble() {
         .map(|row| (row.attempts, row.failure.as_ref().map(|failure| failure.message.as_str())))
         .collect();
     assert_eq!(ends[0], (1, None));
-    assert_eq!(ends[1], (1, Some("one is no number")), "there is no second try of what can't be done");
+    assert_eq!(ends[1], (1, Some("one is not a number")), "there is no second try of what can't be done");
     assert_eq!(ends[2], (2, Some("the job panicked: two is too much")));
     assert_eq!(ends[3].0, 2);
     assert!(ends[3].1.unwrap().contains("echo three"), "{ends:?}");

@@ -19,7 +19,7 @@ pub struct ApiUrls {
 
 /// An environment variable names no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable} is `{address}`, which is no address of an API: {reason}; one is {example}")]
+#[error("{variable} is `{address}`, which is not a valid address of an API: {reason}; one is {example}")]
 pub struct ApiUrlError {
     /// The variable.
     pub variable: &'static str,

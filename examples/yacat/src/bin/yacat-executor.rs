@@ -143,7 +143,7 @@ async fn work(
                 let asked = ctx.run(WORKER, ["keyspace", &search.mask.to_string()]);
                 let done = ctx.commit(PART_TIMEOUT).await?;
                 let Ok(words) = done[asked].stdout().trim().parse::<u64>() else {
-                    task.reject_result("the keyspace is no number", true).await;
+                    task.reject_result("the keyspace is not a number", true).await;
                     continue;
                 };
                 tasks.add_all(parts(words, wanted).map(Work::Part)).await;

@@ -108,7 +108,7 @@ fn a_run_that_pauses_goes_on_each_time_its_hour_frees_and_passes_it_in_none() {
         EventKind::Waiting { explanation } => Some(explanation.to_string()),
         _ => None,
     });
-    assert!(told.as_deref().unwrap_or_default().contains("the run goes on at 2026-11-21T0"), "{told:?}");
+    assert!(told.as_deref().unwrap_or_default().contains("the run continues at 2026-11-21T0"), "{told:?}");
     world.stop(StopReason::Cancelled);
     world.run_to_end();
     world.assert_nothing_left();

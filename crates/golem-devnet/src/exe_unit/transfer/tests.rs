@@ -83,11 +83,11 @@ async fn what_cannot_be_moved_says_why() {
     let up = &format!("gftp://{REQUESTOR}/up");
     for (from, to, words) in [
         ("container:/golem/none", up.as_str(), "`/golem/none` doesn't exist in the activity"),
-        ("container:/golem", up, "no regular file"),
+        ("container:/golem", up, "not a regular file"),
         ("container:golem/f", up, "expected container:/path"),
-        ("ftp://host/f", "container:/golem/g", "`ftp://host/f` is no place for a file"),
-        ("gftp://nobody/f", "container:/golem/g", "is no place for a file"),
-        (&format!("gftp://{REQUESTOR}/"), "container:/golem/g", "is no place for a file"),
+        ("ftp://host/f", "container:/golem/g", "`ftp://host/f` is not a valid place for a file"),
+        ("gftp://nobody/f", "container:/golem/g", "is not a valid place for a file"),
+        (&format!("gftp://{REQUESTOR}/"), "container:/golem/g", "is not a valid place for a file"),
         (&format!("gftp://{REQUESTOR}/none"), "container:/golem/g", "endpoint address not found"),
         ("container:/golem/f", &format!("gftp://{REQUESTOR}/refusing"), "IntegrityError: wrong hash"),
         ("http://127.0.0.1:1/f", "container:/golem/g", "error sending request"),

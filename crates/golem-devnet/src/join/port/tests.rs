@@ -74,7 +74,7 @@ async fn what_is_in_the_way_is_told() {
     assert!(!wrong_key.contains("wrong"), "no key in any text");
     for text in ["127.0.0.1:7465", "ftp://127.0.0.1", "http://me:pw@127.0.0.1", ""] {
         let wrong = error(DaemonPort::connect(at(text, &key)).await);
-        assert_eq!(wrong, format!("`{text}` is no address of a daemon: expected http://host:port"));
+        assert_eq!(wrong, format!("`{text}` is not a valid address of a daemon: expected http://host:port"));
     }
 
     let mut tasks = JoinSet::new();

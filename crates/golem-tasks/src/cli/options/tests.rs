@@ -247,7 +247,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--dsn", "dbnam=golem"], "did you mean `dbname`?"),
         (&["--devnet", "--budget", "0"], "nothing can be bought"),
         (&["--devnet", "--budget", "3/w"], "write `h` for any hour or `d` for any day"),
-        (&["--devnet", "--budget", "3,x"], "`x` is no amount of GLM"),
+        (&["--devnet", "--budget", "3,x"], "`x` is not a valid amount of GLM"),
         (&["--devnet", "--budget", "3/h", "--budget", "4/h"], "two amounts for an hour"),
         (&["--devnet", "--on-budget", "wait"], "expected stop or pause"),
         (&["--devnet", "--budget=-1"], "it can't be negative"),

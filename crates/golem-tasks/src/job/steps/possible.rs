@@ -61,8 +61,8 @@ pub(in crate::job) fn upload(text: &Text, from: &Path, task: Option<&TaskData>) 
             Ok(_) => return Ok(()),
             Err(error) => format!("can't be uploaded: {error}"),
         },
-        Ok(found) if found.is_dir() => "is no file: upload an archive of a folder instead".to_owned(),
-        Ok(_) => "is no regular file, and can't be uploaded".to_owned(),
+        Ok(found) if found.is_dir() => "is a folder: upload an archive of it instead".to_owned(),
+        Ok(_) => "is not a regular file, and can't be uploaded".to_owned(),
         Err(error) => format!("can't be uploaded: {error}"),
     };
     let refused = text.refuse(format!("`{}` {problem}", from.display()), task);

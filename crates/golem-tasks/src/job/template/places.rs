@@ -44,7 +44,7 @@ pub(super) fn missing_column(source: &str, task: &Json) -> Option<MissingColumn>
                 return Some(MissingColumn { reason, help, part });
             }
             _ => {
-                let reason = format!("the task is no table, so it has no column `{column}`");
+                let reason = format!("the task is not a table, so it has no column `{column}`");
                 let help = "write {{ task }} for the task itself".to_owned();
                 return Some(MissingColumn { reason, help, part });
             }

@@ -208,7 +208,7 @@ fn activity(row: &Row, tries: Tries, cost: Glm) -> Result<ActivityRow, StoreErro
         "intended" | "created" => ActivityStatus::New,
         "ready" => ActivityStatus::Ready,
         "ended" => ActivityStatus::Stopped,
-        other => return Err(damaged("status", format!("`{other}` is no status of an activity"))),
+        other => return Err(damaged("status", format!("`{other}` is not a status of an activity"))),
     };
     let stop_reason = match status {
         ActivityStatus::Stopped => match row.optional_text("failure")? {

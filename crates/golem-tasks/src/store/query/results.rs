@@ -30,8 +30,8 @@ pub struct ResultRow {
 impl Store {
     /// The tasks of a run with a result, or all of its tasks, in order, in memory that doesn't grow with them.
     ///
-    /// What an activity cost is shared among its results by the time that the tries took which made them. So the
-    /// start price and failed tries are paid by the results too. All of this is as of the moment at which reading
+    /// What an activity cost is shared among its results by the time that the attempts took which made them. So the
+    /// start price and failed attempts are paid by the results too. All of this is as of the moment at which reading
     /// begins; a task that comes to its end while the stream is read may or may not be in it.
     pub fn results<'a>(
         &'a self,

@@ -174,6 +174,6 @@ fn state(row: &Row, here: &Holder) -> Result<RunState, StoreError> {
         ("running", Some(held)) if alive => RunState::Running(held),
         ("stopping", Some(held)) if alive => RunState::Stopping(held, reason()?),
         ("running" | "stopping", held) => RunState::Interrupted(held),
-        (other, _) => return Err(damaged("status", format!("`{other}` is no status of a run"))),
+        (other, _) => return Err(damaged("status", format!("`{other}` is not a status of a run"))),
     })
 }

@@ -146,7 +146,7 @@ fn what(error: &ErrorRow, reason: &str) -> String {
         (ErrorKind::Activity, _) => "activity failed".to_owned(),
         (ErrorKind::Bill, Some("invoice")) => "invoice refused".to_owned(),
         (ErrorKind::Bill, _) => "debit note refused".to_owned(),
-        (ErrorKind::Run, Some(doing)) => format!("couldn't {}", one_line(doing)),
+        (ErrorKind::Run, Some(doing)) => format!("could not {}", one_line(doing)),
         (ErrorKind::Run, None) => "the budget wasn't raised".to_owned(),
     };
     let reason = if reason.is_empty() { "no reason given" } else { reason };

@@ -56,7 +56,7 @@ impl Providers {
         let mut columns = vec![
             Column::text("provider").at_least(NAME),
             Column::number("results"),
-            Column::number("failed tries").rank(2),
+            Column::number("failed attempts").rank(2),
             Column::number("failed deals").rank(3),
             Column::number("a result took").rank(4),
             Column::number("GLM"),

@@ -103,7 +103,8 @@ fn providers(text: &mut String, summary: &RunSummary) {
         return;
     }
     let places = money_places(summary.providers.iter().map(|provider| provider.cost).chain([summary.cost]));
-    let mut rows = vec![["provider", "tasks", "failed tries", "tries took", "GLM", ""].map(str::to_owned)];
+    let mut rows =
+        vec![["provider", "tasks", "failed attempts", "attempts took", "GLM", ""].map(str::to_owned)];
     for provider in &summary.providers {
         let note = match provider.unsettled {
             0 => String::new(),

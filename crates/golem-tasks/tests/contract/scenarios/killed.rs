@@ -65,7 +65,7 @@ pub(super) async fn while_batches_run(scene: Scene) {
 }
 
 pub(super) async fn when_the_last_task_is_done(scene: Scene) {
-    killed(scene, "no more work is begun", 1).await;
+    killed(scene, "stopping", 1).await;
 }
 
 pub(super) async fn when_an_agreement_is_ended(scene: Scene) {

@@ -219,7 +219,7 @@ fn from_numeric(bytes: &[u8]) -> Result<String, BoxDynError> {
     let mut text = match sign {
         0 => String::new(),
         0x4000 => "-".to_owned(),
-        _ => return Err("an amount is no number".into()),
+        _ => return Err("an amount is not a number".into()),
     };
     let four_digits = |mut text: String, place: i16| {
         let _infallible = write!(text, "{:04}", group(place));

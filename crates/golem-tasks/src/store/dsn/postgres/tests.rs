@@ -60,12 +60,12 @@ fn what_is_no_address_is_left_to_others() {
 #[test]
 fn mistakes_are_named_with_their_mend() {
     for (text, words) in [
-        ("dbnam=golem", "`dbnam` is no key of a PostgreSQL address: did you mean `dbname`?"),
+        ("dbnam=golem", "`dbnam` is not a key of a PostgreSQL address: did you mean `dbname`?"),
         ("usr=golem", "did you mean `user`?"),
-        ("zzz=1", "`zzz` is no key of a PostgreSQL address"),
+        ("zzz=1", "`zzz` is not a key of a PostgreSQL address"),
         ("postgres://x/y?ssl_mode=require", "did you mean `sslmode`?"),
         ("service=golem", "`service` isn't supported"),
-        ("port=http", "`http` is no value for `port`: expected a number from 1 to 65535"),
+        ("port=http", "`http` is not a valid value for `port`: expected a number from 1 to 65535"),
         ("port=0", "expected a number"),
         ("sslmode=on", "expected disable, allow, prefer, require, verify-ca or verify-full"),
         ("host=a,b", "expected one server"),

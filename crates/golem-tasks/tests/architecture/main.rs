@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what can't be read here is a failed test")]
 
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,9 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("hello-world", &["golem-tasks"]),
     ("golem-bench", &["yagna-api", "yagna-client", "golem-sdk", "golem-devnet", "golem-tasks"]),
 ];
+
+/// Circles of modules that may be, with the reason for each.
+const CIRCLES: &[(&str, &[&str])] = &[];
 
 /// Licences that a program under MIT or Apache-2.0 may be linked with.
 const LICENCES: [&str; 14] = [
@@ -136,25 +141,23 @@ fn everything_linked_is_freely_licensed() {
 }
 
 #[test]
-fn the_tests_that_the_papers_name_exist() {
-    let mut sources = String::new();
-    for path in files(&["crates", "bench", "examples"], "rs") {
-        sources.push_str(&fs::read_to_string(path).unwrap());
-    }
-    let mut missing = Vec::new();
-    let papers = files(&["docs/adr"], "md").into_iter().chain([root().join("docs/ARCHITECTURE.md")]);
-    for paper in papers {
-        let text = fs::read_to_string(&paper).unwrap();
-        for name in text.split('`').skip(1).step_by(2) {
-            // What is named like a test: words of a sentence, joined.
-            let sentence = name.split('_').count() >= 4
-                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-            if sentence && !sources.contains(&format!("fn {name}(")) {
-                missing.push(format!("{}: {name}", paper.display()));
-            }
+fn modules_form_no_circles_but_those_that_are_named() {
+    for package in metadata().workspace_packages() {
+        let src = Path::new(package.manifest_path.as_str()).with_file_name("src");
+        if !src.is_dir() {
+            continue;
+        }
+        let files = files(&[src.to_str().unwrap()], "rs");
+        for circle in circles::circles(&src, &files) {
+            let circle: Vec<_> = circle.iter().map(String::as_str).collect();
+            assert!(
+                CIRCLES.iter().any(|(name, files)| *name == package.name.as_str() && circle == *files),
+                "the modules {circle:?} of {} need one another: move what they share below them, \
+                 or name the circle in CIRCLES with its reason",
+                package.name
+            );
         }
     }
-    assert!(missing.is_empty(), "tests that are named but not there: {missing:#?}");
 }
 
 #[test]
