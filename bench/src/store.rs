@@ -112,11 +112,11 @@ async fn load(store: &Store, run_id: &str, tasks: u64, group: u64) -> Result<(),
     let past = lease.run().past().await?;
     println!("recovery_{group}_a_commit {:.3} s", began.elapsed().as_secs_f64());
     lease.release().await?;
-    if (past.done, past.deals.len() as u64) != (tasks, RENTALS) {
+    if (past.done, past.rentals.len() as u64) != (tasks, RENTALS) {
         return Err(format!(
             "the past has {} of {tasks} tasks done, and {} deals",
             past.done,
-            past.deals.len()
+            past.rentals.len()
         )
         .into());
     }

@@ -1,6 +1,6 @@
 //! Budgets: what a run may promise in all, in any hour, in any day; and the ledger of what it promised when.
 //!
-//! What running deals can still bill counts as well; that is the run's business.
+//! What running rentals can still bill counts as well; that is the run's business.
 
 mod ledger;
 

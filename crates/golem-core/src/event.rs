@@ -9,7 +9,7 @@
 //! |---|---|
 //! | the money | [`AllocationIntended`], [`AllocationCreated`], at the end [`AllocationReleased`] |
 //! | the market | [`DemandPublished`]; for each provider [`OfferReceived`] and [`TermsAgreed`]; [`DemandEnded`] |
-//! | a deal | [`AgreementIntended`], [`AgreementCreated`], [`AgreementApproved`], [`AgreementEnded`] |
+//! | a rental | [`AgreementIntended`], [`AgreementCreated`], [`AgreementApproved`], [`AgreementEnded`] |
 //! | its activities, one after the other | [`ActivityIntended`], [`ActivityCreated`], [`ActivityReady`], [`ActivityEnded`] |
 //! | its bills | [`BillReceived`], [`BillAccepting`], [`BillAccepted`] |
 //! | a job | [`JobAdded`], [`JobEnded`] |
@@ -17,8 +17,8 @@
 //! | its scripts, for those who want [details](EventKind::is_detail) | [`ScriptSent`], [`CommandFinished`], [`ScriptFinished`] |
 //! | the run | [`Stopping`], [`RunEnded`] |
 //!
-//! The others tell what went another way. What belongs together has the same ids: tasks lead to deals by the
-//! [`RentalId`] of their attempts, deals to providers by that of their agreements.
+//! The others tell what went another way. What belongs together has the same ids: tasks lead to rentals by the
+//! [`RentalId`] of their attempts, rentals to providers by that of their agreements.
 //!
 //! # Records
 //!
@@ -62,16 +62,16 @@
 //! [`ScriptFinished`]: EventKind::ScriptFinished
 //! [`RunEnded`]: EventKind::RunEnded
 
-mod deal;
 mod ends;
 mod name;
 mod outcome;
 mod printed;
+mod rental;
 
-pub use self::deal::{DealTerms, Measured};
 pub use self::ends::{JobEnd, JobEndReason, RunEnd, StopReason};
 pub use self::outcome::{AttemptFailure, FailureKind, TaskOutput};
 pub use self::printed::Printed;
+pub use self::rental::{Measured, RentalTerms};
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ use crate::explain::Explanation;
 use crate::source::SourceMark;
 use crate::terms::AgreedTerms;
 
-/// One deal with one provider, from the intent to sign to the settled bill. Counted from 1 in each run.
+/// One rental with one provider, from the intent to sign to the settled bill. Counted from 1 in each run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RentalId(pub u64);
 
@@ -105,7 +105,7 @@ impl JobId {
     }
 }
 
-/// Which activity of a deal, counted from 1: a deal has one at a time.
+/// Which activity of a rental, counted from 1: a rental has one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ActivityNo(pub u32);
 
@@ -113,12 +113,12 @@ pub struct ActivityNo(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TaskId(pub u64);
 
-/// One try of one task. An outcome that names an old attempt is dropped.
+/// One attempt at one task. An outcome that names an old attempt is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attempt {
     /// The task.
     pub task: TaskId,
-    /// Which try, from 1.
+    /// Which attempt, from 1.
     pub number: u32,
 }
 
@@ -267,7 +267,7 @@ pub enum EventKind {
     },
     /// An agreement is about to be signed. Stored before the request.
     AgreementIntended {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// With whom.
         provider: Provider,
@@ -279,11 +279,11 @@ pub enum EventKind {
         start: Glm,
         /// What its bills are measured by.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        terms: Option<Box<DealTerms>>,
+        terms: Option<Box<RentalTerms>>,
     },
     /// An agreement has an id, but isn't approved yet.
     AgreementCreated {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The agreement.
         agreement: AgreementId,
@@ -291,7 +291,7 @@ pub enum EventKind {
     /// The provider approved.
     #[doc(alias = "AgreementConfirmed")]
     AgreementApproved {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The agreement.
         agreement: AgreementId,
@@ -302,14 +302,14 @@ pub enum EventKind {
     /// There will be no agreement.
     #[doc(alias = "AgreementRejected")]
     AgreementFailed {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Why.
         reason: String,
     },
     /// An activity is about to be created. Stored before the request.
     ActivityIntended {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// For which job; left out in records where it is the first.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
@@ -317,7 +317,7 @@ pub enum EventKind {
     },
     /// An activity has been created.
     ActivityCreated {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The activity.
         activity: ActivityId,
@@ -325,12 +325,12 @@ pub enum EventKind {
     /// The activity is deployed, started and set up; it takes tasks.
     #[doc(alias = "WorkerStarted")]
     ActivityReady {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
     },
     /// A script was sent. A [detail](EventKind::is_detail).
     ScriptSent {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The activity.
         activity: ActivityId,
@@ -341,7 +341,7 @@ pub enum EventKind {
     },
     /// A command of a script has ended. A [detail](EventKind::is_detail), told when its script has ended too.
     CommandFinished {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The batch.
         batch: BatchId,
@@ -360,7 +360,7 @@ pub enum EventKind {
     },
     /// A script has ended. A [detail](EventKind::is_detail).
     ScriptFinished {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The batch.
         batch: BatchId,
@@ -370,7 +370,7 @@ pub enum EventKind {
     /// The activity is over.
     #[doc(alias = "WorkerFinished")]
     ActivityEnded {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The usage it ended with, if it could be read.
         usage: Option<Vec<f64>>,
@@ -383,7 +383,7 @@ pub enum EventKind {
     /// The agreement is over.
     #[doc(alias = "AgreementTerminated")]
     AgreementEnded {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The agreement.
         agreement: AgreementId,
@@ -463,18 +463,18 @@ pub enum EventKind {
     },
     /// A task is being tried.
     TaskStarted {
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Where.
         rental: RentalId,
     },
     /// A script was sent to an activity: whoever goes on with it finds its batch by this.
     BatchSent {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
-        /// The tries in its worker's hands; none while the worker sets itself up.
+        /// The attempts in its worker's hands; none while the worker sets itself up.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attempts: Vec<Attempt>,
         /// The script.
@@ -483,19 +483,19 @@ pub enum EventKind {
     /// A task is done; this is its one result.
     #[doc(alias("TaskAccepted", "TaskFinished"))]
     TaskDone {
-        /// The try that made it.
+        /// The attempt that made it.
         attempt: Attempt,
         /// Where.
         rental: RentalId,
         /// Its outcome.
         output: TaskOutput,
-        /// How long the try took.
+        /// How long the attempt took.
         took: Duration,
     },
-    /// A try failed; the task will be tried again.
+    /// An attempt failed; the task will be tried again.
     #[doc(alias = "TaskRejected")]
     AttemptFailed {
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Where.
         rental: RentalId,
@@ -518,7 +518,7 @@ pub enum EventKind {
     },
     /// A task failed for good.
     TaskFailed {
-        /// The last try.
+        /// The last attempt.
         attempt: Attempt,
         /// Where, unless it never began.
         rental: Option<RentalId>,
@@ -538,7 +538,7 @@ pub enum EventKind {
     /// A bill came.
     #[doc(alias("DebitNoteReceived", "InvoiceReceived"))]
     BillReceived {
-        /// The deal, if it is one of ours.
+        /// The rental, if it is one of ours.
         rental: Option<RentalId>,
         /// Which bill.
         bill: Bill,
@@ -550,13 +550,13 @@ pub enum EventKind {
     },
     /// A bill is about to be accepted. Stored before the request.
     BillAccepting {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which bill.
         bill: Bill,
         /// Its amount.
         amount: Glm,
-        /// GLM that it adds to what the deal's bills promised before.
+        /// GLM that it adds to what the rental's bills promised before.
         #[serde(default, skip_serializing_if = "is_zero")]
         increase: Glm,
         /// Of a debit note: what it says of its activity.
@@ -566,18 +566,18 @@ pub enum EventKind {
     /// A bill has been accepted: it will be paid.
     #[doc(alias("DebitNoteAccepted", "InvoiceAccepted"))]
     BillAccepted {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which bill.
         bill: Bill,
         /// Its amount.
         amount: Glm,
-        /// What the deal costs now in all.
+        /// What the rental costs now in all.
         total: Glm,
     },
     /// A bill was refused.
     BillRefused {
-        /// The deal, if it is one of ours.
+        /// The rental, if it is one of ours.
         rental: Option<RentalId>,
         /// Which bill.
         bill: Bill,
@@ -594,7 +594,7 @@ pub enum EventKind {
     },
     /// A bill that was expected hasn't come in time.
     BillMissing {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The agreement.
         agreement: AgreementId,
@@ -623,7 +623,7 @@ pub enum EventKind {
     },
     /// The budget holds enough again, or nothing waits for it: the run goes on.
     PauseEnded,
-    /// The run is taken up again after its process had ended.
+    /// The run is resumed after its process had ended.
     RunResumed {
         /// What there was to go on with.
         resumed: Resumed,
@@ -666,18 +666,18 @@ pub struct SentScript {
     pub served: Vec<(u32, String)>,
 }
 
-/// What a run found when it was taken up again.
+/// What a run found when it was resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Resumed {
     /// Tasks that are known and have no end yet.
     pub tasks: u64,
-    /// Tries that go on where they were.
+    /// Attempts that go on where they were.
     pub running: u64,
-    /// Deals that go on.
+    /// Rentals that go on.
     pub adopted: u64,
-    /// Deals that were found over, or that are ended now.
+    /// Rentals that were found over, or that are ended now.
     pub ended: u64,
-    /// Deals that are over and whose final bill is awaited.
+    /// Rentals that are over and whose final bill is awaited.
     pub unsettled: u64,
     /// GLM accepted so far.
     pub accepted: Glm,

@@ -35,7 +35,7 @@ pub struct Explanation {
     pub failures: BTreeMap<String, u64>,
     /// Providers left alone for a while.
     pub set_back: u64,
-    /// Deals that are being made just now.
+    /// Rentals that are being made just now.
     pub in_progress: u64,
     /// Providers at hand that none of the waiting tasks can be given to yet.
     #[serde(default)]

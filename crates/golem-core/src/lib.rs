@@ -53,7 +53,6 @@ pub mod event;
 pub mod explain;
 pub mod halt;
 pub mod offer;
-pub mod past;
 pub mod payload;
 pub mod pricing;
 #[cfg(test)]
@@ -62,6 +61,7 @@ pub mod run;
 pub mod selection;
 pub mod source;
 pub mod standing;
+pub mod state;
 pub mod strategy;
 pub mod tasks;
 pub mod terms;

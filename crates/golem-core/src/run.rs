@@ -46,8 +46,8 @@ pub use self::ours::OwnFault;
 use self::part::Part;
 pub use self::pause::OnBudget;
 use self::pause::{Pause, Vain};
-use self::rental::{InvoiceState, Rental, Stage};
-pub use self::resume::{Found, FoundActivity, FoundAgreement, FoundDeal, Replay};
+use self::rental::{Billing, Rental, Stage};
+pub use self::resume::{Found, FoundActivity, FoundAgreement, FoundRental, Replay};
 use self::spending::Growth;
 use crate::budget::Ledger;
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
@@ -92,7 +92,7 @@ pub struct Run {
     seen_before: HashSet<Bill>,
     /// Invoices that wait for debit notes they may have overtaken, and until when.
     held_invoices: Vec<(Timestamp, RentalId, Invoice)>,
-    /// Have all bills come that the daemon had when the run began or was taken up?
+    /// Have all bills come that the daemon had when the run began or was resumed?
     bills_told: bool,
     /// Bills that are right and that the budget's windows don't hold just now.
     postponed: Vec<Postponed>,
@@ -135,14 +135,14 @@ pub struct Run {
 struct Stopping {
     why: StopReason,
     since: Timestamp,
-    /// Since when every deal is over and only bills are awaited.
+    /// Since when every rental is over and only bills are awaited.
     settling_since: Option<Timestamp>,
-    /// Was it told that deals are still being ended?
+    /// Was it told that rentals are still being ended?
     is_told: bool,
 }
 
 impl Run {
-    /// A deal is remembered this long after it ended and was paid: a second bill for it is refused.
+    /// A rental is remembered this long after it ended and was paid: a second bill for it is refused.
     const KEEP_PAID: Duration = Duration::from_secs(10 * 60);
     /// The same where nothing was paid: a right bill may follow a wrong one.
     const KEEP_UNPAID: Duration = Duration::from_secs(3600);
@@ -228,7 +228,7 @@ impl Run {
     }
 
     /// Is any agreement being made, in use or being ended?
-    pub fn has_open_deals(&self) -> bool {
+    pub fn has_open_rentals(&self) -> bool {
         self.rentals.values().any(|rental| rental.stage != Stage::Closed)
     }
 
@@ -378,13 +378,12 @@ impl Run {
         step.effects.push(Effect::Withdraw { demand });
     }
 
-    /// Forgets rentals that are over and paid: a long run must not grow with every deal it ever made.
+    /// Forgets rentals that are over and paid: a long run must not grow with every rental it ever made.
     ///
     /// A bill that comes later still is one for an agreement nobody knows, and isn't paid.
     fn forget_settled(&mut self, now: Timestamp) {
         let over = self.rentals.extract_if(.., |_, rental| {
-            let keep =
-                if rental.invoice == InvoiceState::Accepted { Self::KEEP_PAID } else { Self::KEEP_UNPAID };
+            let keep = if rental.invoice == Billing::Accepted { Self::KEEP_PAID } else { Self::KEEP_UNPAID };
             rental.stage == Stage::Closed
                 && !rental.awaits_invoice()
                 && rental.accepting.is_empty()

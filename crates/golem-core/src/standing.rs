@@ -14,7 +14,7 @@ use yagna_api::time::after;
 use yagna_api::{NodeId, Timestamp};
 
 pub use self::known::Known;
-pub use self::memory::{Memory, PastDeal};
+pub use self::memory::{Memory, RentalOutcome};
 
 /// The standing of every provider that ever failed us in this run.
 #[derive(Debug, Default)]
@@ -75,9 +75,9 @@ pub struct Record {
     pub not_approved_in_a_row: u32,
     /// Tasks that it has done.
     pub tasks_done: u64,
-    /// Tries of tasks that failed with it, whoever is to blame.
+    /// Attempts of tasks that failed with it, whoever is to blame.
     pub tasks_failed: u64,
-    /// Deals that it failed in: an activity that didn't come to work or was lost, tasks that failed one after the
+    /// Rentals that it failed in: an activity that didn't come to work or was lost, tasks that failed one after the
     /// other, a wrong bill, an agreement that it ended under our hands.
     pub failures: u32,
     /// The same since it last did a task.
@@ -100,13 +100,13 @@ impl Record {
 ///
 /// # Example
 /// ```
-/// use golem_core::standing::{Memory, PastDeal};
+/// use golem_core::standing::{Memory, RentalOutcome};
 /// use yagna_api::NodeId;
 ///
 /// let provider: NodeId = "0xabcdef0123456789abcdef0123456789abcdef01".parse().unwrap();
 /// let yesterday = "2026-11-21T12:00:00Z".parse().unwrap();
 /// let mut memory = Memory::new();
-/// memory.add_run([(provider.clone(), PastDeal { approved: Some(false), ..PastDeal::new(yesterday) })]);
+/// memory.add_run([(provider.clone(), RentalOutcome { approved: Some(false), ..RentalOutcome::new(yesterday) })]);
 /// let records = memory.records("2026-11-22T12:00:00Z".parse().unwrap());
 /// let record = records.of(&provider);
 /// assert_eq!(record.not_approved, 0, "this run has seen nothing yet");
@@ -115,7 +115,7 @@ impl Record {
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     of: HashMap<NodeId, Record>,
-    /// Deals of earlier runs that are remembered.
+    /// Rentals of earlier runs that are remembered.
     known_deals: u64,
 }
 
@@ -142,7 +142,7 @@ impl Records {
         Record { known: record.known.faded(now), ..record }
     }
 
-    /// Deals of earlier runs that are remembered.
+    /// Rentals of earlier runs that are remembered.
     pub fn known_deals(&self) -> u64 {
         self.known_deals
     }
@@ -170,12 +170,12 @@ impl Records {
         record.known.failures_in_a_row = 0.0;
     }
 
-    /// A try of a task failed there.
+    /// An attempt of a task failed there.
     pub fn task_failed(&mut self, provider: &NodeId) {
         self.of_mut(provider).tasks_failed += 1;
     }
 
-    /// It failed in a deal.
+    /// It failed in a rental.
     pub fn failed(&mut self, provider: &NodeId) {
         let record = self.of_mut(provider);
         record.failures = record.failures.saturating_add(1);

@@ -3,7 +3,7 @@
 //! Holds only what isn't finished: memory grows neither with the number of tasks done nor with that of jobs over.
 //! Which job a worker goes to is the run's business.
 
-mod past;
+mod restored;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::event::{Attempt, FailureKind, JobId, TaskId};
 /// A task handed to a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssignedTask {
-    /// Which try of which task.
+    /// Which attempt at which task.
     pub attempt: Attempt,
     /// The task's data.
     pub data: Arc<Value>,
@@ -27,11 +27,11 @@ pub struct AssignedTask {
 /// What becomes of a task whose try failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It waits for another try.
+    /// It waits for another attempt.
     Retry,
     /// It has failed for good.
     Final,
-    /// The try was an old one: nothing changes.
+    /// The attempt was an old one: nothing changes.
     Old,
 }
 
@@ -264,7 +264,7 @@ impl TaskQueue {
         assigned
     }
 
-    /// A try succeeded: the job of its task. `None` when it was an old one, whose result must be dropped.
+    /// An attempt succeeded: the job of its task. `None` when it was an old one, whose result must be dropped.
     pub fn done(&mut self, attempt: Attempt) -> Option<JobId> {
         let (running, pile) = self.finish(attempt)?;
         pile.done += 1;
@@ -272,7 +272,7 @@ impl TaskQueue {
         Some(running.job)
     }
 
-    /// A try failed. Without `retry` the task has failed for good, whatever tries it has left.
+    /// An attempt failed. Without `retry` the task has failed for good, whatever attempts it has left.
     pub fn failed(&mut self, attempt: Attempt, kind: FailureKind, retry: bool, now: Timestamp) -> Verdict {
         let Some((Running { mut waiting, on, .. }, pile)) = self.finish(attempt) else {
             return Verdict::Old;
@@ -331,12 +331,12 @@ impl TaskQueue {
         (wanting().count(), is_urgent)
     }
 
-    /// A try was given up through no fault of the task: it doesn't count. `false` when it was an old one.
+    /// An attempt was given up through no fault of the task: it doesn't count. `false` when it was an old one.
     pub fn cancelled(&mut self, attempt: Attempt) -> bool {
         let Some((Running { waiting, .. }, pile)) = self.finish(attempt) else {
             return false;
         };
-        // The try's number isn't taken back: a late outcome of it must not pass for the next one's.
+        // The attempt's number isn't taken back: a late outcome of it must not pass for the next one's.
         pile.again.push_front(waiting);
         true
     }
@@ -589,7 +589,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens to tries, in whatever order and however often outcomes are repeated, each task ends
+        /// Whatever happens to attempts, in whatever order and however often outcomes are repeated, each task ends
         /// exactly once and none is lost.
         #[test]
         fn every_task_ends_once(steps in prop::collection::vec((0u8..3, 0u8..4, any::<bool>()), 0..400)) {

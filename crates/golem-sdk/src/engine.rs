@@ -420,7 +420,7 @@ impl Engine {
     async fn finish(mut self) -> Result<RunEnd, RunError> {
         self.followers.shutdown().await;
         let allocation = self.outside.purse.allocation();
-        let in_vain = self.core.has_open_deals();
+        let in_vain = self.core.has_open_rentals();
         let (releasing, rest_takes) = if in_vain { LAST_TRIES } else { (RELEASING, LAST_MOMENT) };
         if self.outside.release_within(releasing).await {
             let kind = EventKind::AllocationReleased { allocation: allocation.clone() };
@@ -452,7 +452,7 @@ impl Engine {
             }
         }
         self.end_only(Input::Stop { why: StopReason::Broken });
-        while self.core.has_open_deals() {
+        while self.core.has_open_rentals() {
             tokio::select! {
                 input = self.inputs.recv() => match input {
                     Some(input) => self.end_only(input),

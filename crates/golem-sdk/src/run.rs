@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use golem_core::event::{Event, EventKind, JobId, RunEnd, TaskId};
-use golem_core::past::Past;
 use golem_core::run::RunConfig;
 use golem_core::source::SourceMark;
+use golem_core::state::RunState;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -59,13 +59,13 @@ pub async fn greet(client: &Client) -> Result<NodeId, RunError> {
 }
 
 /// The end of a run of which nothing is left to be done, awaited or given back: taking it up again would change nothing.
-pub fn nothing_left(past: &Past) -> Option<RunEnd> {
+pub fn nothing_left(past: &RunState) -> Option<RunEnd> {
     recover::nothing_left(past)
 }
 
 /// Has everything that a run had begun at the daemon its end, and is nothing awaited from there? Then there is nothing to
 /// [settle](Run::settling), though there may be tasks left to do.
-pub fn nothing_open(past: &Past) -> bool {
+pub fn nothing_open(past: &RunState) -> bool {
     recover::nothing_open(past)
 }
 
@@ -227,7 +227,7 @@ pub struct Run {
     pub(crate) stop: CancellationToken,
     /// Who may want to know of scripts.
     pub(crate) witness: Option<Arc<dyn Witness>>,
-    pub(crate) past: Option<Box<Past>>,
+    pub(crate) past: Option<Box<RunState>>,
     /// Tasks that failed for good before and are tried afresh.
     pub(crate) retried: Vec<FailedTask>,
     /// Is it taken up only to be brought to an end?
@@ -248,7 +248,7 @@ pub(crate) struct OneJob {
 
 impl OneJob {
     /// Brings the source to where it was read before. True if there is more in it, and the run's end was reached without it.
-    pub(crate) fn has_more_than(&mut self, past: &Past) -> Result<bool, ReadingError> {
+    pub(crate) fn has_more_than(&mut self, past: &RunState) -> Result<bool, ReadingError> {
         if past.next_job == JobId::FIRST.0 {
             return Ok(false);
         }
@@ -263,7 +263,7 @@ impl OneJob {
     /// The events by which the job has more to do than its past says: new tasks in its source, or tasks that are tried afresh.
     pub(crate) fn reopened(
         &mut self,
-        past: &mut Past,
+        past: &mut RunState,
         retried: Vec<FailedTask>,
         now: Timestamp,
     ) -> Result<Vec<Event>, ReadingError> {
@@ -371,7 +371,7 @@ impl Run {
         client: Client,
         clock: Arc<dyn Clock>,
         journal: Arc<dyn Journal>,
-        past: Past,
+        past: RunState,
         options: RunOptions,
     ) -> Self {
         Self { settles: true, ..Self::prepared(client, clock, journal, options, None).resumed(past) }
@@ -386,7 +386,7 @@ impl Run {
     ///
     /// The run must have the session of the earlier one.
     #[must_use]
-    pub fn resumed(mut self, past: Past) -> Self {
+    pub fn resumed(mut self, past: RunState) -> Self {
         self.handle.begin_at(JobId(past.next_job));
         self.past = (!past.is_empty()).then(|| Box::new(past));
         self
@@ -442,7 +442,7 @@ impl Run {
             (Some(job), Some(past)) => job.has_more_than(past)?,
             _ => false,
         };
-        let over = |past: &Past| {
+        let over = |past: &RunState| {
             if self.settles {
                 past.end.clone().filter(|_| nothing_open(past))
             } else {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use golem_sdk::core::caps::PriceCaps;
 use golem_sdk::core::event::{RunEnd, StopReason};
-use golem_sdk::core::past::Past;
 use golem_sdk::core::payload::Payload;
 use golem_sdk::core::run::RunConfig;
+use golem_sdk::core::state::RunState;
 use golem_sdk::core::strategy::{LeastExpensive, ProviderList, Strategy};
 use golem_sdk::image::{ImageError, Registry};
 use golem_sdk::payload::{PayloadError, PreparedPayload};
@@ -174,7 +174,7 @@ async fn hold_and_run(
         beginning: Beginning::New,
     };
     let record = store.run_record(&options.run_id).await?;
-    let mut past = Past::default();
+    let mut past = RunState::default();
     let mut retried = Vec::new();
     let part;
     let mut ready = if let Some(record) = &record {
@@ -352,7 +352,7 @@ async fn tell_part(
     view: &mut dyn View,
     part: &Part,
     run: &RunStore,
-    past: &Past,
+    past: &RunState,
     summary: RunSummary,
     total: Option<u64>,
 ) -> Result<(RunEnd, RunSummary), Failure> {

@@ -109,7 +109,7 @@ impl Store {
         transaction.execute(held).await.map_err(failed)?;
         let nothing_yet = Statement::new("INSERT INTO pasts (run_no, body) VALUES ($1, $2)")
             .int(run_no)
-            .json(to_json(&golem_core::past::Past::default()).map_err(failed)?);
+            .json(to_json(&golem_core::state::RunState::default()).map_err(failed)?);
         transaction.execute(nothing_yet).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(RunStore::new(self.clone(), &run.run_id, run_no, 0))

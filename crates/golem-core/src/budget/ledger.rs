@@ -15,7 +15,7 @@ type Entry = (i64, Glm);
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// What was promised when: increases of deals' promises, by the moment of their intents.
+/// What was promised when: increases of rentals' promises, by the moment of their intents.
 ///
 /// What is promised within a second is one entry, and counts until its end; what is older than an hour, within a minute.
 /// So a window never shows less than there was, an hour at most what was promised a second before it, a day a minute. What is
@@ -30,13 +30,13 @@ pub struct Ledger {
     /// The same of each second since.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub(super) seconds: VecDeque<Entry>,
-    /// Increases by deals of which a bill is being accepted: they may be taken back.
+    /// Increases by rentals of which a bill is being accepted: they may be taken back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     unsure: BTreeMap<RentalId, Vec<Entry>>,
 }
 
 impl Ledger {
-    /// Notes that a bill is about to be accepted, which adds so much to what its deal's bills promised before.
+    /// Notes that a bill is about to be accepted, which adds so much to what its rental's bills promised before.
     /// What comes with an earlier time than the last counts as of that.
     pub fn promise(&mut self, at: Timestamp, deal: RentalId, increase: Glm) {
         if increase.is_zero() {
@@ -46,12 +46,12 @@ impl Ledger {
         self.unsure.entry(deal).or_default().push((at, increase));
     }
 
-    /// Notes that no bill of a deal is being accepted any more: what was promised stays so.
+    /// Notes that no bill of a rental is being accepted any more: what was promised stays so.
     pub fn settle(&mut self, deal: RentalId) {
         self.unsure.remove(&deal);
     }
 
-    /// Notes that a bill of a deal wasn't accepted after all, and its promises are less by so much: the newest first.
+    /// Notes that a bill of a rental wasn't accepted after all, and its promises are less by so much: the newest first.
     pub fn take_back(&mut self, deal: RentalId, decrease: Glm) {
         let mut left = decrease;
         while !left.is_zero()

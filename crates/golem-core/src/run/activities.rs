@@ -1,4 +1,4 @@
-//! What happens to the activities of deals: opened for a job, ready, ended; and which job gets the next one.
+//! What happens to the activities of rentals: opened for a job, ready, ended; and which job gets the next one.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Run {
         }
     }
 
-    /// Notes a script, so that whoever takes the run up finds its batch.
+    /// Notes a script, so that whoever resumes the run finds its batch.
     pub(super) fn on_batch_sent(
         &mut self,
         now: Timestamp,

@@ -6,7 +6,7 @@ use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionRea
 use yagna_api::time::after;
 use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
-use super::rental::{Accepting, InvoiceState, Rental, Stage};
+use super::rental::{Accepting, Billing, Rental, Stage};
 use super::rentals::Ending;
 use super::spending::add;
 use super::{Effect, OnBudget, Run, Step};
@@ -15,7 +15,7 @@ use crate::event::{Bill, EventKind, Measured, RentalId, StopReason};
 
 /// What is to be remembered of a debit note that is accepted.
 struct Note {
-    /// The place of its activity among the deal's.
+    /// The place of its activity among the rental's.
     place: usize,
     /// Is it to be paid on the way?
     payable: bool,
@@ -28,7 +28,7 @@ pub(super) struct Postponed {
     id: RentalId,
     bill: Bill,
     amount: Glm,
-    /// Of a debit note: the place of its activity among the deal's.
+    /// Of a debit note: the place of its activity among the rental's.
     place: Option<usize>,
     /// Is it to be paid on the way?
     payable: bool,
@@ -67,7 +67,7 @@ impl Run {
         if nothing_known && place.is_some() {
             rental.expect_invoice();
         }
-        let covered = matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted);
+        let covered = matches!(rental.invoice, Billing::Accepting | Billing::Accepted);
         let never_ran = rental.activities.is_empty();
         let payable = note.payment_due_date.is_some();
         let measured = |usage: Option<Vec<f64>>, overbilled: bool| {
@@ -107,7 +107,7 @@ impl Run {
                 },
             );
             if !harmless {
-                // There is no way to refuse a debit note but to leave it and to end the deal.
+                // There is no way to refuse a debit note but to leave it and to end the rental.
                 let ending = Ending::overbilled(format!("wrong debit note: {reason}")).with_code(code);
                 self.close(now, id, &ending, step);
             }
@@ -162,7 +162,7 @@ impl Run {
         for activity in &invoice.activity_ids {
             rental.find(activity);
         }
-        let refusal = if matches!(rental.invoice, InvoiceState::Accepting | InvoiceState::Accepted) {
+        let refusal = if matches!(rental.invoice, Billing::Accepting | Billing::Accepted) {
             let words = "there is an invoice for this agreement already".to_owned();
             Some((RejectionReason::UnsolicitedService, Glm::ZERO, words))
         } else {
@@ -178,8 +178,8 @@ impl Run {
             checked.err().map(|problem| (problem.rejection_reason(), problem.owed(), problem.to_string()))
         };
         if let Some((rejection_reason, owed, words)) = refusal {
-            if rental.invoice == InvoiceState::Awaited {
-                rental.invoice = InvoiceState::Closed;
+            if rental.invoice == Billing::Awaited {
+                rental.invoice = Billing::Closed;
             }
             let reason = words.clone();
             step.event(
@@ -210,7 +210,7 @@ impl Run {
             }
             return;
         }
-        rental.invoice = InvoiceState::Accepting;
+        rental.invoice = Billing::Accepting;
         self.accept(now, id, bill, amount, None, step);
     }
 
@@ -364,7 +364,7 @@ impl Run {
 
     /// Keeps a bill that is right until a window of the budget holds it.
     ///
-    /// What could be billed was reserved for before the deal was made, so that this is rare: nobody stopped what ran while
+    /// What could be billed was reserved for before the rental was made, so that this is rare: nobody stopped what ran while
     /// the process was dead, or the bill came after so long that nothing was reserved for it any more.
     fn postpone(&mut self, now: Timestamp, bill: Postponed, step: &mut Step) {
         if !bill.told {
@@ -402,7 +402,7 @@ impl Run {
             activity.meter.accepted(amount);
             rental.accepted = rental.accepted.max(rental.noted());
         } else {
-            rental.invoice = InvoiceState::Accepted;
+            rental.invoice = Billing::Accepted;
             rental.accepted = rental.accepted.max(amount);
             if let [only] = rental.activities.as_mut_slice() {
                 only.meter.accepted(amount);
@@ -467,7 +467,7 @@ impl Run {
             activity.payable_notes = activity.payable_notes.saturating_sub(payable.into());
         }
         if matches!(bill, Bill::Invoice(_)) {
-            rental.invoice = InvoiceState::Awaited;
+            rental.invoice = Billing::Awaited;
         }
         // Should its provider send it again, it is looked at again.
         rental.seen_bills.remove(bill);
@@ -508,7 +508,7 @@ impl Run {
         }
     }
 
-    /// Is there still hope for a final bill, once every deal is over?
+    /// Is there still hope for a final bill, once every rental is over?
     ///
     /// A provider that was lost is most likely gone: the run waits for it no longer than bills take.
     pub(super) fn is_bill_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {
@@ -519,7 +519,7 @@ impl Run {
         })
     }
 
-    /// Deals whose final bill hasn't been accepted.
+    /// Rentals whose final bill hasn't been accepted.
     pub(super) fn unsettled(&self) -> impl Iterator<Item = (RentalId, &AgreementId)> {
         self.rentals.iter().filter_map(|(id, rental)| {
             let agreement = rental.agreement.as_ref()?;

@@ -121,7 +121,7 @@ impl Run {
         }
     }
 
-    /// Has what this deal failed at failed with other providers too?
+    /// Has what this rental failed at failed with other providers too?
     fn has_failed_elsewhere(&self, id: RentalId) -> bool {
         self.rentals.get(&id).is_some_and(|rental| {
             let elsewhere = |task| self.queue.failed_elsewhere(task, &rental.provider.id);

@@ -102,7 +102,7 @@ impl Run {
     }
 
     fn is_welcome(&self, provider: &NodeId, now: Timestamp) -> bool {
-        self.standings.is_welcome(provider, now) && !self.deals_with(provider)
+        self.standings.is_welcome(provider, now) && !self.rents_from(provider)
     }
 
     fn best_draft(

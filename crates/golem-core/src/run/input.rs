@@ -208,21 +208,21 @@ pub enum Input {
 
     /// An agreement has an id.
     AgreementCreated {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The agreement.
         agreement: AgreementId,
     },
     /// The provider approved it.
     Approved {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The agreement as it was agreed.
         agreement: Box<Agreement>,
     },
     /// There will be no agreement.
     NotApproved {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Why.
         reason: String,
@@ -231,7 +231,7 @@ pub enum Input {
     },
     /// An activity was created.
     ActivityCreated {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
@@ -240,7 +240,7 @@ pub enum Input {
     },
     /// A worker asks for tasks; it gets them when there are some.
     WorkerReady {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
@@ -249,18 +249,18 @@ pub enum Input {
     },
     /// A worker's script was taken by its activity.
     BatchSent {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
         /// The script.
         script: SentScript,
     },
-    /// A try succeeded.
+    /// An attempt succeeded.
     AttemptDone {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// What came of it.
         output: TaskOutput,
@@ -269,27 +269,27 @@ pub enum Input {
         /// Tasks that it gave rise to: they join its job with its result, or not at all.
         more: Vec<Value>,
     },
-    /// A try failed.
+    /// An attempt failed.
     AttemptFailed {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
         /// Why.
         failure: AttemptFailure,
         /// May it be tried again?
         retry: bool,
     },
-    /// A try never began, or was given up for our own reasons.
+    /// An attempt never began, or was given up for our own reasons.
     AttemptCancelled {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
-        /// Which try.
+        /// Which attempt.
         attempt: Attempt,
     },
     /// A worker has ended, or its activity never came to work.
     WorkerEnded {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
@@ -298,14 +298,14 @@ pub enum Input {
     },
     /// What an earlier life of the run left in an activity can't be gone on with. Nobody is to blame.
     ActivityUnfit {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
     },
     /// An activity's usage was read.
     Usage {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
@@ -314,7 +314,7 @@ pub enum Input {
     },
     /// An activity is over, as far as it can be ended; its agreement isn't.
     ActivityClosed {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
@@ -323,9 +323,9 @@ pub enum Input {
         /// Why it couldn't be ended.
         failure: Option<String>,
     },
-    /// A deal's activity and agreement are over, as far as they can be ended.
+    /// A rental's activity and agreement are over, as far as they can be ended.
     Closed {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The usage it ended with.
         usage: Option<Vec<f64>>,
@@ -336,7 +336,7 @@ pub enum Input {
     },
     /// An agreement that couldn't be ended in time has been ended after all.
     EndedLate {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
     },
     /// An agreement was ended by one side.
@@ -363,7 +363,7 @@ pub enum Input {
         /// When the daemon told of it, where it did.
         told: Option<Timestamp>,
     },
-    /// All bills have come that the daemon had of a run when it was taken up.
+    /// All bills have come that the daemon had of a run when it was resumed.
     BillsTold,
     /// A bill can't be read that [`Effect::FetchBill`] asked for.
     BillUnreadable {
@@ -453,19 +453,19 @@ pub enum Effect {
     },
     /// Create an agreement, confirm it and wait for the provider. Spends.
     Sign {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// The provider's draft.
         proposal: ProposalId,
     },
     /// Wait no longer for the provider's decision: take the agreement back. The outcome is that of [`Effect::Sign`].
     TakeBack {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
     },
     /// Create an activity, prepare it and start the job's worker in it. Spends.
     OpenActivity {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
@@ -487,7 +487,7 @@ pub enum Effect {
     },
     /// Start the job's worker again in an activity that an earlier life of the run left.
     ResumeActivity {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
@@ -504,7 +504,7 @@ pub enum Effect {
     },
     /// Stop the worker and destroy the activity; the agreement goes on.
     CloseActivity {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Which of its activities.
         no: ActivityNo,
@@ -516,14 +516,14 @@ pub enum Effect {
     },
     /// Hand tasks to a worker that asked for some.
     Assign {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// At least one.
         tasks: Vec<AssignedTask>,
     },
     /// Stop the worker, destroy the activity, terminate the agreement: whatever of these there is.
     Close {
-        /// The deal.
+        /// The rental.
         rental: RentalId,
         /// Its agreement, unless the provider has ended it.
         agreement: Option<AgreementId>,

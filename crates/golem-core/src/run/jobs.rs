@@ -174,7 +174,7 @@ impl Run {
         let left = unfinished.len() as u64;
         let mut end = JobEnd { why, done, failed, cancelled: 0, expired: 0, unfinished: 0 };
         match why {
-            // The run may be taken up again: what it left isn't over.
+            // The run may be resumed: what it left isn't over.
             JobEndReason::Stopped => end.unfinished = left,
             JobEndReason::Expired => {
                 end.expired = left;

@@ -412,7 +412,7 @@ impl Run {
             .market
             .held
             .keys()
-            .filter(|provider| self.standings.is_welcome(provider, now) && !self.deals_with(provider))
+            .filter(|provider| self.standings.is_welcome(provider, now) && !self.rents_from(provider))
             .take(Market::MOST_SENDING.saturating_sub(self.market.sending.len()))
             .cloned()
             .collect();

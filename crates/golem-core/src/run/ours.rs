@@ -168,7 +168,7 @@ impl Run {
         self.ours.gap_end.is_some_and(|end| between(end, now) < Self::LOOKING)
     }
 
-    /// May this deal have failed for our own silence?
+    /// May this rental have failed for our own silence?
     pub(super) fn was_silent(&self, rental: &Rental, now: Timestamp) -> bool {
         self.ours.gap_end.is_some_and(|end| rental.since <= end && between(end, now) < Self::AFTER_GAP)
     }

@@ -9,14 +9,14 @@ use super::rental::{Rental, Stage};
 use super::rentals::Ending;
 use super::spending::Room;
 use super::{Effect, Run, Step, market};
-use crate::event::{DealTerms, EventKind, JobId, RentalId, RunEnd, StopReason};
+use crate::event::{EventKind, JobId, RentalId, RentalTerms, RunEnd, StopReason};
 use crate::explain::Explanation;
 
 impl Run {
     /// What a request to the daemon may take, sent again for as long as that is safe. For so long what is on its way is
     /// waited for at the end of a run, whatever its settle time-out: it is known to come, or to fail, by then.
     const ON_ITS_WAY: Duration = Duration::from_secs(120);
-    /// Beyond the time that bills are awaited, deals are given so long to be ended: with a daemon that doesn't answer, and
+    /// Beyond the time that bills are awaited, rentals are given so long to be ended: with a daemon that doesn't answer, and
     /// with one that does.
     const LAST_CALLS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
     /// How long nothing must run before it is explained for the first time.
@@ -92,7 +92,7 @@ impl Run {
         self.rentals.values().filter(|rental| rental.is_live()).count()
     }
 
-    /// As many deals as there is work for, and no more.
+    /// As many rentals as there is work for, and no more.
     fn n_wanted(&self) -> usize {
         let busy =
             self.rentals.values().filter(|rental| rental.is_live() && !rental.running.is_empty()).count();
@@ -101,7 +101,7 @@ impl Run {
         (self.config.workers as usize).min(busy + waiting)
     }
 
-    /// Ends deals whose activity's own results cost more than one may.
+    /// Ends rentals whose activity's own results cost more than one may.
     ///
     /// The cost is what the provider can bill for it by now, with its start and whatever failed or never ended; one without
     /// results has one that cost it all. So one that only prepares itself is looked at as well.
@@ -258,7 +258,7 @@ impl Run {
         }
     }
 
-    /// Deals that idle although tasks wait: all those tasks have failed there.
+    /// Rentals that idle although tasks wait: all those tasks have failed there.
     fn stuck(&self, now: Timestamp) -> Vec<RentalId> {
         if self.queue.n_waiting() == 0 {
             return Vec::new();
@@ -317,7 +317,7 @@ impl Run {
                     proposal: draft.proposal.clone(),
                     per_hour: pricing.per_hour(draft.terms.threads),
                     start: pricing.start_price(),
-                    terms: Some(Box::new(DealTerms {
+                    terms: Some(Box::new(RentalTerms {
                         pricing: pricing.clone(),
                         threads: draft.terms.threads,
                         expires,
@@ -441,7 +441,7 @@ impl Run {
         self.finish(now, stopping.why, step);
     }
 
-    /// Waits for deals to be ended, by name, and not longer than the user waits for bills.
+    /// Waits for rentals to be ended, by name, and not longer than the user waits for bills.
     fn plan_end_of_waiting(&mut self, now: Timestamp, stopping: super::Stopping, step: &mut Step) {
         let open = self.rentals.values().filter(|rental| rental.stage != Stage::Closed);
         let open: Vec<_> = open.map(|rental| rental.agreement.clone()).collect();
@@ -476,7 +476,7 @@ impl Run {
 
     /// Is something about bills on its way from the daemon: bills that it has, or that a bill is accepted?
     fn is_answer_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {
-        // A daemon that is gone answers nothing in time; what was sent is known to whoever takes the run up.
+        // A daemon that is gone answers nothing in time; what was sent is known to whoever resumes the run.
         let patience = if self.trouble.is_some() { self.config.settle_timeout } else { Self::ON_ITS_WAY };
         let is_on_its_way = |since: Timestamp| now < after(since, patience);
         let mut rentals = self.rentals.values();

@@ -1,4 +1,4 @@
-//! One deal with one provider: where it stands, its activities one after the other, what it may still cost.
+//! One rental with one provider: where it stands, its activities one after the other, what it may still cost.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::event::{ActivityNo, Attempt, Bill, JobId, Provider};
 use crate::offer::OfferTerms;
 use crate::terms::AgreedTerms;
 
-/// Where a deal stands.
+/// Where a rental stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The agreement is being made.
@@ -80,10 +80,10 @@ pub(super) struct Rental {
     pub(super) seen_bills: HashSet<Bill>,
     /// Bills that an earlier life of the run left undecided.
     pub(super) undecided: HashSet<Bill>,
-    pub(super) invoice: InvoiceState,
+    pub(super) invoice: Billing,
 }
 
-/// One activity of a deal, for one job's worker.
+/// One activity of a rental, for one job's worker.
 #[derive(Debug)]
 pub(super) struct Activity {
     pub(super) job: JobId,
@@ -111,7 +111,7 @@ pub(super) struct Activity {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accepting {
     pub(super) amount: Glm,
-    /// Of a debit note: the place of its activity among the deal's.
+    /// Of a debit note: the place of its activity among the rental's.
     pub(super) activity: Option<usize>,
     /// Is it a debit note to be paid before the agreement's end?
     pub(super) payable: bool,
@@ -121,9 +121,9 @@ pub(super) struct Accepting {
     pub(super) sent: Option<Timestamp>,
 }
 
-/// What is known of a deal's final bill.
+/// What is known of a rental's final bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum InvoiceState {
+pub(super) enum Billing {
     /// None yet.
     Awaited,
     /// It came and is being accepted.
@@ -164,7 +164,7 @@ impl Rental {
             queued: BTreeSet::new(),
             seen_bills: HashSet::new(),
             undecided: HashSet::new(),
-            invoice: InvoiceState::Awaited,
+            invoice: Billing::Awaited,
         }
     }
 
@@ -262,14 +262,14 @@ impl Rental {
 
     /// Is a final bill to be expected?
     pub(super) fn awaits_invoice(&self) -> bool {
-        matches!(self.invoice, InvoiceState::Awaited | InvoiceState::Accepting) && !self.activities.is_empty()
+        matches!(self.invoice, Billing::Awaited | Billing::Accepting) && !self.activities.is_empty()
     }
 
     /// Something ran in it after all: a final bill follows, unless one came already.
     pub(super) fn expect_invoice(&mut self) {
         let came = self.seen_bills.iter().any(|bill| matches!(bill, Bill::Invoice(_)));
-        if self.invoice == InvoiceState::Closed && !came {
-            self.invoice = InvoiceState::Awaited;
+        if self.invoice == Billing::Closed && !came {
+            self.invoice = Billing::Awaited;
         }
     }
 

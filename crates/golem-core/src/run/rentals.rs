@@ -1,4 +1,4 @@
-//! What happens to deals: signed or not, held, working, closed; and to the tasks in their hands.
+//! What happens to rentals: signed or not, held, working, closed; and to the tasks in their hands.
 //!
 //! What happens to their activities is in `activities`.
 
@@ -8,7 +8,7 @@ use yagna_api::market::{Agreement, Reason, Terminator};
 use yagna_api::time::between;
 use yagna_api::{AgreementId, NodeId, Timestamp};
 
-use super::rental::{InvoiceState, Stage};
+use super::rental::{Billing, Stage};
 use super::{Effect, Run, Step};
 use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, JobId, RentalId, TaskId, TaskOutput};
 use crate::offer::OfferTerms;
@@ -16,7 +16,7 @@ use crate::tasks::Verdict;
 use crate::terms::AgreedTerms;
 use crate::words::after_others;
 
-/// Why we end a deal, in the words that providers see and those that programs read.
+/// Why we end a rental, in the words that providers see and those that programs read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ending {
     message: String,
@@ -55,8 +55,8 @@ impl Run {
     /// A provider that fails so many tasks in a row, none of which failed elsewhere, is dropped.
     const MOST_FAILURES: u32 = 2;
 
-    /// Is there a deal with this provider that isn't over?
-    pub(super) fn deals_with(&self, provider: &NodeId) -> bool {
+    /// Is there a rental with this provider that isn't over?
+    pub(super) fn rents_from(&self, provider: &NodeId) -> bool {
         self.rentals.values().any(|rental| rental.provider.id == *provider && rental.stage != Stage::Closed)
     }
 
@@ -145,7 +145,7 @@ impl Run {
         };
         let words = format!("agreement not approved: {reason}");
         step.event(now, EventKind::AgreementFailed { rental: id, reason });
-        rental.invoice = InvoiceState::Closed;
+        rental.invoice = Billing::Closed;
         if self.stopping.is_none() && !ours {
             self.records.not_approved(&rental.provider.id);
         }
@@ -170,7 +170,7 @@ impl Run {
         }
     }
 
-    /// The job whose task is done; none when the try was an old one.
+    /// The job whose task is done; none when the attempt was an old one.
     pub(super) fn on_attempt_done(
         &mut self,
         now: Timestamp,
@@ -348,7 +348,7 @@ impl Run {
         }
     }
 
-    /// Every task in this deal's hands is lost: it will be tried elsewhere. Of several together nobody knows which one the loss
+    /// Every task in this rental's hands is lost: it will be tried elsewhere. Of several together nobody knows which one the loss
     /// is due to: their attempts don't count, and each is tried alone next.
     pub(super) fn lose_running(&mut self, now: Timestamp, id: RentalId, why: &str, step: &mut Step) {
         let Some(rental) = self.rentals.get_mut(&id) else {
@@ -380,7 +380,7 @@ impl Run {
         }
     }
 
-    /// The reason for which a deal ends whose machine is lost. Where a single task was in its hands that has cost other providers theirs, the
+    /// The reason for which a rental ends whose machine is lost. Where a single task was in its hands that has cost other providers theirs, the
     /// task is to blame: those providers are forgiven, and this one isn't set back.
     pub(super) fn ending_of_loss(&mut self, id: RentalId, words: String) -> Ending {
         let running = self.rentals.get(&id).map(|rental| rental.running.keys().collect::<Vec<_>>());
@@ -422,7 +422,7 @@ impl Run {
         }
     }
 
-    /// The number of tasks that have run in a deal's activity, where what they left there may be the reason of a failure of this
+    /// The number of tasks that have run in a rental's activity, where what they left there may be the reason of a failure of this
     /// kind.
     fn ran_before(&self, id: RentalId, kind: FailureKind) -> u64 {
         let may_matter = matches!(kind, FailureKind::CommandFailed | FailureKind::TransferFailed);
@@ -431,7 +431,7 @@ impl Run {
         if may_matter && self.config.fresh_retries { ran } else { 0 }
     }
 
-    /// Ends a deal: what it was doing is given up.
+    /// Ends a rental: what it was doing is given up.
     pub(super) fn close(&mut self, now: Timestamp, id: RentalId, ending: &Ending, step: &mut Step) {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
@@ -464,7 +464,7 @@ impl Run {
         }
     }
 
-    /// Every task in this deal's hands is given up through no fault of its own.
+    /// Every task in this rental's hands is given up through no fault of its own.
     pub(super) fn give_up_running(&mut self, now: Timestamp, id: RentalId, step: &mut Step) {
         let Some(rental) = self.rentals.get_mut(&id) else {
             return;
@@ -500,7 +500,7 @@ impl Run {
         let was_open = rental.end_activity(usage.as_ref(), failure.is_none(), now);
         if rental.activities.iter().all(|activity| activity.id.is_none()) {
             // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.
-            rental.invoice = InvoiceState::Closed;
+            rental.invoice = Billing::Closed;
         }
         let ended = rental.failure.clone();
         if was_open {
@@ -529,7 +529,7 @@ impl Run {
         }
     }
 
-    /// Leaves the deal's provider alone for a while.
+    /// Leaves the rental's provider alone for a while.
     pub(super) fn set_back(&mut self, now: Timestamp, id: RentalId, reason: String, step: &mut Step) {
         let Some(rental) = self.rentals.get(&id) else {
             return;
@@ -544,7 +544,7 @@ impl Run {
         step.event(now, EventKind::ProviderSetBack { provider: rental.provider.clone(), until, reason });
     }
 
-    /// How long a deal has had nothing to do, if it has.
+    /// How long a rental has had nothing to do, if it has.
     pub(super) fn idle_for(&self, id: RentalId, now: Timestamp) -> Option<Duration> {
         let rental = self.rentals.get(&id)?;
         let idle = matches!(rental.stage, Stage::Working | Stage::Held) && rental.running.is_empty();

@@ -1,4 +1,4 @@
-//! A run taken up again: made of its past and of what the daemon says has become of its deals meanwhile.
+//! A run resumed: made of its past and of what the daemon says has become of its rentals meanwhile.
 //!
 //! Pure like all of the core: the engine asks the daemon first, and carries the effects out afterwards.
 
@@ -16,16 +16,16 @@ use super::{Effect, Run, RunConfig, Step};
 use crate::event::{
     Attempt, Event, EventKind, JobEndReason, JobId, RentalId, Resumed, SentScript, StopReason,
 };
-use crate::past::Past;
+use crate::state::RunState;
 use crate::tasks::{AssignedTask, TaskQueue};
 
-/// What the daemon says of the deals of a past. One that isn't here is gone.
+/// What the daemon says of the rentals of a past. One that isn't here is gone.
 #[derive(Debug, Clone, Default)]
-pub struct Found(pub BTreeMap<RentalId, FoundDeal>);
+pub struct Found(pub BTreeMap<RentalId, FoundRental>);
 
-/// What the daemon says of a deal.
+/// What the daemon says of a rental.
 #[derive(Debug, Clone)]
-pub struct FoundDeal {
+pub struct FoundRental {
     /// Its agreement.
     pub agreement: FoundAgreement,
     /// Its activities that aren't known to be over, those that the past doesn't know included. Also the last activity of
@@ -74,28 +74,28 @@ pub struct Replay {
 }
 
 impl Run {
-    /// Takes a run up again, with what it is to do at once.
+    /// Resumes a run, with what it is to do at once.
     ///
     /// Of its jobs those go on whose workers are there: the first one, unless the run stands ready for jobs. The
     /// others are cancelled.
     pub fn resume(
         config: RunConfig,
         decoration: Decoration,
-        past: &Past,
+        past: &RunState,
         found: &Found,
         now: Timestamp,
     ) -> (Self, Step) {
         Self::begin_again(config, decoration, past, found, now, None)
     }
 
-    /// Takes a run up only to bring it to an end: nothing more is begun, what runs is ended, and its bills are settled.
+    /// Resumes a run only to bring it to an end: nothing more is begun, what runs is ended, and its bills are settled.
     /// Its jobs are left as they are, so that it can still be [resumed](Self::resume).
     ///
     /// It stops for the reason that it stopped for before, or as cancelled.
     pub fn settle(
         config: RunConfig,
         decoration: Decoration,
-        past: &Past,
+        past: &RunState,
         found: &Found,
         now: Timestamp,
     ) -> (Self, Step) {
@@ -112,7 +112,7 @@ impl Run {
     fn begin_again(
         config: RunConfig,
         decoration: Decoration,
-        past: &Past,
+        past: &RunState,
         found: &Found,
         now: Timestamp,
         only_to_end: Option<StopReason>,
@@ -137,12 +137,12 @@ impl Run {
             run.standings.keep_back(provider, *until);
         }
         run.queue = TaskQueue::of_past(past, run.config.retries, |task| {
-            let deal = past.deals.get(&task.running?)?;
+            let deal = past.rentals.get(&task.running?)?;
             Some(deal.provider.id.clone())
         });
         run.set_others_aside();
         run.restore_jobs(past);
-        for (id, deal) in &past.deals {
+        for (id, deal) in &past.rentals {
             run.restore_deal(*id, deal, past, now);
         }
         for demand in past.demands.keys() {
@@ -151,16 +151,16 @@ impl Run {
         // Whether the daemon was asked to is unknown; it takes a demand off the market once.
         let withdrawn = past.withdrawn.iter().filter(|(_, expires)| **expires > now);
         step.effects.extend(withdrawn.map(|(demand, _)| Effect::Withdraw { demand: demand.clone() }));
-        for (id, deal) in &past.deals {
+        for (id, deal) in &past.rentals {
             run.resume_deal(now, *id, deal, found.0.get(id), &mut step);
         }
         if only_to_end.is_none() {
             // While nobody was there more may have been approved than there are workers.
             run.plan_surplus(now, &mut step);
         }
-        // Tries in the hands of deals that nobody knows of any more.
+        // Attempts in the hands of rentals that nobody knows of any more.
         for (id, task) in &past.tasks {
-            let lost = task.running.filter(|rental| !past.deals.contains_key(rental));
+            let lost = task.running.filter(|rental| !past.rentals.contains_key(rental));
             if let Some(rental) = lost {
                 let attempt = Attempt { task: *id, number: task.attempts };
                 step.event(now, EventKind::AttemptCancelled { attempt, rental, lost: None, took: None });
@@ -177,14 +177,14 @@ impl Run {
         (run, step)
     }
 
-    fn resumed(&self, past: &Past) -> Resumed {
+    fn resumed(&self, past: &RunState) -> Resumed {
         let live = self.rentals.values().filter(|rental| rental.is_live()).count();
-        let over = past.deals.values().filter(|deal| deal.ended.is_some()).count();
+        let over = past.rentals.values().filter(|deal| deal.ended.is_some()).count();
         Resumed {
             tasks: (self.queue.n_waiting() + self.queue.n_running()) as u64,
             running: self.queue.n_running() as u64,
             adopted: live as u64,
-            ended: past.deals.len().saturating_sub(live + over) as u64,
+            ended: past.rentals.len().saturating_sub(live + over) as u64,
             unsettled: self
                 .rentals
                 .values()
@@ -199,7 +199,7 @@ impl Run {
         !self.standing && self.stopping.is_none() && job == JobId::FIRST
     }
 
-    fn restore_jobs(&mut self, past: &Past) {
+    fn restore_jobs(&mut self, past: &RunState) {
         for (id, job) in &past.jobs {
             let ever_worked = job.done > 0;
             self.jobs.insert(*id, Job { deadline: job.deadline, ever_worked, ..Job::default() });

@@ -19,10 +19,10 @@ impl Run {
     const SLOW: Duration = Duration::from_secs(10);
     /// After so long its agreement is taken back where its place is wanted for another.
     const TOO_SLOW: Duration = Duration::from_secs(20);
-    /// So many times as many deals as there are workers are held or in the making, at most.
+    /// So many times as many rentals as there are workers are held or in the making, at most.
     const MOST_SIDE_BY_SIDE: usize = 2;
 
-    /// Is this deal one of the workers that there are or will be soon?
+    /// Is this rental one of the workers that there are or will be soon?
     pub(super) fn counts(rental: &Rental, now: Timestamp) -> bool {
         rental.is_live() && !(rental.stage == Stage::Signing && between(rental.since, now) >= Self::SLOW)
     }
@@ -31,7 +31,7 @@ impl Run {
         self.rentals.values().filter(|rental| Self::counts(rental, now)).count()
     }
 
-    /// Is there a place for another deal, worker or not?
+    /// Is there a place for another rental, worker or not?
     pub(super) fn has_place(&self, now: Timestamp) -> bool {
         self.n_counted(now) < self.config.workers as usize && self.n_live() < self.most_live()
     }

@@ -1,4 +1,4 @@
-//! How much may be spent: every limit of the budget at once, with what running deals can still bill counted as spent.
+//! How much may be spent: every limit of the budget at once, with what running rentals can still bill counted as spent.
 //!
 //! A window counts what was promised in it and all that could still be billed: whatever of that is promised, and
 //! whenever, no window that contains it holds more. Limits are looked at before anything is signed or opened, and again
@@ -79,7 +79,7 @@ impl Run {
         windows.all(|(window, amount)| add(self.ledger.within(window, now), more) <= amount)
     }
 
-    /// GLM that deals can still bill beyond what is promised, if they were stopped only `horizon` from now; of the
+    /// GLM that rentals can still bill beyond what is promised, if they were stopped only `horizon` from now; of the
     /// `recent` ones only, or of all.
     pub(super) fn exposure(&self, now: Timestamp, horizon: Duration, recent: bool) -> Glm {
         let counted = self.rentals.values().filter(|rental| !(recent && is_late(rental, now)));
@@ -130,7 +130,7 @@ impl Run {
         }
     }
 
-    /// Stops deals before what they may bill passes the budget, the dearest first.
+    /// Stops rentals before what they may bill passes the budget, the dearest first.
     pub(super) fn plan_budget(&mut self, now: Timestamp, step: &mut Step) {
         while self.is_passed(now) {
             let dearest = self
@@ -186,7 +186,7 @@ impl Run {
     }
 
     /// Says how much is left of the run's allocation. Without it, it is what the budget allowed when the run began or
-    /// was taken up.
+    /// was resumed.
     pub fn set_backing(&mut self, left: Glm) {
         self.backed = add(self.accepted, left);
     }

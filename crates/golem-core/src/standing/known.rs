@@ -12,7 +12,7 @@ use yagna_api::{Glm, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Known {
-    /// Deals with it that are remembered at all, each counted as one.
+    /// Rentals with it that are remembered at all, each counted as one.
     pub deals: u64,
     /// Agreements that it approved.
     pub approved: f64,
@@ -22,13 +22,13 @@ pub struct Known {
     pub not_approved_in_a_row: f64,
     /// Tasks that it has done.
     pub tasks_done: f64,
-    /// Tries of tasks that failed with it, whoever is to blame.
+    /// Attempts of tasks that failed with it, whoever is to blame.
     pub tasks_failed: f64,
-    /// Deals that it failed in.
+    /// Rentals that it failed in.
     pub failures: f64,
     /// The same since it last did a task.
     pub failures_in_a_row: f64,
-    /// GLM that a result cost there. What failed tries and starts cost is in it.
+    /// GLM that a result cost there. What failed attempts and starts cost is in it.
     pub cost_per_task: Option<Glm>,
     /// GLM that an hour of activity cost there.
     pub cost_per_hour: Option<Glm>,

@@ -1,6 +1,6 @@
-//! From the deals of earlier runs to what is known of their providers.
+//! From the rentals of earlier runs to what is known of their providers.
 //!
-//! Prices and times of different work can't be compared, so each run is looked at by itself first: how did a deal do
+//! Prices and times of different work can't be compared, so each run is looked at by itself first: how did a rental do
 //! beside the others of its run? Only that is added up over runs.
 
 use std::collections::HashMap;
@@ -15,16 +15,16 @@ use super::known::Known;
 
 const MICROS_AN_HOUR: u64 = 3_600_000_000;
 
-/// A deal of an earlier run.
+/// A rental of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PastDeal {
+pub struct RentalOutcome {
     /// When it was last heard of.
     pub at: Timestamp,
     /// Was its agreement approved? None where that was never known.
     pub approved: Option<bool>,
     /// Tasks that were done in it.
     pub tasks_done: u64,
-    /// Tries of tasks that failed in it.
+    /// Attempts of tasks that failed in it.
     pub tasks_failed: u64,
     /// How often its provider failed in it: activities that didn't come to work, were lost or had to be ended.
     pub failures: u32,
@@ -38,8 +38,8 @@ pub struct PastDeal {
     pub task_took: Option<Duration>,
 }
 
-impl PastDeal {
-    /// A deal of which nothing else is known but when it was.
+impl RentalOutcome {
+    /// A rental of which nothing else is known but when it was.
     pub fn new(at: Timestamp) -> Self {
         Self {
             at,
@@ -54,7 +54,7 @@ impl PastDeal {
         }
     }
 
-    /// Hours of its offer that a result cost: comparable with other deals of the same run, whatever their prices.
+    /// Hours of its offer that a result cost: comparable with other rentals of the same run, whatever their prices.
     fn hours_per_task(&self) -> Option<f64> {
         let priced = |amount: Glm| float(amount).filter(|amount| *amount > 0.0);
         let tasks = number(self.tasks_done);
@@ -67,14 +67,14 @@ impl PastDeal {
     }
 }
 
-/// The deals of earlier runs, by their providers.
+/// The rentals of earlier runs, by their providers.
 #[derive(Debug, Clone, Default)]
 pub struct Memory(HashMap<NodeId, Vec<Remembered>>);
 
-/// A deal beside the others of its run.
+/// A rental beside the others of its run.
 #[derive(Debug, Clone, Copy)]
 struct Remembered {
-    deal: PastDeal,
+    deal: RentalOutcome,
     /// The middle of its run over its own time: how many times as fast it was.
     speed: Option<f64>,
     dearness: Option<f64>,
@@ -86,18 +86,18 @@ impl Memory {
         Self::default()
     }
 
-    /// Adds all deals of one run.
-    pub fn add_run(&mut self, deals: impl IntoIterator<Item = (NodeId, PastDeal)>) {
+    /// Adds all rentals of one run.
+    pub fn add_run(&mut self, deals: impl IntoIterator<Item = (NodeId, RentalOutcome)>) {
         let deals: Vec<_> = deals.into_iter().collect();
         // Who was alone in a run says nothing about being faster or dearer than others.
-        let middle_of = |measure: fn(&PastDeal) -> Option<f64>| {
+        let middle_of = |measure: fn(&RentalOutcome) -> Option<f64>| {
             let measured = || deals.iter().filter(|(_, deal)| measure(deal).is_some());
             let (first, _) = measured().next()?;
             measured().any(|(provider, _)| provider != first).then_some(())?;
             middle(measured().filter_map(|(_, deal)| Some((measure(deal)?, deal.tasks_done))).collect())
         };
-        let seconds = middle_of(PastDeal::seconds_per_task);
-        let hours = middle_of(PastDeal::hours_per_task);
+        let seconds = middle_of(RentalOutcome::seconds_per_task);
+        let hours = middle_of(RentalOutcome::hours_per_task);
         for (provider, deal) in deals {
             let remembered = Remembered {
                 deal,
@@ -145,7 +145,7 @@ fn known(deals: &[Remembered], now: Timestamp) -> Known {
         if deal.tasks_done > 0 {
             known.failures_in_a_row = 0.0;
         }
-        // A failure is what a deal ends with: it comes after the tasks that were done.
+        // A failure is what a rental ends with: it comes after the tasks that were done.
         known.failures_in_a_row += failures;
         known.failures += failures;
         known.tasks_done += tasks_done;

@@ -126,7 +126,7 @@ fn caution_counts_what_went_wrong_and_forgives_on_success() {
     let provider = issuer();
     let offer = offer(0.0, 0.0, 0.0);
     let strategy = neutral().cautious().by(0.5, 0.25);
-    // n: not approved, a: approved, f: failed, t: a try failed, d: a task done.
+    // n: not approved, a: approved, f: failed, t: an attempt failed, d: a task done.
     for (history, expected) in [
         ("", 1.0),
         ("n", 0.5),

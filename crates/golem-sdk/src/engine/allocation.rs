@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use golem_core::event::{Event, EventKind};
-use golem_core::past::{AllocationIntent, Past};
 use golem_core::run::Input;
+use golem_core::state::{AllocationIntent, RunState};
 use tokio::time::sleep;
 use yagna_api::payment::{
     Allocation, AllocationChange, AmendAllocation, CreateAllocation, Decoration, GetDecorations,
@@ -70,7 +70,7 @@ impl Money<'_> {
 
     /// Finds the money of an earlier life, made or only intended; where there is none left, sets aside what may still
     /// be spent, unless it is no longer needed.
-    pub(super) async fn found(&self, past: &Past, is_needed: bool) -> Result<SetAside, RunError> {
+    pub(super) async fn found(&self, past: &RunState, is_needed: bool) -> Result<SetAside, RunError> {
         let left = past.left(self.options.config.budget, self.clock.now());
         // An allocation must be of something.
         let left = left.max(Glm::LEAST);
@@ -205,7 +205,7 @@ fn new(amount: Glm, platform: String, expires: Timestamp) -> CreateAllocation {
 }
 
 /// Was it made, or intended, by an earlier life of the run?
-fn is_ours(allocation: &Allocation, past: &Past) -> bool {
+fn is_ours(allocation: &Allocation, past: &RunState) -> bool {
     let is_meant = |intent: &AllocationIntent| {
         // Where one was made after several tries, less may have been left by then.
         allocation.total_amount <= intent.amount && is_of(allocation, &intent.platform, intent.expires)

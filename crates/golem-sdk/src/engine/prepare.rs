@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use golem_core::event::JobId;
-use golem_core::past::Past;
 use golem_core::run::{Run as Core, Step};
+use golem_core::state::RunState;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use yagna_api::AllocationId;
@@ -139,7 +139,7 @@ async fn decoration(
 }
 
 /// What is left of a run's job; nothing where the job is over.
-fn left_of(job: OneJob, past: Option<&Past>) -> Option<OneJob> {
+fn left_of(job: OneJob, past: Option<&RunState>) -> Option<OneJob> {
     let is_over =
         past.is_some_and(|past| past.next_job > JobId::FIRST.0 && !past.jobs.contains_key(&JobId::FIRST));
     (!is_over).then_some(job)

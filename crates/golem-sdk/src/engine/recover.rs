@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use golem_core::event::{RentalId, RunEnd};
-use golem_core::past::{Past, PastActivity, PastDeal, PastInvoice};
-use golem_core::run::{Found, FoundActivity, FoundAgreement, FoundDeal};
+use golem_core::run::{Found, FoundActivity, FoundAgreement, FoundRental};
+use golem_core::state::{Activity, InvoiceState, Rental, RunState};
 use tokio::time::sleep;
 use yagna_api::activity::{
     DestroyActivity, GetResults, GetState, GetUsage, ListActivities, Outcome, State, StatePair,
@@ -33,7 +33,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 
 /// What was found of a deal, and what in it belongs to nobody: its agreement, if that may still come into force, and
 /// activities.
-type Told = (RentalId, FoundDeal, Option<AgreementId>, Vec<ActivityId>);
+type Told = (RentalId, FoundRental, Option<AgreementId>, Vec<ActivityId>);
 
 /// What was found of a run.
 #[derive(Debug, Default)]
@@ -47,12 +47,12 @@ pub(super) struct Recovered {
 }
 
 /// The end of a run of which nothing is left to be done, awaited or given back.
-pub(crate) fn nothing_left(past: &Past) -> Option<RunEnd> {
+pub(crate) fn nothing_left(past: &RunState) -> Option<RunEnd> {
     past.end.clone().filter(|_| past.is_finished() && nothing_open(past))
 }
 
 /// Has everything that was begun at the daemon its end, and is nothing awaited from there?
-pub(crate) fn nothing_open(past: &Past) -> bool {
+pub(crate) fn nothing_open(past: &RunState) -> bool {
     past.allocations.is_empty()
         && past.allocation_intents.is_empty()
         && past.demands.is_empty()
@@ -60,13 +60,13 @@ pub(crate) fn nothing_open(past: &Past) -> bool {
 }
 
 /// Is any deal still to be ended, or may it still be billed?
-pub(super) fn owes(past: &Past) -> bool {
-    past.deals.values().any(|deal: &PastDeal| {
+pub(super) fn owes(past: &RunState) -> bool {
+    past.rentals.values().any(|deal: &Rental| {
         deal.ended.is_none()
             || !deal.accepting.is_empty()
             || !deal.undecided.is_empty()
             || deal.activities.iter().any(|activity| !activity.over)
-            || (deal.invoice == PastInvoice::Awaited
+            || (deal.invoice == InvoiceState::Awaited
                 && deal.activities.iter().any(|activity| activity.id.is_some()))
     })
 }
@@ -87,10 +87,10 @@ impl Engine {
 
 impl Outside {
     /// Asks for everything that may have changed, or come about, since the past was written down.
-    pub(super) async fn recover(&self, past: &Past) -> Result<Recovered, RunError> {
+    pub(super) async fn recover(&self, past: &RunState) -> Result<Recovered, RunError> {
         let mut recovered = Recovered { strangers: self.strangers(past).await?, ..Recovered::default() };
         let mut asked: Vec<BoxFuture<'_, Result<Told, ClientError>>> = Vec::new();
-        for (id, deal) in &past.deals {
+        for (id, deal) in &past.rentals {
             let over = deal.ended.is_some() && deal.activities.iter().all(|activity| activity.over);
             if let Some(agreement) = deal.agreement.as_ref().filter(|_| !over) {
                 asked.push(Box::pin(self.find_deal(*id, deal, agreement)));
@@ -106,9 +106,9 @@ impl Outside {
     }
 
     /// Agreements of the run's session that are open and that it has no use for.
-    async fn strangers(&self, past: &Past) -> Result<Vec<AgreementId>, ClientError> {
+    async fn strangers(&self, past: &RunState) -> Result<Vec<AgreementId>, ClientError> {
         let known: HashSet<&AgreementId> = past
-            .deals
+            .rentals
             .values()
             .filter(|deal| deal.ended.is_none())
             .filter_map(|deal| deal.agreement.as_ref())
@@ -130,14 +130,19 @@ impl Outside {
     async fn find_deal(
         &self,
         rental: RentalId,
-        deal: &PastDeal,
+        deal: &Rental,
         id: &AgreementId,
     ) -> Result<Told, ClientError> {
         let agreement = match self.client.call(&GetAgreement(id.clone())).await {
             Ok(agreement) => agreement,
             Err(error) if error.is_not_found() => {
                 let agreement = FoundAgreement::None;
-                return Ok((rental, FoundDeal { agreement, activities: BTreeMap::new() }, None, Vec::new()));
+                return Ok((
+                    rental,
+                    FoundRental { agreement, activities: BTreeMap::new() },
+                    None,
+                    Vec::new(),
+                ));
             }
             Err(error) => return Err(error),
         };
@@ -177,7 +182,7 @@ impl Outside {
         }
         // What was sent in the last moment may still be on its way to the provider.
         let stranger = (state == AgreementState::Proposal).then(|| id.clone());
-        Ok((rental, FoundDeal { agreement, activities }, stranger, strays))
+        Ok((rental, FoundRental { agreement, activities }, stranger, strays))
     }
 
     async fn how_it_ended(&self, id: &AgreementId) -> Result<FoundAgreement, ClientError> {
@@ -256,7 +261,7 @@ impl Outside {
     }
 }
 
-fn last_script(activity: &PastActivity) -> Option<&BatchId> {
+fn last_script(activity: &Activity) -> Option<&BatchId> {
     let tried = activity.scripts.last().map(|tried| &tried.script);
     tried.or_else(|| activity.setup.last()).map(|script| &script.batch)
 }

@@ -270,14 +270,14 @@ impl ExecutorBuilder {
     /// # Example
     /// ```
     /// use golem_sdk::core::payload::Payload;
-    /// use golem_sdk::core::standing::{Memory, PastDeal};
+    /// use golem_sdk::core::standing::{Memory, RentalOutcome};
     /// use golem_sdk::{Executor, SystemClock};
     /// use yagna_api::Clock;
     ///
     /// let now = SystemClock.now();
     /// let mut memory = Memory::new();
     /// let provider = "0xabcdef0123456789abcdef0123456789abcdef01".parse()?;
-    /// memory.add_run([(provider, PastDeal { approved: Some(true), failures: 1, ..PastDeal::new(now) })]);
+    /// memory.add_run([(provider, RentalOutcome { approved: Some(true), failures: 1, ..RentalOutcome::new(now) })]);
     /// let builder = Executor::builder(Payload::default()).known_providers(memory.records(now));
     /// # drop(builder);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -10,7 +10,7 @@ use golem_devnet::node::Delays;
 use golem_devnet::provider::{Behaviour, Prices, ProviderConfig};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
 use golem_sdk::core::event::{Bill, EventKind};
-use golem_sdk::core::standing::{Memory, PastDeal};
+use golem_sdk::core::standing::{Memory, RentalOutcome};
 use golem_sdk::executor::{Submitted, Tasks};
 use golem_sdk::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use golem_sdk::{MidAgreementPayments, PriceCaps, Refusal, Script, WorkContext, WorkerError};
@@ -86,7 +86,11 @@ async fn taken_with_memory(deals: u32) -> &'static str {
     let yesterday = now.checked_sub(secs(24 * HOUR)).unwrap();
     let mut memory = Memory::new();
     memory.add_run((0..deals).map(|n| {
-        let deal = PastDeal { approved: Some(true), failures: u32::from(n == 0), ..PastDeal::new(yesterday) };
+        let deal = RentalOutcome {
+            approved: Some(true),
+            failures: u32::from(n == 0),
+            ..RentalOutcome::new(yesterday)
+        };
         (ada.clone(), deal)
     }));
     let stage = Stage::at(devnet, |builder| {

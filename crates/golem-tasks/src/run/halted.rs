@@ -1,7 +1,7 @@
 //! Runs of which so many tasks have failed that they would stop as soon as they are resumed.
 
 use golem_sdk::core::halt::Halt;
-use golem_sdk::core::past::Past;
+use golem_sdk::core::state::RunState;
 use golem_sdk::run::nothing_open;
 
 use crate::exit::{Exit, Failure};
@@ -18,7 +18,7 @@ struct Halted {
 }
 
 /// Says so before a daemon is asked, where there is nothing to be settled there either.
-pub(super) fn check(options: &RunOptions, past: &Past, retried: usize) -> Result<(), Failure> {
+pub(super) fn check(options: &RunOptions, past: &RunState, retried: usize) -> Result<(), Failure> {
     let Some(halt) = options.limits.halt else { return Ok(()) };
     let (run_id, done) = (options.run_id.clone(), past.done);
     let failed = past.failed.saturating_sub(u64::try_from(retried).unwrap_or(u64::MAX));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use golem_sdk::core::event::TaskId;
-use golem_sdk::core::past::Past;
 use golem_sdk::core::selection::Selection;
 use golem_sdk::core::source::SourceDigest;
+use golem_sdk::core::state::RunState;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
@@ -116,7 +116,7 @@ pub(super) async fn find(
     wishes: &[Wish],
     looked: Looked,
     run: Option<&RunStore>,
-    past: &Past,
+    past: &RunState,
 ) -> Result<Option<Part>, Failure> {
     if wishes.is_empty() {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! The tasks of a run that failed for good and are tried afresh, and what is said of them.
 
-use golem_sdk::core::past::Past;
+use golem_sdk::core::state::RunState;
 use golem_sdk::run::FailedTask;
 
 use super::part::Part;
@@ -21,7 +21,7 @@ struct NoRun {
 pub(super) async fn failed(
     options: &RunOptions,
     run: &RunStore,
-    past: &Past,
+    past: &RunState,
     part: Option<&Part>,
 ) -> Result<Vec<FailedTask>, Failure> {
     let mut failed = Vec::new();
@@ -48,7 +48,7 @@ pub(super) fn check_new(options: &RunOptions, store: &Store) -> Result<(), Failu
 }
 
 /// The first words about it.
-pub(super) fn note(options: &RunOptions, past: &Past, retried: usize) -> Option<String> {
+pub(super) fn note(options: &RunOptions, past: &RunState, retried: usize) -> Option<String> {
     if !options.retry_failed && retried == 0 {
         return None;
     }
@@ -62,7 +62,7 @@ pub(super) fn note(options: &RunOptions, past: &Past, retried: usize) -> Option<
     })
 }
 
-fn has_enough(options: &RunOptions, past: &Past) -> bool {
+fn has_enough(options: &RunOptions, past: &RunState) -> bool {
     let results = past.done.saturating_sub(past.without_result);
     past.has_enough || options.limits.results.is_some_and(|wanted| results >= wanted)
 }

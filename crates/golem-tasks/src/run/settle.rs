@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use golem_sdk::core::past::Past;
 use golem_sdk::core::payload::Payload;
 use golem_sdk::core::run::RunConfig;
+use golem_sdk::core::state::RunState;
 use golem_sdk::run::nothing_open;
 use golem_sdk::text::chain;
 use golem_sdk::{Run, SystemClock, Timing};
@@ -231,7 +231,7 @@ async fn greeted(record: &RunRecord, options: &SettleOptions) -> Result<Client, 
 async fn bring_to_an_end(
     client: &Client,
     record: &RunRecord,
-    past: Past,
+    past: RunState,
     before: &RunSummary,
     lease: &Arc<Lease>,
     options: &SettleOptions,

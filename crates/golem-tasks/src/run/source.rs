@@ -1,8 +1,8 @@
 //! The source of a run's tasks when the run is resumed: it must be what it was, or the user wants to go on with another one.
 
 use golem_sdk::core::event::{Event, EventKind, JobId};
-use golem_sdk::core::past::Past;
 use golem_sdk::core::source::{KnownTasks, SourceDigest, SourceMark};
+use golem_sdk::core::state::RunState;
 use golem_sdk::reading::{Matching, OpenSource, Reading, ReadingError};
 use serde_json::Value;
 use yagna_api::Timestamp;
@@ -57,7 +57,7 @@ pub(super) async fn compared(
     options: &RunOptions,
     opened: Opened,
     run: &RunStore,
-    past: &Past,
+    past: &RunState,
 ) -> Result<Ready, Failure> {
     let broken = std::sync::Arc::clone(&opened.broken);
     let source = source(opened);
@@ -82,7 +82,12 @@ pub(super) async fn compared(
 }
 
 /// Writes down how far the source of a run has been read that has nothing left to do: there may be fewer tasks in it than before.
-pub(super) async fn note(run: &RunStore, past: &Past, ready: &Ready, at: Timestamp) -> Result<(), Failure> {
+pub(super) async fn note(
+    run: &RunStore,
+    past: &RunState,
+    ready: &Ready,
+    at: Timestamp,
+) -> Result<(), Failure> {
     let mark = ready.reading.mark();
     if mark != past.source {
         run.apply(&[Event { at, kind: EventKind::SourceRead { job: JobId::FIRST, mark } }]).await?;

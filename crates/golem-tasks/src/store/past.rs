@@ -1,7 +1,7 @@
 //! What a run is taken up from: the fold of its events, read from its rows.
 //!
 //! Tasks, tries and jobs are read from their tables: of what is over only counts, of what is open the rows. Everything
-//! else is kept as it is (`record/kept.rs`). [`RunStore::past`] gives the same value as [`Past::apply`] makes of the
+//! else is kept as it is (`record/kept.rs`). [`RunStore::past`] gives the same value as [`RunState::apply`] makes of the
 //! run's events, but for moments of tasks and jobs, which are kept in whole microseconds.
 //!
 //! Left to others: what follows from it.
@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use golem_core::event::{JobId, RentalId, TaskId};
-use golem_core::past::{Past, PastDeal, PastJob, PastTask, TriedScript};
+use golem_core::state::{AttemptScript, OpenJob, OpenTask, Rental, RunState};
 use serde_json::Value;
 use yagna_api::{AppSessionId, Timestamp};
 
@@ -76,7 +76,7 @@ impl RunStore {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where the row that each run has is missing.
-    pub async fn past(&self) -> Result<Past, StoreError> {
+    pub async fn past(&self) -> Result<RunState, StoreError> {
         let store = self.store();
         let failed = |source| store.failed("read the run", source);
         let mut transaction = store.database.read().await.map_err(failed)?;
@@ -89,7 +89,7 @@ impl RunStore {
         reader.counts(&mut past).await?;
         reader.tasks(&mut past, &over).await?;
         reader.tries(&mut past).await?;
-        reader.done_by_activities(&mut past.deals).await?;
+        reader.done_by_activities(&mut past.rentals).await?;
         Ok(past)
     }
 
@@ -182,24 +182,24 @@ pub(super) async fn read_kept(
     store: &Store,
     transaction: &mut Transaction,
     run_no: i64,
-) -> Result<Option<Past>, StoreError> {
+) -> Result<Option<RunState>, StoreError> {
     let failed = |source| store.failed("read the run", source);
     let kept = Statement::new("SELECT body FROM pasts WHERE run_no = $1").int(run_no);
     let Some(row) = transaction.row(kept).await.map_err(failed)? else {
         return Ok(None);
     };
-    let mut past: Past = row.json("body")?;
+    let mut past: RunState = row.json("body")?;
     let deals = Statement::new("SELECT rental_no, body FROM open_deals WHERE run_no = $1").int(run_no);
     for row in transaction.rows(deals).await.map_err(failed)? {
-        past.deals.insert(rental(&row)?, row.json("body")?);
+        past.rentals.insert(rental(&row)?, row.json("body")?);
     }
     let scripts = Statement::new(
         "SELECT rental_no, body FROM scripts WHERE run_no = $1 ORDER BY run_no, rental_no, script_no",
     )
     .int(run_no);
     for row in transaction.rows(scripts).await.map_err(failed)? {
-        let script: TriedScript = row.json("body")?;
-        let deal = past.deals.get_mut(&rental(&row)?);
+        let script: AttemptScript = row.json("body")?;
+        let deal = past.rentals.get_mut(&rental(&row)?);
         let activity = deal.and_then(|deal| deal.activities.last_mut());
         activity.ok_or_else(|| damaged("rental_no", "a script is in no activity"))?.scripts.push(script);
     }
@@ -230,7 +230,7 @@ impl Reader<'_> {
     }
 
     /// Jobs that aren't over; answers with those that are. What a run left when it stopped isn't over.
-    async fn jobs(&mut self, past: &mut Past) -> Result<HashSet<JobId>, StoreError> {
+    async fn jobs(&mut self, past: &mut RunState) -> Result<HashSet<JobId>, StoreError> {
         let mut over = HashSet::new();
         let rows = self
             .rows(
@@ -251,11 +251,11 @@ impl Reader<'_> {
                 continue;
             }
             let retries = row.optional_int("retries")?.map(u32::try_from).transpose();
-            let open = PastJob {
+            let open = OpenJob {
                 deadline: row.optional_time("deadline_at")?,
                 retries: retries.map_err(|error| damaged("retries", error))?,
                 exhausted: row.optional_time("exhausted_at")?.is_some(),
-                ..PastJob::default()
+                ..OpenJob::default()
             };
             if is_over {
                 past.first_over = Some(open);
@@ -266,7 +266,7 @@ impl Reader<'_> {
         Ok(over)
     }
 
-    async fn counts(&mut self, past: &mut Past) -> Result<(), StoreError> {
+    async fn counts(&mut self, past: &mut RunState) -> Result<(), StoreError> {
         let rows = self
             .rows(
                 "SELECT job_no, status, count(*) AS n, sum(spawned) AS spawned, sum(no_result) AS no_result, max(task_no) AS newest FROM tasks \
@@ -296,7 +296,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn tasks(&mut self, past: &mut Past, over: &HashSet<JobId>) -> Result<(), StoreError> {
+    async fn tasks(&mut self, past: &mut RunState, over: &HashSet<JobId>) -> Result<(), StoreError> {
         let rows = self
             .rows(
                 "SELECT task_no, job_no, data, attempt, coalesce(reopened_at, added_at) AS since FROM tasks \
@@ -308,7 +308,7 @@ impl Reader<'_> {
             if over.contains(&job) {
                 continue;
             }
-            let open = PastTask {
+            let open = OpenTask {
                 job,
                 data: row.json("data")?,
                 attempts: attempt_number(&row, "attempt")?,
@@ -324,7 +324,7 @@ impl Reader<'_> {
     }
 
     /// The tries of open tasks: those that go on, and those that failed.
-    async fn tries(&mut self, past: &mut Past) -> Result<(), StoreError> {
+    async fn tries(&mut self, past: &mut RunState) -> Result<(), StoreError> {
         let rows = self
             .rows(
                 "SELECT a.task_no, a.number, a.rental_no, a.outcome, a.failure_kind, a.ended_at, r.provider_id FROM tasks AS t \
@@ -355,10 +355,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn done_by_activities(
-        &mut self,
-        deals: &mut BTreeMap<RentalId, PastDeal>,
-    ) -> Result<(), StoreError> {
+    async fn done_by_activities(&mut self, deals: &mut BTreeMap<RentalId, Rental>) -> Result<(), StoreError> {
         if deals.is_empty() {
             return Ok(());
         }

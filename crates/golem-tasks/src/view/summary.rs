@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, hash_map};
 use std::time::Duration;
 
 use golem_core::event::{Attempt, AttemptFailure, Bill, Event, EventKind, Provider, RentalId, TaskId};
-use golem_core::past::{Past, PastInvoice};
+use golem_core::state::{InvoiceState, RunState};
 use yagna_api::{Glm, NodeId, Timestamp};
 
 pub(super) use tables::write_summary;
@@ -97,7 +97,7 @@ impl SummaryFold {
     }
 
     /// Of a run that is taken up again: what it had come to by then, and what of it wasn't over.
-    pub fn taken_up(summary: &RunSummary, past: &Past, now: Timestamp) -> Self {
+    pub fn taken_up(summary: &RunSummary, past: &RunState, now: Timestamp) -> Self {
         let mut fold = Self::new(summary.run_id.clone(), summary.started);
         let known = summary.providers.iter().map(|provider| (provider.id.clone(), provider.clone()));
         fold.providers = known.collect();
@@ -109,7 +109,7 @@ impl SummaryFold {
             fold.open.insert(*id, OpenTask { attempt: task.attempts, failed: task.failures, running });
             fold.names.extend(task_name(id.0, &task.data).map(|name| (*id, name)));
         }
-        for (id, deal) in &past.deals {
+        for (id, deal) in &past.rentals {
             let provider = deal.provider.id.clone();
             let name = &deal.provider.name;
             let new = || ProviderSummary::new(provider.clone(), name.clone());
@@ -117,8 +117,8 @@ impl SummaryFold {
             let (approved, ended) = (deal.approved.is_some(), deal.ended.is_some());
             fold.deals += u64::from(approved && !ended);
             let had_activity = deal.activities.iter().any(|activity| activity.id.is_some());
-            let nothing_ran = ended && !had_activity && deal.invoice == PastInvoice::Awaited;
-            let settled = deal.invoice != PastInvoice::Awaited || nothing_ran;
+            let nothing_ran = ended && !had_activity && deal.invoice == InvoiceState::Awaited;
+            let settled = deal.invoice != InvoiceState::Awaited || nothing_ran;
             let cost = deal.accepted;
             fold.rentals.insert(
                 *id,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use golem_core::event::{
-    ActivityNo, Attempt, Bill, DealTerms, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId,
-    Measured, RentalId, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
+    ActivityNo, Attempt, Bill, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId, Measured,
+    RentalId, RentalTerms, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use golem_core::pricing::Pricing;
 use golem_core::source::{SourceDigest, SourceMark};
@@ -293,7 +293,7 @@ impl History {
             rates: vec![("golem.usage.cpu_sec".to_owned(), "0.000012345678901234".parse().unwrap())],
             start: "1.50".parse().unwrap(),
         };
-        let terms = DealTerms { pricing, threads: self.chance.u32(1..9), expires: self.later() };
+        let terms = RentalTerms { pricing, threads: self.chance.u32(1..9), expires: self.later() };
         let terms = Some(Box::new(terms)).filter(|_| self.chance.u8(0..5) > 0);
         let provider = provider(self.chance.u64(0..5));
         self.push(EventKind::AgreementIntended {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use golem_core::event::{EventKind, StopReason};
-use golem_core::past::Past;
+use golem_core::state;
 use golem_tasks::store::{Holder, RunState, RunStore, StoreError};
 use serde_json::json;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::histories::History;
 use crate::scene::{Scene, eventful, new_run, start};
 
 /// The one thing that a store may change: moments of tasks and jobs are kept in whole microseconds.
-fn as_kept(mut past: Past) -> Past {
+fn as_kept(mut past: state::RunState) -> state::RunState {
     let whole = |at: Timestamp| Timestamp::from_microsecond(at.as_microsecond()).unwrap();
     for task in past.tasks.values_mut() {
         task.since = whole(task.since);
@@ -27,7 +27,7 @@ fn as_kept(mut past: Past) -> Past {
 }
 
 /// Pasts are long: only the lines that differ are shown.
-fn assert_same(read: &Past, folded: &Past, after: &str) {
+fn assert_same(read: &state::RunState, folded: &state::RunState, after: &str) {
     if read == folded {
         return;
     }
@@ -56,7 +56,7 @@ pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(groun
         let run_id = format!("round-{round}");
         let mut run = store.create_run(&new_run(&run_id)).await.unwrap();
         let mut lease = None;
-        let mut fold = Past::default();
+        let mut fold = state::RunState::default();
         assert_eq!(run.past().await.unwrap(), fold);
         let mut rest = history.events.as_slice();
         while !rest.is_empty() {
@@ -69,10 +69,14 @@ pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(groun
             let so_far = history.events.len() - others.len();
             assert_same(&read, &as_kept(fold.clone()), &format!("{so_far} events, GOLEM_SEED={seed}"));
             rest = others;
-            deals += read.deals.len();
-            scripts +=
-                read.deals.values().flat_map(|deal| &deal.activities).map(|a| a.scripts.len()).sum::<usize>();
-            settled = settled.max(read.next_rental.saturating_sub(read.deals.len() as u64));
+            deals += read.rentals.len();
+            scripts += read
+                .rentals
+                .values()
+                .flat_map(|deal| &deal.activities)
+                .map(|a| a.scripts.len())
+                .sum::<usize>();
+            settled = settled.max(read.next_rental.saturating_sub(read.rentals.len() as u64));
             if cuts.u8(0..5) == 0 {
                 // Its holder is replaced by one that knows nothing but what is in the store.
                 if let Some(lease) = Option::take(&mut lease) {
@@ -94,7 +98,7 @@ pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(groun
 
 pub(crate) async fn a_run_with_nearly_everything_is_read_back(ground: Ground) {
     let run = ground.run().await;
-    let mut fold = Past::default();
+    let mut fold = state::RunState::default();
     for event in eventful() {
         run.apply(std::slice::from_ref(&event)).await.unwrap();
         fold.apply(&event);
@@ -117,7 +121,7 @@ pub(crate) async fn a_commit_that_failed_left_nothing(ground: Ground) {
     let mut later = Scene::new();
     later.started(1, 1, 1).done(1, 1, 1, "x").rental_ends(1, None);
     run.apply(&later.events).await.unwrap();
-    let mut fold = Past::default();
+    let mut fold = state::RunState::default();
     scene.events.iter().chain(&later.events).for_each(|event| fold.apply(event));
     assert_eq!(run.past().await.unwrap(), as_kept(fold));
 }
@@ -128,7 +132,7 @@ pub(crate) async fn what_several_write_at_once_is_kept_whole(ground: Ground) {
     let mut opening = Scene::new();
     opening.opening().added(0..40);
     run.apply(&opening.events).await.unwrap();
-    let mut fold = Past::default();
+    let mut fold = state::RunState::default();
     opening.events.iter().for_each(|event| fold.apply(event));
     let mut writers = Vec::new();
     for writer in 0..4 {
@@ -149,7 +153,7 @@ pub(crate) async fn what_several_write_at_once_is_kept_whole(ground: Ground) {
     }
     futures_util::future::join_all(writers).await;
     let past = run.past().await.unwrap();
-    assert_eq!(past.deals.len(), 20);
+    assert_eq!(past.rentals.len(), 20);
     assert_eq!(past, as_kept(fold));
 }
 
@@ -187,7 +191,7 @@ pub(crate) async fn a_hundred_thousand_tasks_are_read_back_in_seconds(ground: Gr
     const DEALS: u64 = 10;
     const LIMIT: Duration = Duration::from_secs(5);
     let run: RunStore = ground.run().await;
-    let mut fold = Past::default();
+    let mut fold = state::RunState::default();
     let mut scene = Scene::new();
     scene.opening();
     (1..=DEALS).for_each(|deal| {

@@ -1,22 +1,28 @@
-//! The deals of a past: what goes on, what is ended, and whose bills are still to come.
+//! The rentals of a past: what goes on, what is ended, and whose bills are still to come.
 
 use std::collections::{HashMap, HashSet};
 
 use yagna_api::market::{Agreement, Reason, Terminator};
 use yagna_api::{ActivityId, NodeId, Properties, Timestamp};
 
-use super::{FoundActivity, FoundAgreement, FoundDeal, Replay};
+use super::{FoundActivity, FoundAgreement, FoundRental, Replay};
 use crate::event::{ActivityNo, Attempt, EventKind, Provider, RentalId};
 use crate::offer::OfferTerms;
-use crate::past::{Past, PastActivity, PastDeal, PastInvoice};
 use crate::pricing::Pricing;
-use crate::run::rental::{Accepting, Activity, InvoiceState, Rental, Stage};
+use crate::run::rental::{Accepting, Activity, Billing, Rental, Stage};
 use crate::run::rentals::Ending;
 use crate::run::{Effect, Run, Step};
+use crate::state::{self, InvoiceState, RunState};
 
 impl Run {
-    /// Puts a deal where its past left it.
-    pub(super) fn restore_deal(&mut self, id: RentalId, deal: &PastDeal, past: &Past, now: Timestamp) {
+    /// Puts a rental where its past left it.
+    pub(super) fn restore_deal(
+        &mut self,
+        id: RentalId,
+        deal: &state::Rental,
+        past: &RunState,
+        now: Timestamp,
+    ) {
         let rental = restored(deal, past.running_at(id), now);
         if rental.activities.iter().any(|activity| activity.done > 0) {
             self.proven.insert(rental.provider.id.clone());
@@ -28,13 +34,13 @@ impl Run {
         self.rentals.insert(id, rental);
     }
 
-    /// Brings a deal from where its past left it to where the daemon says that it is, and decides how it goes on.
+    /// Brings a rental from where its past left it to where the daemon says that it is, and decides how it goes on.
     pub(super) fn resume_deal(
         &mut self,
         now: Timestamp,
         id: RentalId,
-        deal: &PastDeal,
-        found: Option<&FoundDeal>,
+        deal: &state::Rental,
+        found: Option<&FoundRental>,
         step: &mut Step,
     ) {
         // Whether the daemon took these is unknown; it takes a bill once.
@@ -66,7 +72,7 @@ impl Run {
                 self.end_at(now, now, id, found, step);
                 if let Some(rental) = self.rentals.get_mut(&id).filter(|rental| rental.awaits_invoice()) {
                     // What it doesn't have it can't tell of.
-                    rental.invoice = InvoiceState::Closed;
+                    rental.invoice = Billing::Closed;
                 }
             }
         }
@@ -95,7 +101,7 @@ impl Run {
     }
 
     /// Old records don't hold the terms; the agreement does.
-    fn learn_terms(&mut self, id: RentalId, deal: &PastDeal, agreement: &Agreement) {
+    fn learn_terms(&mut self, id: RentalId, deal: &state::Rental, agreement: &Agreement) {
         if deal.terms.is_none()
             && let Some(rental) = self.rentals.get_mut(&id)
             && let Ok(terms) = OfferTerms::read(&rental.provider.id, &agreement.offer.properties)
@@ -123,13 +129,13 @@ impl Run {
         step.event(at, EventKind::AgreementEnded { rental: id, agreement, by, reason, forgotten });
     }
 
-    /// What is left of a deal whose agreement ended then: bills.
+    /// What is left of a rental whose agreement ended then: bills.
     fn end_at(
         &mut self,
         at: Timestamp,
         now: Timestamp,
         id: RentalId,
-        found: Option<&FoundDeal>,
+        found: Option<&FoundRental>,
         step: &mut Step,
     ) {
         self.end_current(at.min(now), id, found, step);
@@ -138,12 +144,12 @@ impl Run {
         rental.stage = Stage::Closed;
         rental.since = at.min(now);
         if rental.activities.iter().all(|activity| activity.id.is_none()) {
-            rental.invoice = InvoiceState::Closed;
+            rental.invoice = Billing::Closed;
         }
     }
 
     /// Ends the measure of an activity that is over, and gives back what was in its worker's hands.
-    fn end_current(&mut self, at: Timestamp, id: RentalId, found: Option<&FoundDeal>, step: &mut Step) {
+    fn end_current(&mut self, at: Timestamp, id: RentalId, found: Option<&FoundRental>, step: &mut Step) {
         self.give_up_running(at, id, step);
         let Some(rental) = self.rentals.get_mut(&id) else { return };
         let Some(current) = rental.current() else { return };
@@ -160,8 +166,8 @@ impl Run {
         &mut self,
         now: Timestamp,
         id: RentalId,
-        deal: &PastDeal,
-        found: Option<&FoundDeal>,
+        deal: &state::Rental,
+        found: Option<&FoundRental>,
         step: &mut Step,
     ) {
         let Some(rental) = self.rentals.get_mut(&id) else { return };
@@ -209,8 +215,8 @@ impl Run {
         &mut self,
         now: Timestamp,
         id: RentalId,
-        deal: &PastDeal,
-        found: Option<&FoundDeal>,
+        deal: &state::Rental,
+        found: Option<&FoundRental>,
         step: &mut Step,
     ) {
         let known: HashSet<_> = deal.activities.iter().filter_map(|activity| activity.id.as_ref()).collect();
@@ -225,7 +231,7 @@ impl Run {
     }
 
     /// What there is to go on with; nothing where not all is known that its worker had done.
-    fn replay(&self, id: RentalId, deal: &PastDeal) -> Option<Replay> {
+    fn replay(&self, id: RentalId, deal: &state::Rental) -> Option<Replay> {
         let rental = self.rentals.get(&id)?;
         let past = deal.activities.last()?;
         let recorded = if rental.running.is_empty() {
@@ -249,7 +255,14 @@ impl Run {
         })
     }
 
-    fn take_up(&mut self, now: Timestamp, id: RentalId, deal: &PastDeal, replay: Replay, step: &mut Step) {
+    fn take_up(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        deal: &state::Rental,
+        replay: Replay,
+        step: &mut Step,
+    ) {
         let ready = deal.activities.last().is_some_and(|activity| activity.ready);
         let Some(rental) = self.rentals.get_mut(&id) else { return };
         rental.stage = if ready { Stage::Working } else { Stage::Opening };
@@ -283,15 +296,15 @@ fn sorted(running: &HashMap<Attempt, Timestamp>) -> Vec<Attempt> {
 /// True if the last activity of a rental was given up, and nobody knows whether it has ended.
 ///
 /// An earlier life may have recorded that the activity couldn't be ended, and died before it ended the agreement for that.
-fn may_run_on(rental: &Rental, found: Option<&FoundDeal>) -> bool {
+fn may_run_on(rental: &Rental, found: Option<&FoundRental>) -> bool {
     rental.activities.last().is_some_and(|last| {
         let seen = last.id.as_ref().and_then(|id| found?.activities.get(id));
         !last.meter.complete && !seen.is_some_and(|activity| activity.over)
     })
 }
 
-/// A deal as its past left it, in the making until it is known how it stands.
-fn restored(deal: &PastDeal, running: Vec<Attempt>, now: Timestamp) -> Rental {
+/// A rental as its past left it, in the making until it is known how it stands.
+fn restored(deal: &state::Rental, running: Vec<Attempt>, now: Timestamp) -> Rental {
     let expires = deal.terms.as_ref().map_or(now, |terms| terms.expires);
     let mut rental = Rental::new(deal.provider.clone(), terms(deal), expires, now);
     rental.agreement.clone_from(&deal.agreement);
@@ -312,15 +325,15 @@ fn restored(deal: &PastDeal, running: Vec<Attempt>, now: Timestamp) -> Rental {
     }
     let invoiced = deal.accepting.keys().any(|bill| matches!(bill, crate::event::Bill::Invoice(_)));
     rental.invoice = match deal.invoice {
-        PastInvoice::Accepted => InvoiceState::Accepted,
-        _ if invoiced => InvoiceState::Accepting,
-        PastInvoice::Awaited => InvoiceState::Awaited,
-        PastInvoice::Refused | PastInvoice::Impossible => InvoiceState::Closed,
+        InvoiceState::Accepted => Billing::Accepted,
+        _ if invoiced => Billing::Accepting,
+        InvoiceState::Awaited => Billing::Awaited,
+        InvoiceState::Refused | InvoiceState::Impossible => Billing::Closed,
     };
     rental
 }
 
-fn terms(deal: &PastDeal) -> OfferTerms {
+fn terms(deal: &state::Rental) -> OfferTerms {
     let Provider { id, name }: &Provider = &deal.provider;
     let (id, name): (NodeId, String) = (id.clone(), name.clone());
     let unknown = Pricing { rates: Vec::new(), start: rust_decimal::Decimal::ZERO };
@@ -331,7 +344,7 @@ fn terms(deal: &PastDeal) -> OfferTerms {
     OfferTerms { provider: id, name, pricing, threads, platforms: Vec::new(), properties: Properties::new() }
 }
 
-fn activity(past: &PastActivity) -> Activity {
+fn activity(past: &state::Activity) -> Activity {
     Activity {
         job: past.job,
         id: past.id.clone(),
@@ -348,6 +361,6 @@ fn activity(past: &PastActivity) -> Activity {
     }
 }
 
-fn place(deal: &PastDeal, id: &ActivityId) -> Option<usize> {
+fn place(deal: &state::Rental, id: &ActivityId) -> Option<usize> {
     deal.activities.iter().position(|activity| activity.id.as_ref() == Some(id))
 }

@@ -1,4 +1,4 @@
-//! A run that is taken up again, after its process died at any step.
+//! A run that is resumed, after its process died at any step.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use yagna_api::time::between;
 use super::faults::{Faults, Spending};
 use super::world::{Crash, Crashes, World, fold};
 use crate::event::{Event, EventKind, StopReason};
-use crate::past::PastInvoice;
 use crate::properties::cases;
-use crate::run::rental::{InvoiceState, Stage};
+use crate::run::rental::{Billing, Stage};
 use crate::run::{Run, RunConfig};
+use crate::state::InvoiceState;
 
 const TASKS: usize = 8;
 
@@ -154,10 +154,10 @@ fn assert_agree(run: &Run, events: &[Event]) {
     }
     let undecided: HashSet<_> = run.held_invoices.iter().map(|(_, id, _)| *id).collect();
     for (id, rental) in &run.rentals {
-        let Some(deal) = past.deals.get(id) else {
+        let Some(deal) = past.rentals.get(id) else {
             // Nothing more comes of it, as far as is known.
             let never_made = rental.activities.is_empty();
-            assert!(never_made || rental.invoice == InvoiceState::Accepted, "{id:?} {rental:?}");
+            assert!(never_made || rental.invoice == Billing::Accepted, "{id:?} {rental:?}");
             continue;
         };
         let mut running: Vec<_> = rental.running.keys().copied().collect();
@@ -188,16 +188,16 @@ fn assert_agree(run: &Run, events: &[Event]) {
         assert_eq!(deal.accepting.len(), rental.accepting.len(), "{id:?}");
         assert!(!undecided.contains(id) || !deal.undecided.is_empty(), "{id:?} {deal:?}");
         match deal.invoice {
-            PastInvoice::Accepted => assert_eq!(rental.invoice, InvoiceState::Accepted),
-            PastInvoice::Refused | PastInvoice::Impossible => {
-                assert_eq!(rental.invoice, InvoiceState::Closed);
+            InvoiceState::Accepted => assert_eq!(rental.invoice, Billing::Accepted),
+            InvoiceState::Refused | InvoiceState::Impossible => {
+                assert_eq!(rental.invoice, Billing::Closed);
             }
-            PastInvoice::Awaited => assert_ne!(rental.invoice, InvoiceState::Accepted),
+            InvoiceState::Awaited => assert_ne!(rental.invoice, Billing::Accepted),
         }
     }
-    let forgotten = past.deals.iter().filter(|(id, _)| !run.rentals.contains_key(id));
+    let forgotten = past.rentals.iter().filter(|(id, _)| !run.rentals.contains_key(id));
     for (id, deal) in forgotten {
-        assert!(deal.ended.is_some() && deal.invoice != PastInvoice::Accepted, "{id:?} {deal:?}");
+        assert!(deal.ended.is_some() && deal.invoice != InvoiceState::Accepted, "{id:?} {deal:?}");
     }
 }
 
@@ -307,7 +307,7 @@ fn whatever_the_settle_time_out_is_bills_are_settled_that_the_daemon_has() {
             between(begun, world.now()) < Duration::from_secs(60),
             "{step}: it waits for what isn't there"
         );
-        assert!(world.past().deals.values().all(|deal| deal.accepting.is_empty()), "{step}");
+        assert!(world.past().rentals.values().all(|deal| deal.accepting.is_empty()), "{step}");
     }
     assert!(there > 20 && unsettled > 0, "{there} {unsettled}");
 }

@@ -255,7 +255,7 @@ impl World {
         self.run.n_live()
     }
 
-    /// How many activities each deal had.
+    /// How many activities each rental had.
     pub(super) fn n_activities(&self) -> Vec<usize> {
         let mut deals: Vec<_> = self.deals.iter().collect();
         deals.sort_by_key(|(id, _)| **id);
@@ -271,7 +271,7 @@ impl World {
         self.events.iter().filter(|event| is(&event.kind)).count()
     }
 
-    /// Deals there were, and those that are still remembered.
+    /// Rentals there were, and those that are still remembered.
     pub(super) fn n_deals(&self) -> (u64, usize) {
         assert!(
             self.run.by_agreement.len() <= self.run.rentals.len(),

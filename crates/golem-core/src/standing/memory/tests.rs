@@ -22,16 +22,16 @@ fn glm(text: &str) -> Glm {
     text.parse().unwrap()
 }
 
-fn deal(day: u32) -> PastDeal {
-    PastDeal { approved: Some(true), ..PastDeal::new(days(day)) }
+fn deal(day: u32) -> RentalOutcome {
+    RentalOutcome { approved: Some(true), ..RentalOutcome::new(days(day)) }
 }
 
-fn failed(day: u32) -> PastDeal {
-    PastDeal { failures: 1, ..deal(day) }
+fn failed(day: u32) -> RentalOutcome {
+    RentalOutcome { failures: 1, ..deal(day) }
 }
 
-fn worked(day: u32, tasks: u64, millis: u64, cost: &str) -> PastDeal {
-    PastDeal {
+fn worked(day: u32, tasks: u64, millis: u64, cost: &str) -> RentalOutcome {
+    RentalOutcome {
         tasks_done: tasks,
         task_took: Some(Duration::from_millis(millis)),
         cost: glm(cost),
@@ -45,7 +45,7 @@ fn is(value: f64, expected: f64) -> bool {
     (value - expected).abs() < 1e-9
 }
 
-fn known_of(deals: &[PastDeal], now: Timestamp) -> Known {
+fn known_of(deals: &[RentalOutcome], now: Timestamp) -> Known {
     let mut memory = Memory::new();
     for deal in deals {
         memory.add_run([(node(1), *deal)]);
@@ -68,7 +68,7 @@ fn what_happened_counts_half_after_three_days_and_next_to_nothing_after_a_month(
 
 #[test]
 fn doing_well_forgives_what_went_before() {
-    let not_approved = |day| PastDeal { approved: Some(false), ..deal(day) };
+    let not_approved = |day| RentalOutcome { approved: Some(false), ..deal(day) };
     let did = |day| worked(day, 1, 1000, "0");
     for (deals, failures, not_approvals) in [
         (vec![failed(0), failed(0)], 2.0, 0.0),
@@ -76,10 +76,10 @@ fn doing_well_forgives_what_went_before() {
         // In whatever order the runs are read.
         (vec![did(1), failed(0)], 0.0, 0.0),
         // The tasks came before the failure.
-        (vec![PastDeal { failures: 1, ..did(3) }], 1.0, 0.0),
+        (vec![RentalOutcome { failures: 1, ..did(3) }], 1.0, 0.0),
         (vec![not_approved(0), not_approved(3)], 0.0, 1.5),
         (vec![not_approved(0), deal(1), not_approved(3)], 0.0, 1.0),
-        (vec![PastDeal::new(days(3))], 0.0, 0.0),
+        (vec![RentalOutcome::new(days(3))], 0.0, 0.0),
     ] {
         let known = known_of(&deals, days(3));
         let expected = if failures > 1.0 { failures / 2.0 } else { failures };
@@ -112,7 +112,7 @@ fn speed_and_price_are_those_beside_others_of_the_same_run() {
 fn a_price_is_held_against_the_offer_it_was_made_with() {
     let mut memory = Memory::new();
     // Twice the price for the same work: that is in its offer, and no surprise.
-    let dear = PastDeal { per_hour: glm("0.2"), ..worked(0, 10, 1000, "0.02") };
+    let dear = RentalOutcome { per_hour: glm("0.2"), ..worked(0, 10, 1000, "0.02") };
     // As cheap as others by its offer, and three times as dear in the end.
     let surprising = worked(0, 10, 1000, "0.03");
     memory.add_run([(node(1), dear), (node(2), surprising), (node(3), worked(0, 11, 1000, "0.011"))]);
@@ -122,14 +122,14 @@ fn a_price_is_held_against_the_offer_it_was_made_with() {
     assert!(known[&node(2)].handicap() > 2.0 && known[&node(2)].handicap() < 3.0);
 }
 
-fn any_deal() -> impl Strategy<Value = PastDeal> {
+fn any_deal() -> impl Strategy<Value = RentalOutcome> {
     let numbers = (0u32..40, prop::option::of(any::<bool>()), 0u64..1000, 0u64..100, 0u32..4);
     let amounts =
         (0u64..10_u64.pow(12), 0u64..10_u64.pow(9), 0u64..100_000, prop::option::of(0u64..10_000_000));
     (numbers, amounts).prop_map(
         |((day, approved, tasks_done, tasks_failed, failures), (cost, price, active, took))| {
             let glm = |n: u64| Glm::from_decimal(Decimal::new(i64::try_from(n).unwrap(), 9)).unwrap();
-            PastDeal {
+            RentalOutcome {
                 approved,
                 tasks_done,
                 tasks_failed,
@@ -138,7 +138,7 @@ fn any_deal() -> impl Strategy<Value = PastDeal> {
                 per_hour: glm(price),
                 active: Duration::from_secs(active),
                 task_took: took.map(Duration::from_micros),
-                ..PastDeal::new(days(day))
+                ..RentalOutcome::new(days(day))
             }
         },
     )

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, pending};
 use golem_devnet::devnet::Devnet;
 use golem_sdk::core::event::{Event, EventKind, RunEnd};
-use golem_sdk::core::past::Past;
 use golem_sdk::core::run::RunConfig;
+use golem_sdk::core::state::RunState;
 use golem_sdk::{Journal, JournalError, MemoryJournal, Run, RunError, TaskSource, Timing, Worker};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
@@ -81,8 +81,8 @@ impl Lives {
         }
     }
 
-    pub(crate) fn past(&self) -> Past {
-        let mut past = Past::default();
+    pub(crate) fn past(&self) -> RunState {
+        let mut past = RunState::default();
         for event in self.kept.events() {
             past.apply(&event);
         }

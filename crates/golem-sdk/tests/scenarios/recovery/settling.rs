@@ -128,7 +128,7 @@ async fn without_any_time_to_wait_an_acceptance_is_not_left_half_known() {
     lives.devnet.faults().for_a_while(secs(10), "/accept", Fault::LoseAnswer);
     let settled = settle(&lives).await;
     assert_eq!((settled.done, settled.unsettled), (12, 0), "{settled:?}");
-    assert!(lives.past().deals.values().all(|deal| deal.accepting.is_empty()));
+    assert!(lives.past().rentals.values().all(|deal| deal.accepting.is_empty()));
     assert!(nothing_left(&lives.past()).is_some());
     assert_books_closed(&lives.played(settled)).await;
 }
@@ -151,7 +151,11 @@ async fn a_daemon_that_has_forgotten_the_agreements_is_not_waited_for() {
     let lives = Lives::of(stage()).await;
     assert!(lives.live(Some(Death::After(secs(12)))).await.is_none());
     assert!(
-        lives.past().deals.values().any(|deal| deal.activities.iter().any(|activity| activity.id.is_some()))
+        lives
+            .past()
+            .rentals
+            .values()
+            .any(|deal| deal.activities.iter().any(|activity| activity.id.is_some()))
     );
 
     let mut elsewhere = Lives::of(stage()).await;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use golem_core::event::Provider;
-use golem_core::standing::{Known, Memory, PastDeal, Records};
+use golem_core::standing::{Known, Memory, Records, RentalOutcome};
 use yagna_api::time::between;
 use yagna_api::{Glm, NodeId, Timestamp};
 
@@ -77,7 +77,7 @@ struct Deal {
     run_no: i64,
     rental_no: i64,
     provider: Provider,
-    past: PastDeal,
+    past: RentalOutcome,
 }
 
 /// What was tried in a deal.
@@ -243,7 +243,7 @@ fn memory(deals: &[Deal]) -> Memory {
 fn deal(row: &Row) -> Result<Deal, StoreError> {
     let approved = row.optional_time("approved_at")?;
     let at = row.optional_time("ended_at")?.or(approved);
-    let mut past = PastDeal {
+    let mut past = RentalOutcome {
         approved: match (approved, row.optional_text("refused")?) {
             (Some(_), _) => Some(true),
             (None, Some(_)) => Some(false),
@@ -251,7 +251,7 @@ fn deal(row: &Row) -> Result<Deal, StoreError> {
         },
         cost: row.money("cost")?,
         per_hour: row.money("per_hour")?,
-        ..PastDeal::new(match at {
+        ..RentalOutcome::new(match at {
             Some(at) => at,
             None => row.time("intended_at")?,
         })
@@ -275,7 +275,7 @@ trait Tried {
     fn tried(&mut self, tally: &Tally);
 }
 
-impl Tried for PastDeal {
+impl Tried for RentalOutcome {
     fn tried(&mut self, tally: &Tally) {
         (self.tasks_done, self.tasks_failed, self.task_took) = (tally.done, tally.failed, tally.task_took);
         self.at = tally.newest.map_or(self.at, |newest| newest.max(self.at));

@@ -1,7 +1,7 @@
 //! What is kept of a run's past beside its tables, and how it follows the events.
 //!
 //! Tasks and jobs are in tables of their own, and the past of them is read from there. Everything else of a
-//! [`Past`], deals above all, is kept as what [`Past::apply`] makes of the events, so that what events mean is said
+//! [`RunState`], deals above all, is kept as what [`RunState::apply`] makes of the events, so that what events mean is said
 //! in one place only: a row for the run, one for each deal that isn't settled, one for each script that is under way.
 //! Of these a commit writes those that it changes.
 //!
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use golem_core::event::{Attempt, Event, EventKind, JobId, RentalId, TaskId};
-use golem_core::past::{Past, PastDeal, PastTask};
+use golem_core::state::{OpenTask, Rental, RunState};
 use serde_json::Value as Json;
 
 use super::count;
@@ -28,7 +28,7 @@ pub(super) struct Slot(Arc<Mutex<Option<(i64, Kept)>>>);
 #[derive(Debug)]
 pub(super) struct Kept {
     /// Of tasks only those in a worker's hands, without their data.
-    past: Past,
+    past: RunState,
     /// The run's own row as it was written last.
     written: String,
     /// How many scripts of each deal are written.
@@ -78,7 +78,7 @@ impl Kept {
             let number = attempt_number(&row, "attempt")?;
             past.tasks.insert(task, in_hands(Attempt { task, number }, rental(&row)?));
         }
-        let scripts = past.deals.keys().map(|rental| (*rental, n_scripts(&past, *rental))).collect();
+        let scripts = past.rentals.keys().map(|rental| (*rental, n_scripts(&past, *rental))).collect();
         let mut kept = Self { past, written: String::new(), scripts };
         kept.written = kept.of_run().map_err(|source| store.failed("read the run", source))?;
         Ok(Some(kept))
@@ -117,7 +117,7 @@ impl Kept {
             | EventKind::SourceExhausted { .. }
             | EventKind::JobEnded { .. } => return,
             EventKind::TaskStarted { attempt, rental } => {
-                let activity = self.past.deals.get(rental).and_then(|deal| deal.activities.last());
+                let activity = self.past.rentals.get(rental).and_then(|deal| deal.activities.last());
                 if activity.is_some_and(|activity| !activity.over && !activity.was_given) {
                     changes.deals.insert(*rental);
                 }
@@ -166,10 +166,10 @@ impl Kept {
 
     /// The run's own row: all but what has rows elsewhere.
     fn of_run(&mut self) -> Result<String, sqlx::Error> {
-        let (tasks, deals) = (std::mem::take(&mut self.past.tasks), std::mem::take(&mut self.past.deals));
+        let (tasks, deals) = (std::mem::take(&mut self.past.tasks), std::mem::take(&mut self.past.rentals));
         (self.past.done, self.past.failed, self.past.without_result) = (0, 0, 0);
         let body = to_json(&self.past);
-        (self.past.tasks, self.past.deals) = (tasks, deals);
+        (self.past.tasks, self.past.rentals) = (tasks, deals);
         body
     }
 
@@ -182,7 +182,7 @@ impl Kept {
         let (mut open, mut settled) = (Vec::new(), Vec::new());
         for rental in changed {
             let mut row = vec![Value::int(run_no), Value::int(count(rental.0)?)];
-            match self.past.deals.get(rental) {
+            match self.past.rentals.get(rental) {
                 Some(deal) => {
                     row.push(Value::json(to_json(&of_deal(deal))?));
                     open.push(row);
@@ -220,7 +220,7 @@ impl Kept {
                 useless.push(key()?);
                 written = 0;
             }
-            let current = self.past.deals.get(rental).and_then(|deal| deal.activities.last());
+            let current = self.past.rentals.get(rental).and_then(|deal| deal.activities.last());
             let Some(scripts) = current.map(|activity| &activity.scripts).filter(|list| !list.is_empty())
             else {
                 continue;
@@ -250,7 +250,7 @@ impl Kept {
 }
 
 /// A deal's row: all but what comes with every task.
-fn of_deal(deal: &PastDeal) -> PastDeal {
+fn of_deal(deal: &Rental) -> Rental {
     let mut deal = deal.clone();
     for activity in &mut deal.activities {
         activity.scripts.clear();
@@ -260,8 +260,8 @@ fn of_deal(deal: &PastDeal) -> PastDeal {
 }
 
 /// A task in a worker's hands, as far as others than its own row depend on it.
-fn in_hands(attempt: Attempt, rental: RentalId) -> PastTask {
-    PastTask {
+fn in_hands(attempt: Attempt, rental: RentalId) -> OpenTask {
+    OpenTask {
         // None that there is: a job that ends takes no task from here.
         job: JobId(u64::MAX),
         data: Json::Null,
@@ -274,8 +274,8 @@ fn in_hands(attempt: Attempt, rental: RentalId) -> PastTask {
     }
 }
 
-fn n_scripts(past: &Past, rental: RentalId) -> usize {
-    let activity = past.deals.get(&rental).and_then(|deal| deal.activities.last());
+fn n_scripts(past: &RunState, rental: RentalId) -> usize {
+    let activity = past.rentals.get(&rental).and_then(|deal| deal.activities.last());
     activity.map_or(0, |activity| activity.scripts.len())
 }
 

@@ -37,7 +37,7 @@ fn nothing_is_signed_that_no_money_is_set_aside_for() {
     assert_eq!(signed(&desk.give(grown("1"))), [node(1)]);
 }
 
-/// A deal that ended after 100 seconds for 0.00001 GLM each, and of which no bill has come.
+/// A rental that ended after 100 seconds for 0.00001 GLM each, and of which no bill has come.
 fn unbilled() -> Desk {
     let (mut desk, _) = at_work(MidAgreementPayments::Never);
     desk.wait(100);
@@ -75,7 +75,7 @@ fn what_a_deal_that_ended_may_still_bill_leaves_no_room_for_another() {
         desk.draft(2, 0.036);
         assert_eq!(signed(&desk.wait(2)), [], "{budget}");
         // Once the bill is known to be none, there is.
-        desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::InvoiceState::Closed;
+        desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::Billing::Closed;
         assert_eq!(signed(&desk.wait(1)), [node(2)], "{budget}");
     }
 }
@@ -88,7 +88,7 @@ fn a_bill_that_comes_too_late_for_its_window_waits_until_that_holds_it() {
         desk.run.config.on_budget = on_budget;
         desk.run.config.idle_timeout = secs(100_000);
         desk.now = after(desk.now, secs(3700));
-        // Another deal has used the hour up by then.
+        // Another rental has used the hour up by then.
         desk.run.ledger.promised(desk.now, "0.001".parse().unwrap());
         let step = desk.note(100, None);
         assert!(!is_accepted(&step));
@@ -310,7 +310,7 @@ fn what_was_ended_for_want_of_money_is_not_bought_again_for_some_seconds_of_work
             failure: None,
             ended: true,
         });
-        desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::InvoiceState::Closed;
+        desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::Billing::Closed;
         desk.run.config.budget = "0.0024".parse().unwrap();
         if raised {
             desk.give(Input::BudgetRaised { budget: "0.0024".parse().unwrap() });

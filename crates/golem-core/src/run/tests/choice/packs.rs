@@ -72,7 +72,7 @@ impl Packs {
         self.give(Input::AttemptFailed { rental: RentalId(n.into()), attempt, failure, retry: true });
     }
 
-    /// The machine is gone; the deal is over with it.
+    /// The machine is gone; the rental is over with it.
     fn loses(&mut self, n: u8) {
         let failure = Some(WorkerFailure::lost("the activity is gone"));
         self.give(Input::WorkerEnded { rental: RentalId(n.into()), no: ActivityNo(1), failure });

@@ -5,7 +5,7 @@ use yagna_api::properties::name;
 use super::*;
 use crate::event::{AttemptFailure, FailureKind, TaskOutput};
 
-/// One or more deals at work, each with a provider of its own.
+/// One or more rentals at work, each with a provider of its own.
 struct Shop {
     desk: Desk,
     /// Those that were ended for what their results cost.

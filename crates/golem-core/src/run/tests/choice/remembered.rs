@@ -7,7 +7,7 @@ use proptest::strategy::Strategy as _;
 
 use super::*;
 use crate::properties::cases;
-use crate::standing::{Known, Memory, PastDeal, Records};
+use crate::standing::{Known, Memory, Records, RentalOutcome};
 
 /// The run begins with this, and has room for one worker.
 fn desk(known: Records) -> Desk {
@@ -29,7 +29,7 @@ fn chosen(known: &Records, offers: &[(u8, f64)]) -> NodeId {
     signed[0].clone()
 }
 
-/// The same known, told by so many deals in all.
+/// The same known, told by so many rentals in all.
 fn told_by(known: &BTreeMap<u8, Known>, deals: u64) -> Records {
     let first = known.keys().next().copied();
     known
@@ -42,7 +42,8 @@ fn failed_once(days_ago: u32) -> Records {
     let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
     let at = now.checked_sub(secs(24 * 3600) * days_ago).unwrap();
     let mut memory = Memory::new();
-    memory.add_run([(node(1), PastDeal { approved: Some(true), failures: 1, ..PastDeal::new(at) })]);
+    memory
+        .add_run([(node(1), RentalOutcome { approved: Some(true), failures: 1, ..RentalOutcome::new(at) })]);
     memory.records(now)
 }
 
@@ -182,7 +183,7 @@ proptest! {
         let as_fast = Known { dearness: None, ..known };
         prop_assert!(score(slower) <= score(as_fast));
         let mut memory = Memory::new();
-        memory.add_run([(node(1), PastDeal { failures: 3, approved: Some(true), ..PastDeal::new(now) })]);
+        memory.add_run([(node(1), RentalOutcome { failures: 3, approved: Some(true), ..RentalOutcome::new(now) })]);
         let late = after(now, Known::FORGOTTEN_AFTER);
         let long_ago = score(memory.known(late)[&node(1)]);
         prop_assert!((long_ago / stranger - 1.0).abs() < 0.01);

@@ -14,7 +14,7 @@ use crate::pricing::round_up;
 use crate::run::Input;
 
 impl World {
-    /// What the deal's provider may rightly ask for one of its activities by now.
+    /// What the rental's provider may rightly ask for one of its activities by now.
     pub(super) fn due(&self, deal: &Deal, place: usize) -> (Vec<f64>, Glm) {
         let pricing = &self.pricings[&deal.provider];
         let activity = &deal.activities[place];

@@ -11,8 +11,8 @@ use yagna_api::{AgreementId, AllocationId, Timestamp};
 
 use super::World;
 use crate::event::{Bill, Event, EventKind, JobEndReason, JobId};
-use crate::past::{Past, PastDeal};
-use crate::run::{Found, FoundActivity, FoundAgreement, FoundDeal, Input, JobSpec, Run, RunConfig, Step};
+use crate::run::{Found, FoundActivity, FoundAgreement, FoundRental, Input, JobSpec, Run, RunConfig, Step};
+use crate::state::{Rental, RunState};
 
 /// When a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,8 @@ impl Crashes {
     }
 }
 
-pub(in crate::run::tests) fn fold(events: &[Event]) -> Past {
-    let mut past = Past::default();
+pub(in crate::run::tests) fn fold(events: &[Event]) -> RunState {
+    let mut past = RunState::default();
     for event in events {
         past.apply(event);
     }
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// What was written down so far, folded.
-    pub(in crate::run::tests) fn past(&self) -> Past {
+    pub(in crate::run::tests) fn past(&self) -> RunState {
         fold(&self.events)
     }
 
@@ -112,7 +112,7 @@ impl World {
 
     fn begin_again(
         &mut self,
-        take_up: impl FnOnce(RunConfig, Decoration, &Past, &Found, Timestamp) -> (Run, Step),
+        take_up: impl FnOnce(RunConfig, Decoration, &RunState, &Found, Timestamp) -> (Run, Step),
     ) {
         // What was on its way to the dead process is lost; what the daemon keeps comes again.
         self.coming.clear();
@@ -154,10 +154,10 @@ impl World {
         }
     }
 
-    /// What the daemon says of the deals of a past.
-    fn found(&mut self, past: &Past) -> Found {
+    /// What the daemon says of the rentals of a past.
+    fn found(&mut self, past: &RunState) -> Found {
         let mut found = BTreeMap::new();
-        for (id, _) in past.deals.iter().filter(|(_, known)| known.agreement.is_some()) {
+        for (id, _) in past.rentals.iter().filter(|(_, known)| known.agreement.is_some()) {
             let Some(deal) = self.deals.get_mut(id) else { continue };
             let ended = deal.ended.filter(|ended| *ended <= self.now);
             let agreement = match ended {
@@ -178,16 +178,16 @@ impl World {
                 let sound = !over && self.chance.u8(0..4) > 0;
                 activities.insert(activity.id.clone(), FoundActivity { over, sound, usage });
             }
-            found.insert(*id, FoundDeal { agreement, activities });
+            found.insert(*id, FoundRental { agreement, activities });
         }
         Found(found)
     }
 
     /// The engine ends what the daemon has under the run's name and the run doesn't know.
-    fn end_strangers(&mut self, past: &Past) {
-        let is_known = |deal: &PastDeal, agreement: &AgreementId| deal.agreement.as_ref() == Some(agreement);
+    fn end_strangers(&mut self, past: &RunState) {
+        let is_known = |deal: &Rental, agreement: &AgreementId| deal.agreement.as_ref() == Some(agreement);
         for (id, deal) in self.deals.iter_mut().filter(|(_, deal)| deal.running) {
-            if !past.deals.get(id).is_some_and(|known| is_known(known, &deal.agreement)) {
+            if !past.rentals.get(id).is_some_and(|known| is_known(known, &deal.agreement)) {
                 assert!(deal.activities.is_empty(), "{id:?} runs and isn't known");
                 deal.running = false;
                 deal.ended = Some(self.now);
@@ -196,7 +196,7 @@ impl World {
     }
 
     /// Bills that the daemon tells of after the run's cursors, and ends of agreements.
-    fn tell_the_rest(&mut self, past: &Past) {
+    fn tell_the_rest(&mut self, past: &RunState) {
         let bills: Vec<_> = self
             .bills
             .iter()
@@ -239,7 +239,7 @@ impl World {
         self.soon(input);
     }
 
-    /// Each bill was accepted once; of every deal that may be billed, what is owed and came was accepted or refused.
+    /// Each bill was accepted once; of every rental that may be billed, what is owed and came was accepted or refused.
     pub(in crate::run::tests) fn assert_paid_once(&self) {
         let mut accepted: BTreeMap<&Bill, u32> = BTreeMap::new();
         for event in &self.events {

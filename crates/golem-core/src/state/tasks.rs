@@ -1,18 +1,18 @@
-//! The past of jobs, tasks and their tries.
+//! The past of jobs, tasks and their attempts.
 
 use std::collections::BTreeSet;
 
 use yagna_api::Timestamp;
 
-use super::{Past, PastJob, PastTask};
+use super::{OpenJob, OpenTask, RunState};
 use crate::event::{Attempt, EventKind, FailureKind, JobEndReason, JobId, RentalId, TaskId};
 
-impl Past {
+impl RunState {
     pub(super) fn apply_to_tasks(&mut self, at: Timestamp, kind: &EventKind) {
         match kind {
             EventKind::JobAdded { job, deadline, retries } => {
                 self.next_job = self.next_job.max(job.0.saturating_add(1));
-                let added = PastJob { deadline: *deadline, retries: *retries, ..PastJob::default() };
+                let added = OpenJob { deadline: *deadline, retries: *retries, ..OpenJob::default() };
                 self.jobs.insert(*job, added);
             }
             EventKind::SourceExhausted { job } => {
@@ -31,7 +31,7 @@ impl Past {
                     job.exhausted = false;
                 }
             }
-            // What a run leaves when it stops is gone on with when it is taken up.
+            // What a run leaves when it stops is gone on with when it is resumed.
             EventKind::JobEnded { job, end } if end.why != JobEndReason::Stopped => {
                 let over = self.jobs.remove(job);
                 if *job == JobId::FIRST && end.why == JobEndReason::Finished {
@@ -44,7 +44,7 @@ impl Past {
                 if let Some(job) = self.jobs.get_mut(job).filter(|_| !spawned) {
                     job.read += 1;
                 }
-                let added = PastTask {
+                let added = OpenTask {
                     job: *job,
                     data: data.clone(),
                     attempts: 0,
@@ -60,7 +60,7 @@ impl Past {
                 self.failed = self.failed.saturating_sub(1);
                 let Some(of) = self.jobs.get_mut(job) else { return };
                 of.failed = of.failed.saturating_sub(1);
-                let again = PastTask {
+                let again = OpenTask {
                     job: *job,
                     data: data.clone(),
                     attempts: *attempts,
@@ -91,7 +91,7 @@ impl Past {
                 self.on_failed(at, *attempt, *rental, failure.kind);
             }
             EventKind::AttemptCancelled { attempt, rental, lost, .. } => {
-                let on = self.deals.get(rental).map(|deal| deal.provider.id.clone());
+                let on = self.rentals.get(rental).map(|deal| deal.provider.id.clone());
                 if let Some(task) = self.current(*attempt) {
                     task.running = None;
                     task.lost_on.extend(on.filter(|_| lost.is_some()));
@@ -111,7 +111,7 @@ impl Past {
         }
     }
 
-    /// Tries that go on at a deal, in their order.
+    /// Attempts that go on at a rental, in their order.
     pub fn running_at(&self, rental: RentalId) -> Vec<Attempt> {
         let running = self.tasks.iter().filter(|(_, task)| task.running == Some(rental));
         running.map(|(id, task)| Attempt { task: *id, number: task.attempts }).collect()
@@ -122,12 +122,12 @@ impl Past {
         self.tasks.values().filter(|task| task.job == job).count() as u64
     }
 
-    fn current(&mut self, attempt: Attempt) -> Option<&mut PastTask> {
+    fn current(&mut self, attempt: Attempt) -> Option<&mut OpenTask> {
         let task = self.tasks.get_mut(&attempt.task)?;
         (task.running.is_some() && task.attempts == attempt.number).then_some(task)
     }
 
-    fn end_task(&mut self, task: TaskId, count: impl FnOnce(&mut PastJob)) {
+    fn end_task(&mut self, task: TaskId, count: impl FnOnce(&mut OpenJob)) {
         let job = self.tasks.remove(&task).and_then(|task| self.jobs.get_mut(&task.job));
         if let Some(job) = job {
             count(job);
@@ -135,7 +135,7 @@ impl Past {
     }
 
     fn on_failed(&mut self, at: Timestamp, attempt: Attempt, rental: RentalId, kind: FailureKind) {
-        let on = self.deals.get(&rental).map(|deal| deal.provider.id.clone());
+        let on = self.rentals.get(&rental).map(|deal| deal.provider.id.clone());
         if let Some(task) = self.current(attempt) {
             task.running = None;
             task.failures += 1;
@@ -149,7 +149,7 @@ impl Past {
     /// Once nothing is in a worker's hands, the scripts of what was are of no more use.
     fn hands_free(&mut self, rental: Option<RentalId>) {
         let Some(rental) = rental else { return };
-        let Some(activity) = self.deals.get_mut(&rental).and_then(|deal| deal.activities.last_mut()) else {
+        let Some(activity) = self.rentals.get_mut(&rental).and_then(|deal| deal.activities.last_mut()) else {
             return;
         };
         if !activity.scripts.is_empty() && !self.tasks.values().any(|task| task.running == Some(rental)) {

@@ -1,4 +1,4 @@
-//! What records keep of a deal so that its bills can be checked by another process.
+//! What records keep of a rental so that its bills can be checked by another process.
 
 use std::str::FromStr;
 
@@ -9,9 +9,9 @@ use yagna_api::{ActivityId, Timestamp};
 
 use crate::pricing::Pricing;
 
-/// What a deal's bills are measured by.
+/// What a rental's bills are measured by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DealTerms {
+pub struct RentalTerms {
     /// What the provider charges.
     pub pricing: Pricing,
     /// CPU threads of an activity.
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_record_of_terms_is_text_that_people_can_read() {
-        let terms = DealTerms {
+        let terms = RentalTerms {
             pricing: Pricing {
                 rates: vec![("golem.usage.cpu_sec".into(), Decimal::new(1, 6))],
                 start: Decimal::new(25, 2),
@@ -76,7 +76,7 @@ mod tests {
         let record = serde_json::to_value(&terms).unwrap();
         let pricing = json!({"rates": [["golem.usage.cpu_sec", "0.000001"]], "start": "0.25"});
         assert_eq!(record, json!({"pricing": pricing, "threads": 4, "expires": "2026-11-21T22:00:00Z"}));
-        assert_eq!(serde_json::from_value::<DealTerms>(record).unwrap(), terms);
+        assert_eq!(serde_json::from_value::<RentalTerms>(record).unwrap(), terms);
         for broken in [json!({"rates": [["a", "x"]], "start": "0"}), json!({"rates": [], "start": "1e"})] {
             assert!(serde_json::from_value::<Pricing>(broken).is_err());
         }

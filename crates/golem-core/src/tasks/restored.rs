@@ -8,11 +8,11 @@ use yagna_api::NodeId;
 
 use super::{AssignedTask, Pile, Running, TaskQueue, Waiting};
 use crate::event::{Attempt, JobId, TaskId};
-use crate::past::{Past, PastJob, PastTask};
+use crate::state::{OpenJob, OpenTask, RunState};
 
 impl TaskQueue {
     /// The open jobs and tasks of a past. A task for which `on` names a provider is still being tried there.
-    pub(crate) fn of_past(past: &Past, retries: u32, on: impl Fn(&PastTask) -> Option<NodeId>) -> Self {
+    pub(crate) fn of_past(past: &RunState, retries: u32, on: impl Fn(&OpenTask) -> Option<NodeId>) -> Self {
         let mut queue =
             Self { next: past.next_task, done: past.done, failed: past.failed, ..Self::default() };
         for (id, job) in &past.jobs {
@@ -50,7 +50,7 @@ impl TaskQueue {
         }
     }
 
-    fn restore_job(&mut self, id: JobId, job: &PastJob, retries: u32) {
+    fn restore_job(&mut self, id: JobId, job: &OpenJob, retries: u32) {
         let pile = Pile {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
@@ -64,7 +64,7 @@ impl TaskQueue {
         self.jobs.insert(id, pile);
     }
 
-    fn restore_task(&mut self, id: TaskId, task: &PastTask, on: Option<NodeId>) {
+    fn restore_task(&mut self, id: TaskId, task: &OpenTask, on: Option<NodeId>) {
         let Some(pile) = self.jobs.get_mut(&task.job) else {
             return;
         };

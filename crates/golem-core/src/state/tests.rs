@@ -1,4 +1,4 @@
-//! What folds to what, in the small; whole runs are folded and taken up again in the tests of `run`.
+//! What folds to what, in the small; whole runs are folded and resumed in the tests of `run`.
 
 use serde_json::json;
 use yagna_api::market::{Reason, Terminator};
@@ -9,7 +9,7 @@ use crate::event::{
     ActivityNo, AttemptFailure, FailureKind, JobEnd, JobEndReason, Measured, Resumed, TaskOutput,
 };
 
-const DEAL: RentalId = RentalId(1);
+const RENTAL: RentalId = RentalId(1);
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -35,8 +35,8 @@ fn agreement() -> AgreementId {
     AgreementId::new("a")
 }
 
-fn fold(kinds: impl IntoIterator<Item = EventKind>) -> Past {
-    let mut past = Past::default();
+fn fold(kinds: impl IntoIterator<Item = EventKind>) -> RunState {
+    let mut past = RunState::default();
     for (second, kind) in (0..).zip(kinds) {
         past.apply(&Event { at: at(second), kind });
     }
@@ -54,34 +54,34 @@ fn job_of(tasks: u64) -> Vec<EventKind> {
     kinds
 }
 
-fn deal_at_work() -> Vec<EventKind> {
-    let terms = DealTerms {
+fn rental_at_work() -> Vec<EventKind> {
+    let terms = RentalTerms {
         pricing: crate::pricing::Pricing { rates: Vec::new(), start: rust_decimal::Decimal::ONE },
         threads: 4,
         expires: at(3600),
     };
     vec![
         EventKind::AgreementIntended {
-            rental: DEAL,
+            rental: RENTAL,
             provider: Provider { id: node(1), name: "ada".into() },
             proposal: ProposalId::new("p"),
             per_hour: Glm::ONE,
             start: Glm::ONE,
             terms: Some(Box::new(terms)),
         },
-        EventKind::AgreementCreated { rental: DEAL, agreement: agreement() },
-        EventKind::AgreementApproved { rental: DEAL, agreement: agreement(), agreed: None },
-        EventKind::ActivityIntended { rental: DEAL, job: JobId::FIRST },
-        EventKind::ActivityCreated { rental: DEAL, activity: ActivityId::new("act") },
-        EventKind::ActivityReady { rental: DEAL },
+        EventKind::AgreementCreated { rental: RENTAL, agreement: agreement() },
+        EventKind::AgreementApproved { rental: RENTAL, agreement: agreement(), agreed: None },
+        EventKind::ActivityIntended { rental: RENTAL, job: JobId::FIRST },
+        EventKind::ActivityCreated { rental: RENTAL, activity: ActivityId::new("act") },
+        EventKind::ActivityReady { rental: RENTAL },
     ]
 }
 
 fn ended() -> Vec<EventKind> {
     vec![
-        EventKind::ActivityEnded { rental: DEAL, usage: Some(vec![2.0]), failure: None, complete: true },
+        EventKind::ActivityEnded { rental: RENTAL, usage: Some(vec![2.0]), failure: None, complete: true },
         EventKind::AgreementEnded {
-            rental: DEAL,
+            rental: RENTAL,
             agreement: agreement(),
             by: Terminator::Requestor,
             reason: Reason::new("done"),
@@ -91,7 +91,7 @@ fn ended() -> Vec<EventKind> {
 }
 
 fn started(task: u64, number: u32) -> EventKind {
-    EventKind::TaskStarted { attempt: attempt(task, number), rental: DEAL }
+    EventKind::TaskStarted { attempt: attempt(task, number), rental: RENTAL }
 }
 
 fn attempt(task: u64, number: u32) -> Attempt {
@@ -100,11 +100,11 @@ fn attempt(task: u64, number: u32) -> Attempt {
 
 fn sent(attempts: &[Attempt], digest: &str) -> EventKind {
     let script = SentScript { digest: digest.into(), batch: BatchId::new(digest), served: Vec::new() };
-    EventKind::BatchSent { rental: DEAL, no: ActivityNo(1), attempts: attempts.to_vec(), script }
+    EventKind::BatchSent { rental: RENTAL, no: ActivityNo(1), attempts: attempts.to_vec(), script }
 }
 
 fn received(bill: Bill, told: i64) -> EventKind {
-    EventKind::BillReceived { rental: Some(DEAL), bill, amount: Glm::ONE, told: Some(at(told)) }
+    EventKind::BillReceived { rental: Some(RENTAL), bill, amount: Glm::ONE, told: Some(at(told)) }
 }
 
 fn accepting(bill: Bill, amount: &str, activity: Option<&str>) -> EventKind {
@@ -113,49 +113,49 @@ fn accepting(bill: Bill, amount: &str, activity: Option<&str>) -> EventKind {
         usage: Some(vec![1.0]),
         overbilled: false,
     });
-    EventKind::BillAccepting { rental: DEAL, bill, amount: glm(amount), increase: Glm::ZERO, measured }
+    EventKind::BillAccepting { rental: RENTAL, bill, amount: glm(amount), increase: Glm::ZERO, measured }
 }
 
 fn accepted(bill: Bill, amount: &str) -> EventKind {
-    EventKind::BillAccepted { rental: DEAL, bill, amount: glm(amount), total: glm(amount) }
+    EventKind::BillAccepted { rental: RENTAL, bill, amount: glm(amount), total: glm(amount) }
 }
 
 fn refused(bill: Bill, open: bool) -> EventKind {
     let reason = "too much".to_owned();
-    EventKind::BillRefused { rental: Some(DEAL), bill, amount: Glm::ONE, reason, measured: None, open }
+    EventKind::BillRefused { rental: Some(RENTAL), bill, amount: Glm::ONE, reason, measured: None, open }
 }
 
 #[test]
 fn tasks_that_are_over_leave_only_numbers() {
     let failure = |kind| AttemptFailure::new(kind, "");
     let mut kinds = job_of(3);
-    kinds.extend(deal_at_work());
+    kinds.extend(rental_at_work());
     kinds.extend([
         EventKind::SourceExhausted { job: JobId::FIRST },
         started(0, 1),
         started(1, 1),
         EventKind::TaskDone {
             attempt: attempt(0, 1),
-            rental: DEAL,
+            rental: RENTAL,
             output: TaskOutput::default(),
             took: Duration::ZERO,
         },
         EventKind::AttemptFailed {
             attempt: attempt(1, 1),
-            rental: DEAL,
+            rental: RENTAL,
             failure: failure(FailureKind::CommandFailed),
         },
         started(1, 2),
         EventKind::AttemptCancelled {
             attempt: attempt(1, 2),
-            rental: DEAL,
+            rental: RENTAL,
             lost: Some("gone".into()),
             took: None,
         },
         started(2, 1),
         EventKind::TaskFailed {
             attempt: attempt(2, 1),
-            rental: Some(DEAL),
+            rental: Some(RENTAL),
             failure: failure(FailureKind::Invalid),
         },
     ]);
@@ -166,7 +166,7 @@ fn tasks_that_are_over_leave_only_numbers() {
     assert_eq!((&left.failed_on, &left.lost_on), (&BTreeSet::from([node(1)]), &BTreeSet::from([node(1)])));
     let job = &past.jobs[&JobId::FIRST];
     assert_eq!((job.read, job.exhausted, job.done, job.failed), (3, true, 1, 1));
-    assert_eq!(past.deals[&DEAL].activities[0].done, 1);
+    assert_eq!(past.rentals[&RENTAL].activities[0].done, 1);
 }
 
 #[test]
@@ -186,11 +186,11 @@ fn what_a_run_leaves_when_it_stops_is_still_to_be_done_and_what_is_given_up_isnt
 
 #[test]
 fn a_deal_is_forgotten_once_its_invoice_is_accepted() {
-    let mut kinds = deal_at_work();
+    let mut kinds = rental_at_work();
     kinds.extend([received(note(1), 10), accepting(note(1), "0.25", Some("act")), accepted(note(1), "0.25")]);
     kinds.extend(ended());
     let unsettled = fold(kinds.clone());
-    let deal = &unsettled.deals[&DEAL];
+    let deal = &unsettled.rentals[&RENTAL];
     assert_eq!((deal.accepted, deal.activities[0].meter.noted), (glm("0.25"), glm("0.25")));
     assert_eq!(deal.activities[0].meter.reported, Some(vec![2.0]));
     assert!(deal.activities[0].meter.complete && deal.activities[0].over);
@@ -198,29 +198,29 @@ fn a_deal_is_forgotten_once_its_invoice_is_accepted() {
 
     kinds.extend([received(invoice(), 20), accepting(invoice(), "0.5", None)]);
     let on_its_way = fold(kinds.clone());
-    assert_eq!(on_its_way.deals[&DEAL].accepting.len(), 1, "it may have been accepted, or may not");
+    assert_eq!(on_its_way.rentals[&RENTAL].accepting.len(), 1, "it may have been accepted, or may not");
     kinds.push(accepted(invoice(), "0.5"));
     let settled = fold(kinds);
-    assert!(settled.deals.is_empty());
+    assert!(settled.rentals.is_empty());
     assert_eq!((settled.accepted, settled.settled()), (glm("0.5"), glm("0.5")));
     assert_eq!(settled.next_rental, 2);
 }
 
 #[test]
 fn a_bill_that_wasnt_decided_about_is_remembered_and_a_refused_one_keeps_its_deal() {
-    let mut kinds = deal_at_work();
+    let mut kinds = rental_at_work();
     kinds.extend(ended());
     kinds.push(received(invoice(), 5));
-    assert_eq!(fold(kinds.clone()).deals[&DEAL].undecided, BTreeSet::from([invoice()]));
+    assert_eq!(fold(kinds.clone()).rentals[&RENTAL].undecided, BTreeSet::from([invoice()]));
     let mut wrong = kinds.clone();
     wrong.push(refused(invoice(), false));
-    let deal = &fold(wrong).deals[&DEAL];
+    let deal = &fold(wrong).rentals[&RENTAL];
     assert!(deal.undecided.is_empty());
-    assert_eq!(deal.invoice, PastInvoice::Refused);
+    assert_eq!(deal.invoice, InvoiceState::Refused);
     kinds.push(refused(invoice(), true));
-    let deal = &fold(kinds).deals[&DEAL];
+    let deal = &fold(kinds).rentals[&RENTAL];
     assert_eq!(deal.undecided, BTreeSet::from([invoice()]), "it is owed all the same");
-    assert_eq!(deal.invoice, PastInvoice::Awaited);
+    assert_eq!(deal.invoice, InvoiceState::Awaited);
 }
 
 #[test]
@@ -236,21 +236,21 @@ fn only_bills_that_may_come_again_are_remembered() {
 #[test]
 fn scripts_are_kept_while_what_they_were_sent_for_goes_on() {
     let mut kinds = job_of(2);
-    kinds.extend(deal_at_work());
+    kinds.extend(rental_at_work());
     kinds.extend([sent(&[], "start"), started(0, 1), started(1, 1)]);
     let pack = [attempt(0, 1), attempt(1, 1)];
     kinds.extend([sent(&pack, "work"), sent(&pack, "more")]);
     let past = fold(kinds.clone());
-    assert_eq!(past.running_at(DEAL), pack);
-    let activity = &past.deals[&DEAL].activities[0];
+    assert_eq!(past.running_at(RENTAL), pack);
+    let activity = &past.rentals[&RENTAL].activities[0];
     assert_eq!((activity.setup.len(), activity.scripts.len()), (1, 2));
     assert_eq!(activity.scripts[1].attempts, pack);
-    kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: DEAL, lost: None, took: None });
-    assert_eq!(fold(kinds.clone()).deals[&DEAL].activities[0].scripts.len(), 2);
-    kinds.push(EventKind::AttemptCancelled { attempt: pack[1], rental: DEAL, lost: None, took: None });
+    kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: RENTAL, lost: None, took: None });
+    assert_eq!(fold(kinds.clone()).rentals[&RENTAL].activities[0].scripts.len(), 2);
+    kinds.push(EventKind::AttemptCancelled { attempt: pack[1], rental: RENTAL, lost: None, took: None });
     // What a worker does between two tasks isn't done again.
     kinds.push(sent(&[], "tidy up"));
-    let activity = &fold(kinds).deals[&DEAL].activities[0];
+    let activity = &fold(kinds).rentals[&RENTAL].activities[0];
     assert_eq!((activity.setup.len(), activity.scripts.len()), (1, 0));
 }
 
@@ -284,5 +284,5 @@ fn records_of_older_versions_are_read() {
     let old =
         r#"{"at":"2026-11-21T21:00:00Z","kind":{"event":"agreement_approved","rental":1,"agreement":"a"}}"#;
     past.apply(&serde_json::from_str(old).unwrap());
-    assert!(past.deals.is_empty(), "an approval of a deal nobody knows changes nothing");
+    assert!(past.rentals.is_empty(), "an approval of a deal nobody knows changes nothing");
 }

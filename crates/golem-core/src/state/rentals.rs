@@ -1,14 +1,14 @@
-//! The past of deals, their activities and their bills.
+//! The past of rentals, their activities and their bills.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use yagna_api::{ActivityId, Glm, Timestamp};
 
-use super::{Past, PastAccepting, PastActivity, PastDeal, PastInvoice, TriedScript, look_back};
+use super::{AcceptingBill, Activity, AttemptScript, InvoiceState, Rental, RunState, look_back};
 use crate::bill::Meter;
 use crate::event::{Bill, EventKind, Measured, RentalId};
 
-impl PastDeal {
+impl Rental {
     /// Has it nothing more to expect? Then it is forgotten.
     ///
     /// One that was in force does, until an invoice is accepted: some providers send one for nothing.
@@ -17,7 +17,7 @@ impl PastDeal {
             && self.activities.iter().all(|activity| activity.over)
             && self.accepting.is_empty()
             && (self.approved.is_none()
-                || matches!(self.invoice, PastInvoice::Accepted | PastInvoice::Impossible))
+                || matches!(self.invoice, InvoiceState::Accepted | InvoiceState::Impossible))
     }
 
     /// GLM that accepted bills promise, those being accepted included.
@@ -34,7 +34,7 @@ impl PastDeal {
         notes.max(self.accepted).max(being(None))
     }
 
-    fn activity(&mut self, id: &ActivityId) -> Option<&mut PastActivity> {
+    fn activity(&mut self, id: &ActivityId) -> Option<&mut Activity> {
         let known = self.activities.iter().position(|activity| activity.id.as_ref() == Some(id));
         // One whose id never came back is taken for it, as the run does.
         let place = known.or_else(|| self.activities.iter().rposition(|activity| activity.id.is_none()))?;
@@ -61,7 +61,7 @@ impl PastDeal {
                 }
             }
             None if matches!(bill, Bill::Invoice(_)) => {
-                self.invoice = PastInvoice::Accepted;
+                self.invoice = InvoiceState::Accepted;
                 if let [only] = self.activities.as_mut_slice() {
                     only.meter.accepted(amount);
                 }
@@ -72,12 +72,12 @@ impl PastDeal {
     }
 }
 
-impl Past {
+impl RunState {
     pub(super) fn apply_to_deals(&mut self, at: Timestamp, kind: &EventKind) {
         match kind {
             EventKind::AgreementIntended { rental, provider, terms, .. } => {
                 self.next_rental = self.next_rental.max(rental.0.saturating_add(1));
-                let deal = PastDeal {
+                let deal = Rental {
                     provider: provider.clone(),
                     terms: terms.as_deref().cloned(),
                     intended: at,
@@ -88,30 +88,30 @@ impl Past {
                     accepting: BTreeMap::new(),
                     undecided: BTreeSet::new(),
                     accepted: Glm::ZERO,
-                    invoice: PastInvoice::default(),
+                    invoice: InvoiceState::default(),
                 };
-                self.deals.insert(*rental, deal);
+                self.rentals.insert(*rental, deal);
             }
             EventKind::AgreementCreated { rental, agreement } => {
-                if let Some(deal) = self.deals.get_mut(rental) {
+                if let Some(deal) = self.rentals.get_mut(rental) {
                     deal.agreement = Some(agreement.clone());
                 }
             }
             EventKind::AgreementApproved { rental, agreement, agreed } => {
-                if let Some(deal) = self.deals.get_mut(rental) {
+                if let Some(deal) = self.rentals.get_mut(rental) {
                     deal.agreement = Some(agreement.clone());
                     deal.approved = Some(agreed.unwrap_or_default());
                 }
             }
             // Nothing ever ran. Where it may have come about all the same, the daemon's list tells of it.
             EventKind::AgreementFailed { rental, .. } => {
-                self.deals.remove(rental);
+                self.rentals.remove(rental);
             }
             EventKind::AgreementEnded { rental, forgotten, .. } => {
-                if let Some(deal) = self.deals.get_mut(rental) {
+                if let Some(deal) = self.rentals.get_mut(rental) {
                     deal.ended.get_or_insert(at);
-                    if *forgotten && deal.invoice == PastInvoice::Awaited {
-                        deal.invoice = PastInvoice::Impossible;
+                    if *forgotten && deal.invoice == InvoiceState::Awaited {
+                        deal.invoice = InvoiceState::Impossible;
                     }
                 }
                 self.forget_if_settled(*rental);
@@ -128,9 +128,9 @@ impl Past {
     fn apply_to_activities(&mut self, at: Timestamp, kind: &EventKind) {
         match kind {
             EventKind::ActivityIntended { rental, job } => {
-                let Some(deal) = self.deals.get_mut(rental) else { return };
+                let Some(deal) = self.rentals.get_mut(rental) else { return };
                 let threads = deal.terms.as_ref().map_or(1, |terms| terms.threads);
-                deal.activities.push(PastActivity {
+                deal.activities.push(Activity {
                     job: *job,
                     id: None,
                     meter: Meter::new(at, threads),
@@ -166,14 +166,14 @@ impl Past {
                 self.forget_if_settled(*rental);
             }
             EventKind::BatchSent { rental, no, attempts, script } => {
-                let Some(deal) = self.deals.get_mut(rental) else { return };
+                let Some(deal) = self.rentals.get_mut(rental) else { return };
                 let is_newest = deal.activities.len() == no.0 as usize;
                 let Some(current) = deal.activities.last_mut().filter(|last| is_newest && !last.over) else {
                     return;
                 };
                 if !attempts.is_empty() {
                     let (attempts, script) = (attempts.clone(), script.clone());
-                    current.scripts.push(TriedScript { attempts, script });
+                    current.scripts.push(AttemptScript { attempts, script });
                 } else if !current.was_given {
                     current.setup.push(script.clone());
                 }
@@ -188,20 +188,20 @@ impl Past {
                 if let Some(told) = told {
                     self.told(bill, *told);
                 }
-                if let Some(deal) = rental.and_then(|rental| self.deals.get_mut(&rental)) {
+                if let Some(deal) = rental.and_then(|rental| self.rentals.get_mut(&rental)) {
                     deal.undecided.insert(bill.clone());
                 }
             }
             EventKind::BillAccepting { rental, bill, amount, increase, measured } => {
                 self.promised.promise(at, *rental, *increase);
-                let Some(deal) = self.deals.get_mut(rental) else { return };
+                let Some(deal) = self.rentals.get_mut(rental) else { return };
                 deal.measure(measured.as_ref());
                 deal.undecided.remove(bill);
                 let activity = measured.as_ref().map(|measured| measured.activity.clone());
-                deal.accepting.insert(bill.clone(), PastAccepting { amount: *amount, activity });
+                deal.accepting.insert(bill.clone(), AcceptingBill { amount: *amount, activity });
             }
             EventKind::BillAccepted { rental, bill, amount, total } => {
-                if let Some(deal) = self.deals.get_mut(rental) {
+                if let Some(deal) = self.rentals.get_mut(rental) {
                     let before = deal.accepted;
                     deal.accept(bill, *amount, *total);
                     let increase = deal.accepted.saturating_sub(before);
@@ -215,7 +215,7 @@ impl Past {
                 self.forget_if_settled(*rental);
             }
             EventKind::BillRefused { rental: Some(rental), bill, measured, open, .. } => {
-                let Some(deal) = self.deals.get_mut(rental) else { return };
+                let Some(deal) = self.rentals.get_mut(rental) else { return };
                 deal.measure(measured.as_ref());
                 let promised = deal.promised();
                 deal.accepting.remove(bill);
@@ -227,8 +227,8 @@ impl Past {
                     deal.undecided.insert(bill.clone());
                 } else {
                     deal.undecided.remove(bill);
-                    if matches!(bill, Bill::Invoice(_)) && deal.invoice == PastInvoice::Awaited {
-                        deal.invoice = PastInvoice::Refused;
+                    if matches!(bill, Bill::Invoice(_)) && deal.invoice == InvoiceState::Awaited {
+                        deal.invoice = InvoiceState::Refused;
                     }
                 }
                 self.forget_if_settled(*rental);
@@ -255,18 +255,18 @@ impl Past {
     }
 
     pub(super) fn counted(&mut self, rental: RentalId) {
-        if let Some(activity) = self.deals.get_mut(&rental).and_then(|deal| deal.activities.last_mut()) {
+        if let Some(activity) = self.rentals.get_mut(&rental).and_then(|deal| deal.activities.last_mut()) {
             activity.done += 1;
         }
     }
 
-    fn current_activity(&mut self, rental: RentalId) -> Option<&mut PastActivity> {
-        self.deals.get_mut(&rental)?.activities.last_mut().filter(|activity| !activity.over)
+    fn current_activity(&mut self, rental: RentalId) -> Option<&mut Activity> {
+        self.rentals.get_mut(&rental)?.activities.last_mut().filter(|activity| !activity.over)
     }
 
     fn forget_if_settled(&mut self, rental: RentalId) {
-        if self.deals.get(&rental).is_some_and(PastDeal::is_settled) {
-            self.deals.remove(&rental);
+        if self.rentals.get(&rental).is_some_and(Rental::is_settled) {
+            self.rentals.remove(&rental);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What a run knows of its earlier life: the fold of its events, or the same value read from a store's tables.
 //!
 //! It holds what isn't over in full, and of what is over only counts and sums: it grows neither with the tasks done
-//! nor with the deals settled. It can be written down as JSON and read back the same.
+//! nor with the rentals settled. It can be written down as JSON and read back the same.
 //! [`Run::resume`](crate::run::Run::resume) makes a run of it.
 //!
 //! Left to others: asking the daemon what has become of things meanwhile.
 
-mod deals;
 mod record;
+mod rentals;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, NodeId, Ti
 use crate::bill::Meter;
 use crate::budget::{Budget, Ledger};
 use crate::event::{
-    Attempt, Bill, DealTerms, Event, EventKind, JobId, Provider, RentalId, RunEnd, SentScript, StopReason,
+    Attempt, Bill, Event, EventKind, JobId, Provider, RentalId, RentalTerms, RunEnd, SentScript, StopReason,
     TaskId,
 };
 use crate::source::SourceMark;
@@ -33,10 +33,10 @@ pub const BILLS_LOOK_BACK: Duration = Duration::from_secs(2);
 /// All that a run knows of its earlier life.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Past {
-    /// Was it told to stop, since it last began or was taken up?
+pub struct RunState {
+    /// Was it told to stop, since it last began or was resumed?
     pub stopping: Option<StopReason>,
-    /// How it ended, if it did since it last began or was taken up.
+    /// How it ended, if it did since it last began or was resumed.
     pub end: Option<RunEnd>,
     /// What its budget was raised to in all, if it was.
     pub budget: Option<Glm>,
@@ -50,16 +50,16 @@ pub struct Past {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub withdrawn: BTreeMap<DemandId, Timestamp>,
     /// Jobs that aren't over. One that its run left when it stopped isn't.
-    pub jobs: BTreeMap<JobId, PastJob>,
+    pub jobs: BTreeMap<JobId, OpenJob>,
     /// The run's first job, if it is finished: it is reopened where there is more to do for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_over: Option<PastJob>,
+    pub first_over: Option<OpenJob>,
     /// How far the source of the first job was read.
     pub source: SourceMark,
     /// Tasks without an end.
-    pub tasks: BTreeMap<TaskId, PastTask>,
-    /// Deals that aren't settled: those that may still run or be billed, and those whose bill was refused.
-    pub deals: BTreeMap<RentalId, PastDeal>,
+    pub tasks: BTreeMap<TaskId, OpenTask>,
+    /// Rentals that aren't settled: those that may still run or be billed, and those whose bill was refused.
+    pub rentals: BTreeMap<RentalId, Rental>,
     /// Providers that failed, and until when each was last to be left alone.
     pub set_back: BTreeMap<NodeId, Timestamp>,
     /// Tasks that are done, those of jobs that are over included.
@@ -71,13 +71,13 @@ pub struct Past {
     pub failed: u64,
     /// Did a result end the run? There may be tasks without an end, and none of them is wanted.
     pub has_enough: bool,
-    /// GLM accepted in all, that of settled deals included.
+    /// GLM accepted in all, that of settled rentals included.
     pub accepted: Glm,
     /// What it promised when, for its budget's hours and days.
     pub promised: Ledger,
     /// The number of the next task.
     pub next_task: u64,
-    /// The number of the next deal.
+    /// The number of the next rental.
     pub next_rental: u64,
     /// The number of the next job.
     pub next_job: u64,
@@ -114,7 +114,7 @@ pub struct HeldAllocation {
 /// A job that isn't over.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PastJob {
+pub struct OpenJob {
     /// When it ends, finished or not.
     pub deadline: Option<Timestamp>,
     /// How often its tasks are tried again; as the run says where this says nothing.
@@ -131,14 +131,14 @@ pub struct PastJob {
 
 /// A task without an end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PastTask {
+pub struct OpenTask {
     /// Its job.
     pub job: JobId,
     /// Its data.
     pub data: Value,
-    /// Tries so far, those that were given up included: the next one's number is one more.
+    /// Attempts so far, those that were given up included: the next one's number is one more.
     pub attempts: u32,
-    /// Tries that failed.
+    /// Attempts that failed.
     pub failures: u32,
     /// Where they failed, each provider once.
     pub failed_on: BTreeSet<NodeId>,
@@ -147,17 +147,17 @@ pub struct PastTask {
     pub lost_on: BTreeSet<NodeId>,
     /// Since when it waits, if it does: when it was added, or when it last failed.
     pub since: Timestamp,
-    /// Where its last try goes on.
+    /// Where its last attempt goes on.
     pub running: Option<RentalId>,
 }
 
-/// A deal that isn't settled.
+/// A rental that isn't settled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PastDeal {
+pub struct Rental {
     /// With whom.
     pub provider: Provider,
-    /// What its bills are measured by; not known of deals in old records.
-    pub terms: Option<DealTerms>,
+    /// What its bills are measured by; not known of rentals in old records.
+    pub terms: Option<RentalTerms>,
     /// When it was intended.
     pub intended: Timestamp,
     /// Its agreement, if that has an id.
@@ -167,21 +167,21 @@ pub struct PastDeal {
     /// When its agreement ended, if it did.
     pub ended: Option<Timestamp>,
     /// All that there ever were; only the last one may still run.
-    pub activities: Vec<PastActivity>,
+    pub activities: Vec<Activity>,
     /// Bills whose acceptance was intended, and of which nothing more was heard.
     #[serde(default, with = "record::pairs")]
-    pub accepting: BTreeMap<Bill, PastAccepting>,
+    pub accepting: BTreeMap<Bill, AcceptingBill>,
     /// Bills that came and weren't decided about, or couldn't be accepted for reasons of ours.
     pub undecided: BTreeSet<Bill>,
     /// GLM accepted: the highest debit note of each activity together, or the invoice.
     pub accepted: Glm,
     /// What is known of its final bill.
-    pub invoice: PastInvoice,
+    pub invoice: InvoiceState,
 }
 
-/// An activity of a deal that isn't settled.
+/// An activity of a rental that isn't settled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PastActivity {
+pub struct Activity {
     /// Whose worker was to work in it.
     pub job: JobId,
     /// Its id, if it came back.
@@ -198,14 +198,14 @@ pub struct PastActivity {
     pub over: bool,
     /// The scripts that set its worker up, in order; none once it is over.
     pub setup: Vec<SentScript>,
-    /// The scripts sent for the tries that its worker has in its hands, in order.
-    pub scripts: Vec<TriedScript>,
+    /// The scripts sent for the attempts that its worker has in its hands, in order.
+    pub scripts: Vec<AttemptScript>,
 }
 
-/// A script that was sent for tries that aren't over.
+/// A script that was sent for attempts that aren't over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TriedScript {
-    /// The tries that its worker had in its hands.
+pub struct AttemptScript {
+    /// The attempts that its worker had in its hands.
     pub attempts: Vec<Attempt>,
     /// The script.
     pub script: SentScript,
@@ -213,17 +213,17 @@ pub struct TriedScript {
 
 /// A bill whose acceptance was intended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PastAccepting {
+pub struct AcceptingBill {
     /// Its amount.
     pub amount: Glm,
     /// Of a debit note: its activity.
     pub activity: Option<ActivityId>,
 }
 
-/// What is known of a deal's final bill.
+/// What is known of a rental's final bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PastInvoice {
+pub enum InvoiceState {
     /// None was accepted or refused.
     #[default]
     Awaited,
@@ -235,7 +235,7 @@ pub enum PastInvoice {
     Impossible,
 }
 
-impl Past {
+impl RunState {
     /// Takes an event in. Events come in the order in which they were stored; one that fits nothing changes nothing.
     pub fn apply(&mut self, event: &Event) {
         let at = event.at;
@@ -316,9 +316,9 @@ impl Past {
         left.checked_add(promised.saturating_sub(self.accepted)).unwrap_or(Glm::MAX)
     }
 
-    /// GLM accepted for deals that are settled.
+    /// GLM accepted for rentals that are settled.
     pub fn settled(&self) -> Glm {
-        self.deals.values().fold(self.accepted, |rest, deal| rest.saturating_sub(deal.accepted))
+        self.rentals.values().fold(self.accepted, |rest, deal| rest.saturating_sub(deal.accepted))
     }
 }
 
