@@ -62,6 +62,7 @@
 //! [`ScriptFinished`]: EventKind::ScriptFinished
 //! [`RunEnded`]: EventKind::RunEnded
 
+mod about;
 mod ends;
 mod name;
 mod outcome;

@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Time and CPU seconds are known counters: a clock bounds them. Of any other counter nothing is known but
 /// what its provider reports, so it has no part in the sums "at full use"; [`Pricing::unbounded_counters`] tells
 /// which are charged for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pricing {
     /// The usage counters and the price of a unit of each, in the order of usage vectors.
     pub rates: Vec<(String, Decimal)>,

@@ -7,12 +7,15 @@
 //! Left to others: talking to a daemon, running scripts, keeping time. The engine in `golem-sdk` does that.
 
 mod activities;
+mod adopt;
 mod bills;
 mod blame;
+mod books;
 mod choice;
 mod config;
 mod input;
 mod jobs;
+mod live;
 mod market;
 mod money;
 mod ours;
@@ -21,124 +24,40 @@ mod pause;
 mod plan;
 mod rental;
 mod rentals;
-mod resume;
 mod signing;
 mod spending;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use yagna_api::market::NewDemand;
-use yagna_api::payment::{Decoration, Invoice};
+use yagna_api::payment::Decoration;
 use yagna_api::time::between;
-use yagna_api::{AgreementId, AllocationId, DemandId, Glm, NodeId, Timestamp};
+use yagna_api::{DemandId, Glm, Timestamp};
 
-use self::bills::Postponed;
+pub use self::adopt::{Found, FoundActivity, FoundAgreement, FoundRental, Replay};
+use self::books::Books;
 pub use self::config::RunConfig;
 pub use self::input::{Effect, Input, Step, WorkerFailure};
-use self::jobs::Job;
 pub use self::jobs::JobSpec;
-use self::market::Market;
-use self::money::Backing;
+use self::live::{Live, Stopping};
 pub use self::money::NotRaised;
-use self::ours::Ours;
 pub use self::ours::OwnFault;
-use self::part::Part;
 pub use self::pause::OnBudget;
-use self::pause::{Pause, Vain};
-use self::rental::{Billing, Rental, Stage};
-pub use self::resume::{Found, FoundActivity, FoundAgreement, FoundRental, Replay};
-use self::spending::Growth;
-use crate::budget::Ledger;
-use crate::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
-use crate::standing::{Records, Standings};
-use crate::tasks::TaskQueue;
+use self::rental::{Billing, LiveActivity, RentalView, Stage};
+use crate::event::{ActivityNo, Event, EventKind, JobEndReason, RentalId, RunEnd, StopReason};
+use crate::state::{Activity, RunState};
 use crate::words::without_details;
 
 /// One run, from its first demand to its last bill: one demand and one budget for all of its jobs.
+///
+/// It is its [state](RunState), which survives a crash, and what may be lost in one. Only an event changes the state, and only
+/// where it is recorded.
 #[derive(Debug)]
 pub struct Run {
     config: RunConfig,
     decoration: Decoration,
-    backing: Backing,
-    /// The allocation that was made in place of a lost one: news of those before it may come late, and twice.
-    anew: Option<AllocationId>,
-    queue: TaskQueue,
-    /// Jobs that aren't over.
-    jobs: BTreeMap<JobId, Job>,
-    /// Was there ever a job?
-    had_job: bool,
-    /// Did a result end it?
-    has_enough: bool,
-    part: Option<Part>,
-    /// Tasks that are done and have no result.
-    without_result: u64,
-    /// May more jobs come, so that it goes on without one?
-    standing: bool,
-    market: Market,
-    standings: Standings,
-    records: Records,
-    rentals: BTreeMap<RentalId, Rental>,
-    /// Rentals by agreement, for as long as the rentals are kept: bills may come late.
-    by_agreement: HashMap<AgreementId, RentalId>,
-    next_rental: u64,
-    /// Agreements that were taken back since a provider last approved one.
-    taken_back: usize,
-    /// Whose bills are being accepted.
-    accepting: HashMap<Bill, RentalId>,
-    /// Bills that couldn't be accepted, and when to try again.
-    bills_again: BTreeSet<(Timestamp, Bill)>,
-    /// Bills that an earlier life of the run decided about, and that may be told of once more.
-    seen_before: HashSet<Bill>,
-    /// Invoices that wait for debit notes they may have overtaken, and until when.
-    held_invoices: Vec<(Timestamp, RentalId, Invoice)>,
-    /// Have all bills come that the daemon had when the run began or was resumed?
-    bills_told: bool,
-    /// Bills that are right and that the budget's windows don't hold just now.
-    postponed: Vec<Postponed>,
-    /// What the bills of forgotten rentals promise.
-    settled: Glm,
-    /// Providers that have done a task.
-    proven: HashSet<NodeId>,
-    /// What accepted bills promise in all.
-    accepted: Glm,
-    /// What was promised when.
-    ledger: Ledger,
-    /// What may have been promised in all before the allocation is used up.
-    backed: Glm,
-    growth: Growth,
-    /// By how much the allocation grows with the budget that is being raised.
-    raising: Option<Glm>,
-    /// A wish for more budget that waits until the allocation has grown.
-    raise_waits: Option<Glm>,
-    paused: Option<Pause>,
-    vain: Vain,
-    stopping: Option<Stopping>,
-    /// When something last ran, or when the run began.
-    last_alive: Timestamp,
-    last_explained: Option<Timestamp>,
-    /// Did the budget forbid an agreement at the last look?
-    budget_blocks: bool,
-    /// Whether an agreement was ended for want of money, and none was raised since.
-    ended_for_money: bool,
-    /// GLM that the agreement would have needed that the budget last forbade.
-    needed: Option<Glm>,
-    trouble: Option<String>,
-    /// The last trouble told of each thing we do, until it is over.
-    told: BTreeMap<String, String>,
-    failures: BTreeMap<String, u64>,
-    ours: Ours,
-    end: Option<RunEnd>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Stopping {
-    why: StopReason,
-    since: Timestamp,
-    /// Since when every rental is over and only bills are awaited.
-    settling_since: Option<Timestamp>,
-    /// Was it told that rentals are still being ended?
-    is_told: bool,
+    books: Books,
+    live: Live,
 }
 
 impl Run {
@@ -153,65 +72,29 @@ impl Run {
 
     /// A run that has its allocation and knows how demands speak of it.
     pub fn new(config: RunConfig, decoration: Decoration, now: Timestamp) -> Self {
-        Self {
-            queue: TaskQueue::new(),
-            jobs: BTreeMap::new(),
-            had_job: false,
-            has_enough: false,
-            part: config.only.clone().map(Part::new),
-            without_result: 0,
-            standing: config.standing,
-            backed: config.budget.at_first(),
-            records: config.known.clone(),
-            config,
-            decoration,
-            backing: Backing::There,
-            anew: None,
-            market: Market::default(),
-            standings: Standings::default(),
-            rentals: BTreeMap::new(),
-            by_agreement: HashMap::new(),
-            next_rental: 1,
-            taken_back: 0,
-            accepting: HashMap::new(),
-            bills_again: BTreeSet::new(),
-            seen_before: HashSet::new(),
-            held_invoices: Vec::new(),
-            bills_told: true,
-            postponed: Vec::new(),
-            settled: Glm::ZERO,
-            proven: HashSet::new(),
-            accepted: Glm::ZERO,
-            ledger: Ledger::default(),
-            growth: Growth::default(),
-            raising: None,
-            raise_waits: None,
-            paused: None,
-            vain: Vain::default(),
-            stopping: None,
-            last_alive: now,
-            last_explained: None,
-            budget_blocks: false,
-            ended_for_money: false,
-            needed: None,
-            trouble: None,
-            told: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            ours: Ours::default(),
-            end: None,
-        }
+        Self::of_state(config, decoration, RunState::default(), now)
+    }
+
+    fn of_state(config: RunConfig, decoration: Decoration, state: RunState, now: Timestamp) -> Self {
+        let live = Live::new(&config, now);
+        Self { config, decoration, books: Books::new(state), live }
+    }
+
+    /// Takes in events that somebody else has recorded for the run, such as those of its allocation.
+    pub fn recorded(&mut self, events: &[Event]) {
+        events.iter().for_each(|event| self.books.apply(event));
     }
 
     /// Takes one input and decides. The step's events are to be stored before its effects are sent, and both kept in their
     /// order. Once the run has [ended](Run::end) nothing more comes of any input.
     pub fn on(&mut self, now: Timestamp, input: Input) -> Step {
         let mut step = Step::default();
-        if self.end.is_some() {
+        if self.books.state.end.is_some() {
             return step;
         }
         self.take(now, input, &mut step);
         self.plan(now, &mut step);
-        if self.end.is_none() {
+        if self.books.state.end.is_none() {
             self.plan_growth(now, &mut step);
         }
         step
@@ -219,17 +102,17 @@ impl Run {
 
     /// How the run ended, once it has.
     pub fn end(&self) -> Option<&RunEnd> {
-        self.end.as_ref()
+        self.books.state.end.as_ref()
     }
 
     /// What accepted bills promise in all.
     pub fn accepted(&self) -> Glm {
-        self.accepted
+        self.books.state.accepted
     }
 
-    /// Is any agreement being made, in use or being ended?
+    /// True if any agreement is being made, in use or being ended.
     pub fn has_open_rentals(&self) -> bool {
-        self.rentals.values().any(|rental| rental.stage != Stage::Closed)
+        self.live.rentals.values().any(|rental| rental.stage != Stage::Closed)
     }
 
     fn take(&mut self, now: Timestamp, input: Input, step: &mut Step) {
@@ -237,8 +120,8 @@ impl Run {
             Input::Tick => self.forget_settled(now),
             Input::JobAdded { job, spec } => self.on_job_added(now, job, spec, step),
             Input::NoMoreJobs => {
-                self.standing = false;
-                self.had_job = true;
+                self.live.standing = false;
+                self.live.no_more_jobs = true;
             }
             Input::JobCancelled { job } => self.end_job(now, job, JobEndReason::Cancelled, step),
             Input::Tasks { job, data, exhausted, mark } => {
@@ -249,10 +132,14 @@ impl Run {
             Input::Stop { why } => self.stop(now, why, step),
             Input::Trouble { doing, problem } => self.tell_trouble(now, doing, problem, step),
             Input::Recovered => {
-                self.trouble = None;
-                if !self.told.is_empty() {
-                    self.told.clear();
-                    step.event(now, EventKind::Recovered { what: "the daemon answers again".into() });
+                self.live.trouble = None;
+                if !self.live.told.is_empty() {
+                    self.live.told.clear();
+                    step.emit(
+                        &mut self.books,
+                        now,
+                        EventKind::Recovered { what: "the daemon answers again".into() },
+                    );
                 }
             }
 
@@ -264,15 +151,15 @@ impl Run {
             Input::RaiseBudget { amount } => self.on_raise_budget(now, amount, step),
             Input::BudgetRaised { budget } => self.on_budget_raised(now, budget, step),
             Input::BudgetNotRaised { budget, reason } => {
-                self.raising = None;
-                step.event(now, EventKind::BudgetNotRaised { budget, reason });
+                self.live.raising = None;
+                step.emit(&mut self.books, now, EventKind::BudgetNotRaised { budget, reason });
             }
             Input::AllocationGrown { allocation, amount } => {
                 self.on_allocation_grown(now, allocation, amount, step);
             }
             Input::AllocationNotGrown { problem } => self.on_allocation_not_grown(now, problem, step),
             Input::AllocationProlonged { allocation, expires } => {
-                step.event(now, EventKind::AllocationProlonged { allocation, expires });
+                step.emit(&mut self.books, now, EventKind::AllocationProlonged { allocation, expires });
             }
             Input::AllocationLost { allocation } => self.on_allocation_lost(now, allocation, step),
             Input::Allocated { allocation, amount, expires, decoration } => {
@@ -282,9 +169,13 @@ impl Run {
 
             Input::Published { demand, expires } => self.on_published(now, demand, expires, step),
             Input::PublishFailed { problem } => {
-                self.market.publishing_failed(now);
-                self.trouble = Some(format!("publish the demand: {problem}"));
-                step.event(now, EventKind::Trouble { doing: "publish the demand".into(), problem });
+                self.live.market.publishing_failed(now);
+                self.live.trouble = Some(format!("publish the demand: {problem}"));
+                step.emit(
+                    &mut self.books,
+                    now,
+                    EventKind::Trouble { doing: "publish the demand".into(), problem },
+                );
             }
             Input::DemandLost { demand } => self.on_demand_lost(now, &demand, step),
             Input::Proposal { demand, proposal } => self.on_proposal(now, &demand, *proposal, step),
@@ -323,9 +214,8 @@ impl Run {
             }
             Input::ActivityUnfit { rental, no } => self.on_activity_unfit(now, rental, no, step),
             Input::Usage { rental, no, usage } => {
-                let rental = self.rentals.get_mut(&rental);
-                if let Some(activity) = rental.and_then(|rental| rental.current_is(no)) {
-                    activity.meter.report(&usage);
+                if let Some(activity) = self.current_live(rental, no) {
+                    activity.report(&usage);
                 }
             }
             Input::ActivityClosed { rental, no, usage, failure } => {
@@ -341,7 +231,7 @@ impl Run {
 
             Input::DebitNote { note, told } => self.on_debit_note(now, &note, told, step),
             Input::Invoice { invoice, told } => self.on_invoice(now, &invoice, told, step),
-            Input::BillsTold => self.bills_told = true,
+            Input::BillsTold => self.live.bills_told = true,
             Input::BillUnreadable { bill } => self.on_bill_unreadable(&bill),
             Input::BillAccepted { bill } => self.on_bill_accepted(now, &bill, step),
             Input::BillFailed { bill, problem, passing } => {
@@ -352,70 +242,104 @@ impl Run {
 
     /// A failing daemon is asked again and again: the same trouble is told once.
     fn tell_trouble(&mut self, now: Timestamp, doing: String, problem: String, step: &mut Step) {
-        self.trouble = Some(format!("{doing}: {problem}"));
-        if self.told.get(&doing) != Some(&problem) {
-            self.told.insert(doing.clone(), problem.clone());
-            step.event(now, EventKind::Trouble { doing, problem });
+        self.live.trouble = Some(format!("{doing}: {problem}"));
+        if self.live.told.get(&doing) != Some(&problem) {
+            self.live.told.insert(doing.clone(), problem.clone());
+            step.emit(&mut self.books, now, EventKind::Trouble { doing, problem });
         }
     }
 
     /// Begins no more work, for this reason; a second reason changes nothing.
     fn stop(&mut self, now: Timestamp, why: StopReason, step: &mut Step) {
-        if self.stopping.is_some() {
+        if self.live.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Stopping { why, since: now, settling_since: None, is_told: false });
-        step.event(now, EventKind::Stopping { why });
-        if let Some(demand) = self.market.withdraw() {
-            Self::withdraw(now, demand, "the run is stopping", step);
+        self.live.stopping = Some(Stopping { since: now, settling_since: None, is_told: false });
+        step.emit(&mut self.books, now, EventKind::Stopping { why });
+        if let Some(demand) = self.live.market.withdraw() {
+            self.withdraw(now, demand, "the run is stopping", step);
         }
-        let undecided = self.rentals.iter().filter(|(_, rental)| rental.stage == Stage::Signing);
+        let undecided = self.live.rentals.iter().filter(|(_, rental)| rental.stage == Stage::Signing);
         step.effects.extend(undecided.map(|(id, _)| Effect::TakeBack { rental: *id }));
     }
 
-    fn withdraw(now: Timestamp, demand: DemandId, why: &str, step: &mut Step) {
-        step.event(now, EventKind::DemandEnded { demand: demand.clone(), why: why.to_owned() });
+    fn withdraw(&mut self, now: Timestamp, demand: DemandId, why: &str, step: &mut Step) {
+        step.emit(
+            &mut self.books,
+            now,
+            EventKind::DemandEnded { demand: demand.clone(), why: why.to_owned() },
+        );
         step.effects.push(Effect::Withdraw { demand });
+    }
+
+    /// The number of the next rental, from 1.
+    fn next_rental(&self) -> RentalId {
+        RentalId(self.books.state.next_rental.max(1))
+    }
+
+    /// A rental, in its state and beside it.
+    fn rental(&self, id: RentalId) -> Option<RentalView<'_>> {
+        Some(RentalView { kept: self.books.rental(id)?, live: self.live.rentals.get(&id)? })
+    }
+
+    /// All rentals that the run has or still keeps.
+    fn rentals(&self) -> impl Iterator<Item = (RentalId, RentalView<'_>)> {
+        self.live.rentals.iter().filter_map(|(id, live)| {
+            let kept = self.books.rental(*id)?;
+            Some((*id, RentalView { kept, live }))
+        })
+    }
+
+    /// A rental's activity that runs or is being ended, if it is this one: whatever comes of an earlier one comes too late.
+    fn current(&self, id: RentalId, no: ActivityNo) -> Option<&Activity> {
+        let rental = self.books.rental(id)?;
+        rental.current().filter(|_| rental.newest() == no && self.live.rentals.contains_key(&id))
+    }
+
+    fn current_live(&mut self, id: RentalId, no: ActivityNo) -> Option<&mut LiveActivity> {
+        self.current(id, no)?;
+        self.live.rentals.get_mut(&id)?.activities.last_mut()
     }
 
     /// Forgets rentals that are over and paid: a long run must not grow with every rental it ever made.
     ///
     /// A bill that comes later still is one for an agreement nobody knows, and isn't paid.
     fn forget_settled(&mut self, now: Timestamp) {
-        let over = self.rentals.extract_if(.., |_, rental| {
-            let keep = if rental.invoice == Billing::Accepted { Self::KEEP_PAID } else { Self::KEEP_UNPAID };
-            rental.stage == Stage::Closed
+        let is_over = |rental: &RentalView<'_>| {
+            let keep =
+                if rental.billing() == Billing::Accepted { Self::KEEP_PAID } else { Self::KEEP_UNPAID };
+            rental.live.stage == Stage::Closed
                 && !rental.awaits_invoice()
-                && rental.accepting.is_empty()
-                && between(rental.since, now) >= keep
-        });
-        for (_, rental) in over {
-            self.settled = self.settled.checked_add(rental.accepted).unwrap_or(Glm::MAX);
-            if let Some(agreement) = &rental.agreement {
-                self.by_agreement.remove(agreement);
-            }
+                && rental.live.sending.is_empty()
+                && between(rental.live.since, now) >= keep
+        };
+        let over: Vec<_> = self.rentals().filter(|(_, rental)| is_over(rental)).map(|(id, _)| id).collect();
+        for id in over {
+            self.forget(id);
         }
+    }
+
+    fn forget(&mut self, id: RentalId) {
+        if let Some(agreement) = self.books.rental(id).and_then(|rental| rental.agreement.as_ref()) {
+            self.live.by_agreement.remove(agreement);
+        }
+        self.live.rentals.remove(&id);
+        self.books.forget(id);
     }
 
     /// Counts a failure by its reason. Reasons are others' words: there is a bound to how many are kept apart.
     fn count_failure(&mut self, reason: &str) {
         let reason = without_details(reason).to_owned();
-        if self.failures.len() < Self::MOST_REASONS || self.failures.contains_key(&reason) {
-            *self.failures.entry(reason).or_default() += 1;
+        if self.live.failures.len() < Self::MOST_REASONS || self.live.failures.contains_key(&reason) {
+            *self.live.failures.entry(reason).or_default() += 1;
         } else {
-            *self.failures.entry("other reasons".to_owned()).or_default() += 1;
+            *self.live.failures.entry("other reasons".to_owned()).or_default() += 1;
         }
     }
 
     /// The demand as it would be published now.
     fn demand(&self, expires: Timestamp) -> NewDemand {
         self.config.demand(&self.decoration, expires)
-    }
-}
-
-impl Step {
-    pub(crate) fn event(&mut self, at: Timestamp, kind: EventKind) {
-        self.events.push(Event { at, kind });
     }
 }
 

@@ -156,8 +156,8 @@ pub struct OpenTask {
 pub struct Rental {
     /// With whom.
     pub provider: Provider,
-    /// What its bills are measured by; not known of rentals in old records.
-    pub terms: Option<RentalTerms>,
+    /// What its bills are measured by.
+    pub terms: RentalTerms,
     /// When it was intended.
     pub intended: Timestamp,
     /// Its agreement, if that has an id.
@@ -238,6 +238,11 @@ pub enum InvoiceState {
 impl RunState {
     /// Takes an event in. Events come in the order in which they were stored; one that fits nothing changes nothing.
     pub fn apply(&mut self, event: &Event) {
+        self.settling(event);
+    }
+
+    /// Takes an event in, and gives out the rental that it settles: the state doesn't hold it any longer.
+    pub(crate) fn settling(&mut self, event: &Event) -> Option<Rental> {
         let at = event.at;
         match &event.kind {
             EventKind::AllocationIntended { amount, platform, expires } => {
@@ -245,10 +250,7 @@ impl RunState {
                 self.allocation_intents.push(AllocationIntent { amount, platform, expires });
             }
             EventKind::AllocationCreated { allocation, amount, expires } => {
-                // Old records don't say when it was to end.
-                self.allocation_intents.retain(|intent| {
-                    intent.expires.map_or(intent.amount != *amount, |intended| intended != *expires)
-                });
+                self.allocation_intents.retain(|intent| intent.expires != Some(*expires));
                 let held = HeldAllocation { amount: *amount, expires: *expires };
                 self.allocations.insert(allocation.clone(), held);
             }
@@ -278,9 +280,10 @@ impl RunState {
             EventKind::RunEnded { end } => self.end = Some(end.clone()),
             kind => {
                 self.apply_to_tasks(at, kind);
-                self.apply_to_deals(at, kind);
+                return self.apply_to_rentals(at, kind);
             }
         }
+        None
     }
 
     /// Is there nothing that was ever begun?
@@ -311,14 +314,15 @@ impl RunState {
     /// GLM that may still be accepted under such a budget, bills that are being accepted included: what the run's
     /// allocation is to hold beside what is spent of it.
     pub fn left(&self, at_first: Budget, now: Timestamp) -> Glm {
-        let promised = self.promised.total().max(self.accepted);
+        let promised = self.promised.total();
         let left = self.budget(at_first).left(promised, &self.promised, now);
         left.checked_add(promised.saturating_sub(self.accepted)).unwrap_or(Glm::MAX)
     }
 
-    /// GLM accepted for rentals that are settled.
-    pub fn settled(&self) -> Glm {
-        self.rentals.values().fold(self.accepted, |rest, deal| rest.saturating_sub(deal.accepted))
+    /// GLM that accepted bills promise in all, those being accepted included.
+    pub fn promised_in_all(&self) -> Glm {
+        let more = self.rentals.values().map(|rental| rental.promised().saturating_sub(rental.accepted));
+        more.fold(self.accepted, |sum, amount| sum.checked_add(amount).unwrap_or(Glm::MAX))
     }
 }
 

@@ -10,7 +10,7 @@ use yagna_api::{ActivityId, Timestamp};
 use crate::pricing::Pricing;
 
 /// What a rental's bills are measured by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RentalTerms {
     /// What the provider charges.
     pub pricing: Pricing,

@@ -5,24 +5,28 @@ use std::time::Duration;
 use yagna_api::time::between;
 use yagna_api::{ActivityId, Timestamp};
 
-use super::rental::Stage;
+use super::rental::{LiveRental, RentalView, Stage};
 use super::rentals::Ending;
 use super::spending::Room;
 use super::{Effect, Run, Step, WorkerFailure};
 use crate::event::{ActivityNo, EventKind, JobId, RentalId, SentScript};
+use crate::state::Rental;
 
 impl Run {
     /// Begins an activity for a job under an agreement that has none.
     pub(super) fn open_activity(&mut self, now: Timestamp, id: RentalId, job: JobId, step: &mut Step) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.rental(id).filter(|rental| rental.live.stage == Stage::Held) else {
             return;
         };
-        let Some(agreement) = rental.agreement.clone().filter(|_| rental.stage == Stage::Held) else {
+        let (Some(agreement), provider) = (rental.kept.agreement.clone(), rental.kept.provider.clone())
+        else {
             return;
         };
-        let no = rental.open(job, now);
-        let provider = rental.provider.clone();
-        step.event(now, EventKind::ActivityIntended { rental: id, job });
+        if let Some(rental) = self.live.rentals.get_mut(&id) {
+            rental.open(now);
+        }
+        step.emit(&mut self.books, now, EventKind::ActivityIntended { rental: id, job });
+        let Some(no) = self.books.rental(id).map(Rental::newest) else { return };
         step.effects.push(Effect::OpenActivity { rental: id, no, job, agreement, provider });
     }
 
@@ -34,11 +38,9 @@ impl Run {
         activity: ActivityId,
         step: &mut Step,
     ) {
-        let Some(current) = self.rentals.get_mut(&id).and_then(|rental| rental.current_is(no)) else {
-            return;
-        };
-        current.id = Some(activity.clone());
-        step.event(now, EventKind::ActivityCreated { rental: id, activity });
+        if self.current(id, no).is_some() {
+            step.emit(&mut self.books, now, EventKind::ActivityCreated { rental: id, activity });
+        }
     }
 
     pub(super) fn on_worker_ready(
@@ -49,19 +51,19 @@ impl Run {
         room: usize,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(job) = self.current(id, no).map(|activity| activity.job) else {
             return;
         };
-        let Some(job) = rental.current_is(no).map(|activity| activity.job) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         if rental.stage == Stage::Opening {
             rental.stage = Stage::Working;
             rental.since = now;
-            if let Some(job) = self.jobs.get_mut(&job) {
+            if let Some(job) = self.live.jobs.get_mut(&job) {
                 job.ever_worked = true;
             }
-            step.event(now, EventKind::ActivityReady { rental: id });
+            step.emit(&mut self.books, now, EventKind::ActivityReady { rental: id });
         }
         if rental.stage == Stage::Working {
             rental.room = Some(room.max(1));
@@ -78,13 +80,11 @@ impl Run {
         script: SentScript,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        if rental.current_is(no).is_some() {
-            let mut attempts: Vec<_> = rental.running.keys().copied().collect();
-            attempts.sort_unstable();
-            step.event(now, EventKind::BatchSent { rental: id, no, attempts, script });
+        if self.current(id, no).is_some()
+            && let Some(rental) = self.live.rentals.get(&id)
+        {
+            let attempts = rental.in_hands();
+            step.emit(&mut self.books, now, EventKind::BatchSent { rental: id, no, attempts, script });
         }
     }
 
@@ -96,16 +96,14 @@ impl Run {
         failure: Option<WorkerFailure>,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        // One that is being ended anyway may end as it likes.
+        let at_work = |rental: &&LiveRental| matches!(rental.stage, Stage::Opening | Stage::Working);
+        let Some(rental) = self.live.rentals.get(&id).filter(at_work) else {
             return;
         };
-        // One that is being ended anyway may end as it likes.
-        if !matches!(rental.stage, Stage::Opening | Stage::Working) {
-            return;
-        }
         let (asked, is_busy) = (rental.idle_since.is_some(), !rental.running.is_empty());
-        let Some((job, was_given)) = rental.current_is(no).map(|activity| (activity.job, activity.was_given))
-        else {
+        let current = self.current(id, no);
+        let Some((job, was_given)) = current.map(|activity| (activity.job, activity.was_given)) else {
             return;
         };
         match failure {
@@ -114,7 +112,7 @@ impl Run {
                 // would end the same way the next time.
                 let why = "the worker ended without an answer";
                 let idle = !asked && !was_given;
-                if is_busy || (idle && self.queue.n_waiting_for(job) > 0) {
+                if is_busy || (idle && self.live.queue.n_waiting_for(job) > 0) {
                     self.count_failure(why);
                     self.lose_running(now, id, why, step);
                     return self.close(now, id, &Ending::failure(why), step);
@@ -128,7 +126,7 @@ impl Run {
     /// Ends an activity and keeps the agreement, for now. What it was doing is given up.
     pub(super) fn end_activity(&mut self, now: Timestamp, id: RentalId, gently: bool, step: &mut Step) {
         self.give_up_running(now, id, step);
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         if !matches!(rental.stage, Stage::Opening | Stage::Working) {
@@ -138,11 +136,12 @@ impl Run {
         rental.since = now;
         rental.room = None;
         rental.idle_since.get_or_insert(now);
-        let no = rental.newest();
-        let Some(current) = rental.current_is(no) else {
+        let Some(kept) = self.books.rental(id) else { return };
+        let (no, Some(current), Some(live)) = (kept.newest(), kept.current(), rental.activities.last_mut())
+        else {
             return;
         };
-        current.closing = true;
+        live.closing = true;
         let activity = current.id.clone();
         step.effects.push(Effect::CloseActivity { rental: id, no, activity, gently });
     }
@@ -156,31 +155,34 @@ impl Run {
         failure: Option<String>,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(was_seen) = self.current(id, no).map(|current| current.id.is_some()) else {
             return;
         };
-        let Some(current) = rental.current_is(no).filter(|activity| activity.closing) else {
+        let Some(rental) = self.live.rentals.get(&id).filter(|rental| rental.is_closing_activity()) else {
             return;
         };
-        let was_seen = current.id.is_some();
-        rental.end_activity(usage.as_ref(), failure.is_none(), now);
         let told = rental.failure.clone();
         let complete = usage.is_some() && failure.is_none();
-        step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: told, complete });
+        step.emit(
+            &mut self.books,
+            now,
+            EventKind::ActivityEnded { rental: id, usage, failure: told, complete },
+        );
         let may_run = failure.is_some() || !was_seen;
         if let Some(problem) = failure {
-            step.event(now, EventKind::Trouble { doing: "end an activity".into(), problem });
+            step.emit(&mut self.books, now, EventKind::Trouble { doing: "end an activity".into(), problem });
         }
-        if rental.stage == Stage::Closing {
-            let agreement = rental.agreement.clone().filter(|_| !rental.agreement_over);
-            let reason = rental.ending.clone().unwrap_or_default();
+        let Some(RentalView { kept, live }) = self.rental(id) else { return };
+        if live.stage == Stage::Closing {
+            let agreement = kept.agreement.clone().filter(|_| kept.ended.is_none());
+            let reason = live.ending.clone().unwrap_or_default();
             step.effects.push(Effect::Close { rental: id, agreement, activity: None, reason });
-        } else if rental.agreement_over || !rental.agreed.multi_activity {
+        } else if kept.ended.is_some() || !kept.has_multi_activity() {
             self.close(now, id, &Ending::success(), step);
         } else if may_run {
             // There may be one activity at a time, and nobody knows whether this one has ended.
             self.close(now, id, &Ending::cancelled("its activity couldn't be ended"), step);
-        } else {
+        } else if let Some(rental) = self.live.rentals.get_mut(&id) {
             rental.stage = Stage::Held;
             rental.since = now;
         }
@@ -194,15 +196,12 @@ impl Run {
         if !self.can_pay() || self.is_in_own_trouble() {
             return blocked;
         }
-        let held: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| rental.stage == Stage::Held && rental.takes_tasks(now))
-            .map(|(id, _)| *id)
-            .collect();
+        let is_open = |rental: &RentalView<'_>| rental.live.stage == Stage::Held && rental.takes_tasks(now);
+        let held: Vec<_> = self.rentals().filter(|(_, rental)| is_open(rental)).map(|(id, _)| id).collect();
         for id in held {
             let Some(job) = self.job_for(now, id) else { continue };
-            let opening = self.rentals[&id].price_of_opening(self.config.stop_horizon);
+            let Some(rental) = self.rental(id) else { continue };
+            let opening = rental.price_of_opening(self.config.stop_horizon);
             match self.affords(now, opening) {
                 Room::Enough => self.open_activity(now, id, job, step),
                 // More is being set aside.
@@ -215,16 +214,16 @@ impl Run {
 
     /// Ends agreements that have had no work for too long, or that can't take any more.
     pub(super) fn plan_holds(&mut self, now: Timestamp, step: &mut Step) {
-        let nothing_comes = !self.standing && self.jobs.keys().all(|job| self.queue.is_exhausted(*job));
+        let nothing_comes =
+            !self.live.standing && self.live.jobs.keys().all(|job| self.live.queue.is_exhausted(*job));
         let most = if nothing_comes { Duration::ZERO } else { self.config.hold };
         let over: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| rental.stage == Stage::Held)
+            .rentals()
+            .filter(|(_, rental)| rental.live.stage == Stage::Held)
             .filter(|(id, rental)| {
-                !rental.takes_tasks(now) || self.idle_for(**id, now).is_none_or(|idle| idle >= most)
+                !rental.takes_tasks(now) || self.idle_for(*id, now).is_none_or(|idle| idle >= most)
             })
-            .map(|(id, rental)| (*id, rental.takes_tasks(now)))
+            .map(|(id, rental)| (id, rental.takes_tasks(now)))
             .collect();
         for (id, in_time) in over {
             let ending =
@@ -238,12 +237,12 @@ impl Run {
     /// It costs an activity each time. So only a worker that asks for tasks is taken, one at a time, from a job that
     /// still has its share afterwards; where there is a single worker for several jobs they take turns.
     pub(super) fn plan_turns(&mut self, now: Timestamp, step: &mut Step) {
-        if self.jobs.len() < 2 {
+        if self.live.jobs.len() < 2 {
             return;
         }
         let shares = self.shares();
         for (job, share) in &shares {
-            if let Some(job) = self.jobs.get_mut(job) {
+            if let Some(job) = self.live.jobs.get_mut(job) {
                 let starves = share.need > 0 && share.workers == 0;
                 job.starving_since = starves.then(|| job.starving_since.unwrap_or(now));
             }
@@ -253,11 +252,11 @@ impl Run {
         else {
             return;
         };
-        let starves = self.jobs[&needy]
+        let starves = self.live.jobs[&needy]
             .starving_since
             .is_some_and(|since| between(since, now) >= self.config.idle_grace);
-        let on_its_way = self.rentals.values().any(|rental| match rental.stage {
-            Stage::Ending | Stage::Held => self.queue.has_use_for(needy, &rental.provider.id),
+        let on_its_way = self.rentals().any(|(_, rental)| match rental.live.stage {
+            Stage::Ending | Stage::Held => self.live.queue.has_use_for(needy, rental.provider()),
             Stage::Signing => !starves,
             _ => false,
         });
@@ -266,17 +265,16 @@ impl Run {
             return;
         }
         let giver = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| rental.room.is_some() && rental.takes_tasks(now))
-            .filter(|(_, rental)| self.queue.has_use_for(needy, &rental.provider.id))
+            .rentals()
+            .filter(|(_, rental)| rental.live.room.is_some() && rental.takes_tasks(now))
+            .filter(|(_, rental)| self.live.queue.has_use_for(needy, rental.provider()))
             .filter_map(|(id, rental)| {
                 let job = rental.job().filter(|job| *job != needy)?;
                 let share = shares.get(&job)?;
-                let had_turn = between(rental.since, now) >= Self::TURN;
+                let had_turn = between(rental.live.since, now) >= Self::TURN;
                 let fair =
                     if starves { share.workers > 1 || had_turn } else { had_turn && share.spares_for(taker) };
-                fair.then_some((*id, share))
+                fair.then_some((id, share))
             })
             .max_by(|one, other| one.1.compare(other.1).then_with(|| other.0.cmp(&one.0)));
         if let Some((id, _)) = giver {

@@ -6,12 +6,13 @@ use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionRea
 use yagna_api::time::after;
 use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
-use super::rental::{Accepting, Billing, Rental, Stage};
+use super::rental::{Billing, Sending, Stage};
 use super::rentals::Ending;
 use super::spending::add;
 use super::{Effect, OnBudget, Run, Step};
 use crate::bill::{check_debit_note, check_frequency, check_invoice, is_known};
 use crate::event::{Bill, EventKind, Measured, RentalId, StopReason};
+use crate::state::AcceptingBill;
 
 /// What is to be remembered of a debit note that is accepted.
 struct Note {
@@ -37,6 +38,12 @@ pub(super) struct Postponed {
     told: bool,
 }
 
+impl Postponed {
+    fn usage(&self) -> Option<&[f64]> {
+        self.measured.as_ref()?.usage.as_deref()
+    }
+}
+
 impl Run {
     /// The first pause before a bill is accepted again; doubled up to eight times as long.
     const BILL_PAUSE: Duration = Duration::from_secs(2);
@@ -59,29 +66,29 @@ impl Run {
         else {
             return;
         };
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        let nothing_known = rental.activities.iter().all(|activity| activity.id.is_none());
-        let place = rental.find(&note.activity_id);
-        if nothing_known && place.is_some() {
-            rental.expect_invoice();
-        }
-        let covered = matches!(rental.invoice, Billing::Accepting | Billing::Accepted);
-        let never_ran = rental.activities.is_empty();
+        let Some(rental) = self.rental(id) else { return };
+        let place = rental.kept.place_of(&note.activity_id);
+        let is_news = place.is_some() && rental.kept.is_unseen();
         let payable = note.payment_due_date.is_some();
+        let Some(live) = self.live.rentals.get_mut(&id) else { return };
+        if is_news {
+            live.expect_invoice();
+        }
+        let numbers = place.and_then(|place| live.activities.get_mut(place)).map(|activity| {
+            activity.notes = activity.notes.saturating_add(1);
+            activity.payable_notes = activity.payable_notes.saturating_add(payable.into());
+            (activity.notes, activity.payable_notes)
+        });
+        let Some(rental) = self.rental(id) else { return };
+        let covered = matches!(rental.billing(), Billing::Accepting | Billing::Accepted);
         let measured = |usage: Option<Vec<f64>>, overbilled: bool| {
             place.map(|_| Measured { activity: note.activity_id.clone(), usage, overbilled })
         };
-        let problem = match place.map(|place| &mut rental.activities[place]) {
-            Some(activity) => {
-                activity.notes = activity.notes.saturating_add(1);
-                activity.payable_notes = activity.payable_notes.saturating_add(payable.into());
-                let (notes, payable_notes) = (activity.notes, activity.payable_notes);
-                let meter = &mut activity.meter;
-                check_debit_note(note, &rental.terms.pricing, meter, &rental.agreed, now)
-                    .and_then(|()| check_frequency(notes, payable_notes, meter, &rental.agreed, now))
-                    .inspect_err(|problem| meter.refused(note, problem))
+        let problem = match place.zip(numbers) {
+            Some((place, (notes, payable_notes))) => {
+                let (meter, agreed) = (rental.meter(place), rental.kept.approved.unwrap_or_default());
+                check_debit_note(note, &rental.kept.terms.pricing, &meter, &agreed, now)
+                    .and_then(|()| check_frequency(notes, payable_notes, &meter, &agreed, now))
                     .err()
                     .map(|problem| {
                         let (usage, overbilled) = (problem.believed(note), problem.is_overbilling());
@@ -89,13 +96,16 @@ impl Run {
                         (problem.to_string(), problem.is_harmless(), problem.ending_code(), measured)
                     })
             }
-            None if never_ran => Some(("nothing was ever run".to_owned(), false, "IncorrectAmount", None)),
+            None if rental.kept.activities.is_empty() => {
+                Some(("nothing was ever run".to_owned(), false, "IncorrectAmount", None))
+            }
             None => {
                 Some(("it is for an activity that isn't ours".to_owned(), false, "IncorrectAmount", None))
             }
         };
         if let Some((reason, harmless, code, measured)) = problem {
-            step.event(
+            step.emit(
+                &mut self.books,
                 now,
                 EventKind::BillRefused {
                     rental: Some(id),
@@ -113,14 +123,12 @@ impl Run {
             }
             return;
         }
-        if let (Some(usage), Some(place)) = (note.usage(), place) {
-            rental.activities[place].meter.report(&usage);
-        }
-        if covered && rental.promised_with(place, amount) > rental.promised() {
+        if covered && rental.kept.promised_with(place, amount) > rental.kept.promised() {
             // The invoice said what all of it costs.
             let reason = "it asks for more than the invoice that was accepted".to_owned();
             let measured = measured(note.usage(), false);
-            return step.event(
+            return step.emit(
+                &mut self.books,
                 now,
                 EventKind::BillRefused { rental: Some(id), bill, amount, reason, measured, open: false },
             );
@@ -156,33 +164,26 @@ impl Run {
         step: &mut Step,
     ) {
         let (bill, amount) = (Bill::Invoice(invoice.invoice_id.clone()), invoice.amount);
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        for activity in &invoice.activity_ids {
-            rental.find(activity);
-        }
-        let refusal = if matches!(rental.invoice, Billing::Accepting | Billing::Accepted) {
+        let Some(rental) = self.rental(id) else { return };
+        let is_live = rental.live.is_live();
+        let refusal = if matches!(rental.billing(), Billing::Accepting | Billing::Accepted) {
             let words = "there is an invoice for this agreement already".to_owned();
             Some((RejectionReason::UnsolicitedService, Glm::ZERO, words))
         } else {
-            let ours = rental.activities.iter();
-            let meters: Vec<_> =
-                ours.filter_map(|activity| Some((activity.id.as_ref()?, &activity.meter))).collect();
-            let pricing = &rental.terms.pricing;
+            let measures = rental.measures(&invoice.activity_ids);
+            let meters: Vec<_> = measures.iter().map(|(activity, meter)| (*activity, &**meter)).collect();
+            let pricing = &rental.kept.terms.pricing;
             let checked = check_invoice(invoice, pricing, &meters, now);
             if now < wait_until && checked.is_ok() && !is_known(invoice, pricing, &meters, now) {
-                self.held_invoices.push((wait_until, id, invoice.clone()));
+                self.live.held_invoices.push((wait_until, id, invoice.clone()));
                 return;
             }
             checked.err().map(|problem| (problem.rejection_reason(), problem.owed(), problem.to_string()))
         };
         if let Some((rejection_reason, owed, words)) = refusal {
-            if rental.invoice == Billing::Awaited {
-                rental.invoice = Billing::Closed;
-            }
             let reason = words.clone();
-            step.event(
+            step.emit(
+                &mut self.books,
                 now,
                 EventKind::BillRefused {
                     rental: Some(id),
@@ -201,16 +202,17 @@ impl Run {
                     message: Some(words.clone()),
                 },
             });
-            let live = rental.is_live();
             let words = format!("wrong invoice: {words}");
-            if live {
+            if is_live {
                 self.close(now, id, &Ending::overbilled(words), step);
             } else {
                 self.set_back(now, id, words, step);
             }
             return;
         }
-        rental.invoice = Billing::Accepting;
+        if let Some(rental) = self.live.rentals.get_mut(&id) {
+            rental.has_invoice = true;
+        }
         self.accept(now, id, bill, amount, None, step);
     }
 
@@ -227,15 +229,15 @@ impl Run {
         told: Option<Timestamp>,
         step: &mut Step,
     ) -> Option<RentalId> {
-        let rental = self.by_agreement.get(agreement).copied();
+        let rental = self.live.by_agreement.get(agreement).copied();
         if rental.is_none() && amount.is_zero() {
             // Of an agreement that was ended before it was known, and that nothing ran in.
             return None;
         }
-        let seen_before = self.seen_before.contains(bill);
+        let seen_before = self.live.seen_before.contains(bill);
         // Is it one that came before, and is still to be decided about?
-        let (seen, undecided) = match rental.and_then(|id| self.rentals.get_mut(&id)) {
-            Some(rental) => (!rental.seen_bills.insert(bill.clone()), rental.undecided.remove(bill)),
+        let (seen, undecided) = match rental.and_then(|id| self.live.rentals.get_mut(&id)) {
+            Some(rental) => (!rental.seen_bills.insert(bill.clone()), rental.asked_again.remove(bill)),
             None => (false, false),
         };
         if undecided {
@@ -243,16 +245,21 @@ impl Run {
         } else if seen || seen_before {
             return None;
         } else {
-            step.event(now, EventKind::BillReceived { rental, bill: bill.clone(), amount, told });
+            step.emit(
+                &mut self.books,
+                now,
+                EventKind::BillReceived { rental, bill: bill.clone(), amount, told },
+            );
         }
-        let stranger = match rental.and_then(|id| self.rentals.get(&id)) {
+        let stranger = match rental.and_then(|id| self.rental(id)) {
             None => Some("its agreement is none of this run's"),
-            Some(rental) if rental.provider.id != *issuer => Some("it isn't from the agreement's provider"),
+            Some(rental) if rental.provider() != issuer => Some("it isn't from the agreement's provider"),
             Some(_) => None,
         };
         if let Some(reason) = stranger {
             let reason = reason.to_owned();
-            step.event(
+            step.emit(
+                &mut self.books,
                 now,
                 EventKind::BillRefused {
                     rental,
@@ -294,31 +301,28 @@ impl Run {
     fn accept_or_postpone(&mut self, now: Timestamp, bill: Postponed, step: &mut Step) {
         let Postponed { id, bill, amount, place, payable, measured, told } = bill;
         // A debit note names all that its activity owes so far, an invoice all of all: only the increase is new.
-        let Some(rental) = self.rentals.get(&id) else {
-            return;
-        };
+        let Some(rental) = self.books.rental(id) else { return };
         let increase = rental.promised_with(place, amount).saturating_sub(rental.promised());
         let total = add(self.promised(), increase);
-        if let Some(most) = self.config.budget.total().filter(|most| total > *most) {
+        if let Some(most) = self.budget().total().filter(|most| total > *most) {
             let reason = format!("{increase} GLM more than the budget of {most} GLM covers");
-            step.event(
+            step.emit(
+                &mut self.books,
                 now,
                 EventKind::BillRefused { rental: Some(id), bill, amount, reason, measured, open: true },
             );
             self.stop(now, StopReason::BudgetReached, step);
             return;
         }
-        if !self.windows_hold(now, increase) || total > self.backed {
+        if !self.windows_hold(now, increase) || total > self.live.backed {
             return self.postpone(now, Postponed { id, bill, amount, place, payable, measured, told }, step);
         }
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        let accepting = Accepting { amount, activity: place, payable, failures: 0, sent: None };
-        rental.accepting.insert(bill.clone(), accepting);
-        self.accepting.insert(bill.clone(), id);
-        self.ledger.promise(now, id, increase);
-        step.event(
+        if let Some(rental) = self.live.rentals.get_mut(&id) {
+            rental.sending.insert(bill.clone(), Sending { payable, ..Sending::default() });
+        }
+        self.live.accepting.insert(bill.clone(), id);
+        step.emit(
+            &mut self.books,
             now,
             EventKind::BillAccepting { rental: id, bill: bill.clone(), amount, increase, measured },
         );
@@ -331,27 +335,26 @@ impl Run {
     /// there, and their amounts are paid both.
     pub(super) fn send_acceptance(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
         let can_pay = self.can_pay();
-        let Some(rental) = self.accepting.get(&bill).and_then(|id| self.rentals.get_mut(id)) else {
-            return;
-        };
-        let Some(accepting) = rental.accepting.get_mut(&bill) else {
-            return;
-        };
+        let Some(&id) = self.live.accepting.get(&bill) else { return };
+        let kept = self.books.rental(id).and_then(|rental| rental.accepting.get(&bill));
+        let Some(amount) = kept.map(|accepting| accepting.amount) else { return };
+        let Some(rental) = self.live.rentals.get_mut(&id) else { return };
+        let Some(sending) = rental.sending.get_mut(&bill) else { return };
         if rental.sent.is_some() {
             rental.queued.insert(bill);
         } else if can_pay {
-            accepting.sent = Some(now);
+            sending.sent = Some(now);
             rental.sent = Some(bill.clone());
-            step.effects.push(Effect::AcceptBill { bill, amount: accepting.amount });
+            step.effects.push(Effect::AcceptBill { bill, amount });
         } else {
-            self.bills_again.insert((now, bill));
+            self.live.bills_again.insert((now, bill));
         }
     }
 
     /// The daemon has answered: it is the next one's turn.
     fn send_next(&mut self, now: Timestamp, id: RentalId, answered: &Bill, step: &mut Step) {
         let next =
-            self.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(answered)).and_then(
+            self.live.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(answered)).and_then(
                 |rental| {
                     rental.sent = None;
                     rental.queued.pop_first()
@@ -370,12 +373,21 @@ impl Run {
         if !bill.told {
             let problem = format!(
                 "the budget of {} doesn't hold {} GLM just now; it is accepted as soon as it does",
-                self.config.budget.in_words(),
+                self.budget().in_words(),
                 bill.amount
             );
-            step.event(now, EventKind::Trouble { doing: "accept a bill".to_owned(), problem });
+            step.emit(
+                &mut self.books,
+                now,
+                EventKind::Trouble { doing: "accept a bill".to_owned(), problem },
+            );
         }
-        self.postponed.push(Postponed { told: true, ..bill });
+        let live = self.live.rentals.get_mut(&bill.id);
+        let activity = bill.place.and_then(|place| live?.activities.get_mut(place));
+        if let (Some(activity), Some(usage)) = (activity, bill.usage()) {
+            activity.report(usage);
+        }
+        self.live.postponed.push(Postponed { told: true, ..bill });
         if self.config.on_budget == OnBudget::Stop {
             self.stop(now, StopReason::BudgetReached, step);
         }
@@ -383,45 +395,31 @@ impl Run {
 
     /// GLM of bills that were accepted or are being accepted.
     pub(super) fn promised(&self) -> Glm {
-        let add = |sum: Glm, amount| sum.checked_add(amount).unwrap_or(Glm::MAX);
-        self.rentals.values().map(Rental::promised).fold(self.settled, add)
+        self.books.state.promised_in_all()
     }
 
     pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: &Bill, step: &mut Step) {
-        let Some(id) = self.accepting.remove(bill) else {
+        let Some(id) = self.live.accepting.remove(bill) else {
             return;
         };
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        let Some(Accepting { amount, activity, .. }) = rental.accepting.remove(bill) else {
-            return;
-        };
-        let before = rental.accepted;
-        if let Some(activity) = activity.and_then(|place| rental.activities.get_mut(place)) {
-            activity.meter.accepted(amount);
-            rental.accepted = rental.accepted.max(rental.noted());
-        } else {
-            rental.invoice = Billing::Accepted;
-            rental.accepted = rental.accepted.max(amount);
-            if let [only] = rental.activities.as_mut_slice() {
-                only.meter.accepted(amount);
-            }
+        let Some(rental) = self.books.rental(id) else { return };
+        let Some(amount) = rental.accepting.get(bill).map(|accepting| accepting.amount) else { return };
+        let total = rental.accepted_with(bill);
+        if let Some(rental) = self.live.rentals.get_mut(&id) {
+            rental.sending.remove(bill);
         }
-        let increase = rental.accepted.saturating_sub(before);
-        let total = rental.accepted;
-        if rental.accepting.is_empty() {
-            self.ledger.settle(id);
-        }
-        self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
-        step.event(now, EventKind::BillAccepted { rental: id, bill: bill.clone(), amount, total });
+        step.emit(
+            &mut self.books,
+            now,
+            EventKind::BillAccepted { rental: id, bill: bill.clone(), amount, total },
+        );
         self.send_next(now, id, bill, step);
     }
 
     /// What an earlier life left undecided can't be read any more: nothing comes of it.
     pub(super) fn on_bill_unreadable(&mut self, bill: &Bill) {
-        for rental in self.rentals.values_mut() {
-            rental.undecided.remove(bill);
+        for rental in self.live.rentals.values_mut() {
+            rental.asked_again.remove(bill);
         }
     }
 
@@ -434,46 +432,44 @@ impl Run {
         passing: bool,
         step: &mut Step,
     ) {
-        let Some(&id) = self.accepting.get(bill) else {
+        let Some(&id) = self.live.accepting.get(bill) else {
             return;
         };
-        let Some(rental) = self.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(bill))
+        let Some(rental) = self.live.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(bill))
         else {
             return;
         };
-        if passing && let Some(accepting) = rental.accepting.get_mut(bill) {
-            let pause = Self::BILL_PAUSE.saturating_mul(1 << accepting.failures.min(3));
-            if accepting.failures == 0 {
+        if passing && let Some(sending) = rental.sending.get_mut(bill) {
+            let pause = Self::BILL_PAUSE.saturating_mul(1 << sending.failures.min(3));
+            if sending.failures == 0 {
                 let (doing, problem) = ("accept a bill".to_owned(), problem.to_owned());
-                step.event(now, EventKind::Trouble { doing, problem });
+                step.emit(&mut self.books, now, EventKind::Trouble { doing, problem });
             }
-            accepting.failures += 1;
-            accepting.sent = None;
-            self.bills_again.insert((after(now, pause), bill.clone()));
+            sending.failures += 1;
+            sending.sent = None;
+            self.live.bills_again.insert((after(now, pause), bill.clone()));
             return self.send_next(now, id, bill, step);
         }
-        self.accepting.remove(bill);
-        let promised = rental.promised();
-        let Some(Accepting { amount, activity, payable, .. }) = rental.accepting.remove(bill) else {
-            return;
-        };
-        self.ledger.take_back(id, promised.saturating_sub(rental.promised()));
-        if rental.accepting.is_empty() {
-            self.ledger.settle(id);
-        }
-        if let Some(activity) = activity.and_then(|place| rental.activities.get_mut(place)) {
+        self.live.accepting.remove(bill);
+        let Some(Sending { payable, .. }) = rental.sending.remove(bill) else { return };
+        let Some(kept) = self.books.rental(id) else { return };
+        let Some(AcceptingBill { amount, activity }) = kept.accepting.get(bill).cloned() else { return };
+        let place = activity.and_then(|activity| kept.place_of(&activity));
+        if let Some(activity) = place.and_then(|place| rental.activities.get_mut(place)) {
             // It is counted again if it comes again.
             activity.notes = activity.notes.saturating_sub(1);
             activity.payable_notes = activity.payable_notes.saturating_sub(payable.into());
         }
         if matches!(bill, Bill::Invoice(_)) {
-            rental.invoice = Billing::Awaited;
+            rental.has_invoice = false;
+            rental.owes_nothing = false;
         }
         // Should its provider send it again, it is looked at again.
         rental.seen_bills.remove(bill);
-        self.seen_before.remove(bill);
+        self.live.seen_before.remove(bill);
         let reason = format!("couldn't be accepted: {problem}");
-        step.event(
+        step.emit(
+            &mut self.books,
             now,
             EventKind::BillRefused {
                 rental: Some(id),
@@ -490,19 +486,19 @@ impl Run {
     /// Looks again at invoices that wait, and tries again to accept what couldn't be accepted. The
     /// intent was stored the first time.
     pub(super) fn plan_bills(&mut self, now: Timestamp, step: &mut Step) {
-        for (until, id, invoice) in std::mem::take(&mut self.held_invoices) {
+        for (until, id, invoice) in std::mem::take(&mut self.live.held_invoices) {
             self.decide_invoice(now, id, &invoice, until, step);
         }
-        for bill in std::mem::take(&mut self.postponed) {
+        for bill in std::mem::take(&mut self.live.postponed) {
             self.accept_or_postpone(now, bill, step);
         }
         // Once no more is waited for, nothing is begun anew: the end would never come.
-        let since = self.stopping.and_then(|stopping| stopping.settling_since);
+        let since = self.live.stopping.and_then(|stopping| stopping.settling_since);
         let over = since.is_some_and(|since| now >= after(since, self.config.settle_timeout));
         while self.can_pay()
             && !over
-            && self.bills_again.first().is_some_and(|(time, _)| *time <= now)
-            && let Some((_, bill)) = self.bills_again.pop_first()
+            && self.live.bills_again.first().is_some_and(|(time, _)| *time <= now)
+            && let Some((_, bill)) = self.live.bills_again.pop_first()
         {
             self.send_acceptance(now, bill, step);
         }
@@ -514,16 +510,17 @@ impl Run {
     pub(super) fn is_bill_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {
         let most = self.config.settle_timeout;
         self.unsettled().any(|(id, _)| {
-            let gone = self.rentals[&id].out_of_reach && self.trouble.is_none();
+            let rental = self.live.rentals.get(&id);
+            let gone = rental.is_some_and(|rental| rental.out_of_reach) && self.live.trouble.is_none();
             now < after(settling_since, if gone { most.min(Self::OUT_OF_REACH) } else { most })
         })
     }
 
     /// Rentals whose final bill hasn't been accepted.
     pub(super) fn unsettled(&self) -> impl Iterator<Item = (RentalId, &AgreementId)> {
-        self.rentals.iter().filter_map(|(id, rental)| {
-            let agreement = rental.agreement.as_ref()?;
-            (rental.stage == Stage::Closed && rental.awaits_invoice()).then_some((*id, agreement))
+        self.rentals().filter_map(|(id, rental)| {
+            let agreement = rental.kept.agreement.as_ref()?;
+            (rental.live.stage == Stage::Closed && rental.awaits_invoice()).then_some((id, agreement))
         })
     }
 }

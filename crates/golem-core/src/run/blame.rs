@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use yagna_api::{NodeId, Timestamp};
 
 use super::input::WorkerFailure;
-use super::rental::Stage;
+use super::rental::{RentalView, Stage};
 use super::rentals::Ending;
 use super::{Run, Step};
-use crate::event::{EventKind, FailureKind, JobId, Provider, RentalId};
+use crate::event::{FailureKind, JobId, Provider, RentalId};
 use crate::words::{without_details, without_others};
 
 /// How a job's workers have failed since it last had a result.
@@ -76,29 +76,26 @@ impl Run {
         failure: &WorkerFailure,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
+        let Some(kept) = self.books.rental(id) else { return };
+        let Some(rental) = self.live.rentals.get_mut(&id) else { return };
         // Where the daemon is in trouble itself, or the provider has ended the agreement, that isn't its death.
         rental.out_of_reach =
-            failure.kind == FailureKind::Lost && !rental.agreement_over && self.trouble.is_none();
-        let began = rental.current().map_or(rental.since, |activity| activity.meter.started);
+            failure.kind == FailureKind::Lost && kept.ended.is_none() && self.live.trouble.is_none();
+        let began = kept.current().map_or(rental.since, |activity| activity.meter.started);
         if failure.kind == FailureKind::OwnTrouble || self.cost_by_silence(began, failure.kind, now) {
             if failure.kind == FailureKind::OwnTrouble {
                 self.on_own_failure(now, &failure.message, step);
             }
             return self.end_activity(now, id, false, step);
         }
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        let opening = rental.stage == Stage::Opening;
-        let was_given = rental.current().is_some_and(|activity| activity.was_given);
-        let provider = rental.provider.clone();
+        let Some(RentalView { kept, live }) = self.rental(id) else { return };
+        let opening = live.stage == Stage::Opening;
+        let was_given = kept.current().is_some_and(|activity| activity.was_given);
+        let provider = kept.provider.clone();
         let stage = if opening { "activity didn't start" } else { "worker failed" };
         self.count_failure(&format!("{stage}: {}", failure.message));
         let words = common_words(&failure.message, &provider);
-        if let Some(known) = self.jobs.get_mut(&job) {
+        if let Some(known) = self.live.jobs.get_mut(&job) {
             known.failings.note(&words, &provider, failure.kind, was_given);
             if opening {
                 known.never_opened.insert(provider.id);
@@ -123,16 +120,16 @@ impl Run {
 
     /// Has what this rental failed at failed with other providers too?
     fn has_failed_elsewhere(&self, id: RentalId) -> bool {
-        self.rentals.get(&id).is_some_and(|rental| {
-            let elsewhere = |task| self.queue.failed_elsewhere(task, &rental.provider.id);
-            rental.failed_shared || rental.running.keys().any(|attempt| elsewhere(attempt.task))
+        self.rental(id).is_some_and(|rental| {
+            let elsewhere = |task| self.live.queue.failed_elsewhere(task, rental.provider());
+            rental.live.failed_shared || rental.live.running.keys().any(|attempt| elsewhere(attempt.task))
         })
     }
 
     /// Have the workers of all providers that there are failed in these words, and none done anything since? Then
     /// those who were left alone for it aren't any more: there is nobody else to wait for.
     fn has_failed_wherever(&mut self, now: Timestamp, job: JobId, words: &str) -> bool {
-        let alike = self.jobs.get(&job).and_then(|job| job.failings.alike.get(words));
+        let alike = self.live.jobs.get(&job).and_then(|job| job.failings.alike.get(words));
         let Some(providers) = alike.map(|alike| &alike.providers) else {
             return false;
         };
@@ -140,7 +137,7 @@ impl Run {
             return false;
         }
         for provider in providers {
-            self.standings.forgive(provider);
+            self.live.standings.forgive(provider);
         }
         true
     }
@@ -148,35 +145,36 @@ impl Run {
     /// Is there a provider beside these who works for this job, could, or is being negotiated with?
     fn is_anybody_else(&self, now: Timestamp, job: JobId, these: &HashSet<NodeId>) -> bool {
         let at_hand = self
-            .rentals
-            .values()
-            .filter(|rental| Self::counts(rental, now) && rental.job().is_none_or(|its| its == job))
-            .map(|rental| &rental.provider.id);
-        let on_the_market = self.market.in_sight().chain(self.market.waiting());
-        let welcome = |provider: &&NodeId| self.standings.is_welcome(provider, now);
+            .rentals()
+            .map(|(_, rental)| rental)
+            .filter(|rental| Self::counts(rental.live, now) && rental.job().is_none_or(|its| its == job))
+            .map(|rental| rental.provider());
+        let on_the_market = self.live.market.in_sight().chain(self.live.market.waiting());
+        let welcome = |provider: &&NodeId| self.live.standings.is_welcome(provider, now);
         at_hand.chain(on_the_market.filter(welcome)).any(|provider| !these.contains(provider))
     }
 
     /// Gives up jobs whose set-up fails wherever it is tried: it fails on the next provider too, and each is paid for it.
     pub(super) fn plan_hopeless(&mut self, now: Timestamp, step: &mut Step) {
-        let lost: Vec<JobId> = self.jobs.keys().copied().filter(|job| self.is_hopeless(now, *job)).collect();
+        let lost: Vec<JobId> =
+            self.live.jobs.keys().copied().filter(|job| self.is_hopeless(now, *job)).collect();
         if !lost.is_empty() {
-            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+            self.tell_waiting(now, step);
             self.give_up(now, &lost, step);
         }
     }
 
     /// May workers of this job be begun? Not after some couldn't for a reason of our own; a result gives new hope.
     pub(super) fn may_begin(&self, job: JobId) -> bool {
-        self.jobs.get(&job).is_some_and(|job| job.failings.ours < Failings::HOPELESS_OURS)
+        self.live.jobs.get(&job).is_some_and(|job| job.failings.ours < Failings::HOPELESS_OURS)
     }
 
     fn is_hopeless(&self, now: Timestamp, id: JobId) -> bool {
-        let job = &self.jobs[&id];
+        let job = &self.live.jobs[&id];
         if job.failings.alike.is_empty() && job.never_opened.is_empty() {
             return false;
         }
-        let is_tried = || self.rentals.values().any(|rental| rental.job() == Some(id));
+        let is_tried = || self.rentals().any(|(_, rental)| rental.job() == Some(id));
         if !self.may_begin(id) {
             return !is_tried();
         }
@@ -188,12 +186,11 @@ impl Run {
         if job.failings.alike.values().filter(often).any(wherever) {
             return !is_tried();
         }
-        let all = self.market.n_usable(&job.never_opened);
+        let all = self.live.market.n_usable(&job.never_opened);
         job.never_opened.len() >= all.clamp(1, Self::MOST_OPENINGS)
             && !self
-                .rentals
-                .values()
-                .any(|rental| rental.is_live() && rental.job().is_none_or(|its| its == id))
+                .rentals()
+                .any(|(_, rental)| rental.live.is_live() && rental.job().is_none_or(|its| its == id))
     }
 }
 

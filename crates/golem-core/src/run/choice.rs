@@ -21,12 +21,12 @@ impl Run {
 
     /// What the strategy says of an offer, and of its provider, now.
     pub(super) fn appraise(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
-        self.ask(&Candidate::new(offer, self.records.at(&offer.provider, now), now))
+        self.ask(&Candidate::new(offer, self.live.records.at(&offer.provider, now), now))
     }
 
     /// The same when an agreement is to be made. What is refused for what is known stays refused, whatever is looked at.
     fn appraise_to_sign(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
-        let candidate = Candidate::new(offer, self.records.at(&offer.provider, now), now);
+        let candidate = Candidate::new(offer, self.live.records.at(&offer.provider, now), now);
         let score = self.ask(&candidate)?;
         if !self.looks_fresh() {
             return Ok(score);
@@ -38,8 +38,8 @@ impl Run {
     /// Is the next agreement one that is made as if nothing were known? Agreements of earlier runs are counted too, so
     /// that it comes to that also where each run makes one or two.
     fn looks_fresh(&self) -> bool {
-        let known = self.records.known_deals();
-        known > 0 && known.wrapping_add(self.next_rental).is_multiple_of(Self::FRESH_LOOK)
+        let known = self.live.records.known_deals();
+        known > 0 && known.wrapping_add(self.next_rental().0).is_multiple_of(Self::FRESH_LOOK)
     }
 
     fn ask(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal> {
@@ -58,12 +58,12 @@ impl Run {
         terms: OfferTerms,
         score: Score,
     ) -> bool {
-        let known = self.market.draft(&terms.provider);
+        let known = self.live.market.draft(&terms.provider);
         let known = known.and_then(|known| self.appraise(now, &known.terms).ok());
         if known.is_some_and(|known| known > score) {
             return false;
         }
-        self.market.add_draft(Draft { proposal, terms, received: now });
+        self.live.market.add_draft(Draft { proposal, terms, received: now });
         true
     }
 
@@ -75,7 +75,7 @@ impl Run {
         if self.too_late_to_sign(now) {
             return None;
         }
-        let best = self.best_draft(now, step, |run, provider| run.queue.has_any_use_for(provider));
+        let best = self.best_draft(now, step, |run, provider| run.live.queue.has_any_use_for(provider));
         // With nobody at work one that has failed before is better than none.
         if best.is_none() && self.n_counted(now) == 0 {
             self.best_draft(now, step, |_, _| true)
@@ -86,10 +86,10 @@ impl Run {
 
     /// Is there a draft that could be signed now, of a provider that is of use for what waits?
     pub(super) fn has_draft_of_use(&self, now: Timestamp) -> bool {
-        self.market.drafts().any(|draft| {
+        self.live.market.drafts().any(|draft| {
             let provider = &draft.terms.provider;
             self.is_welcome(provider, now)
-                && self.queue.has_any_use_for(provider)
+                && self.live.queue.has_any_use_for(provider)
                 && self.appraise(now, &draft.terms).is_ok()
         })
     }
@@ -98,11 +98,11 @@ impl Run {
     fn too_late_to_sign(&self, now: Timestamp) -> bool {
         let lifetime = self.config.expiration;
         let least = RunConfig::LEAST_AGREEMENT.min(lifetime.saturating_sub(lifetime / 4));
-        self.market.expires().is_some_and(|expires| expires < after(now, least))
+        self.live.market.expires().is_some_and(|expires| expires < after(now, least))
     }
 
     fn is_welcome(&self, provider: &NodeId, now: Timestamp) -> bool {
-        self.standings.is_welcome(provider, now) && !self.rents_from(provider)
+        self.live.standings.is_welcome(provider, now) && !self.rents_from(provider)
     }
 
     fn best_draft(
@@ -113,7 +113,7 @@ impl Run {
     ) -> Option<NodeId> {
         let mut best: Option<(Score, &Draft)> = None;
         let mut refused = Vec::new();
-        for draft in self.market.drafts() {
+        for draft in self.live.market.drafts() {
             let provider = &draft.terms.provider;
             if !self.is_welcome(provider, now) || !is_of_use(self, provider) {
                 continue;
@@ -132,7 +132,7 @@ impl Run {
         }
         let best = best.map(|(_, draft)| draft.terms.provider.clone());
         for (id, refusal) in refused {
-            if let Some(draft) = self.market.take_draft(&id) {
+            if let Some(draft) = self.live.market.take_draft(&id) {
                 self.refuse(now, &draft.proposal, provider(&draft.terms), &refusal, step);
             }
         }

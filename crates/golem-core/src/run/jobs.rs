@@ -28,7 +28,6 @@ pub struct JobSpec {
 /// A job that isn't over. Its tasks are in the queue.
 #[derive(Debug, Default)]
 pub(super) struct Job {
-    pub(super) deadline: Option<Timestamp>,
     /// Is its source being read?
     pub(super) loading: bool,
     /// May its source have more after it had no more?
@@ -82,16 +81,19 @@ impl Run {
     pub(super) const TURN: Duration = Duration::from_secs(30);
 
     pub(super) fn on_job_added(&mut self, now: Timestamp, job: JobId, spec: JobSpec, step: &mut Step) {
-        if let Some(known) = self.jobs.get_mut(&job) {
+        if let Some(known) = self.live.jobs.get_mut(&job) {
             // One of the run's earlier life.
             known.grows = spec.grows;
             return;
         }
-        self.had_job = true;
         let retries = spec.retries.unwrap_or(self.config.retries);
-        self.queue.open(job, retries);
-        self.jobs.insert(job, Job { deadline: spec.deadline, grows: spec.grows, ..Job::default() });
-        step.event(now, EventKind::JobAdded { job, deadline: spec.deadline, retries: Some(retries) });
+        self.live.queue.open(job, retries);
+        self.live.jobs.insert(job, Job { grows: spec.grows, ..Job::default() });
+        step.emit(
+            &mut self.books,
+            now,
+            EventKind::JobAdded { job, deadline: spec.deadline, retries: Some(retries) },
+        );
     }
 
     /// Takes in what was read from a job's source.
@@ -104,20 +106,20 @@ impl Run {
         mark: Option<SourceMark>,
         step: &mut Step,
     ) {
-        if let Some(known) = self.jobs.get_mut(&job) {
+        if let Some(known) = self.live.jobs.get_mut(&job) {
             known.loading = false;
             known.asked_again &= data.is_empty();
             if !exhausted {
-                self.queue.go_on_reading(job);
+                self.live.queue.go_on_reading(job);
             }
             if let Some(mark) = mark {
-                step.event(now, EventKind::SourceRead { job, mark });
+                step.emit(&mut self.books, now, EventKind::SourceRead { job, mark });
             }
         }
         self.add_tasks(now, job, data, false, step);
-        if exhausted && !self.queue.is_exhausted(job) {
-            self.queue.exhaust(job);
-            step.event(now, EventKind::SourceExhausted { job });
+        if exhausted && !self.live.queue.is_exhausted(job) {
+            self.live.queue.exhaust(job);
+            step.emit(&mut self.books, now, EventKind::SourceExhausted { job });
         }
     }
 
@@ -131,44 +133,44 @@ impl Run {
     ) {
         for data in data {
             let task = if self.takes_next(&data) {
-                self.queue.add(job, data.clone(), now)
+                self.live.queue.add(job, data.clone(), now)
             } else {
-                self.queue.add_aside(job)
+                self.live.queue.add_aside(job)
             };
             if let Some(task) = task {
-                step.event(now, EventKind::TaskAdded { job, task, data, spawned });
+                step.emit(&mut self.books, now, EventKind::TaskAdded { job, task, data, spawned });
             }
         }
     }
 
     pub(super) fn on_source_broken(&mut self, now: Timestamp, job: JobId, problem: String, step: &mut Step) {
-        if !self.jobs.contains_key(&job) {
+        if !self.live.jobs.contains_key(&job) {
             return;
         }
-        step.event(now, EventKind::Trouble { doing: "read the tasks".into(), problem });
-        if self.standing || self.jobs.len() > 1 {
+        step.emit(&mut self.books, now, EventKind::Trouble { doing: "read the tasks".into(), problem });
+        if self.live.standing || self.live.jobs.len() > 1 {
             self.end_job(now, job, JobEndReason::Broken, step);
         } else {
-            self.queue.exhaust(job);
+            self.live.queue.exhaust(job);
             self.stop(now, StopReason::Broken, step);
         }
     }
 
     /// Ends a job: what waits or runs for it is given up, its workers end.
     pub(super) fn end_job(&mut self, now: Timestamp, job: JobId, why: JobEndReason, step: &mut Step) {
-        if self.jobs.remove(&job).is_none() {
+        if self.live.jobs.remove(&job).is_none() {
             return;
         }
         let its: Vec<RentalId> =
-            self.rentals.iter().filter(|(_, rental)| rental.job() == Some(job)).map(|(id, _)| *id).collect();
+            self.rentals().filter(|(_, rental)| rental.job() == Some(job)).map(|(id, _)| id).collect();
         for id in its {
             // One that has nothing in its hands will ask, and is told; one that is busy with what nobody wants is
             // stopped.
-            let rental = &self.rentals[&id];
+            let rental = &self.live.rentals[&id];
             let gently = rental.stage == Stage::Working && rental.running.is_empty();
             self.end_activity(now, id, gently, step);
         }
-        let Some(Remains { done, failed, unfinished }) = self.queue.remove(job) else {
+        let Some(Remains { done, failed, unfinished }) = self.live.queue.remove(job) else {
             return;
         };
         let left = unfinished.len() as u64;
@@ -179,7 +181,7 @@ impl Run {
             JobEndReason::Expired => {
                 end.expired = left;
                 for task in unfinished {
-                    step.event(now, EventKind::TaskExpired { task });
+                    step.emit(&mut self.books, now, EventKind::TaskExpired { task });
                 }
             }
             JobEndReason::Finished
@@ -188,30 +190,32 @@ impl Run {
             | JobEndReason::NothingRuns => {
                 end.cancelled = left;
                 for task in unfinished {
-                    step.event(now, EventKind::TaskCancelled { task });
+                    step.emit(&mut self.books, now, EventKind::TaskCancelled { task });
                 }
             }
         }
-        step.event(now, EventKind::JobEnded { job, end });
+        step.emit(&mut self.books, now, EventKind::JobEnded { job, end });
     }
 
     /// Ends the jobs that are finished, and those whose time is over.
     pub(super) fn plan_jobs(&mut self, now: Timestamp, step: &mut Step) {
-        let reads = self.stopping.is_none() && !self.has_all_results();
-        for (id, job) in &mut self.jobs {
-            if reads && job.grows && !job.loading && !job.asked_again && self.queue.is_finished(*id) {
+        let reads = self.live.stopping.is_none() && !self.has_all_results();
+        for (id, job) in &mut self.live.jobs {
+            if reads && job.grows && !job.loading && !job.asked_again && self.live.queue.is_finished(*id) {
                 (job.loading, job.asked_again) = (true, true);
                 step.effects.push(Effect::LoadTasks { job: *id, most: Self::READ_AHEAD });
             }
         }
         let over: Vec<_> = self
+            .live
             .jobs
             .iter()
             .filter_map(|(id, job)| {
-                if self.queue.is_finished(*id) && !(reads && job.loading) {
+                if self.live.queue.is_finished(*id) && !(reads && job.loading) {
                     Some((*id, JobEndReason::Finished))
                 } else {
-                    let expired = job.deadline.is_some_and(|deadline| deadline <= now);
+                    let deadline = self.books.state.jobs.get(id).and_then(|job| job.deadline);
+                    let expired = deadline.is_some_and(|deadline| deadline <= now);
                     expired.then_some((*id, JobEndReason::Expired))
                 }
             })
@@ -223,17 +227,17 @@ impl Run {
 
     /// Ends the jobs that a run that stops leaves, as soon as nothing more can come of them.
     pub(super) fn leave_jobs(&mut self, now: Timestamp, step: &mut Step) {
-        if self.queue.n_running() > 0 {
+        if self.live.queue.n_running() > 0 {
             return;
         }
-        while let Some(job) = self.jobs.first_key_value().map(|(job, _)| *job) {
+        while let Some(job) = self.live.jobs.first_key_value().map(|(job, _)| *job) {
             self.end_job(now, job, JobEndReason::Stopped, step);
         }
     }
 
     /// Gives up jobs that nothing can run for; where they are all there is, the run with them.
     pub(super) fn give_up(&mut self, now: Timestamp, jobs: &[JobId], step: &mut Step) {
-        if !self.standing && jobs.len() == self.jobs.len() {
+        if !self.live.standing && jobs.len() == self.live.jobs.len() {
             return self.stop(now, StopReason::NothingRuns, step);
         }
         for job in jobs {
@@ -243,17 +247,21 @@ impl Run {
 
     pub(super) fn plan_loading(&mut self, step: &mut Step) {
         let wanted = self.config.results.map(|wanted| {
-            let coming = self.queue.n_waiting() + self.queue.n_running();
+            let coming = self.live.queue.n_waiting() + self.live.queue.n_running();
             usize::try_from(wanted.saturating_sub(self.n_results()))
                 .map_or(usize::MAX, |n| n.saturating_sub(coming))
         });
         let unread = self.n_unread();
-        for (id, job) in &mut self.jobs {
-            let waiting = self.queue.n_waiting_for(*id);
+        for (id, job) in &mut self.live.jobs {
+            let waiting = self.live.queue.n_waiting_for(*id);
             let most = (Self::READ_AHEAD - waiting.min(Self::READ_AHEAD))
                 .min(wanted.unwrap_or(usize::MAX))
                 .min(unread);
-            if !job.loading && !self.queue.is_exhausted(*id) && waiting < Self::READ_AHEAD / 2 && most > 0 {
+            if !job.loading
+                && !self.live.queue.is_exhausted(*id)
+                && waiting < Self::READ_AHEAD / 2
+                && most > 0
+            {
                 job.loading = true;
                 step.effects.push(Effect::LoadTasks { job: *id, most });
             }
@@ -262,43 +270,47 @@ impl Run {
 
     /// Are there as many results as were asked for, or one that ends the run?
     pub(super) fn has_all_results(&self) -> bool {
-        self.has_enough || self.config.results.is_some_and(|wanted| self.n_results() >= wanted)
+        self.books.state.has_enough || self.config.results.is_some_and(|wanted| self.n_results() >= wanted)
     }
 
     /// Tasks with a result.
     fn n_results(&self) -> u64 {
-        self.queue.n_done().saturating_sub(self.without_result)
+        self.live.queue.n_done().saturating_sub(self.books.state.without_result)
     }
 
     /// How the workers are shared between the jobs.
     pub(super) fn shares(&self) -> BTreeMap<JobId, Share> {
         let share = |job: JobId| {
-            let its = || self.rentals.values().filter(move |rental| rental.job() == Some(job));
+            let its =
+                || self.rentals().map(|(_, rental)| rental).filter(move |rental| rental.job() == Some(job));
             // Those that will take what waits before anybody new could.
             let ready = its().filter(|rental| {
-                rental.running.is_empty()
-                    && (rental.stage == Stage::Opening || self.queue.has_use_for(job, &rental.provider.id))
+                rental.live.running.is_empty()
+                    && (rental.live.stage == Stage::Opening
+                        || self.live.queue.has_use_for(job, rental.provider()))
             });
-            let (waiting, running) = (self.queue.n_waiting_for(job), self.queue.n_running_for(job));
+            let (waiting, running) = (self.live.queue.n_waiting_for(job), self.live.queue.n_running_for(job));
             let need = if self.may_begin(job) { waiting.saturating_sub(ready.count()) } else { 0 };
-            let starving_since = self.jobs[&job].starving_since;
+            let starving_since = self.live.jobs[&job].starving_since;
             Share { workers: its().count(), work: waiting + running, need, starving_since }
         };
-        self.jobs.keys().map(|job| (*job, share(*job))).collect()
+        self.live.jobs.keys().map(|job| (*job, share(*job))).collect()
     }
 
     /// The job that a held agreement's next activity is for: the one with the fewest workers for its work.
     pub(super) fn job_for(&self, now: Timestamp, id: RentalId) -> Option<JobId> {
-        let provider = &self.rentals[&id].provider.id;
+        let provider = self.rental(id)?.provider();
         let shares = self.shares();
         let best = |is: &dyn Fn(JobId) -> bool| {
             let needy = shares.iter().filter(|(job, share)| share.need > 0 && is(**job));
             needy.min_by(|one, other| one.1.compare(other.1)).map(|(job, _)| *job)
         };
-        best(&|job| self.queue.has_use_for(job, provider)).or_else(|| {
+        best(&|job| self.live.queue.has_use_for(job, provider)).or_else(|| {
             // With nobody else at work or in sight one that has failed before is better than none.
-            let alone = self.rentals.iter().all(|(other, rental)| {
-                *other == id || !Self::counts(rental, now) || !self.queue.has_any_use_for(&rental.provider.id)
+            let alone = self.rentals().all(|(other, rental)| {
+                other == id
+                    || !Self::counts(rental.live, now)
+                    || !self.live.queue.has_any_use_for(rental.provider())
             });
             if alone && !self.has_draft_of_use(now) { best(&|_| true) } else { None }
         })
@@ -306,9 +318,9 @@ impl Run {
 
     /// Could an idle worker of this job be of more use to another one?
     pub(super) fn is_wanted_elsewhere(&self, job: JobId, provider: &NodeId) -> bool {
-        self.jobs.len() > 1
+        self.live.jobs.len() > 1
             && self.shares().iter().any(|(other, share)| {
-                *other != job && share.need > 0 && self.queue.has_use_for(*other, provider)
+                *other != job && share.need > 0 && self.live.queue.has_use_for(*other, provider)
             })
     }
 }

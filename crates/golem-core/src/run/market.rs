@@ -211,30 +211,30 @@ impl Run {
         expires: Timestamp,
         step: &mut Step,
     ) {
-        self.market.publishing = false;
-        self.trouble = None;
-        if self.stopping.is_some() {
+        self.live.market.publishing = false;
+        self.live.trouble = None;
+        if self.live.stopping.is_some() {
             step.effects.push(Effect::Withdraw { demand });
             return;
         }
-        if let Some(old) = self.market.withdraw() {
-            Self::withdraw(now, old, "replaced by a new one", step);
+        if let Some(old) = self.live.market.withdraw() {
+            self.withdraw(now, old, "replaced by a new one", step);
         }
-        step.event(now, EventKind::DemandPublished { demand: demand.clone(), expires });
-        self.market.demand = Some(Published { demand, expires, since: now });
+        step.emit(&mut self.books, now, EventKind::DemandPublished { demand: demand.clone(), expires });
+        self.live.market.demand = Some(Published { demand, expires, since: now });
     }
 
     pub(super) fn on_demand_lost(&mut self, now: Timestamp, demand: &DemandId, step: &mut Step) {
-        if self.market.demand.as_ref().is_some_and(|published| published.demand == *demand) {
-            self.market.withdraw();
+        if self.live.market.demand.as_ref().is_some_and(|published| published.demand == *demand) {
+            self.live.market.withdraw();
             let why = "the daemon no longer knows it".to_owned();
-            step.event(now, EventKind::DemandEnded { demand: demand.clone(), why });
+            step.emit(&mut self.books, now, EventKind::DemandEnded { demand: demand.clone(), why });
         }
     }
 
     pub(super) fn on_unreadable(&mut self, now: Timestamp, problem: String, step: &mut Step) {
-        self.market.unreadable += 1;
-        step.event(now, EventKind::Trouble { doing: "read an offer".into(), problem });
+        self.live.market.unreadable += 1;
+        step.emit(&mut self.books, now, EventKind::Trouble { doing: "read an offer".into(), problem });
     }
 
     pub(super) fn on_proposal(
@@ -244,24 +244,27 @@ impl Run {
         proposal: Proposal,
         step: &mut Step,
     ) {
-        let current = self.market.demand.as_ref().is_some_and(|published| published.demand == *demand);
-        if !current || self.stopping.is_some() {
+        let current = self.live.market.demand.as_ref().is_some_and(|published| published.demand == *demand);
+        if !current || self.live.stopping.is_some() {
             return;
         }
-        self.market.seen.insert(proposal.issuer_id.clone());
+        self.live.market.seen.insert(proposal.issuer_id.clone());
         match proposal.state {
             ProposalState::Draft => self.on_draft(now, &proposal, step),
             ProposalState::Initial => {
-                self.market.held.insert(proposal.issuer_id.clone(), (demand.clone(), Box::new(proposal)));
+                self.live
+                    .market
+                    .held
+                    .insert(proposal.issuer_id.clone(), (demand.clone(), Box::new(proposal)));
             }
             ProposalState::Rejected | ProposalState::Accepted | ProposalState::Expired => {}
         }
     }
 
     fn on_draft(&mut self, now: Timestamp, proposal: &Proposal, step: &mut Step) {
-        let asked = self.market.asked_before(proposal);
+        let asked = self.live.market.asked_before(proposal);
         if let Some(previous) = &proposal.prev_proposal_id {
-            self.market.sent.remove(previous);
+            self.live.market.sent.remove(previous);
         }
         let (terms, score) = match self.look_at(now, proposal) {
             Ok(seen) => seen,
@@ -275,11 +278,11 @@ impl Run {
         if let Err(refusal) = settled {
             return self.refuse_proposal(now, proposal, &refusal, step);
         }
-        self.market.refused_by_them.remove(&proposal.issuer_id);
-        self.market.refused_by_us.remove(&proposal.issuer_id);
+        self.live.market.refused_by_them.remove(&proposal.issuer_id);
+        self.live.market.refused_by_us.remove(&proposal.issuer_id);
         let provider = provider(&terms);
         if self.keep_draft(now, proposal.proposal_id.clone(), terms, score) {
-            step.event(now, EventKind::TermsAgreed { provider });
+            step.emit(&mut self.books, now, EventKind::TermsAgreed { provider });
         }
     }
 
@@ -292,7 +295,7 @@ impl Run {
 
     /// What we would answer to an offer.
     fn terms_for(&self, now: Timestamp, offer: &OfferTerms) -> Result<NewDemand, Refusal> {
-        let expires = self.market.expires().ok_or(Refusal::NoExpiration)?;
+        let expires = self.live.market.expires().ok_or(Refusal::NoExpiration)?;
         counter_terms(&self.demand(expires), offer, &self.config.terms, now)
     }
 
@@ -311,16 +314,16 @@ impl Run {
         refusal: &Refusal,
         step: &mut Step,
     ) {
-        let Some(demand) = self.market.demand.as_ref().map(|published| published.demand.clone()) else {
+        let Some(demand) = self.live.market.demand.as_ref().map(|published| published.demand.clone()) else {
             return;
         };
         let reason = refusal.to_string();
         let refused =
             Refused { reason: reason.clone(), group: refusal.group(), per_hour: refusal.price_per_hour() };
         // The same refusal of the same provider is told once, however often its offer comes again.
-        let told = self.market.refused_by_us.insert(provider.id.clone(), refused);
+        let told = self.live.market.refused_by_us.insert(provider.id.clone(), refused);
         if told.is_none_or(|told| told.reason != reason) {
-            step.event(now, EventKind::OfferRefused { provider, reason });
+            step.emit(&mut self.books, now, EventKind::OfferRefused { provider, reason });
         }
         step.effects.push(Effect::RefuseProposal {
             demand,
@@ -336,17 +339,17 @@ impl Run {
         ours: &ProposalId,
         step: &mut Step,
     ) {
-        let Some(counter) = self.market.sending.remove(proposal) else {
+        let Some(counter) = self.live.market.sending.remove(proposal) else {
             return;
         };
-        let early = self.market.early.remove(ours);
-        self.market.forget_early();
-        self.market.asked.insert(ours.clone(), counter.asked);
-        if self.market.drafts.contains_key(&counter.provider.id) {
+        let early = self.live.market.early.remove(ours);
+        self.live.market.forget_early();
+        self.live.market.asked.insert(ours.clone(), counter.asked);
+        if self.live.market.drafts.contains_key(&counter.provider.id) {
             // Its answer was faster than the news that our question was sent.
             return;
         }
-        self.market.sent.insert(ours.clone(), counter);
+        self.live.market.sent.insert(ours.clone(), counter);
         if let Some(reason) = early {
             self.on_rejected(now, ours, reason, step);
         }
@@ -359,9 +362,9 @@ impl Run {
         reason: Option<Reason>,
         step: &mut Step,
     ) {
-        let Some(counter) = self.market.sent.remove(ours) else {
-            if !self.market.sending.is_empty() {
-                self.market.early.insert(ours.clone(), reason);
+        let Some(counter) = self.live.market.sent.remove(ours) else {
+            if !self.live.market.sending.is_empty() {
+                self.live.market.early.insert(ours.clone(), reason);
             }
             return;
         };
@@ -369,8 +372,8 @@ impl Run {
             Some(reason) if !reason.message.is_empty() => reason.message.clone(),
             _ => "no reason given".to_owned(),
         };
-        self.market.refused_by_them.insert(counter.provider.id.clone(), words);
-        step.event(now, EventKind::RefusedByProvider { provider: counter.provider, reason });
+        self.live.market.refused_by_them.insert(counter.provider.id.clone(), words);
+        step.emit(&mut self.books, now, EventKind::RefusedByProvider { provider: counter.provider, reason });
     }
 
     pub(super) fn on_counter_failed(
@@ -380,44 +383,45 @@ impl Run {
         problem: &str,
         step: &mut Step,
     ) {
-        let Some(counter) = self.market.sending.remove(proposal) else {
+        let Some(counter) = self.live.market.sending.remove(proposal) else {
             return;
         };
-        self.market.forget_early();
-        self.market.refused_by_them.insert(counter.provider.id.clone(), "can't be reached".to_owned());
+        self.live.market.forget_early();
+        self.live.market.refused_by_them.insert(counter.provider.id.clone(), "can't be reached".to_owned());
         let reason = Some(Reason::new(format!("can't be reached: {problem}")));
-        step.event(now, EventKind::RefusedByProvider { provider: counter.provider, reason });
+        step.emit(&mut self.books, now, EventKind::RefusedByProvider { provider: counter.provider, reason });
     }
 
     /// Publishes the demand where there is none, and anew where it is old.
     pub(super) fn plan_demand(&mut self, now: Timestamp, starving: bool, step: &mut Step) {
-        if self.market.publishing || self.market.not_before.is_some_and(|time| now < time) {
+        if self.live.market.publishing || self.live.market.not_before.is_some_and(|time| now < time) {
             return;
         }
-        let renew = self.market.demand.as_ref().is_none_or(|published| {
+        let renew = self.live.market.demand.as_ref().is_none_or(|published| {
             let age = between(published.since, now);
             self.demand_is_old(published.since, now) || (starving && age >= Market::RENEW_WHEN_STARVING)
         });
         if renew {
             let expires = yagna_api::time::after(now, self.config.expiration);
-            self.market.publishing = true;
+            self.live.market.publishing = true;
             step.effects.push(Effect::Publish { demand: Box::new(self.demand(expires)), expires });
         }
     }
 
     /// Answers the offers of all providers that may be dealt with.
     pub(super) fn plan_negotiations(&mut self, now: Timestamp, step: &mut Step) {
-        self.market.forget_silent(now);
+        self.live.market.forget_silent(now);
         let ready: Vec<NodeId> = self
+            .live
             .market
             .held
             .keys()
-            .filter(|provider| self.standings.is_welcome(provider, now) && !self.rents_from(provider))
-            .take(Market::MOST_SENDING.saturating_sub(self.market.sending.len()))
+            .filter(|provider| self.live.standings.is_welcome(provider, now) && !self.rents_from(provider))
+            .take(Market::MOST_SENDING.saturating_sub(self.live.market.sending.len()))
             .cloned()
             .collect();
         for provider in ready {
-            if let Some((demand, proposal)) = self.market.held.remove(&provider) {
+            if let Some((demand, proposal)) = self.live.market.held.remove(&provider) {
                 self.negotiate(now, &demand, &proposal, step);
             }
         }
@@ -429,9 +433,10 @@ impl Run {
             Ok((ours, terms)) => (terms, ours),
             Err(refusal) => return self.refuse_proposal(now, proposal, &refusal, step),
         };
-        self.market.refused_by_us.remove(&proposal.issuer_id);
+        self.live.market.refused_by_us.remove(&proposal.issuer_id);
         let provider = provider(&terms);
-        step.event(
+        step.emit(
+            &mut self.books,
             now,
             EventKind::OfferReceived {
                 provider: provider.clone(),
@@ -440,7 +445,10 @@ impl Run {
             },
         );
         let asked = NegotiatedTimes::of(&ours.properties);
-        self.market.sending.insert(proposal.proposal_id.clone(), Counter { provider, since: now, asked });
+        self.live
+            .market
+            .sending
+            .insert(proposal.proposal_id.clone(), Counter { provider, since: now, asked });
         step.effects.push(Effect::Counter {
             demand: demand.clone(),
             proposal: proposal.proposal_id.clone(),

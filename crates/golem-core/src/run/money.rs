@@ -59,27 +59,27 @@ impl Run {
 
     /// GLM that may be promised.
     pub fn budget(&self) -> Budget {
-        self.config.budget
+        self.books.state.budget(self.config.budget)
     }
 
     /// GLM that might be promised in all with so much more.
     ///
     /// **Errors**: [`NotRaised`] where it can't be raised now.
     pub fn raised_by(&self, amount: Glm) -> Result<Glm, NotRaised> {
-        if self.stopping.is_some() {
+        if self.live.stopping.is_some() {
             return Err(NotRaised::Stopping);
         }
-        if self.backing != Backing::There {
+        if self.live.backing != Backing::There {
             return Err(NotRaised::AllocationLost);
         }
-        let total = self.config.budget.total().ok_or(NotRaised::NotLimitedInAll)?;
+        let total = self.budget().total().ok_or(NotRaised::NotLimitedInAll)?;
         total.checked_add(amount).ok_or(NotRaised::TooMuch)
     }
 
     pub(super) fn on_raise_budget(&mut self, now: Timestamp, amount: Glm, step: &mut Step) {
-        if self.growth.under_way.is_some() {
+        if self.live.growth.under_way.is_some() {
             // Both change the allocation: one after the other.
-            self.raise_waits = Some(amount);
+            self.live.raise_waits = Some(amount);
         } else if let Ok(budget) = self.raised_by(amount) {
             self.raise(now, amount, budget, step);
         }
@@ -87,42 +87,45 @@ impl Run {
 
     /// Raises what was to be raised while the allocation was being changed; whoever wishes for it waits for an answer.
     pub(super) fn raise_what_waits(&mut self, now: Timestamp, step: &mut Step) {
-        let Some(amount) = self.raise_waits.take() else { return };
-        let total = self.config.budget.total().unwrap_or_default();
+        let Some(amount) = self.live.raise_waits.take() else { return };
+        let total = self.budget().total().unwrap_or_default();
         self.raise(now, amount, add(total, amount), step);
     }
 
     fn raise(&mut self, now: Timestamp, amount: Glm, budget: Glm, step: &mut Step) {
         // Where windows hold less than the whole, more is set aside only once they hold it.
-        let is_alone = self.config.budget.windows().next().is_none();
+        let is_alone = self.budget().windows().next().is_none();
         let by = if is_alone { amount } else { Glm::ZERO };
-        self.raising = Some(by);
-        step.event(now, EventKind::BudgetIntended { budget });
+        self.live.raising = Some(by);
+        step.emit(&mut self.books, now, EventKind::BudgetIntended { budget });
         step.effects.push(Effect::RaiseBudget { by, budget });
     }
 
     pub(super) fn on_budget_raised(&mut self, now: Timestamp, budget: Glm, step: &mut Step) {
-        self.config.budget = self.config.budget.raised_to(budget);
-        self.backed = add(self.backed, self.raising.take().unwrap_or_default());
-        self.budget_blocks = false;
-        self.ended_for_money = false;
-        self.needed = None;
-        self.last_alive = now;
-        step.event(now, EventKind::BudgetRaised { budget });
+        self.live.backed = add(self.live.backed, self.live.raising.take().unwrap_or_default());
+        self.live.budget_blocks = false;
+        self.live.ended_for_money = false;
+        self.live.needed = None;
+        self.live.last_alive = now;
+        step.emit(&mut self.books, now, EventKind::BudgetRaised { budget });
     }
 
     pub(super) fn on_allocation_lost(&mut self, now: Timestamp, allocation: AllocationId, step: &mut Step) {
-        let is_old = self.anew.as_ref().is_some_and(|anew| *anew != allocation);
-        if self.backing != Backing::There || is_old {
+        let is_old = self.live.anew.as_ref().is_some_and(|anew| *anew != allocation);
+        if self.live.backing != Backing::There || is_old {
             return;
         }
         let expires = self.config.allocation_end(now);
-        self.backing = Backing::Lost { expires, failures: 0, next: Next::Ask(now) };
-        step.event(now, EventKind::AllocationLost { allocation });
+        self.live.backing = Backing::Lost { expires, failures: 0, next: Next::Ask(now) };
+        step.emit(&mut self.books, now, EventKind::AllocationLost { allocation });
         // What is left. Bills that are being accepted aren't: they come to the new one.
         let amount = self.to_set_aside(now);
         let platform = self.config.terms.platform.clone();
-        step.event(now, EventKind::AllocationIntended { amount, platform, expires: Some(expires) });
+        step.emit(
+            &mut self.books,
+            now,
+            EventKind::AllocationIntended { amount, platform, expires: Some(expires) },
+        );
     }
 
     pub(super) fn on_allocated(
@@ -134,48 +137,51 @@ impl Run {
         decoration: Decoration,
         step: &mut Step,
     ) {
-        let Backing::Lost { next, .. } = self.backing else { return };
+        let Backing::Lost { next, .. } = self.live.backing else { return };
         let accepted = match next {
             Next::Answer { accepted } => accepted,
-            Next::Ask(_) => self.accepted,
+            Next::Ask(_) => self.books.state.accepted,
         };
-        self.backing = Backing::There;
-        self.backed = add(accepted, amount);
-        self.anew = Some(allocation.clone());
-        step.event(now, EventKind::AllocationCreated { allocation, amount, expires });
+        self.live.backing = Backing::There;
+        self.live.backed = add(accepted, amount);
+        self.live.anew = Some(allocation.clone());
+        step.emit(&mut self.books, now, EventKind::AllocationCreated { allocation, amount, expires });
         if self.decoration != decoration {
             // What is on the market says that we pay otherwise.
             self.decoration = decoration;
-            if self.stopping.is_none()
-                && let Some(demand) = self.market.withdraw()
+            if self.live.stopping.is_none()
+                && let Some(demand) = self.live.market.withdraw()
             {
-                Self::withdraw(now, demand, "it is paid from another allocation", step);
+                self.withdraw(now, demand, "it is paid from another allocation", step);
             }
         }
     }
 
     pub(super) fn on_not_allocated(&mut self, now: Timestamp, problem: String, step: &mut Step) {
-        if let Backing::Lost { expires, failures, .. } = self.backing {
+        if let Backing::Lost { expires, failures, .. } = self.live.backing {
             let pause = Self::ALLOCATION_PAUSE.saturating_mul(1 << failures.min(5));
             let failures = failures.saturating_add(1);
-            self.backing = Backing::Lost { expires, failures, next: Next::Ask(after(now, pause)) };
+            self.live.backing = Backing::Lost { expires, failures, next: Next::Ask(after(now, pause)) };
             self.tell_trouble(now, "set money aside again".to_owned(), problem, step);
         }
     }
 
     /// May anything be begun or signed that is to be paid?
     pub(super) fn can_pay(&self) -> bool {
-        self.backing == Backing::There
+        self.live.backing == Backing::There
     }
 
     /// Asks for a new allocation, where the old one is lost.
     pub(super) fn plan_allocation(&mut self, now: Timestamp, step: &mut Step) {
-        let Backing::Lost { expires, failures, next: Next::Ask(at) } = self.backing else { return };
+        let Backing::Lost { expires, failures, next: Next::Ask(at) } = self.live.backing else { return };
         let amount = self.to_set_aside(now);
         // The daemon sets nothing aside where nothing is left.
         if at <= now && !amount.is_zero() {
-            self.backing =
-                Backing::Lost { expires, failures, next: Next::Answer { accepted: self.accepted } };
+            self.live.backing = Backing::Lost {
+                expires,
+                failures,
+                next: Next::Answer { accepted: self.books.state.accepted },
+            };
             step.effects.push(Effect::Allocate { amount, expires });
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use yagna_api::Timestamp;
 use yagna_api::time::{after, between};
 
-use super::rental::{Rental, Stage};
+use super::rental::{LiveRental, Stage};
 use super::{Effect, Run, Step};
 use crate::event::{Attempt, EventKind, FailureKind, RentalId, StopReason};
 
@@ -72,15 +72,19 @@ impl Run {
 
     pub(super) fn on_own_fault(&mut self, now: Timestamp, fault: OwnFault, step: &mut Step) {
         let until = after(now, Self::PROBE_PAUSES.0);
-        let Some(trouble) = &mut self.ours.trouble else {
+        let Some(trouble) = &mut self.live.ours.trouble else {
             let problem = format!(
                 "{}; new work waits until that is mended, for {} minutes at the most",
                 fault.problem,
                 Self::OWN_PATIENCE.as_secs() / 60
             );
-            step.event(now, EventKind::Trouble { doing: "continue on this machine".into(), problem });
+            step.emit(
+                &mut self.books,
+                now,
+                EventKind::Trouble { doing: "continue on this machine".into(), problem },
+            );
             let (state, pause) = (State::Waiting { until }, Self::PROBE_PAUSES.0);
-            self.ours.trouble = Some(Trouble { fault, since: now, state, pause });
+            self.live.ours.trouble = Some(Trouble { fault, since: now, state, pause });
             return;
         };
         let bytes = trouble.fault.bytes.max(fault.bytes);
@@ -101,7 +105,7 @@ impl Run {
     }
 
     pub(super) fn on_own_probed(&mut self, now: Timestamp, still: Option<String>) {
-        let Some(trouble) = &mut self.ours.trouble else { return };
+        let Some(trouble) = &mut self.live.ours.trouble else { return };
         if trouble.state != State::Probing {
             return;
         }
@@ -118,59 +122,61 @@ impl Run {
     /// Something succeeded that our own trouble would have spoilt.
     pub(super) fn own_trouble_is_over(&mut self, now: Timestamp, step: &mut Step) {
         let is_trial = |trouble: &Trouble| matches!(trouble.state, State::Trial { .. });
-        if let Some(trouble) = self.ours.trouble.take_if(|trouble| is_trial(trouble)) {
+        if let Some(trouble) = self.live.ours.trouble.take_if(|trouble| is_trial(trouble)) {
             let took = between(trouble.since, now).as_secs();
             let what = format!("this machine's trouble is over after {took} s; the run goes on");
-            step.event(now, EventKind::Recovered { what });
+            step.emit(&mut self.books, now, EventKind::Recovered { what });
         }
     }
 
     /// Did we stand still for so long until now?
     pub(super) fn on_gap(&mut self, now: Timestamp, lasted: Duration, step: &mut Step) {
-        self.ours.gap_end = Some(now);
-        self.last_alive = after(self.last_alive, lasted).min(now);
+        self.live.ours.gap_end = Some(now);
+        self.live.last_alive = after(self.live.last_alive, lasted).min(now);
         let problem = format!(
             "this process stood still for {} s (a suspended machine, or a stopped process); what failed meanwhile is \
              held against nobody",
             lasted.as_secs()
         );
-        step.event(now, EventKind::Trouble { doing: "keep time".into(), problem });
+        step.emit(&mut self.books, now, EventKind::Trouble { doing: "keep time".into(), problem });
     }
 
     pub(super) fn on_clock_off(&mut self, now: Timestamp, ahead: bool, by: Duration, step: &mut Step) {
-        if !std::mem::replace(&mut self.ours.clock_is_off, true) {
+        if !std::mem::replace(&mut self.live.ours.clock_is_off, true) {
             let side = if ahead { "ahead of" } else { "behind" };
             let problem = format!(
                 "this machine's clock is {} s {side} the daemon's: set both by the same time server, or agreements may \
                  expire at once",
                 by.as_secs()
             );
-            step.event(now, EventKind::Trouble { doing: "tell the time".into(), problem });
+            step.emit(&mut self.books, now, EventKind::Trouble { doing: "tell the time".into(), problem });
         }
     }
 
     /// May nothing new be begun for trouble of our own?
     pub(super) fn is_in_own_trouble(&self) -> bool {
-        self.ours.trouble.as_ref().is_some_and(|trouble| !matches!(trouble.state, State::Trial { .. }))
+        self.live.ours.trouble.as_ref().is_some_and(|trouble| !matches!(trouble.state, State::Trial { .. }))
     }
 
     /// So many tasks may be handed out now.
     pub(super) fn own_room(&self) -> usize {
-        match &self.ours.trouble {
+        match &self.live.ours.trouble {
             None => usize::MAX,
-            Some(Trouble { state: State::Trial { .. }, .. }) => 1usize.saturating_sub(self.queue.n_running()),
+            Some(Trouble { state: State::Trial { .. }, .. }) => {
+                1usize.saturating_sub(self.live.queue.n_running())
+            }
             Some(_) => 0,
         }
     }
 
     /// Was there a gap in our time so recently that nothing is to be judged yet?
     pub(super) fn looks_after_gap(&self, now: Timestamp) -> bool {
-        self.ours.gap_end.is_some_and(|end| between(end, now) < Self::LOOKING)
+        self.live.ours.gap_end.is_some_and(|end| between(end, now) < Self::LOOKING)
     }
 
     /// May this rental have failed for our own silence?
-    pub(super) fn was_silent(&self, rental: &Rental, now: Timestamp) -> bool {
-        self.ours.gap_end.is_some_and(|end| rental.since <= end && between(end, now) < Self::AFTER_GAP)
+    pub(super) fn was_silent(&self, rental: &LiveRental, now: Timestamp) -> bool {
+        self.live.ours.gap_end.is_some_and(|end| rental.since <= end && between(end, now) < Self::AFTER_GAP)
     }
 
     /// May this attempt have failed for our own silence?
@@ -179,13 +185,14 @@ impl Run {
             kind,
             FailureKind::Lost | FailureKind::Expired | FailureKind::TransferFailed | FailureKind::OwnTrouble
         );
-        by_silence && self.ours.gap_end.is_some_and(|end| began <= end && between(end, now) < Self::AFTER_GAP)
+        by_silence
+            && self.live.ours.gap_end.is_some_and(|end| began <= end && between(end, now) < Self::AFTER_GAP)
     }
 
     /// Is a failure in these words our own fault, whoever it came from?
     pub(super) fn is_own_fault(&self, id: RentalId, words: &str, now: Timestamp) -> bool {
-        let Some(rental) = self.rentals.get(&id) else { return false };
-        let expired = self.ours.clock_is_off && words.to_ascii_lowercase().contains("expired");
+        let Some(rental) = self.live.rentals.get(&id) else { return false };
+        let expired = self.live.ours.clock_is_off && words.to_ascii_lowercase().contains("expired");
         expired
             || self.was_silent(rental, now)
             || (rental.stage == Stage::Signing && self.is_in_own_trouble())
@@ -199,14 +206,18 @@ impl Run {
         attempt: Attempt,
         step: &mut Step,
     ) {
-        if self.queue.cancelled(attempt) {
-            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None, took: None });
+        if self.live.queue.cancelled(attempt) {
+            step.emit(
+                &mut self.books,
+                now,
+                EventKind::AttemptCancelled { attempt, rental: id, lost: None, took: None },
+            );
         }
     }
 
     /// Looks whether trouble of our own is mended; ends what only costs meanwhile, and the run where it lasts too long.
     pub(super) fn plan_ours(&mut self, now: Timestamp, step: &mut Step) {
-        let Some(trouble) = &mut self.ours.trouble else { return };
+        let Some(trouble) = &mut self.live.ours.trouble else { return };
         let lasted = between(trouble.since, now);
         match trouble.state {
             State::Trial { since } if between(since, now) >= Self::TRIAL => {
@@ -215,10 +226,14 @@ impl Run {
             State::Trial { .. } => return,
             _ => {}
         }
-        self.last_alive = now;
+        self.live.last_alive = now;
         if lasted >= Self::OWN_PATIENCE {
             let problem = trouble.fault.problem.clone();
-            step.event(now, EventKind::Trouble { doing: "continue on this machine".into(), problem });
+            step.emit(
+                &mut self.books,
+                now,
+                EventKind::Trouble { doing: "continue on this machine".into(), problem },
+            );
             return self.stop(now, StopReason::OwnTrouble, step);
         }
         if let State::Waiting { until } = trouble.state
@@ -231,6 +246,7 @@ impl Run {
             return;
         }
         let idle: Vec<_> = self
+            .live
             .rentals
             .iter()
             .filter(|(_, rental)| rental.stage == Stage::Working && rental.running.is_empty())

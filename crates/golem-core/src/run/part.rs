@@ -36,36 +36,37 @@ impl Part {
 impl Run {
     /// True if the next task, which has this data, is to be done.
     pub(super) fn takes_next(&mut self, data: &Value) -> bool {
-        let task = TaskId(self.queue.n_known());
-        self.part.as_mut().is_none_or(|part| part.takes(task, data))
+        let task = TaskId(self.live.queue.n_known());
+        self.live.part.as_mut().is_none_or(|part| part.takes(task, data))
     }
 
     /// Sets aside what isn't asked for of the tasks of an earlier life. What is being tried isn't taken away from its provider.
     pub(super) fn set_others_aside(&mut self) {
-        if let Some(part) = &mut self.part {
-            self.queue.set_aside(|task, data| !part.takes(task, data));
+        if let Some(part) = &mut self.live.part {
+            self.live.queue.set_aside(|task, data| !part.takes(task, data));
         }
     }
 
     /// The most tasks that are to be read, so that all that were asked for are known, and one that wasn't: it tells that the
     /// run isn't done.
     pub(super) fn n_unread(&self) -> usize {
-        let Some(part) = &self.part else { return usize::MAX };
+        let Some(part) = &self.live.part else { return usize::MAX };
         if !part.unread.is_empty() {
             return usize::MAX;
         }
-        let missing = part.selection.numbers_end().saturating_sub(self.queue.n_known());
-        let others = u64::from(!self.queue.has_aside());
+        let missing = part.selection.numbers_end().saturating_sub(self.live.queue.n_known());
+        let others = u64::from(!self.live.queue.has_aside());
         usize::try_from(missing.max(others)).unwrap_or(usize::MAX)
     }
 
     /// True if everything that was asked for has come to its end, and something else hasn't.
     pub(super) fn has_done_part(&self) -> bool {
-        let all_read = || self.n_unread() == 0 || self.jobs.keys().all(|job| self.queue.is_exhausted(*job));
-        self.part.is_some()
-            && self.queue.has_aside()
-            && self.queue.n_waiting() == 0
-            && self.queue.n_running() == 0
+        let all_read =
+            || self.n_unread() == 0 || self.live.jobs.keys().all(|job| self.live.queue.is_exhausted(*job));
+        self.live.part.is_some()
+            && self.live.queue.has_aside()
+            && self.live.queue.n_waiting() == 0
+            && self.live.queue.n_running() == 0
             && all_read()
     }
 }

@@ -51,83 +51,85 @@ impl Run {
 
     /// Pauses or stops: nothing is at work, and the budget forbids what would be.
     pub(super) fn budget_is_reached(&mut self, now: Timestamp, step: &mut Step) {
-        let needed = self.needed.unwrap_or_default();
+        let needed = self.live.needed.unwrap_or_default();
         let blocked = self.room(now, self.config.stop_horizon, needed);
-        let waits_for_nothing = self.config.budget.windows().any(|(_, amount)| needed > amount);
-        let ended = self.queue.n_done() + self.queue.n_failed();
-        if ended > self.vain.ended {
-            self.vain = Vain { pauses: 0, ended };
+        let waits_for_nothing = self.budget().windows().any(|(_, amount)| needed > amount);
+        let ended = self.live.queue.n_done() + self.live.queue.n_failed();
+        if ended > self.live.vain.ended {
+            self.live.vain = Vain { pauses: 0, ended };
         }
-        let in_vain = self.vain.pauses >= Self::MOST_IN_VAIN;
+        let in_vain = self.live.vain.pauses >= Self::MOST_IN_VAIN;
         let stops = self.config.on_budget == OnBudget::Stop || blocked == Room::NotInAll;
         if stops || waits_for_nothing || in_vain {
-            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+            self.tell_waiting(now, step);
             return self.stop(now, StopReason::BudgetReached, step);
         }
         if matches!(blocked, Room::Enough | Room::NotBacked) {
             // It was freed meanwhile.
-            self.budget_blocks = false;
+            self.live.budget_blocks = false;
             return;
         }
-        self.vain.pauses += 1;
-        let waited = between(self.last_alive, now);
+        self.live.vain.pauses += 1;
+        let waited = between(self.live.last_alive, now);
         self.pause(now, needed, waited, step);
     }
 
     /// Ends the pause once the windows hold what was missing. Nobody is asked for anything meanwhile.
     pub(super) fn plan_pause(&mut self, now: Timestamp, step: &mut Step) {
-        let Some(pause) = self.paused else { return };
-        if self.queue.n_waiting() == 0 || self.may_go_on(now, pause.needed) {
-            self.paused = None;
-            self.budget_blocks = false;
-            self.last_alive = now.checked_sub(pause.waited).unwrap_or(now);
-            self.market.first_draft = None;
-            return step.event(now, EventKind::PauseEnded);
+        let Some(pause) = self.live.paused else { return };
+        if self.live.queue.n_waiting() == 0 || self.may_go_on(now, pause.needed) {
+            self.live.paused = None;
+            self.live.budget_blocks = false;
+            self.live.last_alive = now.checked_sub(pause.waited).unwrap_or(now);
+            self.live.market.first_draft = None;
+            return step.emit(&mut self.books, now, EventKind::PauseEnded);
         }
         if self.room(now, self.config.stop_horizon, pause.needed) == Room::NotInAll {
             // Late bills came.
-            self.paused = None;
+            self.live.paused = None;
             return self.budget_is_reached(now, step);
         }
         if pause.until <= now {
             self.pause(now, pause.needed, pause.waited, step);
         }
-        if let Some(demand) = self.market.withdraw() {
-            Self::withdraw(now, demand, "the run pauses until its budget allows more", step);
+        if let Some(demand) = self.live.market.withdraw() {
+            self.withdraw(now, demand, "the run pauses until its budget allows more", step);
         }
     }
 
     fn pause(&mut self, now: Timestamp, needed: Glm, waited: Duration, step: &mut Step) {
         let exposure = self.exposure(now, self.config.stop_horizon, true);
         // When what is reserved for bills that may still come is free at the latest.
-        let over = self.rentals.values().filter(|rental| rental.stage == Stage::Closed);
+        let over = self.rentals().filter(|(_, rental)| rental.live.stage == Stage::Closed);
         let bills = over
-            .filter(|rental| rental.awaits_invoice())
-            .map(|rental| after(rental.since, Self::LATE))
+            .filter(|(_, rental)| rental.awaits_invoice())
+            .map(|(_, rental)| after(rental.live.since, Self::LATE))
             .filter(|late| *late > now)
             .min();
         let soonest = after(now, Self::FIRST_EXPLANATION);
         let (mut until, mut missing) = (soonest, Glm::ZERO);
-        for (window, amount) in self.config.budget.windows() {
+        for (window, amount) in self.budget().windows() {
             let goal = add(goal(window, amount, needed), exposure);
-            let lacks = add(self.ledger.within(window, now), goal).saturating_sub(amount);
+            let lacks = add(self.books.state.promised.within(window, now), goal).saturating_sub(amount);
             missing = missing.max(lacks);
             let then = match amount.checked_sub(goal).filter(|most| !most.is_negative()) {
-                Some(most) => self.ledger.falls_to(window, most, now),
+                Some(most) => self.books.state.promised.falls_to(window, most, now),
                 None => bills.unwrap_or(soonest),
             };
             until = until.max(then);
         }
-        self.paused = Some(Pause { until, missing, needed, waited });
-        step.event(now, EventKind::Paused { until, missing });
-        step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+        self.live.paused = Some(Pause { until, missing, needed, waited });
+        step.emit(&mut self.books, now, EventKind::Paused { until, missing });
+        self.tell_waiting(now, step);
     }
 
     fn may_go_on(&self, now: Timestamp, needed: Glm) -> bool {
         let exposure = self.exposure(now, self.config.stop_horizon, true);
-        let mut windows = self.config.budget.windows();
+        let budget = self.budget();
+        let mut windows = budget.windows();
         let windows_hold = windows.all(|(window, amount)| {
-            add(add(self.ledger.within(window, now), exposure), goal(window, amount, needed)) <= amount
+            add(add(self.books.state.promised.within(window, now), exposure), goal(window, amount, needed))
+                <= amount
         });
         windows_hold && self.room(now, self.config.stop_horizon, needed) != Room::NotInAll
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use yagna_api::time::{after, between};
 use yagna_api::{Glm, NodeId, Timestamp};
 
-use super::rental::{Rental, Stage};
+use super::rental::{LiveRental, RentalView, Stage, price_of_opening};
 use super::rentals::Ending;
 use super::spending::Room;
-use super::{Effect, Run, Step, market};
+use super::{Effect, Run, Step, Stopping, market};
 use crate::event::{EventKind, JobId, RentalId, RentalTerms, RunEnd, StopReason};
 use crate::explain::Explanation;
 
@@ -26,10 +26,10 @@ impl Run {
         self.plan_allocation(now, step);
         self.plan_bills(now, step);
         self.plan_jobs(now, step);
-        if self.stopping.is_some() {
+        if self.live.stopping.is_some() {
             return self.plan_stop(now, step);
         }
-        if self.jobs.is_empty() && self.had_job && !self.standing {
+        if self.live.jobs.is_empty() && self.had_job() && !self.live.standing {
             self.stop(now, StopReason::AllDone, step);
             return self.plan_stop(now, step);
         }
@@ -41,25 +41,29 @@ impl Run {
             self.stop(now, StopReason::PartDone, step);
             return self.plan_stop(now, step);
         }
-        if self.config.halt.is_some_and(|halt| halt.is_reached(self.queue.n_done(), self.queue.n_failed())) {
+        if self
+            .config
+            .halt
+            .is_some_and(|halt| halt.is_reached(self.live.queue.n_done(), self.live.queue.n_failed()))
+        {
             self.stop(now, StopReason::TooManyFailed, step);
             return self.plan_stop(now, step);
         }
         self.plan_hopeless(now, step);
-        if self.stopping.is_some() {
+        if self.live.stopping.is_some() {
             return self.plan_stop(now, step);
         }
         self.plan_loading(step);
-        if self.queue.n_running() > 0 || self.queue.n_waiting() == 0 {
-            self.last_alive = now;
+        if self.live.queue.n_running() > 0 || self.live.queue.n_waiting() == 0 {
+            self.live.last_alive = now;
         }
         self.plan_ours(now, step);
-        if self.stopping.is_some() {
+        if self.live.stopping.is_some() {
             return self.plan_stop(now, step);
         }
-        self.budget_blocks = self.budget_blocks && self.queue.n_waiting() > 0;
+        self.live.budget_blocks = self.live.budget_blocks && self.live.queue.n_waiting() > 0;
         self.plan_pause(now, step);
-        if self.stopping.is_some() {
+        if self.live.stopping.is_some() {
             return self.plan_stop(now, step);
         }
         self.plan_usage(now, step);
@@ -73,8 +77,8 @@ impl Run {
         let opening_blocked = self.plan_openings(now, step);
         self.plan_holds(now, step);
         let n_of_use = self.n_counted(now) - self.stuck(now).len();
-        if self.paused.is_none() && !self.is_in_own_trouble() && self.n_wanted() > n_of_use {
-            let starving = n_of_use == 0 && self.market.n_drafts() == 0;
+        if self.live.paused.is_none() && !self.is_in_own_trouble() && self.n_wanted() > n_of_use {
+            let starving = n_of_use == 0 && self.live.market.n_drafts() == 0;
             self.plan_demand(now, starving, step);
             self.plan_negotiations(now, step);
             self.plan_replacement(now, step);
@@ -88,16 +92,25 @@ impl Run {
         }
     }
 
+    /// True if there ever was a job, or no more are to come.
+    fn had_job(&self) -> bool {
+        self.books.state.next_job > 0 || self.live.no_more_jobs
+    }
+
     pub(super) fn n_live(&self) -> usize {
-        self.rentals.values().filter(|rental| rental.is_live()).count()
+        self.live.rentals.values().filter(|rental| rental.is_live()).count()
     }
 
     /// As many rentals as there is work for, and no more.
     fn n_wanted(&self) -> usize {
-        let busy =
-            self.rentals.values().filter(|rental| rental.is_live() && !rental.running.is_empty()).count();
-        let begun = self.jobs.keys().filter(|job| self.may_begin(**job));
-        let waiting: usize = begun.map(|job| self.queue.n_waiting_for(*job)).sum();
+        let busy = self
+            .live
+            .rentals
+            .values()
+            .filter(|rental| rental.is_live() && !rental.running.is_empty())
+            .count();
+        let begun = self.live.jobs.keys().filter(|job| self.may_begin(**job));
+        let waiting: usize = begun.map(|job| self.live.queue.n_waiting_for(*job)).sum();
         (self.config.workers as usize).min(busy + waiting)
     }
 
@@ -108,15 +121,14 @@ impl Run {
     fn plan_prices(&mut self, now: Timestamp, step: &mut Step) {
         let Some(most) = self.config.max_price else { return };
         let dear: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
+            .rentals()
+            .filter(|(_, rental)| matches!(rental.live.stage, Stage::Opening | Stage::Working))
             .filter_map(|(id, rental)| {
-                let activity = rental.current()?;
+                let activity = rental.kept.current()?;
                 let cost = rental.cost_so_far(now)?;
                 let each = cost.to_decimal().checked_div(activity.done.max(1).into())?;
                 let late = between(activity.meter.started, now) >= self.config.price_grace;
-                (late && each > most.to_decimal()).then(|| (*id, Glm::from_decimal_rounding_down(each)))
+                (late && each > most.to_decimal()).then(|| (id, Glm::from_decimal_rounding_down(each)))
             })
             .collect();
         for (id, each) in dear {
@@ -129,109 +141,103 @@ impl Run {
     /// Ends activities that others have run in where tasks wait for one that nothing has run in, as many as are needed.
     fn plan_fresh_starts(&mut self, now: Timestamp, step: &mut Step) {
         let used: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| rental.room.is_some() && rental.takes_tasks(now))
-            .filter(|(_, rental)| rental.current().is_some_and(|activity| activity.was_given))
-            .map(|(id, _)| *id)
+            .rentals()
+            .filter(|(_, rental)| rental.live.room.is_some() && rental.takes_tasks(now))
+            .filter(|(_, rental)| rental.kept.current().is_some_and(|activity| activity.was_given))
+            .map(|(id, _)| id)
             .collect();
         for id in used {
-            let Some(job) = self.rentals[&id].job() else { continue };
-            let elsewhere = self.elsewhere(now, id);
-            let provider = &self.rentals[&id].provider.id;
-            let (wanting, is_urgent) = self.queue.n_wanting_fresh(job, provider, &elsewhere, now);
+            let Some(rental) = self.rental(id) else { continue };
+            let Some(job) = rental.job() else { continue };
+            let elsewhere = self.elsewhere(now, rental.provider());
+            let (wanting, is_urgent) =
+                self.live.queue.n_wanting_fresh(job, rental.provider(), &elsewhere, now);
             if !is_urgent || wanting == 0 {
                 continue;
             }
-            let comes = |rental: &&Rental| match rental.stage {
+            let comes = |(_, rental): &(RentalId, RentalView<'_>)| match rental.live.stage {
                 Stage::Ending | Stage::Held => true,
                 Stage::Opening => rental.job() == Some(job),
                 Stage::Working => {
-                    rental.job() == Some(job) && rental.current().is_some_and(|activity| !activity.was_given)
+                    rental.job() == Some(job)
+                        && rental.kept.current().is_some_and(|activity| !activity.was_given)
                 }
                 Stage::Signing | Stage::Closing | Stage::Closed => false,
             };
-            if wanting <= self.rentals.values().filter(comes).count() {
+            if wanting <= self.rentals().filter(comes).count() {
                 continue;
             }
-            let opening = self.rentals[&id].price_of_opening(self.config.stop_horizon);
+            let opening = rental.price_of_opening(self.config.stop_horizon);
             if self.affords(now, opening) == Room::Enough {
                 self.end_activity(now, id, true, step);
             } else {
                 // A used machine is better than none.
-                self.queue.waive_fresh(job);
+                self.live.queue.waive_fresh(job);
             }
         }
     }
 
     fn plan_assignments(&mut self, now: Timestamp, step: &mut Step) {
         let mut free: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| rental.room.is_some() && rental.takes_tasks(now))
-            .map(|(id, _)| *id)
+            .rentals()
+            .filter(|(_, rental)| rental.live.room.is_some() && rental.takes_tasks(now))
+            .map(|(id, _)| id)
             .collect();
-        if free.is_empty() || self.queue.n_waiting() == 0 {
+        if free.is_empty() || self.live.queue.n_waiting() == 0 {
             return;
         }
         let mut own_room = self.own_room();
         // Who has waited longest comes first.
-        free.sort_by_key(|id| (self.rentals[id].idle_since, *id));
+        free.sort_by_key(|id| (self.live.rentals[id].idle_since, *id));
         for id in free {
-            let Some(job) = self.rentals[&id].job() else { continue };
+            let Some(rental) = self.rental(id) else { continue };
+            let Some(job) = rental.job() else { continue };
             // Those without a job may come to this one.
-            let takers = self
-                .rentals
-                .values()
-                .filter(|rental| Self::counts(rental, now) && rental.job().is_none_or(|other| other == job));
-            let share = self.queue.n_waiting_for(job).div_ceil(takers.count().max(1));
-            let elsewhere = self.elsewhere(now, id);
-            let Some(rental) = self.rentals.get_mut(&id) else {
+            let takers = self.rentals().map(|(_, rental)| rental).filter(|rental| {
+                Self::counts(rental.live, now) && rental.job().is_none_or(|other| other == job)
+            });
+            let share = self.live.queue.n_waiting_for(job).div_ceil(takers.count().max(1));
+            let elsewhere = self.elsewhere(now, rental.provider());
+            let Some(room) = rental.live.room.map(|room| room.min(own_room)).filter(|room| *room > 0) else {
                 continue;
             };
-            let Some(room) = rental.room.map(|room| room.min(own_room)).filter(|room| *room > 0) else {
-                continue;
-            };
-            let is_fresh = rental.current().is_none_or(|activity| !activity.was_given);
+            let is_fresh = rental.kept.current().is_none_or(|activity| !activity.was_given);
             let room = room.min(share);
-            let tasks = self.queue.take(job, &rental.provider.id, room, is_fresh, &elsewhere, now);
+            let provider = rental.kept.provider.id.clone();
+            let tasks = self.live.queue.take(job, &provider, room, is_fresh, &elsewhere, now);
             if tasks.is_empty() {
                 continue;
             }
             own_room = own_room.saturating_sub(tasks.len());
+            let Some(rental) = self.live.rentals.get_mut(&id) else { continue };
             rental.room = None;
             rental.idle_since = None;
             rental.failed_shared = false;
             rental.lost_several = false;
             rental.lost_to_task = false;
-            if let Some(activity) = rental.activities.last_mut() {
-                activity.was_given = true;
-            }
             for task in &tasks {
                 rental.running.insert(task.attempt, now);
-                step.event(now, EventKind::TaskStarted { attempt: task.attempt, rental: id });
+                step.emit(&mut self.books, now, EventKind::TaskStarted { attempt: task.attempt, rental: id });
             }
-            self.last_alive = now;
+            self.live.last_alive = now;
             step.effects.push(Effect::Assign { rental: id, tasks });
         }
     }
 
     /// The other providers that could take a task, now or soon.
-    fn elsewhere(&self, now: Timestamp, id: RentalId) -> Vec<NodeId> {
-        let provider = &self.rentals[&id].provider.id;
-        let counted = self.rentals.values().filter(|rental| Self::counts(rental, now));
-        let live = counted.map(|rental| &rental.provider.id);
-        live.chain(self.market.in_sight()).filter(|other| *other != provider).cloned().collect()
+    fn elsewhere(&self, now: Timestamp, provider: &NodeId) -> Vec<NodeId> {
+        let counted = self.rentals().filter(|(_, rental)| Self::counts(rental.live, now));
+        let live = counted.map(|(_, rental)| rental.provider());
+        live.chain(self.live.market.in_sight()).filter(|other| *other != provider).cloned().collect()
     }
 
     /// Ends the workers that nothing can be given to; their agreements are held for other jobs.
     fn plan_releases(&mut self, now: Timestamp, step: &mut Step) {
         let idle: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| rental.stage == Stage::Working && rental.running.is_empty())
-            .filter(|(id, rental)| !rental.takes_tasks(now) || self.is_idle(now, **id, rental))
-            .map(|(id, rental)| (*id, rental.takes_tasks(now)))
+            .rentals()
+            .filter(|(_, rental)| rental.live.stage == Stage::Working && rental.live.running.is_empty())
+            .filter(|(id, rental)| !rental.takes_tasks(now) || self.is_idle(now, *id, rental))
+            .map(|(id, rental)| (id, rental.takes_tasks(now)))
             .collect();
         for (id, in_time) in idle {
             if in_time {
@@ -243,16 +249,16 @@ impl Run {
     }
 
     /// Has this worker waited so long that its activity is better ended?
-    fn is_idle(&self, now: Timestamp, id: RentalId, rental: &Rental) -> bool {
+    fn is_idle(&self, now: Timestamp, id: RentalId, rental: &RentalView<'_>) -> bool {
         let (Some(job), Some(idle)) = (rental.job(), self.idle_for(id, now)) else {
             return false;
         };
-        let wanted = || self.is_wanted_elsewhere(job, &rental.provider.id);
-        if self.queue.n_waiting_for(job) > 0 {
+        let wanted = || self.is_wanted_elsewhere(job, rental.provider());
+        if self.live.queue.n_waiting_for(job) > 0 {
             // What waits has failed here.
-            !self.queue.has_use_for(job, &rental.provider.id) && wanted()
-        } else if self.queue.is_exhausted(job) {
-            self.queue.n_running_for(job) == 0 || idle >= self.config.idle_grace
+            !self.live.queue.has_use_for(job, rental.provider()) && wanted()
+        } else if self.live.queue.is_exhausted(job) {
+            self.live.queue.n_running_for(job) == 0 || idle >= self.config.idle_grace
         } else {
             idle >= self.config.hold || (idle >= self.config.idle_grace && wanted())
         }
@@ -260,16 +266,15 @@ impl Run {
 
     /// Rentals that idle although tasks wait: all those tasks have failed there.
     fn stuck(&self, now: Timestamp) -> Vec<RentalId> {
-        if self.queue.n_waiting() == 0 {
+        if self.live.queue.n_waiting() == 0 {
             return Vec::new();
         }
-        self.rentals
-            .iter()
+        self.rentals()
             .filter(|(_, rental)| {
-                (rental.room.is_some() || rental.stage == Stage::Held) && rental.takes_tasks(now)
+                (rental.live.room.is_some() || rental.live.stage == Stage::Held) && rental.takes_tasks(now)
             })
-            .filter(|(_, rental)| !self.queue.has_any_use_for(&rental.provider.id))
-            .map(|(id, _)| *id)
+            .filter(|(_, rental)| !self.live.queue.has_any_use_for(rental.provider()))
+            .map(|(id, _)| id)
             .collect()
     }
 
@@ -284,32 +289,32 @@ impl Run {
     }
 
     fn plan_signing(&mut self, now: Timestamp, opening_blocked: bool, step: &mut Step) {
-        let Some(first) = self.market.first_draft else {
+        let Some(first) = self.live.market.first_draft else {
             return;
         };
         if between(first, now) < self.config.selection_window || !self.can_pay() {
             return;
         }
-        self.budget_blocks = opening_blocked;
+        self.live.budget_blocks = opening_blocked;
         while self.n_wanted() > self.n_counted(now) - self.stuck(now).len() && self.has_place(now) {
             let Some(chosen) = self.choose(now, step) else {
                 return;
             };
-            let Some(draft) = self.market.draft(&chosen).cloned() else {
+            let Some(draft) = self.live.market.draft(&chosen).cloned() else {
                 return;
             };
-            let expires = self.market.expires().unwrap_or(now);
+            let expires = self.live.market.expires().unwrap_or(now);
             let who = market::provider(&draft.terms);
-            let rental = Rental::new(who.clone(), draft.terms.clone(), expires, now);
-            let exposure = rental.exposure(now, self.config.stop_horizon);
+            let pricing = &draft.terms.pricing;
+            let terms = RentalTerms { pricing: pricing.clone(), threads: draft.terms.threads, expires };
+            let exposure = price_of_opening(&terms, self.config.stop_horizon);
             if self.affords(now, self.room_to_sign(exposure)) != Room::Enough {
                 return;
             }
-            let id = RentalId(self.next_rental);
-            self.next_rental += 1;
-            self.market.take_draft(&who.id);
-            let pricing = &draft.terms.pricing;
-            step.event(
+            let id = self.next_rental();
+            self.live.market.take_draft(&who.id);
+            step.emit(
+                &mut self.books,
                 now,
                 EventKind::AgreementIntended {
                     rental: id,
@@ -317,91 +322,100 @@ impl Run {
                     proposal: draft.proposal.clone(),
                     per_hour: pricing.per_hour(draft.terms.threads),
                     start: pricing.start_price(),
-                    terms: Some(Box::new(RentalTerms {
-                        pricing: pricing.clone(),
-                        threads: draft.terms.threads,
-                        expires,
-                    })),
+                    terms: Some(Box::new(terms)),
                 },
             );
-            self.rentals.insert(id, rental);
+            self.live.rentals.insert(id, LiveRental::new(now));
             step.effects.push(Effect::Sign { rental: id, proposal: draft.proposal });
         }
     }
 
     /// Says why nothing runs, and gives up when that lasts too long.
     fn plan_patience(&mut self, now: Timestamp, step: &mut Step) {
-        if self.paused.is_some() {
+        if self.live.paused.is_some() {
             return;
         }
-        let waited = between(self.last_alive, now);
+        let waited = between(self.live.last_alive, now);
         // Bills that are still to come may turn out smaller than what they were feared to be.
         let may_shrink =
-            self.rentals.values().any(|rental| rental.stage != Stage::Closed || rental.awaits_invoice());
-        if self.budget_blocks
+            self.rentals().any(|(_, rental)| rental.live.stage != Stage::Closed || rental.awaits_invoice());
+        if self.live.budget_blocks
             && self.n_live() == 0
-            && self.queue.n_waiting() > 0
+            && self.live.queue.n_waiting() > 0
             && (!may_shrink || waited >= self.config.settle_timeout)
         {
             self.budget_is_reached(now, step);
-            if self.stopping.is_some() {
+            if self.live.stopping.is_some() {
                 self.plan_stop(now, step);
             }
             return;
         }
-        if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.queue.n_waiting() == 0 {
+        if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.live.queue.n_waiting() == 0
+        {
             return;
         }
-        let due = self
-            .last_explained
-            .is_none_or(|last| last < self.last_alive || between(last, now) >= self.config.explain_every);
+        let due = self.live.last_explained.is_none_or(|last| {
+            last < self.live.last_alive || between(last, now) >= self.config.explain_every
+        });
         let give_up = waited >= self.config.idle_timeout;
         if due || give_up {
-            self.last_explained = Some(now);
-            step.event(now, EventKind::Waiting { explanation: self.explain(now) });
+            self.live.last_explained = Some(now);
+            self.tell_waiting(now, step);
         }
         if give_up {
-            let waiting: Vec<JobId> =
-                self.jobs.keys().copied().filter(|job| self.queue.n_waiting_for(*job) > 0).collect();
+            let waiting: Vec<JobId> = self
+                .live
+                .jobs
+                .keys()
+                .copied()
+                .filter(|job| self.live.queue.n_waiting_for(*job) > 0)
+                .collect();
             self.give_up(now, &waiting, step);
             self.plan_stop(now, step);
         }
     }
 
+    pub(super) fn tell_waiting(&mut self, now: Timestamp, step: &mut Step) {
+        let explanation = self.explain(now);
+        step.emit(&mut self.books, now, EventKind::Waiting { explanation });
+    }
+
     /// Why nothing runs, as far as the run knows.
     pub fn explain(&self, now: Timestamp) -> Explanation {
-        let count =
-            |is: &dyn Fn(&Rental) -> bool| self.rentals.values().filter(|rental| is(rental)).count() as u64;
+        let count = |is: &dyn Fn(&LiveRental) -> bool| {
+            self.live.rentals.values().filter(|rental| is(rental)).count() as u64
+        };
         Explanation {
-            waited: between(self.last_alive, now),
-            tasks_waiting: self.queue.n_waiting() as u64,
-            published: self.market.is_published(),
-            offers: self.market.n_seen(),
-            refused_by_us: self.market.refusals_by_us(),
-            refused_by_them: self.market.refusals_by_them(),
-            unanswered: self.market.n_unanswered(),
-            agreed: self.market.n_drafts(),
-            failures: self.failures.clone(),
-            set_back: self.standings.n_set_back(now),
+            waited: between(self.live.last_alive, now),
+            tasks_waiting: self.live.queue.n_waiting() as u64,
+            published: self.live.market.is_published(),
+            offers: self.live.market.n_seen(),
+            refused_by_us: self.live.market.refusals_by_us(),
+            refused_by_them: self.live.market.refusals_by_them(),
+            unanswered: self.live.market.n_unanswered(),
+            agreed: self.live.market.n_drafts(),
+            failures: self.live.failures.clone(),
+            set_back: self.live.standings.n_set_back(now),
             in_progress: count(&|rental| matches!(rental.stage, Stage::Signing | Stage::Opening)),
             idle: count(&|rental| rental.stage == Stage::Working && rental.running.is_empty()),
-            cheapest_refused: self.market.cheapest_refused(),
-            budget_left: Some(self.config.budget.left(self.promised(), &self.ledger, now)),
-            budget_blocks: self.budget_blocks,
-            agreement_needs: self.needed.filter(|_| self.budget_blocks),
-            paused_until: self.paused.map(|pause| pause.until),
-            budget_missing: self.paused.map(|pause| pause.missing),
-            daemon_trouble: self.trouble.clone(),
+            cheapest_refused: self.live.market.cheapest_refused(),
+            budget_left: Some(self.budget().left(self.promised(), &self.books.state.promised, now)),
+            budget_blocks: self.live.budget_blocks,
+            agreement_needs: self.live.needed.filter(|_| self.live.budget_blocks),
+            paused_until: self.live.paused.map(|pause| pause.until),
+            budget_missing: self.live.paused.map(|pause| pause.missing),
+            daemon_trouble: self.live.trouble.clone(),
         }
     }
 
     fn plan_stop(&mut self, now: Timestamp, step: &mut Step) {
-        let Some(stopping) = self.stopping else { return };
-        let graceful = stopping.why != StopReason::Broken;
+        let Some(stopping) = self.live.stopping else { return };
+        let Some(why) = self.books.state.stopping else { return };
+        let graceful = why != StopReason::Broken;
         let grace_over = between(stopping.since, now) >= self.config.stop_grace;
-        for id in self.rentals.keys().copied().collect::<Vec<_>>() {
-            let rental = &self.rentals[&id];
-            let ending = match stopping.why {
+        for id in self.live.rentals.keys().copied().collect::<Vec<_>>() {
+            let rental = &self.live.rentals[&id];
+            let ending = match why {
                 StopReason::AllDone
                 | StopReason::ResultsReached
                 | StopReason::PartDone
@@ -421,88 +435,89 @@ impl Run {
             }
         }
         self.leave_jobs(now, step);
-        if self.rentals.values().any(|rental| rental.stage != Stage::Closed) {
-            return self.plan_end_of_waiting(now, stopping, step);
+        if self.live.rentals.values().any(|rental| rental.stage != Stage::Closed) {
+            return self.plan_end_of_waiting(now, stopping, why, step);
         }
         let settling_since = stopping.settling_since.unwrap_or(now);
-        self.stopping = Some(super::Stopping { settling_since: Some(settling_since), ..stopping });
-        if self.market.is_publishing() && now < after(stopping.since, Self::ON_ITS_WAY) {
+        self.live.stopping = Some(Stopping { settling_since: Some(settling_since), ..stopping });
+        if self.live.market.is_publishing() && now < after(stopping.since, Self::ON_ITS_WAY) {
             // A demand that comes on the market now must be taken off again.
             return;
         }
-        let paying = self.rentals.values().any(|rental| !rental.accepting.is_empty());
+        let paying = self.live.rentals.values().any(|rental| !rental.sending.is_empty());
         // What waits to be decided about waits a few seconds at the most.
-        let undecided = !self.held_invoices.is_empty();
+        let undecided = !self.live.held_invoices.is_empty();
         let in_time = now < after(settling_since, self.config.settle_timeout);
         let unanswered = self.is_answer_awaited(now, settling_since);
         if undecided || unanswered || (paying && in_time) || self.is_bill_awaited(now, settling_since) {
             return;
         }
-        self.finish(now, stopping.why, step);
+        self.finish(now, why, step);
     }
 
     /// Waits for rentals to be ended, by name, and not longer than the user waits for bills.
-    fn plan_end_of_waiting(&mut self, now: Timestamp, stopping: super::Stopping, step: &mut Step) {
-        let open = self.rentals.values().filter(|rental| rental.stage != Stage::Closed);
-        let open: Vec<_> = open.map(|rental| rental.agreement.clone()).collect();
+    fn plan_end_of_waiting(&mut self, now: Timestamp, stopping: Stopping, why: StopReason, step: &mut Step) {
+        let open = self.rentals().filter(|(_, rental)| rental.live.stage != Stage::Closed);
+        let open: Vec<_> = open.map(|(_, rental)| rental.kept.agreement.clone()).collect();
         let grace = after(stopping.since, self.config.stop_grace);
-        let margin = if self.trouble.is_some() { Self::LAST_CALLS.0 } else { Self::LAST_CALLS.1 };
+        let margin = if self.live.trouble.is_some() { Self::LAST_CALLS.0 } else { Self::LAST_CALLS.1 };
         let until = after(after(grace, self.config.settle_timeout), margin);
         if now < until {
-            let trouble = self.trouble.clone().filter(|_| !stopping.is_told && now >= after(grace, margin));
+            let trouble =
+                self.live.trouble.clone().filter(|_| !stopping.is_told && now >= after(grace, margin));
             if let Some(trouble) = trouble {
-                self.stopping = Some(super::Stopping { is_told: true, ..stopping });
+                self.live.stopping = Some(Stopping { is_told: true, ..stopping });
                 let doing = match open.len() {
                     1 => "end an agreement yet".to_owned(),
                     n => format!("end {n} agreements yet"),
                 };
                 let seconds = between(now, until).as_secs();
                 let problem = format!("{trouble}; that is waited for, {seconds} s at the most");
-                step.event(now, EventKind::Trouble { doing, problem });
+                step.emit(&mut self.books, now, EventKind::Trouble { doing, problem });
             }
             return;
         }
         for agreement in open.into_iter().flatten() {
             let doing = format!("end agreement {agreement}");
-            let problem = match &self.trouble {
+            let problem = match &self.live.trouble {
                 Some(trouble) => format!("it may still be in force: {trouble}"),
                 None => "it may still be in force: nobody has confirmed its end in time".to_owned(),
             };
             let problem = format!("{problem}; `settle` ends it later");
-            step.event(now, EventKind::Trouble { doing, problem });
+            step.emit(&mut self.books, now, EventKind::Trouble { doing, problem });
         }
-        self.finish(now, stopping.why, step);
+        self.finish(now, why, step);
     }
 
     /// Is something about bills on its way from the daemon: bills that it has, or that a bill is accepted?
     fn is_answer_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {
         // A daemon that is gone answers nothing in time; what was sent is known to whoever resumes the run.
-        let patience = if self.trouble.is_some() { self.config.settle_timeout } else { Self::ON_ITS_WAY };
+        let patience =
+            if self.live.trouble.is_some() { self.config.settle_timeout } else { Self::ON_ITS_WAY };
         let is_on_its_way = |since: Timestamp| now < after(since, patience);
-        let mut rentals = self.rentals.values();
-        let asked = !self.bills_told || rentals.any(|rental| !rental.undecided.is_empty());
-        let accepting = self.rentals.values().flat_map(|rental| rental.accepting.values());
-        let mut sent = accepting.filter_map(|accepting| accepting.sent);
+        let mut rentals = self.live.rentals.values();
+        let asked = !self.live.bills_told || rentals.any(|rental| !rental.asked_again.is_empty());
+        let sending = self.live.rentals.values().flat_map(|rental| rental.sending.values());
+        let mut sent = sending.filter_map(|sending| sending.sent);
         (asked && is_on_its_way(settling_since)) || sent.any(is_on_its_way)
     }
 
     fn finish(&mut self, now: Timestamp, why: StopReason, step: &mut Step) {
-        let awaited = self.rentals.iter().filter(|(_, rental)| rental.awaits_invoice());
+        let awaited = self.rentals().filter(|(_, rental)| rental.awaits_invoice());
         let missing: Vec<_> =
-            awaited.filter_map(|(id, rental)| Some((*id, rental.agreement.clone()?))).collect();
+            awaited.filter_map(|(id, rental)| Some((id, rental.kept.agreement.clone()?))).collect();
         let unsettled = missing.len() as u64;
         for (rental, agreement) in missing {
-            step.event(now, EventKind::BillMissing { rental, agreement });
+            step.emit(&mut self.books, now, EventKind::BillMissing { rental, agreement });
         }
         let end = RunEnd {
             why,
-            done: self.queue.n_done(),
-            failed: self.queue.n_failed(),
-            unfinished: self.queue.n_known() - self.queue.n_done() - self.queue.n_failed(),
-            cost: self.accepted,
+            done: self.live.queue.n_done(),
+            failed: self.live.queue.n_failed(),
+            unfinished: self.live.queue.n_known() - self.live.queue.n_done() - self.live.queue.n_failed(),
+            cost: self.books.state.accepted,
             unsettled,
         };
-        step.event(now, EventKind::RunEnded { end: end.clone() });
-        self.end = Some(end);
+        step.emit(&mut self.books, now, EventKind::RunEnded { end });
     }
 }

@@ -1,17 +1,20 @@
-//! One rental with one provider: where it stands, its activities one after the other, what it may still cost.
+//! One rental: where it stands in this process, and what it may still cost.
+//!
+//! What must survive a crash of it is in [`crate::state::Rental`]. What may be lost is a [`LiveRental`]. Both together are a
+//! [`RentalView`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use yagna_api::market::Reason;
 use yagna_api::time::after;
-use yagna_api::{ActivityId, AgreementId, Glm, Timestamp};
+use yagna_api::{ActivityId, Glm, NodeId, Timestamp};
 
 use super::RunConfig;
 use crate::bill::{GRACE, Meter};
-use crate::event::{ActivityNo, Attempt, Bill, JobId, Provider};
-use crate::offer::OfferTerms;
-use crate::terms::AgreedTerms;
+use crate::event::{Attempt, Bill, JobId, RentalTerms};
+use crate::state::{Activity, InvoiceState, Rental};
 
 /// Where a rental stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,24 +35,16 @@ pub(super) enum Stage {
     Closed,
 }
 
+/// What a process knows of a rental beside its state. It may be lost in a crash.
 #[derive(Debug)]
-pub(super) struct Rental {
-    pub(super) provider: Provider,
-    pub(super) terms: OfferTerms,
+pub(super) struct LiveRental {
     pub(super) stage: Stage,
     pub(super) since: Timestamp,
-    /// When the agreement ends by itself.
-    pub(super) expires: Timestamp,
-    pub(super) agreement: Option<AgreementId>,
-    /// Did its provider approve it?
-    pub(super) approved: bool,
     /// We no longer waited for its decision after this long, and have taken the agreement back.
     pub(super) taken_back: Option<Duration>,
-    /// Has the provider ended the agreement, or did it never come about?
-    pub(super) agreement_over: bool,
-    pub(super) agreed: AgreedTerms,
-    /// All that there ever were; only the last one may still run.
-    pub(super) activities: Vec<Activity>,
+    /// One for each of the rental's activities.
+    pub(super) activities: Vec<LiveActivity>,
+    /// The attempts in its worker's hands, and when each began.
     pub(super) running: HashMap<Attempt, Timestamp>,
     /// How many tasks the worker waits for; `None` while it is busy.
     pub(super) room: Option<usize>,
@@ -57,63 +52,56 @@ pub(super) struct Rental {
     pub(super) idle_since: Option<Timestamp>,
     /// Failures since the last success of tasks that have failed nowhere else.
     pub(super) streak: u32,
-    /// Has a task that it was given last failed on other providers too?
+    /// True if a task that it was given last has failed on other providers too.
     pub(super) failed_shared: bool,
     /// Its machine was lost with several tasks in hand, as its worker has said of one of them.
     pub(super) lost_several: bool,
     /// Its machine was lost with a task that had cost others theirs.
     pub(super) lost_to_task: bool,
-    /// Was its last activity lost, and its provider with it as it seems?
+    /// True if its last activity was lost, and its provider with it as it seems.
     pub(super) out_of_reach: bool,
     pub(super) failure: Option<String>,
     /// Why we ended it, once we have.
     pub(super) ending: Option<Reason>,
-    /// GLM of accepted bills: the highest debit note of each activity together, or the invoice.
-    pub(super) accepted: Glm,
-    /// Bills being accepted.
-    pub(super) accepting: HashMap<Bill, Accepting>,
+    /// How the acceptance of each bill goes that is being accepted.
+    pub(super) sending: HashMap<Bill, Sending>,
     /// The one among them whose acceptance the daemon has in its hands. It counts two at once twice.
     pub(super) sent: Option<Bill>,
     /// Those whose turn comes after that one.
     pub(super) queued: BTreeSet<Bill>,
     /// Every bill that has been dealt with: a bill that comes twice is paid once.
     pub(super) seen_bills: HashSet<Bill>,
-    /// Bills that an earlier life of the run left undecided.
-    pub(super) undecided: HashSet<Bill>,
-    pub(super) invoice: Billing,
+    /// Bills that an earlier process left undecided, and that are read again.
+    pub(super) asked_again: HashSet<Bill>,
+    /// True if its invoice is found right, and is being accepted or waits for that.
+    pub(super) has_invoice: bool,
+    /// True if it was ended before anything was seen to run: nothing is owed.
+    pub(super) owes_nothing: bool,
 }
 
-/// One activity of a rental, for one job's worker.
-#[derive(Debug)]
-pub(super) struct Activity {
-    pub(super) job: JobId,
-    pub(super) id: Option<ActivityId>,
-    pub(super) meter: Meter,
-    /// Tasks that it has done.
-    pub(super) done: u64,
+/// What a process knows of an activity beside its state. It may be lost in a crash.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LiveActivity {
     /// Tasks that have failed in it.
     pub(super) failed: u64,
     /// Debit notes that came for it.
     pub(super) notes: u32,
     /// Those among them that were to be paid before the agreement's end.
     pub(super) payable_notes: u32,
-    /// Was its worker ever given a task?
-    pub(super) was_given: bool,
     /// The moment at which its usage was last asked for.
     pub(super) usage_asked: Option<Timestamp>,
-    /// Is it being ended while its agreement goes on?
+    /// The usage that was read from it. Without it more counts as used, never less.
+    usage: Option<Vec<f64>>,
+    /// The moment from which it is being ended for want of budget: what it could use after that doesn't count.
+    pub(super) stopped: Option<Timestamp>,
+    /// True if it is being ended while its agreement goes on.
     pub(super) closing: bool,
-    /// Has its end been told?
-    pub(super) over: bool,
 }
 
-/// A bill that is being accepted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Accepting {
-    pub(super) amount: Glm,
-    /// Of a debit note: the place of its activity among the rental's.
-    pub(super) activity: Option<usize>,
-    /// Is it a debit note to be paid before the agreement's end?
+/// How the acceptance of a bill goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sending {
+    /// True if it is a debit note to be paid before the agreement's end.
     pub(super) payable: bool,
     /// How often that has failed.
     pub(super) failures: u32,
@@ -121,10 +109,10 @@ pub(super) struct Accepting {
     pub(super) sent: Option<Timestamp>,
 }
 
-/// What is known of a rental's final bill.
+/// What is to be expected of a rental's final bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Billing {
-    /// None yet.
+    /// None has come yet.
     Awaited,
     /// It came and is being accepted.
     Accepting,
@@ -134,19 +122,29 @@ pub(super) enum Billing {
     Closed,
 }
 
-impl Rental {
-    pub(super) fn new(provider: Provider, terms: OfferTerms, expires: Timestamp, now: Timestamp) -> Self {
+/// A rental: its state, and what may be lost of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RentalView<'r> {
+    pub(super) kept: &'r Rental,
+    pub(super) live: &'r LiveRental,
+}
+
+impl LiveActivity {
+    /// Notes usage that nobody has recorded.
+    pub(super) fn report(&mut self, usage: &[f64]) {
+        let mut meter = Meter::new(Timestamp::MIN, 0);
+        meter.reported = self.usage.take();
+        meter.report(usage);
+        self.usage = meter.reported;
+    }
+}
+
+impl LiveRental {
+    pub(super) fn new(now: Timestamp) -> Self {
         Self {
-            provider,
-            terms,
             stage: Stage::Signing,
             since: now,
-            expires,
-            agreement: None,
-            approved: false,
             taken_back: None,
-            agreement_over: false,
-            agreed: AgreedTerms::default(),
             activities: Vec::new(),
             running: HashMap::new(),
             room: None,
@@ -158,163 +156,155 @@ impl Rental {
             out_of_reach: false,
             failure: None,
             ending: None,
-            accepted: Glm::ZERO,
-            accepting: HashMap::new(),
+            sending: HashMap::new(),
             sent: None,
             queued: BTreeSet::new(),
             seen_bills: HashSet::new(),
-            undecided: HashSet::new(),
-            invoice: Billing::Awaited,
+            asked_again: HashSet::new(),
+            has_invoice: false,
+            owes_nothing: false,
         }
     }
 
-    /// Is it being made, held or at work?
+    /// True if it is being made, held or at work.
     pub(super) fn is_live(&self) -> bool {
         !matches!(self.stage, Stage::Closing | Stage::Closed)
     }
 
-    /// Is it taken back, and that not known to be done yet?
+    /// True if it is taken back, and that isn't known to be done yet.
     pub(super) fn is_taken_back(&self) -> bool {
         self.stage == Stage::Signing && self.taken_back.is_some()
     }
 
-    /// The job whose worker it has, if it has one that isn't being ended.
-    pub(super) fn job(&self) -> Option<JobId> {
-        let at_work = matches!(self.stage, Stage::Opening | Stage::Working);
-        self.activities.last().filter(|_| at_work).map(|activity| activity.job)
+    /// True if its activity is being ended while its agreement goes on.
+    pub(super) fn is_closing_activity(&self) -> bool {
+        self.activities.last().is_some_and(|activity| activity.closing)
     }
 
     /// Begins another activity.
-    pub(super) fn open(&mut self, job: JobId, now: Timestamp) -> ActivityNo {
+    pub(super) fn open(&mut self, now: Timestamp) {
         self.stage = Stage::Opening;
         self.since = now;
         self.room = None;
         self.idle_since = None;
-        self.activities.push(Activity {
-            job,
-            id: None,
-            meter: Meter::new(now, self.terms.threads),
-            done: 0,
-            failed: 0,
-            notes: 0,
-            payable_notes: 0,
-            was_given: false,
-            usage_asked: None,
-            closing: false,
-            over: false,
-        });
-        self.newest()
+        self.activities.push(LiveActivity::default());
     }
 
-    /// The number of the last activity.
-    pub(super) fn newest(&self) -> ActivityNo {
-        ActivityNo(u32::try_from(self.activities.len()).unwrap_or(u32::MAX))
+    /// Something ran in it after all: a final bill follows, unless one came already.
+    pub(super) fn expect_invoice(&mut self) {
+        self.owes_nothing = false;
     }
 
-    /// The activity that runs or is being ended.
-    pub(super) fn current(&self) -> Option<&Activity> {
-        self.activities.last().filter(|activity| !activity.over)
+    /// The attempts in its worker's hands, in order.
+    pub(super) fn in_hands(&self) -> Vec<Attempt> {
+        let mut attempts: Vec<_> = self.running.keys().copied().collect();
+        attempts.sort_unstable();
+        attempts
+    }
+}
+
+impl<'r> RentalView<'r> {
+    pub(super) fn provider(&self) -> &'r NodeId {
+        &self.kept.provider.id
     }
 
-    /// The same, if it is this one: whatever comes of an earlier one comes too late.
-    pub(super) fn current_is(&mut self, no: ActivityNo) -> Option<&mut Activity> {
-        let newest = self.newest();
-        self.activities.last_mut().filter(|activity| newest == no && !activity.over)
+    /// The job whose worker it has, if it has one that isn't being ended.
+    pub(super) fn job(&self) -> Option<JobId> {
+        let at_work = matches!(self.live.stage, Stage::Opening | Stage::Working);
+        self.kept.activities.last().filter(|_| at_work).map(|activity| activity.job)
     }
 
-    /// Ends the measure of the activity that runs, if one does. Where its end is confirmed, its usage is complete.
-    pub(super) fn end_activity(&mut self, usage: Option<&Vec<f64>>, confirmed: bool, now: Timestamp) -> bool {
-        let Some(activity) = self.activities.last_mut().filter(|activity| !activity.over) else {
-            return false;
-        };
-        if let Some(usage) = usage {
-            activity.meter.report(usage);
-        }
-        activity.meter.ended = Some(now);
-        activity.meter.complete = usage.is_some() && confirmed;
-        activity.over = true;
-        true
-    }
-
-    /// Finds an activity by its id. One whose id never came back is taken for it: its provider may have made it all
-    /// the same, and only its bills tell of it.
-    pub(super) fn find(&mut self, id: &ActivityId) -> Option<usize> {
-        let known = self.activities.iter().position(|activity| activity.id.as_ref() == Some(id));
-        known.or_else(|| {
-            let place = self.activities.iter().rposition(|activity| activity.id.is_none())?;
-            self.activities[place].id = Some(id.clone());
-            Some(place)
-        })
-    }
-
-    /// Can a task be given to it now, or an activity opened?
+    /// True if a task can be given to it now, or an activity opened.
     pub(super) fn takes_tasks(&self, now: Timestamp) -> bool {
-        matches!(self.stage, Stage::Working | Stage::Held)
-            && after(now, RunConfig::EXPIRY_MARGIN) < self.expires
+        matches!(self.live.stage, Stage::Working | Stage::Held)
+            && after(now, RunConfig::EXPIRY_MARGIN) < self.kept.terms.expires
+    }
+
+    /// What is known of the usage of an activity, by its place.
+    pub(super) fn meter(&self, place: usize) -> Cow<'r, Meter> {
+        let Activity { meter, .. } = &self.kept.activities[place];
+        let Some(LiveActivity { usage, stopped, .. }) = self.live.activities.get(place) else {
+            return Cow::Borrowed(meter);
+        };
+        let stopped = stopped.filter(|_| meter.ended.is_none());
+        if usage.is_none() && stopped.is_none() {
+            return Cow::Borrowed(meter);
+        }
+        let mut meter = meter.clone();
+        if let Some(usage) = usage {
+            meter.report(usage);
+        }
+        meter.ended = meter.ended.or(stopped);
+        Cow::Owned(meter)
+    }
+
+    /// The activities that are known by their ids, with what is known of their usage. One whose id never came back is taken for
+    /// one of these that is unknown otherwise.
+    pub(super) fn measures<'i>(&self, ids: &'i [ActivityId]) -> Vec<(&'i ActivityId, Cow<'r, Meter>)>
+    where
+        'r: 'i,
+    {
+        let known: Vec<Option<&'i ActivityId>> =
+            self.kept.activities.iter().map(|activity| activity.id.as_ref()).collect();
+        let mut strangers = ids.iter().filter(|id| !known.contains(&Some(*id)));
+        // The last one is taken first.
+        let mut named: Vec<(usize, &'i ActivityId)> = (0..known.len())
+            .rev()
+            .filter_map(|place| Some((place, known[place].or_else(|| strangers.next())?)))
+            .collect();
+        named.reverse();
+        named.into_iter().map(|(place, id)| (id, self.meter(place))).collect()
+    }
+
+    fn meters(self) -> impl Iterator<Item = Cow<'r, Meter>> {
+        (0..self.kept.activities.len()).map(move |place| self.meter(place))
     }
 
     /// What the provider can rightly bill for the last activity by now: its start, its time by our clock, and of all else
     /// what was last reported, or else full use.
     pub(super) fn cost_so_far(&self, now: Timestamp) -> Option<Glm> {
-        let meter = &self.activities.last()?.meter;
-        Some(meter.cost_so_far(&self.terms.pricing, now))
+        let last = self.kept.activities.len().checked_sub(1)?;
+        Some(self.meter(last).cost_so_far(&self.kept.terms.pricing, now))
     }
 
-    /// Is a final bill to be expected?
-    pub(super) fn awaits_invoice(&self) -> bool {
-        matches!(self.invoice, Billing::Awaited | Billing::Accepting) && !self.activities.is_empty()
-    }
-
-    /// Something ran in it after all: a final bill follows, unless one came already.
-    pub(super) fn expect_invoice(&mut self) {
-        let came = self.seen_bills.iter().any(|bill| matches!(bill, Bill::Invoice(_)));
-        if self.invoice == Billing::Closed && !came {
-            self.invoice = Billing::Awaited;
+    /// What is to be expected of its final bill.
+    pub(super) fn billing(&self) -> Billing {
+        match self.kept.invoice {
+            InvoiceState::Accepted => Billing::Accepted,
+            _ if self.live.has_invoice => Billing::Accepting,
+            InvoiceState::Refused | InvoiceState::Impossible => Billing::Closed,
+            InvoiceState::Awaited if self.live.owes_nothing => Billing::Closed,
+            InvoiceState::Awaited => Billing::Awaited,
         }
+    }
+
+    /// True if a final bill is to be expected.
+    pub(super) fn awaits_invoice(&self) -> bool {
+        matches!(self.billing(), Billing::Awaited | Billing::Accepting) && !self.kept.activities.is_empty()
     }
 
     /// GLM that it can still bill beyond what is promised, if it were stopped only `horizon` from now.
     pub(super) fn exposure(&self, now: Timestamp, horizon: Duration) -> Glm {
-        if self.stage == Stage::Signing {
+        if self.live.stage == Stage::Signing {
             return self.price_of_opening(horizon);
         }
         if !self.awaits_invoice() {
             return Glm::ZERO;
         }
-        let ceiling = |activity: &Activity| activity.meter.ceiling(&self.terms.pricing, after(now, horizon));
-        sum(self.activities.iter().map(ceiling)).saturating_sub(self.promised())
+        let pricing = &self.kept.terms.pricing;
+        let ceilings = self.meters().map(|meter| meter.ceiling(pricing, after(now, horizon)));
+        let ceiling = ceilings.fold(Glm::ZERO, |sum, more| sum.checked_add(more).unwrap_or(Glm::MAX));
+        ceiling.saturating_sub(self.kept.promised())
     }
 
     /// GLM that an activity can bill that is opened now, does a little work and is stopped only `horizon` later.
     pub(super) fn price_of_opening(&self, horizon: Duration) -> Glm {
-        let age = horizon + GRACE + RunConfig::LEAST_USE;
-        self.terms.pricing.cost_at_full_use(age, self.terms.threads)
-    }
-
-    /// GLM that accepted bills promise, those being accepted included.
-    pub(super) fn promised(&self) -> Glm {
-        self.promised_with(None, Glm::ZERO)
-    }
-
-    /// The same if this much were accepted too: for the activity at `place`, or else for the whole agreement.
-    pub(super) fn promised_with(&self, place: Option<usize>, amount: Glm) -> Glm {
-        let being = |of: Option<usize>| {
-            let its = self.accepting.values().filter(|accepting| accepting.activity == of);
-            let highest = its.map(|accepting| accepting.amount).max().unwrap_or_default();
-            if of == place { highest.max(amount) } else { highest }
-        };
-        let activities = self.activities.iter().enumerate();
-        let notes = sum(activities.map(|(at, activity)| activity.meter.noted.max(being(Some(at)))));
-        notes.max(self.accepted).max(being(None))
-    }
-
-    /// GLM of the highest accepted debit notes together.
-    pub(super) fn noted(&self) -> Glm {
-        sum(self.activities.iter().map(|activity| activity.meter.noted))
+        price_of_opening(&self.kept.terms, horizon)
     }
 }
 
-/// A sum that stops at GLM's supply instead of failing.
-fn sum(amounts: impl Iterator<Item = Glm>) -> Glm {
-    amounts.fold(Glm::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(Glm::MAX))
+/// GLM that an activity can bill on these terms that is opened now, does a little work and is stopped only `horizon` later.
+pub(super) fn price_of_opening(terms: &RentalTerms, horizon: Duration) -> Glm {
+    let age = horizon + GRACE + RunConfig::LEAST_USE;
+    terms.pricing.cost_at_full_use(age, terms.threads)
 }

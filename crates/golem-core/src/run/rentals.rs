@@ -8,7 +8,7 @@ use yagna_api::market::{Agreement, Reason, Terminator};
 use yagna_api::time::between;
 use yagna_api::{AgreementId, NodeId, Timestamp};
 
-use super::rental::{Billing, Stage};
+use super::rental::{RentalView, Stage};
 use super::{Effect, Run, Step};
 use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, JobId, RentalId, TaskId, TaskOutput};
 use crate::offer::OfferTerms;
@@ -57,7 +57,7 @@ impl Run {
 
     /// Is there a rental with this provider that isn't over?
     pub(super) fn rents_from(&self, provider: &NodeId) -> bool {
-        self.rentals.values().any(|rental| rental.provider.id == *provider && rental.stage != Stage::Closed)
+        self.rentals().any(|(_, rental)| rental.provider() == provider && rental.live.stage != Stage::Closed)
     }
 
     pub(super) fn on_agreement_created(
@@ -67,12 +67,11 @@ impl Run {
         agreement: AgreementId,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        if !self.live.rentals.contains_key(&id) {
             return;
-        };
-        rental.agreement = Some(agreement.clone());
-        self.by_agreement.insert(agreement.clone(), id);
-        step.event(now, EventKind::AgreementCreated { rental: id, agreement });
+        }
+        self.live.by_agreement.insert(agreement.clone(), id);
+        step.emit(&mut self.books, now, EventKind::AgreementCreated { rental: id, agreement });
     }
 
     pub(super) fn on_approved(
@@ -82,28 +81,29 @@ impl Run {
         agreement: &Agreement,
         step: &mut Step,
     ) {
-        let stopping = self.stopping.is_some();
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let stopping = self.live.stopping.is_some();
+        let Some(rental) = self.rental(id).filter(|rental| rental.live.stage == Stage::Signing) else {
             return;
         };
-        if rental.stage != Stage::Signing {
-            return;
-        }
+        let offer = OfferTerms::read(rental.provider(), &agreement.offer.properties);
+        let terms = &rental.kept.terms;
+        let same_price =
+            offer.is_ok_and(|offer| offer.pricing == terms.pricing && offer.threads == terms.threads);
+        let is_over = rental.kept.ended.is_some();
+        let provider = rental.kept.provider.id.clone();
+        self.live.records.approved(&provider);
+        let Some(rental) = self.live.rentals.get_mut(&id) else { return };
         let agreement_id = agreement.agreement_id.clone();
-        self.by_agreement.insert(agreement_id.clone(), id);
-        rental.agreement = Some(agreement_id.clone());
-        rental.agreed = AgreedTerms::read(&agreement.demand.properties, &agreement.offer.properties);
+        self.live.by_agreement.insert(agreement_id.clone(), id);
         rental.since = now;
-        rental.approved = true;
-        self.taken_back = 0;
-        self.records.approved(&rental.provider.id);
-        let offer = OfferTerms::read(&rental.provider.id, &agreement.offer.properties);
-        let same_price = offer.is_ok_and(|offer| {
-            offer.pricing == rental.terms.pricing && offer.threads == rental.terms.threads
-        });
-        let agreed = Some(rental.agreed);
-        step.event(now, EventKind::AgreementApproved { rental: id, agreement: agreement_id, agreed });
-        if rental.agreement_over {
+        self.live.taken_back = 0;
+        let agreed = Some(AgreedTerms::read(&agreement.demand.properties, &agreement.offer.properties));
+        step.emit(
+            &mut self.books,
+            now,
+            EventKind::AgreementApproved { rental: id, agreement: agreement_id, agreed },
+        );
+        if is_over {
             // The provider's termination overtook the news of its approval.
             self.close(now, id, &Ending::failure("the agreement ended before it was used"), step);
         } else if !same_price {
@@ -129,32 +129,27 @@ impl Run {
         open: bool,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.rental(id).filter(|rental| rental.live.stage == Stage::Signing) else {
             return;
         };
-        if rental.stage != Stage::Signing {
-            return;
-        }
+        let to_end = open && rental.kept.agreement.is_some();
+        let provider = rental.kept.provider.id.clone();
         let ours = self.is_own_fault(id, &reason, now);
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
+        let Some(rental) = self.live.rentals.get_mut(&id) else { return };
         let reason = match rental.taken_back {
             Some(waited) => format!("no answer within {} s: {reason}", waited.as_secs()),
             None => reason,
         };
         let words = format!("agreement not approved: {reason}");
-        step.event(now, EventKind::AgreementFailed { rental: id, reason });
-        rental.invoice = Billing::Closed;
-        if self.stopping.is_none() && !ours {
-            self.records.not_approved(&rental.provider.id);
+        step.emit(&mut self.books, now, EventKind::AgreementFailed { rental: id, reason });
+        if self.live.stopping.is_none() && !ours {
+            self.live.records.not_approved(&provider);
         }
-        let to_end = open && rental.agreement.is_some();
         if !to_end {
             rental.stage = Stage::Closed;
             rental.since = now;
         }
-        if self.stopping.is_some() {
+        if self.live.stopping.is_some() {
             // It was taken back, and nobody is to blame for that.
             if to_end {
                 self.close(now, id, &Ending::cancelled("the run is stopping"), step);
@@ -180,26 +175,20 @@ impl Run {
         took: Duration,
         step: &mut Step,
     ) -> Option<JobId> {
-        let rental = self.rentals.get_mut(&id)?;
+        let provider = self.books.rental(id)?.provider.id.clone();
+        let rental = self.live.rentals.get_mut(&id)?;
         let known = rental.running.remove(&attempt).is_some();
-        let job = if known { self.queue.done(attempt) } else { None }?;
+        let job = if known { self.live.queue.done(attempt) } else { None }?;
         rental.streak = 0;
         rental.failed_shared = false;
-        if let Some(activity) = rental.activities.last_mut() {
-            activity.done += 1;
-        }
-        if !self.proven.contains(&rental.provider.id) {
-            self.proven.insert(rental.provider.id.clone());
-        }
-        self.standings.forgive(&rental.provider.id);
-        self.records.task_done(&rental.provider.id);
-        if let Some(job) = self.jobs.get_mut(&job) {
+        self.live.standings.forgive(&provider);
+        self.live.records.task_done(&provider);
+        self.live.proven.insert(provider);
+        if let Some(job) = self.live.jobs.get_mut(&job) {
             job.failings.forget();
         }
-        self.last_alive = now;
-        self.has_enough |= output.ends_run;
-        self.without_result += u64::from(output.no_result);
-        step.event(now, EventKind::TaskDone { attempt, rental: id, output, took });
+        self.live.last_alive = now;
+        step.emit(&mut self.books, now, EventKind::TaskDone { attempt, rental: id, output, took });
         self.own_trouble_is_over(now, step);
         Some(job)
     }
@@ -213,7 +202,7 @@ impl Run {
         retry: bool,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         let Some(began) = rental.running.remove(&attempt) else {
@@ -226,7 +215,7 @@ impl Run {
             }
             return self.give_attempt_back(now, id, attempt, step);
         }
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         if kind == FailureKind::Lost {
@@ -237,48 +226,47 @@ impl Run {
             self.note_lone_loss(id, attempt.task);
         }
         let ran_before = if retry { self.ran_before(id, kind) } else { 0 };
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        if let Some(activity) = rental.activities.last_mut() {
-            activity.failed += 1;
-        }
-        let job = rental.job();
+        let Some(rental) = self.rental(id) else { return };
+        let (job, provider) = (rental.job(), rental.kept.provider.id.clone());
         // A task that failed elsewhere too says nothing about this provider.
-        let shared = self.queue.failed_elsewhere(attempt.task, &rental.provider.id);
-        rental.failed_shared |= shared;
-        let failures = self.queue.failures(attempt.task) + 1;
+        let shared = self.live.queue.failed_elsewhere(attempt.task, &provider);
+        if let Some(rental) = self.live.rentals.get_mut(&id) {
+            rental.failed_shared |= shared;
+            if let Some(activity) = rental.activities.last_mut() {
+                activity.failed += 1;
+            }
+        }
+        let failures = self.live.queue.failures(attempt.task) + 1;
         let message = match ran_before {
             0 => failure.message,
             n => format!("{}{}", failure.message.trim_end(), after_others(n)),
         };
         let failure = AttemptFailure { message, failures, ..failure };
-        match self.queue.failed(attempt, kind, retry, now) {
+        match self.live.queue.failed(attempt, kind, retry, now) {
             Verdict::Old => return,
             Verdict::Retry => {
                 if let Some(job) = job.filter(|_| ran_before > 0) {
-                    self.queue.want_fresh(job, attempt.task);
+                    self.live.queue.want_fresh(job, attempt.task);
                 }
-                step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure });
+                step.emit(&mut self.books, now, EventKind::AttemptFailed { attempt, rental: id, failure });
             }
             Verdict::Final => {
-                step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
+                step.emit(&mut self.books, now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
             }
         }
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
-        self.records.task_failed(&rental.provider.id);
+        self.live.records.task_failed(&provider);
         // One that no other could mend neither.
         if !shared && retry && kind != FailureKind::Invalid {
             rental.streak += 1;
         }
         let streak = rental.streak;
-        let provider = rental.provider.id.clone();
         // Where nobody has ever succeeded, the tasks are to blame as likely as the providers.
-        let others_succeed = self.proven.len() > usize::from(self.proven.contains(&provider));
+        let others_succeed = self.live.proven.len() > usize::from(self.live.proven.contains(&provider));
         let others_failed =
-            self.rentals.values().any(|other| other.provider.id != provider && other.streak > 0);
+            self.rentals().any(|(_, other)| *other.provider() != provider && other.live.streak > 0);
         if streak >= Self::MOST_FAILURES
             && (others_succeed || !others_failed)
             && self.others_to_turn_to(&provider)
@@ -289,8 +277,8 @@ impl Run {
 
     /// Is there any other provider to work with?
     fn others_to_turn_to(&self, provider: &NodeId) -> bool {
-        self.rentals.values().any(|rental| rental.is_live() && rental.provider.id != *provider)
-            || self.market.drafts().any(|draft| draft.terms.provider != *provider)
+        self.rentals().any(|(_, rental)| rental.live.is_live() && rental.provider() != provider)
+            || self.live.market.drafts().any(|draft| draft.terms.provider != *provider)
     }
 
     pub(super) fn on_attempt_cancelled(
@@ -300,13 +288,17 @@ impl Run {
         attempt: Attempt,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
-        if rental.running.remove(&attempt).is_some() && self.queue.cancelled(attempt) {
+        if rental.running.remove(&attempt).is_some() && self.live.queue.cancelled(attempt) {
             // Its worker never began with it.
             let took = Some(Duration::ZERO);
-            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None, took });
+            step.emit(
+                &mut self.books,
+                now,
+                EventKind::AttemptCancelled { attempt, rental: id, lost: None, took },
+            );
         }
     }
 
@@ -318,16 +310,14 @@ impl Run {
         reason: Option<Reason>,
         step: &mut Step,
     ) {
-        let Some(&id) = self.by_agreement.get(agreement) else {
+        let Some(&id) = self.live.by_agreement.get(agreement) else {
             return;
         };
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        if by == Terminator::Requestor || rental.agreement_over {
+        let Some(rental) = self.rental(id) else { return };
+        if by == Terminator::Requestor || rental.kept.ended.is_some() {
             return;
         }
-        rental.agreement_over = true;
+        let stage = rental.live.stage;
         let reason = reason.unwrap_or_else(|| Reason::new("no reason given"));
         let ended = EventKind::AgreementEnded {
             rental: id,
@@ -336,13 +326,13 @@ impl Run {
             reason: reason.clone(),
             forgotten: false,
         };
-        step.event(now, ended);
-        if matches!(rental.stage, Stage::Opening | Stage::Working) {
+        step.emit(&mut self.books, now, ended);
+        if matches!(stage, Stage::Opening | Stage::Working) {
             let words = format!("the provider ended the agreement: {}", reason.message);
             let ending = self.ending_of_loss(id, words.clone());
             self.lose_running(now, id, &words, step);
             self.close(now, id, &ending, step);
-        } else if rental.stage == Stage::Held {
+        } else if stage == Stage::Held {
             // It did nothing for us, and owed us nothing.
             self.close(now, id, &Ending::cancelled("the provider ended the agreement"), step);
         }
@@ -351,7 +341,7 @@ impl Run {
     /// Every task in this rental's hands is lost: it will be tried elsewhere. Of several together nobody knows which one the loss
     /// is due to: their attempts don't count, and each is tried alone next.
     pub(super) fn lose_running(&mut self, now: Timestamp, id: RentalId, why: &str, step: &mut Step) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         let mut lost: Vec<_> = rental.running.drain().collect();
@@ -368,13 +358,19 @@ impl Run {
                 self.give_back_suspect(now, id, attempt, (why, Some(took)), step);
                 continue;
             }
-            let failures = self.queue.failures(attempt.task) + 1;
+            let failures = self.live.queue.failures(attempt.task) + 1;
             let failure = AttemptFailure { failures, ..AttemptFailure::new(FailureKind::Lost, why) };
-            match self.queue.failed(attempt, FailureKind::Lost, true, now) {
+            match self.live.queue.failed(attempt, FailureKind::Lost, true, now) {
                 Verdict::Old => {}
-                Verdict::Retry => step.event(now, EventKind::AttemptFailed { attempt, rental: id, failure }),
+                Verdict::Retry => {
+                    step.emit(&mut self.books, now, EventKind::AttemptFailed { attempt, rental: id, failure })
+                }
                 Verdict::Final => {
-                    step.event(now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
+                    step.emit(
+                        &mut self.books,
+                        now,
+                        EventKind::TaskFailed { attempt, rental: Some(id), failure },
+                    );
                 }
             }
         }
@@ -383,27 +379,28 @@ impl Run {
     /// The reason for which a rental ends whose machine is lost. Where a single task was in its hands that has cost other providers theirs, the
     /// task is to blame: those providers are forgiven, and this one isn't set back.
     pub(super) fn ending_of_loss(&mut self, id: RentalId, words: String) -> Ending {
-        let running = self.rentals.get(&id).map(|rental| rental.running.keys().collect::<Vec<_>>());
+        let running = self.live.rentals.get(&id).map(|rental| rental.running.keys().collect::<Vec<_>>());
         if let Some([only]) = running.as_deref() {
             self.note_lone_loss(id, only.task);
         }
-        let is_excused = self.rentals.get(&id).is_some_and(|rental| rental.lost_to_task);
+        let is_excused = self.live.rentals.get(&id).is_some_and(|rental| rental.lost_to_task);
         if is_excused { Ending::cancelled(words) } else { Ending::failure(words) }
     }
 
     /// A machine was lost with this task alone in its hands: where the task has cost others theirs, they are forgiven.
     fn note_lone_loss(&mut self, id: RentalId, task: TaskId) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         if rental.lost_several || rental.lost_to_task {
             return;
         }
-        let others = self.queue.lost_elsewhere(task, &rental.provider.id);
+        let Some(provider) = self.books.rental(id).map(|rental| &rental.provider.id) else { return };
+        let others = self.live.queue.lost_elsewhere(task, provider);
         rental.lost_to_task = !others.is_empty();
         for other in &others {
-            self.standings.forgive(other);
-            self.records.forgive_loss(other);
+            self.live.standings.forgive(other);
+            self.live.records.forgive_loss(other);
         }
     }
 
@@ -416,9 +413,9 @@ impl Run {
         (why, took): (&str, Option<Duration>),
         step: &mut Step,
     ) {
-        if self.queue.lost_with_others(attempt) {
+        if self.live.queue.lost_with_others(attempt) {
             let lost = Some(why.to_owned());
-            step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost, took });
+            step.emit(&mut self.books, now, EventKind::AttemptCancelled { attempt, rental: id, lost, took });
         }
     }
 
@@ -426,14 +423,16 @@ impl Run {
     /// kind.
     fn ran_before(&self, id: RentalId, kind: FailureKind) -> u64 {
         let may_matter = matches!(kind, FailureKind::CommandFailed | FailureKind::TransferFailed);
-        let activity = self.rentals.get(&id).and_then(|rental| rental.current());
-        let ran = activity.map_or(0, |activity| activity.done + activity.failed);
+        let ran = self.rental(id).map_or(0, |RentalView { kept, live }| {
+            let failed = live.activities.last().map_or(0, |activity| activity.failed);
+            kept.current().map_or(0, |activity| activity.done + failed)
+        });
         if may_matter && self.config.fresh_retries { ran } else { 0 }
     }
 
     /// Ends a rental: what it was doing is given up.
     pub(super) fn close(&mut self, now: Timestamp, id: RentalId, ending: &Ending, step: &mut Step) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         if !rental.is_live() {
@@ -442,7 +441,7 @@ impl Run {
         // A wrong bill is wrong whatever we did meanwhile.
         let blame = ending.blame
             && (ending.code == "IncorrectAmount" || !self.is_own_fault(id, &ending.message, now));
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         rental.stage = Stage::Closing;
@@ -450,10 +449,11 @@ impl Run {
         rental.room = None;
         rental.failure = blame.then(|| ending.message.clone());
         rental.ending = Some(ending.reason());
-        let agreement = rental.agreement.clone().filter(|_| !rental.agreement_over);
-        let current = rental.current();
+        let Some(RentalView { kept, live }) = self.rental(id) else { return };
+        let agreement = kept.agreement.clone().filter(|_| kept.ended.is_none());
+        let current = kept.current();
         // Where the activity is being ended already, the agreement follows once it is.
-        let waits = current.is_some_and(|activity| activity.closing);
+        let waits = current.is_some() && live.is_closing_activity();
         let activity = current.and_then(|activity| activity.id.clone());
         self.give_up_running(now, id, step);
         if blame {
@@ -466,14 +466,18 @@ impl Run {
 
     /// Every task in this rental's hands is given up through no fault of its own.
     pub(super) fn give_up_running(&mut self, now: Timestamp, id: RentalId, step: &mut Step) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
         let mut cancelled: Vec<_> = rental.running.drain().map(|(attempt, _)| attempt).collect();
         cancelled.sort_unstable();
         for attempt in cancelled {
-            if self.queue.cancelled(attempt) {
-                step.event(now, EventKind::AttemptCancelled { attempt, rental: id, lost: None, took: None });
+            if self.live.queue.cancelled(attempt) {
+                step.emit(
+                    &mut self.books,
+                    now,
+                    EventKind::AttemptCancelled { attempt, rental: id, lost: None, took: None },
+                );
             }
         }
     }
@@ -487,28 +491,31 @@ impl Run {
         is_ended: bool,
         step: &mut Step,
     ) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
+        let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
-        if rental.stage != Stage::Closing || rental.current().is_some_and(|activity| activity.closing) {
+        let Some(kept) = self.books.rental(id) else { return };
+        let was_open = kept.current().is_some();
+        if rental.stage != Stage::Closing || (was_open && rental.is_closing_activity()) {
             return;
         }
         rental.stage = Stage::Closed;
         rental.since = now;
         // What couldn't be ended is ended again and again meanwhile, and its provider may come back.
         rental.out_of_reach &= failure.is_none();
-        let was_open = rental.end_activity(usage.as_ref(), failure.is_none(), now);
-        if rental.activities.iter().all(|activity| activity.id.is_none()) {
-            // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.
-            rental.invoice = Billing::Closed;
-        }
+        // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.
+        rental.owes_nothing |= kept.is_unseen();
         let ended = rental.failure.clone();
         if was_open {
             let complete = usage.is_some() && failure.is_none();
-            step.event(now, EventKind::ActivityEnded { rental: id, usage, failure: ended, complete });
+            step.emit(
+                &mut self.books,
+                now,
+                EventKind::ActivityEnded { rental: id, usage, failure: ended, complete },
+            );
         }
         if let Some(problem) = failure {
-            step.event(now, EventKind::Trouble { doing: "end an agreement".into(), problem });
+            step.emit(&mut self.books, now, EventKind::Trouble { doing: "end an agreement".into(), problem });
         }
         if is_ended {
             self.on_ended_late(now, id, step);
@@ -517,36 +524,32 @@ impl Run {
 
     /// Tells that an agreement is over that we have ended. One that nobody has confirmed isn't told of so.
     pub(super) fn on_ended_late(&mut self, now: Timestamp, id: RentalId, step: &mut Step) {
-        let Some(rental) = self.rentals.get_mut(&id) else {
-            return;
-        };
-        if let Some(agreement) = rental.agreement.clone().filter(|_| !rental.agreement_over) {
-            rental.agreement_over = true;
-            let reason = rental.ending.clone().unwrap_or_default();
+        let Some(RentalView { kept, live }) = self.rental(id) else { return };
+        if let Some(agreement) = kept.agreement.clone().filter(|_| kept.ended.is_none()) {
+            let reason = live.ending.clone().unwrap_or_default();
             let by = Terminator::Requestor;
             let ended = EventKind::AgreementEnded { rental: id, agreement, by, reason, forgotten: false };
-            step.event(now, ended);
+            step.emit(&mut self.books, now, ended);
         }
     }
 
     /// Leaves the rental's provider alone for a while.
     pub(super) fn set_back(&mut self, now: Timestamp, id: RentalId, reason: String, step: &mut Step) {
-        let Some(rental) = self.rentals.get(&id) else {
-            return;
-        };
-        let until = self.standings.set_back(&rental.provider.id, now);
-        if rental.approved {
+        let Some(rental) = self.books.rental(id) else { return };
+        let provider = rental.provider.clone();
+        let until = self.live.standings.set_back(&provider.id, now);
+        if rental.approved.is_some() {
             // That it approved no agreement is on its record already.
-            self.records.failed(&rental.provider.id);
+            self.live.records.failed(&provider.id);
         }
         // What it agreed to before it failed is no longer wanted.
-        self.market.take_draft(&rental.provider.id);
-        step.event(now, EventKind::ProviderSetBack { provider: rental.provider.clone(), until, reason });
+        self.live.market.take_draft(&provider.id);
+        step.emit(&mut self.books, now, EventKind::ProviderSetBack { provider, until, reason });
     }
 
     /// How long a rental has had nothing to do, if it has.
     pub(super) fn idle_for(&self, id: RentalId, now: Timestamp) -> Option<Duration> {
-        let rental = self.rentals.get(&id)?;
+        let rental = self.live.rentals.get(&id)?;
         let idle = matches!(rental.stage, Stage::Working | Stage::Held) && rental.running.is_empty();
         idle.then(|| rental.idle_since.map(|since| between(since, now)))?
     }

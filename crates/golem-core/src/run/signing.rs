@@ -9,7 +9,7 @@ use std::time::Duration;
 use yagna_api::Timestamp;
 use yagna_api::time::between;
 
-use super::rental::{Rental, Stage};
+use super::rental::{LiveRental, Stage};
 use super::rentals::Ending;
 use super::{Effect, Run, Step};
 use crate::event::RentalId;
@@ -23,12 +23,12 @@ impl Run {
     const MOST_SIDE_BY_SIDE: usize = 2;
 
     /// Is this rental one of the workers that there are or will be soon?
-    pub(super) fn counts(rental: &Rental, now: Timestamp) -> bool {
+    pub(super) fn counts(rental: &LiveRental, now: Timestamp) -> bool {
         rental.is_live() && !(rental.stage == Stage::Signing && between(rental.since, now) >= Self::SLOW)
     }
 
     pub(super) fn n_counted(&self, now: Timestamp) -> usize {
-        self.rentals.values().filter(|rental| Self::counts(rental, now)).count()
+        self.live.rentals.values().filter(|rental| Self::counts(rental, now)).count()
     }
 
     /// Is there a place for another rental, worker or not?
@@ -44,19 +44,20 @@ impl Run {
     ///
     /// Where so many were taken back in vain, everybody is slow, and waiting is all that helps.
     pub(super) fn plan_taking_back(&mut self, now: Timestamp, n_missing: usize, step: &mut Step) {
-        let coming_free = self.rentals.values().filter(|rental| rental.is_taken_back()).count();
+        let coming_free = self.live.rentals.values().filter(|rental| rental.is_taken_back()).count();
         let n_free = self.most_live().saturating_sub(self.n_live()) + coming_free;
-        let n_wanted = n_missing.min(self.market.drafts().count()).saturating_sub(n_free);
-        let patience = self.most_live().saturating_sub(self.taken_back);
+        let n_wanted = n_missing.min(self.live.market.drafts().count()).saturating_sub(n_free);
+        let patience = self.most_live().saturating_sub(self.live.taken_back);
         if n_wanted == 0 || patience == 0 || !self.has_draft_of_use(now) {
             return;
         }
-        let is_due = |rental: &Rental| {
+        let is_due = |rental: &LiveRental| {
             rental.stage == Stage::Signing
                 && !rental.is_taken_back()
                 && between(rental.since, now) >= Self::TOO_SLOW
         };
         let due: Vec<RentalId> = self
+            .live
             .rentals
             .iter_mut()
             .filter(|(_, rental)| is_due(rental))
@@ -66,7 +67,7 @@ impl Run {
                 *id
             })
             .collect();
-        self.taken_back += due.len();
+        self.live.taken_back += due.len();
         step.effects.extend(due.into_iter().map(|rental| Effect::TakeBack { rental }));
     }
 
@@ -76,20 +77,19 @@ impl Run {
     /// One that has an activity is ended only after a crash: an agreement whose end wasn't written down is in force, and
     /// another one may have been made in its place.
     pub(super) fn plan_surplus(&mut self, now: Timestamp, step: &mut Step) {
-        let approved = |rental: &Rental| rental.is_live() && rental.stage != Stage::Signing;
-        let n_approved = self.rentals.values().filter(|rental| approved(rental)).count();
+        let approved = |rental: &LiveRental| rental.is_live() && rental.stage != Stage::Signing;
+        let n_approved = self.live.rentals.values().filter(|rental| approved(rental)).count();
         let surplus = n_approved.saturating_sub(self.config.workers as usize);
         if surplus == 0 {
             return;
         }
         let mut endable: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| approved(rental))
+            .rentals()
+            .filter(|(_, rental)| approved(rental.live))
             .map(|(id, rental)| {
-                let is_busy = !rental.running.is_empty();
-                let is_of_use = self.queue.has_any_use_for(&rental.provider.id);
-                (is_busy, rental.stage != Stage::Held, rental.stage != Stage::Ending, is_of_use, Reverse(*id))
+                let (stage, is_busy) = (rental.live.stage, !rental.live.running.is_empty());
+                let is_of_use = self.live.queue.has_any_use_for(rental.provider());
+                (is_busy, stage != Stage::Held, stage != Stage::Ending, is_of_use, Reverse(id))
             })
             .collect();
         endable.sort_unstable();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use yagna_api::time::{after, between};
 use yagna_api::{AllocationId, Glm, Timestamp};
 
-use super::rental::{Activity, Rental, Stage};
+use super::rental::{RentalView, Stage};
 use super::rentals::Ending;
 use super::{Effect, OnBudget, Run, Step};
 use crate::event::EventKind;
@@ -58,7 +58,7 @@ impl Run {
     pub(super) fn room(&self, now: Timestamp, horizon: Duration, more: Glm) -> Room {
         let recent = add(self.exposure(now, horizon, true), more);
         let windows_hold = self.windows_hold(now, recent);
-        if let Some(total) = self.config.budget.total() {
+        if let Some(total) = self.budget().total() {
             let all = add(self.exposure(now, horizon, false), more);
             if add(self.promised(), all) > total {
                 return Room::NotInAll;
@@ -66,7 +66,7 @@ impl Run {
         }
         if !windows_hold {
             Room::NotInWindow
-        } else if add(self.promised(), recent) > self.backed {
+        } else if add(self.promised(), recent) > self.live.backed {
             Room::NotBacked
         } else {
             Room::Enough
@@ -75,15 +75,16 @@ impl Run {
 
     /// Does every window hold so much beside what was promised in it?
     pub(super) fn windows_hold(&self, now: Timestamp, more: Glm) -> bool {
-        let mut windows = self.config.budget.windows();
-        windows.all(|(window, amount)| add(self.ledger.within(window, now), more) <= amount)
+        let budget = self.budget();
+        let mut windows = budget.windows();
+        windows.all(|(window, amount)| add(self.books.state.promised.within(window, now), more) <= amount)
     }
 
     /// GLM that rentals can still bill beyond what is promised, if they were stopped only `horizon` from now; of the
     /// `recent` ones only, or of all.
     pub(super) fn exposure(&self, now: Timestamp, horizon: Duration, recent: bool) -> Glm {
-        let counted = self.rentals.values().filter(|rental| !(recent && is_late(rental, now)));
-        counted.map(|rental| rental.exposure(now, horizon)).fold(Glm::ZERO, add)
+        let counted = self.rentals().filter(|(_, rental)| !(recent && is_late(rental, now)));
+        counted.map(|(_, rental)| rental.exposure(now, horizon)).fold(Glm::ZERO, add)
     }
 
     /// Is more promised, or may it be before what runs could be stopped, than any limit allows?
@@ -91,7 +92,7 @@ impl Run {
         match self.room(now, self.config.stop_horizon, Glm::ZERO) {
             Room::Enough => false,
             // More is set aside in time, unless that can't be.
-            Room::NotBacked => self.growth.failures > 0,
+            Room::NotBacked => self.live.growth.failures > 0,
             Room::NotInAll | Room::NotInWindow => true,
         }
     }
@@ -106,25 +107,23 @@ impl Run {
         if !matches!(self.room(now, soon, Glm::ZERO), Room::NotInAll | Room::NotInWindow) {
             return;
         }
-        let is_due = |activity: &Activity| {
-            activity.id.is_some()
-                && activity.usage_asked.is_none_or(|asked| between(asked, now) >= Self::USAGE_PAUSE)
+        let is_due = |rental: &RentalView<'_>| {
+            let asked = rental.live.activities.last().and_then(|activity| activity.usage_asked);
+            rental.kept.current().is_some_and(|activity| activity.id.is_some())
+                && asked.is_none_or(|asked| between(asked, now) >= Self::USAGE_PAUSE)
         };
         let mut due: Vec<_> = self
-            .rentals
-            .iter()
-            .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
-            .filter(|(_, rental)| rental.terms.pricing.depends_on_cpu())
-            .filter(|(_, rental)| rental.current().is_some_and(is_due))
-            .map(|(id, rental)| (Reverse(rental.exposure(now, soon)), *id))
+            .rentals()
+            .filter(|(_, rental)| matches!(rental.live.stage, Stage::Opening | Stage::Working))
+            .filter(|(_, rental)| rental.kept.terms.pricing.depends_on_cpu() && is_due(rental))
+            .map(|(id, rental)| (Reverse(rental.exposure(now, soon)), id))
             .collect();
         due.sort_unstable();
         for (_, id) in due.into_iter().take(Self::MOST_ASKED) {
-            let Some(rental) = self.rentals.get_mut(&id) else { continue };
-            let no = rental.newest();
-            let Some(current) = rental.current_is(no) else { continue };
-            current.usage_asked = Some(now);
-            if let Some(activity) = current.id.clone() {
+            let Some(kept) = self.books.rental(id) else { continue };
+            let (no, activity) = (kept.newest(), kept.current().and_then(|activity| activity.id.clone()));
+            if let (Some(live), Some(activity)) = (self.current_live(id, no), activity) {
+                live.usage_asked = Some(now);
                 step.effects.push(Effect::ReadUsage { rental: id, no, activity });
             }
         }
@@ -134,20 +133,20 @@ impl Run {
     pub(super) fn plan_budget(&mut self, now: Timestamp, step: &mut Step) {
         while self.is_passed(now) {
             let dearest = self
-                .rentals
-                .iter()
-                .filter(|(_, rental)| matches!(rental.stage, Stage::Opening | Stage::Working))
-                .max_by_key(|(id, rental)| (rental.exposure(now, self.config.stop_horizon), Reverse(**id)))
-                .map(|(id, _)| *id);
+                .rentals()
+                .filter(|(_, rental)| matches!(rental.live.stage, Stage::Opening | Stage::Working))
+                .max_by_key(|(id, rental)| (rental.exposure(now, self.config.stop_horizon), Reverse(*id)))
+                .map(|(id, _)| id);
             let Some(id) = dearest else { break };
             self.close(now, id, &Ending::cancelled("the budget is used up"), step);
             // What it has used counts on; what it could have used doesn't.
-            if let Some(activity) = self.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut())
+            if let Some(activity) =
+                self.live.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut())
             {
-                activity.meter.ended = Some(now);
+                activity.stopped = Some(now);
             }
-            self.budget_blocks = true;
-            self.ended_for_money = true;
+            self.live.budget_blocks = true;
+            self.live.ended_for_money = true;
         }
     }
 
@@ -156,7 +155,7 @@ impl Run {
     /// A bill that is smaller than it was feared to be leaves a little more than was thought. What was just ended for want of
     /// money isn't bought again for that, with another start price and for some seconds of work.
     pub(super) fn room_to_sign(&self, exposure: Glm) -> Glm {
-        let buys_again = self.ended_for_money && self.config.on_budget == OnBudget::Stop;
+        let buys_again = self.live.ended_for_money && self.config.on_budget == OnBudget::Stop;
         if buys_again { add(exposure, exposure) } else { exposure }
     }
 
@@ -165,10 +164,10 @@ impl Run {
         let room = self.room(now, self.config.stop_horizon, needs);
         match room {
             Room::Enough => {}
-            Room::NotBacked => self.growth.needed = Some(needs),
+            Room::NotBacked => self.live.growth.needed = Some(needs),
             Room::NotInAll | Room::NotInWindow => {
-                self.budget_blocks = true;
-                self.needed = Some(needs);
+                self.live.budget_blocks = true;
+                self.live.needed = Some(needs);
             }
         }
         room
@@ -177,33 +176,33 @@ impl Run {
     /// GLM that may have been promised by now at most.
     fn covered(&self, now: Timestamp) -> Glm {
         let promised = self.promised();
-        add(promised, self.config.budget.left(promised, &self.ledger, now))
+        add(promised, self.budget().left(promised, &self.books.state.promised, now))
     }
 
     /// GLM that a new allocation is to hold: what may still be promised. Bills that are being accepted come to it.
     pub(super) fn to_set_aside(&self, now: Timestamp) -> Glm {
-        self.covered(now).saturating_sub(self.accepted)
+        self.covered(now).saturating_sub(self.books.state.accepted)
     }
 
     /// Says how much is left of the run's allocation. Without it, it is what the budget allowed when the run began or
     /// was resumed.
     pub fn set_backing(&mut self, left: Glm) {
-        self.backed = add(self.accepted, left);
+        self.live.backed = add(self.books.state.accepted, left);
     }
 
     /// Sets more aside where the windows allow more than there was, shortly before it is needed.
     pub(super) fn plan_growth(&mut self, now: Timestamp, step: &mut Step) {
-        let needed = self.growth.needed.take().unwrap_or_default();
-        if self.growth.under_way.is_some() || self.raising.is_some() || !self.can_pay() {
+        let needed = self.live.growth.needed.take().unwrap_or_default();
+        if self.live.growth.under_way.is_some() || self.live.raising.is_some() || !self.can_pay() {
             return;
         }
-        let by = self.covered(now).saturating_sub(self.backed);
-        if by.is_zero() || self.growth.again.is_some_and(|again| now < again) {
+        let by = self.covered(now).saturating_sub(self.live.backed);
+        if by.is_zero() || self.live.growth.again.is_some_and(|again| now < again) {
             return;
         }
         let soon = self.exposure(now, self.config.stop_horizon.saturating_add(Self::AHEAD), true);
-        if add(self.promised(), add(soon, needed)) > self.backed || !self.postponed.is_empty() {
-            self.growth.under_way = Some(by);
+        if add(self.promised(), add(soon, needed)) > self.live.backed || !self.live.postponed.is_empty() {
+            self.live.growth.under_way = Some(by);
             step.effects.push(Effect::GrowAllocation { by });
         }
     }
@@ -215,29 +214,29 @@ impl Run {
         amount: Glm,
         step: &mut Step,
     ) {
-        let Some(by) = self.growth.under_way.take() else { return };
-        self.backed = add(self.backed, by);
-        self.growth.failures = 0;
-        self.growth.again = Some(after(now, Self::GROWTH_PAUSE));
-        step.event(now, EventKind::AllocationAmended { allocation, amount });
+        let Some(by) = self.live.growth.under_way.take() else { return };
+        self.live.backed = add(self.live.backed, by);
+        self.live.growth.failures = 0;
+        self.live.growth.again = Some(after(now, Self::GROWTH_PAUSE));
+        step.emit(&mut self.books, now, EventKind::AllocationAmended { allocation, amount });
         self.raise_what_waits(now, step);
     }
 
     pub(super) fn on_allocation_not_grown(&mut self, now: Timestamp, problem: String, step: &mut Step) {
-        if self.growth.under_way.take().is_none() {
+        if self.live.growth.under_way.take().is_none() {
             return;
         }
-        let pause = Self::GROWTH_PAUSE.saturating_mul(1 << self.growth.failures.min(5));
-        self.growth.failures = self.growth.failures.saturating_add(1);
-        self.growth.again = Some(after(now, pause));
+        let pause = Self::GROWTH_PAUSE.saturating_mul(1 << self.live.growth.failures.min(5));
+        self.live.growth.failures = self.live.growth.failures.saturating_add(1);
+        self.live.growth.again = Some(after(now, pause));
         self.tell_trouble(now, "set more money aside".to_owned(), problem, step);
         self.raise_what_waits(now, step);
     }
 }
 
 /// Is it so long over that its bill is no longer reserved for in windows?
-fn is_late(rental: &Rental, now: Timestamp) -> bool {
-    rental.stage == Stage::Closed && between(rental.since, now) >= Run::LATE
+fn is_late(rental: &RentalView<'_>, now: Timestamp) -> bool {
+    rental.live.stage == Stage::Closed && between(rental.live.since, now) >= Run::LATE
 }
 
 /// A sum that stops at GLM's supply instead of failing.

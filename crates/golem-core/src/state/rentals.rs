@@ -1,4 +1,4 @@
-//! The past of rentals, their activities and their bills.
+//! The state of rentals, their activities and their bills.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,103 @@ use yagna_api::{ActivityId, Glm, Timestamp};
 
 use super::{AcceptingBill, Activity, AttemptScript, InvoiceState, Rental, RunState, look_back};
 use crate::bill::Meter;
-use crate::event::{Bill, EventKind, Measured, RentalId};
+use crate::event::{ActivityNo, Bill, EventKind, JobId, Measured, Provider, RentalTerms};
 
 impl Rental {
-    /// Has it nothing more to expect? Then it is forgotten.
+    fn new(provider: Provider, terms: RentalTerms, intended: Timestamp) -> Self {
+        Self {
+            provider,
+            terms,
+            intended,
+            agreement: None,
+            approved: None,
+            ended: None,
+            activities: Vec::new(),
+            accepting: BTreeMap::new(),
+            undecided: BTreeSet::new(),
+            accepted: Glm::ZERO,
+            invoice: InvoiceState::default(),
+        }
+    }
+
+    /// Takes in an event that is about this rental.
+    pub(crate) fn apply(&mut self, at: Timestamp, kind: &EventKind) {
+        match kind {
+            EventKind::AgreementCreated { agreement, .. } => self.agreement = Some(agreement.clone()),
+            EventKind::AgreementApproved { agreement, agreed, .. } => {
+                self.agreement = Some(agreement.clone());
+                self.approved = Some(agreed.unwrap_or_default());
+            }
+            EventKind::AgreementEnded { forgotten, .. } => {
+                self.ended.get_or_insert(at);
+                if *forgotten && self.invoice == InvoiceState::Awaited {
+                    self.invoice = InvoiceState::Impossible;
+                }
+            }
+            EventKind::ActivityIntended { job, .. } => {
+                self.activities.push(Activity::new(*job, Meter::new(at, self.terms.threads)));
+            }
+            EventKind::ActivityCreated { activity, .. } => {
+                if let Some(current) = self.current_mut() {
+                    current.id = Some(activity.clone());
+                }
+            }
+            EventKind::ActivityReady { .. } => {
+                if let Some(current) = self.current_mut() {
+                    current.ready = true;
+                }
+            }
+            EventKind::ActivityEnded { usage, complete, .. } => {
+                if let Some(current) = self.current_mut() {
+                    current.end(at, usage.as_deref(), *complete);
+                }
+            }
+            EventKind::BatchSent { no, attempts, script, .. } => {
+                let is_newest = self.newest() == *no;
+                let Some(current) = self.current_mut().filter(|_| is_newest) else { return };
+                if !attempts.is_empty() {
+                    let (attempts, script) = (attempts.clone(), script.clone());
+                    current.scripts.push(AttemptScript { attempts, script });
+                } else if !current.was_given {
+                    current.setup.push(script.clone());
+                }
+            }
+            _ => self.apply_to_bills(kind),
+        }
+    }
+
+    fn apply_to_bills(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::BillReceived { bill, .. } => {
+                self.undecided.insert(bill.clone());
+            }
+            EventKind::BillAccepting { bill, amount, measured, .. } => {
+                self.measure(measured.as_ref());
+                self.undecided.remove(bill);
+                let activity = measured.as_ref().map(|measured| measured.activity.clone());
+                self.accepting.insert(bill.clone(), AcceptingBill { amount: *amount, activity });
+            }
+            EventKind::BillAccepted { bill, amount, total, .. } => self.accept(bill, *amount, *total),
+            EventKind::BillRefused { bill, measured, open, .. } => {
+                self.measure(measured.as_ref());
+                self.accepting.remove(bill);
+                let is_invoice = matches!(bill, Bill::Invoice(_));
+                if *open {
+                    self.undecided.insert(bill.clone());
+                } else {
+                    self.undecided.remove(bill);
+                }
+                match self.invoice {
+                    InvoiceState::Awaited if is_invoice && !open => self.invoice = InvoiceState::Refused,
+                    InvoiceState::Refused if is_invoice && *open => self.invoice = InvoiceState::Awaited,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// True if nothing more is expected of the rental. It is forgotten then.
     ///
     /// One that was in force does, until an invoice is accepted: some providers send one for nothing.
     pub fn is_settled(&self) -> bool {
@@ -20,24 +113,70 @@ impl Rental {
                 || matches!(self.invoice, InvoiceState::Accepted | InvoiceState::Impossible))
     }
 
+    /// True if there may be several activities, one after the other.
+    pub(crate) fn has_multi_activity(&self) -> bool {
+        self.approved.is_some_and(|agreed| agreed.multi_activity)
+    }
+
+    /// The number of the last activity.
+    pub fn newest(&self) -> ActivityNo {
+        ActivityNo(u32::try_from(self.activities.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The activity that runs or is being ended.
+    pub fn current(&self) -> Option<&Activity> {
+        self.activities.last().filter(|activity| !activity.over)
+    }
+
+    pub(super) fn current_mut(&mut self) -> Option<&mut Activity> {
+        self.activities.last_mut().filter(|activity| !activity.over)
+    }
+
+    /// True if no activity is known by its id: as far as anybody has said, nothing ever ran.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.activities.iter().all(|activity| activity.id.is_none())
+    }
+
+    /// The place of an activity by its id. One whose id never came back is taken for it: its provider may have made it all
+    /// the same, and only its bills tell of it.
+    pub(crate) fn place_of(&self, id: &ActivityId) -> Option<usize> {
+        let known = self.activities.iter().position(|activity| activity.id.as_ref() == Some(id));
+        known.or_else(|| self.activities.iter().rposition(|activity| activity.id.is_none()))
+    }
+
     /// GLM that accepted bills promise, those being accepted included.
     pub fn promised(&self) -> Glm {
+        self.promised_with(None, Glm::ZERO)
+    }
+
+    /// The same if this much were accepted too: for the activity at `place`, or else for the whole agreement.
+    pub(crate) fn promised_with(&self, place: Option<usize>, amount: Glm) -> Glm {
         let being = |of: Option<&ActivityId>| {
             let its = self.accepting.values().filter(|accepting| accepting.activity.as_ref() == of);
             its.map(|accepting| accepting.amount).max().unwrap_or_default()
         };
-        let notes = self.activities.iter().map(|activity| {
+        let more = |of: Option<usize>| if of == place { amount } else { Glm::ZERO };
+        let notes = self.activities.iter().enumerate().map(|(at, activity)| {
             let asked = activity.id.as_ref().map_or(Glm::ZERO, |id| being(Some(id)));
-            activity.meter.noted.max(asked)
+            activity.meter.noted.max(asked).max(more(Some(at)))
         });
-        let notes = notes.fold(Glm::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(Glm::MAX));
-        notes.max(self.accepted).max(being(None))
+        sum(notes).max(self.accepted).max(being(None)).max(more(None))
+    }
+
+    /// GLM accepted in all, once this bill is: the highest debit note of each activity together, or the invoice.
+    pub(crate) fn accepted_with(&self, bill: &Bill) -> Glm {
+        let Some(AcceptingBill { amount, activity }) = self.accepting.get(bill) else { return self.accepted };
+        let total = match activity.as_ref().and_then(|id| self.place_of(id)) {
+            Some(place) => sum(self.activities.iter().enumerate().map(|(at, activity)| {
+                activity.meter.noted.max(if at == place { *amount } else { Glm::ZERO })
+            })),
+            None => *amount,
+        };
+        self.accepted.max(total)
     }
 
     fn activity(&mut self, id: &ActivityId) -> Option<&mut Activity> {
-        let known = self.activities.iter().position(|activity| activity.id.as_ref() == Some(id));
-        // One whose id never came back is taken for it, as the run does.
-        let place = known.or_else(|| self.activities.iter().rposition(|activity| activity.id.is_none()))?;
+        let place = self.place_of(id)?;
         let activity = &mut self.activities[place];
         activity.id.get_or_insert_with(|| id.clone());
         Some(activity)
@@ -72,169 +211,77 @@ impl Rental {
     }
 }
 
+impl Activity {
+    fn new(job: JobId, meter: Meter) -> Self {
+        Self {
+            job,
+            id: None,
+            meter,
+            ready: false,
+            was_given: false,
+            done: 0,
+            over: false,
+            setup: Vec::new(),
+            scripts: Vec::new(),
+        }
+    }
+
+    fn end(&mut self, at: Timestamp, usage: Option<&[f64]>, complete: bool) {
+        if let Some(usage) = usage {
+            self.meter.report(usage);
+        }
+        self.meter.ended = Some(at);
+        self.meter.complete = complete;
+        self.over = true;
+        self.setup.clear();
+        self.scripts.clear();
+    }
+}
+
 impl RunState {
-    pub(super) fn apply_to_deals(&mut self, at: Timestamp, kind: &EventKind) {
+    /// Takes in an event about a rental, and gives out the rental where nothing more is expected of it.
+    pub(super) fn apply_to_rentals(&mut self, at: Timestamp, kind: &EventKind) -> Option<Rental> {
         match kind {
             EventKind::AgreementIntended { rental, provider, terms, .. } => {
                 self.next_rental = self.next_rental.max(rental.0.saturating_add(1));
-                let deal = Rental {
-                    provider: provider.clone(),
-                    terms: terms.as_deref().cloned(),
-                    intended: at,
-                    agreement: None,
-                    approved: None,
-                    ended: None,
-                    activities: Vec::new(),
-                    accepting: BTreeMap::new(),
-                    undecided: BTreeSet::new(),
-                    accepted: Glm::ZERO,
-                    invoice: InvoiceState::default(),
-                };
-                self.rentals.insert(*rental, deal);
+                self.rentals.insert(
+                    *rental,
+                    Rental::new(provider.clone(), terms.as_deref().cloned().unwrap_or_default(), at),
+                );
+                return None;
             }
-            EventKind::AgreementCreated { rental, agreement } => {
-                if let Some(deal) = self.rentals.get_mut(rental) {
-                    deal.agreement = Some(agreement.clone());
-                }
-            }
-            EventKind::AgreementApproved { rental, agreement, agreed } => {
-                if let Some(deal) = self.rentals.get_mut(rental) {
-                    deal.agreement = Some(agreement.clone());
-                    deal.approved = Some(agreed.unwrap_or_default());
-                }
-            }
-            // Nothing ever ran. Where it may have come about all the same, the daemon's list tells of it.
-            EventKind::AgreementFailed { rental, .. } => {
-                self.rentals.remove(rental);
-            }
-            EventKind::AgreementEnded { rental, forgotten, .. } => {
-                if let Some(deal) = self.rentals.get_mut(rental) {
-                    deal.ended.get_or_insert(at);
-                    if *forgotten && deal.invoice == InvoiceState::Awaited {
-                        deal.invoice = InvoiceState::Impossible;
-                    }
-                }
-                self.forget_if_settled(*rental);
-            }
-            EventKind::ActivityIntended { .. }
-            | EventKind::ActivityCreated { .. }
-            | EventKind::ActivityReady { .. }
-            | EventKind::ActivityEnded { .. }
-            | EventKind::BatchSent { .. } => self.apply_to_activities(at, kind),
-            _ => self.apply_to_bills(at, kind),
-        }
-    }
-
-    fn apply_to_activities(&mut self, at: Timestamp, kind: &EventKind) {
-        match kind {
-            EventKind::ActivityIntended { rental, job } => {
-                let Some(deal) = self.rentals.get_mut(rental) else { return };
-                let threads = deal.terms.as_ref().map_or(1, |terms| terms.threads);
-                deal.activities.push(Activity {
-                    job: *job,
-                    id: None,
-                    meter: Meter::new(at, threads),
-                    ready: false,
-                    was_given: false,
-                    done: 0,
-                    over: false,
-                    setup: Vec::new(),
-                    scripts: Vec::new(),
-                });
-            }
-            EventKind::ActivityCreated { rental, activity } => {
-                if let Some(current) = self.current_activity(*rental) {
-                    current.id = Some(activity.clone());
-                }
-            }
-            EventKind::ActivityReady { rental } => {
-                if let Some(current) = self.current_activity(*rental) {
-                    current.ready = true;
-                }
-            }
-            EventKind::ActivityEnded { rental, usage, complete, .. } => {
-                if let Some(current) = self.current_activity(*rental) {
-                    if let Some(usage) = usage {
-                        current.meter.report(usage);
-                    }
-                    current.meter.ended = Some(at);
-                    current.meter.complete = *complete;
-                    current.over = true;
-                    current.setup.clear();
-                    current.scripts.clear();
-                }
-                self.forget_if_settled(*rental);
-            }
-            EventKind::BatchSent { rental, no, attempts, script } => {
-                let Some(deal) = self.rentals.get_mut(rental) else { return };
-                let is_newest = deal.activities.len() == no.0 as usize;
-                let Some(current) = deal.activities.last_mut().filter(|last| is_newest && !last.over) else {
-                    return;
-                };
-                if !attempts.is_empty() {
-                    let (attempts, script) = (attempts.clone(), script.clone());
-                    current.scripts.push(AttemptScript { attempts, script });
-                } else if !current.was_given {
-                    current.setup.push(script.clone());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn apply_to_bills(&mut self, at: Timestamp, kind: &EventKind) {
-        match kind {
-            EventKind::BillReceived { rental, bill, told, .. } => {
-                if let Some(told) = told {
-                    self.told(bill, *told);
-                }
-                if let Some(deal) = rental.and_then(|rental| self.rentals.get_mut(&rental)) {
-                    deal.undecided.insert(bill.clone());
-                }
-            }
-            EventKind::BillAccepting { rental, bill, amount, increase, measured } => {
+            EventKind::BillReceived { bill, told: Some(told), .. } => self.told(bill, *told),
+            EventKind::BillAccepting { rental, increase, .. } => {
                 self.promised.promise(at, *rental, *increase);
-                let Some(deal) = self.rentals.get_mut(rental) else { return };
-                deal.measure(measured.as_ref());
-                deal.undecided.remove(bill);
-                let activity = measured.as_ref().map(|measured| measured.activity.clone());
-                deal.accepting.insert(bill.clone(), AcceptingBill { amount: *amount, activity });
-            }
-            EventKind::BillAccepted { rental, bill, amount, total } => {
-                if let Some(deal) = self.rentals.get_mut(rental) {
-                    let before = deal.accepted;
-                    deal.accept(bill, *amount, *total);
-                    let increase = deal.accepted.saturating_sub(before);
-                    self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
-                    if deal.accepting.is_empty() {
-                        self.promised.settle(*rental);
-                    }
-                    // Old records don't say what a bill adds.
-                    self.promised.promised(at, self.accepted.saturating_sub(self.promised.total()));
-                }
-                self.forget_if_settled(*rental);
-            }
-            EventKind::BillRefused { rental: Some(rental), bill, measured, open, .. } => {
-                let Some(deal) = self.rentals.get_mut(rental) else { return };
-                deal.measure(measured.as_ref());
-                let promised = deal.promised();
-                deal.accepting.remove(bill);
-                self.promised.take_back(*rental, promised.saturating_sub(deal.promised()));
-                if deal.accepting.is_empty() {
-                    self.promised.settle(*rental);
-                }
-                if *open {
-                    deal.undecided.insert(bill.clone());
-                } else {
-                    deal.undecided.remove(bill);
-                    if matches!(bill, Bill::Invoice(_)) && deal.invoice == InvoiceState::Awaited {
-                        deal.invoice = InvoiceState::Refused;
-                    }
-                }
-                self.forget_if_settled(*rental);
             }
             _ => {}
         }
+        let id = kind.rental()?;
+        let rental = self.rentals.get_mut(&id)?;
+        let accepted = rental.accepted;
+        let promised = match kind {
+            EventKind::BillRefused { .. } => rental.promised(),
+            _ => Glm::ZERO,
+        };
+        rental.apply(at, kind);
+        match kind {
+            // Nothing ever ran. Where it may have come about all the same, the daemon's list tells of it.
+            EventKind::AgreementFailed { .. } => return self.rentals.remove(&id),
+            EventKind::BillAccepted { .. } => {
+                let increase = rental.accepted.saturating_sub(accepted);
+                self.accepted = self.accepted.checked_add(increase).unwrap_or(Glm::MAX);
+            }
+            EventKind::BillRefused { .. } => {
+                self.promised.take_back(id, promised.saturating_sub(rental.promised()));
+            }
+            _ => {}
+        }
+        if matches!(kind, EventKind::BillAccepted { .. } | EventKind::BillRefused { .. })
+            && rental.accepting.is_empty()
+        {
+            self.promised.settle(id);
+        }
+        if rental.is_settled() { self.rentals.remove(&id) } else { None }
     }
 
     /// Notes when the daemon told of a bill, and forgets those that it won't tell of again.
@@ -247,26 +294,9 @@ impl RunState {
         self.recent_bills
             .retain(|bill, told| matches!(bill, Bill::Invoice(_)) != is_invoice || Some(*told) > since);
     }
+}
 
-    pub(super) fn given(&mut self, rental: RentalId) {
-        if let Some(current) = self.current_activity(rental) {
-            current.was_given = true;
-        }
-    }
-
-    pub(super) fn counted(&mut self, rental: RentalId) {
-        if let Some(activity) = self.rentals.get_mut(&rental).and_then(|deal| deal.activities.last_mut()) {
-            activity.done += 1;
-        }
-    }
-
-    fn current_activity(&mut self, rental: RentalId) -> Option<&mut Activity> {
-        self.rentals.get_mut(&rental)?.activities.last_mut().filter(|activity| !activity.over)
-    }
-
-    fn forget_if_settled(&mut self, rental: RentalId) {
-        if self.rentals.get(&rental).is_some_and(Rental::is_settled) {
-            self.rentals.remove(&rental);
-        }
-    }
+/// A sum that stops at GLM's supply instead of failing.
+fn sum(amounts: impl Iterator<Item = Glm>) -> Glm {
+    amounts.fold(Glm::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(Glm::MAX))
 }

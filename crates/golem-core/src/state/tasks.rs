@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use yagna_api::Timestamp;
 
-use super::{OpenJob, OpenTask, RunState};
+use super::{OpenJob, OpenTask, Rental, RunState};
 use crate::event::{Attempt, EventKind, FailureKind, JobEndReason, JobId, RentalId, TaskId};
 
 impl RunState {
@@ -91,7 +91,7 @@ impl RunState {
                 self.on_failed(at, *attempt, *rental, failure.kind);
             }
             EventKind::AttemptCancelled { attempt, rental, lost, .. } => {
-                let on = self.rentals.get(rental).map(|deal| deal.provider.id.clone());
+                let on = self.rentals.get(rental).map(|rental| rental.provider.id.clone());
                 if let Some(task) = self.current(*attempt) {
                     task.running = None;
                     task.lost_on.extend(on.filter(|_| lost.is_some()));
@@ -135,7 +135,7 @@ impl RunState {
     }
 
     fn on_failed(&mut self, at: Timestamp, attempt: Attempt, rental: RentalId, kind: FailureKind) {
-        let on = self.rentals.get(&rental).map(|deal| deal.provider.id.clone());
+        let on = self.rentals.get(&rental).map(|rental| rental.provider.id.clone());
         if let Some(task) = self.current(attempt) {
             task.running = None;
             task.failures += 1;
@@ -146,13 +146,33 @@ impl RunState {
         self.hands_free(Some(rental));
     }
 
+    fn given(&mut self, rental: RentalId) {
+        if let Some(current) = self.rentals.get_mut(&rental).and_then(Rental::current_mut) {
+            current.was_given = true;
+        }
+    }
+
+    fn counted(&mut self, rental: RentalId) {
+        if let Some(activity) = self.rentals.get_mut(&rental).and_then(|rental| rental.activities.last_mut())
+        {
+            activity.done += 1;
+        }
+    }
+
     /// Once nothing is in a worker's hands, the scripts of what was are of no more use.
+    ///
+    /// Whatever is in its hands and isn't named by the last script was given to it after that: no script was sent for it.
     fn hands_free(&mut self, rental: Option<RentalId>) {
-        let Some(rental) = rental else { return };
-        let Some(activity) = self.rentals.get_mut(&rental).and_then(|deal| deal.activities.last_mut()) else {
+        let Some(id) = rental else { return };
+        let Some(activity) = self.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut()) else {
             return;
         };
-        if !activity.scripts.is_empty() && !self.tasks.values().any(|task| task.running == Some(rental)) {
+        let Some(last) = activity.scripts.last() else { return };
+        let is_in_hands = |attempt: &Attempt| {
+            let task = self.tasks.get(&attempt.task);
+            task.is_some_and(|task| task.running == Some(id) && task.attempts == attempt.number)
+        };
+        if !last.attempts.iter().any(is_in_hands) {
             activity.scripts.clear();
         }
     }

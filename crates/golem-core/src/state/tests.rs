@@ -194,15 +194,16 @@ fn a_deal_is_forgotten_once_its_invoice_is_accepted() {
     assert_eq!((deal.accepted, deal.activities[0].meter.noted), (glm("0.25"), glm("0.25")));
     assert_eq!(deal.activities[0].meter.reported, Some(vec![2.0]));
     assert!(deal.activities[0].meter.complete && deal.activities[0].over);
-    assert_eq!((unsettled.accepted, unsettled.settled()), (glm("0.25"), Glm::ZERO));
+    assert_eq!((unsettled.accepted, unsettled.promised_in_all()), (glm("0.25"), glm("0.25")));
 
     kinds.extend([received(invoice(), 20), accepting(invoice(), "0.5", None)]);
     let on_its_way = fold(kinds.clone());
+    assert_eq!((on_its_way.accepted, on_its_way.promised_in_all()), (glm("0.25"), glm("0.5")));
     assert_eq!(on_its_way.rentals[&RENTAL].accepting.len(), 1, "it may have been accepted, or may not");
     kinds.push(accepted(invoice(), "0.5"));
     let settled = fold(kinds);
     assert!(settled.rentals.is_empty());
-    assert_eq!((settled.accepted, settled.settled()), (glm("0.5"), glm("0.5")));
+    assert_eq!((settled.accepted, settled.promised_in_all()), (glm("0.5"), glm("0.5")));
     assert_eq!(settled.next_rental, 2);
 }
 

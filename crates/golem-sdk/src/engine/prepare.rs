@@ -57,6 +57,9 @@ impl Engine {
             // Where nothing is bought and nothing can be billed, nothing has to be paid.
             Some(past) => money.found(past, !settles || recover::owes(past)).await?,
         };
+        if let Some(past) = past.as_deref_mut() {
+            written.iter().for_each(|event| past.apply(event));
+        }
         let decoration = if allocation == Purse::nothing() {
             Decoration::default()
         } else {
@@ -76,7 +79,11 @@ impl Engine {
             witness,
         };
         let (core, step, recovered) = match &past {
-            None => (Core::new(config, decoration, now), Step::default(), Recovered::default()),
+            None => {
+                let mut core = Core::new(config, decoration, now);
+                core.recorded(&written);
+                (core, Step::default(), Recovered::default())
+            }
             Some(past) => {
                 let recovered = outside.recover(past).await?;
                 let now = outside.clock.now();

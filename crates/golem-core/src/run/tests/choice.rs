@@ -275,7 +275,7 @@ fn a_strategy_is_told_what_the_run_knows() {
     let agreed = agreement(properties(99, 0.0), properties(1, 0.1), desk.now);
     desk.give(Input::Approved { rental, agreement: Box::new(agreed) });
     desk.give(Input::WorkerEnded { rental, no: ActivityNo(1), failure: Some(WorkerFailure::lost("lost")) });
-    let record = desk.run.records.of(&node(1));
+    let record = desk.run.live.records.of(&node(1));
     assert_eq!((record.approved, record.not_approved, record.not_approved_in_a_row), (1, 1, 0));
     assert_eq!((record.failures, record.failures_in_a_row, record.tasks_done), (1, 1, 0));
 }
@@ -372,7 +372,7 @@ fn no_agreement_is_made_that_is_too_short_for_providers() {
                 signings += 1;
                 let left = desk.expires.duration_since(desk.now).as_secs();
                 assert!(left >= 5 * 60, "{left} s are left of {expiration}");
-                let rental = RentalId(desk.run.next_rental - 1);
+                let rental = RentalId(desk.run.books.state.next_rental - 1);
                 desk.give(Input::NotApproved { rental, reason: "busy".into(), open: false });
             }
         }

@@ -1,6 +1,5 @@
 //! A run that is resumed, after its process died at any step.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -8,11 +7,9 @@ use yagna_api::time::between;
 
 use super::faults::{Faults, Spending};
 use super::world::{Crash, Crashes, World, fold};
-use crate::event::{Event, EventKind, StopReason};
+use crate::event::{EventKind, StopReason};
 use crate::properties::cases;
-use crate::run::rental::{Billing, Stage};
-use crate::run::{Run, RunConfig};
-use crate::state::InvoiceState;
+use crate::run::RunConfig;
 
 const TASKS: usize = 8;
 
@@ -134,73 +131,6 @@ fn an_activity_that_could_not_be_ended_takes_its_agreement_with_it_though_the_pr
     assert!(met > 0, "no process died right after an activity couldn't be ended");
 }
 
-/// What was written down says the same as what the process knows.
-fn assert_agree(run: &Run, events: &[Event]) {
-    let past = fold(events);
-    assert_eq!(past.accepted, run.accepted);
-    assert_eq!(past.promised, run.ledger);
-    assert_eq!((past.done, past.failed), (run.queue.n_done(), run.queue.n_failed()));
-    assert_eq!(past.next_task, run.queue.n_known());
-    assert_eq!(past.next_rental.max(1), run.next_rental);
-    let jobs: Vec<_> = run.jobs.keys().copied().collect();
-    if run.stopping.is_none() {
-        assert_eq!(past.jobs.keys().copied().collect::<Vec<_>>(), jobs);
-        assert_eq!(past.tasks.len(), run.queue.n_waiting() + run.queue.n_running());
-    }
-    for (id, job) in past.jobs.iter().filter(|(id, _)| jobs.contains(id)) {
-        assert_eq!(job.exhausted, run.queue.is_exhausted(*id));
-        let open = run.queue.n_waiting_for(*id) + run.queue.n_running_for(*id);
-        assert_eq!(past.n_open(*id), open as u64);
-    }
-    let undecided: HashSet<_> = run.held_invoices.iter().map(|(_, id, _)| *id).collect();
-    for (id, rental) in &run.rentals {
-        let Some(deal) = past.rentals.get(id) else {
-            // Nothing more comes of it, as far as is known.
-            let never_made = rental.activities.is_empty();
-            assert!(never_made || rental.invoice == Billing::Accepted, "{id:?} {rental:?}");
-            continue;
-        };
-        let mut running: Vec<_> = rental.running.keys().copied().collect();
-        running.sort_unstable();
-        assert_eq!(past.running_at(*id), running, "{id:?}");
-        assert_eq!((&deal.agreement, deal.accepted), (&rental.agreement, rental.accepted), "{id:?}");
-        assert_eq!(deal.approved.is_some(), rental.stage != Stage::Signing, "{id:?}");
-        assert_eq!(deal.terms.as_ref().map(|terms| &terms.pricing), Some(&rental.terms.pricing));
-        assert_eq!(deal.activities.len(), rental.activities.len(), "{id:?}");
-        for (known, activity) in deal.activities.iter().zip(&rental.activities) {
-            assert_eq!(
-                (known.done, known.over, known.was_given),
-                (activity.done, activity.over, activity.was_given)
-            );
-            assert_eq!((&known.id, known.job), (&activity.id, activity.job));
-            let (mut known, mut live) = (known.meter.clone(), activity.meter.clone());
-            if !activity.over {
-                // What is being ended for want of budget is measured until then.
-                (known.ended, live.ended) = (None, None);
-            }
-            // A report that was asked for isn't written down: without it more counts as used, never less.
-            for (known, live) in known.reported.iter().flatten().zip(live.reported.iter().flatten()) {
-                assert!(known <= live, "{id:?}");
-            }
-            known.reported.clone_from(&live.reported);
-            assert_eq!(known, live, "{id:?}");
-        }
-        assert_eq!(deal.accepting.len(), rental.accepting.len(), "{id:?}");
-        assert!(!undecided.contains(id) || !deal.undecided.is_empty(), "{id:?} {deal:?}");
-        match deal.invoice {
-            InvoiceState::Accepted => assert_eq!(rental.invoice, Billing::Accepted),
-            InvoiceState::Refused | InvoiceState::Impossible => {
-                assert_eq!(rental.invoice, Billing::Closed);
-            }
-            InvoiceState::Awaited => assert_ne!(rental.invoice, Billing::Accepted),
-        }
-    }
-    let forgotten = past.rentals.iter().filter(|(id, _)| !run.rentals.contains_key(id));
-    for (id, deal) in forgotten {
-        assert!(deal.ended.is_some() && deal.invoice != InvoiceState::Accepted, "{id:?} {deal:?}");
-    }
-}
-
 fn crash() -> impl Strategy<Value = (u64, Crash)> {
     (1u64..300, prop_oneof![Just(Crash::BeforeTheCommit), Just(Crash::AfterTheCommit)])
 }
@@ -226,21 +156,6 @@ proptest! {
         world.assert_no_window_is_passed();
         if spending.is_ample() {
             world.assert_paid_once();
-        }
-    }
-
-    /// The fold of a run's events is what the run knows, looked at every 15 seconds.
-    #[test]
-    fn what_is_written_down_is_what_the_run_knows(
-        seed in any::<u64>(),
-        tasks in 0usize..30,
-        faults in Faults::any(),
-        spending in Spending::any(),
-    ) {
-        let mut world = World::configured(seed, tasks, faults, |config| spending.set(config));
-        for _ in 0..40 {
-            world.run_for(Duration::from_secs(15));
-            assert_agree(world.run(), &world.events);
         }
     }
 }

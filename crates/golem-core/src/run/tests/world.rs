@@ -32,7 +32,7 @@ use crate::event::{
 };
 use crate::payload::Payload;
 use crate::pricing::Pricing;
-use crate::run::rental::{Rental, Stage};
+use crate::run::rental::{LiveRental, Stage};
 use crate::run::{Effect, Input, JobSpec, OnBudget, Run, RunConfig, Step, WorkerFailure};
 use crate::standing::Records;
 use crate::strategy::{LeastExpensive, Strategy};
@@ -274,11 +274,11 @@ impl World {
     /// Rentals there were, and those that are still remembered.
     pub(super) fn n_deals(&self) -> (u64, usize) {
         assert!(
-            self.run.by_agreement.len() <= self.run.rentals.len(),
+            self.run.live.by_agreement.len() <= self.run.live.rentals.len(),
             "agreements of forgotten deals are kept"
         );
-        assert!(self.run.failures.len() <= Run::MOST_REASONS + 1);
-        (self.run.next_rental - 1, self.run.rentals.len())
+        assert!(self.run.live.failures.len() <= Run::MOST_REASONS + 1);
+        (self.run.next_rental().0 - 1, self.run.live.rentals.len())
     }
 
     pub(super) fn n_known(&self) -> u64 {
@@ -306,9 +306,9 @@ impl World {
         panic!(
             "the run doesn't end: {} stopping {:?} waiting {} running {} live {} events {:?}",
             self.now,
-            self.run.stopping,
-            self.run.queue.n_waiting(),
-            self.run.queue.n_running(),
+            self.run.live.stopping,
+            self.run.live.queue.n_waiting(),
+            self.run.live.queue.n_running(),
             self.run.n_live(),
             &self.events[self.events.len() - 12..]
         );
@@ -340,7 +340,7 @@ impl World {
 
     pub(super) fn advance(&mut self) {
         // While the run pauses nothing runs that could change by the second.
-        let tick = after(self.now, Duration::from_secs(if self.run.paused.is_some() { 15 } else { 1 }));
+        let tick = after(self.now, Duration::from_secs(if self.run.live.paused.is_some() { 15 } else { 1 }));
         match self.coming.first_key_value() {
             Some((&(at, place), _)) if at <= tick => {
                 self.now = self.now.max(at);
@@ -438,20 +438,20 @@ impl World {
     fn check(&self) {
         self.check_money();
         assert!(self.run.n_live() <= 2 * Self::WORKERS as usize, "too many deals side by side");
-        let approved = |rental: &&Rental| rental.is_live() && rental.stage != Stage::Signing;
-        let approved = self.run.rentals.values().filter(approved).count();
+        let approved = |rental: &&LiveRental| rental.is_live() && rental.stage != Stage::Signing;
+        let approved = self.run.live.rentals.values().filter(approved).count();
         assert!(approved <= Self::WORKERS as usize, "more agreements than workers");
         let slack = Duration::from_secs(2);
-        for (id, rental) in &self.run.rentals {
-            let open = rental.activities.iter().filter(|activity| !activity.over).count();
+        for (id, rental) in self.run.rentals() {
+            let open = rental.kept.activities.iter().filter(|activity| !activity.over).count();
             assert!(open <= 1, "{id:?} has {open} activities at once");
-            if rental.stage == Stage::Held {
-                let idle = self.run.idle_for(*id, self.now).expect("what is held is idle");
-                let held = between(rental.since, self.now);
+            if rental.live.stage == Stage::Held {
+                let idle = self.run.idle_for(id, self.now).expect("what is held is idle");
+                let held = between(rental.live.since, self.now);
                 assert!(held <= self.hold + slack, "{id:?} is held for {held:?}, idle for {idle:?}");
                 assert_eq!(open, 0, "{id:?} is held with an activity");
             }
-            assert!(rental.job().is_some() || rental.running.is_empty(), "{id:?} runs tasks of no job");
+            assert!(rental.job().is_some() || rental.live.running.is_empty(), "{id:?} runs tasks of no job");
         }
     }
 

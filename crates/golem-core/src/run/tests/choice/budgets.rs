@@ -6,6 +6,7 @@ use yagna_api::time::between;
 use super::*;
 use crate::event::StopReason;
 use crate::run::OnBudget;
+use crate::state::InvoiceState;
 
 fn grows(step: &Step) -> Option<Glm> {
     step.effects.iter().find_map(|effect| match effect {
@@ -75,7 +76,7 @@ fn what_a_deal_that_ended_may_still_bill_leaves_no_room_for_another() {
         desk.draft(2, 0.036);
         assert_eq!(signed(&desk.wait(2)), [], "{budget}");
         // Once the bill is known to be none, there is.
-        desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::Billing::Closed;
+        desk.run.books.state.rentals.get_mut(&RentalId(1)).unwrap().invoice = InvoiceState::Refused;
         assert_eq!(signed(&desk.wait(1)), [node(2)], "{budget}");
     }
 }
@@ -89,11 +90,11 @@ fn a_bill_that_comes_too_late_for_its_window_waits_until_that_holds_it() {
         desk.run.config.idle_timeout = secs(100_000);
         desk.now = after(desk.now, secs(3700));
         // Another rental has used the hour up by then.
-        desk.run.ledger.promised(desk.now, "0.001".parse().unwrap());
+        desk.run.books.state.promised.promised(desk.now, "0.001".parse().unwrap());
         let step = desk.note(100, None);
         assert!(!is_accepted(&step));
         let told = step.events.iter().any(|event| matches!(event.kind, EventKind::Trouble { .. }));
-        assert!(told && desk.run.postponed.len() == 1, "{:?}", step.events);
+        assert!(told && desk.run.live.postponed.len() == 1, "{:?}", step.events);
         let stops = step
             .events
             .iter()
@@ -135,10 +136,10 @@ fn a_second_debit_note_adds_only_what_is_new_and_one_that_fails_is_taken_back() 
         assert_eq!(told, increase.parse().unwrap());
         let before = total;
         total = total.checked_add(told).unwrap();
-        assert_eq!((desk.run.ledger.total(), desk.run.promised()), (total, total));
+        assert_eq!((desk.run.books.state.promised.total(), desk.run.promised()), (total, total));
         if seconds == 300 {
             desk.give(Input::BillFailed { bill, problem: "400".into(), passing: false });
-            assert_eq!((desk.run.ledger.total(), desk.run.promised()), (before, before));
+            assert_eq!((desk.run.books.state.promised.total(), desk.run.promised()), (before, before));
         } else {
             desk.give(Input::BillAccepted { bill });
         }
@@ -159,7 +160,7 @@ fn used_up(budget: &str) -> Desk {
 }
 
 fn use_up(desk: &mut Desk) -> Step {
-    desk.run.ledger.promised(desk.now, "0.0015".parse().unwrap());
+    desk.run.books.state.promised.promised(desk.now, "0.0015".parse().unwrap());
     desk.draft(1, 0.036);
     desk.wait(2)
 }
@@ -180,9 +181,9 @@ fn is_stopped(step: &Step) -> bool {
 fn after_five_pauses_in_vain_the_run_stops() {
     let mut desk = used_up("0.0015/h");
     for _ in 1..5 {
-        assert!(desk.run.paused.is_some());
+        assert!(desk.run.live.paused.is_some());
         let step = desk.wait(3700);
-        assert!(desk.run.paused.is_none(), "the hour is free");
+        assert!(desk.run.live.paused.is_none(), "the hour is free");
         desk.publish(&step);
         assert!(paused_until(&use_up(&mut desk)).is_some());
     }
@@ -195,9 +196,9 @@ fn after_five_pauses_in_vain_the_run_stops() {
 #[test]
 fn what_is_used_up_in_all_is_not_paused_for_and_ends_a_pause() {
     let mut desk = used_up("0.01,0.0015/h");
-    assert!(desk.run.paused.is_some());
+    assert!(desk.run.live.paused.is_some());
     // Late bills came.
-    desk.run.settled = "0.01".parse().unwrap();
+    desk.run.books.state.accepted = "0.01".parse().unwrap();
     assert!(is_stopped(&desk.wait(1)));
 
     let mut desk = Desk::configured(|config| {
@@ -205,7 +206,7 @@ fn what_is_used_up_in_all_is_not_paused_for_and_ends_a_pause() {
         config.budget = "0.01,1/h".parse().unwrap();
         config.on_budget = OnBudget::Pause;
     });
-    desk.run.settled = "0.01".parse().unwrap();
+    desk.run.books.state.accepted = "0.01".parse().unwrap();
     desk.draft(1, 0.036);
     let step = desk.wait(2);
     assert!(is_stopped(&step) && paused_until(&step).is_none(), "{:?}", step.events);
@@ -215,7 +216,7 @@ fn what_is_used_up_in_all_is_not_paused_for_and_ends_a_pause() {
 fn a_pause_that_lasts_longer_than_was_thought_is_told_anew() {
     let mut desk = used_up("0.0015/h");
     desk.wait(1800);
-    desk.run.ledger.promised(desk.now, "0.0015".parse().unwrap());
+    desk.run.books.state.promised.promised(desk.now, "0.0015".parse().unwrap());
     let step = desk.wait(1810);
     let until = paused_until(&step).expect("it is told until when");
     assert!(until > after(desk.now, secs(1700)), "{until}");
@@ -242,7 +243,7 @@ fn a_bill_that_the_whole_does_not_hold_is_left_open_and_ends_the_run() {
 fn with_dear_cpu() -> Desk {
     let (mut desk, _) = at_work(MidAgreementPayments::Never);
     desk.run.config.budget = "0.4".parse().unwrap();
-    let pricing = &mut desk.run.rentals.get_mut(&RentalId(1)).unwrap().terms.pricing;
+    let pricing = &mut desk.run.books.state.rentals.get_mut(&RentalId(1)).unwrap().terms.pricing;
     pricing.rates[1].1 = "0.001".parse().unwrap();
     desk
 }
@@ -310,7 +311,7 @@ fn what_was_ended_for_want_of_money_is_not_bought_again_for_some_seconds_of_work
             failure: None,
             ended: true,
         });
-        desk.run.rentals.get_mut(&RentalId(1)).unwrap().invoice = crate::run::Billing::Closed;
+        desk.run.books.state.rentals.get_mut(&RentalId(1)).unwrap().invoice = InvoiceState::Refused;
         desk.run.config.budget = "0.0024".parse().unwrap();
         if raised {
             desk.give(Input::BudgetRaised { budget: "0.0024".parse().unwrap() });

@@ -60,7 +60,7 @@ impl Shop {
         self.give(Input::Approved { rental, agreement: Box::new(agreed) });
         let activity = ActivityId::new(format!("act{n}"));
         self.give(Input::ActivityCreated { rental, no: ActivityNo(1), activity });
-        assert_eq!(self.desk.run.rentals[&rental].activities.len(), 1, "{n}");
+        assert_eq!(self.desk.run.live.rentals[&rental].activities.len(), 1, "{n}");
     }
 
     fn ready(&mut self, n: u8) {
@@ -71,7 +71,7 @@ impl Shop {
     fn deliver(&mut self, n: u8, seconds: u64, well: bool) {
         self.wait(seconds);
         let rental = RentalId(n.into());
-        let Some(attempt) = self.desk.run.rentals[&rental].running.keys().next().copied() else {
+        let Some(attempt) = self.desk.run.live.rentals[&rental].running.keys().next().copied() else {
             assert!(self.ended.contains(&rental.0), "a worker has a task");
             return;
         };
@@ -135,7 +135,7 @@ fn an_activity_is_judged_by_its_own_results_and_not_by_those_of_the_run() {
         }
     }
     assert_eq!(shop.ended, [2]);
-    assert!(shop.desk.run.rentals[&RentalId(1)].is_live());
+    assert!(shop.desk.run.live.rentals[&RentalId(1)].is_live());
 }
 
 #[test]

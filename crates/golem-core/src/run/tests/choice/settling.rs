@@ -119,7 +119,7 @@ fn a_bill_that_an_earlier_life_left_undecided_is_waited_for_until_it_is_known_to
     desk.run.config.settle_timeout = secs(0);
     desk.run.config.stop_grace = secs(0);
     let bill = Bill::Invoice(InvoiceId::new("i"));
-    desk.run.rentals.get_mut(&RentalId(1)).unwrap().undecided.insert(bill.clone());
+    desk.run.live.rentals.get_mut(&RentalId(1)).unwrap().asked_again.insert(bill.clone());
     desk.give(Input::Stop { why: StopReason::Cancelled });
     desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None, ended: true });
     desk.wait(30);
@@ -131,15 +131,15 @@ fn a_bill_that_an_earlier_life_left_undecided_is_waited_for_until_it_is_known_to
 #[test]
 fn a_debit_note_tells_of_an_activity_that_was_never_heard_of_and_its_invoice_is_awaited() {
     let (mut desk, _) = at_work(MidAgreementPayments::Auto);
-    desk.run.bills_told = false;
+    desk.run.live.bills_told = false;
     desk.run.config.stop_grace = secs(0);
     desk.wait(120);
-    desk.run.rentals.get_mut(&RentalId(1)).unwrap().activities[0].id = None;
+    desk.run.books.state.rentals.get_mut(&RentalId(1)).unwrap().activities[0].id = None;
     desk.give(Input::Stop { why: StopReason::Cancelled });
     desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None, ended: true });
-    assert!(!desk.run.rentals[&RentalId(1)].awaits_invoice(), "nothing ran, as far as is known");
+    assert!(!desk.run.rental(RentalId(1)).unwrap().awaits_invoice(), "nothing ran, as far as is known");
     assert!(is_accepted(&desk.settled_note(100, None)));
-    assert!(desk.run.rentals[&RentalId(1)].awaits_invoice());
+    assert!(desk.run.rental(RentalId(1)).unwrap().awaits_invoice());
     desk.give(Input::BillsTold);
     assert_eq!(desk.run.end(), None);
 }

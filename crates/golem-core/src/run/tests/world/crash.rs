@@ -145,7 +145,7 @@ impl World {
         self.tell_the_rest(&past);
         self.carry_out(step);
         let never_begun = self.past().next_job == 0;
-        if never_begun && self.run.stopping.is_none() {
+        if never_begun && self.run.live.stopping.is_none() {
             let plan = self.plans[&JobId::FIRST];
             self.give(Input::JobAdded {
                 job: JobId::FIRST,

@@ -19,7 +19,7 @@ impl World {
         self.now = after(self.now, lasted);
         self.give(Input::Gap { lasted });
         // Of those that worked meanwhile nothing is heard any more.
-        let working = self.run.rentals.iter().filter(|(_, rental)| !rental.running.is_empty());
+        let working = self.run.live.rentals.iter().filter(|(_, rental)| !rental.running.is_empty());
         let working: Vec<_> = working.map(|(id, _)| *id).collect();
         for rental in working {
             let Some(no) = self.deals[&rental].activities.last().map(|activity| activity.no) else {

@@ -65,7 +65,9 @@ impl World {
         };
         self.set_aside = self.set_aside.checked_add(by).unwrap();
         let promised = self.run.promised();
-        let most = promised.checked_add(self.budget.left(promised, &self.run.ledger, self.now)).unwrap();
+        let most = promised
+            .checked_add(self.budget.left(promised, &self.run.books.state.promised, self.now))
+            .unwrap();
         assert!(self.set_aside <= most, "{} GLM set aside where {most} may be promised", self.set_aside);
         self.soon(Input::AllocationGrown { allocation, amount: self.set_aside });
     }
@@ -87,9 +89,9 @@ impl World {
         assert!(self.run.windows_hold(self.now, Glm::ZERO), "more is promised than a window holds");
         assert!(self.run.accepted() <= self.set_aside, "more is accepted than was set aside");
         assert!(
-            !self.run.can_pay() || self.run.backed <= self.set_aside,
+            !self.run.can_pay() || self.run.live.backed <= self.set_aside,
             "the run counts on {} GLM where {} GLM were set aside",
-            self.run.backed,
+            self.run.live.backed,
             self.set_aside
         );
         self.check_what_is_owed();
@@ -98,9 +100,9 @@ impl World {
         let holds = self.crashes.happened() || matches!(room, Room::Enough | Room::NotBacked);
         assert!(holds, "{room:?}: more may be billed already than the budget of {}", self.budget);
         assert!(
-            self.crashes.happened() || self.run.postponed.is_empty() || room == Room::NotBacked,
+            self.crashes.happened() || self.run.live.postponed.is_empty() || room == Room::NotBacked,
             "a right bill doesn't fit: {:?}",
-            self.run.postponed
+            self.run.live.postponed
         );
     }
 
@@ -112,10 +114,10 @@ impl World {
         }
         let add = |sum: Glm, amount: Glm| sum.checked_add(amount).unwrap();
         let (mut all, mut recent) = (Glm::ZERO, Glm::ZERO);
-        for (id, rental) in self.run.rentals.iter().filter(|(_, rental)| rental.awaits_invoice()) {
-            let Some(deal) = self.deals.get(id) else { continue };
+        for (id, rental) in self.run.rentals().filter(|(_, rental)| rental.awaits_invoice()) {
+            let Some(deal) = self.deals.get(&id) else { continue };
             let dues = (0..deal.activities.len()).map(|place| self.due(deal, place).1);
-            let owed = dues.fold(Glm::ZERO, add).saturating_sub(rental.promised());
+            let owed = dues.fold(Glm::ZERO, add).saturating_sub(rental.kept.promised());
             all = add(all, owed);
             if deal.ended.is_none_or(|ended| between(ended, self.now) < Run::LATE) {
                 recent = add(recent, owed);
@@ -125,7 +127,7 @@ impl World {
         let total = self.budget.total();
         assert!(total.is_none_or(|total| may_be <= total), "{may_be} GLM are owed, or may be");
         for (window, amount) in self.budget.windows() {
-            let may_be = add(self.run.ledger.within(window, self.now), recent);
+            let may_be = add(self.run.books.state.promised.within(window, self.now), recent);
             assert!(may_be <= amount, "{may_be} GLM are owed within {window:?}, or may be");
         }
     }

@@ -1,8 +1,8 @@
-//! A run resumed: made of its past and of what the daemon says has become of its rentals meanwhile.
+//! A run that is resumed: its state, brought to where the daemon says that its rentals are.
 //!
 //! Pure like all of the core: the engine asks the daemon first, and carries the effects out afterwards.
 
-mod deals;
+mod rentals;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use yagna_api::payment::Decoration;
 use yagna_api::{ActivityId, Timestamp};
 
 use super::jobs::Job;
-use super::rental::Stage;
+use super::rental::{LiveRental, RentalView, Stage};
 use super::{Effect, Run, RunConfig, Step};
 use crate::event::{
     Attempt, Event, EventKind, JobEndReason, JobId, RentalId, Resumed, SentScript, StopReason,
@@ -117,42 +117,22 @@ impl Run {
         now: Timestamp,
         only_to_end: Option<StopReason>,
     ) -> (Self, Step) {
-        let budget = past.budget(config.budget);
-        let mut run = Self::new(RunConfig { budget, ..config }, decoration, now);
+        let mut run = Self::of_state(config, decoration, past.clone(), now);
         let mut step = Step::default();
+        // It comes first, and what it counts is known last.
+        step.emit(&mut run.books, now, EventKind::RunResumed { resumed: Resumed::default() });
         if let Some(why) = only_to_end {
             run.stop(now, why, &mut step);
         }
-        run.had_job = past.next_job > 0;
-        run.has_enough = past.has_enough;
-        run.without_result = past.without_result;
-        run.next_rental = past.next_rental.max(1);
-        run.accepted = past.accepted;
-        run.ledger = past.promised.clone();
-        run.set_backing(past.left(budget, now));
-        run.settled = past.settled();
-        run.bills_told = false;
-        run.seen_before = past.recent_bills.keys().cloned().collect();
-        for (provider, until) in &past.set_back {
-            run.standings.keep_back(provider, *until);
-        }
-        run.queue = TaskQueue::of_past(past, run.config.retries, |task| {
-            let deal = past.rentals.get(&task.running?)?;
-            Some(deal.provider.id.clone())
-        });
-        run.set_others_aside();
-        run.restore_jobs(past);
-        for (id, deal) in &past.rentals {
-            run.restore_deal(*id, deal, past, now);
-        }
+        run.deduce(past, now);
         for demand in past.demands.keys() {
-            Self::withdraw(now, demand.clone(), "the run was taken up again", &mut step);
+            run.withdraw(now, demand.clone(), "the run was taken up again", &mut step);
         }
         // Whether the daemon was asked to is unknown; it takes a demand off the market once.
         let withdrawn = past.withdrawn.iter().filter(|(_, expires)| **expires > now);
         step.effects.extend(withdrawn.map(|(demand, _)| Effect::Withdraw { demand: demand.clone() }));
-        for (id, deal) in &past.rentals {
-            run.resume_deal(now, *id, deal, found.0.get(id), &mut step);
+        for (id, kept) in &past.rentals {
+            run.adopt(now, *id, kept, found.0.get(id), &mut step);
         }
         if only_to_end.is_none() {
             // While nobody was there more may have been approved than there are workers.
@@ -163,46 +143,71 @@ impl Run {
             let lost = task.running.filter(|rental| !past.rentals.contains_key(rental));
             if let Some(rental) = lost {
                 let attempt = Attempt { task: *id, number: task.attempts };
-                step.event(now, EventKind::AttemptCancelled { attempt, rental, lost: None, took: None });
+                let kind = EventKind::AttemptCancelled { attempt, rental, lost: None, took: None };
+                step.emit(&mut run.books, now, kind);
             }
         }
         if only_to_end.is_none() {
-            let others: Vec<_> = run.jobs.keys().copied().filter(|job| !run.goes_on(*job)).collect();
+            let others: Vec<_> = run.live.jobs.keys().copied().filter(|job| !run.goes_on(*job)).collect();
             for job in others {
                 run.end_job(now, job, JobEndReason::Cancelled, &mut step);
             }
         }
         let resumed = run.resumed(past);
-        step.events.insert(0, Event { at: now, kind: EventKind::RunResumed { resumed } });
+        step.events[0] = Event { at: now, kind: EventKind::RunResumed { resumed } };
         (run, step)
     }
 
+    /// Deduces from the state what isn't part of it.
+    fn deduce(&mut self, past: &RunState, now: Timestamp) {
+        self.set_backing(past.left(self.config.budget, now));
+        self.live.bills_told = false;
+        self.live.seen_before = past.recent_bills.keys().cloned().collect();
+        for (provider, until) in &past.set_back {
+            self.live.standings.keep_back(provider, *until);
+        }
+        self.live.queue = TaskQueue::of_past(past, self.config.retries, |task| {
+            let rental = past.rentals.get(&task.running?)?;
+            Some(rental.provider.id.clone())
+        });
+        self.set_others_aside();
+        for (id, job) in &past.jobs {
+            self.live.jobs.insert(*id, Job { ever_worked: job.done > 0, ..Job::default() });
+        }
+        for (id, rental) in &past.rentals {
+            if rental.activities.iter().any(|activity| activity.done > 0) {
+                self.live.proven.insert(rental.provider.id.clone());
+            }
+            if let Some(agreement) = &rental.agreement {
+                self.live.by_agreement.insert(agreement.clone(), *id);
+            }
+            self.live.accepting.extend(rental.accepting.keys().map(|bill| (bill.clone(), *id)));
+            self.live.rentals.insert(*id, LiveRental::of(rental, now));
+        }
+        for (id, task) in &past.tasks {
+            if let Some(rental) = task.running.and_then(|rental| self.live.rentals.get_mut(&rental)) {
+                rental.running.insert(Attempt { task: *id, number: task.attempts }, now);
+            }
+        }
+    }
+
     fn resumed(&self, past: &RunState) -> Resumed {
-        let live = self.rentals.values().filter(|rental| rental.is_live()).count();
-        let over = past.rentals.values().filter(|deal| deal.ended.is_some()).count();
+        let live = self.n_live();
+        let over = past.rentals.values().filter(|rental| rental.ended.is_some()).count();
+        let unsettled =
+            |rental: &RentalView<'_>| rental.live.stage == Stage::Closed && rental.awaits_invoice();
         Resumed {
-            tasks: (self.queue.n_waiting() + self.queue.n_running()) as u64,
-            running: self.queue.n_running() as u64,
+            tasks: (self.live.queue.n_waiting() + self.live.queue.n_running()) as u64,
+            running: self.live.queue.n_running() as u64,
             adopted: live as u64,
             ended: past.rentals.len().saturating_sub(live + over) as u64,
-            unsettled: self
-                .rentals
-                .values()
-                .filter(|rental| rental.stage == Stage::Closed && rental.awaits_invoice())
-                .count() as u64,
-            accepted: self.accepted,
+            unsettled: self.rentals().filter(|(_, rental)| unsettled(rental)).count() as u64,
+            accepted: self.books.state.accepted,
         }
     }
 
-    /// Is there a worker for a job of the past?
+    /// True if there is a worker for a job of the state.
     fn goes_on(&self, job: JobId) -> bool {
-        !self.standing && self.stopping.is_none() && job == JobId::FIRST
-    }
-
-    fn restore_jobs(&mut self, past: &RunState) {
-        for (id, job) in &past.jobs {
-            let ever_worked = job.done > 0;
-            self.jobs.insert(*id, Job { deadline: job.deadline, ever_worked, ..Job::default() });
-        }
+        !self.live.standing && self.live.stopping.is_none() && job == JobId::FIRST
     }
 }
