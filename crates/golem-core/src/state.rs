@@ -11,6 +11,7 @@ mod rentals;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,8 @@ pub struct OpenTask {
     /// Its job.
     pub job: JobId,
     /// Its data.
-    pub data: Value,
+    #[serde(with = "record::shared")]
+    pub data: Arc<Value>,
     /// Attempts so far, those that were given up included: the next one's number is one more.
     pub attempts: u32,
     /// Attempts that failed.

@@ -1,11 +1,9 @@
-//! The piles of work, one for each job: which tasks wait, which are being tried and where, which are done.
+//! The piles of work, one for each job: the order in which tasks wait, and which are being tried.
 //!
-//! Holds only what isn't finished: memory grows neither with the number of tasks done nor with that of jobs over.
-//! Which job a worker goes to is the run's business.
+//! Tasks themselves, with their attempts and failures, are in the [state](RunState). A queue is deduced from it: it follows the
+//! events that change it, and begins anew with each process. Which job a worker goes to is the run's business.
 
-mod restored;
-
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +11,8 @@ use serde_json::Value;
 use yagna_api::time::between;
 use yagna_api::{NodeId, Timestamp};
 
-use crate::event::{Attempt, FailureKind, JobId, TaskId};
+use crate::event::{Attempt, EventKind, FailureKind, JobId, TaskId};
+use crate::state::{OpenTask, RunState};
 
 /// A task handed to a worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +23,9 @@ pub struct AssignedTask {
     pub data: Arc<Value>,
 }
 
-/// What becomes of a task whose try failed.
+/// What becomes of a task whose attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It waits for another attempt.
     Retry,
     /// It has failed for good.
@@ -35,71 +34,42 @@ pub enum Verdict {
     Old,
 }
 
-/// Tasks of a run that have no end yet, by their jobs.
+/// The order of a run's tasks that have no end yet, by their jobs.
 #[derive(Debug, Default)]
-pub struct TaskQueue {
+pub(crate) struct TaskQueue {
     jobs: BTreeMap<JobId, Pile>,
-    running: HashMap<TaskId, Running>,
-    next: u64,
-    done: u64,
-    failed: u64,
-}
-
-/// What becomes of a job's tasks when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remains {
-    /// Tasks with a result.
-    pub done: u64,
-    /// Tasks that failed for good.
-    pub failed: u64,
-    /// Tasks that have neither, in their order.
-    pub unfinished: Vec<TaskId>,
+    running: HashMap<TaskId, JobId>,
 }
 
 /// The tasks of one job.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pile {
-    fresh: VecDeque<Waiting>,
-    again: VecDeque<Waiting>,
+    fresh: VecDeque<TaskId>,
+    again: VecDeque<TaskId>,
+    /// Those of `again` that failed where other tasks had run before them, and are tried next where none has.
+    wants_fresh: HashSet<TaskId>,
     /// Tasks that aren't asked for: they are left for another time.
     aside: Vec<TaskId>,
     n_running: usize,
-    most_failures: u32,
-    done: u64,
-    failed: u64,
-    exhausted: bool,
+    source: Source,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    task: TaskId,
-    data: Arc<Value>,
-    attempts: u32,
-    failures: u32,
-    failed_on: Vec<NodeId>,
-    /// Providers whose machine was lost while it had this task in hand. A task that has any is a suspect: it is tried alone.
-    lost_on: Vec<NodeId>,
-    /// It failed where other tasks had run before it, and is tried next where none has.
-    wants_fresh: bool,
-    since: Timestamp,
+/// What is known of a job's source beside its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Source {
+    /// It is as the state says.
+    #[default]
+    AsRecorded,
+    /// It has more tasks after all, though it had no more before.
+    ReadOn,
+    /// It failed: nothing more is read from it for now.
+    Broken,
 }
 
-#[derive(Debug)]
-struct Running {
-    job: JobId,
-    waiting: Waiting,
-    on: NodeId,
-}
-
-impl Waiting {
-    /// A machine was lost with this task in hand, perhaps because of it.
+impl OpenTask {
+    /// True if a machine was lost with this task in hand, perhaps because of it. It is tried alone from then on.
     fn is_suspect(&self) -> bool {
         !self.lost_on.is_empty()
-    }
-
-    /// It is tried alone: what it does may cost the machine, or must find it as nothing else has left it.
-    fn is_loner(&self) -> bool {
-        self.is_suspect() || self.wants_fresh
     }
 
     /// True if this provider may try it: not where it has failed already, while there is one `elsewhere` that it hasn't failed on, unless
@@ -109,111 +79,166 @@ impl Waiting {
             || elsewhere.iter().all(|other| self.failed_on.contains(other))
             || between(self.since, now) >= TaskQueue::PATIENCE
     }
-
-    fn note_lost(&mut self, on: NodeId) {
-        if !self.lost_on.contains(&on) {
-            self.lost_on.push(on);
-        }
-    }
 }
 
 impl Pile {
     fn n_waiting(&self) -> usize {
         self.fresh.len() + self.again.len()
     }
+
+    /// True if the task is tried alone: what it does may cost the machine, or must find it as nothing else has left it.
+    fn is_loner(&self, id: TaskId, task: &OpenTask) -> bool {
+        task.is_suspect() || self.wants_fresh.contains(&id)
+    }
 }
 
 impl TaskQueue {
     /// How long a task waits for a provider it hasn't failed on before it takes one where it has.
-    pub const PATIENCE: Duration = Duration::from_secs(20);
+    pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A queue without jobs.
-    pub fn new() -> Self {
-        Self::default()
+    /// The queue of a run that is resumed. A task is still being tried where its rental is known.
+    pub(crate) fn of_state(state: &RunState) -> Self {
+        let mut queue = Self::default();
+        for job in state.jobs.keys() {
+            queue.jobs.insert(*job, Pile::default());
+        }
+        for (id, task) in &state.tasks {
+            let Some(pile) = queue.jobs.get_mut(&task.job) else { continue };
+            match task.running.filter(|rental| state.rentals.contains_key(rental)) {
+                Some(_) => {
+                    pile.n_running += 1;
+                    queue.running.insert(*id, task.job);
+                }
+                None if task.attempts == 0 => pile.fresh.push_back(*id),
+                None => pile.again.push_back(*id),
+            }
+        }
+        for pile in queue.jobs.values_mut() {
+            // Who failed first is tried again first.
+            pile.again.make_contiguous().sort_by_key(|id| (state.tasks[id].since, *id));
+        }
+        queue
     }
 
-    /// Opens a job whose tasks are tried once and at most `retries` times more.
-    pub fn open(&mut self, job: JobId, retries: u32) {
-        self.jobs.entry(job).or_insert_with(|| Pile {
-            fresh: VecDeque::new(),
-            again: VecDeque::new(),
-            aside: Vec::new(),
-            n_running: 0,
-            most_failures: retries.saturating_add(1),
-            done: 0,
-            failed: 0,
-            exhausted: false,
-        });
+    /// Follows an event that was applied to the state.
+    pub(crate) fn follow(&mut self, state: &RunState, kind: &EventKind) {
+        match kind {
+            EventKind::JobAdded { job, .. } => drop(self.jobs.entry(*job).or_default()),
+            EventKind::SourceExhausted { job } => {
+                if let Some(pile) = self.jobs.get_mut(job) {
+                    pile.source = Source::AsRecorded;
+                }
+            }
+            EventKind::TaskAdded { job, task, .. } => {
+                if let Some(pile) = self.jobs.get_mut(job) {
+                    pile.fresh.push_back(*task);
+                }
+            }
+            EventKind::TaskStarted { attempt, .. } => {
+                let Some(OpenTask { job, .. }) = state.tasks.get(&attempt.task) else { return };
+                if let Some(pile) = self.jobs.get_mut(job) {
+                    pile.n_running += 1;
+                    pile.wants_fresh.remove(&attempt.task);
+                    self.running.insert(attempt.task, *job);
+                }
+            }
+            EventKind::TaskDone { attempt, .. } | EventKind::TaskFailed { attempt, .. } => {
+                self.stop(attempt.task);
+            }
+            EventKind::AttemptFailed { attempt, .. } => {
+                if let Some(pile) = self.stop(attempt.task) {
+                    pile.again.push_back(attempt.task);
+                }
+            }
+            EventKind::AttemptCancelled { attempt, lost, .. } => {
+                let Some(pile) = self.stop(attempt.task) else { return };
+                let is_suspect = |id: &TaskId| state.tasks.get(id).is_some_and(OpenTask::is_suspect);
+                let place = match lost {
+                    None => 0,
+                    // It is tried alone from now on.
+                    Some(_) => pile.again.iter().position(|id| !is_suspect(id)).unwrap_or(pile.again.len()),
+                };
+                pile.again.insert(place, attempt.task);
+            }
+            _ => {}
+        }
     }
 
-    /// Adds a task at the end of its job; tasks are counted from 0. `None` when there is no such job.
-    pub fn add(&mut self, job: JobId, data: Value, now: Timestamp) -> Option<TaskId> {
+    fn stop(&mut self, task: TaskId) -> Option<&mut Pile> {
+        let job = self.running.remove(&task)?;
         let pile = self.jobs.get_mut(&job)?;
-        let task = TaskId(self.next);
-        self.next += 1;
-        pile.fresh.push_back(Waiting {
-            task,
-            data: Arc::new(data),
-            attempts: 0,
-            failures: 0,
-            failed_on: Vec::new(),
-            lost_on: Vec::new(),
-            wants_fresh: false,
-            since: now,
-        });
-        Some(task)
+        pile.n_running -= 1;
+        Some(pile)
     }
 
-    /// Adds a task that is left for another time. `None` when there is no such job.
-    pub fn add_aside(&mut self, job: JobId) -> Option<TaskId> {
-        let pile = self.jobs.get_mut(&job)?;
-        let task = TaskId(self.next);
-        self.next += 1;
-        pile.aside.push(task);
-        Some(task)
+    /// Leaves the task that was added last for another time.
+    pub(crate) fn set_last_aside(&mut self, job: JobId) {
+        if let Some(pile) = self.jobs.get_mut(&job) {
+            pile.aside.extend(pile.fresh.pop_back());
+        }
+    }
+
+    /// Leaves those of the tasks that wait for another time for which this holds.
+    pub(crate) fn set_aside(&mut self, state: &RunState, mut is_left: impl FnMut(TaskId, &Value) -> bool) {
+        for pile in self.jobs.values_mut() {
+            for waiting in [&mut pile.fresh, &mut pile.again] {
+                waiting.retain(|id| {
+                    let left = state.tasks.get(id).is_some_and(|task| is_left(*id, &task.data));
+                    if left {
+                        pile.aside.push(*id);
+                    }
+                    !left
+                });
+            }
+        }
     }
 
     /// True if tasks are left for another time.
-    pub fn has_aside(&self) -> bool {
+    pub(crate) fn has_aside(&self) -> bool {
         self.jobs.values().any(|pile| !pile.aside.is_empty())
     }
 
-    /// The job's source has no more tasks.
-    pub fn exhaust(&mut self, job: JobId) {
+    /// The job's source has more tasks after all, though the state may say that it had no more.
+    pub(crate) fn read_on(&mut self, job: JobId) {
         if let Some(pile) = self.jobs.get_mut(&job) {
-            pile.exhausted = true;
+            pile.source = Source::ReadOn;
         }
     }
 
-    /// The job's source has more tasks after all.
-    pub fn go_on_reading(&mut self, job: JobId) {
+    /// Nothing more is read from the job's source in this process.
+    pub(crate) fn break_off(&mut self, job: JobId) {
         if let Some(pile) = self.jobs.get_mut(&job) {
-            pile.exhausted = false;
+            pile.source = Source::Broken;
         }
     }
 
-    /// Has the job's source no more tasks? So it is with a job that isn't there.
-    pub fn is_exhausted(&self, job: JobId) -> bool {
-        self.jobs.get(&job).is_none_or(|pile| pile.exhausted)
+    /// True if the job's source has no more tasks. So it is with a job that isn't there.
+    pub(crate) fn is_exhausted(&self, state: &RunState, job: JobId) -> bool {
+        self.jobs.get(&job).is_none_or(|pile| match pile.source {
+            Source::AsRecorded => state.jobs.get(&job).is_none_or(|job| job.exhausted),
+            Source::ReadOn => false,
+            Source::Broken => true,
+        })
     }
 
-    /// Takes a job out, with all that waits for it or runs; outcomes that come later are old ones.
-    pub fn remove(&mut self, job: JobId) -> Option<Remains> {
+    /// Takes a job out, with all that waits for it or runs; outcomes that come later are old ones. The answer is what has no end.
+    pub(crate) fn remove(&mut self, job: JobId) -> Option<Vec<TaskId>> {
         let pile = self.jobs.remove(&job)?;
-        let running = self.running.extract_if(|_, running| running.job == job).map(|(task, _)| task);
-        let waiting = pile.fresh.iter().chain(&pile.again).map(|waiting| waiting.task);
-        let mut unfinished: Vec<_> = running.chain(waiting).chain(pile.aside.iter().copied()).collect();
+        let running = self.running.extract_if(|_, its| *its == job).map(|(task, _)| task);
+        let mut unfinished: Vec<_> = running.chain(pile.fresh).chain(pile.again).chain(pile.aside).collect();
         unfinished.sort_unstable();
-        Some(Remains { done: pile.done, failed: pile.failed, unfinished })
+        Some(unfinished)
     }
 
-    /// Takes up to `room` of a job's tasks for a provider, retries first.
+    /// Takes up to `room` of a job's tasks for a provider, retries first. Each is to be started.
     ///
     /// A task isn't given to a provider it has failed on while there is one `elsewhere` that it hasn't, unless it
     /// has waited [`Self::PATIENCE`] for that one. A suspect comes alone, whatever the room, and so does a task that wants a
     /// fresh activity, which it is given only where nothing has run in the provider's.
-    pub fn take(
+    #[expect(clippy::too_many_arguments, reason = "all of it decides which task fits")]
+    pub(crate) fn take(
         &mut self,
+        state: &RunState,
         job: JobId,
         provider: &NodeId,
         room: usize,
@@ -228,10 +253,14 @@ impl TaskQueue {
         let mut alone = false;
         let mut place = 0;
         while taken.len() < room && place < pile.again.len() {
-            let waiting = &pile.again[place];
-            let is_loner = waiting.is_loner();
-            if !waiting.fits(provider, elsewhere, now)
-                || (waiting.wants_fresh && !is_fresh)
+            let id = pile.again[place];
+            let Some(task) = state.tasks.get(&id) else {
+                pile.again.remove(place);
+                continue;
+            };
+            let is_loner = pile.is_loner(id, task);
+            if !task.fits(provider, elsewhere, now)
+                || (pile.wants_fresh.contains(&id) && !is_fresh)
                 || (is_loner && !taken.is_empty())
             {
                 place += 1;
@@ -245,383 +274,124 @@ impl TaskQueue {
         }
         while !alone
             && taken.len() < room
-            && let Some(waiting) = pile.fresh.pop_front()
+            && let Some(id) = pile.fresh.pop_front()
         {
-            taken.push(waiting);
+            taken.push(id);
         }
-        pile.n_running += taken.len();
-        taken.into_iter().map(|waiting| self.start(job, waiting, provider)).collect()
-    }
-
-    fn start(&mut self, job: JobId, mut waiting: Waiting, provider: &NodeId) -> AssignedTask {
-        waiting.attempts += 1;
-        waiting.wants_fresh = false;
-        let assigned = AssignedTask {
-            attempt: Attempt { task: waiting.task, number: waiting.attempts },
-            data: Arc::clone(&waiting.data),
+        let assigned = |task: TaskId| {
+            let OpenTask { attempts, data, .. } = state.tasks.get(&task)?;
+            Some(AssignedTask { attempt: Attempt { task, number: attempts + 1 }, data: Arc::clone(data) })
         };
-        self.running.insert(waiting.task, Running { job, waiting, on: provider.clone() });
-        assigned
+        taken.into_iter().filter_map(assigned).collect()
     }
 
-    /// An attempt succeeded: the job of its task. `None` when it was an old one, whose result must be dropped.
-    pub fn done(&mut self, attempt: Attempt) -> Option<JobId> {
-        let (running, pile) = self.finish(attempt)?;
-        pile.done += 1;
-        self.done += 1;
-        Some(running.job)
+    /// The task of an attempt that goes on; none of an old one, whose outcome must be dropped.
+    pub(crate) fn current<'s>(&self, state: &'s RunState, attempt: Attempt) -> Option<&'s OpenTask> {
+        let task = state.tasks.get(&attempt.task).filter(|task| task.attempts == attempt.number)?;
+        self.running.contains_key(&attempt.task).then_some(task)
     }
 
-    /// An attempt failed. Without `retry` the task has failed for good, whatever attempts it has left.
-    pub fn failed(&mut self, attempt: Attempt, kind: FailureKind, retry: bool, now: Timestamp) -> Verdict {
-        let Some((Running { mut waiting, on, .. }, pile)) = self.finish(attempt) else {
-            return Verdict::Old;
-        };
-        waiting.failures += 1;
-        if kind == FailureKind::Lost {
-            waiting.note_lost(on.clone());
-        }
-        if !retry || waiting.failures >= pile.most_failures || !kind.may_succeed_elsewhere() {
-            pile.failed += 1;
-            self.failed += 1;
-            return Verdict::Final;
-        }
-        if !waiting.failed_on.contains(&on) {
-            waiting.failed_on.push(on);
-        }
-        waiting.since = now;
-        pile.again.push_back(waiting);
-        Verdict::Retry
+    /// A task that is being tried, as its worker has it in its hands.
+    pub(crate) fn in_hands(&self, state: &RunState, attempt: Attempt) -> Option<AssignedTask> {
+        let data = Arc::clone(&self.current(state, attempt)?.data);
+        Some(AssignedTask { attempt, data })
     }
 
-    /// A task that waits is to be tried next where nothing has run before it.
-    pub fn want_fresh(&mut self, job: JobId, task: TaskId) {
-        let again = self.jobs.get_mut(&job).map(|pile| &mut pile.again);
-        // It has just failed: it is the last one.
-        if let Some(waiting) =
-            again.and_then(|again| again.iter_mut().rev().find(|waiting| waiting.task == task))
-        {
-            waiting.wants_fresh = true;
+    /// What becomes of a task whose attempt failed. Without `retry` it has failed for good, whatever attempts it has left: there
+    /// are `retries` after the first one, where its job doesn't say how many.
+    pub(crate) fn verdict(
+        &self,
+        state: &RunState,
+        attempt: Attempt,
+        kind: FailureKind,
+        retry: bool,
+        retries: u32,
+    ) -> Verdict {
+        let Some(task) = self.current(state, attempt) else { return Verdict::Old };
+        let retries = state.jobs.get(&task.job).and_then(|job| job.retries).unwrap_or(retries);
+        if retry && task.failures < retries && kind.may_succeed_elsewhere() {
+            Verdict::Retry
+        } else {
+            Verdict::Final
+        }
+    }
+
+    /// A task that has just failed is to be tried next where nothing has run before it.
+    pub(crate) fn want_fresh(&mut self, job: JobId, task: TaskId) {
+        if let Some(pile) = self.jobs.get_mut(&job) {
+            pile.wants_fresh.insert(task);
         }
     }
 
     /// Lets a job's tasks be tried in used activities too, because the budget doesn't allow fresh ones.
-    pub fn waive_fresh(&mut self, job: JobId) {
-        for waiting in self.jobs.get_mut(&job).into_iter().flat_map(|pile| &mut pile.again) {
-            waiting.wants_fresh = false;
+    pub(crate) fn waive_fresh(&mut self, job: JobId) {
+        if let Some(pile) = self.jobs.get_mut(&job) {
+            pile.wants_fresh.clear();
         }
     }
 
     /// The number of a job's tasks that wait for a fresh activity and that this provider may try; and whether one of them has
     /// waited for [`Self::PATIENCE`], or nothing else waits that the provider may try.
-    pub fn n_wanting_fresh(
+    pub(crate) fn n_wanting_fresh(
         &self,
+        state: &RunState,
         job: JobId,
         provider: &NodeId,
         elsewhere: &[NodeId],
         now: Timestamp,
     ) -> (usize, bool) {
-        let Some(pile) = self.jobs.get(&job) else {
+        let Some(pile) = self.jobs.get(&job).filter(|pile| !pile.wants_fresh.is_empty()) else {
             return (0, false);
         };
-        let fitting = || pile.again.iter().filter(|waiting| waiting.fits(provider, elsewhere, now));
-        let wanting = || fitting().filter(|waiting| waiting.wants_fresh);
-        let is_urgent = (pile.fresh.is_empty() && fitting().all(|waiting| waiting.wants_fresh))
-            || wanting().any(|waiting| between(waiting.since, now) >= Self::PATIENCE);
+        let again = || pile.again.iter().filter_map(|id| Some((id, state.tasks.get(id)?)));
+        let fitting = || again().filter(|(_, task)| task.fits(provider, elsewhere, now));
+        let wanting = || fitting().filter(|(id, _)| pile.wants_fresh.contains(id));
+        let is_urgent = (pile.fresh.is_empty() && fitting().all(|(id, _)| pile.wants_fresh.contains(id)))
+            || wanting().any(|(_, task)| between(task.since, now) >= Self::PATIENCE);
         (wanting().count(), is_urgent)
     }
 
-    /// An attempt was given up through no fault of the task: it doesn't count. `false` when it was an old one.
-    pub fn cancelled(&mut self, attempt: Attempt) -> bool {
-        let Some((Running { waiting, .. }, pile)) = self.finish(attempt) else {
-            return false;
-        };
-        // The attempt's number isn't taken back: a late outcome of it must not pass for the next one's.
-        pile.again.push_front(waiting);
-        true
+    /// True if a task of this job waits that this provider hasn't failed at.
+    pub(crate) fn has_use_for(&self, state: &RunState, job: JobId, provider: &NodeId) -> bool {
+        let has_failed =
+            |id: &TaskId| state.tasks.get(id).is_some_and(|task| task.failed_on.contains(provider));
+        self.jobs.get(&job).is_some_and(|pile| !pile.fresh.is_empty() || !pile.again.iter().all(has_failed))
     }
 
-    /// The machine that tried it and other tasks was lost, and nobody knows by which of them: the attempt doesn't count, and the
-    /// task is tried alone from now on. `false` when it was an old one.
-    pub fn lost_with_others(&mut self, attempt: Attempt) -> bool {
-        let Some((Running { mut waiting, on, .. }, pile)) = self.finish(attempt) else {
-            return false;
-        };
-        waiting.note_lost(on);
-        let first = pile.again.iter().position(|other| !other.is_suspect()).unwrap_or(pile.again.len());
-        pile.again.insert(first, waiting);
-        true
-    }
-
-    /// The number of the failed attempts of a task that is being tried.
-    pub fn failures(&self, task: TaskId) -> u32 {
-        self.running.get(&task).map_or(0, |running| running.waiting.failures)
-    }
-
-    /// The other providers whose machines were lost with a task that is being tried.
-    pub fn lost_elsewhere(&self, task: TaskId, provider: &NodeId) -> Vec<NodeId> {
-        let lost_on = self.running.get(&task).map(|running| running.waiting.lost_on.as_slice());
-        lost_on.unwrap_or_default().iter().filter(|on| *on != provider).cloned().collect()
-    }
-
-    /// Has this task failed somewhere else than on this provider?
-    pub fn failed_elsewhere(&self, task: TaskId, provider: &NodeId) -> bool {
-        self.running
-            .get(&task)
-            .is_some_and(|running| running.waiting.failed_on.iter().any(|on| on != provider))
-    }
-
-    fn finish(&mut self, attempt: Attempt) -> Option<(Running, &mut Pile)> {
-        if self.running.get(&attempt.task)?.waiting.attempts != attempt.number {
-            return None;
-        }
-        let running = self.running.remove(&attempt.task)?;
-        let pile = self.jobs.get_mut(&running.job)?;
-        pile.n_running -= 1;
-        Some((running, pile))
-    }
-
-    /// Does a task of this job wait that this provider hasn't failed at?
-    pub fn has_use_for(&self, job: JobId, provider: &NodeId) -> bool {
-        self.jobs.get(&job).is_some_and(|pile| {
-            !pile.fresh.is_empty() || pile.again.iter().any(|waiting| !waiting.failed_on.contains(provider))
-        })
-    }
-
-    /// Does any task wait that this provider hasn't failed at?
-    pub fn has_any_use_for(&self, provider: &NodeId) -> bool {
-        self.jobs.keys().any(|job| self.has_use_for(*job, provider))
-    }
-
-    /// The jobs, in the order of their ids.
-    pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
-        self.jobs.keys().copied()
+    /// True if any task waits that this provider hasn't failed at.
+    pub(crate) fn has_any_use_for(&self, state: &RunState, provider: &NodeId) -> bool {
+        self.jobs.keys().any(|job| self.has_use_for(state, *job, provider))
     }
 
     /// Tasks of all jobs that wait for a provider.
-    pub fn n_waiting(&self) -> usize {
+    pub(crate) fn n_waiting(&self) -> usize {
         self.jobs.values().map(Pile::n_waiting).sum()
     }
 
     /// Tasks of a job that wait for a provider.
-    pub fn n_waiting_for(&self, job: JobId) -> usize {
+    pub(crate) fn n_waiting_for(&self, job: JobId) -> usize {
         self.jobs.get(&job).map_or(0, Pile::n_waiting)
     }
 
     /// Tasks being tried.
-    pub fn n_running(&self) -> usize {
+    pub(crate) fn n_running(&self) -> usize {
         self.running.len()
     }
 
     /// Tasks of a job being tried.
-    pub fn n_running_for(&self, job: JobId) -> usize {
+    pub(crate) fn n_running_for(&self, job: JobId) -> usize {
         self.jobs.get(&job).map_or(0, |pile| pile.n_running)
     }
 
-    /// Tasks with a result, those of jobs that are over included.
-    pub fn n_done(&self) -> u64 {
-        self.done
-    }
-
-    /// Tasks that failed for good, those of jobs that are over included.
-    pub fn n_failed(&self) -> u64 {
-        self.failed
-    }
-
-    /// Tasks known so far, finished or not.
-    pub fn n_known(&self) -> u64 {
-        self.next
-    }
-
-    /// Has every task of this job its end, and has its source no more?
-    pub fn is_finished(&self, job: JobId) -> bool {
-        self.jobs.get(&job).is_none_or(|pile| {
-            pile.exhausted && pile.n_waiting() == 0 && pile.n_running == 0 && pile.aside.is_empty()
-        })
+    /// True if every task of this job has its end, and its source has no more.
+    pub(crate) fn is_finished(&self, state: &RunState, job: JobId) -> bool {
+        self.is_exhausted(state, job)
+            && self
+                .jobs
+                .get(&job)
+                .is_none_or(|pile| pile.n_waiting() == 0 && pile.n_running == 0 && pile.aside.is_empty())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn node(n: u8) -> NodeId {
-        format!("0x{n:040x}").parse().unwrap()
-    }
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
-    }
-
-    const JOB: JobId = JobId(0);
-
-    fn pile(retries: u32) -> TaskQueue {
-        let mut queue = TaskQueue::new();
-        queue.open(JOB, retries);
-        queue
-    }
-
-    #[test]
-    fn jobs_dont_see_each_others_tasks() {
-        let (one, other) = (JobId(1), JobId(2));
-        let mut queue = pile(0);
-        queue.open(one, 0);
-        queue.open(other, 5);
-        let first = queue.add(one, "a".into(), at(0)).unwrap();
-        let second = queue.add(other, "b".into(), at(0)).unwrap();
-        assert_eq!((first, second), (TaskId(0), TaskId(1)), "one count for all");
-        assert_eq!(queue.add(JobId(3), "c".into(), at(0)), None);
-        queue.exhaust(one);
-        let taken = queue.take(one, &node(1), 9, true, &[], at(0));
-        assert_eq!(taken.len(), 1);
-        assert_eq!(
-            (queue.n_waiting_for(one), queue.n_running_for(one), queue.n_waiting_for(other)),
-            (0, 1, 1)
-        );
-        assert_eq!(
-            queue.failed(taken[0].attempt, FailureKind::Lost, true, at(0)),
-            Verdict::Final,
-            "no retries"
-        );
-        assert!(queue.is_finished(one) && !queue.is_finished(other));
-        let taken = queue.take(other, &node(1), 9, true, &[], at(0));
-        assert_eq!(queue.failed(taken[0].attempt, FailureKind::Lost, true, at(0)), Verdict::Retry);
-        assert!(queue.has_use_for(other, &node(2)) && !queue.has_use_for(one, &node(2)));
-        assert_eq!(queue.remove(one), Some(Remains { done: 0, failed: 1, unfinished: vec![] }));
-        assert_eq!((queue.n_failed(), queue.n_known()), (1, 2), "the run's counts stay");
-    }
-
-    #[test]
-    fn a_job_that_is_taken_out_leaves_nothing_behind() {
-        let mut queue = pile(3);
-        for n in 0..3 {
-            queue.add(JOB, n.into(), at(0));
-        }
-        let running = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
-        let remains = queue.remove(JOB).unwrap();
-        assert_eq!(remains.unfinished, [TaskId(0), TaskId(1), TaskId(2)]);
-        assert!(queue.done(running).is_none() && !queue.cancelled(running), "its outcome comes too late");
-        assert_eq!(queue.failed(running, FailureKind::Lost, true, at(0)), Verdict::Old);
-        assert_eq!((queue.n_waiting(), queue.n_running(), queue.n_done()), (0, 0, 0));
-        assert_eq!(queue.remove(JOB), None);
-    }
-
-    #[test]
-    fn a_result_that_no_retry_can_mend_fails_its_task_at_once() {
-        let mut queue = pile(9);
-        queue.add(JOB, "a".into(), at(0));
-        let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(attempt, FailureKind::Rejected, false, at(0)), Verdict::Final);
-    }
-
-    #[test]
-    fn a_failed_task_goes_to_another_provider() {
-        let mut queue = pile(2);
-        queue.add(JOB, "a".into(), at(0));
-        queue.exhaust(JOB);
-        let first = queue.take(JOB, &node(1), 5, true, &[node(2)], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(first, FailureKind::CommandFailed, true, at(1)), Verdict::Retry);
-        assert!(queue.take(JOB, &node(1), 5, true, &[node(2)], at(1)).is_empty());
-        let second = queue.take(JOB, &node(2), 5, true, &[node(1)], at(1)).remove(0).attempt;
-        assert_eq!(second.number, 2);
-        assert!(queue.done(first).is_none(), "the outcome of an old try is dropped");
-        assert_eq!(queue.done(second), Some(JOB));
-        assert!(queue.is_finished(JOB));
-    }
-
-    #[test]
-    fn a_task_with_nowhere_else_to_go_is_tried_again_where_it_failed() {
-        let mut queue = pile(2);
-        queue.add(JOB, "a".into(), at(0));
-        let first = queue.take(JOB, &node(1), 1, true, &[node(2)], at(0)).remove(0).attempt;
-        queue.failed(first, FailureKind::CommandFailed, true, at(0));
-        assert_eq!(queue.take(JOB, &node(1), 1, true, &[], at(1)).len(), 1, "no other provider");
-        let mut queue = pile(2);
-        queue.add(JOB, "a".into(), at(0));
-        let first = queue.take(JOB, &node(1), 1, true, &[node(2)], at(0)).remove(0).attempt;
-        queue.failed(first, FailureKind::CommandFailed, true, at(0));
-        assert_eq!(queue.take(JOB, &node(1), 1, true, &[node(2)], at(20)).len(), 1, "waited long enough");
-    }
-
-    #[test]
-    fn a_task_that_has_failed_everywhere_doesnt_wait_for_elsewhere() {
-        let mut queue = pile(5);
-        queue.add(JOB, "a".into(), at(0));
-        for n in [1, 2] {
-            let attempt = queue.take(JOB, &node(n), 1, true, &[], at(0)).remove(0).attempt;
-            queue.failed(attempt, FailureKind::CommandFailed, true, at(0));
-        }
-        assert!(
-            queue.take(JOB, &node(1), 1, true, &[node(2), node(3)], at(0)).is_empty(),
-            "there is a third one"
-        );
-        assert_eq!(
-            queue.take(JOB, &node(1), 1, true, &[node(2)], at(0)).len(),
-            1,
-            "nobody is left who hasn't tried"
-        );
-    }
-
-    #[test]
-    fn tries_are_bounded_and_cancelled_ones_are_free() {
-        let mut queue = pile(1);
-        queue.add(JOB, "a".into(), at(0));
-        for round in 1..=5 {
-            let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
-            assert_eq!(attempt.number, round);
-            assert!(queue.cancelled(attempt));
-        }
-        let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Retry);
-        let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Final);
-        assert_eq!((queue.n_failed(), queue.n_waiting()), (1, 0));
-    }
-
-    #[test]
-    fn what_can_succeed_nowhere_fails_at_once() {
-        let mut queue = pile(9);
-        queue.add(JOB, "a".into(), at(0));
-        let attempt = queue.take(JOB, &node(1), 1, true, &[], at(0)).remove(0).attempt;
-        assert_eq!(queue.failed(attempt, FailureKind::Invalid, true, at(0)), Verdict::Final);
-    }
-
-    proptest! {
-        /// Whatever happens to attempts, in whatever order and however often outcomes are repeated, each task ends
-        /// exactly once and none is lost.
-        #[test]
-        fn every_task_ends_once(steps in prop::collection::vec((0u8..3, 0u8..4, any::<bool>()), 0..400)) {
-            let mut queue = pile(2);
-            let total = 20;
-            for n in 0..total {
-                queue.add(JOB, n.into(), at(0));
-            }
-            queue.exhaust(JOB);
-            let mut open = Vec::new();
-            let mut ended = std::collections::HashSet::new();
-            let mut old = Vec::new();
-            for (provider, what, repeat) in steps {
-                open.extend(queue.take(JOB, &node(provider), 1, true, &[], at(0)).into_iter().map(|task| task.attempt));
-                if repeat && let Some(&attempt) = old.last() {
-                    prop_assert!(queue.done(attempt).is_none());
-                    prop_assert_eq!(queue.failed(attempt, FailureKind::Lost, true, at(0)), Verdict::Old);
-                    prop_assert!(!queue.cancelled(attempt));
-                }
-                let Some(attempt) = open.pop() else { continue };
-                match what {
-                    0 => { prop_assert!(queue.done(attempt).is_some()); prop_assert!(ended.insert(attempt.task)); }
-                    1 => { prop_assert!(queue.cancelled(attempt)); }
-                    _ => if queue.failed(attempt, FailureKind::Lost, true, at(0)) == Verdict::Final {
-                        prop_assert!(ended.insert(attempt.task));
-                    },
-                }
-                old.push(attempt);
-                prop_assert_eq!(queue.n_done() + queue.n_failed(), ended.len() as u64);
-                let unfinished = queue.n_waiting() + queue.n_running();
-                prop_assert_eq!(ended.len() + unfinished, total);
-            }
-        }
-    }
-}
+mod tests;

@@ -112,7 +112,7 @@ impl Run {
                 // would end the same way the next time.
                 let why = "the worker ended without an answer";
                 let idle = !asked && !was_given;
-                if is_busy || (idle && self.live.queue.n_waiting_for(job) > 0) {
+                if is_busy || (idle && self.books.queue.n_waiting_for(job) > 0) {
                     self.count_failure(why);
                     self.lose_running(now, id, why, step);
                     return self.close(now, id, &Ending::failure(why), step);
@@ -215,7 +215,7 @@ impl Run {
     /// Ends agreements that have had no work for too long, or that can't take any more.
     pub(super) fn plan_holds(&mut self, now: Timestamp, step: &mut Step) {
         let nothing_comes =
-            !self.live.standing && self.live.jobs.keys().all(|job| self.live.queue.is_exhausted(*job));
+            !self.live.standing && self.live.jobs.keys().all(|job| self.books.is_exhausted(*job));
         let most = if nothing_comes { Duration::ZERO } else { self.config.hold };
         let over: Vec<_> = self
             .rentals()
@@ -256,7 +256,7 @@ impl Run {
             .starving_since
             .is_some_and(|since| between(since, now) >= self.config.idle_grace);
         let on_its_way = self.rentals().any(|(_, rental)| match rental.live.stage {
-            Stage::Ending | Stage::Held => self.live.queue.has_use_for(needy, rental.provider()),
+            Stage::Ending | Stage::Held => self.books.has_use_for(needy, rental.provider()),
             Stage::Signing => !starves,
             _ => false,
         });
@@ -267,7 +267,7 @@ impl Run {
         let giver = self
             .rentals()
             .filter(|(_, rental)| rental.live.room.is_some() && rental.takes_tasks(now))
-            .filter(|(_, rental)| self.live.queue.has_use_for(needy, rental.provider()))
+            .filter(|(_, rental)| self.books.has_use_for(needy, rental.provider()))
             .filter_map(|(id, rental)| {
                 let job = rental.job().filter(|job| *job != needy)?;
                 let share = shares.get(&job)?;

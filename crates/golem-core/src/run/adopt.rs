@@ -17,7 +17,7 @@ use crate::event::{
     Attempt, Event, EventKind, JobEndReason, JobId, RentalId, Resumed, SentScript, StopReason,
 };
 use crate::state::RunState;
-use crate::tasks::{AssignedTask, TaskQueue};
+use crate::tasks::AssignedTask;
 
 /// What the daemon says of the rentals of a past. One that isn't here is gone.
 #[derive(Debug, Clone, Default)]
@@ -166,10 +166,6 @@ impl Run {
         for (provider, until) in &past.set_back {
             self.live.standings.keep_back(provider, *until);
         }
-        self.live.queue = TaskQueue::of_past(past, self.config.retries, |task| {
-            let rental = past.rentals.get(&task.running?)?;
-            Some(rental.provider.id.clone())
-        });
         self.set_others_aside();
         for (id, job) in &past.jobs {
             self.live.jobs.insert(*id, Job { ever_worked: job.done > 0, ..Job::default() });
@@ -197,8 +193,8 @@ impl Run {
         let unsettled =
             |rental: &RentalView<'_>| rental.live.stage == Stage::Closed && rental.awaits_invoice();
         Resumed {
-            tasks: (self.live.queue.n_waiting() + self.live.queue.n_running()) as u64,
-            running: self.live.queue.n_running() as u64,
+            tasks: (self.books.queue.n_waiting() + self.books.queue.n_running()) as u64,
+            running: self.books.queue.n_running() as u64,
             adopted: live as u64,
             ended: past.rentals.len().saturating_sub(live + over) as u64,
             unsettled: self.rentals().filter(|(_, rental)| unsettled(rental)).count() as u64,

@@ -121,7 +121,7 @@ impl Run {
     /// Has what this rental failed at failed with other providers too?
     fn has_failed_elsewhere(&self, id: RentalId) -> bool {
         self.rental(id).is_some_and(|rental| {
-            let elsewhere = |task| self.live.queue.failed_elsewhere(task, rental.provider());
+            let elsewhere = |task| self.failed_elsewhere(task, rental.provider());
             rental.live.failed_shared || rental.live.running.keys().any(|attempt| elsewhere(attempt.task))
         })
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use yagna_api::Timestamp;
+use yagna_api::{NodeId, Timestamp};
 
 use super::Step;
-use crate::event::{Event, EventKind, RentalId};
-use crate::state::{Rental, RunState};
+use crate::event::{Attempt, Event, EventKind, JobId, RentalId};
+use crate::state::{OpenTask, Rental, RunState};
+use crate::tasks::TaskQueue;
 
 /// The state of a run, and the rentals that it no longer holds.
 #[derive(Debug, Default)]
@@ -16,11 +17,13 @@ pub(super) struct Books {
     /// Settled rentals, and those that never came about, for as long as the run keeps them: a bill may still come for one.
     /// They may be lost in a crash.
     over: BTreeMap<RentalId, Rental>,
+    /// The order of the tasks in the state. It follows from the events, and begins anew with each process.
+    pub(super) queue: TaskQueue,
 }
 
 impl Books {
     pub(super) fn new(state: RunState) -> Self {
-        Self { state, over: BTreeMap::new() }
+        Self { queue: TaskQueue::of_state(&state), state, over: BTreeMap::new() }
     }
 
     /// A rental, settled or not.
@@ -42,6 +45,32 @@ impl Books {
         if let Some((id, over)) = about.zip(self.state.settling(event)) {
             self.over.insert(id, over);
         }
+        self.queue.follow(&self.state, &event.kind);
+    }
+
+    /// The task of an attempt that goes on; none of an old one, whose outcome must be dropped.
+    pub(super) fn current(&self, attempt: Attempt) -> Option<&OpenTask> {
+        self.queue.current(&self.state, attempt)
+    }
+
+    /// True if the job's source has no more tasks. So it is with a job that isn't there.
+    pub(super) fn is_exhausted(&self, job: JobId) -> bool {
+        self.queue.is_exhausted(&self.state, job)
+    }
+
+    /// True if every task of this job has its end, and its source has no more.
+    pub(super) fn is_finished(&self, job: JobId) -> bool {
+        self.queue.is_finished(&self.state, job)
+    }
+
+    /// True if a task of this job waits that this provider hasn't failed at.
+    pub(super) fn has_use_for(&self, job: JobId, provider: &NodeId) -> bool {
+        self.queue.has_use_for(&self.state, job, provider)
+    }
+
+    /// True if any task waits that this provider hasn't failed at.
+    pub(super) fn has_any_use_for(&self, provider: &NodeId) -> bool {
+        self.queue.has_any_use_for(&self.state, provider)
     }
 }
 

@@ -75,7 +75,7 @@ impl Run {
         if self.too_late_to_sign(now) {
             return None;
         }
-        let best = self.best_draft(now, step, |run, provider| run.live.queue.has_any_use_for(provider));
+        let best = self.best_draft(now, step, |run, provider| run.books.has_any_use_for(provider));
         // With nobody at work one that has failed before is better than none.
         if best.is_none() && self.n_counted(now) == 0 {
             self.best_draft(now, step, |_, _| true)
@@ -89,7 +89,7 @@ impl Run {
         self.live.market.drafts().any(|draft| {
             let provider = &draft.terms.provider;
             self.is_welcome(provider, now)
-                && self.live.queue.has_any_use_for(provider)
+                && self.books.has_any_use_for(provider)
                 && self.appraise(now, &draft.terms).is_ok()
         })
     }

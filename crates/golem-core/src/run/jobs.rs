@@ -10,9 +10,8 @@ use yagna_api::{NodeId, Timestamp};
 use super::blame::Failings;
 use super::rental::Stage;
 use super::{Effect, Run, Step};
-use crate::event::{EventKind, JobEnd, JobEndReason, JobId, RentalId, StopReason};
+use crate::event::{EventKind, JobEnd, JobEndReason, JobId, RentalId, StopReason, TaskId};
 use crate::source::SourceMark;
-use crate::tasks::Remains;
 
 /// What a job is to keep to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,7 +86,6 @@ impl Run {
             return;
         }
         let retries = spec.retries.unwrap_or(self.config.retries);
-        self.live.queue.open(job, retries);
         self.live.jobs.insert(job, Job { grows: spec.grows, ..Job::default() });
         step.emit(
             &mut self.books,
@@ -110,15 +108,14 @@ impl Run {
             known.loading = false;
             known.asked_again &= data.is_empty();
             if !exhausted {
-                self.live.queue.go_on_reading(job);
+                self.books.queue.read_on(job);
             }
             if let Some(mark) = mark {
                 step.emit(&mut self.books, now, EventKind::SourceRead { job, mark });
             }
         }
         self.add_tasks(now, job, data, false, step);
-        if exhausted && !self.live.queue.is_exhausted(job) {
-            self.live.queue.exhaust(job);
+        if exhausted && !self.books.is_exhausted(job) {
             step.emit(&mut self.books, now, EventKind::SourceExhausted { job });
         }
     }
@@ -131,14 +128,15 @@ impl Run {
         spawned: bool,
         step: &mut Step,
     ) {
+        if !self.live.jobs.contains_key(&job) {
+            return;
+        }
         for data in data {
-            let task = if self.takes_next(&data) {
-                self.live.queue.add(job, data.clone(), now)
-            } else {
-                self.live.queue.add_aside(job)
-            };
-            if let Some(task) = task {
-                step.emit(&mut self.books, now, EventKind::TaskAdded { job, task, data, spawned });
+            let task = TaskId(self.books.state.next_task);
+            let is_left = !self.takes(task, &data);
+            step.emit(&mut self.books, now, EventKind::TaskAdded { job, task, data, spawned });
+            if is_left {
+                self.books.queue.set_last_aside(job);
             }
         }
     }
@@ -151,7 +149,7 @@ impl Run {
         if self.live.standing || self.live.jobs.len() > 1 {
             self.end_job(now, job, JobEndReason::Broken, step);
         } else {
-            self.live.queue.exhaust(job);
+            self.books.queue.break_off(job);
             self.stop(now, StopReason::Broken, step);
         }
     }
@@ -170,9 +168,10 @@ impl Run {
             let gently = rental.stage == Stage::Working && rental.running.is_empty();
             self.end_activity(now, id, gently, step);
         }
-        let Some(Remains { done, failed, unfinished }) = self.live.queue.remove(job) else {
+        let Some(unfinished) = self.books.queue.remove(job) else {
             return;
         };
+        let (done, failed) = self.books.state.jobs.get(&job).map_or((0, 0), |job| (job.done, job.failed));
         let left = unfinished.len() as u64;
         let mut end = JobEnd { why, done, failed, cancelled: 0, expired: 0, unfinished: 0 };
         match why {
@@ -201,7 +200,7 @@ impl Run {
     pub(super) fn plan_jobs(&mut self, now: Timestamp, step: &mut Step) {
         let reads = self.live.stopping.is_none() && !self.has_all_results();
         for (id, job) in &mut self.live.jobs {
-            if reads && job.grows && !job.loading && !job.asked_again && self.live.queue.is_finished(*id) {
+            if reads && job.grows && !job.loading && !job.asked_again && self.books.is_finished(*id) {
                 (job.loading, job.asked_again) = (true, true);
                 step.effects.push(Effect::LoadTasks { job: *id, most: Self::READ_AHEAD });
             }
@@ -211,7 +210,7 @@ impl Run {
             .jobs
             .iter()
             .filter_map(|(id, job)| {
-                if self.live.queue.is_finished(*id) && !(reads && job.loading) {
+                if self.books.is_finished(*id) && !(reads && job.loading) {
                     Some((*id, JobEndReason::Finished))
                 } else {
                     let deadline = self.books.state.jobs.get(id).and_then(|job| job.deadline);
@@ -227,7 +226,7 @@ impl Run {
 
     /// Ends the jobs that a run that stops leaves, as soon as nothing more can come of them.
     pub(super) fn leave_jobs(&mut self, now: Timestamp, step: &mut Step) {
-        if self.live.queue.n_running() > 0 {
+        if self.books.queue.n_running() > 0 {
             return;
         }
         while let Some(job) = self.live.jobs.first_key_value().map(|(job, _)| *job) {
@@ -247,21 +246,17 @@ impl Run {
 
     pub(super) fn plan_loading(&mut self, step: &mut Step) {
         let wanted = self.config.results.map(|wanted| {
-            let coming = self.live.queue.n_waiting() + self.live.queue.n_running();
+            let coming = self.books.queue.n_waiting() + self.books.queue.n_running();
             usize::try_from(wanted.saturating_sub(self.n_results()))
                 .map_or(usize::MAX, |n| n.saturating_sub(coming))
         });
         let unread = self.n_unread();
         for (id, job) in &mut self.live.jobs {
-            let waiting = self.live.queue.n_waiting_for(*id);
+            let waiting = self.books.queue.n_waiting_for(*id);
             let most = (Self::READ_AHEAD - waiting.min(Self::READ_AHEAD))
                 .min(wanted.unwrap_or(usize::MAX))
                 .min(unread);
-            if !job.loading
-                && !self.live.queue.is_exhausted(*id)
-                && waiting < Self::READ_AHEAD / 2
-                && most > 0
-            {
+            if !job.loading && !self.books.is_exhausted(*id) && waiting < Self::READ_AHEAD / 2 && most > 0 {
                 job.loading = true;
                 step.effects.push(Effect::LoadTasks { job: *id, most });
             }
@@ -275,7 +270,7 @@ impl Run {
 
     /// Tasks with a result.
     fn n_results(&self) -> u64 {
-        self.live.queue.n_done().saturating_sub(self.books.state.without_result)
+        self.books.state.done.saturating_sub(self.books.state.without_result)
     }
 
     /// How the workers are shared between the jobs.
@@ -286,10 +281,10 @@ impl Run {
             // Those that will take what waits before anybody new could.
             let ready = its().filter(|rental| {
                 rental.live.running.is_empty()
-                    && (rental.live.stage == Stage::Opening
-                        || self.live.queue.has_use_for(job, rental.provider()))
+                    && (rental.live.stage == Stage::Opening || self.books.has_use_for(job, rental.provider()))
             });
-            let (waiting, running) = (self.live.queue.n_waiting_for(job), self.live.queue.n_running_for(job));
+            let (waiting, running) =
+                (self.books.queue.n_waiting_for(job), self.books.queue.n_running_for(job));
             let need = if self.may_begin(job) { waiting.saturating_sub(ready.count()) } else { 0 };
             let starving_since = self.live.jobs[&job].starving_since;
             Share { workers: its().count(), work: waiting + running, need, starving_since }
@@ -305,12 +300,12 @@ impl Run {
             let needy = shares.iter().filter(|(job, share)| share.need > 0 && is(**job));
             needy.min_by(|one, other| one.1.compare(other.1)).map(|(job, _)| *job)
         };
-        best(&|job| self.live.queue.has_use_for(job, provider)).or_else(|| {
+        best(&|job| self.books.has_use_for(job, provider)).or_else(|| {
             // With nobody else at work or in sight one that has failed before is better than none.
             let alone = self.rentals().all(|(other, rental)| {
                 other == id
                     || !Self::counts(rental.live, now)
-                    || !self.live.queue.has_any_use_for(rental.provider())
+                    || !self.books.has_any_use_for(rental.provider())
             });
             if alone && !self.has_draft_of_use(now) { best(&|_| true) } else { None }
         })
@@ -320,7 +315,7 @@ impl Run {
     pub(super) fn is_wanted_elsewhere(&self, job: JobId, provider: &NodeId) -> bool {
         self.live.jobs.len() > 1
             && self.shares().iter().any(|(other, share)| {
-                *other != job && share.need > 0 && self.live.queue.has_use_for(*other, provider)
+                *other != job && share.need > 0 && self.books.has_use_for(*other, provider)
             })
     }
 }

@@ -17,7 +17,6 @@ use super::rental::LiveRental;
 use super::spending::Growth;
 use crate::event::{Bill, JobId, RentalId};
 use crate::standing::{Records, Standings};
-use crate::tasks::TaskQueue;
 
 /// What may be lost of a run in a crash.
 #[derive(Debug)]
@@ -25,7 +24,6 @@ pub(super) struct Live {
     pub(super) backing: Backing,
     /// The allocation that was made in place of a lost one: news of those before it may come late, and twice.
     pub(super) anew: Option<AllocationId>,
-    pub(super) queue: TaskQueue,
     /// Jobs that aren't over.
     pub(super) jobs: BTreeMap<JobId, Job>,
     /// True if more jobs may come, so that the run goes on without one.
@@ -96,7 +94,6 @@ impl Live {
         Self {
             backing: Backing::There,
             anew: None,
-            queue: TaskQueue::new(),
             jobs: BTreeMap::new(),
             standing: config.standing,
             no_more_jobs: false,

@@ -163,7 +163,7 @@ impl Run {
         match &self.live.ours.trouble {
             None => usize::MAX,
             Some(Trouble { state: State::Trial { .. }, .. }) => {
-                1usize.saturating_sub(self.live.queue.n_running())
+                1usize.saturating_sub(self.books.queue.n_running())
             }
             Some(_) => 0,
         }
@@ -206,7 +206,7 @@ impl Run {
         attempt: Attempt,
         step: &mut Step,
     ) {
-        if self.live.queue.cancelled(attempt) {
+        if self.books.current(attempt).is_some() {
             step.emit(
                 &mut self.books,
                 now,

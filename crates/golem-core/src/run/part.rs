@@ -34,16 +34,15 @@ impl Part {
 }
 
 impl Run {
-    /// True if the next task, which has this data, is to be done.
-    pub(super) fn takes_next(&mut self, data: &Value) -> bool {
-        let task = TaskId(self.live.queue.n_known());
+    /// True if this task, which comes next, is to be done.
+    pub(super) fn takes(&mut self, task: TaskId, data: &Value) -> bool {
         self.live.part.as_mut().is_none_or(|part| part.takes(task, data))
     }
 
     /// Sets aside what isn't asked for of the tasks of an earlier life. What is being tried isn't taken away from its provider.
     pub(super) fn set_others_aside(&mut self) {
         if let Some(part) = &mut self.live.part {
-            self.live.queue.set_aside(|task, data| !part.takes(task, data));
+            self.books.queue.set_aside(&self.books.state, |task, data| !part.takes(task, data));
         }
     }
 
@@ -54,19 +53,19 @@ impl Run {
         if !part.unread.is_empty() {
             return usize::MAX;
         }
-        let missing = part.selection.numbers_end().saturating_sub(self.live.queue.n_known());
-        let others = u64::from(!self.live.queue.has_aside());
+        let missing = part.selection.numbers_end().saturating_sub(self.books.state.next_task);
+        let others = u64::from(!self.books.queue.has_aside());
         usize::try_from(missing.max(others)).unwrap_or(usize::MAX)
     }
 
     /// True if everything that was asked for has come to its end, and something else hasn't.
     pub(super) fn has_done_part(&self) -> bool {
         let all_read =
-            || self.n_unread() == 0 || self.live.jobs.keys().all(|job| self.live.queue.is_exhausted(*job));
+            || self.n_unread() == 0 || self.live.jobs.keys().all(|job| self.books.is_exhausted(*job));
         self.live.part.is_some()
-            && self.live.queue.has_aside()
-            && self.live.queue.n_waiting() == 0
-            && self.live.queue.n_running() == 0
+            && self.books.queue.has_aside()
+            && self.books.queue.n_waiting() == 0
+            && self.books.queue.n_running() == 0
             && all_read()
     }
 }

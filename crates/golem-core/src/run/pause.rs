@@ -54,7 +54,7 @@ impl Run {
         let needed = self.live.needed.unwrap_or_default();
         let blocked = self.room(now, self.config.stop_horizon, needed);
         let waits_for_nothing = self.budget().windows().any(|(_, amount)| needed > amount);
-        let ended = self.live.queue.n_done() + self.live.queue.n_failed();
+        let ended = self.books.state.done + self.books.state.failed;
         if ended > self.live.vain.ended {
             self.live.vain = Vain { pauses: 0, ended };
         }
@@ -77,7 +77,7 @@ impl Run {
     /// Ends the pause once the windows hold what was missing. Nobody is asked for anything meanwhile.
     pub(super) fn plan_pause(&mut self, now: Timestamp, step: &mut Step) {
         let Some(pause) = self.live.paused else { return };
-        if self.live.queue.n_waiting() == 0 || self.may_go_on(now, pause.needed) {
+        if self.books.queue.n_waiting() == 0 || self.may_go_on(now, pause.needed) {
             self.live.paused = None;
             self.live.budget_blocks = false;
             self.live.last_alive = now.checked_sub(pause.waited).unwrap_or(now);

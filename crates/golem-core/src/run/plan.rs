@@ -5,6 +5,7 @@ use std::time::Duration;
 use yagna_api::time::{after, between};
 use yagna_api::{Glm, NodeId, Timestamp};
 
+use super::books::Books;
 use super::rental::{LiveRental, RentalView, Stage, price_of_opening};
 use super::rentals::Ending;
 use super::spending::Room;
@@ -44,7 +45,7 @@ impl Run {
         if self
             .config
             .halt
-            .is_some_and(|halt| halt.is_reached(self.live.queue.n_done(), self.live.queue.n_failed()))
+            .is_some_and(|halt| halt.is_reached(self.books.state.done, self.books.state.failed))
         {
             self.stop(now, StopReason::TooManyFailed, step);
             return self.plan_stop(now, step);
@@ -54,14 +55,14 @@ impl Run {
             return self.plan_stop(now, step);
         }
         self.plan_loading(step);
-        if self.live.queue.n_running() > 0 || self.live.queue.n_waiting() == 0 {
+        if self.books.queue.n_running() > 0 || self.books.queue.n_waiting() == 0 {
             self.live.last_alive = now;
         }
         self.plan_ours(now, step);
         if self.live.stopping.is_some() {
             return self.plan_stop(now, step);
         }
-        self.live.budget_blocks = self.live.budget_blocks && self.live.queue.n_waiting() > 0;
+        self.live.budget_blocks = self.live.budget_blocks && self.books.queue.n_waiting() > 0;
         self.plan_pause(now, step);
         if self.live.stopping.is_some() {
             return self.plan_stop(now, step);
@@ -110,7 +111,7 @@ impl Run {
             .filter(|rental| rental.is_live() && !rental.running.is_empty())
             .count();
         let begun = self.live.jobs.keys().filter(|job| self.may_begin(**job));
-        let waiting: usize = begun.map(|job| self.live.queue.n_waiting_for(*job)).sum();
+        let waiting: usize = begun.map(|job| self.books.queue.n_waiting_for(*job)).sum();
         (self.config.workers as usize).min(busy + waiting)
     }
 
@@ -151,7 +152,7 @@ impl Run {
             let Some(job) = rental.job() else { continue };
             let elsewhere = self.elsewhere(now, rental.provider());
             let (wanting, is_urgent) =
-                self.live.queue.n_wanting_fresh(job, rental.provider(), &elsewhere, now);
+                self.books.queue.n_wanting_fresh(&self.books.state, job, rental.provider(), &elsewhere, now);
             if !is_urgent || wanting == 0 {
                 continue;
             }
@@ -172,7 +173,7 @@ impl Run {
                 self.end_activity(now, id, true, step);
             } else {
                 // A used machine is better than none.
-                self.live.queue.waive_fresh(job);
+                self.books.queue.waive_fresh(job);
             }
         }
     }
@@ -183,7 +184,7 @@ impl Run {
             .filter(|(_, rental)| rental.live.room.is_some() && rental.takes_tasks(now))
             .map(|(id, _)| id)
             .collect();
-        if free.is_empty() || self.live.queue.n_waiting() == 0 {
+        if free.is_empty() || self.books.queue.n_waiting() == 0 {
             return;
         }
         let mut own_room = self.own_room();
@@ -196,7 +197,7 @@ impl Run {
             let takers = self.rentals().map(|(_, rental)| rental).filter(|rental| {
                 Self::counts(rental.live, now) && rental.job().is_none_or(|other| other == job)
             });
-            let share = self.live.queue.n_waiting_for(job).div_ceil(takers.count().max(1));
+            let share = self.books.queue.n_waiting_for(job).div_ceil(takers.count().max(1));
             let elsewhere = self.elsewhere(now, rental.provider());
             let Some(room) = rental.live.room.map(|room| room.min(own_room)).filter(|room| *room > 0) else {
                 continue;
@@ -204,7 +205,8 @@ impl Run {
             let is_fresh = rental.kept.current().is_none_or(|activity| !activity.was_given);
             let room = room.min(share);
             let provider = rental.kept.provider.id.clone();
-            let tasks = self.live.queue.take(job, &provider, room, is_fresh, &elsewhere, now);
+            let Books { state, queue, .. } = &mut self.books;
+            let tasks = queue.take(state, job, &provider, room, is_fresh, &elsewhere, now);
             if tasks.is_empty() {
                 continue;
             }
@@ -254,11 +256,11 @@ impl Run {
             return false;
         };
         let wanted = || self.is_wanted_elsewhere(job, rental.provider());
-        if self.live.queue.n_waiting_for(job) > 0 {
+        if self.books.queue.n_waiting_for(job) > 0 {
             // What waits has failed here.
-            !self.live.queue.has_use_for(job, rental.provider()) && wanted()
-        } else if self.live.queue.is_exhausted(job) {
-            self.live.queue.n_running_for(job) == 0 || idle >= self.config.idle_grace
+            !self.books.has_use_for(job, rental.provider()) && wanted()
+        } else if self.books.is_exhausted(job) {
+            self.books.queue.n_running_for(job) == 0 || idle >= self.config.idle_grace
         } else {
             idle >= self.config.hold || (idle >= self.config.idle_grace && wanted())
         }
@@ -266,14 +268,14 @@ impl Run {
 
     /// Rentals that idle although tasks wait: all those tasks have failed there.
     fn stuck(&self, now: Timestamp) -> Vec<RentalId> {
-        if self.live.queue.n_waiting() == 0 {
+        if self.books.queue.n_waiting() == 0 {
             return Vec::new();
         }
         self.rentals()
             .filter(|(_, rental)| {
                 (rental.live.room.is_some() || rental.live.stage == Stage::Held) && rental.takes_tasks(now)
             })
-            .filter(|(_, rental)| !self.live.queue.has_any_use_for(rental.provider()))
+            .filter(|(_, rental)| !self.books.has_any_use_for(rental.provider()))
             .map(|(id, _)| id)
             .collect()
     }
@@ -341,7 +343,7 @@ impl Run {
             self.rentals().any(|(_, rental)| rental.live.stage != Stage::Closed || rental.awaits_invoice());
         if self.live.budget_blocks
             && self.n_live() == 0
-            && self.live.queue.n_waiting() > 0
+            && self.books.queue.n_waiting() > 0
             && (!may_shrink || waited >= self.config.settle_timeout)
         {
             self.budget_is_reached(now, step);
@@ -350,7 +352,7 @@ impl Run {
             }
             return;
         }
-        if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.live.queue.n_waiting() == 0
+        if waited < Self::FIRST_EXPLANATION.min(self.config.idle_timeout) || self.books.queue.n_waiting() == 0
         {
             return;
         }
@@ -368,7 +370,7 @@ impl Run {
                 .jobs
                 .keys()
                 .copied()
-                .filter(|job| self.live.queue.n_waiting_for(*job) > 0)
+                .filter(|job| self.books.queue.n_waiting_for(*job) > 0)
                 .collect();
             self.give_up(now, &waiting, step);
             self.plan_stop(now, step);
@@ -387,7 +389,7 @@ impl Run {
         };
         Explanation {
             waited: between(self.live.last_alive, now),
-            tasks_waiting: self.live.queue.n_waiting() as u64,
+            tasks_waiting: self.books.queue.n_waiting() as u64,
             published: self.live.market.is_published(),
             offers: self.live.market.n_seen(),
             refused_by_us: self.live.market.refusals_by_us(),
@@ -512,9 +514,9 @@ impl Run {
         }
         let end = RunEnd {
             why,
-            done: self.live.queue.n_done(),
-            failed: self.live.queue.n_failed(),
-            unfinished: self.live.queue.n_known() - self.live.queue.n_done() - self.live.queue.n_failed(),
+            done: self.books.state.done,
+            failed: self.books.state.failed,
+            unfinished: self.books.state.next_task - self.books.state.done - self.books.state.failed,
             cost: self.books.state.accepted,
             unsettled,
         };

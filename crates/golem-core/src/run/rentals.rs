@@ -178,7 +178,7 @@ impl Run {
         let provider = self.books.rental(id)?.provider.id.clone();
         let rental = self.live.rentals.get_mut(&id)?;
         let known = rental.running.remove(&attempt).is_some();
-        let job = if known { self.live.queue.done(attempt) } else { None }?;
+        let job = self.books.current(attempt).filter(|_| known)?.job;
         rental.streak = 0;
         rental.failed_shared = false;
         self.live.standings.forgive(&provider);
@@ -229,26 +229,26 @@ impl Run {
         let Some(rental) = self.rental(id) else { return };
         let (job, provider) = (rental.job(), rental.kept.provider.id.clone());
         // A task that failed elsewhere too says nothing about this provider.
-        let shared = self.live.queue.failed_elsewhere(attempt.task, &provider);
+        let shared = self.failed_elsewhere(attempt.task, &provider);
         if let Some(rental) = self.live.rentals.get_mut(&id) {
             rental.failed_shared |= shared;
             if let Some(activity) = rental.activities.last_mut() {
                 activity.failed += 1;
             }
         }
-        let failures = self.live.queue.failures(attempt.task) + 1;
+        let failures = self.books.current(attempt).map_or(0, |task| task.failures) + 1;
         let message = match ran_before {
             0 => failure.message,
             n => format!("{}{}", failure.message.trim_end(), after_others(n)),
         };
         let failure = AttemptFailure { message, failures, ..failure };
-        match self.live.queue.failed(attempt, kind, retry, now) {
+        match self.verdict(attempt, kind, retry) {
             Verdict::Old => return,
             Verdict::Retry => {
-                if let Some(job) = job.filter(|_| ran_before > 0) {
-                    self.live.queue.want_fresh(job, attempt.task);
-                }
                 step.emit(&mut self.books, now, EventKind::AttemptFailed { attempt, rental: id, failure });
+                if let Some(job) = job.filter(|_| ran_before > 0) {
+                    self.books.queue.want_fresh(job, attempt.task);
+                }
             }
             Verdict::Final => {
                 step.emit(&mut self.books, now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
@@ -275,6 +275,16 @@ impl Run {
         }
     }
 
+    fn verdict(&self, attempt: Attempt, kind: FailureKind, retry: bool) -> Verdict {
+        self.books.queue.verdict(&self.books.state, attempt, kind, retry, self.config.retries)
+    }
+
+    /// True if this task has failed somewhere else than on this provider.
+    pub(super) fn failed_elsewhere(&self, task: TaskId, provider: &NodeId) -> bool {
+        let task = self.books.state.tasks.get(&task);
+        task.is_some_and(|task| task.failed_on.iter().any(|on| on != provider))
+    }
+
     /// Is there any other provider to work with?
     fn others_to_turn_to(&self, provider: &NodeId) -> bool {
         self.rentals().any(|(_, rental)| rental.live.is_live() && rental.provider() != provider)
@@ -291,7 +301,7 @@ impl Run {
         let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
-        if rental.running.remove(&attempt).is_some() && self.live.queue.cancelled(attempt) {
+        if rental.running.remove(&attempt).is_some() && self.books.current(attempt).is_some() {
             // Its worker never began with it.
             let took = Some(Duration::ZERO);
             step.emit(
@@ -358,9 +368,9 @@ impl Run {
                 self.give_back_suspect(now, id, attempt, (why, Some(took)), step);
                 continue;
             }
-            let failures = self.live.queue.failures(attempt.task) + 1;
+            let failures = self.books.current(attempt).map_or(0, |task| task.failures) + 1;
             let failure = AttemptFailure { failures, ..AttemptFailure::new(FailureKind::Lost, why) };
-            match self.live.queue.failed(attempt, FailureKind::Lost, true, now) {
+            match self.verdict(attempt, FailureKind::Lost, true) {
                 Verdict::Old => {}
                 Verdict::Retry => {
                     step.emit(&mut self.books, now, EventKind::AttemptFailed { attempt, rental: id, failure })
@@ -396,7 +406,8 @@ impl Run {
             return;
         }
         let Some(provider) = self.books.rental(id).map(|rental| &rental.provider.id) else { return };
-        let others = self.live.queue.lost_elsewhere(task, provider);
+        let lost_on = self.books.state.tasks.get(&task).map(|task| &task.lost_on);
+        let others: Vec<_> = lost_on.into_iter().flatten().filter(|on| *on != provider).cloned().collect();
         rental.lost_to_task = !others.is_empty();
         for other in &others {
             self.live.standings.forgive(other);
@@ -413,7 +424,7 @@ impl Run {
         (why, took): (&str, Option<Duration>),
         step: &mut Step,
     ) {
-        if self.live.queue.lost_with_others(attempt) {
+        if self.books.current(attempt).is_some() {
             let lost = Some(why.to_owned());
             step.emit(&mut self.books, now, EventKind::AttemptCancelled { attempt, rental: id, lost, took });
         }
@@ -472,7 +483,7 @@ impl Run {
         let mut cancelled: Vec<_> = rental.running.drain().map(|(attempt, _)| attempt).collect();
         cancelled.sort_unstable();
         for attempt in cancelled {
-            if self.live.queue.cancelled(attempt) {
+            if self.books.current(attempt).is_some() {
                 step.emit(
                     &mut self.books,
                     now,

@@ -88,7 +88,7 @@ impl Run {
             .filter(|(_, rental)| approved(rental.live))
             .map(|(id, rental)| {
                 let (stage, is_busy) = (rental.live.stage, !rental.live.running.is_empty());
-                let is_of_use = self.live.queue.has_any_use_for(rental.provider());
+                let is_of_use = self.books.has_any_use_for(rental.provider());
                 (is_busy, stage != Stage::Held, stage != Stage::Ending, is_of_use, Reverse(id))
             })
             .collect();

@@ -1,6 +1,7 @@
 //! The past of jobs, tasks and their attempts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use yagna_api::Timestamp;
 
@@ -46,7 +47,7 @@ impl RunState {
                 }
                 let added = OpenTask {
                     job: *job,
-                    data: data.clone(),
+                    data: Arc::new(data.clone()),
                     attempts: 0,
                     failures: 0,
                     failed_on: BTreeSet::new(),
@@ -62,7 +63,7 @@ impl RunState {
                 of.failed = of.failed.saturating_sub(1);
                 let again = OpenTask {
                     job: *job,
-                    data: data.clone(),
+                    data: Arc::new(data.clone()),
                     attempts: *attempts,
                     failures: 0,
                     failed_on: BTreeSet::new(),

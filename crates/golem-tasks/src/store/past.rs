@@ -7,6 +7,7 @@
 //! Left to others: what follows from it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use golem_core::event::{JobId, RentalId, TaskId};
 use golem_core::state::{AttemptScript, OpenJob, OpenTask, Rental, RunState};
@@ -310,7 +311,7 @@ impl Reader<'_> {
             }
             let open = OpenTask {
                 job,
-                data: row.json("data")?,
+                data: Arc::new(row.json("data")?),
                 attempts: attempt_number(&row, "attempt")?,
                 failures: 0,
                 failed_on: BTreeSet::new(),

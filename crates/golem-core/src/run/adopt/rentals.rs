@@ -226,7 +226,10 @@ impl Run {
         }
         Some(Replay {
             setup: past.setup.clone(),
-            tasks: in_hands.into_iter().filter_map(|attempt| self.live.queue.in_hands(attempt)).collect(),
+            tasks: in_hands
+                .into_iter()
+                .filter_map(|attempt| self.books.queue.in_hands(&self.books.state, attempt))
+                .collect(),
             scripts: past.scripts.iter().map(|tried| tried.script.clone()).collect(),
         })
     }

@@ -307,8 +307,8 @@ impl World {
             "the run doesn't end: {} stopping {:?} waiting {} running {} live {} events {:?}",
             self.now,
             self.run.live.stopping,
-            self.run.live.queue.n_waiting(),
-            self.run.live.queue.n_running(),
+            self.run.books.queue.n_waiting(),
+            self.run.books.queue.n_running(),
             self.run.n_live(),
             &self.events[self.events.len() - 12..]
         );

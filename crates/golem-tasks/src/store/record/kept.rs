@@ -264,7 +264,7 @@ fn in_hands(attempt: Attempt, rental: RentalId) -> OpenTask {
     OpenTask {
         // None that there is: a job that ends takes no task from here.
         job: JobId(u64::MAX),
-        data: Json::Null,
+        data: Arc::new(Json::Null),
         attempts: attempt.number,
         failures: 0,
         failed_on: BTreeSet::new(),
