@@ -65,7 +65,7 @@ async fn write(store: &Store, run_id: &str, tasks: u64, group: u64) -> Result<Du
                 proposal: ProposalId::new(format!("R-{rental}")),
                 per_hour: "0.1".parse()?,
                 start: "0".parse()?,
-                terms: None,
+                terms: Box::default(),
             },
         );
         push(&mut events, EventKind::ActivityIntended { rental: RentalId(rental), job: JobId::FIRST });

@@ -154,8 +154,7 @@ pub enum EventKind {
         platform: String,
         /// When it is to be released by itself. No two intents of a wallet name the same moment: where the answer was
         /// lost, the allocation is found again by it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        expires: Option<Timestamp>,
+        expires: Timestamp,
     },
     /// Money was set aside.
     AllocationCreated {
@@ -279,8 +278,7 @@ pub enum EventKind {
         /// GLM for the start of an activity.
         start: Glm,
         /// What its bills are measured by.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        terms: Option<Box<RentalTerms>>,
+        terms: Box<RentalTerms>,
     },
     /// An agreement has an id, but isn't approved yet.
     AgreementCreated {
@@ -297,8 +295,7 @@ pub enum EventKind {
         /// The agreement.
         agreement: AgreementId,
         /// The terms that both sides agreed to.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        agreed: Option<AgreedTerms>,
+        agreed: AgreedTerms,
     },
     /// There will be no agreement.
     #[doc(alias = "AgreementRejected")]

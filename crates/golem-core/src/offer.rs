@@ -2,6 +2,8 @@
 //!
 //! Whether we take it is decided in [`crate::caps`] and [`crate::terms`].
 
+mod prices;
+
 use serde_json::Value;
 use yagna_api::properties::name;
 use yagna_api::{NodeId, Properties};

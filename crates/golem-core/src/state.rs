@@ -100,7 +100,7 @@ pub struct AllocationIntent {
     /// `driver-network-token`.
     pub platform: String,
     /// When it is to be released by itself, which tells it from all others.
-    pub expires: Option<Timestamp>,
+    pub expires: Timestamp,
 }
 
 /// Money that is set aside.
@@ -252,7 +252,7 @@ impl RunState {
                 self.allocation_intents.push(AllocationIntent { amount, platform, expires });
             }
             EventKind::AllocationCreated { allocation, amount, expires } => {
-                self.allocation_intents.retain(|intent| intent.expires != Some(*expires));
+                self.allocation_intents.retain(|intent| intent.expires != *expires);
                 let held = HeldAllocation { amount: *amount, expires: *expires };
                 self.allocations.insert(allocation.clone(), held);
             }

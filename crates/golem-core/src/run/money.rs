@@ -121,11 +121,7 @@ impl Run {
         // What is left. Bills that are being accepted aren't: they come to the new one.
         let amount = self.to_set_aside(now);
         let platform = self.config.terms.platform.clone();
-        step.emit(
-            &mut self.books,
-            now,
-            EventKind::AllocationIntended { amount, platform, expires: Some(expires) },
-        );
+        step.emit(&mut self.books, now, EventKind::AllocationIntended { amount, platform, expires });
     }
 
     pub(super) fn on_allocated(

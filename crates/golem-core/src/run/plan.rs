@@ -324,7 +324,7 @@ impl Run {
                     proposal: draft.proposal.clone(),
                     per_hour: pricing.per_hour(draft.terms.threads),
                     start: pricing.start_price(),
-                    terms: Some(Box::new(terms)),
+                    terms: Box::new(terms),
                 },
             );
             self.live.rentals.insert(id, LiveRental::new(now));

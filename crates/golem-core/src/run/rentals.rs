@@ -97,7 +97,7 @@ impl Run {
         self.live.by_agreement.insert(agreement_id.clone(), id);
         rental.since = now;
         self.live.taken_back = 0;
-        let agreed = Some(AgreedTerms::read(&agreement.demand.properties, &agreement.offer.properties));
+        let agreed = AgreedTerms::read(&agreement.demand.properties, &agreement.offer.properties);
         step.emit(
             &mut self.books,
             now,

@@ -31,7 +31,7 @@ impl Rental {
             EventKind::AgreementCreated { agreement, .. } => self.agreement = Some(agreement.clone()),
             EventKind::AgreementApproved { agreement, agreed, .. } => {
                 self.agreement = Some(agreement.clone());
-                self.approved = Some(agreed.unwrap_or_default());
+                self.approved = Some(*agreed);
             }
             EventKind::AgreementEnded { forgotten, .. } => {
                 self.ended.get_or_insert(at);
@@ -244,10 +244,7 @@ impl RunState {
         match kind {
             EventKind::AgreementIntended { rental, provider, terms, .. } => {
                 self.next_rental = self.next_rental.max(rental.0.saturating_add(1));
-                self.rentals.insert(
-                    *rental,
-                    Rental::new(provider.clone(), terms.as_deref().cloned().unwrap_or_default(), at),
-                );
+                self.rentals.insert(*rental, Rental::new(provider.clone(), (**terms).clone(), at));
                 return None;
             }
             EventKind::BillReceived { bill, told: Some(told), .. } => self.told(bill, *told),

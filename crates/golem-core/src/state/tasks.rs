@@ -38,7 +38,6 @@ impl RunState {
                 if *job == JobId::FIRST && end.why == JobEndReason::Finished {
                     self.first_over = over;
                 }
-                self.tasks.retain(|_, task| task.job != *job);
             }
             EventKind::TaskAdded { job, task, data, spawned } => {
                 self.next_task = self.next_task.max(task.0.saturating_add(1));
@@ -110,17 +109,6 @@ impl RunState {
             }
             _ => {}
         }
-    }
-
-    /// Attempts that go on at a rental, in their order.
-    pub fn running_at(&self, rental: RentalId) -> Vec<Attempt> {
-        let running = self.tasks.iter().filter(|(_, task)| task.running == Some(rental));
-        running.map(|(id, task)| Attempt { task: *id, number: task.attempts }).collect()
-    }
-
-    /// Tasks of a job that have no end.
-    pub fn n_open(&self, job: JobId) -> u64 {
-        self.tasks.values().filter(|task| task.job == job).count() as u64
     }
 
     fn current(&mut self, attempt: Attempt) -> Option<&mut OpenTask> {

@@ -51,7 +51,7 @@ impl Piles {
         }
         let rental = RentalId(self.state.next_rental);
         let provider = Provider { id: provider.clone(), name: String::new() };
-        let (proposal, terms) = (ProposalId::new("p"), None);
+        let (proposal, terms) = (ProposalId::new("p"), Box::default());
         let (per_hour, start) = (Glm::ONE, Glm::ONE);
         self.emit(at(0), EventKind::AgreementIntended { rental, provider, proposal, per_hour, start, terms });
         rental

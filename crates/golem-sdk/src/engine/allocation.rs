@@ -46,8 +46,7 @@ impl Money<'_> {
     /// Sets money aside. Its intent is durable before.
     pub(super) async fn set_aside(&self, amount: Glm) -> Result<SetAside, RunError> {
         let (platform, expires) = (self.options.platform(), self.expires());
-        let intended =
-            EventKind::AllocationIntended { amount, platform: platform.clone(), expires: Some(expires) };
+        let intended = EventKind::AllocationIntended { amount, platform: platform.clone(), expires };
         let intended = self.write(intended).await?;
         let created = create(self.client, &new(amount, platform, expires)).await.map_err(|source| {
             RunError::Allocation {
@@ -177,7 +176,7 @@ impl Outside {
         let platform = self.options.platform();
         let listed = self.client.call(&ListAllocations::default()).await?.items;
         // An answer to an earlier try may have been lost.
-        let made = listed.into_iter().find(|allocation| is_of(allocation, &platform, Some(expires)));
+        let made = listed.into_iter().find(|allocation| is_of(allocation, &platform, expires));
         let Allocation { allocation_id: allocation, total_amount, .. } = match made {
             Some(made) => made,
             None => self.client.call(&new(amount, platform, expires)).await?,
@@ -214,11 +213,9 @@ fn is_ours(allocation: &Allocation, past: &RunState) -> bool {
 }
 
 /// Is it on this platform, and does it end at this very moment?
-fn is_of(allocation: &Allocation, platform: &str, expires: Option<Timestamp>) -> bool {
+fn is_of(allocation: &Allocation, platform: &str, expires: Timestamp) -> bool {
     // Daemons may keep no more than milliseconds.
-    let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millisecond);
-    expires.is_some()
-        && millis(expires) == millis(allocation.timeout)
+    allocation.timeout.is_some_and(|timeout| timeout.as_millisecond() == expires.as_millisecond())
         && platform.eq_ignore_ascii_case(&allocation.payment_platform)
 }
 

@@ -7,6 +7,7 @@ use golem_core::event::{
 };
 use golem_core::explain::Explanation;
 use golem_core::source::SourceMark;
+use golem_core::terms::AgreedTerms;
 use serde_json::{Value, json};
 use tracing::Level;
 use yagna_api::market::{Reason, Terminator};
@@ -55,7 +56,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::AllocationIntended {
             amount: glm("1"),
             platform: "erc20-hoodi-tglm".into(),
-            expires: None,
+            expires: after(start(), Duration::from_secs(3600)),
         },
         EventKind::AllocationCreated {
             allocation: AllocationId::new("allocation"),
@@ -74,10 +75,10 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
             proposal: ProposalId::new("proposal"),
             per_hour,
             start: start_price,
-            terms: None,
+            terms: Box::default(),
         },
         EventKind::AgreementCreated { rental, agreement: agreement.clone() },
-        EventKind::AgreementApproved { rental, agreement: agreement.clone(), agreed: None },
+        EventKind::AgreementApproved { rental, agreement: agreement.clone(), agreed: AgreedTerms::default() },
         EventKind::JobAdded { job, deadline: None, retries: None },
         EventKind::ActivityIntended { rental, job },
         EventKind::ActivityCreated { rental, activity: ActivityId::new("activity") },
@@ -320,12 +321,12 @@ fn what_a_summary_remembers_is_bounded() {
                 proposal: ProposalId::new("proposal"),
                 per_hour: glm("1"),
                 start: Glm::ZERO,
-                terms: None,
+                terms: Box::default(),
             },
             EventKind::AgreementApproved {
                 rental: RentalId(n),
                 agreement: AgreementId::new("agreement"),
-                agreed: None,
+                agreed: AgreedTerms::default(),
             },
             EventKind::TaskAdded { job: JobId(n), task: TaskId(n), data: json!(n), spawned: false },
             EventKind::ActivityIntended { rental: RentalId(n), job: JobId(n) },
@@ -397,7 +398,7 @@ fn the_use_of_the_budget_is_told_of_before_it_ends() {
             proposal: ProposalId::new("proposal"),
             per_hour: glm("1"),
             start: Glm::ZERO,
-            terms: None,
+            terms: Box::default(),
         });
     }
     let note = |rental, total: &str| EventKind::BillAccepted {
@@ -507,9 +508,9 @@ fn unpaid_agreements_are_counted_once_when_only_bills_are_awaited() {
                 proposal: ProposalId::new("proposal"),
                 per_hour: glm("1"),
                 start: Glm::ZERO,
-                terms: None,
+                terms: Box::default(),
             },
-            EventKind::AgreementApproved { rental, agreement, agreed: None },
+            EventKind::AgreementApproved { rental, agreement, agreed: AgreedTerms::default() },
             EventKind::ActivityCreated { rental, activity: ActivityId::new("activity") },
         ]
     };

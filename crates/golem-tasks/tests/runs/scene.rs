@@ -7,6 +7,7 @@ use golem_core::event::{
     StopReason, TaskId, TaskOutput,
 };
 use golem_core::explain::Explanation;
+use golem_core::terms::AgreedTerms;
 use golem_tasks::store::{Dsn, NewRun, RunStore, Store};
 use serde_json::json;
 use yagna_api::market::{Reason, Terminator};
@@ -83,10 +84,10 @@ impl Scene {
             proposal: ProposalId::new(format!("R-{number}")),
             per_hour: glm("0.1"),
             start: glm("0.001"),
-            terms: None,
+            terms: Box::default(),
         })
         .event(EventKind::AgreementCreated { rental, agreement: agreement.clone() })
-        .event(EventKind::AgreementApproved { rental, agreement, agreed: None })
+        .event(EventKind::AgreementApproved { rental, agreement, agreed: AgreedTerms::default() })
         .event(EventKind::ActivityIntended { rental, job: JobId::FIRST })
         .event(EventKind::ActivityCreated { rental, activity: ActivityId::new(format!("activity-{number}")) })
         .event(EventKind::ActivityReady { rental })
@@ -200,7 +201,7 @@ impl Scene {
         self.event(EventKind::AllocationIntended {
             amount: glm("1"),
             platform: "erc20-hoodi-tglm".to_owned(),
-            expires: None,
+            expires,
         })
         .wait(10)
         .event(EventKind::AllocationCreated { allocation, amount: glm("1"), expires })
@@ -246,7 +247,7 @@ pub(crate) fn eventful() -> Vec<Event> {
             proposal: ProposalId::new("R-3"),
             per_hour: glm("0.1"),
             start: glm("0.001"),
-            terms: None,
+            terms: Box::default(),
         })
         .wait(2000)
         .event(EventKind::AgreementFailed {

@@ -155,8 +155,7 @@ impl History {
             }
             _ => {
                 let platform = "erc20-hoodi-tglm".to_owned();
-                let named = Some(expires).filter(|_| self.chance.bool());
-                self.push(EventKind::AllocationIntended { amount, platform, expires: named });
+                self.push(EventKind::AllocationIntended { amount, platform, expires });
                 if self.chance.u8(0..4) > 0 {
                     let allocation = AllocationId::new(format!("allocation-{number}"));
                     self.allocations.push(allocation.clone());
@@ -294,7 +293,6 @@ impl History {
             start: "1.50".parse().unwrap(),
         };
         let terms = RentalTerms { pricing, threads: self.chance.u32(1..9), expires: self.later() };
-        let terms = Some(Box::new(terms)).filter(|_| self.chance.u8(0..5) > 0);
         let provider = provider(self.chance.u64(0..5));
         self.push(EventKind::AgreementIntended {
             rental,
@@ -302,7 +300,7 @@ impl History {
             proposal: ProposalId::new(format!("R-{}", rental.0)),
             per_hour: glm(7),
             start: glm(3),
-            terms,
+            terms: Box::new(terms),
         });
         self.deals.insert(rental, Deal::default());
     }
@@ -330,7 +328,7 @@ impl History {
                     multi_activity: true,
                     ..AgreedTerms::default()
                 };
-                let agreed = Some(agreed).filter(|_| self.chance.bool());
+                let agreed = if self.chance.bool() { agreed } else { AgreedTerms::default() };
                 self.push(EventKind::AgreementApproved { rental, agreement: id, agreed });
             }
             (.., Phase::None) => {

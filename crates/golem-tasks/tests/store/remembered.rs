@@ -56,7 +56,7 @@ fn race() -> Scene {
             proposal: ProposalId::new("R-4"),
             per_hour: glm("0.1"),
             start: glm("0.001"),
-            terms: None,
+            terms: Box::default(),
         })
         .event(EventKind::AgreementFailed { rental: RentalId(4), reason: "no answer".to_owned() })
         .rental_ends(1, Some("0.04"))
@@ -171,7 +171,7 @@ pub(crate) async fn who_did_not_approve_while_the_run_was_stopping_is_not_to_bla
         proposal: ProposalId::new("R"),
         per_hour: glm("0.1"),
         start: glm("0"),
-        terms: None,
+        terms: Box::default(),
     };
     let failed = |rental| EventKind::AgreementFailed { rental: RentalId(rental), reason: "no".to_owned() };
     let mut scene = Scene::new();

@@ -140,13 +140,13 @@ impl Kept {
             }
             kind => {
                 changes.of_run = true;
-                changes.deals.extend(deal_of(kind));
+                changes.deals.extend(kind.rental());
                 None
             }
         };
         let rental = match task {
             Some(task) => self.past.tasks.get(&task).and_then(|task| task.running),
-            None => deal_of(&event.kind),
+            None => event.kind.rental(),
         };
         let before = rental.map(|rental| n_scripts(&self.past, rental));
         self.past.apply(event);
@@ -277,24 +277,4 @@ fn in_hands(attempt: Attempt, rental: RentalId) -> OpenTask {
 fn n_scripts(past: &RunState, rental: RentalId) -> usize {
     let activity = past.rentals.get(&rental).and_then(|deal| deal.activities.last());
     activity.map_or(0, |activity| activity.scripts.len())
-}
-
-/// The deal that an event is about, if it is about one.
-fn deal_of(kind: &EventKind) -> Option<RentalId> {
-    match kind {
-        EventKind::AgreementIntended { rental, .. }
-        | EventKind::AgreementCreated { rental, .. }
-        | EventKind::AgreementApproved { rental, .. }
-        | EventKind::AgreementFailed { rental, .. }
-        | EventKind::AgreementEnded { rental, .. }
-        | EventKind::ActivityIntended { rental, .. }
-        | EventKind::ActivityCreated { rental, .. }
-        | EventKind::ActivityReady { rental }
-        | EventKind::ActivityEnded { rental, .. }
-        | EventKind::BatchSent { rental, .. }
-        | EventKind::BillAccepting { rental, .. }
-        | EventKind::BillAccepted { rental, .. } => Some(*rental),
-        EventKind::BillReceived { rental, .. } | EventKind::BillRefused { rental, .. } => *rental,
-        _ => None,
-    }
 }
