@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`run`] | the whole: one input in, events and effects out |
 //! | [`event`] | everything that happens in a run |
+//! | [`state`] | what of a run survives a crash |
 //! | [`payload`], [`demand`] | which machine the work needs, and how that is put on the market |
 //! | [`offer`], [`pricing`] | what a provider offers, and what that can cost |
 //! | [`strategy`], [`caps`] | which offers are taken, which of them first, and what is too dear |

@@ -82,7 +82,9 @@ impl Run {
 
     /// Takes in events that somebody else has recorded for the run, such as those of its allocation.
     pub fn recorded(&mut self, events: &[Event]) {
-        events.iter().for_each(|event| self.books.apply(event));
+        for event in events {
+            self.books.apply(event);
+        }
     }
 
     /// Takes one input and decides. The step's events are to be stored before its effects are sent, and both kept in their
@@ -151,7 +153,7 @@ impl Run {
             Input::RaiseBudget { amount } => self.on_raise_budget(now, amount, step),
             Input::BudgetRaised { budget } => self.on_budget_raised(now, budget, step),
             Input::BudgetNotRaised { budget, reason } => {
-                self.live.raising = None;
+                self.live.money.raising = None;
                 step.emit(&mut self.books, now, EventKind::BudgetNotRaised { budget, reason });
             }
             Input::AllocationGrown { allocation, amount } => {
@@ -231,7 +233,7 @@ impl Run {
 
             Input::DebitNote { note, told } => self.on_debit_note(now, &note, told, step),
             Input::Invoice { invoice, told } => self.on_invoice(now, &invoice, told, step),
-            Input::BillsTold => self.live.bills_told = true,
+            Input::BillsTold => self.live.bills.all_told = true,
             Input::BillUnreadable { bill } => self.on_bill_unreadable(&bill),
             Input::BillAccepted { bill } => self.on_bill_accepted(now, &bill, step),
             Input::BillFailed { bill, problem, passing } => {

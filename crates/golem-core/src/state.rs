@@ -1,8 +1,9 @@
-//! What a run knows of its earlier life: the fold of its events, or the same value read from a store's tables.
+//! The state of a run: all of it that survives a crash.
 //!
-//! It holds what isn't over in full, and of what is over only counts and sums: it grows neither with the tasks done
-//! nor with the rentals settled. It can be written down as JSON and read back the same.
-//! [`Run::resume`](crate::run::Run::resume) makes a run of it.
+//! It is the fold of the run's events, or the same value read from a store's tables. It holds what isn't over in full, and of what
+//! is over only counts and sums: it grows neither with the tasks done nor with the rentals settled. It can be written down as
+//! JSON and read back the same. A [`Run`](crate::run::Run) decides by it, and [`Run::resume`](crate::run::Run::resume) goes on
+//! with it in another process.
 //!
 //! Left to others: asking the daemon what has become of things meanwhile.
 
@@ -31,15 +32,17 @@ use crate::terms::AgreedTerms;
 /// shows them, so that an older one may come after a younger one.
 pub const BILLS_LOOK_BACK: Duration = Duration::from_secs(2);
 
-/// All that a run knows of its earlier life.
+/// What of a run survives a crash.
+///
+/// The running process decides by the same value: it is changed where an event is recorded, and nowhere else.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunState {
-    /// Was it told to stop, since it last began or was resumed?
+    /// The reason for which it was told to stop, if it was since it last began or was resumed.
     pub stopping: Option<StopReason>,
-    /// How it ended, if it did since it last began or was resumed.
+    /// The end of the run, if it has ended since it last began or was resumed.
     pub end: Option<RunEnd>,
-    /// What its budget was raised to in all, if it was.
+    /// The amount that the budget was raised to in all, if it was.
     pub budget: Option<Glm>,
     /// Money that was about to be set aside, and of which nothing more was heard.
     pub allocation_intents: Vec<AllocationIntent>,
@@ -55,7 +58,7 @@ pub struct RunState {
     /// The run's first job, if it is finished: it is reopened where there is more to do for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_over: Option<OpenJob>,
-    /// How far the source of the first job was read.
+    /// The place up to which the source of the first job was read.
     pub source: SourceMark,
     /// Tasks without an end.
     pub tasks: BTreeMap<TaskId, OpenTask>,
@@ -65,16 +68,16 @@ pub struct RunState {
     pub set_back: BTreeMap<NodeId, Timestamp>,
     /// Tasks that are done, those of jobs that are over included.
     pub done: u64,
-    /// Those of them that have no result.
+    /// The number of done tasks that have no result.
     #[serde(default, skip_serializing_if = "is_none")]
     pub without_result: u64,
     /// Tasks that failed for good, those of jobs that are over included.
     pub failed: u64,
-    /// Did a result end the run? There may be tasks without an end, and none of them is wanted.
+    /// True if a result ended the run. There may be tasks without an end, and none of them is wanted.
     pub has_enough: bool,
     /// GLM accepted in all, that of settled rentals included.
     pub accepted: Glm,
-    /// What it promised when, for its budget's hours and days.
+    /// The amounts that accepted bills promise, by time, for the hours and days of the budget.
     pub promised: Ledger,
     /// The number of the next task.
     pub next_task: u64,
@@ -95,20 +98,20 @@ pub struct RunState {
 /// Money that was about to be set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocationIntent {
-    /// How much.
+    /// The amount that was to be set aside.
     pub amount: Glm,
-    /// `driver-network-token`.
+    /// The payment platform, `driver-network-token`.
     pub platform: String,
-    /// When it is to be released by itself, which tells it from all others.
+    /// The moment at which it is to be released by itself, which tells it from all others.
     pub expires: Timestamp,
 }
 
 /// Money that is set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldAllocation {
-    /// How much, at first.
+    /// The amount, as it was at first.
     pub amount: Glm,
-    /// When it is released by itself, at first.
+    /// The moment at which it is released by itself, as it was at first.
     pub expires: Timestamp,
 }
 
@@ -116,13 +119,13 @@ pub struct HeldAllocation {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OpenJob {
-    /// When it ends, finished or not.
+    /// The moment at which the job ends, finished or not.
     pub deadline: Option<Timestamp>,
-    /// How often its tasks are tried again; as the run says where this says nothing.
+    /// The number of retries of each task; the run's own number applies where this is empty.
     pub retries: Option<u32>,
-    /// How many tasks were read from its source.
+    /// The number of tasks that were read from its source.
     pub read: u64,
-    /// Has its source no more?
+    /// True if its source has no more tasks.
     pub exhausted: bool,
     /// Tasks with a result.
     pub done: u64,
@@ -142,31 +145,31 @@ pub struct OpenTask {
     pub attempts: u32,
     /// Attempts that failed.
     pub failures: u32,
-    /// Where they failed, each provider once.
+    /// The providers on which they failed, each once.
     pub failed_on: BTreeSet<NodeId>,
     /// Providers whose machine was lost while it had the task in hand, alone or with others.
     #[serde(default)]
     pub lost_on: BTreeSet<NodeId>,
-    /// Since when it waits, if it does: when it was added, or when it last failed.
+    /// The moment since which it waits, if it does: when it was added, or when it last failed.
     pub since: Timestamp,
-    /// Where its last attempt goes on.
+    /// The rental in which its last attempt goes on.
     pub running: Option<RentalId>,
 }
 
 /// A rental that isn't settled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rental {
-    /// With whom.
+    /// The provider that is rented from.
     pub provider: Provider,
-    /// What its bills are measured by.
+    /// The prices and limits that its bills are measured by.
     pub terms: RentalTerms,
-    /// When it was intended.
+    /// The moment at which signing was intended.
     pub intended: Timestamp,
-    /// Its agreement, if that has an id.
+    /// The agreement, if it has an id.
     pub agreement: Option<AgreementId>,
     /// The terms agreed to, once the provider approved.
     pub approved: Option<AgreedTerms>,
-    /// When its agreement ended, if it did.
+    /// The moment at which its agreement ended, if it did.
     pub ended: Option<Timestamp>,
     /// All that there ever were; only the last one may still run.
     pub activities: Vec<Activity>,
@@ -177,26 +180,26 @@ pub struct Rental {
     pub undecided: BTreeSet<Bill>,
     /// GLM accepted: the highest debit note of each activity together, or the invoice.
     pub accepted: Glm,
-    /// What is known of its final bill.
+    /// The state of its final bill.
     pub invoice: InvoiceState,
 }
 
 /// An activity of a rental that isn't settled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Activity {
-    /// Whose worker was to work in it.
+    /// The job whose worker was to work in it.
     pub job: JobId,
     /// Its id, if it came back.
     pub id: Option<ActivityId>,
-    /// What bills for it are measured by.
+    /// Our own measure of the activity, which bills for it are checked against.
     pub meter: Meter,
-    /// Did its worker ask for tasks?
+    /// True if its worker has asked for tasks.
     pub ready: bool,
-    /// Was its worker ever given a task?
+    /// True if its worker was ever given a task.
     pub was_given: bool,
     /// Tasks that it has done.
     pub done: u64,
-    /// Has its end been told?
+    /// True if its end was recorded.
     pub over: bool,
     /// The scripts that set its worker up, in order; none once it is over.
     pub setup: Vec<SentScript>,
@@ -213,16 +216,16 @@ pub struct AttemptScript {
     pub script: SentScript,
 }
 
-/// A bill whose acceptance was intended.
+/// A bill whose acceptance was intended, and of which nothing more was heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptingBill {
     /// Its amount.
     pub amount: Glm,
-    /// Of a debit note: its activity.
+    /// The activity that a debit note is for; none of an invoice.
     pub activity: Option<ActivityId>,
 }
 
-/// What is known of a rental's final bill.
+/// The state of a rental's final bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InvoiceState {
@@ -288,22 +291,22 @@ impl RunState {
         None
     }
 
-    /// Is there nothing that was ever begun?
+    /// True if nothing was ever begun.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Has every task of every job its end, and do no more come? Or did a result end the run?
+    /// True if every task of every job has its end and no more come, or if a result ended the run.
     pub fn is_finished(&self) -> bool {
         self.has_enough || (self.jobs.is_empty() && self.next_job > 0)
     }
 
-    /// Since when debit notes are to be read on; `None` is from the beginning.
+    /// The moment from which debit notes are to be read on; `None` is from the beginning.
     pub fn debit_notes_after(&self) -> Option<Timestamp> {
         self.debit_notes_told.map(look_back)
     }
 
-    /// Since when invoices are to be read on; `None` is from the beginning.
+    /// The moment from which invoices are to be read on; `None` is from the beginning.
     pub fn invoices_after(&self) -> Option<Timestamp> {
         self.invoices_told.map(look_back)
     }

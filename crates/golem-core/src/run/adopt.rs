@@ -161,10 +161,10 @@ impl Run {
     /// Deduces from the state what isn't part of it.
     fn deduce(&mut self, past: &RunState, now: Timestamp) {
         self.set_backing(past.left(self.config.budget, now));
-        self.live.bills_told = false;
-        self.live.seen_before = past.recent_bills.keys().cloned().collect();
+        self.live.bills.all_told = false;
+        self.live.bills.seen_before = past.recent_bills.keys().cloned().collect();
         for (provider, until) in &past.set_back {
-            self.live.standings.keep_back(provider, *until);
+            self.live.providers.standings.keep_back(provider, *until);
         }
         self.set_others_aside();
         for (id, job) in &past.jobs {
@@ -172,12 +172,12 @@ impl Run {
         }
         for (id, rental) in &past.rentals {
             if rental.activities.iter().any(|activity| activity.done > 0) {
-                self.live.proven.insert(rental.provider.id.clone());
+                self.live.providers.proven.insert(rental.provider.id.clone());
             }
             if let Some(agreement) = &rental.agreement {
                 self.live.by_agreement.insert(agreement.clone(), *id);
             }
-            self.live.accepting.extend(rental.accepting.keys().map(|bill| (bill.clone(), *id)));
+            self.live.bills.accepting.extend(rental.accepting.keys().map(|bill| (bill.clone(), *id)));
             self.live.rentals.insert(*id, LiveRental::of(rental, now));
         }
         for (id, task) in &past.tasks {

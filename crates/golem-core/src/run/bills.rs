@@ -1,5 +1,6 @@
 //! Bills: each is checked, then accepted in time or refused with its reason.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionReason};
@@ -13,6 +14,23 @@ use super::{Effect, OnBudget, Run, Step};
 use crate::bill::{check_debit_note, check_frequency, check_invoice, is_known};
 use crate::event::{Bill, EventKind, Measured, RentalId, StopReason};
 use crate::state::AcceptingBill;
+
+/// What a process knows of bills beside the state of their rentals. It may be lost in a crash.
+#[derive(Debug)]
+pub(super) struct Bills {
+    /// The rentals whose bills are being accepted.
+    pub(super) accepting: HashMap<Bill, RentalId>,
+    /// Bills that couldn't be accepted, and when to try again.
+    pub(super) again: BTreeSet<(Timestamp, Bill)>,
+    /// Bills that an earlier process decided about, and that may be told of once more.
+    pub(super) seen_before: HashSet<Bill>,
+    /// Invoices that wait for debit notes they may have overtaken, and until when.
+    pub(super) held: Vec<(Timestamp, RentalId, Invoice)>,
+    /// True if all bills have come that the daemon had when the run began or was resumed.
+    pub(super) all_told: bool,
+    /// Bills that are right and that the budget's windows don't hold just now.
+    pub(super) postponed: Vec<Postponed>,
+}
 
 /// What is to be remembered of a debit note that is accepted.
 struct Note {
@@ -36,6 +54,20 @@ pub(super) struct Postponed {
     measured: Option<Measured>,
     /// Was that said?
     told: bool,
+}
+
+impl Bills {
+    /// None has come.
+    pub(super) fn new() -> Self {
+        Self {
+            accepting: HashMap::new(),
+            again: BTreeSet::new(),
+            seen_before: HashSet::new(),
+            held: Vec::new(),
+            all_told: true,
+            postponed: Vec::new(),
+        }
+    }
 }
 
 impl Postponed {
@@ -175,7 +207,7 @@ impl Run {
             let pricing = &rental.kept.terms.pricing;
             let checked = check_invoice(invoice, pricing, &meters, now);
             if now < wait_until && checked.is_ok() && !is_known(invoice, pricing, &meters, now) {
-                self.live.held_invoices.push((wait_until, id, invoice.clone()));
+                self.live.bills.held.push((wait_until, id, invoice.clone()));
                 return;
             }
             checked.err().map(|problem| (problem.rejection_reason(), problem.owed(), problem.to_string()))
@@ -234,7 +266,7 @@ impl Run {
             // Of an agreement that was ended before it was known, and that nothing ran in.
             return None;
         }
-        let seen_before = self.live.seen_before.contains(bill);
+        let seen_before = self.live.bills.seen_before.contains(bill);
         // Is it one that came before, and is still to be decided about?
         let (seen, undecided) = match rental.and_then(|id| self.live.rentals.get_mut(&id)) {
             Some(rental) => (!rental.seen_bills.insert(bill.clone()), rental.asked_again.remove(bill)),
@@ -314,13 +346,13 @@ impl Run {
             self.stop(now, StopReason::BudgetReached, step);
             return;
         }
-        if !self.windows_hold(now, increase) || total > self.live.backed {
+        if !self.windows_hold(now, increase) || total > self.live.money.backed {
             return self.postpone(now, Postponed { id, bill, amount, place, payable, measured, told }, step);
         }
         if let Some(rental) = self.live.rentals.get_mut(&id) {
             rental.sending.insert(bill.clone(), Sending { payable, ..Sending::default() });
         }
-        self.live.accepting.insert(bill.clone(), id);
+        self.live.bills.accepting.insert(bill.clone(), id);
         step.emit(
             &mut self.books,
             now,
@@ -335,7 +367,7 @@ impl Run {
     /// there, and their amounts are paid both.
     pub(super) fn send_acceptance(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
         let can_pay = self.can_pay();
-        let Some(&id) = self.live.accepting.get(&bill) else { return };
+        let Some(&id) = self.live.bills.accepting.get(&bill) else { return };
         let kept = self.books.rental(id).and_then(|rental| rental.accepting.get(&bill));
         let Some(amount) = kept.map(|accepting| accepting.amount) else { return };
         let Some(rental) = self.live.rentals.get_mut(&id) else { return };
@@ -347,7 +379,7 @@ impl Run {
             rental.sent = Some(bill.clone());
             step.effects.push(Effect::AcceptBill { bill, amount });
         } else {
-            self.live.bills_again.insert((now, bill));
+            self.live.bills.again.insert((now, bill));
         }
     }
 
@@ -387,7 +419,7 @@ impl Run {
         if let (Some(activity), Some(usage)) = (activity, bill.usage()) {
             activity.report(usage);
         }
-        self.live.postponed.push(Postponed { told: true, ..bill });
+        self.live.bills.postponed.push(Postponed { told: true, ..bill });
         if self.config.on_budget == OnBudget::Stop {
             self.stop(now, StopReason::BudgetReached, step);
         }
@@ -399,7 +431,7 @@ impl Run {
     }
 
     pub(super) fn on_bill_accepted(&mut self, now: Timestamp, bill: &Bill, step: &mut Step) {
-        let Some(id) = self.live.accepting.remove(bill) else {
+        let Some(id) = self.live.bills.accepting.remove(bill) else {
             return;
         };
         let Some(rental) = self.books.rental(id) else { return };
@@ -432,7 +464,7 @@ impl Run {
         passing: bool,
         step: &mut Step,
     ) {
-        let Some(&id) = self.live.accepting.get(bill) else {
+        let Some(&id) = self.live.bills.accepting.get(bill) else {
             return;
         };
         let Some(rental) = self.live.rentals.get_mut(&id).filter(|rental| rental.sent.as_ref() == Some(bill))
@@ -447,10 +479,10 @@ impl Run {
             }
             sending.failures += 1;
             sending.sent = None;
-            self.live.bills_again.insert((after(now, pause), bill.clone()));
+            self.live.bills.again.insert((after(now, pause), bill.clone()));
             return self.send_next(now, id, bill, step);
         }
-        self.live.accepting.remove(bill);
+        self.live.bills.accepting.remove(bill);
         let Some(Sending { payable, .. }) = rental.sending.remove(bill) else { return };
         let Some(kept) = self.books.rental(id) else { return };
         let Some(AcceptingBill { amount, activity }) = kept.accepting.get(bill).cloned() else { return };
@@ -466,7 +498,7 @@ impl Run {
         }
         // Should its provider send it again, it is looked at again.
         rental.seen_bills.remove(bill);
-        self.live.seen_before.remove(bill);
+        self.live.bills.seen_before.remove(bill);
         let reason = format!("couldn't be accepted: {problem}");
         step.emit(
             &mut self.books,
@@ -486,10 +518,10 @@ impl Run {
     /// Looks again at invoices that wait, and tries again to accept what couldn't be accepted. The
     /// intent was stored the first time.
     pub(super) fn plan_bills(&mut self, now: Timestamp, step: &mut Step) {
-        for (until, id, invoice) in std::mem::take(&mut self.live.held_invoices) {
+        for (until, id, invoice) in std::mem::take(&mut self.live.bills.held) {
             self.decide_invoice(now, id, &invoice, until, step);
         }
-        for bill in std::mem::take(&mut self.live.postponed) {
+        for bill in std::mem::take(&mut self.live.bills.postponed) {
             self.accept_or_postpone(now, bill, step);
         }
         // Once no more is waited for, nothing is begun anew: the end would never come.
@@ -497,8 +529,8 @@ impl Run {
         let over = since.is_some_and(|since| now >= after(since, self.config.settle_timeout));
         while self.can_pay()
             && !over
-            && self.live.bills_again.first().is_some_and(|(time, _)| *time <= now)
-            && let Some((_, bill)) = self.live.bills_again.pop_first()
+            && self.live.bills.again.first().is_some_and(|(time, _)| *time <= now)
+            && let Some((_, bill)) = self.live.bills.again.pop_first()
         {
             self.send_acceptance(now, bill, step);
         }

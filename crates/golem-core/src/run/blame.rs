@@ -137,7 +137,7 @@ impl Run {
             return false;
         }
         for provider in providers {
-            self.live.standings.forgive(provider);
+            self.live.providers.standings.forgive(provider);
         }
         true
     }
@@ -150,7 +150,7 @@ impl Run {
             .filter(|rental| Self::counts(rental.live, now) && rental.job().is_none_or(|its| its == job))
             .map(|rental| rental.provider());
         let on_the_market = self.live.market.in_sight().chain(self.live.market.waiting());
-        let welcome = |provider: &&NodeId| self.live.standings.is_welcome(provider, now);
+        let welcome = |provider: &&NodeId| self.live.providers.standings.is_welcome(provider, now);
         at_hand.chain(on_the_market.filter(welcome)).any(|provider| !these.contains(provider))
     }
 

@@ -21,12 +21,12 @@ impl Run {
 
     /// What the strategy says of an offer, and of its provider, now.
     pub(super) fn appraise(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
-        self.ask(&Candidate::new(offer, self.live.records.at(&offer.provider, now), now))
+        self.ask(&Candidate::new(offer, self.live.providers.records.at(&offer.provider, now), now))
     }
 
     /// The same when an agreement is to be made. What is refused for what is known stays refused, whatever is looked at.
     fn appraise_to_sign(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
-        let candidate = Candidate::new(offer, self.live.records.at(&offer.provider, now), now);
+        let candidate = Candidate::new(offer, self.live.providers.records.at(&offer.provider, now), now);
         let score = self.ask(&candidate)?;
         if !self.looks_fresh() {
             return Ok(score);
@@ -38,7 +38,7 @@ impl Run {
     /// Is the next agreement one that is made as if nothing were known? Agreements of earlier runs are counted too, so
     /// that it comes to that also where each run makes one or two.
     fn looks_fresh(&self) -> bool {
-        let known = self.live.records.known_deals();
+        let known = self.live.providers.records.known_deals();
         known > 0 && known.wrapping_add(self.next_rental().0).is_multiple_of(Self::FRESH_LOOK)
     }
 
@@ -102,7 +102,7 @@ impl Run {
     }
 
     fn is_welcome(&self, provider: &NodeId, now: Timestamp) -> bool {
-        self.live.standings.is_welcome(provider, now) && !self.rents_from(provider)
+        self.live.providers.standings.is_welcome(provider, now) && !self.rents_from(provider)
     }
 
     fn best_draft(

@@ -416,7 +416,9 @@ impl Run {
             .market
             .held
             .keys()
-            .filter(|provider| self.live.standings.is_welcome(provider, now) && !self.rents_from(provider))
+            .filter(|provider| {
+                self.live.providers.standings.is_welcome(provider, now) && !self.rents_from(provider)
+            })
             .take(Market::MOST_SENDING.saturating_sub(self.live.market.sending.len()))
             .cloned()
             .collect();

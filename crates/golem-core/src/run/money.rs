@@ -9,10 +9,34 @@ use yagna_api::payment::Decoration;
 use yagna_api::time::after;
 use yagna_api::{AllocationId, Glm, Timestamp};
 
-use super::spending::add;
+use super::pause::{Pause, Vain};
+use super::spending::{Growth, add};
 use super::{Effect, Run, Step};
 use crate::budget::Budget;
 use crate::event::EventKind;
+
+/// What a process knows of the run's money beside its state. It may be lost in a crash.
+#[derive(Debug)]
+pub(super) struct Money {
+    pub(super) backing: Backing,
+    /// The allocation that was made in place of a lost one: news of those before it may come late, and twice.
+    pub(super) anew: Option<AllocationId>,
+    /// What may have been promised in all before the allocation is used up.
+    pub(super) backed: Glm,
+    pub(super) growth: Growth,
+    /// By how much the allocation grows with the budget that is being raised.
+    pub(super) raising: Option<Glm>,
+    /// A wish for more budget that waits until the allocation has grown.
+    pub(super) raise_waits: Option<Glm>,
+    pub(super) paused: Option<Pause>,
+    pub(super) vain: Vain,
+    /// True if the budget forbade an agreement at the last look.
+    pub(super) budget_blocks: bool,
+    /// True if an agreement was ended for want of money, and none was raised since.
+    pub(super) ended_for_money: bool,
+    /// GLM that the agreement would have needed that the budget last forbade.
+    pub(super) needed: Option<Glm>,
+}
 
 /// Where the allocation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +77,25 @@ pub enum NotRaised {
     NotLimitedInAll,
 }
 
+impl Money {
+    /// Nothing is known but that so much is set aside.
+    pub(super) fn new(backed: Glm) -> Self {
+        Self {
+            backing: Backing::There,
+            anew: None,
+            backed,
+            growth: Growth::default(),
+            raising: None,
+            raise_waits: None,
+            paused: None,
+            vain: Vain::default(),
+            budget_blocks: false,
+            ended_for_money: false,
+            needed: None,
+        }
+    }
+}
+
 impl Run {
     /// The first pause before a lost allocation is made anew again; doubled up to 32 times as long.
     const ALLOCATION_PAUSE: Duration = Duration::from_secs(2);
@@ -69,7 +112,7 @@ impl Run {
         if self.live.stopping.is_some() {
             return Err(NotRaised::Stopping);
         }
-        if self.live.backing != Backing::There {
+        if self.live.money.backing != Backing::There {
             return Err(NotRaised::AllocationLost);
         }
         let total = self.budget().total().ok_or(NotRaised::NotLimitedInAll)?;
@@ -77,9 +120,9 @@ impl Run {
     }
 
     pub(super) fn on_raise_budget(&mut self, now: Timestamp, amount: Glm, step: &mut Step) {
-        if self.live.growth.under_way.is_some() {
+        if self.live.money.growth.under_way.is_some() {
             // Both change the allocation: one after the other.
-            self.live.raise_waits = Some(amount);
+            self.live.money.raise_waits = Some(amount);
         } else if let Ok(budget) = self.raised_by(amount) {
             self.raise(now, amount, budget, step);
         }
@@ -87,7 +130,7 @@ impl Run {
 
     /// Raises what was to be raised while the allocation was being changed; whoever wishes for it waits for an answer.
     pub(super) fn raise_what_waits(&mut self, now: Timestamp, step: &mut Step) {
-        let Some(amount) = self.live.raise_waits.take() else { return };
+        let Some(amount) = self.live.money.raise_waits.take() else { return };
         let total = self.budget().total().unwrap_or_default();
         self.raise(now, amount, add(total, amount), step);
     }
@@ -96,27 +139,28 @@ impl Run {
         // Where windows hold less than the whole, more is set aside only once they hold it.
         let is_alone = self.budget().windows().next().is_none();
         let by = if is_alone { amount } else { Glm::ZERO };
-        self.live.raising = Some(by);
+        self.live.money.raising = Some(by);
         step.emit(&mut self.books, now, EventKind::BudgetIntended { budget });
         step.effects.push(Effect::RaiseBudget { by, budget });
     }
 
     pub(super) fn on_budget_raised(&mut self, now: Timestamp, budget: Glm, step: &mut Step) {
-        self.live.backed = add(self.live.backed, self.live.raising.take().unwrap_or_default());
-        self.live.budget_blocks = false;
-        self.live.ended_for_money = false;
-        self.live.needed = None;
+        self.live.money.backed =
+            add(self.live.money.backed, self.live.money.raising.take().unwrap_or_default());
+        self.live.money.budget_blocks = false;
+        self.live.money.ended_for_money = false;
+        self.live.money.needed = None;
         self.live.last_alive = now;
         step.emit(&mut self.books, now, EventKind::BudgetRaised { budget });
     }
 
     pub(super) fn on_allocation_lost(&mut self, now: Timestamp, allocation: AllocationId, step: &mut Step) {
-        let is_old = self.live.anew.as_ref().is_some_and(|anew| *anew != allocation);
-        if self.live.backing != Backing::There || is_old {
+        let is_old = self.live.money.anew.as_ref().is_some_and(|anew| *anew != allocation);
+        if self.live.money.backing != Backing::There || is_old {
             return;
         }
         let expires = self.config.allocation_end(now);
-        self.live.backing = Backing::Lost { expires, failures: 0, next: Next::Ask(now) };
+        self.live.money.backing = Backing::Lost { expires, failures: 0, next: Next::Ask(now) };
         step.emit(&mut self.books, now, EventKind::AllocationLost { allocation });
         // What is left. Bills that are being accepted aren't: they come to the new one.
         let amount = self.to_set_aside(now);
@@ -133,14 +177,14 @@ impl Run {
         decoration: Decoration,
         step: &mut Step,
     ) {
-        let Backing::Lost { next, .. } = self.live.backing else { return };
+        let Backing::Lost { next, .. } = self.live.money.backing else { return };
         let accepted = match next {
             Next::Answer { accepted } => accepted,
             Next::Ask(_) => self.books.state.accepted,
         };
-        self.live.backing = Backing::There;
-        self.live.backed = add(accepted, amount);
-        self.live.anew = Some(allocation.clone());
+        self.live.money.backing = Backing::There;
+        self.live.money.backed = add(accepted, amount);
+        self.live.money.anew = Some(allocation.clone());
         step.emit(&mut self.books, now, EventKind::AllocationCreated { allocation, amount, expires });
         if self.decoration != decoration {
             // What is on the market says that we pay otherwise.
@@ -154,26 +198,28 @@ impl Run {
     }
 
     pub(super) fn on_not_allocated(&mut self, now: Timestamp, problem: String, step: &mut Step) {
-        if let Backing::Lost { expires, failures, .. } = self.live.backing {
+        if let Backing::Lost { expires, failures, .. } = self.live.money.backing {
             let pause = Self::ALLOCATION_PAUSE.saturating_mul(1 << failures.min(5));
             let failures = failures.saturating_add(1);
-            self.live.backing = Backing::Lost { expires, failures, next: Next::Ask(after(now, pause)) };
+            self.live.money.backing = Backing::Lost { expires, failures, next: Next::Ask(after(now, pause)) };
             self.tell_trouble(now, "set money aside again".to_owned(), problem, step);
         }
     }
 
     /// May anything be begun or signed that is to be paid?
     pub(super) fn can_pay(&self) -> bool {
-        self.live.backing == Backing::There
+        self.live.money.backing == Backing::There
     }
 
     /// Asks for a new allocation, where the old one is lost.
     pub(super) fn plan_allocation(&mut self, now: Timestamp, step: &mut Step) {
-        let Backing::Lost { expires, failures, next: Next::Ask(at) } = self.live.backing else { return };
+        let Backing::Lost { expires, failures, next: Next::Ask(at) } = self.live.money.backing else {
+            return;
+        };
         let amount = self.to_set_aside(now);
         // The daemon sets nothing aside where nothing is left.
         if at <= now && !amount.is_zero() {
-            self.live.backing = Backing::Lost {
+            self.live.money.backing = Backing::Lost {
                 expires,
                 failures,
                 next: Next::Answer { accepted: self.books.state.accepted },

@@ -51,14 +51,14 @@ impl Run {
 
     /// Pauses or stops: nothing is at work, and the budget forbids what would be.
     pub(super) fn budget_is_reached(&mut self, now: Timestamp, step: &mut Step) {
-        let needed = self.live.needed.unwrap_or_default();
+        let needed = self.live.money.needed.unwrap_or_default();
         let blocked = self.room(now, self.config.stop_horizon, needed);
         let waits_for_nothing = self.budget().windows().any(|(_, amount)| needed > amount);
         let ended = self.books.state.done + self.books.state.failed;
-        if ended > self.live.vain.ended {
-            self.live.vain = Vain { pauses: 0, ended };
+        if ended > self.live.money.vain.ended {
+            self.live.money.vain = Vain { pauses: 0, ended };
         }
-        let in_vain = self.live.vain.pauses >= Self::MOST_IN_VAIN;
+        let in_vain = self.live.money.vain.pauses >= Self::MOST_IN_VAIN;
         let stops = self.config.on_budget == OnBudget::Stop || blocked == Room::NotInAll;
         if stops || waits_for_nothing || in_vain {
             self.tell_waiting(now, step);
@@ -66,27 +66,27 @@ impl Run {
         }
         if matches!(blocked, Room::Enough | Room::NotBacked) {
             // It was freed meanwhile.
-            self.live.budget_blocks = false;
+            self.live.money.budget_blocks = false;
             return;
         }
-        self.live.vain.pauses += 1;
+        self.live.money.vain.pauses += 1;
         let waited = between(self.live.last_alive, now);
         self.pause(now, needed, waited, step);
     }
 
     /// Ends the pause once the windows hold what was missing. Nobody is asked for anything meanwhile.
     pub(super) fn plan_pause(&mut self, now: Timestamp, step: &mut Step) {
-        let Some(pause) = self.live.paused else { return };
+        let Some(pause) = self.live.money.paused else { return };
         if self.books.queue.n_waiting() == 0 || self.may_go_on(now, pause.needed) {
-            self.live.paused = None;
-            self.live.budget_blocks = false;
+            self.live.money.paused = None;
+            self.live.money.budget_blocks = false;
             self.live.last_alive = now.checked_sub(pause.waited).unwrap_or(now);
             self.live.market.first_draft = None;
             return step.emit(&mut self.books, now, EventKind::PauseEnded);
         }
         if self.room(now, self.config.stop_horizon, pause.needed) == Room::NotInAll {
             // Late bills came.
-            self.live.paused = None;
+            self.live.money.paused = None;
             return self.budget_is_reached(now, step);
         }
         if pause.until <= now {
@@ -118,7 +118,7 @@ impl Run {
             };
             until = until.max(then);
         }
-        self.live.paused = Some(Pause { until, missing, needed, waited });
+        self.live.money.paused = Some(Pause { until, missing, needed, waited });
         step.emit(&mut self.books, now, EventKind::Paused { until, missing });
         self.tell_waiting(now, step);
     }

@@ -62,7 +62,7 @@ impl Run {
         if self.live.stopping.is_some() {
             return self.plan_stop(now, step);
         }
-        self.live.budget_blocks = self.live.budget_blocks && self.books.queue.n_waiting() > 0;
+        self.live.money.budget_blocks = self.live.money.budget_blocks && self.books.queue.n_waiting() > 0;
         self.plan_pause(now, step);
         if self.live.stopping.is_some() {
             return self.plan_stop(now, step);
@@ -78,7 +78,7 @@ impl Run {
         let opening_blocked = self.plan_openings(now, step);
         self.plan_holds(now, step);
         let n_of_use = self.n_counted(now) - self.stuck(now).len();
-        if self.live.paused.is_none() && !self.is_in_own_trouble() && self.n_wanted() > n_of_use {
+        if self.live.money.paused.is_none() && !self.is_in_own_trouble() && self.n_wanted() > n_of_use {
             let starving = n_of_use == 0 && self.live.market.n_drafts() == 0;
             self.plan_demand(now, starving, step);
             self.plan_negotiations(now, step);
@@ -297,7 +297,7 @@ impl Run {
         if between(first, now) < self.config.selection_window || !self.can_pay() {
             return;
         }
-        self.live.budget_blocks = opening_blocked;
+        self.live.money.budget_blocks = opening_blocked;
         while self.n_wanted() > self.n_counted(now) - self.stuck(now).len() && self.has_place(now) {
             let Some(chosen) = self.choose(now, step) else {
                 return;
@@ -334,14 +334,14 @@ impl Run {
 
     /// Says why nothing runs, and gives up when that lasts too long.
     fn plan_patience(&mut self, now: Timestamp, step: &mut Step) {
-        if self.live.paused.is_some() {
+        if self.live.money.paused.is_some() {
             return;
         }
         let waited = between(self.live.last_alive, now);
         // Bills that are still to come may turn out smaller than what they were feared to be.
         let may_shrink =
             self.rentals().any(|(_, rental)| rental.live.stage != Stage::Closed || rental.awaits_invoice());
-        if self.live.budget_blocks
+        if self.live.money.budget_blocks
             && self.n_live() == 0
             && self.books.queue.n_waiting() > 0
             && (!may_shrink || waited >= self.config.settle_timeout)
@@ -397,15 +397,15 @@ impl Run {
             unanswered: self.live.market.n_unanswered(),
             agreed: self.live.market.n_drafts(),
             failures: self.live.failures.clone(),
-            set_back: self.live.standings.n_set_back(now),
+            set_back: self.live.providers.standings.n_set_back(now),
             in_progress: count(&|rental| matches!(rental.stage, Stage::Signing | Stage::Opening)),
             idle: count(&|rental| rental.stage == Stage::Working && rental.running.is_empty()),
             cheapest_refused: self.live.market.cheapest_refused(),
             budget_left: Some(self.budget().left(self.promised(), &self.books.state.promised, now)),
-            budget_blocks: self.live.budget_blocks,
-            agreement_needs: self.live.needed.filter(|_| self.live.budget_blocks),
-            paused_until: self.live.paused.map(|pause| pause.until),
-            budget_missing: self.live.paused.map(|pause| pause.missing),
+            budget_blocks: self.live.money.budget_blocks,
+            agreement_needs: self.live.money.needed.filter(|_| self.live.money.budget_blocks),
+            paused_until: self.live.money.paused.map(|pause| pause.until),
+            budget_missing: self.live.money.paused.map(|pause| pause.missing),
             daemon_trouble: self.live.trouble.clone(),
         }
     }
@@ -448,7 +448,7 @@ impl Run {
         }
         let paying = self.live.rentals.values().any(|rental| !rental.sending.is_empty());
         // What waits to be decided about waits a few seconds at the most.
-        let undecided = !self.live.held_invoices.is_empty();
+        let undecided = !self.live.bills.held.is_empty();
         let in_time = now < after(settling_since, self.config.settle_timeout);
         let unanswered = self.is_answer_awaited(now, settling_since);
         if undecided || unanswered || (paying && in_time) || self.is_bill_awaited(now, settling_since) {
@@ -498,7 +498,7 @@ impl Run {
             if self.live.trouble.is_some() { self.config.settle_timeout } else { Self::ON_ITS_WAY };
         let is_on_its_way = |since: Timestamp| now < after(since, patience);
         let mut rentals = self.live.rentals.values();
-        let asked = !self.live.bills_told || rentals.any(|rental| !rental.asked_again.is_empty());
+        let asked = !self.live.bills.all_told || rentals.any(|rental| !rental.asked_again.is_empty());
         let sending = self.live.rentals.values().flat_map(|rental| rental.sending.values());
         let mut sent = sending.filter_map(|sending| sending.sent);
         (asked && is_on_its_way(settling_since)) || sent.any(is_on_its_way)

@@ -8,6 +8,7 @@ use yagna_api::market::{Agreement, Reason, Terminator};
 use yagna_api::time::between;
 use yagna_api::{AgreementId, NodeId, Timestamp};
 
+use super::books::Books;
 use super::rental::{RentalView, Stage};
 use super::{Effect, Run, Step};
 use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, JobId, RentalId, TaskId, TaskOutput};
@@ -91,7 +92,7 @@ impl Run {
             offer.is_ok_and(|offer| offer.pricing == terms.pricing && offer.threads == terms.threads);
         let is_over = rental.kept.ended.is_some();
         let provider = rental.kept.provider.id.clone();
-        self.live.records.approved(&provider);
+        self.live.providers.records.approved(&provider);
         let Some(rental) = self.live.rentals.get_mut(&id) else { return };
         let agreement_id = agreement.agreement_id.clone();
         self.live.by_agreement.insert(agreement_id.clone(), id);
@@ -143,7 +144,7 @@ impl Run {
         let words = format!("agreement not approved: {reason}");
         step.emit(&mut self.books, now, EventKind::AgreementFailed { rental: id, reason });
         if self.live.stopping.is_none() && !ours {
-            self.live.records.not_approved(&provider);
+            self.live.providers.records.not_approved(&provider);
         }
         if !to_end {
             rental.stage = Stage::Closed;
@@ -181,9 +182,9 @@ impl Run {
         let job = self.books.current(attempt).filter(|_| known)?.job;
         rental.streak = 0;
         rental.failed_shared = false;
-        self.live.standings.forgive(&provider);
-        self.live.records.task_done(&provider);
-        self.live.proven.insert(provider);
+        self.live.providers.standings.forgive(&provider);
+        self.live.providers.records.task_done(&provider);
+        self.live.providers.proven.insert(provider);
         if let Some(job) = self.live.jobs.get_mut(&job) {
             job.failings.forget();
         }
@@ -242,29 +243,27 @@ impl Run {
             n => format!("{}{}", failure.message.trim_end(), after_others(n)),
         };
         let failure = AttemptFailure { message, failures, ..failure };
-        match self.verdict(attempt, kind, retry) {
+        match self.fail(now, id, attempt, failure, retry, step) {
             Verdict::Old => return,
             Verdict::Retry => {
-                step.emit(&mut self.books, now, EventKind::AttemptFailed { attempt, rental: id, failure });
                 if let Some(job) = job.filter(|_| ran_before > 0) {
                     self.books.queue.want_fresh(job, attempt.task);
                 }
             }
-            Verdict::Final => {
-                step.emit(&mut self.books, now, EventKind::TaskFailed { attempt, rental: Some(id), failure });
-            }
+            Verdict::Final => {}
         }
         let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;
         };
-        self.live.records.task_failed(&provider);
+        self.live.providers.records.task_failed(&provider);
         // One that no other could mend neither.
         if !shared && retry && kind != FailureKind::Invalid {
             rental.streak += 1;
         }
         let streak = rental.streak;
         // Where nobody has ever succeeded, the tasks are to blame as likely as the providers.
-        let others_succeed = self.live.proven.len() > usize::from(self.live.proven.contains(&provider));
+        let others_succeed =
+            self.live.providers.proven.len() > usize::from(self.live.providers.proven.contains(&provider));
         let others_failed =
             self.rentals().any(|(_, other)| *other.provider() != provider && other.live.streak > 0);
         if streak >= Self::MOST_FAILURES
@@ -275,8 +274,25 @@ impl Run {
         }
     }
 
-    fn verdict(&self, attempt: Attempt, kind: FailureKind, retry: bool) -> Verdict {
-        self.books.queue.verdict(&self.books.state, attempt, kind, retry, self.config.retries)
+    /// Records that an attempt failed: its task waits for another one, or has failed for good.
+    fn fail(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        attempt: Attempt,
+        failure: AttemptFailure,
+        retry: bool,
+        step: &mut Step,
+    ) -> Verdict {
+        let Books { state, queue, .. } = &self.books;
+        let verdict = queue.verdict(state, attempt, failure.kind, retry, self.config.retries);
+        let kind = match verdict {
+            Verdict::Old => return verdict,
+            Verdict::Retry => EventKind::AttemptFailed { attempt, rental: id, failure },
+            Verdict::Final => EventKind::TaskFailed { attempt, rental: Some(id), failure },
+        };
+        step.emit(&mut self.books, now, kind);
+        verdict
     }
 
     /// True if this task has failed somewhere else than on this provider.
@@ -370,19 +386,7 @@ impl Run {
             }
             let failures = self.books.current(attempt).map_or(0, |task| task.failures) + 1;
             let failure = AttemptFailure { failures, ..AttemptFailure::new(FailureKind::Lost, why) };
-            match self.verdict(attempt, FailureKind::Lost, true) {
-                Verdict::Old => {}
-                Verdict::Retry => {
-                    step.emit(&mut self.books, now, EventKind::AttemptFailed { attempt, rental: id, failure })
-                }
-                Verdict::Final => {
-                    step.emit(
-                        &mut self.books,
-                        now,
-                        EventKind::TaskFailed { attempt, rental: Some(id), failure },
-                    );
-                }
-            }
+            self.fail(now, id, attempt, failure, true, step);
         }
     }
 
@@ -410,8 +414,8 @@ impl Run {
         let others: Vec<_> = lost_on.into_iter().flatten().filter(|on| *on != provider).cloned().collect();
         rental.lost_to_task = !others.is_empty();
         for other in &others {
-            self.live.standings.forgive(other);
-            self.live.records.forgive_loss(other);
+            self.live.providers.standings.forgive(other);
+            self.live.providers.records.forgive_loss(other);
         }
     }
 
@@ -548,10 +552,10 @@ impl Run {
     pub(super) fn set_back(&mut self, now: Timestamp, id: RentalId, reason: String, step: &mut Step) {
         let Some(rental) = self.books.rental(id) else { return };
         let provider = rental.provider.clone();
-        let until = self.live.standings.set_back(&provider.id, now);
+        let until = self.live.providers.standings.set_back(&provider.id, now);
         if rental.approved.is_some() {
             // That it approved no agreement is on its record already.
-            self.live.records.failed(&provider.id);
+            self.live.providers.records.failed(&provider.id);
         }
         // What it agreed to before it failed is no longer wanted.
         self.live.market.take_draft(&provider.id);

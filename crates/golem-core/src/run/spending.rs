@@ -66,7 +66,7 @@ impl Run {
         }
         if !windows_hold {
             Room::NotInWindow
-        } else if add(self.promised(), recent) > self.live.backed {
+        } else if add(self.promised(), recent) > self.live.money.backed {
             Room::NotBacked
         } else {
             Room::Enough
@@ -92,7 +92,7 @@ impl Run {
         match self.room(now, self.config.stop_horizon, Glm::ZERO) {
             Room::Enough => false,
             // More is set aside in time, unless that can't be.
-            Room::NotBacked => self.live.growth.failures > 0,
+            Room::NotBacked => self.live.money.growth.failures > 0,
             Room::NotInAll | Room::NotInWindow => true,
         }
     }
@@ -145,8 +145,8 @@ impl Run {
             {
                 activity.stopped = Some(now);
             }
-            self.live.budget_blocks = true;
-            self.live.ended_for_money = true;
+            self.live.money.budget_blocks = true;
+            self.live.money.ended_for_money = true;
         }
     }
 
@@ -155,7 +155,7 @@ impl Run {
     /// A bill that is smaller than it was feared to be leaves a little more than was thought. What was just ended for want of
     /// money isn't bought again for that, with another start price and for some seconds of work.
     pub(super) fn room_to_sign(&self, exposure: Glm) -> Glm {
-        let buys_again = self.live.ended_for_money && self.config.on_budget == OnBudget::Stop;
+        let buys_again = self.live.money.ended_for_money && self.config.on_budget == OnBudget::Stop;
         if buys_again { add(exposure, exposure) } else { exposure }
     }
 
@@ -164,10 +164,10 @@ impl Run {
         let room = self.room(now, self.config.stop_horizon, needs);
         match room {
             Room::Enough => {}
-            Room::NotBacked => self.live.growth.needed = Some(needs),
+            Room::NotBacked => self.live.money.growth.needed = Some(needs),
             Room::NotInAll | Room::NotInWindow => {
-                self.live.budget_blocks = true;
-                self.live.needed = Some(needs);
+                self.live.money.budget_blocks = true;
+                self.live.money.needed = Some(needs);
             }
         }
         room
@@ -187,22 +187,25 @@ impl Run {
     /// Says how much is left of the run's allocation. Without it, it is what the budget allowed when the run began or
     /// was resumed.
     pub fn set_backing(&mut self, left: Glm) {
-        self.live.backed = add(self.books.state.accepted, left);
+        self.live.money.backed = add(self.books.state.accepted, left);
     }
 
     /// Sets more aside where the windows allow more than there was, shortly before it is needed.
     pub(super) fn plan_growth(&mut self, now: Timestamp, step: &mut Step) {
-        let needed = self.live.growth.needed.take().unwrap_or_default();
-        if self.live.growth.under_way.is_some() || self.live.raising.is_some() || !self.can_pay() {
+        let needed = self.live.money.growth.needed.take().unwrap_or_default();
+        if self.live.money.growth.under_way.is_some() || self.live.money.raising.is_some() || !self.can_pay()
+        {
             return;
         }
-        let by = self.covered(now).saturating_sub(self.live.backed);
-        if by.is_zero() || self.live.growth.again.is_some_and(|again| now < again) {
+        let by = self.covered(now).saturating_sub(self.live.money.backed);
+        if by.is_zero() || self.live.money.growth.again.is_some_and(|again| now < again) {
             return;
         }
         let soon = self.exposure(now, self.config.stop_horizon.saturating_add(Self::AHEAD), true);
-        if add(self.promised(), add(soon, needed)) > self.live.backed || !self.live.postponed.is_empty() {
-            self.live.growth.under_way = Some(by);
+        if add(self.promised(), add(soon, needed)) > self.live.money.backed
+            || !self.live.bills.postponed.is_empty()
+        {
+            self.live.money.growth.under_way = Some(by);
             step.effects.push(Effect::GrowAllocation { by });
         }
     }
@@ -214,21 +217,21 @@ impl Run {
         amount: Glm,
         step: &mut Step,
     ) {
-        let Some(by) = self.live.growth.under_way.take() else { return };
-        self.live.backed = add(self.live.backed, by);
-        self.live.growth.failures = 0;
-        self.live.growth.again = Some(after(now, Self::GROWTH_PAUSE));
+        let Some(by) = self.live.money.growth.under_way.take() else { return };
+        self.live.money.backed = add(self.live.money.backed, by);
+        self.live.money.growth.failures = 0;
+        self.live.money.growth.again = Some(after(now, Self::GROWTH_PAUSE));
         step.emit(&mut self.books, now, EventKind::AllocationAmended { allocation, amount });
         self.raise_what_waits(now, step);
     }
 
     pub(super) fn on_allocation_not_grown(&mut self, now: Timestamp, problem: String, step: &mut Step) {
-        if self.live.growth.under_way.take().is_none() {
+        if self.live.money.growth.under_way.take().is_none() {
             return;
         }
-        let pause = Self::GROWTH_PAUSE.saturating_mul(1 << self.live.growth.failures.min(5));
-        self.live.growth.failures = self.live.growth.failures.saturating_add(1);
-        self.live.growth.again = Some(after(now, pause));
+        let pause = Self::GROWTH_PAUSE.saturating_mul(1 << self.live.money.growth.failures.min(5));
+        self.live.money.growth.failures = self.live.money.growth.failures.saturating_add(1);
+        self.live.money.growth.again = Some(after(now, pause));
         self.tell_trouble(now, "set more money aside".to_owned(), problem, step);
         self.raise_what_waits(now, step);
     }

@@ -1,4 +1,4 @@
-//! How a past is written down: as JSON, where a bill can't be the key of a map.
+//! The state as JSON: a bill can't be the key of a map there, and data that several hold is written like any other.
 
 /// A map as a list of pairs.
 pub(super) mod pairs {

@@ -1,4 +1,4 @@
-//! The past of jobs, tasks and their attempts.
+//! The state of jobs, tasks and their attempts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

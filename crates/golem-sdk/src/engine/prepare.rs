@@ -58,7 +58,9 @@ impl Engine {
             Some(past) => money.found(past, !settles || recover::owes(past)).await?,
         };
         if let Some(past) = past.as_deref_mut() {
-            written.iter().for_each(|event| past.apply(event));
+            for event in &written {
+                past.apply(event);
+            }
         }
         let decoration = if allocation == Purse::nothing() {
             Decoration::default()

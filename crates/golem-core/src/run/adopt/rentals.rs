@@ -154,7 +154,7 @@ impl Run {
         let Some(rental) = self.live.rentals.get_mut(&id) else { return };
         rental.stage = Stage::Held;
         rental.idle_since = Some(now);
-        let left_alone = !self.live.standings.is_welcome(&kept.provider.id, now);
+        let left_alone = !self.live.providers.standings.is_welcome(&kept.provider.id, now);
         let multi_activity = kept.has_multi_activity();
         let Some(current) = kept.current() else {
             if left_alone || (!multi_activity && !kept.activities.is_empty()) {

@@ -275,7 +275,7 @@ fn a_strategy_is_told_what_the_run_knows() {
     let agreed = agreement(properties(99, 0.0), properties(1, 0.1), desk.now);
     desk.give(Input::Approved { rental, agreement: Box::new(agreed) });
     desk.give(Input::WorkerEnded { rental, no: ActivityNo(1), failure: Some(WorkerFailure::lost("lost")) });
-    let record = desk.run.live.records.of(&node(1));
+    let record = desk.run.live.providers.records.of(&node(1));
     assert_eq!((record.approved, record.not_approved, record.not_approved_in_a_row), (1, 1, 0));
     assert_eq!((record.failures, record.failures_in_a_row, record.tasks_done), (1, 1, 0));
 }

@@ -340,7 +340,8 @@ impl World {
 
     pub(super) fn advance(&mut self) {
         // While the run pauses nothing runs that could change by the second.
-        let tick = after(self.now, Duration::from_secs(if self.run.live.paused.is_some() { 15 } else { 1 }));
+        let tick =
+            after(self.now, Duration::from_secs(if self.run.live.money.paused.is_some() { 15 } else { 1 }));
         match self.coming.first_key_value() {
             Some((&(at, place), _)) if at <= tick => {
                 self.now = self.now.max(at);

@@ -94,7 +94,7 @@ fn a_bill_that_comes_too_late_for_its_window_waits_until_that_holds_it() {
         let step = desk.note(100, None);
         assert!(!is_accepted(&step));
         let told = step.events.iter().any(|event| matches!(event.kind, EventKind::Trouble { .. }));
-        assert!(told && desk.run.live.postponed.len() == 1, "{:?}", step.events);
+        assert!(told && desk.run.live.bills.postponed.len() == 1, "{:?}", step.events);
         let stops = step
             .events
             .iter()
@@ -181,9 +181,9 @@ fn is_stopped(step: &Step) -> bool {
 fn after_five_pauses_in_vain_the_run_stops() {
     let mut desk = used_up("0.0015/h");
     for _ in 1..5 {
-        assert!(desk.run.live.paused.is_some());
+        assert!(desk.run.live.money.paused.is_some());
         let step = desk.wait(3700);
-        assert!(desk.run.live.paused.is_none(), "the hour is free");
+        assert!(desk.run.live.money.paused.is_none(), "the hour is free");
         desk.publish(&step);
         assert!(paused_until(&use_up(&mut desk)).is_some());
     }
@@ -196,7 +196,7 @@ fn after_five_pauses_in_vain_the_run_stops() {
 #[test]
 fn what_is_used_up_in_all_is_not_paused_for_and_ends_a_pause() {
     let mut desk = used_up("0.01,0.0015/h");
-    assert!(desk.run.live.paused.is_some());
+    assert!(desk.run.live.money.paused.is_some());
     // Late bills came.
     desk.run.books.state.accepted = "0.01".parse().unwrap();
     assert!(is_stopped(&desk.wait(1)));

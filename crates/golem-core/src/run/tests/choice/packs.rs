@@ -88,7 +88,7 @@ impl Packs {
     }
 
     fn is_welcome(&self, n: u8) -> bool {
-        self.desk.run.live.standings.is_welcome(&node(n), self.desk.now)
+        self.desk.run.live.providers.standings.is_welcome(&node(n), self.desk.now)
     }
 }
 

@@ -61,11 +61,11 @@ fn one_that_failed_yesterday_comes_after_others_and_is_forgiven_in_time() {
 #[test]
 fn what_is_known_fades_while_a_run_goes_on_and_is_forgiven_by_doing_well() {
     let mut desk = desk(failed_once(0));
-    let known = |desk: &Desk| desk.run.live.records.at(&node(1), desk.now).known.failures_in_a_row;
+    let known = |desk: &Desk| desk.run.live.providers.records.at(&node(1), desk.now).known.failures_in_a_row;
     assert!((known(&desk) - 1.0).abs() < 1e-9);
     desk.now = after(desk.now, Known::HALF_LIFE);
     assert!((known(&desk) - 0.5).abs() < 1e-9);
-    desk.run.live.records.task_done(&node(1));
+    desk.run.live.providers.records.task_done(&node(1));
     assert!(known(&desk).abs() < 1e-9);
 }
 

@@ -131,7 +131,7 @@ fn a_bill_that_an_earlier_life_left_undecided_is_waited_for_until_it_is_known_to
 #[test]
 fn a_debit_note_tells_of_an_activity_that_was_never_heard_of_and_its_invoice_is_awaited() {
     let (mut desk, _) = at_work(MidAgreementPayments::Auto);
-    desk.run.live.bills_told = false;
+    desk.run.live.bills.all_told = false;
     desk.run.config.stop_grace = secs(0);
     desk.wait(120);
     desk.run.books.state.rentals.get_mut(&RentalId(1)).unwrap().activities[0].id = None;

@@ -37,7 +37,7 @@ impl World {
     /// The daemon is asked to accept a bill. It must not have another one of the same agreement in its hands.
     pub(super) fn accept(&mut self, bill: Bill) {
         assert!(!self.payable.contains(&bill), "no payments on the way were agreed");
-        let rental = self.run.live.accepting[&bill];
+        let rental = self.run.live.bills.accepting[&bill];
         let other = self.accepting.iter().find(|(_, of)| **of == rental);
         assert!(other.is_none(), "{bill:?} is accepted together with {other:?}: both would be paid");
         self.accepting.insert(bill.clone(), rental);

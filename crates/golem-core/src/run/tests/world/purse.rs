@@ -89,9 +89,9 @@ impl World {
         assert!(self.run.windows_hold(self.now, Glm::ZERO), "more is promised than a window holds");
         assert!(self.run.accepted() <= self.set_aside, "more is accepted than was set aside");
         assert!(
-            !self.run.can_pay() || self.run.live.backed <= self.set_aside,
+            !self.run.can_pay() || self.run.live.money.backed <= self.set_aside,
             "the run counts on {} GLM where {} GLM were set aside",
-            self.run.live.backed,
+            self.run.live.money.backed,
             self.set_aside
         );
         self.check_what_is_owed();
@@ -100,9 +100,9 @@ impl World {
         let holds = self.crashes.happened() || matches!(room, Room::Enough | Room::NotBacked);
         assert!(holds, "{room:?}: more may be billed already than the budget of {}", self.budget);
         assert!(
-            self.crashes.happened() || self.run.live.postponed.is_empty() || room == Room::NotBacked,
+            self.crashes.happened() || self.run.live.bills.postponed.is_empty() || room == Room::NotBacked,
             "a right bill doesn't fit: {:?}",
-            self.run.live.postponed
+            self.run.live.bills.postponed
         );
     }
 
