@@ -146,7 +146,7 @@ impl Run {
             }
 
             Input::OwnFault { fault } => self.on_own_fault(now, fault, step),
-            Input::OwnProbed { still } => self.on_own_probed(now, still),
+            Input::OwnProbed { still } => self.live.ours.on_probed(now, still),
             Input::Gap { lasted } => self.on_gap(now, lasted, step),
             Input::ClockOff { ahead, by } => self.on_clock_off(now, ahead, by, step),
 

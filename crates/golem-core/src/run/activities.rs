@@ -193,7 +193,7 @@ impl Run {
     /// `true` where only the budget forbade one.
     pub(super) fn plan_openings(&mut self, now: Timestamp, step: &mut Step) -> bool {
         let mut blocked = false;
-        if !self.can_pay() || self.is_in_own_trouble() {
+        if !self.live.money.can_pay() || self.live.ours.is_in_trouble() {
             return blocked;
         }
         let is_open = |rental: &RentalView<'_>| rental.live.stage == Stage::Held && rental.takes_tasks(now);

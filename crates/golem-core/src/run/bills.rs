@@ -366,7 +366,7 @@ impl Run {
     /// Of one agreement the daemon gets one acceptance at a time: of two at once each is counted as if the other weren't
     /// there, and their amounts are paid both.
     pub(super) fn send_acceptance(&mut self, now: Timestamp, bill: Bill, step: &mut Step) {
-        let can_pay = self.can_pay();
+        let can_pay = self.live.money.can_pay();
         let Some(&id) = self.live.bills.accepting.get(&bill) else { return };
         let kept = self.books.rental(id).and_then(|rental| rental.accepting.get(&bill));
         let Some(amount) = kept.map(|accepting| accepting.amount) else { return };
@@ -527,7 +527,7 @@ impl Run {
         // Once no more is waited for, nothing is begun anew: the end would never come.
         let since = self.live.stopping.and_then(|stopping| stopping.settling_since);
         let over = since.is_some_and(|since| now >= after(since, self.config.settle_timeout));
-        while self.can_pay()
+        while self.live.money.can_pay()
             && !over
             && self.live.bills.again.first().is_some_and(|(time, _)| *time <= now)
             && let Some((_, bill)) = self.live.bills.again.pop_first()

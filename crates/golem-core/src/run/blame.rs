@@ -82,7 +82,8 @@ impl Run {
         rental.out_of_reach =
             failure.kind == FailureKind::Lost && kept.ended.is_none() && self.live.trouble.is_none();
         let began = kept.current().map_or(rental.since, |activity| activity.meter.started);
-        if failure.kind == FailureKind::OwnTrouble || self.cost_by_silence(began, failure.kind, now) {
+        if failure.kind == FailureKind::OwnTrouble || self.live.ours.cost_by_silence(began, failure.kind, now)
+        {
             if failure.kind == FailureKind::OwnTrouble {
                 self.on_own_failure(now, &failure.message, step);
             }

@@ -94,6 +94,11 @@ impl Money {
             needed: None,
         }
     }
+
+    /// True if anything may be begun or signed that is to be paid.
+    pub(super) fn can_pay(&self) -> bool {
+        self.backing == Backing::There
+    }
 }
 
 impl Run {
@@ -204,11 +209,6 @@ impl Run {
             self.live.money.backing = Backing::Lost { expires, failures, next: Next::Ask(after(now, pause)) };
             self.tell_trouble(now, "set money aside again".to_owned(), problem, step);
         }
-    }
-
-    /// May anything be begun or signed that is to be paid?
-    pub(super) fn can_pay(&self) -> bool {
-        self.live.money.backing == Backing::There
     }
 
     /// Asks for a new allocation, where the old one is lost.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use yagna_api::Timestamp;
 use yagna_api::time::{after, between};
 
-use super::rental::{LiveRental, Stage};
+use super::rental::Stage;
 use super::{Effect, Run, Step};
 use crate::event::{Attempt, EventKind, FailureKind, RentalId, StopReason};
 
@@ -56,56 +56,50 @@ enum State {
     Trial { since: Timestamp },
 }
 
-impl Run {
-    /// So long our own trouble may last before the run ends for it.
-    pub const OWN_PATIENCE: Duration = Duration::from_secs(10 * 60);
+impl Ours {
     /// The pauses between two looks whether it is mended.
     const PROBE_PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
-    /// A trial without a failure of our own for so long has succeeded.
-    const TRIAL: Duration = Duration::from_secs(60);
     /// For so long after a gap in time what failed may have failed for our silence.
     const AFTER_GAP: Duration = Duration::from_secs(2 * 60);
     /// So long after a gap nothing is judged by how long it has taken: what the daemon has to tell comes first.
     const LOOKING: Duration = Duration::from_secs(10);
-    /// An idle activity is ended when the trouble has lasted so long: it costs money.
-    const IDLE_IN_TROUBLE: Duration = Duration::from_secs(30);
 
-    pub(super) fn on_own_fault(&mut self, now: Timestamp, fault: OwnFault, step: &mut Step) {
-        let until = after(now, Self::PROBE_PAUSES.0);
-        let Some(trouble) = &mut self.live.ours.trouble else {
-            let problem = format!(
-                "{}; new work waits until that is mended, for {} minutes at the most",
-                fault.problem,
-                Self::OWN_PATIENCE.as_secs() / 60
-            );
-            step.emit(
-                &mut self.books,
-                now,
-                EventKind::Trouble { doing: "continue on this machine".into(), problem },
-            );
-            let (state, pause) = (State::Waiting { until }, Self::PROBE_PAUSES.0);
-            self.live.ours.trouble = Some(Trouble { fault, since: now, state, pause });
-            return;
-        };
-        let bytes = trouble.fault.bytes.max(fault.bytes);
-        let folder = fault.folder.or_else(|| trouble.fault.folder.take());
-        trouble.fault = OwnFault { problem: fault.problem, folder, bytes };
-        if let State::Trial { .. } = trouble.state {
-            trouble.pause = (trouble.pause * 2).min(Self::PROBE_PAUSES.1);
-            trouble.state = State::Waiting { until: after(now, trouble.pause) };
+    /// True if nothing new may be begun for trouble of our own.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| !matches!(trouble.state, State::Trial { .. }))
+    }
+
+    /// The number of tasks that may be handed out now, while so many are being tried.
+    pub(super) fn room(&self, n_running: usize) -> usize {
+        match &self.trouble {
+            None => usize::MAX,
+            Some(Trouble { state: State::Trial { .. }, .. }) => 1usize.saturating_sub(n_running),
+            Some(_) => 0,
         }
     }
 
-    /// What failed for a reason of our own that nobody has told of before.
-    pub(super) fn on_own_failure(&mut self, now: Timestamp, message: &str, step: &mut Step) {
-        if !self.is_in_own_trouble() {
-            let fault = OwnFault { problem: message.to_owned(), folder: None, bytes: 0 };
-            self.on_own_fault(now, fault, step);
-        }
+    /// True if there was a gap in our time so recently that nothing is to be judged yet.
+    pub(super) fn looks_after_gap(&self, now: Timestamp) -> bool {
+        self.gap_end.is_some_and(|end| between(end, now) < Self::LOOKING)
     }
 
-    pub(super) fn on_own_probed(&mut self, now: Timestamp, still: Option<String>) {
-        let Some(trouble) = &mut self.live.ours.trouble else { return };
+    /// True if what has gone on since `began` may have failed for our own silence.
+    fn was_silent(&self, began: Timestamp, now: Timestamp) -> bool {
+        self.gap_end.is_some_and(|end| began <= end && between(end, now) < Self::AFTER_GAP)
+    }
+
+    /// True if what began then may have failed in this way for our own silence.
+    pub(super) fn cost_by_silence(&self, began: Timestamp, kind: FailureKind, now: Timestamp) -> bool {
+        let by_silence = matches!(
+            kind,
+            FailureKind::Lost | FailureKind::Expired | FailureKind::TransferFailed | FailureKind::OwnTrouble
+        );
+        by_silence && self.was_silent(began, now)
+    }
+
+    /// Takes in what a look at our own trouble has shown.
+    pub(super) fn on_probed(&mut self, now: Timestamp, still: Option<String>) {
+        let Some(trouble) = &mut self.trouble else { return };
         if trouble.state != State::Probing {
             return;
         }
@@ -117,6 +111,49 @@ impl Run {
                 State::Waiting { until: after(now, trouble.pause) }
             }
         };
+    }
+}
+
+impl Run {
+    /// So long our own trouble may last before the run ends for it.
+    pub const OWN_PATIENCE: Duration = Duration::from_secs(10 * 60);
+    /// A trial without a failure of our own for so long has succeeded.
+    const TRIAL: Duration = Duration::from_secs(60);
+    /// An idle activity is ended when the trouble has lasted so long: it costs money.
+    const IDLE_IN_TROUBLE: Duration = Duration::from_secs(30);
+
+    pub(super) fn on_own_fault(&mut self, now: Timestamp, fault: OwnFault, step: &mut Step) {
+        let until = after(now, Ours::PROBE_PAUSES.0);
+        let Some(trouble) = &mut self.live.ours.trouble else {
+            let problem = format!(
+                "{}; new work waits until that is mended, for {} minutes at the most",
+                fault.problem,
+                Self::OWN_PATIENCE.as_secs() / 60
+            );
+            step.emit(
+                &mut self.books,
+                now,
+                EventKind::Trouble { doing: "continue on this machine".into(), problem },
+            );
+            let (state, pause) = (State::Waiting { until }, Ours::PROBE_PAUSES.0);
+            self.live.ours.trouble = Some(Trouble { fault, since: now, state, pause });
+            return;
+        };
+        let bytes = trouble.fault.bytes.max(fault.bytes);
+        let folder = fault.folder.or_else(|| trouble.fault.folder.take());
+        trouble.fault = OwnFault { problem: fault.problem, folder, bytes };
+        if let State::Trial { .. } = trouble.state {
+            trouble.pause = (trouble.pause * 2).min(Ours::PROBE_PAUSES.1);
+            trouble.state = State::Waiting { until: after(now, trouble.pause) };
+        }
+    }
+
+    /// What failed for a reason of our own that nobody has told of before.
+    pub(super) fn on_own_failure(&mut self, now: Timestamp, message: &str, step: &mut Step) {
+        if !self.live.ours.is_in_trouble() {
+            let fault = OwnFault { problem: message.to_owned(), folder: None, bytes: 0 };
+            self.on_own_fault(now, fault, step);
+        }
     }
 
     /// Something succeeded that our own trouble would have spoilt.
@@ -153,49 +190,13 @@ impl Run {
         }
     }
 
-    /// May nothing new be begun for trouble of our own?
-    pub(super) fn is_in_own_trouble(&self) -> bool {
-        self.live.ours.trouble.as_ref().is_some_and(|trouble| !matches!(trouble.state, State::Trial { .. }))
-    }
-
-    /// So many tasks may be handed out now.
-    pub(super) fn own_room(&self) -> usize {
-        match &self.live.ours.trouble {
-            None => usize::MAX,
-            Some(Trouble { state: State::Trial { .. }, .. }) => {
-                1usize.saturating_sub(self.books.queue.n_running())
-            }
-            Some(_) => 0,
-        }
-    }
-
-    /// Was there a gap in our time so recently that nothing is to be judged yet?
-    pub(super) fn looks_after_gap(&self, now: Timestamp) -> bool {
-        self.live.ours.gap_end.is_some_and(|end| between(end, now) < Self::LOOKING)
-    }
-
-    /// May this rental have failed for our own silence?
-    pub(super) fn was_silent(&self, rental: &LiveRental, now: Timestamp) -> bool {
-        self.live.ours.gap_end.is_some_and(|end| rental.since <= end && between(end, now) < Self::AFTER_GAP)
-    }
-
-    /// May this attempt have failed for our own silence?
-    pub(super) fn cost_by_silence(&self, began: Timestamp, kind: FailureKind, now: Timestamp) -> bool {
-        let by_silence = matches!(
-            kind,
-            FailureKind::Lost | FailureKind::Expired | FailureKind::TransferFailed | FailureKind::OwnTrouble
-        );
-        by_silence
-            && self.live.ours.gap_end.is_some_and(|end| began <= end && between(end, now) < Self::AFTER_GAP)
-    }
-
     /// Is a failure in these words our own fault, whoever it came from?
     pub(super) fn is_own_fault(&self, id: RentalId, words: &str, now: Timestamp) -> bool {
         let Some(rental) = self.live.rentals.get(&id) else { return false };
         let expired = self.live.ours.clock_is_off && words.to_ascii_lowercase().contains("expired");
         expired
-            || self.was_silent(rental, now)
-            || (rental.stage == Stage::Signing && self.is_in_own_trouble())
+            || self.live.ours.was_silent(rental.since, now)
+            || (rental.stage == Stage::Signing && self.live.ours.is_in_trouble())
     }
 
     /// Gives an attempt back that our own trouble spoilt.

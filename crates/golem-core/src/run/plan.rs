@@ -78,17 +78,17 @@ impl Run {
         let opening_blocked = self.plan_openings(now, step);
         self.plan_holds(now, step);
         let n_of_use = self.n_counted(now) - self.stuck(now).len();
-        if self.live.money.paused.is_none() && !self.is_in_own_trouble() && self.n_wanted() > n_of_use {
+        if self.live.money.paused.is_none() && !self.live.ours.is_in_trouble() && self.n_wanted() > n_of_use {
             let starving = n_of_use == 0 && self.live.market.n_drafts() == 0;
             self.plan_demand(now, starving, step);
             self.plan_negotiations(now, step);
             self.plan_replacement(now, step);
-            if !self.looks_after_gap(now) {
+            if !self.live.ours.looks_after_gap(now) {
                 self.plan_taking_back(now, self.n_wanted() - n_of_use, step);
             }
             self.plan_signing(now, opening_blocked, step);
         }
-        if !self.looks_after_gap(now) {
+        if !self.live.ours.looks_after_gap(now) {
             self.plan_patience(now, step);
         }
     }
@@ -187,7 +187,7 @@ impl Run {
         if free.is_empty() || self.books.queue.n_waiting() == 0 {
             return;
         }
-        let mut own_room = self.own_room();
+        let mut own_room = self.live.ours.room(self.books.queue.n_running());
         // Who has waited longest comes first.
         free.sort_by_key(|id| (self.live.rentals[id].idle_since, *id));
         for id in free {
@@ -294,7 +294,7 @@ impl Run {
         let Some(first) = self.live.market.first_draft else {
             return;
         };
-        if between(first, now) < self.config.selection_window || !self.can_pay() {
+        if between(first, now) < self.config.selection_window || !self.live.money.can_pay() {
             return;
         }
         self.live.money.budget_blocks = opening_blocked;

@@ -210,7 +210,7 @@ impl Run {
             return;
         };
         let kind = failure.kind;
-        if kind == FailureKind::OwnTrouble || self.cost_by_silence(began, kind, now) {
+        if kind == FailureKind::OwnTrouble || self.live.ours.cost_by_silence(began, kind, now) {
             if kind == FailureKind::OwnTrouble {
                 self.on_own_failure(now, &failure.message, step);
             }
@@ -375,7 +375,7 @@ impl Run {
         let n_lost = lost.len();
         let is_alone = n_lost == 1 && !rental.lost_several;
         for (attempt, began) in lost {
-            if self.cost_by_silence(began, FailureKind::Lost, now) {
+            if self.live.ours.cost_by_silence(began, FailureKind::Lost, now) {
                 self.give_attempt_back(now, id, attempt, step);
                 continue;
             }

@@ -193,7 +193,9 @@ impl Run {
     /// Sets more aside where the windows allow more than there was, shortly before it is needed.
     pub(super) fn plan_growth(&mut self, now: Timestamp, step: &mut Step) {
         let needed = self.live.money.growth.needed.take().unwrap_or_default();
-        if self.live.money.growth.under_way.is_some() || self.live.money.raising.is_some() || !self.can_pay()
+        if self.live.money.growth.under_way.is_some()
+            || self.live.money.raising.is_some()
+            || !self.live.money.can_pay()
         {
             return;
         }

@@ -459,7 +459,7 @@ impl World {
     fn answer(&mut self, effect: Effect) {
         let pays =
             matches!(effect, Effect::Sign { .. } | Effect::OpenActivity { .. } | Effect::AcceptBill { .. });
-        assert!(!pays || self.run.can_pay(), "{effect:?} without an allocation");
+        assert!(!pays || self.run.live.money.can_pay(), "{effect:?} without an allocation");
         match effect {
             Effect::RaiseBudget { by, budget } => {
                 self.raise(by, budget);

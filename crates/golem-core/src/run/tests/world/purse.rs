@@ -89,7 +89,7 @@ impl World {
         assert!(self.run.windows_hold(self.now, Glm::ZERO), "more is promised than a window holds");
         assert!(self.run.accepted() <= self.set_aside, "more is accepted than was set aside");
         assert!(
-            !self.run.can_pay() || self.run.live.money.backed <= self.set_aside,
+            !self.run.live.money.can_pay() || self.run.live.money.backed <= self.set_aside,
             "the run counts on {} GLM where {} GLM were set aside",
             self.run.live.money.backed,
             self.set_aside
