@@ -402,8 +402,7 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deadline: Option<Timestamp>,
         /// How often its tasks are tried again after failing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        retries: Option<u32>,
+        retries: u32,
     },
     /// A job's source has been read so far. A later process compares the source with this before it reads on.
     SourceRead {

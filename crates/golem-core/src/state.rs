@@ -121,8 +121,8 @@ pub struct HeldAllocation {
 pub struct OpenJob {
     /// The moment at which the job ends, finished or not.
     pub deadline: Option<Timestamp>,
-    /// The number of retries of each task; the run's own number applies where this is empty.
-    pub retries: Option<u32>,
+    /// The number of retries of each task.
+    pub retries: u32,
     /// The number of tasks that were read from its source.
     pub read: u64,
     /// True if its source has no more tasks.

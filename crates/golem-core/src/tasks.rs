@@ -297,18 +297,16 @@ impl TaskQueue {
         Some(AssignedTask { attempt, data })
     }
 
-    /// What becomes of a task whose attempt failed. Without `retry` it has failed for good, whatever attempts it has left: there
-    /// are `retries` after the first one, where its job doesn't say how many.
+    /// What becomes of a task whose attempt failed. Without `retry` it has failed for good, whatever attempts it has left.
     pub(crate) fn verdict(
         &self,
         state: &RunState,
         attempt: Attempt,
         kind: FailureKind,
         retry: bool,
-        retries: u32,
     ) -> Verdict {
         let Some(task) = self.current(state, attempt) else { return Verdict::Old };
-        let retries = state.jobs.get(&task.job).and_then(|job| job.retries).unwrap_or(retries);
+        let retries = state.jobs.get(&task.job).map_or(0, |job| job.retries);
         if retry && task.failures < retries && kind.may_succeed_elsewhere() {
             Verdict::Retry
         } else {

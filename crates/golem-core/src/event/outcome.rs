@@ -37,7 +37,7 @@ pub struct AttemptFailure {
     #[serde(default, skip_serializing_if = "Printed::is_empty")]
     pub stderr: Printed,
     /// The number of the task's attempts that have failed, this one included. Attempts that were given back don't count. It is 0
-    /// until the run has counted the attempt, and in records of older versions.
+    /// until the run has counted the attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
     /// The time that the attempt took by itself, where several tasks shared a script.

@@ -87,11 +87,7 @@ impl Run {
         }
         let retries = spec.retries.unwrap_or(self.config.retries);
         self.live.jobs.insert(job, Job { grows: spec.grows, ..Job::default() });
-        step.emit(
-            &mut self.books,
-            now,
-            EventKind::JobAdded { job, deadline: spec.deadline, retries: Some(retries) },
-        );
+        step.emit(&mut self.books, now, EventKind::JobAdded { job, deadline: spec.deadline, retries });
     }
 
     /// Takes in what was read from a job's source.

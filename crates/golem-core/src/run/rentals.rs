@@ -285,7 +285,7 @@ impl Run {
         step: &mut Step,
     ) -> Verdict {
         let Books { state, queue, .. } = &self.books;
-        let verdict = queue.verdict(state, attempt, failure.kind, retry, self.config.retries);
+        let verdict = queue.verdict(state, attempt, failure.kind, retry);
         let kind = match verdict {
             Verdict::Old => return verdict,
             Verdict::Retry => EventKind::AttemptFailed { attempt, rental: id, failure },

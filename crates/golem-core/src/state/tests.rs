@@ -44,7 +44,7 @@ fn fold(kinds: impl IntoIterator<Item = EventKind>) -> RunState {
 }
 
 fn job_of(tasks: u64) -> Vec<EventKind> {
-    let mut kinds = vec![EventKind::JobAdded { job: JobId::FIRST, deadline: None, retries: Some(2) }];
+    let mut kinds = vec![EventKind::JobAdded { job: JobId::FIRST, deadline: None, retries: 2 }];
     kinds.extend((0..tasks).map(|n| EventKind::TaskAdded {
         job: JobId::FIRST,
         task: TaskId(n),

@@ -31,7 +31,7 @@ impl Piles {
     }
 
     fn open(&mut self, job: JobId, retries: u32) {
-        self.emit(at(0), EventKind::JobAdded { job, deadline: None, retries: Some(retries) });
+        self.emit(at(0), EventKind::JobAdded { job, deadline: None, retries });
     }
 
     fn add(&mut self, job: JobId, data: Value, now: Timestamp) -> TaskId {
@@ -83,7 +83,7 @@ impl Piles {
 
     fn failed(&mut self, attempt: Attempt, kind: FailureKind, retry: bool, now: Timestamp) -> Verdict {
         let rental = self.queue.current(&self.state, attempt).and_then(|task| task.running);
-        let verdict = self.queue.verdict(&self.state, attempt, kind, retry, 0);
+        let verdict = self.queue.verdict(&self.state, attempt, kind, retry);
         let failure = AttemptFailure::new(kind, "");
         match (verdict, rental) {
             (Verdict::Retry, Some(rental)) => {

@@ -79,7 +79,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         },
         EventKind::AgreementCreated { rental, agreement: agreement.clone() },
         EventKind::AgreementApproved { rental, agreement: agreement.clone(), agreed: AgreedTerms::default() },
-        EventKind::JobAdded { job, deadline: None, retries: None },
+        EventKind::JobAdded { job, deadline: None, retries: 3 },
         EventKind::ActivityIntended { rental, job },
         EventKind::ActivityCreated { rental, activity: ActivityId::new("activity") },
         EventKind::ActivityReady { rental },
@@ -302,7 +302,7 @@ fn every_kind_is_told_of_by_itself() {
     for kind in one_of_each(1) {
         let (name, mut summary) = (kind.name(), LogSummary::new());
         // Without the job, its end says nothing.
-        let _began = summary.on(&at(0, EventKind::JobAdded { job: JobId(1), deadline: None, retries: None }));
+        let _began = summary.on(&at(0, EventKind::JobAdded { job: JobId(1), deadline: None, retries: 3 }));
         assert_eq!(summary.on(&at(1, kind)).is_empty(), quiet.contains(&name), "{name}");
     }
 }

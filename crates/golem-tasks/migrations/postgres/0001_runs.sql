@@ -46,7 +46,7 @@ CREATE TABLE jobs (
     ended_at    timestamptz,
     end_reason  text,
     finish      jsonb,
-    retries     bigint,
+    retries     bigint      NOT NULL,
     exhausted_at timestamptz,
     PRIMARY KEY (run_no, job_no)
 );

@@ -44,7 +44,7 @@ CREATE TABLE jobs (
     ended_at    INTEGER,
     end_reason  TEXT,
     finish      TEXT,              -- JSON: how it ended
-    retries     INTEGER,           -- of each of its tasks; as the run says where there is none
+    retries     INTEGER NOT NULL,  -- of each of its tasks
     exhausted_at INTEGER,          -- when its source had no more tasks
     PRIMARY KEY (run_no, job_no)
 ) STRICT;

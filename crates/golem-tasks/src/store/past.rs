@@ -251,10 +251,9 @@ impl Reader<'_> {
             if is_over && !can_be_reopened {
                 continue;
             }
-            let retries = row.optional_int("retries")?.map(u32::try_from).transpose();
             let open = OpenJob {
                 deadline: row.optional_time("deadline_at")?,
-                retries: retries.map_err(|error| damaged("retries", error))?,
+                retries: u32::try_from(row.int("retries")?).map_err(|error| damaged("retries", error))?,
                 exhausted: row.optional_time("exhausted_at")?.is_some(),
                 ..OpenJob::default()
             };

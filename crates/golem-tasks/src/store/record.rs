@@ -217,7 +217,7 @@ impl<'e> Batch<'_, 'e> {
             .int(count(job.0)?)
             .time(event.at)
             .time(*deadline)
-            .int(retries.map(i64::from)),
+            .int(i64::from(*retries)),
             EventKind::SourceExhausted { job } => Statement::new(
                 "UPDATE jobs SET exhausted_at = coalesce(exhausted_at, $1) WHERE run_no = $2 AND job_no = $3",
             )

@@ -201,7 +201,7 @@ impl History {
                 let job = if began { JobId(self.number()) } else { JobId::FIRST };
                 self.jobs.insert(job);
                 let deadline = Some(self.later()).filter(|_| self.chance.bool());
-                let retries = Some(self.chance.u32(0..4)).filter(|_| self.chance.bool());
+                let retries = self.chance.u32(0..4);
                 self.push(EventKind::JobAdded { job, deadline, retries });
             }
             _ => {}

@@ -163,7 +163,7 @@ pub(crate) async fn everything_an_event_says_has_a_column(ground: Ground) {
     let run = ground.run().await;
     let mut scene = Scene::new();
     let deadline = yagna_api::time::after(crate::scene::start(), std::time::Duration::from_secs(60));
-    scene.event(EventKind::JobAdded { job: JobId(0), deadline: Some(deadline), retries: None });
+    scene.event(EventKind::JobAdded { job: JobId(0), deadline: Some(deadline), retries: 3 });
     scene.events.extend(eventful());
     let end = JobEnd {
         why: JobEndReason::NothingRuns,

@@ -262,8 +262,8 @@ fn of_deal(deal: &Rental) -> Rental {
 /// A task in a worker's hands, as far as others than its own row depend on it.
 fn in_hands(attempt: Attempt, rental: RentalId) -> OpenTask {
     OpenTask {
-        // None that there is: a job that ends takes no task from here.
-        job: JobId(u64::MAX),
+        // Its job is known from its row.
+        job: JobId::FIRST,
         data: Arc::new(Json::Null),
         attempts: attempt.number,
         failures: 0,
