@@ -1,12 +1,12 @@
 //! Bills: each is checked, then accepted in time or refused with its reason.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use yagna_api::payment::{BillStatus, DebitNote, Invoice, Rejection, RejectionReason};
 use yagna_api::time::after;
 use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 
+use super::live::bills::Postponed;
 use super::rental::{Billing, Sending, Stage};
 use super::rentals::Ending;
 use super::spending::add;
@@ -15,23 +15,6 @@ use crate::bill::{check_debit_note, check_frequency, check_invoice, is_known};
 use crate::event::{Bill, EventKind, Measured, RentalId, StopReason};
 use crate::state::AcceptingBill;
 
-/// What a process knows of bills beside the state of their rentals. It may be lost in a crash.
-#[derive(Debug)]
-pub(super) struct Bills {
-    /// The rentals whose bills are being accepted.
-    pub(super) accepting: HashMap<Bill, RentalId>,
-    /// Bills that couldn't be accepted, and when to try again.
-    pub(super) again: BTreeSet<(Timestamp, Bill)>,
-    /// Bills that an earlier process decided about, and that may be told of once more.
-    pub(super) seen_before: HashSet<Bill>,
-    /// Invoices that wait for debit notes they may have overtaken, and until when.
-    pub(super) held: Vec<(Timestamp, RentalId, Invoice)>,
-    /// True if all bills have come that the daemon had when the run began or was resumed.
-    pub(super) all_told: bool,
-    /// Bills that are right and that the budget's windows don't hold just now.
-    pub(super) postponed: Vec<Postponed>,
-}
-
 /// What is to be remembered of a debit note that is accepted.
 struct Note {
     /// The place of its activity among the rental's.
@@ -39,41 +22,6 @@ struct Note {
     /// Is it to be paid on the way?
     payable: bool,
     measured: Measured,
-}
-
-/// A bill that is right, until the budget holds it.
-#[derive(Debug)]
-pub(super) struct Postponed {
-    id: RentalId,
-    bill: Bill,
-    amount: Glm,
-    /// Of a debit note: the place of its activity among the rental's.
-    place: Option<usize>,
-    /// Is it to be paid on the way?
-    payable: bool,
-    measured: Option<Measured>,
-    /// Was that said?
-    told: bool,
-}
-
-impl Bills {
-    /// None has come.
-    pub(super) fn new() -> Self {
-        Self {
-            accepting: HashMap::new(),
-            again: BTreeSet::new(),
-            seen_before: HashSet::new(),
-            held: Vec::new(),
-            all_told: true,
-            postponed: Vec::new(),
-        }
-    }
-}
-
-impl Postponed {
-    fn usage(&self) -> Option<&[f64]> {
-        self.measured.as_ref()?.usage.as_deref()
-    }
 }
 
 impl Run {

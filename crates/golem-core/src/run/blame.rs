@@ -1,66 +1,17 @@
 //! Whose fault it is when a worker fails: its provider's, who is then left alone for a while, or that of the work, which
 //! would fail anywhere. And which jobs are given up because no worker of theirs can begin.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use yagna_api::{NodeId, Timestamp};
 
 use super::input::WorkerFailure;
+use super::live::jobs::{Alike, Failings};
 use super::rental::{RentalView, Stage};
 use super::rentals::Ending;
 use super::{Run, Step};
 use crate::event::{FailureKind, JobId, Provider, RentalId};
 use crate::words::{without_details, without_others};
-
-/// How a job's workers have failed since it last had a result.
-#[derive(Debug, Default)]
-pub(super) struct Failings {
-    /// By what all of them said.
-    alike: HashMap<String, Alike>,
-    /// How often in a row one couldn't even begin for a reason of our own.
-    ours: u32,
-}
-
-/// Failures with the same words.
-#[derive(Debug, Default)]
-struct Alike {
-    providers: HashSet<NodeId>,
-    times: u32,
-}
-
-impl Failings {
-    /// Different words that are told apart: they are others' words.
-    const MOST_WORDS: usize = 16;
-    /// Characters of them that are compared.
-    const COMPARED: usize = 300;
-    /// A set-up that failed so often in the same words, with nobody else to turn to, won't succeed.
-    const HOPELESS: u32 = 3;
-    /// One that failed so often for a reason of our own won't either.
-    const HOPELESS_OURS: u32 = 2;
-
-    fn note(&mut self, words: &str, provider: &Provider, kind: FailureKind, was_given: bool) {
-        if was_given {
-            self.ours = 0;
-        } else if kind == FailureKind::Invalid {
-            self.ours += 1;
-        }
-        // What was lost says nothing about the work.
-        if kind == FailureKind::Lost
-            || (self.alike.len() >= Self::MOST_WORDS && !self.alike.contains_key(words))
-        {
-            return;
-        }
-        let alike = self.alike.entry(words.to_owned()).or_default();
-        alike.providers.insert(provider.id.clone());
-        alike.times += 1;
-    }
-
-    /// A task was done: the work can be done.
-    pub(super) fn forget(&mut self) {
-        self.alike.clear();
-        self.ours = 0;
-    }
-}
 
 impl Run {
     /// So many providers must fail to get to work before their job is given up, or all that there are.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use yagna_api::{NodeId, Timestamp};
 
-use super::Step;
+use super::input::Step;
 use crate::event::{Attempt, Event, EventKind, JobId, RentalId};
 use crate::state::{OpenTask, Rental, RunState};
 use crate::tasks::TaskQueue;

@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use yagna_api::time::{after, between};
 use yagna_api::{NodeId, ProposalId, Timestamp};
 
-use super::market::{Draft, provider};
+use super::live::market::Draft;
+use super::market::provider;
 use super::{Run, RunConfig, Step};
 use crate::caps::Refusal;
 use crate::offer::OfferTerms;

@@ -8,7 +8,6 @@ use yagna_api::payment::Decoration;
 use yagna_api::time::after;
 use yagna_api::{Glm, Timestamp};
 
-use super::OnBudget;
 use crate::budget::Budget;
 use crate::demand::DemandSpec;
 use crate::halt::Halt;
@@ -17,6 +16,16 @@ use crate::selection::Selection;
 use crate::standing::Records;
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
+
+/// What a run does when its budget forbids all that it could do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnBudget {
+    /// It stops.
+    #[default]
+    Stop,
+    /// It waits until a window of the budget frees enough, then goes on. Where no window will, it stops.
+    Pause,
+}
 
 /// What a run is to keep to.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! What comes into a run and what goes out.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use yagna_api::market::{Agreement, NewDemand, Proposal, Reason, Terminator};
 use yagna_api::payment::{DebitNote, Decoration, Invoice, Rejection};
 use yagna_api::{ActivityId, AgreementId, AllocationId, DemandId, Glm, InvoiceId, ProposalId, Timestamp};
 
-use super::{JobSpec, OwnFault, Replay};
+use super::found::Replay;
 use crate::event::{
     ActivityNo, Attempt, AttemptFailure, Bill, Event, FailureKind, JobId, Provider, RentalId, SentScript,
     StopReason, TaskOutput,
@@ -590,4 +591,39 @@ pub struct Step {
     pub events: Vec<Event>,
     /// What to do about it.
     pub effects: Vec<Effect>,
+}
+
+/// What a job is to keep to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobSpec {
+    /// How often a task is tried again after failing; as the run says where this says nothing.
+    pub retries: Option<u32>,
+    /// When the job ends, finished or not.
+    pub deadline: Option<Timestamp>,
+    /// True if tasks may be added to its source meanwhile: before the job ends it is asked for tasks once more.
+    pub grows: bool,
+}
+
+/// Why a budget can't be raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotRaised {
+    /// The run begins no more work: more money would change nothing.
+    Stopping,
+    /// The daemon no longer has the run's allocation, and a new one isn't made yet.
+    AllocationLost,
+    /// There isn't so much GLM.
+    TooMuch,
+    /// Nothing is said of the whole: there are limits for any hour or day only.
+    NotLimitedInAll,
+}
+
+/// Something of the requestor's own that work needs and that fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnFault {
+    /// What is wrong and where, in words.
+    pub problem: String,
+    /// The folder that something couldn't be written to, where it is about one.
+    pub folder: Option<PathBuf>,
+    /// So many bytes at least should have been written there.
+    pub bytes: u64,
 }

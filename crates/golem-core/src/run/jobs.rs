@@ -1,46 +1,17 @@
 //! The jobs of a run: when each begins and ends, and how workers are shared between them.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 use yagna_api::{NodeId, Timestamp};
 
-use super::blame::Failings;
+use super::live::jobs::Job;
 use super::rental::Stage;
-use super::{Effect, Run, Step};
+use super::{Effect, JobSpec, Run, Step};
 use crate::event::{EventKind, JobEnd, JobEndReason, JobId, RentalId, StopReason, TaskId};
 use crate::source::SourceMark;
-
-/// What a job is to keep to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct JobSpec {
-    /// How often a task is tried again after failing; as the run says where this says nothing.
-    pub retries: Option<u32>,
-    /// When the job ends, finished or not.
-    pub deadline: Option<Timestamp>,
-    /// True if tasks may be added to its source meanwhile: before the job ends it is asked for tasks once more.
-    pub grows: bool,
-}
-
-/// A job that isn't over. Its tasks are in the queue.
-#[derive(Debug, Default)]
-pub(super) struct Job {
-    /// Is its source being read?
-    pub(super) loading: bool,
-    /// May its source have more after it had no more?
-    pub(super) grows: bool,
-    /// Was it asked once more since its last task ended?
-    pub(super) asked_again: bool,
-    /// Has any provider ever come so far that it could take a task of it?
-    pub(super) ever_worked: bool,
-    /// Providers whose activity for it didn't start or couldn't be set up.
-    pub(super) never_opened: HashSet<NodeId>,
-    pub(super) failings: Failings,
-    /// Since when it has had work and no worker.
-    pub(super) starving_since: Option<Timestamp>,
-}
 
 /// How much of the run's workers a job has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,16 +1,23 @@
 //! What a run knows beside its state. All of it may be lost in a crash: it is deduced anew, asked for again, or begins afresh.
 
+pub(super) mod bills;
+pub(super) mod jobs;
+pub(super) mod market;
+pub(super) mod money;
+pub(super) mod ours;
+pub(super) mod part;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use yagna_api::{AgreementId, NodeId, Timestamp};
 
-use super::RunConfig;
-use super::bills::Bills;
-use super::jobs::Job;
-use super::market::Market;
-use super::money::Money;
-use super::ours::Ours;
-use super::part::Part;
+use self::bills::Bills;
+use self::jobs::Job;
+use self::market::Market;
+use self::money::Money;
+use self::ours::Ours;
+use self::part::Part;
+use super::config::RunConfig;
 use super::rental::LiveRental;
 use crate::event::{JobId, RentalId};
 use crate::standing::{Records, Standings};

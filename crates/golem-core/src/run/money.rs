@@ -9,97 +9,11 @@ use yagna_api::payment::Decoration;
 use yagna_api::time::after;
 use yagna_api::{AllocationId, Glm, Timestamp};
 
-use super::pause::{Pause, Vain};
-use super::spending::{Growth, add};
-use super::{Effect, Run, Step};
+use super::live::money::{Backing, Next};
+use super::spending::add;
+use super::{Effect, NotRaised, Run, Step};
 use crate::budget::Budget;
 use crate::event::EventKind;
-
-/// What a process knows of the run's money beside its state. It may be lost in a crash.
-#[derive(Debug)]
-pub(super) struct Money {
-    pub(super) backing: Backing,
-    /// The allocation that was made in place of a lost one: news of those before it may come late, and twice.
-    pub(super) anew: Option<AllocationId>,
-    /// What may have been promised in all before the allocation is used up.
-    pub(super) backed: Glm,
-    pub(super) growth: Growth,
-    /// By how much the allocation grows with the budget that is being raised.
-    pub(super) raising: Option<Glm>,
-    /// A wish for more budget that waits until the allocation has grown.
-    pub(super) raise_waits: Option<Glm>,
-    pub(super) paused: Option<Pause>,
-    pub(super) vain: Vain,
-    /// True if the budget forbade an agreement at the last look.
-    pub(super) budget_blocks: bool,
-    /// True if an agreement was ended for want of money, and none was raised since.
-    pub(super) ended_for_money: bool,
-    /// GLM that the agreement would have needed that the budget last forbade.
-    pub(super) needed: Option<Glm>,
-}
-
-/// Where the allocation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Backing {
-    /// The daemon has it.
-    There,
-    /// The daemon no longer has it. A new one is asked for then, unless that is being done.
-    Lost {
-        /// When the new one is to end by itself, as its intent says: it is known by that.
-        expires: Timestamp,
-        /// How often a new one couldn't be made.
-        failures: u32,
-        /// The next step towards the new one.
-        next: Next,
-    },
-}
-
-/// The next step towards a new allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// The daemon is asked for it at this moment.
-    Ask(Timestamp),
-    /// The daemon has been asked, when so much GLM was accepted in all. A bill that is accepted from then on may still have
-    /// been paid from the old allocation, but the new one was measured to hold it.
-    Answer { accepted: Glm },
-}
-
-/// Why a budget can't be raised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotRaised {
-    /// The run begins no more work: more money would change nothing.
-    Stopping,
-    /// The daemon no longer has the run's allocation, and a new one isn't made yet.
-    AllocationLost,
-    /// There isn't so much GLM.
-    TooMuch,
-    /// Nothing is said of the whole: there are limits for any hour or day only.
-    NotLimitedInAll,
-}
-
-impl Money {
-    /// Nothing is known but that so much is set aside.
-    pub(super) fn new(backed: Glm) -> Self {
-        Self {
-            backing: Backing::There,
-            anew: None,
-            backed,
-            growth: Growth::default(),
-            raising: None,
-            raise_waits: None,
-            paused: None,
-            vain: Vain::default(),
-            budget_blocks: false,
-            ended_for_money: false,
-            needed: None,
-        }
-    }
-
-    /// True if anything may be begun or signed that is to be paid.
-    pub(super) fn can_pay(&self) -> bool {
-        self.backing == Backing::There
-    }
-}
 
 impl Run {
     /// The first pause before a lost allocation is made anew again; doubled up to 32 times as long.

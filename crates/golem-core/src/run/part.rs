@@ -1,37 +1,9 @@
 //! A run of which only a part is to be done: the other tasks are known, and are set aside.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::Run;
 use crate::event::TaskId;
-use crate::selection::Selection;
-use crate::source::SourceDigest;
-
-/// The part that is to be done.
-#[derive(Debug)]
-pub(super) struct Part {
-    selection: Arc<Selection>,
-    /// Data of tasks that were asked for and haven't been read yet.
-    unread: BTreeSet<SourceDigest>,
-}
-
-impl Part {
-    pub(super) fn new(selection: Arc<Selection>) -> Self {
-        let unread = selection.data().clone();
-        Self { selection, unread }
-    }
-
-    /// Takes note of a task. True if it is to be done.
-    fn takes(&mut self, task: TaskId, data: &Value) -> bool {
-        if !self.unread.is_empty() {
-            self.unread.remove(&SourceDigest::of(data));
-        }
-        self.selection.has(task, data)
-    }
-}
 
 impl Run {
     /// True if this task, which comes next, is to be done.

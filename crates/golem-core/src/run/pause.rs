@@ -8,42 +8,13 @@ use rust_decimal::Decimal;
 use yagna_api::time::{after, between};
 use yagna_api::{Glm, Timestamp};
 
+use super::live::money::{Pause, Vain};
 use super::rental::Stage;
 use super::spending::{Room, add};
-use super::{Run, Step};
+use super::{OnBudget, Run, Step};
 use crate::budget::Window;
 use crate::event::{EventKind, StopReason};
 use crate::pricing::round_up;
-
-/// What a run does when its budget forbids all that it could do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnBudget {
-    /// It stops.
-    #[default]
-    Stop,
-    /// It waits until a window of the budget frees enough, then goes on. Where no window will, it stops.
-    Pause,
-}
-
-/// A pause.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pause {
-    /// When it is over, as far as is known.
-    pub(super) until: Timestamp,
-    /// GLM that the windows are to free before.
-    pub(super) missing: Glm,
-    /// GLM that an agreement needed.
-    needed: Glm,
-    /// For how long nothing had run before.
-    waited: Duration,
-}
-
-/// Pauses after which no task more had its end, one after the other.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Vain {
-    pauses: u32,
-    ended: u64,
-}
 
 impl Run {
     /// After so many pauses without a task's end between them the windows are too small for any task.

@@ -6,10 +6,11 @@ use yagna_api::time::{after, between};
 use yagna_api::{Glm, NodeId, Timestamp};
 
 use super::books::Books;
+use super::live::Stopping;
 use super::rental::{LiveRental, RentalView, Stage, price_of_opening};
 use super::rentals::Ending;
 use super::spending::Room;
-use super::{Effect, Run, Step, Stopping, market};
+use super::{Effect, Run, Step, market};
 use crate::event::{EventKind, JobId, RentalId, RentalTerms, RunEnd, StopReason};
 use crate::explain::Explanation;
 

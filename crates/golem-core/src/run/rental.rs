@@ -11,7 +11,7 @@ use yagna_api::market::Reason;
 use yagna_api::time::after;
 use yagna_api::{ActivityId, Glm, NodeId, Timestamp};
 
-use super::RunConfig;
+use super::config::RunConfig;
 use crate::bill::{GRACE, Meter};
 use crate::event::{Attempt, Bill, JobId, RentalTerms};
 use crate::state::{Activity, InvoiceState, Rental};

@@ -28,19 +28,6 @@ pub(super) enum Room {
     NotInWindow,
 }
 
-/// How what is set aside follows the budget's windows.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Growth {
-    /// By how much it is being made larger just now.
-    pub(super) under_way: Option<Glm>,
-    /// How often that has failed since it last went well.
-    failures: u32,
-    /// Not before then.
-    again: Option<Timestamp>,
-    /// GLM that something would have needed which only that forbade.
-    pub(super) needed: Option<Glm>,
-}
-
 impl Run {
     /// After so long a bill that is still to come is no longer reserved for in windows. If it comes, it is accepted as
     /// soon as they hold it: nobody shall pay for a provider that is gone with an hour of all others, for ever.

@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use yagna_api::Timestamp;
 use yagna_api::market::{Reason, Terminator};
 
-use super::{FoundActivity, FoundAgreement, FoundRental, Replay};
 use crate::event::{ActivityNo, Bill, EventKind, RentalId};
 use crate::run::rental::{LiveActivity, LiveRental, Sending, Stage};
 use crate::run::rentals::Ending;
-use crate::run::{Effect, Run, Step};
+use crate::run::{Effect, FoundActivity, FoundAgreement, FoundRental, Replay, Run, Step};
 use crate::state::Rental;
 
 impl LiveRental {

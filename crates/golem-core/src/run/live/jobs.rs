@@ -1,0 +1,81 @@
+//! What a process knows of jobs beside their state.
+
+use std::collections::{HashMap, HashSet};
+
+use yagna_api::{NodeId, Timestamp};
+
+use crate::event::{FailureKind, Provider};
+
+/// A job that isn't over. Its tasks are in the queue.
+#[derive(Debug, Default)]
+pub(in crate::run) struct Job {
+    /// Is its source being read?
+    pub(in crate::run) loading: bool,
+    /// May its source have more after it had no more?
+    pub(in crate::run) grows: bool,
+    /// Was it asked once more since its last task ended?
+    pub(in crate::run) asked_again: bool,
+    /// Has any provider ever come so far that it could take a task of it?
+    pub(in crate::run) ever_worked: bool,
+    /// Providers whose activity for it didn't start or couldn't be set up.
+    pub(in crate::run) never_opened: HashSet<NodeId>,
+    pub(in crate::run) failings: Failings,
+    /// Since when it has had work and no worker.
+    pub(in crate::run) starving_since: Option<Timestamp>,
+}
+
+/// How a job's workers have failed since it last had a result.
+#[derive(Debug, Default)]
+pub(in crate::run) struct Failings {
+    /// By what all of them said.
+    pub(in crate::run) alike: HashMap<String, Alike>,
+    /// How often in a row one couldn't even begin for a reason of our own.
+    pub(in crate::run) ours: u32,
+}
+
+/// Failures with the same words.
+#[derive(Debug, Default)]
+pub(in crate::run) struct Alike {
+    pub(in crate::run) providers: HashSet<NodeId>,
+    pub(in crate::run) times: u32,
+}
+
+impl Failings {
+    /// Different words that are told apart: they are others' words.
+    pub(in crate::run) const MOST_WORDS: usize = 16;
+    /// Characters of them that are compared.
+    pub(in crate::run) const COMPARED: usize = 300;
+    /// A set-up that failed so often in the same words, with nobody else to turn to, won't succeed.
+    pub(in crate::run) const HOPELESS: u32 = 3;
+    /// One that failed so often for a reason of our own won't either.
+    pub(in crate::run) const HOPELESS_OURS: u32 = 2;
+
+    pub(in crate::run) fn note(
+        &mut self,
+        words: &str,
+        provider: &Provider,
+        kind: FailureKind,
+        was_given: bool,
+    ) {
+        if was_given {
+            self.ours = 0;
+        } else if kind == FailureKind::Invalid {
+            self.ours += 1;
+        }
+        // What was lost says nothing about the work.
+        if kind == FailureKind::Lost
+            || (self.alike.len() >= Self::MOST_WORDS && !self.alike.contains_key(words))
+        {
+            return;
+        }
+        let alike = self.alike.entry(words.to_owned()).or_default();
+        alike.providers.insert(provider.id.clone());
+        alike.times += 1;
+    }
+
+    /// A task was done: the work can be done.
+    pub(in crate::run) fn forget(&mut self) {
+        self.alike.clear();
+        self.ours = 0;
+    }
+}

@@ -1,0 +1,111 @@
+//! What a process knows of the run's money beside its state.
+
+use std::time::Duration;
+
+use yagna_api::{AllocationId, Glm, Timestamp};
+
+/// What a process knows of the run's money beside its state. It may be lost in a crash.
+#[derive(Debug)]
+pub(in crate::run) struct Money {
+    pub(in crate::run) backing: Backing,
+    /// The allocation that was made in place of a lost one: news of those before it may come late, and twice.
+    pub(in crate::run) anew: Option<AllocationId>,
+    /// What may have been promised in all before the allocation is used up.
+    pub(in crate::run) backed: Glm,
+    pub(in crate::run) growth: Growth,
+    /// By how much the allocation grows with the budget that is being raised.
+    pub(in crate::run) raising: Option<Glm>,
+    /// A wish for more budget that waits until the allocation has grown.
+    pub(in crate::run) raise_waits: Option<Glm>,
+    pub(in crate::run) paused: Option<Pause>,
+    pub(in crate::run) vain: Vain,
+    /// True if the budget forbade an agreement at the last look.
+    pub(in crate::run) budget_blocks: bool,
+    /// True if an agreement was ended for want of money, and none was raised since.
+    pub(in crate::run) ended_for_money: bool,
+    /// GLM that the agreement would have needed that the budget last forbade.
+    pub(in crate::run) needed: Option<Glm>,
+}
+
+/// Where the allocation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::run) enum Backing {
+    /// The daemon has it.
+    There,
+    /// The daemon no longer has it. A new one is asked for then, unless that is being done.
+    Lost {
+        /// When the new one is to end by itself, as its intent says: it is known by that.
+        expires: Timestamp,
+        /// How often a new one couldn't be made.
+        failures: u32,
+        /// The next step towards the new one.
+        next: Next,
+    },
+}
+
+/// The next step towards a new allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::run) enum Next {
+    /// The daemon is asked for it at this moment.
+    Ask(Timestamp),
+    /// The daemon has been asked, when so much GLM was accepted in all. A bill that is accepted from then on may still have
+    /// been paid from the old allocation, but the new one was measured to hold it.
+    Answer { accepted: Glm },
+}
+
+impl Money {
+    /// Nothing is known but that so much is set aside.
+    pub(in crate::run) fn new(backed: Glm) -> Self {
+        Self {
+            backing: Backing::There,
+            anew: None,
+            backed,
+            growth: Growth::default(),
+            raising: None,
+            raise_waits: None,
+            paused: None,
+            vain: Vain::default(),
+            budget_blocks: false,
+            ended_for_money: false,
+            needed: None,
+        }
+    }
+
+    /// True if anything may be begun or signed that is to be paid.
+    pub(in crate::run) fn can_pay(&self) -> bool {
+        self.backing == Backing::There
+    }
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::run) struct Pause {
+    /// When it is over, as far as is known.
+    pub(in crate::run) until: Timestamp,
+    /// GLM that the windows are to free before.
+    pub(in crate::run) missing: Glm,
+    /// GLM that an agreement needed.
+    pub(in crate::run) needed: Glm,
+    /// For how long nothing had run before.
+    pub(in crate::run) waited: Duration,
+}
+
+/// Pauses after which no task more had its end, one after the other.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::run) struct Vain {
+    pub(in crate::run) pauses: u32,
+    pub(in crate::run) ended: u64,
+}
+
+/// How what is set aside follows the budget's windows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::run) struct Growth {
+    /// By how much it is being made larger just now.
+    pub(in crate::run) under_way: Option<Glm>,
+    /// How often that has failed since it last went well.
+    pub(in crate::run) failures: u32,
+    /// Not before then.
+    pub(in crate::run) again: Option<Timestamp>,
+    /// GLM that something would have needed which only that forbade.
+    pub(in crate::run) needed: Option<Glm>,
+}
