@@ -283,10 +283,11 @@ impl Run {
 
     /// All rentals that the run has or still keeps.
     fn rentals(&self) -> impl Iterator<Item = (RentalId, RentalView<'_>)> {
-        self.live.rentals.iter().filter_map(|(id, live)| {
-            let kept = self.books.rental(*id)?;
-            Some((*id, RentalView { kept, live }))
-        })
+        let mut kept = self.books.ascending();
+        self.live
+            .rentals
+            .iter()
+            .filter_map(move |(id, live)| Some((*id, RentalView { kept: kept(*id)?, live })))
     }
 
     /// A rental's activity that runs or is being ended, if it is this one: whatever comes of an earlier one comes too late.

@@ -31,6 +31,18 @@ impl Books {
         self.state.rentals.get(&id).or_else(|| self.over.get(&id))
     }
 
+    /// Finds one rental after the other, settled or not, by ascending ids: all of them in one pass.
+    pub(super) fn ascending<'b>(&'b self) -> impl FnMut(RentalId) -> Option<&'b Rental> {
+        let mut held = self.state.rentals.iter().peekable();
+        let mut over = self.over.iter().peekable();
+        move |id| {
+            while held.next_if(|(other, _)| **other < id).is_some() {}
+            while over.next_if(|(other, _)| **other < id).is_some() {}
+            let found = held.next_if(|(other, _)| **other == id);
+            found.or_else(|| over.next_if(|(other, _)| **other == id)).map(|(_, rental)| rental)
+        }
+    }
+
     /// Drops a rental that the state no longer holds.
     pub(super) fn forget(&mut self, id: RentalId) {
         self.over.remove(&id);
