@@ -99,12 +99,12 @@ impl Run {
         step
     }
 
-    /// How the run ended, once it has.
+    /// The end of the run, once it has ended.
     pub fn end(&self) -> Option<&RunEnd> {
         self.books.state.end.as_ref()
     }
 
-    /// What accepted bills promise in all.
+    /// GLM that accepted bills promise in all.
     pub fn accepted(&self) -> Glm {
         self.books.state.accepted
     }

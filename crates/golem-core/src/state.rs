@@ -28,11 +28,11 @@ use crate::event::{
 use crate::source::SourceMark;
 use crate::terms::AgreedTerms;
 
-/// How far before the newest bill that was told of the next look for bills begins: the daemon dates them before it
+/// The next look for bills begins so long before the newest bill that the daemon told of: it dates bills before it
 /// shows them, so that an older one may come after a younger one.
 pub const BILLS_LOOK_BACK: Duration = Duration::from_secs(2);
 
-/// What of a run survives a crash.
+/// The part of a run that survives a crash.
 ///
 /// The running process decides by the same value: it is changed where an event is recorded, and nowhere else.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

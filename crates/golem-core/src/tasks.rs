@@ -17,13 +17,13 @@ use crate::state::{OpenTask, RunState};
 /// A task handed to a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssignedTask {
-    /// Which attempt at which task.
+    /// The attempt, with the number of its task.
     pub attempt: Attempt,
     /// The task's data.
     pub data: Arc<Value>,
 }
 
-/// What becomes of a task whose attempt failed.
+/// The fate of a task whose attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It waits for another attempt.
@@ -54,7 +54,7 @@ struct Pile {
     source: Source,
 }
 
-/// What is known of a job's source beside its state.
+/// The source of a job in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Source {
     /// It is as the state says.
@@ -93,7 +93,7 @@ impl Pile {
 }
 
 impl TaskQueue {
-    /// How long a task waits for a provider it hasn't failed on before it takes one where it has.
+    /// The time that a task waits for a provider it hasn't failed on before it takes one where it has.
     pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
     /// The queue of a run that is resumed. A task is still being tried where its rental is known.
@@ -297,7 +297,7 @@ impl TaskQueue {
         Some(AssignedTask { attempt, data })
     }
 
-    /// What becomes of a task whose attempt failed. Without `retry` it has failed for good, whatever attempts it has left.
+    /// Decides what becomes of a task whose attempt failed. Without `retry` it has failed for good, whatever attempts it has left.
     pub(crate) fn verdict(
         &self,
         state: &RunState,

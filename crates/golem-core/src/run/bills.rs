@@ -15,11 +15,11 @@ use crate::bill::{check_debit_note, check_frequency, check_invoice, is_known};
 use crate::event::{Bill, EventKind, Measured, RentalId, StopReason};
 use crate::state::AcceptingBill;
 
-/// What is to be remembered of a debit note that is accepted.
+/// The part of an accepted debit note that is to be remembered.
 struct Note {
     /// The place of its activity among the rental's.
     place: usize,
-    /// Is it to be paid on the way?
+    /// True if it is to be paid before the agreement ends.
     payable: bool,
     measured: Measured,
 }
@@ -27,9 +27,9 @@ struct Note {
 impl Run {
     /// The first pause before a bill is accepted again; doubled up to eight times as long.
     const BILL_PAUSE: Duration = Duration::from_secs(2);
-    /// How long the last bill of a provider is awaited that was lost.
+    /// The time for which the last bill of a lost provider is awaited.
     const OUT_OF_REACH: Duration = Duration::from_secs(10);
-    /// How long an invoice for more than is known waits for the last debit note, which may have been overtaken.
+    /// The time for which an invoice for more than is known waits for the last debit note, which may have been overtaken.
     const OVERTAKING: Duration = Duration::from_secs(5);
 
     pub(super) fn on_debit_note(
@@ -309,7 +309,7 @@ impl Run {
         self.send_acceptance(now, bill, step);
     }
 
-    /// Has the daemon accept a bill, or lets it wait for its turn.
+    /// Asks the daemon to accept a bill, or lets the bill wait for its turn.
     ///
     /// Of one agreement the daemon gets one acceptance at a time: of two at once each is counted as if the other weren't
     /// there, and their amounts are paid both.
@@ -396,7 +396,7 @@ impl Run {
         self.send_next(now, id, bill, step);
     }
 
-    /// What an earlier life left undecided can't be read any more: nothing comes of it.
+    /// Drops a bill that an earlier process left undecided and that can't be read any more.
     pub(super) fn on_bill_unreadable(&mut self, bill: &Bill) {
         for rental in self.live.rentals.values_mut() {
             rental.asked_again.remove(bill);
@@ -484,7 +484,7 @@ impl Run {
         }
     }
 
-    /// Is there still hope for a final bill, once every rental is over?
+    /// True while a final bill may still come, once every rental is over.
     ///
     /// A provider that was lost is most likely gone: the run waits for it no longer than bills take.
     pub(super) fn is_bill_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {

@@ -12,7 +12,7 @@ use crate::tasks::TaskQueue;
 /// The state of a run, and the rentals that it no longer holds.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    /// What survives a crash. [`Step::emit`] alone changes it.
+    /// The part of the run that survives a crash. [`Step::emit`] alone changes it.
     pub(super) state: RunState,
     /// Settled rentals, and those that never came about, for as long as the run keeps them: a bill may still come for one.
     /// They may be lost in a crash.

@@ -1,4 +1,4 @@
-//! What the daemon says of the rentals of a run that is resumed.
+//! The daemon's view of the rentals of a run that is resumed.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use yagna_api::{ActivityId, Timestamp};
 use crate::event::{RentalId, SentScript};
 use crate::tasks::AssignedTask;
 
-/// What the daemon says of the rentals of a past. One that isn't here is gone.
+/// The daemon's view of a run's rentals. One that isn't here is gone.
 #[derive(Debug, Clone, Default)]
 pub struct Found(pub BTreeMap<RentalId, FoundRental>);
 
-/// What the daemon says of a rental.
+/// The daemon's view of a rental.
 #[derive(Debug, Clone)]
 pub struct FoundRental {
     /// Its agreement.
     pub agreement: FoundAgreement,
-    /// Its activities that aren't known to be over, those that the past doesn't know included. Also the last activity of
-    /// the past, where it was given up and its end was never confirmed.
+    /// Its activities that aren't known to be over, those that the state doesn't know included. Also the last activity of
+    /// the state, where it was given up and its end was never confirmed.
     pub activities: BTreeMap<ActivityId, FoundActivity>,
 }
 
-/// What the daemon says of an agreement.
+/// The daemon's view of an agreement.
 #[derive(Debug, Clone)]
 pub enum FoundAgreement {
     /// It is in force.
@@ -40,18 +40,18 @@ pub enum FoundAgreement {
     None,
 }
 
-/// What the daemon says of an activity.
+/// The daemon's view of an activity.
 #[derive(Debug, Clone, Default)]
 pub struct FoundActivity {
-    /// Does its provider say that it has ended?
+    /// True if its provider says that it has ended.
     pub over: bool,
-    /// Can it be gone on with? Its provider answers, and nothing runs in it that wasn't recorded.
+    /// True if work in it can go on: its provider answers, and nothing runs in it that wasn't recorded.
     pub sound: bool,
-    /// What it has used, as far as that is known.
+    /// The usage of the activity, as far as it is known.
     pub usage: Option<Vec<f64>>,
 }
 
-/// What an earlier life of a worker left in its activity.
+/// The work that a worker had done in its activity before its process died.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
     /// The scripts that set it up.

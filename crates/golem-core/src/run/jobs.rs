@@ -13,14 +13,14 @@ use super::{Effect, JobSpec, Run, Step};
 use crate::event::{EventKind, JobEnd, JobEndReason, JobId, RentalId, StopReason, TaskId};
 use crate::source::SourceMark;
 
-/// How much of the run's workers a job has.
+/// The share of the run's workers that a job has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share {
     /// Its workers, those being prepared included.
     pub(super) workers: usize,
     /// Its tasks that wait or run.
     pub(super) work: usize,
-    /// How many more workers would find something to do.
+    /// The number of additional workers that would find something to do.
     pub(super) need: usize,
     starving_since: Option<Timestamp>,
 }
@@ -47,7 +47,7 @@ impl Share {
 impl Run {
     /// Tasks are read ahead so far that every worker finds its next ones waiting.
     const READ_AHEAD: usize = 256;
-    /// How long a worker stays with its job before it may be moved to another.
+    /// The time that a worker stays with its job before it may be moved to another.
     pub(super) const TURN: Duration = Duration::from_secs(30);
 
     pub(super) fn on_job_added(&mut self, now: Timestamp, job: JobId, spec: JobSpec, step: &mut Step) {
@@ -230,7 +230,7 @@ impl Run {
         }
     }
 
-    /// Are there as many results as were asked for, or one that ends the run?
+    /// True if there are as many results as were asked for, or one that ends the run.
     pub(super) fn has_all_results(&self) -> bool {
         self.books.state.has_enough || self.config.results.is_some_and(|wanted| self.n_results() >= wanted)
     }
@@ -240,7 +240,7 @@ impl Run {
         self.books.state.done.saturating_sub(self.books.state.without_result)
     }
 
-    /// How the workers are shared between the jobs.
+    /// The shares of all jobs.
     pub(super) fn shares(&self) -> BTreeMap<JobId, Share> {
         let share = |job: JobId| {
             let its =
@@ -278,7 +278,7 @@ impl Run {
         })
     }
 
-    /// Could an idle worker of this job be of more use to another one?
+    /// True if an idle worker of this job could be of more use to another one.
     pub(super) fn is_wanted_elsewhere(&self, job: JobId, provider: &NodeId) -> bool {
         self.live.jobs.len() > 1
             && self.shares().iter().any(|(other, share)| {

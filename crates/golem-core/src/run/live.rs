@@ -1,4 +1,4 @@
-//! What a run knows beside its state. All of it may be lost in a crash: it is deduced anew, asked for again, or begins afresh.
+//! The part of a run that may be lost in a crash: it is deduced again, asked for again, or begins afresh.
 
 pub(super) mod bills;
 pub(super) mod jobs;
@@ -22,7 +22,7 @@ use super::rental::LiveRental;
 use crate::event::{JobId, RentalId};
 use crate::standing::{Records, Standings};
 
-/// What may be lost of a run in a crash.
+/// The part of a run that may be lost in a crash.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) money: Money,
@@ -42,7 +42,7 @@ pub(super) struct Live {
     /// Agreements that were taken back since a provider last approved one.
     pub(super) taken_back: usize,
     pub(super) stopping: Option<Stopping>,
-    /// When something last ran, or when the run began.
+    /// The moment at which something last ran, or the begin of the run.
     pub(super) last_alive: Timestamp,
     pub(super) last_explained: Option<Timestamp>,
     pub(super) trouble: Option<String>,
@@ -52,7 +52,7 @@ pub(super) struct Live {
     pub(super) ours: Ours,
 }
 
-/// What a run has seen of providers.
+/// The run's experience with providers.
 #[derive(Debug)]
 pub(super) struct Providers {
     pub(super) standings: Standings,
@@ -61,11 +61,11 @@ pub(super) struct Providers {
     pub(super) proven: HashSet<NodeId>,
 }
 
-/// How the stopping of a run goes.
+/// The progress of a run that is being stopped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stopping {
     pub(super) since: Timestamp,
-    /// Since when every rental is over and only bills are awaited.
+    /// The moment since which every rental is over and only bills are awaited.
     pub(super) settling_since: Option<Timestamp>,
     /// True if it was told that rentals are still being ended.
     pub(super) is_told: bool,

@@ -16,7 +16,7 @@ use super::{Effect, OwnFault, Run, Step};
 use crate::event::{Attempt, EventKind, RentalId, StopReason};
 
 impl Run {
-    /// So long our own trouble may last before the run ends for it.
+    /// The time that our own trouble may last before the run ends for it.
     pub const OWN_PATIENCE: Duration = Duration::from_secs(10 * 60);
     /// A trial without a failure of our own for so long has succeeded.
     const TRIAL: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ impl Run {
         }
     }
 
-    /// Did we stand still for so long until now?
+    /// Notes that we stood still for so long until now.
     pub(super) fn on_gap(&mut self, now: Timestamp, lasted: Duration, step: &mut Step) {
         self.live.ours.gap_end = Some(now);
         self.live.last_alive = after(self.live.last_alive, lasted).min(now);
@@ -91,7 +91,7 @@ impl Run {
         }
     }
 
-    /// Is a failure in these words our own fault, whoever it came from?
+    /// True if a failure in these words is our own fault, whoever reported it.
     pub(super) fn is_own_fault(&self, id: RentalId, words: &str, now: Timestamp) -> bool {
         let Some(rental) = self.live.rentals.get(&id) else { return false };
         let expired = self.live.ours.clock_is_off && words.to_ascii_lowercase().contains("expired");

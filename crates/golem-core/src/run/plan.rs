@@ -21,7 +21,7 @@ impl Run {
     /// Beyond the time that bills are awaited, rentals are given so long to be ended: with a daemon that doesn't answer, and
     /// with one that does.
     const LAST_CALLS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
-    /// How long nothing must run before it is explained for the first time.
+    /// The time for which nothing must run before it is explained for the first time.
     pub(super) const FIRST_EXPLANATION: Duration = Duration::from_secs(10);
 
     pub(super) fn plan(&mut self, now: Timestamp, step: &mut Step) {
@@ -251,7 +251,7 @@ impl Run {
         }
     }
 
-    /// Has this worker waited so long that its activity is better ended?
+    /// True if this worker has waited so long that its activity is better ended.
     fn is_idle(&self, now: Timestamp, id: RentalId, rental: &RentalView<'_>) -> bool {
         let (Some(job), Some(idle)) = (rental.job(), self.idle_for(id, now)) else {
             return false;
@@ -383,7 +383,7 @@ impl Run {
         step.emit(&mut self.books, now, EventKind::Waiting { explanation });
     }
 
-    /// Why nothing runs, as far as the run knows.
+    /// Explains why nothing runs, as far as the run knows.
     pub fn explain(&self, now: Timestamp) -> Explanation {
         let count = |is: &dyn Fn(&LiveRental) -> bool| {
             self.live.rentals.values().filter(|rental| is(rental)).count() as u64
@@ -492,7 +492,7 @@ impl Run {
         self.finish(now, why, step);
     }
 
-    /// Is something about bills on its way from the daemon: bills that it has, or that a bill is accepted?
+    /// True while news of bills is on its way from the daemon: bills that it has, or that a bill is accepted.
     fn is_answer_awaited(&self, now: Timestamp, settling_since: Timestamp) -> bool {
         // A daemon that is gone answers nothing in time; what was sent is known to whoever resumes the run.
         let patience =

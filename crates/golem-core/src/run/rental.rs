@@ -16,7 +16,7 @@ use crate::bill::{GRACE, Meter};
 use crate::event::{Attempt, Bill, JobId, RentalTerms};
 use crate::state::{Activity, InvoiceState, Rental};
 
-/// Where a rental stands.
+/// The stage of a rental.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The agreement is being made.
@@ -35,7 +35,7 @@ pub(super) enum Stage {
     Closed,
 }
 
-/// What a process knows of a rental beside its state. It may be lost in a crash.
+/// The part of a rental that is not in its state. It may be lost in a crash.
 #[derive(Debug)]
 pub(super) struct LiveRental {
     pub(super) stage: Stage,
@@ -46,9 +46,9 @@ pub(super) struct LiveRental {
     pub(super) activities: Vec<LiveActivity>,
     /// The attempts in its worker's hands, and when each began.
     pub(super) running: HashMap<Attempt, Timestamp>,
-    /// How many tasks the worker waits for; `None` while it is busy.
+    /// The number of tasks that the worker waits for; `None` while it is busy.
     pub(super) room: Option<usize>,
-    /// Since when it has had nothing to do, with or without an activity.
+    /// The moment since which it has had nothing to do, with or without an activity.
     pub(super) idle_since: Option<Timestamp>,
     /// Failures since the last success of tasks that have failed nowhere else.
     pub(super) streak: u32,
@@ -61,9 +61,9 @@ pub(super) struct LiveRental {
     /// True if its last activity was lost, and its provider with it as it seems.
     pub(super) out_of_reach: bool,
     pub(super) failure: Option<String>,
-    /// Why we ended it, once we have.
+    /// The reason for which we ended it, once we have.
     pub(super) ending: Option<Reason>,
-    /// How the acceptance of each bill goes that is being accepted.
+    /// The progress of each bill that is being accepted.
     pub(super) sending: HashMap<Bill, Sending>,
     /// The one among them whose acceptance the daemon has in its hands. It counts two at once twice.
     pub(super) sent: Option<Bill>,
@@ -79,7 +79,7 @@ pub(super) struct LiveRental {
     pub(super) owes_nothing: bool,
 }
 
-/// What a process knows of an activity beside its state. It may be lost in a crash.
+/// The part of an activity that is not in its state. It may be lost in a crash.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LiveActivity {
     /// Tasks that have failed in it.
@@ -98,18 +98,18 @@ pub(super) struct LiveActivity {
     pub(super) closing: bool,
 }
 
-/// How the acceptance of a bill goes.
+/// The progress of a bill that is being accepted.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sending {
     /// True if it is a debit note to be paid before the agreement's end.
     pub(super) payable: bool,
-    /// How often that has failed.
+    /// The number of times that the acceptance has failed.
     pub(super) failures: u32,
-    /// When that was sent, unless it was answered.
+    /// The moment at which the acceptance was sent, unless it was answered.
     pub(super) sent: Option<Timestamp>,
 }
 
-/// What is to be expected of a rental's final bill.
+/// The outlook for a rental's final bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Billing {
     /// None has come yet.
@@ -220,7 +220,7 @@ impl<'r> RentalView<'r> {
             && after(now, RunConfig::EXPIRY_MARGIN) < self.kept.terms.expires
     }
 
-    /// What is known of the usage of an activity, by its place.
+    /// The measure of an activity, by its place, with all usage that is known.
     pub(super) fn meter(&self, place: usize) -> Cow<'r, Meter> {
         let Activity { meter, .. } = &self.kept.activities[place];
         let Some(LiveActivity { usage, stopped, .. }) = self.live.activities.get(place) else {
@@ -260,14 +260,14 @@ impl<'r> RentalView<'r> {
         (0..self.kept.activities.len()).map(move |place| self.meter(place))
     }
 
-    /// What the provider can rightly bill for the last activity by now: its start, its time by our clock, and of all else
+    /// GLM that the provider can rightly bill for the last activity by now: its start, its time by our clock, and of all else
     /// what was last reported, or else full use.
     pub(super) fn cost_so_far(&self, now: Timestamp) -> Option<Glm> {
         let last = self.kept.activities.len().checked_sub(1)?;
         Some(self.meter(last).cost_so_far(&self.kept.terms.pricing, now))
     }
 
-    /// What is to be expected of its final bill.
+    /// The outlook for its final bill.
     pub(super) fn billing(&self) -> Billing {
         match self.kept.invoice {
             InvoiceState::Accepted => Billing::Accepted,

@@ -17,12 +17,12 @@ use crate::tasks::Verdict;
 use crate::terms::AgreedTerms;
 use crate::words::after_others;
 
-/// Why we end a rental, in the words that providers see and those that programs read.
+/// The reason for ending a rental, in words for providers and in a code for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ending {
     message: String,
     code: &'static str,
-    /// Is the provider to be left alone for a while?
+    /// True if the provider is to be left alone for a while.
     blame: bool,
 }
 
@@ -56,7 +56,7 @@ impl Run {
     /// A provider that fails so many tasks in a row, none of which failed elsewhere, is dropped.
     const MOST_FAILURES: u32 = 2;
 
-    /// Is there a rental with this provider that isn't over?
+    /// True if a rental with this provider isn't over.
     pub(super) fn rents_from(&self, provider: &NodeId) -> bool {
         self.rentals().any(|(_, rental)| rental.provider() == provider && rental.live.stage != Stage::Closed)
     }
@@ -301,7 +301,7 @@ impl Run {
         task.is_some_and(|task| task.failed_on.iter().any(|on| on != provider))
     }
 
-    /// Is there any other provider to work with?
+    /// True if there is any other provider to work with.
     fn others_to_turn_to(&self, provider: &NodeId) -> bool {
         self.rentals().any(|(_, rental)| rental.live.is_live() && rental.provider() != provider)
             || self.live.market.drafts().any(|draft| draft.terms.provider != *provider)
@@ -562,7 +562,7 @@ impl Run {
         step.emit(&mut self.books, now, EventKind::ProviderSetBack { provider, until, reason });
     }
 
-    /// How long a rental has had nothing to do, if it has.
+    /// The time for which a rental has had nothing to do, if it has nothing to do.
     pub(super) fn idle_for(&self, id: RentalId, now: Timestamp) -> Option<Duration> {
         let rental = self.live.rentals.get(&id)?;
         let idle = matches!(rental.stage, Stage::Working | Stage::Held) && rental.running.is_empty();

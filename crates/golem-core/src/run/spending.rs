@@ -15,7 +15,7 @@ use super::rentals::Ending;
 use super::{Effect, OnBudget, Run, Step};
 use crate::event::EventKind;
 
-/// What may stand against spending more.
+/// The limit that forbids spending more, if one does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
     /// Nothing does.
@@ -41,7 +41,7 @@ impl Run {
     /// The shortest pause between two times that it grows; after a failure doubled up to 32 times as long.
     const GROWTH_PAUSE: Duration = Duration::from_secs(5);
 
-    /// Is there room for so much more, if what runs were stopped only `horizon` from now?
+    /// Looks whether there is room for so much more, if what runs were stopped only `horizon` from now.
     pub(super) fn room(&self, now: Timestamp, horizon: Duration, more: Glm) -> Room {
         let recent = add(self.exposure(now, horizon, true), more);
         let windows_hold = self.windows_hold(now, recent);
@@ -60,7 +60,7 @@ impl Run {
         }
     }
 
-    /// Does every window hold so much beside what was promised in it?
+    /// True if every window holds so much beside what was promised in it.
     pub(super) fn windows_hold(&self, now: Timestamp, more: Glm) -> bool {
         let budget = self.budget();
         let mut windows = budget.windows();
@@ -74,7 +74,7 @@ impl Run {
         counted.map(|(_, rental)| rental.exposure(now, horizon)).fold(Glm::ZERO, add)
     }
 
-    /// Is more promised, or may it be before what runs could be stopped, than any limit allows?
+    /// True if more is promised, or may be before what runs could be stopped, than any limit allows.
     fn is_passed(&self, now: Timestamp) -> bool {
         match self.room(now, self.config.stop_horizon, Glm::ZERO) {
             Room::Enough => false,
@@ -146,7 +146,7 @@ impl Run {
         if buys_again { add(exposure, exposure) } else { exposure }
     }
 
-    /// May something be begun that needs so much before it could be stopped again? What forbids it is noted.
+    /// Looks whether something may be begun that needs so much before it could be stopped again, and notes what forbids it.
     pub(super) fn affords(&mut self, now: Timestamp, needs: Glm) -> Room {
         let room = self.room(now, self.config.stop_horizon, needs);
         match room {
@@ -226,7 +226,7 @@ impl Run {
     }
 }
 
-/// Is it so long over that its bill is no longer reserved for in windows?
+/// True if it has been over for so long that its bill is no longer reserved for in windows.
 fn is_late(rental: &RentalView<'_>, now: Timestamp) -> bool {
     rental.live.stage == Stage::Closed && between(rental.live.since, now) >= Run::LATE
 }

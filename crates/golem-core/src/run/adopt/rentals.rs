@@ -12,7 +12,7 @@ use crate::run::{Effect, FoundActivity, FoundAgreement, FoundRental, Replay, Run
 use crate::state::Rental;
 
 impl LiveRental {
-    /// What there is to begin with of a rental that an earlier process left, in the making until it is known how it stands.
+    /// The rental of an earlier process, taken for one in the making until it is known how it stands.
     pub(super) fn of(kept: &Rental, now: Timestamp) -> Self {
         Self {
             // How often its provider asked for money counts anew.
@@ -108,7 +108,7 @@ impl Run {
         );
     }
 
-    /// What is left of a rental whose agreement ended then: bills.
+    /// Leaves of a rental whose agreement ended then only its bills.
     fn end_at(
         &mut self,
         at: Timestamp,
@@ -209,7 +209,7 @@ impl Run {
         }
     }
 
-    /// What there is to go on with; nothing where not all is known that its worker had done.
+    /// The work that the worker of an activity had done and can go on with; none where not all of it is recorded.
     fn replay(&self, id: RentalId, kept: &Rental) -> Option<Replay> {
         let in_hands = self.live.rentals.get(&id)?.in_hands();
         let past = kept.activities.last()?;

@@ -1,4 +1,4 @@
-//! What a process knows of bills beside the state of their rentals.
+//! Bills in this process: the part that is not in the state of their rentals.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use yagna_api::{Glm, Timestamp};
 
 use crate::event::{Bill, Measured, RentalId};
 
-/// What a process knows of bills beside the state of their rentals. It may be lost in a crash.
+/// The bills in this process. It may be lost in a crash.
 #[derive(Debug)]
 pub(in crate::run) struct Bills {
     /// The rentals whose bills are being accepted.
@@ -30,12 +30,12 @@ pub(in crate::run) struct Postponed {
     pub(in crate::run) id: RentalId,
     pub(in crate::run) bill: Bill,
     pub(in crate::run) amount: Glm,
-    /// Of a debit note: the place of its activity among the rental's.
+    /// The place of a debit note's activity among the rental's; none of an invoice.
     pub(in crate::run) place: Option<usize>,
-    /// Is it to be paid on the way?
+    /// True if it is to be paid before the agreement ends.
     pub(in crate::run) payable: bool,
     pub(in crate::run) measured: Option<Measured>,
-    /// Was that said?
+    /// True if the user was told that it waits.
     pub(in crate::run) told: bool,
 }
 

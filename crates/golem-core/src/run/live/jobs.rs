@@ -1,4 +1,4 @@
-//! What a process knows of jobs beside their state.
+//! Jobs in this process: the part that is not in their state.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,27 +9,27 @@ use crate::event::{FailureKind, Provider};
 /// A job that isn't over. Its tasks are in the queue.
 #[derive(Debug, Default)]
 pub(in crate::run) struct Job {
-    /// Is its source being read?
+    /// True while its source is being read.
     pub(in crate::run) loading: bool,
-    /// May its source have more after it had no more?
+    /// True if its source may have more tasks after it had no more.
     pub(in crate::run) grows: bool,
-    /// Was it asked once more since its last task ended?
+    /// True if the source was asked once more since the last task ended.
     pub(in crate::run) asked_again: bool,
-    /// Has any provider ever come so far that it could take a task of it?
+    /// True if any provider ever came so far that it could take a task of it.
     pub(in crate::run) ever_worked: bool,
     /// Providers whose activity for it didn't start or couldn't be set up.
     pub(in crate::run) never_opened: HashSet<NodeId>,
     pub(in crate::run) failings: Failings,
-    /// Since when it has had work and no worker.
+    /// The moment since which it has had work and no worker.
     pub(in crate::run) starving_since: Option<Timestamp>,
 }
 
-/// How a job's workers have failed since it last had a result.
+/// The failures of a job's workers since it last had a result.
 #[derive(Debug, Default)]
 pub(in crate::run) struct Failings {
-    /// By what all of them said.
+    /// The failures by their words.
     pub(in crate::run) alike: HashMap<String, Alike>,
-    /// How often in a row one couldn't even begin for a reason of our own.
+    /// The number of workers in a row that couldn't even begin for a reason of our own.
     pub(in crate::run) ours: u32,
 }
 

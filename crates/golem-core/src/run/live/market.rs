@@ -11,7 +11,7 @@ use crate::event::Provider;
 use crate::offer::OfferTerms;
 use crate::terms::NegotiatedTimes;
 
-/// Why a provider was refused.
+/// The reason for which a provider was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::run) struct Refused {
     /// In full.
@@ -49,12 +49,12 @@ pub(in crate::run) struct Market {
     pub(in crate::run) sending: HashMap<ProposalId, Counter>,
     /// Counter-proposals that wait for an answer, by their own id.
     pub(in crate::run) sent: HashMap<ProposalId, Counter>,
-    /// What each of our counter-proposals asked for, by its own id: its answer may come after a refusal.
+    /// The times that each of our counter-proposals asked for, by its own id: its answer may come after a refusal.
     pub(in crate::run) asked: HashMap<ProposalId, NegotiatedTimes>,
     /// Refusals that came before we knew the id of the counter-proposal they answer.
     pub(in crate::run) early: HashMap<ProposalId, Option<Reason>>,
     pub(in crate::run) drafts: BTreeMap<NodeId, Draft>,
-    /// When the first draft of all came.
+    /// The moment at which the first draft of all came.
     pub(in crate::run) first_draft: Option<Timestamp>,
     pub(in crate::run) seen: HashSet<NodeId>,
     pub(in crate::run) refused_by_us: HashMap<NodeId, Refused>,
@@ -70,7 +70,7 @@ pub(in crate::run) struct Published {
 }
 
 impl Market {
-    /// How long a provider may take to answer a counter-proposal before we stop counting on it.
+    /// The time that a provider may take to answer a counter-proposal before we stop counting on it.
     pub(in crate::run) const ANSWER_TIME: Duration = Duration::from_secs(60);
     /// While nothing runs, the demand is published anew this often, so that every offer comes again.
     pub(in crate::run) const RENEW_WHEN_STARVING: Duration = Duration::from_secs(60);
@@ -143,7 +143,7 @@ impl Market {
         self.held.keys()
     }
 
-    /// How many providers could be dealt with: all that were seen but those we refuse, unless they are among these.
+    /// The number of providers that could be dealt with: all that were seen but those we refuse, unless they are among these.
     pub(in crate::run) fn n_usable(&self, these: &HashSet<NodeId>) -> usize {
         let usable =
             |provider: &&NodeId| these.contains(*provider) || !self.refused_by_us.contains_key(*provider);
@@ -178,7 +178,7 @@ impl Market {
         }
     }
 
-    /// What we asked for in the counter-proposal that this draft answers, where that is known.
+    /// The times that we asked for in the counter-proposal that this draft answers, where they are known.
     pub(in crate::run) fn asked_before(&self, draft: &Proposal) -> Option<NegotiatedTimes> {
         let known = draft.prev_proposal_id.as_ref().and_then(|ours| self.asked.get(ours));
         // Its answer may be faster than the news that our question was sent.

@@ -1,19 +1,19 @@
-//! What a process knows of the run's money beside its state.
+//! Money in this process: the part that is not in the run's state.
 
 use std::time::Duration;
 
 use yagna_api::{AllocationId, Glm, Timestamp};
 
-/// What a process knows of the run's money beside its state. It may be lost in a crash.
+/// The run's money in this process. It may be lost in a crash.
 #[derive(Debug)]
 pub(in crate::run) struct Money {
     pub(in crate::run) backing: Backing,
     /// The allocation that was made in place of a lost one: news of those before it may come late, and twice.
     pub(in crate::run) anew: Option<AllocationId>,
-    /// What may have been promised in all before the allocation is used up.
+    /// GLM that may have been promised in all before the allocation is used up.
     pub(in crate::run) backed: Glm,
     pub(in crate::run) growth: Growth,
-    /// By how much the allocation grows with the budget that is being raised.
+    /// GLM by which the allocation grows with the budget that is being raised.
     pub(in crate::run) raising: Option<Glm>,
     /// A wish for more budget that waits until the allocation has grown.
     pub(in crate::run) raise_waits: Option<Glm>,
@@ -27,16 +27,16 @@ pub(in crate::run) struct Money {
     pub(in crate::run) needed: Option<Glm>,
 }
 
-/// Where the allocation stands.
+/// The state of the allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::run) enum Backing {
     /// The daemon has it.
     There,
     /// The daemon no longer has it. A new one is asked for then, unless that is being done.
     Lost {
-        /// When the new one is to end by itself, as its intent says: it is known by that.
+        /// The end of the new one, as its intent says: it is recognised by that.
         expires: Timestamp,
-        /// How often a new one couldn't be made.
+        /// The number of times that a new one couldn't be made.
         failures: u32,
         /// The next step towards the new one.
         next: Next,
@@ -80,13 +80,13 @@ impl Money {
 /// A pause.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::run) struct Pause {
-    /// When it is over, as far as is known.
+    /// The end of the pause, as far as is known.
     pub(in crate::run) until: Timestamp,
     /// GLM that the windows are to free before.
     pub(in crate::run) missing: Glm,
     /// GLM that an agreement needed.
     pub(in crate::run) needed: Glm,
-    /// For how long nothing had run before.
+    /// The time for which nothing had run before.
     pub(in crate::run) waited: Duration,
 }
 
@@ -97,12 +97,12 @@ pub(in crate::run) struct Vain {
     pub(in crate::run) ended: u64,
 }
 
-/// How what is set aside follows the budget's windows.
+/// The growth of the allocation with the windows of the budget.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::run) struct Growth {
-    /// By how much it is being made larger just now.
+    /// GLM by which it is being made larger at this moment.
     pub(in crate::run) under_way: Option<Glm>,
-    /// How often that has failed since it last went well.
+    /// The number of failures since it last went well.
     pub(in crate::run) failures: u32,
     /// Not before then.
     pub(in crate::run) again: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! What a process knows of its own trouble.
+//! Trouble of the requestor's own in this process.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use yagna_api::time::{after, between};
 use crate::event::FailureKind;
 use crate::run::input::OwnFault;
 
-/// What a run knows of its own trouble.
+/// The trouble of the requestor's own that is known.
 #[derive(Debug, Default)]
 pub(in crate::run) struct Ours {
     pub(in crate::run) trouble: Option<Trouble>,
-    /// When the process last began to move again after it had stood still.
+    /// The moment at which the process last began to move again after it had stood still.
     pub(in crate::run) gap_end: Option<Timestamp>,
-    /// Is our clock far from the daemon's?
+    /// True if our clock is far from the daemon's.
     pub(in crate::run) clock_is_off: bool,
 }
 
 #[derive(Debug)]
 pub(in crate::run) struct Trouble {
     pub(in crate::run) fault: OwnFault,
-    /// Since when there has been no success.
+    /// The moment since which there has been no success.
     pub(in crate::run) since: Timestamp,
     pub(in crate::run) state: State,
     /// The pause before the next probe.
@@ -42,9 +42,9 @@ impl Ours {
     /// The pauses between two looks whether it is mended.
     pub(in crate::run) const PROBE_PAUSES: (Duration, Duration) =
         (Duration::from_secs(2), Duration::from_secs(30));
-    /// For so long after a gap in time what failed may have failed for our silence.
+    /// The time after a gap in which what fails may have failed for our silence.
     pub(in crate::run) const AFTER_GAP: Duration = Duration::from_secs(2 * 60);
-    /// So long after a gap nothing is judged by how long it has taken: what the daemon has to tell comes first.
+    /// The time after a gap in which nothing is judged by how long it has taken: what the daemon has to tell comes first.
     pub(in crate::run) const LOOKING: Duration = Duration::from_secs(10);
 
     /// True if nothing new may be begun for trouble of our own.
