@@ -232,7 +232,7 @@ pub enum BudgetParseError {
         text: String,
     },
     /// Less than nothing.
-    #[error("it can't be negative")]
+    #[error("must not be negative")]
     Negative,
     /// Nothing at all.
     #[error("nothing can be bought with a budget of 0 GLM")]

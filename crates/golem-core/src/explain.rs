@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use yagna_api::{Glm, Timestamp};
 
@@ -98,9 +99,9 @@ impl fmt::Display for Explanation {
         }
         if self.budget_blocks {
             let left = self.budget_left.unwrap_or_default();
-            write!(f, "; what is left of the budget, {left} GLM, doesn't cover another agreement")?;
+            write!(f, "; {} GLM of the budget are left, too little for one more agreement", rounded(left))?;
             if let Some(needs) = self.agreement_needs {
-                write!(f, ", which needs {needs} GLM until it could be stopped")?;
+                write!(f, ", which needs {} GLM", rounded(needs))?;
             }
         }
         if self.agreed > 0 {
@@ -114,6 +115,11 @@ impl fmt::Display for Explanation {
         }
         Ok(())
     }
+}
+
+/// An amount with the digits that people care for.
+fn rounded(amount: Glm) -> Decimal {
+    amount.to_decimal().round_sf(3).unwrap_or_default().normalize()
 }
 
 fn reasons(f: &mut fmt::Formatter<'_>, what: &str, reasons: &BTreeMap<String, u64>) -> fmt::Result {

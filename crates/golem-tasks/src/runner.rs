@@ -258,7 +258,7 @@ impl Runner {
             return wrong("budget", &error.to_string());
         }
         if flags.max_price.is_some_and(Glm::is_negative) {
-            return wrong("price of a result", "it can't be negative");
+            return wrong("price of a result", "must not be negative");
         }
         for (name, is_zero) in [
             ("number of workers", flags.workers == Some(0)),

@@ -116,7 +116,7 @@ impl Facts {
             }
             Beginning::Again(_) => format!("run {run_id} is resumed, kept in {place}"),
             Beginning::Over => {
-                format!("run {run_id} ended earlier and all its work is finished, kept in {place}")
+                format!("run {run_id} ended earlier and nothing is left to do, kept in {place}")
             }
         }
     }

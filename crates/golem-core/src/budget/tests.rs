@@ -44,7 +44,7 @@ fn what_is_no_budget_says_how_to_mend_it() {
         ("3/w", "`3/w` is not a valid budget: write `h` for any hour or `d` for any day"),
         ("3/", "`3/` is not a valid budget"),
         ("much", "`much` is not a valid amount of GLM"),
-        ("-1", "it can't be negative"),
+        ("-1", "must not be negative"),
         ("0/h", "nothing can be bought with a budget of 0 GLM"),
         ("3/h,4/h", "there are two amounts for an hour: leave one of them out"),
         ("3,4", "there are two amounts for the whole run"),

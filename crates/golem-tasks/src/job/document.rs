@@ -372,7 +372,7 @@ impl<'a> Entry<'a> {
         match duration {
             Some(duration) if !duration.is_zero() => Some(duration),
             Some(_) => {
-                diagnostics.report(self.span(), format!("`{}` must be longer than no time", self.name));
+                diagnostics.report(self.span(), format!("`{}` must be greater than zero", self.name));
                 None
             }
             None => {

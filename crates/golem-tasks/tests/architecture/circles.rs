@@ -160,7 +160,8 @@ pub(crate) fn circles(src: &Path, files: &[std::path::PathBuf]) -> Vec<BTreeSet<
         }
         seen
     };
-    let reached: BTreeMap<&Module, BTreeSet<Module>> = known.keys().map(|module| (module, reach(module))).collect();
+    let reached: BTreeMap<&Module, BTreeSet<Module>> =
+        known.keys().map(|module| (module, reach(module))).collect();
     let mut found: Vec<BTreeSet<String>> = Vec::new();
     for (module, seen) in &reached {
         let circle: BTreeSet<String> = seen

@@ -105,7 +105,7 @@ async fn a_killed_run_goes_on_where_it_was_and_nothing_is_done_twice() {
     command.env("YAGNA_API_URL", "http://127.0.0.1:1");
     let over = Running::start(command).end().await;
     over.assert_code(0);
-    over.assert_says(&["run again ended earlier and all its work is finished", "10 of 10 tasks done in "]);
+    over.assert_says(&["run again ended earlier and nothing is left to do", "10 of 10 tasks done in "]);
     assert_eq!(over.out, "");
 }
 
@@ -220,7 +220,7 @@ async fn a_run_on_the_built_in_devnet_goes_on_on_a_new_one() {
     let kept = home.kept().await;
     assert_eq!((kept.summary.tasks.done, kept.summary.unsettled), (10, 0));
     let over = home.run(&path, &["--run-id", "built-in"]).await;
-    over.assert_says(&["ended earlier and all its work is finished"]);
+    over.assert_says(&["ended earlier and nothing is left to do"]);
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ async fn thousands_of_tiny_tasks_need_little_memory() {
     let home = Home::new();
     let job = home.job("[tasks]\nrange = { end = 2000 }\n[[steps]]\nrun = [\"true\"]\n");
     let mut running = home.start(&job, &[]);
-    running.says("all tasks have finished").await;
+    running.says("all tasks are finished").await;
     // Agreements are still being ended, so it is there to be looked at.
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -57,7 +57,7 @@ async fn a_step_that_takes_too_long_expires_and_its_process_is_gone() {
     let ended = running.end().await;
     ended.assert_code(1);
     ended.assert_says(&[
-        "task 0, try 1, failed on ",
+        "task 0 failed on ",
         "will be retried: step 1 ran into its limit of 1s",
         "task 0 failed for good at attempt 2: step 1 ran into its limit of 1s",
     ]);
@@ -98,7 +98,7 @@ async fn a_budget_that_is_too_small_says_what_is_needed() {
         ended.assert_says(&[
             "The run ended early: the budget is reached",
             "Why no more was bought:\n",
-            "0.000001 GLM, doesn't cover another agreement, which needs 0.00",
+            "0.000001 GLM of the budget are left, too little for one more agreement, which needs 0.00",
         ]);
         assert!(home.kept().await.deals.is_empty());
     }

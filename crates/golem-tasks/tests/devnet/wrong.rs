@@ -51,7 +51,7 @@ async fn flags_that_make_no_sense() {
     for (flags, told) in [
         (&["--price", "0.1"][..], "expected prices in GLM such as start=0.01,cpu-hour=0.06,env-hour=0.02"),
         (&["--price", "cpu=1"], "there is no price `cpu`"),
-        (&["--price", "start=-1"], "it can't be negative"),
+        (&["--price", "start=-1"], "must not be negative"),
         (&["--providers", "1001"], "1001 is not in 0..=1000"),
         (&["--listen", "7465"], "invalid socket address"),
         (&["--subnet", " "], "`--subnet` must not be empty"),

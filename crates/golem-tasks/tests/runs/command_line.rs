@@ -82,7 +82,7 @@ fn the_example_is_right() {
     let output = golem_tasks(&["check", example]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let told = text(&output.stdout);
-    assert!(told.contains("tasks    24: numbers from 0 to before 24"), "{told}");
+    assert!(told.contains("tasks    24: the numbers 0 to 23"), "{told}");
     assert!(told.contains("echo -n $(( 0 * 7 ))"), "{told}");
 }
 

@@ -240,7 +240,7 @@ fn what_makes_no_sense_is_refused() {
     let key = [("YAGNA_APPKEY", "k")];
     for (flags, message) in [
         (&["--devnet", "--task-timeout", "11m"][..], "longer than an agreement lasts"),
-        (&["--api-url", "localhost:7465"], "no address of a daemon"),
+        (&["--api-url", "localhost:7465"], "not a valid address of a daemon"),
         (&["--subnet", ""], "`--subnet` must not be empty"),
         (&["--app-key", "a b"], "characters in it that no key has"),
         (&["--dsn", "runs"], "names no database"),
@@ -250,7 +250,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--devnet", "--budget", "3,x"], "`x` is not a valid amount of GLM"),
         (&["--devnet", "--budget", "3/h", "--budget", "4/h"], "two amounts for an hour"),
         (&["--devnet", "--on-budget", "wait"], "expected stop or pause"),
-        (&["--devnet", "--budget=-1"], "it can't be negative"),
+        (&["--devnet", "--budget=-1"], "must not be negative"),
         (&["--devnet", "--task-timeout", "5"], "expected a time such as"),
         (&["--devnet", "--expiration", "5m"], "providers refuse agreements of less than 5 minutes"),
         (&["--devnet", "--workers", "0"], "0 is not in"),
