@@ -183,7 +183,7 @@ impl LogSummary {
             EventKind::RunResumed { resumed } => {
                 let Resumed { tasks, running, adopted, unsettled, .. } = resumed;
                 self.info(format!(
-                    "The run is taken up again: {tasks} tasks to do, {running} of them going on, {adopted} agreements \
+                    "The run is resumed: {tasks} tasks to do, {running} of them going on, {adopted} agreements \
                      in force, {unsettled} bills awaited"
                 ));
             }

@@ -64,7 +64,7 @@ pub struct NewRun {
     pub run_id: String,
     /// When it begins.
     pub created: Timestamp,
-    /// What its agreements are confirmed with; the same whenever this run is taken up again.
+    /// What its agreements are confirmed with; the same whenever this run is resumed.
     pub app_session: AppSessionId,
     /// What is run and under which limits. For people and for comparing; never secrets.
     pub job: Value,

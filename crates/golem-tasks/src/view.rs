@@ -88,7 +88,7 @@ pub enum Beginning {
     /// It is a new run.
     #[default]
     New,
-    /// It is taken up again; this is what it came to before.
+    /// It is resumed; this is what it came to before.
     Again(Box<SummaryFold>),
     /// It has ended before, and nothing is left to be done.
     Over,

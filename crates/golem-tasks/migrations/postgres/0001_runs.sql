@@ -309,7 +309,7 @@ LANGUAGE sql STABLE AS $body$
     JOIN tasks.debit_note AS n ON n.activity_id = a.activity_id
 $body$;
 
--- What a run needs to go on, beside the tables above; for the program, which reads it when the run is taken up again.
+-- What a run needs to go on, beside the tables above; for the program, which reads it when the run is resumed.
 
 -- What isn't about a task, a job or a deal.
 CREATE TABLE pasts (

@@ -96,7 +96,7 @@ impl SummaryFold {
         self.settles
     }
 
-    /// Of a run that is taken up again: what it had come to by then, and what of it wasn't over.
+    /// Of a run that is resumed: what it had come to by then, and what of it wasn't over.
     pub fn taken_up(summary: &RunSummary, past: &RunState, now: Timestamp) -> Self {
         let mut fold = Self::new(summary.run_id.clone(), summary.started);
         let known = summary.providers.iter().map(|provider| (provider.id.clone(), provider.clone()));

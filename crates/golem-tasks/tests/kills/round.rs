@@ -1,4 +1,4 @@
-//! One run, killed several times and taken up again, or stopped by Ctrl+C, and what it leaves.
+//! One run, killed several times and resumed, or stopped by Ctrl+C, and what it leaves.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

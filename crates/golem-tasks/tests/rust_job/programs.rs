@@ -84,7 +84,7 @@ async fn keys_are_known_when_a_run_is_taken_up() {
     assert!(before.summary.tasks.done < 9 && before.tasks.len() > 2, "{:?}", before.summary.tasks);
     let again = run(&home, "keyed", &["--run-id", "keyed"]).await;
     again.assert_code(0);
-    again.assert_says(&["run keyed is taken up again"]);
+    again.assert_says(&["run keyed is resumed"]);
     let kept = home.kept().await;
     let mut places: Vec<_> =
         kept.tasks.iter().map(|row| row.result.clone().unwrap().as_u64().unwrap()).collect();

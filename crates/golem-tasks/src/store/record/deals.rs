@@ -242,7 +242,7 @@ async fn write_bill(transaction: &mut Transaction, run_no: i64, event: &Event) -
             (Some(*rental), bill, amount, "accepted", None)
         }
         EventKind::BillRefused { rental, bill, amount, reason, open, .. } => {
-            // One that is owed all the same may still be accepted, when the run is taken up again.
+            // One that is owed all the same may still be accepted, when the run is resumed.
             let status = if *open { "received" } else { "refused" };
             (*rental, bill, amount, status, Some(reason.as_str()))
         }

@@ -51,7 +51,7 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, facts: &Facts) -> Str
     text
 }
 
-/// Was something left that the run would do when it is taken up again?
+/// Was something left that the run would do when it is resumed?
 fn may_go_on(summary: &RunSummary) -> bool {
     summary.ended.as_ref().is_none_or(|ended| match ended.end.why {
         StopReason::Cancelled

@@ -160,7 +160,7 @@ impl Play {
     async fn finish(self) -> Kept {
         let ended = self.run().end().await;
         assert_eq!(ended.code(), Some(0), "{ended:?}");
-        assert!(ended.says("run life is taken up again"), "{ended:?}");
+        assert!(ended.says("run life is resumed"), "{ended:?}");
         let kept = kept(self.home.path()).await;
         kept.assert_every_result_once(&ended);
         assert_eq!(kept.summary.unsettled, 0, "{ended:?}");
