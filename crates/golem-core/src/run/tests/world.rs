@@ -297,7 +297,7 @@ impl World {
     }
 
     pub(super) fn run_to_end(&mut self) -> RunEnd {
-        for _ in 0..60_000 {
+        for _ in 0..3_000_000 {
             if let Some(end) = self.run.end() {
                 return end.clone();
             }
