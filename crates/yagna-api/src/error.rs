@@ -111,13 +111,26 @@ impl ApiError {
                 || self.message.contains("DAO error: Not found"))
     }
 
+    /// An agreement can't be ended or taken back, because it isn't in force for its provider: it is over there, or never came.
+    ///
+    /// A request that is cut off while the daemon carries it out leaves the two daemons so: the provider's has ended the
+    /// agreement, and the requestor's goes on listing it. It answers each further request with status 500 and this text.
+    pub fn binds_no_provider(&self) -> bool {
+        let not_taken_back = "Remote failed to approve. Error: Agreement [";
+        self.status == 500
+            && (self.message.contains("Remote Terminate: Can't finish operation on Agreement [")
+                || (self.message.contains(not_taken_back)
+                    && (self.message.contains("] in state Cancelled")
+                        || self.message.contains("] not found"))))
+    }
+
     /// May the same request succeed later without any change?
     ///
     /// True for an overloaded or restarting daemon; false for all that the request itself caused.
     pub fn is_passing(&self) -> bool {
         match self.status {
             429 | 502 | 503 => true,
-            500 => !self.is_activity_lost() && self.problem.is_none(),
+            500 => !self.is_activity_lost() && !self.binds_no_provider() && self.problem.is_none(),
             _ => false,
         }
     }
@@ -261,6 +274,18 @@ mod tests {
         let locked = ApiError::read(500, br#"{"message":"database is locked"}"#);
         assert!(!locked.is_activity_lost() && locked.is_passing());
         assert!(ApiError::read(503, b"").is_passing());
+        for refused in [
+            "while terminating: Remote Terminate: Can't finish operation on Agreement [P-1] due to internal error.",
+            "while approving: Remote failed to approve. Error: Agreement [P-1] in state Cancelled, can't be approved.",
+            "while approving: Remote failed to approve. Error: Agreement [P-1] not found.",
+        ] {
+            let error =
+                ApiError::read(500, format!("{{\"message\":\"Protocol error {refused}\"}}").as_bytes());
+            assert!(error.binds_no_provider() && !error.is_passing(), "{refused}");
+        }
+        let timed_out =
+            ApiError::read(500, br#"{"message":"Protocol error: Agreement [R-1] GSB error: Timeout."}"#);
+        assert!(!timed_out.binds_no_provider() && timed_out.is_passing());
         assert!(!ApiError::read(400, b"").is_passing());
     }
 }

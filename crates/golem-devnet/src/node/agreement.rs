@@ -35,6 +35,9 @@ pub(crate) struct AgreementRecord {
     pub(crate) approved: Option<Timestamp>,
     /// As last moved; see [`AgreementRecord::state`] for expiry.
     pub(crate) moved_to: AgreementState,
+    /// What the requestor's daemon still holds of it while, or since, it told the provider's daemon of a move and hasn't
+    /// written that down. Where the request is cut off in between, this stays so for good.
+    pub(crate) held: Option<AgreementState>,
     pub(crate) requestor_session: Option<AppSessionId>,
     pub(crate) provider_session: Option<AppSessionId>,
     pub(crate) ended: Option<(Timestamp, Terminated)>,
@@ -51,9 +54,22 @@ pub(crate) struct AgreementEntry {
 }
 
 impl AgreementRecord {
-    /// Where it stands: what isn't approved in time has expired.
+    /// Where it stands for its provider: what isn't approved in time has expired.
     pub(crate) fn state(&self, now: Timestamp) -> AgreementState {
-        match self.moved_to {
+        self.in_time(self.moved_to, now)
+    }
+
+    /// Where it stands in the books of one side's daemon.
+    pub(crate) fn state_of(&self, side: Side, now: Timestamp) -> AgreementState {
+        self.in_time(self.moved_for(side), now)
+    }
+
+    fn moved_for(&self, side: Side) -> AgreementState {
+        self.held.filter(|_| side == Side::Requestor).unwrap_or(self.moved_to)
+    }
+
+    fn in_time(&self, state: AgreementState, now: Timestamp) -> AgreementState {
+        match state {
             AgreementState::Proposal | AgreementState::Pending if self.valid_to < now => {
                 AgreementState::Expired
             }
@@ -61,9 +77,9 @@ impl AgreementRecord {
         }
     }
 
-    /// Has it been sent to its provider?
-    pub(crate) fn is_confirmed(&self) -> bool {
-        self.moved_to != AgreementState::Proposal
+    /// Has it been sent to its provider, as this side's daemon knows?
+    pub(crate) fn is_confirmed(&self, side: Side) -> bool {
+        self.moved_for(side) != AgreementState::Proposal
     }
 
     /// The caller's side, if it has one.
@@ -105,14 +121,21 @@ impl AgreementRecord {
             },
             valid_to: self.valid_to,
             approved_date: self.approved,
-            state: self.state(now),
+            state: self.state_of(side, now),
             timestamp: self.created,
             app_session_id: self.session(side).cloned(),
-            proposed_signature: signed(self.is_confirmed()),
+            proposed_signature: signed(self.is_confirmed(side)),
             approved_signature: signed(self.approved.is_some()),
             committed_signature: signed(self.approved.is_some()),
         }
     }
+}
+
+/// The end of an agreement that its provider's daemon knows of, and the requestor's doesn't yet.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    at: Timestamp,
+    kind: AgreementEventKind,
 }
 
 /// What a wait for approval finds.
@@ -187,6 +210,7 @@ impl State {
             valid_to,
             approved: None,
             moved_to: AgreementState::Proposal,
+            held: None,
             requestor_session: None,
             provider_session: None,
             ended: None,
@@ -204,7 +228,8 @@ impl State {
         Ok(agreement)
     }
 
-    /// Sends an agreement to its provider.
+    /// Sends an agreement to its provider. The requestor's daemon writes that down by
+    /// [`State::confirmed`].
     pub(crate) fn confirm_agreement(
         &mut self,
         caller: &NodeId,
@@ -212,6 +237,11 @@ impl State {
         session: Option<AppSessionId>,
     ) -> Result<(), Refusal> {
         let record = self.own_as_requestor(caller, id)?;
+        if record.held == Some(AgreementState::Proposal) {
+            let shown = Side::Provider.id(id.as_str());
+            let problem = "remote error: Unexpected error: Failed to save Agreement. .";
+            return Err(Refusal::new(500, format!("Protocol error: Agreement [{shown}] {problem}")));
+        }
         if record.state(self.now) == AgreementState::Proposal && self.market.is_countered(&record.draft) {
             let (shown, draft) = (Side::Provider.id(id.as_str()), Side::Provider.id(&record.draft));
             return Err(Refusal::new(
@@ -224,9 +254,8 @@ impl State {
         }
         let record = self.move_agreement(caller, id, Side::Requestor, AgreementState::Pending)?;
         record.requestor_session = session;
-        let (offer, provider) = (record.offer.clone(), record.provider.clone());
+        let provider = record.provider.clone();
         self.node(&provider).agreements.push(id.clone());
-        self.queue_for_offer(&offer, OfferItem::Agreement(id.clone()));
         Ok(())
     }
 
@@ -246,7 +275,7 @@ impl State {
             return Some(Err(not_found_as(Side::Requestor, id)));
         };
         let shown = Side::Requestor.id(id.as_str());
-        Some(match record.state(self.now) {
+        Some(match record.state_of(Side::Requestor, self.now) {
             AgreementState::Pending => return None,
             AgreementState::Approved => Ok(()),
             AgreementState::Rejected => Err(Refusal::new(410, "Rejected")),
@@ -262,7 +291,10 @@ impl State {
 
     /// Has it run out undecided?
     pub(crate) fn has_expired(&self, id: &AgreementId) -> bool {
-        self.agreements.0.get(id).is_some_and(|record| record.state(self.now) == AgreementState::Expired)
+        self.agreements
+            .0
+            .get(id)
+            .is_some_and(|record| record.state_of(Side::Requestor, self.now) == AgreementState::Expired)
     }
 
     /// The provider agrees.
@@ -279,7 +311,7 @@ impl State {
         let record = self.move_agreement(caller, id, Side::Provider, AgreementState::Approved)?;
         record.approved = Some(now);
         record.provider_session = session;
-        self.tell_agreement(id, &AgreementEventKind::Approved);
+        self.tell_both(id, &AgreementEventKind::Approved);
         Ok(())
     }
 
@@ -291,52 +323,109 @@ impl State {
         reason: Option<Reason>,
     ) -> Result<(), Refusal> {
         self.move_agreement(caller, id, Side::Provider, AgreementState::Rejected)?;
-        self.tell_agreement(id, &AgreementEventKind::Rejected { reason });
+        self.tell_both(id, &AgreementEventKind::Rejected { reason });
         Ok(())
     }
 
-    /// The requestor takes back what it proposed.
+    /// The requestor takes back what it proposed. Its daemon writes that down by [`State::closed`].
     pub(crate) fn cancel_agreement(
         &mut self,
         caller: &NodeId,
         id: &AgreementId,
         reason: Option<Reason>,
-    ) -> Result<(), Refusal> {
-        if self.own_as_requestor(caller, id)?.state(self.now) == AgreementState::Proposal {
+    ) -> Result<Closing, Refusal> {
+        let record = self.own_as_requestor(caller, id)?;
+        let problem = match record.state(self.now) {
+            AgreementState::Proposal => Some("not found."),
+            AgreementState::Cancelled if record.held.is_some() => {
+                Some("in state Cancelled, can't be approved.")
+            }
+            _ => None,
+        };
+        if let Some(problem) = problem {
             let shown = Side::Provider.id(id.as_str());
-            return Err(Refusal::new(
-                500,
-                format!(
-                    "Protocol error while approving: Remote failed to approve. Error: Agreement [{shown}] not found."
-                ),
-            ));
+            let failed = "Protocol error while approving: Remote failed to approve. Error:";
+            return Err(Refusal::new(500, format!("{failed} Agreement [{shown}] {problem}")));
         }
         self.move_agreement(caller, id, Side::Requestor, AgreementState::Cancelled)?;
-        self.tell_agreement(id, &AgreementEventKind::Cancelled { reason });
-        Ok(())
+        let kind = AgreementEventKind::Cancelled { reason };
+        let at = self.stamp();
+        self.tell_agreement(id, Side::Provider, at, &kind);
+        Ok(Closing { at, kind })
     }
 
-    /// Either side ends it. The offer is proposed anew to the demand it came from, while both live.
-    pub(crate) fn terminate_agreement(
+    /// The provider ends it. The offer is proposed anew to the demand it came from, while both live.
+    pub(crate) fn terminate_as_provider(
         &mut self,
         caller: &NodeId,
         id: &AgreementId,
         reason: Option<Reason>,
     ) -> Result<(), Refusal> {
-        let side = self.own_agreement(caller, id)?.1;
-        let record = self.move_agreement(caller, id, side, AgreementState::Terminated)?;
-        let (demand, offer) = (record.demand.clone(), record.offer.clone());
+        let record = self.move_agreement(caller, id, Side::Provider, AgreementState::Terminated)?;
+        record.held = None;
+        let closing = self.end_agreement(id, Terminator::Provider, reason);
+        self.closed(id, closing);
+        Ok(())
+    }
+
+    /// Either side ends it by its daemon. The requestor's tells the provider's first, and writes it down by
+    /// [`State::closed`].
+    pub(crate) fn terminate_agreement(
+        &mut self,
+        caller: &NodeId,
+        id: &AgreementId,
+        reason: Option<Reason>,
+    ) -> Result<Closing, Refusal> {
+        let (record, side) = self.own_agreement(caller, id)?;
+        if side == Side::Requestor
+            && record.held == Some(AgreementState::Approved)
+            && record.moved_to == AgreementState::Terminated
+        {
+            let shown = Side::Provider.id(id.as_str());
+            let problem = format!("Can't finish operation on Agreement [{shown}] due to internal error.");
+            let failed = "Protocol error while terminating: Remote Terminate:";
+            return Err(Refusal::new(500, format!("{failed} {problem}")));
+        }
+        self.move_agreement(caller, id, side, AgreementState::Terminated)?;
         let terminator = match side {
             Side::Requestor => Terminator::Requestor,
             Side::Provider => Terminator::Provider,
         };
+        Ok(self.end_agreement(id, terminator, reason))
+    }
+
+    /// The provider's daemon writes an end down.
+    fn end_agreement(&mut self, id: &AgreementId, terminator: Terminator, reason: Option<Reason>) -> Closing {
         let end = Terminated { terminator, signature: String::new(), reason };
-        let at = self.tell_agreement(id, &AgreementEventKind::Terminated(end.clone()));
+        let (at, kind) = (self.stamp(), AgreementEventKind::Terminated(end.clone()));
+        self.tell_agreement(id, Side::Provider, at, &kind);
         if let Some(record) = self.agreements.0.get_mut(id) {
             record.ended = Some((at, end));
+            let (demand, offer) = (record.demand.clone(), record.offer.clone());
+            self.propose_initially(&demand, &offer);
         }
-        self.propose_initially(&demand, &offer);
-        Ok(())
+        Closing { at, kind }
+    }
+
+    /// The requestor's daemon writes down that an agreement has been sent. Only then the provider acts upon it.
+    pub(crate) fn confirmed(&mut self, id: &AgreementId) {
+        if let Some(offer) = self.write_down(id) {
+            self.queue_for_offer(&offer, OfferItem::Agreement(id.clone()));
+        }
+    }
+
+    /// The requestor's daemon writes down that an agreement is over.
+    pub(crate) fn closed(&mut self, id: &AgreementId, Closing { at, kind }: Closing) {
+        self.write_down(id);
+        let at = self.stamp_like(at);
+        self.tell_agreement(id, Side::Requestor, at, &kind);
+    }
+
+    fn write_down(&mut self, id: &AgreementId) -> Option<OfferId> {
+        let record = self.agreements.0.get_mut(id)?;
+        record.held = None;
+        record.wake.notify_waiters();
+        Some(record.offer.clone())
     }
 
     fn move_agreement(
@@ -349,11 +438,13 @@ impl State {
         let now = self.now;
         let record = self.agreements.0.get_mut(id).filter(|record| record.side(caller) == Some(side));
         let record = record.ok_or_else(|| not_found(id))?;
-        let from = record.state(now);
+        let from = record.state_of(side, now);
         let allowed = match to {
             AgreementState::Pending => from == AgreementState::Proposal,
-            AgreementState::Approved | AgreementState::Rejected | AgreementState::Cancelled => {
-                from == AgreementState::Pending
+            AgreementState::Approved | AgreementState::Rejected => from == AgreementState::Pending,
+            // Also where the requestor's daemon doesn't know that it was sent.
+            AgreementState::Cancelled => {
+                from == AgreementState::Pending || record.state(now) == AgreementState::Pending
             }
             AgreementState::Terminated => from == AgreementState::Approved,
             AgreementState::Proposal | AgreementState::Expired => false,
@@ -365,26 +456,33 @@ impl State {
                 format!("Can't update Agreement state from {from:?} to {to:?}."),
             ));
         }
+        if side == Side::Requestor {
+            record.held = Some(record.moved_for(side));
+        }
         record.moved_to = to;
         record.wake.notify_waiters();
         Ok(record)
     }
 
     /// Puts an event into both sides' logs, under one time.
-    fn tell_agreement(&mut self, id: &AgreementId, kind: &AgreementEventKind) -> Timestamp {
+    fn tell_both(&mut self, id: &AgreementId, kind: &AgreementEventKind) {
         let at = self.stamp();
-        let record = &self.agreements.0[id];
-        let sides = [
-            (record.requestor.clone(), record.requestor_session.clone()),
-            (record.provider.clone(), record.provider_session.clone()),
-        ];
-        for (node, session) in sides {
-            let node = self.node(&node);
-            node.agreement_log
-                .push(at, AgreementEntry { agreement: id.clone(), session, kind: kind.clone() });
-            node.agreement_wake.notify_waiters();
+        for side in [Side::Requestor, Side::Provider] {
+            self.tell_agreement(id, side, at, kind);
         }
-        at
+    }
+
+    /// Puts an event into one side's log.
+    fn tell_agreement(&mut self, id: &AgreementId, side: Side, at: Timestamp, kind: &AgreementEventKind) {
+        let record = &self.agreements.0[id];
+        let session = record.session(side).cloned();
+        let node = match side {
+            Side::Requestor => record.requestor.clone(),
+            Side::Provider => record.provider.clone(),
+        };
+        let node = self.node(&node);
+        node.agreement_log.push(at, AgreementEntry { agreement: id.clone(), session, kind: kind.clone() });
+        node.agreement_wake.notify_waiters();
     }
 }
 

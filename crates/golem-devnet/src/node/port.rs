@@ -174,7 +174,7 @@ impl Port for LocalPort {
     ) -> BoxFuture<'a, PortResult<()>> {
         async move {
             self.world.message().await;
-            self.act(|state| state.terminate_agreement(&self.node, agreement, reason)).await
+            self.act(|state| state.terminate_as_provider(&self.node, agreement, reason)).await
         }
         .boxed()
     }

@@ -236,6 +236,13 @@ impl World {
         }
     }
 
+    /// The same for half a way: what is to be told of at both ends of it happens in between.
+    pub(crate) async fn half_a_message(&self) {
+        if !self.0.delays.message.is_zero() {
+            tokio::time::sleep(self.0.delays.message / 2).await;
+        }
+    }
+
     fn add_node(&self, name: &str) -> (NodeId, AppKey) {
         let node = self.with(|state| state.add_node(name));
         let key = self.add_key(&node, name);
@@ -360,6 +367,11 @@ impl State {
         let next = after(self.last_stamp, Duration::from_micros(1));
         self.last_stamp = to_micros(self.now).max(next);
         self.last_stamp
+    }
+
+    /// The time of an event once more, where none has come since; else a time for a later one.
+    pub(crate) fn stamp_like(&mut self, at: Timestamp) -> Timestamp {
+        if self.last_stamp == at { at } else { self.stamp() }
     }
 
     /// Lets something happen after a while.

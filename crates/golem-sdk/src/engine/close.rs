@@ -7,7 +7,7 @@ use golem_core::run::Input;
 use tokio::time::sleep;
 use yagna_api::activity::{DestroyActivity, GetUsage};
 use yagna_api::market::{CancelAgreement, Reason, TerminateAgreement};
-use yagna_api::{ActivityId, AgreementId};
+use yagna_api::{ActivityId, AgreementId, ApiError, Endpoint};
 use yagna_client::{ClientError, Disposition};
 
 use super::Outside;
@@ -24,6 +24,10 @@ const LONGEST_DESTRUCTION: Duration = Duration::from_secs(4);
 
 /// How much longer than it was told to wait the daemon may take to say that it was in vain.
 const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// How often an agreement is to be found over for its provider before that is believed, and the pause in between.
+const LOOKS: u32 = 3;
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
 
 /// Usage that was reported so many seconds before an activity was ended may be all of it.
 const NEWEST: i64 = 2;
@@ -121,29 +125,49 @@ impl Outside {
         self.client.call_once(&GetUsage(activity)).await.ok()?.current_usage
     }
 
-    /// Terminates an agreement; one that isn't approved yet is cancelled.
+    /// Terminates an agreement; one that isn't approved yet is cancelled. One that is over for its provider counts as ended.
     pub(super) async fn end_agreement(
         &self,
         agreement: &AgreementId,
         reason: &Reason,
     ) -> Result<(), ClientError> {
-        let patience = self.options.timing.destruction * 2;
         let terminate = TerminateAgreement { agreement: agreement.clone(), reason: Some(reason.clone()) };
-        match self.client.call_within(&terminate, patience).await {
-            Ok(true) => return Ok(()),
+        match self.ask_to_end(&terminate).await {
+            Ok(None | Some(true)) => return Ok(()),
             Err(error) if error.disposition() == Disposition::Retry => return Err(error),
             // The daemon says the same of one that is over and of one that isn't approved yet.
-            Ok(false) | Err(_) => {}
+            Ok(Some(false)) | Err(_) => {}
         }
         let cancel = CancelAgreement { agreement: agreement.clone(), reason: Some(reason.clone()) };
-        match self.client.call_within(&cancel, patience).await {
-            Ok(()) => Ok(()),
+        match self.ask_to_end(&cancel).await {
+            Ok(_) => Ok(()),
             // It is over, or it was approved just now.
-            Err(failed) if failed.is_gone() => match self.client.call_within(&terminate, patience).await {
+            Err(failed) if failed.is_gone() => match self.ask_to_end(&terminate).await {
                 Err(error) if !error.is_gone() => Err(error),
                 _ => Ok(()),
             },
             Err(failed) => Err(failed),
         }
     }
+
+    /// Asks for an agreement's end. `None`: it isn't in force for its provider, and the daemon will never know.
+    ///
+    /// The daemon has the same words for that and for a provider's daemon that failed once, so it is asked several times.
+    async fn ask_to_end<E: Endpoint>(&self, request: &E) -> Result<Option<E::Answer>, ClientError> {
+        let patience = self.options.timing.destruction * 2;
+        for _ in 1..LOOKS {
+            match self.client.call_within(request, patience).await {
+                Err(error) if binds_nobody(&error) => sleep(LOOK_PAUSE).await,
+                answer => return answer.map(Some),
+            }
+        }
+        match self.client.call_within(request, patience).await {
+            Err(error) if binds_nobody(&error) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+}
+
+fn binds_nobody(error: &ClientError) -> bool {
+    error.api().is_some_and(ApiError::binds_no_provider)
 }

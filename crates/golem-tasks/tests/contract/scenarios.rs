@@ -16,6 +16,7 @@ mod allocations;
 mod bill_events;
 mod bills;
 mod bus;
+mod cut_off;
 mod files;
 mod killed;
 mod market;
@@ -40,9 +41,6 @@ pub(crate) struct Scenario {
 
 /// Where a program of its own can be pointed at the daemon: not at a devnet within this process.
 const WITH_AN_ADDRESS: &[Ground] = &[Ground::Http, Ground::Daemons];
-/// Where a request is done whole or not at all, also when who sent it dies meanwhile. A real daemon leaves off in the middle
-/// of it: it may go on saying that an agreement is in force which is over for its provider, and can't be told otherwise.
-const WHOLE_OR_NOT_AT_ALL: &[Ground] = &[Ground::Http];
 /// Where providers can join: the devnet has no bus that others reach.
 const WITH_A_BUS: &[Ground] = &[Ground::Daemons];
 
@@ -96,16 +94,17 @@ pub(crate) fn all() -> Vec<Scenario> {
             services_are_everybodys, a_newer_socket_replaces_an_older_one, a_socket_ends_with_its_services, answers_to_nobody_do_no_harm,
             networks_have_many_forms, a_network_has_addresses_and_nodes, a_network_is_its_owners_alone,
             nobody_answers_in_an_empty_network;
+        cut_off: a_confirmation_is_cut_off, a_cancellation_is_cut_off, an_end_is_cut_off;
         files:
             files_of_all_sizes, a_large_file_there_and_back, several_take_the_same_file, files_that_are_none, files_that_nobody_serves,
             a_file_that_is_refused, a_wrong_hash_is_found, a_transfer_tells_its_progress,
             a_file_that_is_served_late, a_file_that_goes_midway;
         killed:
-            before_an_agreement @ WHOLE_OR_NOT_AT_ALL, when_an_agreement_is_approved @ WHOLE_OR_NOT_AT_ALL,
-            when_an_activity_is_ready @ WHOLE_OR_NOT_AT_ALL, while_batches_run @ WITH_AN_ADDRESS,
-            when_the_last_task_is_done @ WHOLE_OR_NOT_AT_ALL, when_an_agreement_is_ended @ WHOLE_OR_NOT_AT_ALL,
-            while_bills_are_accepted @ WHOLE_OR_NOT_AT_ALL, what_it_left_is_settled @ WITH_AN_ADDRESS,
-            what_ctrl_c_stopped_goes_on @ WHOLE_OR_NOT_AT_ALL;
+            before_an_agreement @ WITH_AN_ADDRESS, when_an_agreement_is_approved @ WITH_AN_ADDRESS,
+            when_an_activity_is_ready @ WITH_AN_ADDRESS, while_batches_run @ WITH_AN_ADDRESS,
+            when_the_last_task_is_done @ WITH_AN_ADDRESS, when_an_agreement_is_ended @ WITH_AN_ADDRESS,
+            while_bills_are_accepted @ WITH_AN_ADDRESS, what_it_left_is_settled @ WITH_AN_ADDRESS,
+            what_ctrl_c_stopped_goes_on @ WITH_AN_ADDRESS;
         market:
             a_demand_lives_until_it_is_withdrawn, a_demand_has_many_forms, demands_are_listed_by_their_age,
             an_offer_is_found, the_event_of_an_offer, constraints_decide_what_is_found, properties_decide_who_finds,

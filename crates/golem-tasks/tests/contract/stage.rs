@@ -1,6 +1,7 @@
 //! What a scenario plays on: a daemon with a requestor's hand, and the providers it asked for.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use golem_devnet::devnet::Devnet;
 use golem_devnet::join::{DaemonAddress, Joined};
@@ -18,12 +19,16 @@ use crate::transcript::Transcript;
 /// Where providers are paid.
 pub(crate) const PLATFORM: &str = "erc20-hoodi-tglm";
 
+/// How long a message takes between daemons that are far apart.
+const FAR: Duration = Duration::from_millis(20);
+
 /// A scenario's beginning: where it is played, before anybody is there.
 #[derive(Debug)]
 pub(crate) struct Scene {
     grounds: Arc<Grounds>,
     ground: Ground,
     name: &'static str,
+    delays: Delays,
 }
 
 /// A daemon, a requestor, providers.
@@ -49,7 +54,13 @@ enum Place {
 
 impl Scene {
     pub(crate) fn new(grounds: Arc<Grounds>, ground: Ground, name: &'static str) -> Self {
-        Self { grounds, ground, name }
+        Self { grounds, ground, name, delays: Delays::none() }
+    }
+
+    /// Lets messages between daemons take their time where they otherwise take none.
+    pub(crate) fn far_apart(mut self) -> Self {
+        self.delays.message = FAR;
+        self
     }
 
     /// Sets the stage with these providers, each on a node of its own. Their offers are out when it returns.
@@ -68,7 +79,7 @@ impl Scene {
     }
 
     async fn set(self, providers: Vec<ProviderConfig>, alone: Option<u16>) -> Stage {
-        let Self { grounds, ground, name } = self;
+        let Self { grounds, ground, name, delays } = self;
         let subnet = format!("contract-{}", name.replace("::", "-"));
         let mut leases = Vec::new();
         let (place, key) = if ground == Ground::Daemons {
@@ -85,8 +96,7 @@ impl Scene {
             let joined = join(&rig, &subnet, keys, providers).await;
             (Place::Daemons { rig, joined, alone: alone.is_some() }, key)
         } else {
-            let mut builder =
-                Devnet::builder().subnet(&subnet).payment_platform(PLATFORM).delays(Delays::none());
+            let mut builder = Devnet::builder().subnet(&subnet).payment_platform(PLATFORM).delays(delays);
             for provider in providers {
                 builder = builder.provider(provider);
             }

@@ -169,7 +169,7 @@ async fn list_agreements(Ext(world): Ext<World>, caller: Caller, params: Params)
             .filter_map(|id| {
                 let record = state.agreements.0.get(id)?;
                 let side = record.side(&caller.node)?;
-                let fits = wanted.is_none_or(|wanted| record.state(now) == wanted)
+                let fits = wanted.is_none_or(|wanted| record.state_of(side, now) == wanted)
                     && before.is_none_or(|before| record.created < before)
                     && after.is_none_or(|after| record.created > after)
                     && (session.is_none() || record.session(side) == session.as_ref());
@@ -197,6 +197,8 @@ async fn confirm(
     let (id, session) = (agreement_id(&agreement, no_agreement)?, params.session()?);
     reach_provider(&world, &id).await?;
     world.with(|state| state.confirm_agreement(&caller.node, &id, session))?;
+    world.half_a_message().await;
+    world.with(|state| state.confirmed(&id));
     status(StatusCode::NO_CONTENT)
 }
 
@@ -227,7 +229,9 @@ async fn cancel(
     let id = agreement_id(&agreement, no_agreement)?;
     let reason = reason(&body)?;
     reach_provider(&world, &id).await?;
-    world.with(|state| state.cancel_agreement(&caller.node, &id, reason))?;
+    let closing = world.with(|state| state.cancel_agreement(&caller.node, &id, reason))?;
+    world.half_a_message().await;
+    world.with(|state| state.closed(&id, closing));
     status(StatusCode::OK)
 }
 
@@ -240,7 +244,9 @@ async fn terminate(
     let reason = reason(&body)?;
     let id = agreement_id(&agreement, no_agreement_to_end)?;
     reach_provider(&world, &id).await?;
-    world.with(|state| state.terminate_agreement(&caller.node, &id, reason))?;
+    let closing = world.with(|state| state.terminate_agreement(&caller.node, &id, reason))?;
+    world.half_a_message().await;
+    world.with(|state| state.closed(&id, closing));
     status(StatusCode::OK)
 }
 
@@ -248,7 +254,8 @@ async fn termination_reason(Ext(world): Ext<World>, caller: Caller, Path(agreeme
     let id = agreement_id(&agreement, no_agreement_to_end)?;
     let view = world.with(|state| {
         let (record, side) = state.own_agreement(&caller.node, &id)?;
-        let (at, end) = record.ended.clone().ok_or_else(|| {
+        let known = record.state_of(side, state.now) == AgreementState::Terminated;
+        let (at, end) = record.ended.clone().filter(|_| known).ok_or_else(|| {
             Refusal::new(400, format!("Agreement [{}] not terminated yet.", side.id(id.as_str())))
         })?;
         Ok::<_, Refusal>(AgreementEventView::ended(at, &id, end))
@@ -318,11 +325,14 @@ async fn end_scan(Ext(world): Ext<World>, caller: Caller, Path(scan): Path<Strin
 }
 
 /// Lets a message to an agreement's provider take its time; to a frozen one it never gets through.
+///
+/// The way back is the other half of it. As at a real daemon, a request whose sender goes away in between is left off
+/// there: the provider's daemon has done its part, and the requestor's never hears of it.
 async fn reach_provider(world: &World, id: &AgreementId) -> Result<(), Refusal> {
     let frozen = world
         .with(|state| state.agreements.0.get(id).is_some_and(|record| state.is_frozen(&record.provider)));
     if !frozen {
-        world.message().await;
+        world.half_a_message().await;
         return Ok(());
     }
     tokio::time::sleep(MESSAGE_PATIENCE).await;

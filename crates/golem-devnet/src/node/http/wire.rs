@@ -209,10 +209,10 @@ impl Serialize for AgreementView<'_> {
             .put("offer", &half(false))?
             .put("validTo", &When(record.valid_to))?
             .put_opt("approvedDate", record.approved.map(When).as_ref())?
-            .put("state", &record.state(self.now))?
+            .put("state", &record.state_of(self.side, self.now))?
             .put("timestamp", &When(record.created))?
             .put_opt("appSessionId", record.session(self.side))?
-            .put_opt("proposedSignature", signed(record.is_confirmed()).as_ref())?
+            .put_opt("proposedSignature", signed(record.is_confirmed(self.side)).as_ref())?
             .put_opt("approvedSignature", approved.as_ref())?
             .put_opt("committedSignature", approved.as_ref())?;
         map.0.end()

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_devnet::node::Fault;
+use golem_devnet::node::{Delays, Fault};
 use golem_devnet::provider::{Behaviour, InvoiceManner};
 use golem_sdk::core::event::{Bill, EventKind, RunEnd, StopReason};
 use golem_sdk::run::{nothing_left, nothing_open};
 use golem_sdk::{MemoryJournal, Run};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+use yagna_api::ApiError;
+use yagna_api::market::{AgreementState, ListAgreements, TerminateAgreement};
 
 use super::lives::{Death, Lives};
 use crate::books::{assert_books_closed, assert_results};
@@ -51,6 +53,38 @@ async fn what_a_dead_run_left_is_ended_and_paid_and_its_tasks_stay() {
         assert!(nothing_left(&lives.past()).is_some());
     }
     assert!(ended > 2, "nothing ran that had to be ended");
+}
+
+/// The request for an agreement's end died with its sender when the provider had heard of it: the daemon lists the agreement
+/// for good, and refuses to end it.
+#[tokio::test(start_paused = true)]
+async fn an_agreement_that_is_over_for_its_provider_alone_counts_as_ended() {
+    let mut stage = Stage::new(["ada", "bob"].map(honest)).tasks(30).configured(|config| config.workers = 2);
+    stage.devnet = stage.devnet.delays(Delays::real());
+    let lives = Lives::of(stage).await;
+    assert!(lives.live(Some(Death::After(secs(9)))).await.is_none());
+    let client = client(&lives.devnet);
+    let held = ListAgreements { state: Some(AgreementState::Approved), ..ListAgreements::default() };
+    let held = client.call_once(&held).await.unwrap().items;
+    assert!(!held.is_empty(), "nothing was agreed in time");
+    for listed in &held {
+        let end = TerminateAgreement { agreement: listed.id.clone(), reason: None };
+        assert!(
+            timeout(Duration::from_millis(3), client.call_once(&end)).await.is_err(),
+            "it had time enough"
+        );
+        let refused = client.call_once(&end).await.unwrap_err();
+        assert!(refused.api().is_some_and(ApiError::binds_no_provider), "{refused:?}");
+    }
+    let begun = Instant::now();
+    let end = settle(&lives).await;
+    assert_eq!((end.why, end.failed, end.unsettled), (StopReason::Cancelled, 0, 0), "{end:?}");
+    assert!(begun.elapsed() < secs(20), "it took {:?}", begun.elapsed());
+    let told =
+        |kind: &EventKind| matches!(kind, EventKind::Trouble { doing, .. } if doing == "end an agreement");
+    assert_eq!(lives.count(told), 0);
+    let ended = |kind: &EventKind| matches!(kind, EventKind::AgreementEnded { .. });
+    assert_eq!(lives.count(ended), held.len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,9 +20,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use yagna_api::activity::{GetState, ListActivities, State};
-use yagna_api::market::{AgreementState, AgreementSummary, ListAgreements, ListDemands, Terminator};
+use yagna_api::market::{
+    AgreementState, AgreementSummary, CancelAgreement, ListAgreements, ListDemands, TerminateAgreement,
+    Terminator,
+};
 use yagna_api::payment::{BillStatus, Invoice, ListAllocations, ListInvoices};
-use yagna_api::{Glm, Timestamp};
+use yagna_api::{ApiError, Glm, Timestamp};
+use yagna_client::ClientError;
 
 use super::program::program;
 use crate::hand::now;
@@ -79,7 +83,7 @@ pub(super) async fn while_bills_are_accepted(scene: Scene) {
 pub(super) async fn what_it_left_is_settled(scene: Scene) {
     let play = Play::begin(scene).await;
     play.cut_short("\t", 3, Signal::KILL).await;
-    assert!(!play.open_agreements().await.is_empty(), "nothing was left to be settled");
+    assert!(!play.listed_agreements().await.is_empty(), "nothing was left to be settled");
     let settled = play.start(&["settle", "--run-id", "life"]).end().await;
     assert_eq!(settled.code(), Some(0), "{settled:?}");
     assert!(settled.says("taken up to be settled") && settled.says("everything is settled"), "{settled:?}");
@@ -119,7 +123,7 @@ struct Kept {
 
 impl Play {
     async fn begin(scene: Scene) -> Self {
-        let stage = scene.open(["ada", "bob", "eve"].map(honest)).await;
+        let stage = scene.far_apart().open(["ada", "bob", "eve"].map(honest)).await;
         let home = TempDir::with_prefix("golem-killed-").expect("a temporary folder");
         std::fs::write(home.path().join("job.toml"), JOB).expect("a file in its folder");
         Self { stage, home, begun: now() }
@@ -144,14 +148,34 @@ impl Play {
         life.end().await
     }
 
-    /// Agreements of this requestor's that hold, or may come to.
-    async fn open_agreements(&self) -> Vec<AgreementSummary> {
+    /// Agreements of this requestor's that hold, or may come to, as far as its daemon knows.
+    async fn listed_agreements(&self) -> Vec<AgreementSummary> {
         let mut open = Vec::new();
         for state in [AgreementState::Approved, AgreementState::Pending] {
             let list =
                 ListAgreements { state: Some(state), after: Some(self.begun), ..ListAgreements::default() };
             let listed = self.stage.hand.call(&list).await.items;
             open.extend(listed.into_iter().filter(|listed| listed.role == Terminator::Requestor));
+        }
+        open
+    }
+
+    /// The same without those that are over for their providers. A request to end one that died with its sender leaves
+    /// the daemon listing it for good.
+    async fn open_agreements(&self) -> Vec<AgreementSummary> {
+        let mut open = Vec::new();
+        for listed in self.listed_agreements().await {
+            let agreement = listed.id.clone();
+            let terminate = TerminateAgreement { agreement: agreement.clone(), reason: None };
+            let ended = match self.stage.hand.try_call(&terminate).await {
+                Ok(false) => self.stage.hand.try_call(&CancelAgreement { agreement, reason: None }).await,
+                ended => ended.map(drop),
+            };
+            let is_over =
+                ended.as_ref().err().and_then(ClientError::api).is_some_and(ApiError::binds_no_provider);
+            if !is_over {
+                open.push(listed);
+            }
         }
         open
     }
