@@ -187,6 +187,11 @@ impl WorkContext {
         Self { inner: Arc::new(inner), queue: Queue::new() }
     }
 
+    /// Gives back to the daemon what is kept there from one batch to the next.
+    pub(crate) async fn release(&self) {
+        self.inner.transfers.release().await;
+    }
+
     /// Makes the activity ready for its worker.
     pub(crate) async fn make_ready(&self, preparation: Preparation) -> Result<(), ScriptError> {
         if preparation.implicit_start {

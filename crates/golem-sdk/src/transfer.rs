@@ -1,28 +1,29 @@
 //! Files to and from providers, over the daemon's bus.
 //!
-//! Each file is a small service on the bus for as long as its script runs: a provider asks it for pieces, or
-//! hands it pieces. Pieces may come in any order and many at once. What arrives is checked against the
+//! Each file of a script has an address on the bus: a provider asks there for pieces, or hands in pieces. An address serves
+//! one file after another, for as long as its activity lasts ([`address`]). Pieces may come in any order and many at once. What arrives is checked against the
 //! provider's hash. It appears under its name only when it is whole and the provider's command has succeeded: a provider
 //! whose file is missing, or breaks off, brings what it has with a hash that fits, and says only then that it failed.
 
+mod address;
 mod arrival;
 mod lasting;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use yagna_api::NodeId;
-use yagna_api::gsb::Listen;
-use yagna_client::{BusFault, BusSession, BusValue, Client, ClientError};
+use yagna_client::{Client, ClientError};
 
+use self::address::{Address, Answering, ServedFile};
 pub(crate) use self::arrival::Arrival;
 use self::arrival::ArrivalSlot;
 pub use self::arrival::Arrivals;
@@ -34,11 +35,8 @@ use crate::script::{Source, Target};
 /// How long a script's end waits until its files are off the bus.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// One piece of a file is read or written within this, or its transfer fails: a file system may never answer.
-const ANSWERING: Duration = Duration::from_secs(60);
-
-/// The message that ends what a provider brings.
-const LAST_OF_UPLOAD: &str = "UploadFinished";
+/// How many addresses an activity keeps from one script to the next. Each holds a connection to the daemon.
+const KEPT: usize = 16;
 
 /// Why a file couldn't be offered or received.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +66,17 @@ pub enum TransferError {
     Broken,
 }
 
-/// Opens transfers on the bus of one daemon.
+/// The transfers of one activity's scripts, on the bus of one daemon.
+///
+/// Dropping it gives all its addresses back, as [`Transfers::release`] does, only that nobody waits for it.
 #[derive(Debug)]
 pub(crate) struct Transfers {
     client: Client,
     node: NodeId,
+    /// What serves the addresses; each ends with its address.
+    services: TaskTracker,
+    /// Addresses that serve nothing just now.
+    idle: Arc<Mutex<Vec<Address>>>,
 }
 
 /// The transfers of one script.
@@ -81,15 +85,23 @@ pub(crate) struct Transfers {
 /// back to the daemon by itself, within the time that a call may take.
 #[derive(Debug)]
 pub(crate) struct Served {
-    services: TaskTracker,
-    done: CancellationToken,
-    _guard: DropGuard,
+    addresses: Vec<Address>,
     received: Vec<(usize, oneshot::Receiver<Bytes>)>,
     files: Vec<(usize, ArrivalSlot)>,
     n_steps: usize,
     seen: Arc<Mutex<Seen>>,
     /// Under which name each command's file is served.
     names: Vec<(u32, String)>,
+    idle: Arc<Mutex<Vec<Address>>>,
+}
+
+/// What is known of a script's transfers when it is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Each of them is over: nobody asks for anything any more.
+    Over,
+    /// One may go on, or may have left requests on their way.
+    Unknown,
 }
 
 /// The name under which a file is served.
@@ -124,17 +136,20 @@ pub(crate) struct Seen {
 }
 
 impl Served {
-    pub(crate) fn new(n_steps: usize) -> Self {
-        let done = CancellationToken::new();
+    /// Transfers that are none yet.
+    pub(crate) fn none(n_steps: usize) -> Self {
+        Self::new(n_steps, Arc::default())
+    }
+
+    fn new(n_steps: usize, idle: Arc<Mutex<Vec<Address>>>) -> Self {
         Self {
-            services: TaskTracker::new(),
-            _guard: done.clone().drop_guard(),
-            done,
+            addresses: Vec::new(),
             received: Vec::new(),
             files: Vec::new(),
             n_steps,
             seen: Arc::default(),
             names: Vec::new(),
+            idle,
         }
     }
 
@@ -143,28 +158,52 @@ impl Served {
         self.names.clone()
     }
 
-    /// Takes the services off the bus and gives what was received.
-    pub(crate) async fn finish(mut self) -> Brought {
+    /// Serves no more, and gives what was received. Addresses that nobody asks any more are kept for the next script, a few
+    /// at the most; the others are given back.
+    pub(crate) async fn finish(mut self, rest: Rest) -> Brought {
         let mut bytes = vec![None; self.n_steps];
         for (place, mut received) in self.received.drain(..) {
             bytes[place] = received.try_recv().ok();
         }
-        self.done.cancel();
-        self.services.close();
+        let addresses = std::mem::take(&mut self.addresses);
+        let (kept, given_back) = match rest {
+            Rest::Over => split(addresses, KEPT),
+            Rest::Unknown => (Vec::new(), addresses),
+        };
+        let all = async {
+            tokio::join!(
+                join_all(kept.into_iter().map(Address::rested)),
+                join_all(given_back.into_iter().map(Address::end))
+            )
+        };
         // With a daemon that doesn't answer they are through later, by themselves.
-        if timeout(RELEASE, self.services.wait()).await.is_err() {
-            tracing::debug!("files are still being taken off the bus");
+        match timeout(RELEASE, all).await {
+            Ok((rested, _)) => lock(&self.idle).extend(rested.into_iter().flatten()),
+            Err(_) => tracing::debug!("files are still being taken off the bus"),
         }
-        let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-        let taken = |slot: ArrivalSlot| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let files = self.files.drain(..).filter_map(|(place, slot)| Some((place, taken(slot)?))).collect();
+        let seen = std::mem::take(&mut *lock(&self.seen));
+        let files =
+            self.files.drain(..).filter_map(|(place, slot)| Some((place, lock(&slot).take()?))).collect();
         Brought { bytes, files, seen }
     }
 }
 
 impl Transfers {
     pub(crate) fn new(client: Client, node: NodeId) -> Self {
-        Self { client, node }
+        Self { client, node, services: TaskTracker::new(), idle: Arc::default() }
+    }
+
+    /// A script's transfers; there are none yet.
+    pub(crate) fn begin(&self, n_steps: usize) -> Served {
+        Served::new(n_steps, Arc::clone(&self.idle))
+    }
+
+    /// Gives the addresses back that serve nothing.
+    pub(crate) async fn release(&self) {
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        if timeout(RELEASE, join_all(idle.into_iter().map(Address::end))).await.is_err() {
+            tracing::debug!("addresses are still being taken off the bus");
+        }
     }
 
     /// Offers something to providers; the answer is where they fetch it.
@@ -205,110 +244,45 @@ impl Transfers {
         self.serve(served, place, receipt, name).await
     }
 
-    async fn serve<A: Answers + 'static>(
+    async fn serve(
         &self,
         served: &mut Served,
         place: usize,
-        answers: A,
+        answers: impl Into<Answering>,
         name: Name,
     ) -> Result<String, TransferError> {
-        let (id, again) = match name {
-            Name::New => (uuid::Uuid::new_v4().simple().to_string(), false),
-            Name::Known(id) => (id, true),
-        };
-        served.names.push((u32::try_from(place).unwrap_or(u32::MAX), id.clone()));
-        let listen = Listen {
-            on: format!("/public/gftp/{id}"),
-            components: A::COMPONENTS.iter().map(|&component| component.to_owned()).collect(),
-        };
-        let (client, done) = (self.client.clone(), served.done.clone());
-        let service = Service { answers, place, seen: Arc::clone(&served.seen) };
-        let (ready, bound) = oneshot::channel();
-        // Bound in there, so that nothing stays bound when whoever waits for it is dropped.
-        served.services.spawn(async move {
-            let session =
-                if again { client.serve_bus_again(listen).await } else { client.serve_bus(listen).await };
-            match session {
-                Ok(session) => {
-                    drop(ready.send(Ok(())));
-                    service.serve(session, done).await;
-                }
-                Err(error) => drop(ready.send(Err(error))),
+        let mut file = ServedFile { answers: answers.into(), place, seen: Arc::clone(&served.seen) };
+        // The latest that was put back is the likeliest to be whole.
+        while matches!(name, Name::New) {
+            let Some(address) = self.take_idle() else { break };
+            match address.serve(file).await {
+                Ok(()) => return Ok(self.hand_out(served, place, address)),
+                Err(back) => file = back,
             }
-        });
-        match bound.await {
-            Ok(Ok(())) => Ok(format!("gftp://{}/{id}", self.node)),
-            Ok(Err(error)) => Err(TransferError::Bus(error)),
-            Err(_) => Err(TransferError::Broken),
         }
+        let address = Address::bind(&self.services, &self.client, name, file).await?;
+        Ok(self.hand_out(served, place, address))
+    }
+
+    fn take_idle(&self) -> Option<Address> {
+        lock(&self.idle).pop()
+    }
+
+    fn hand_out(&self, served: &mut Served, place: usize, address: Address) -> String {
+        let id = address.id().to_owned();
+        let url = format!("gftp://{}/{id}", self.node);
+        served.names.push((u32::try_from(place).unwrap_or(u32::MAX), id));
+        served.addresses.push(address);
+        url
     }
 }
 
-/// One file on the bus.
-struct Service<A> {
-    answers: A,
-    place: usize,
-    seen: Arc<Mutex<Seen>>,
+/// The first so many, and the others.
+fn split(mut addresses: Vec<Address>, most: usize) -> (Vec<Address>, Vec<Address>) {
+    let others = addresses.split_off(most.min(addresses.len()));
+    (addresses, others)
 }
 
-impl<A: Answers> Service<A> {
-    /// Serves until told to stop, then takes the service off the bus.
-    async fn serve(mut self, mut session: BusSession, done: CancellationToken) {
-        loop {
-            let request = tokio::select! {
-                () = done.cancelled() => break,
-                request = session.next() => request,
-            };
-            match request {
-                Ok(request) => {
-                    let answered = tokio::select! {
-                        () = done.cancelled() => break,
-                        answered = timeout(ANSWERING, self.answers.answer(&request.component, &request.payload)) => answered,
-                    };
-                    let answer = answered.unwrap_or_else(|_| {
-                        let words = format!(
-                            "a file of the requestor's didn't answer within {} s",
-                            ANSWERING.as_secs()
-                        );
-                        Err(BusFault::new("ReadError", words))
-                    });
-                    let ours = self.answers.own_fault();
-                    self.note(session.address(), &request.component, &answer, ours);
-                    session.reply(&request.id, answer).await;
-                }
-                Err(error) => {
-                    // The provider's transfer will fail by itself, and the script with it.
-                    tracing::warn!(address = session.address(), %error, "a transfer lost its way to the daemon");
-                    break;
-                }
-            }
-        }
-        if let Err(error) = session.close().await {
-            tracing::debug!(%error, "a transfer's address couldn't be unbound");
-        }
-    }
-
-    /// Before the reply: the script may be over as soon as that is sent.
-    fn note(
-        &self,
-        address: &str,
-        component: &str,
-        answer: &Result<BusValue, BusFault>,
-        ours: Option<(TransferError, u64)>,
-    ) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match answer {
-            Ok(_) if component == LAST_OF_UPLOAD => {
-                seen.whole.insert(self.place);
-            }
-            Ok(_) => {}
-            Err(fault) => {
-                tracing::warn!(address, kind = fault.kind, message = fault.message, "a transfer failed");
-                seen.refused.insert(self.place, fault.message.clone());
-                if let Some(ours) = ours {
-                    seen.ours.insert(self.place, ours);
-                }
-            }
-        }
-    }
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

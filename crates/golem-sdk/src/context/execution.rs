@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use yagna_api::activity::{CommandResult, Outcome};
 
 use super::error::ScriptError;
+use super::launch::rest_of;
 use super::replay::{self, Again};
 use super::watch::Watch;
 use super::{Inner, WorkContext};
@@ -137,6 +138,7 @@ impl WorkContext {
     ) -> Result<(Execution, Arrivals), ScriptError> {
         let n_commands = script.len();
         let targets: Vec<_> = script.steps.iter().map(is_download).collect();
+        let is_transfer: Vec<_> = script.steps.iter().map(Step::is_transfer).collect();
         let planned = Inner::plan(script.steps.clone(), false)?;
         let digest = replay::digest(&planned.commands);
         if let Some(sent) = self.inner.scripts.next(&self.inner, &digest).await? {
@@ -172,7 +174,8 @@ impl WorkContext {
             Err(error) => Err(error),
         };
         // Whatever came of it, nobody must be left asking for files that nobody offers.
-        let brought = served.finish().await;
+        let rest = rest_of(&outcome, |index| is_transfer[index]);
+        let brought = served.finish(rest).await;
         let (results, end) = outcome?;
         self.judged(&targets, results, end, brought).await
     }

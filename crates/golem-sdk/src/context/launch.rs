@@ -23,7 +23,7 @@ use super::replay::{self, Again};
 use super::watch::Watch;
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
 use crate::script::{LARGEST_SCRIPT, Source, Step, Target, container, size};
-use crate::transfer::{Arrivals, Brought as Carried, Name, Served};
+use crate::transfer::{Arrivals, Brought as Carried, Name, Rest, Served};
 
 /// The longest that one poll for results waits.
 pub(super) const LONGEST_POLL: Duration = Duration::from_secs(10);
@@ -165,8 +165,9 @@ impl Launched {
         mut self,
         followed: Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
     ) -> Result<Batch, ScriptError> {
-        let served = std::mem::replace(&mut self.served, Served::new(0));
-        let brought = served.finish().await;
+        let served = std::mem::replace(&mut self.served, Served::none(0));
+        let rest = rest_of(&followed, |index| self.told[index].is_transfer);
+        let brought = served.finish(rest).await;
         self.conclude_with(brought, followed).await
     }
 
@@ -260,7 +261,7 @@ impl Inner {
             let batch = sent.batch.clone();
             let again = Again { steps, planned, sent };
             let (served, again) =
-                if follow { (self.follow_again(again).await?, None) } else { (Served::new(0), Some(again)) };
+                if follow { (self.follow_again(again).await?, None) } else { (Served::none(0), Some(again)) };
             return Ok(Launched { claim, served, queue: queue.id, told, limit, batch, deadline, again });
         }
         let Ok(prepared) = timeout_at(deadline, self.serve(planned, &[])).await else {
@@ -275,7 +276,7 @@ impl Inner {
         let batch = match self.send(commands, deadline).await {
             Ok(batch) => batch,
             Err(error) => {
-                served.finish().await;
+                served.finish(Rest::Unknown).await;
                 let unanswered = match &error {
                     ScriptError::Daemon(error) => error.api().is_none_or(ApiError::is_timeout),
                     _ => false,
@@ -347,7 +348,7 @@ impl Inner {
         known: &[(u32, String)],
     ) -> Result<(Vec<WireCommand>, Served), ScriptError> {
         let Planned { mut commands, files } = planned;
-        let mut served = Served::new(commands.len());
+        let mut served = self.transfers.begin(commands.len());
         for (place, file) in files {
             let known = known.iter().find(|(at, _)| *at as usize == place);
             let name = known.map_or(Name::New, |(_, name)| Name::Known(name.clone()));
@@ -564,6 +565,19 @@ pub(crate) fn wire_len(steps: &[Step]) -> usize {
         Ok(planned) => size(&planned.commands, planned.files.len()),
         Err(ScriptError::TooLarge { bytes }) => bytes,
         Err(_) => 0,
+    }
+}
+
+/// What is known of a script's transfers once it has been followed. A batch ends with the first command that fails: where that
+/// one moves no file, each transfer before it has succeeded, and none after it has begun.
+pub(super) fn rest_of(
+    followed: &Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
+    is_transfer: impl Fn(usize) -> bool,
+) -> Rest {
+    match followed {
+        Ok((_, ExecutionEnd::Done)) => Rest::Over,
+        Ok((_, ExecutionEnd::Failed { index })) if !is_transfer(*index) => Rest::Over,
+        Ok(_) | Err(_) => Rest::Unknown,
     }
 }
 

@@ -22,7 +22,7 @@ use super::execution::{ExecutionEnd, ended};
 use super::launch::Planned;
 use super::watch::Watch;
 use crate::script::Step;
-use crate::transfer::{Brought, Served};
+use crate::transfer::{Brought, Rest, Served};
 
 /// So many bytes of a fingerprint tell scripts of one activity apart.
 const DIGEST: usize = 16;
@@ -210,7 +210,7 @@ impl Inner {
             (results, ExecutionEnd::Expired) if results.len() < steps.len() => {
                 let (_, served) = self.serve(planned, &sent.served).await?;
                 let followed = self.follow(&sent.batch, steps.len(), &mut Watch::until(deadline)).await;
-                (served.finish().await, followed?)
+                (served.finish(Rest::Unknown).await, followed?)
             }
             over => (Brought { bytes: vec![None; steps.len()], ..Brought::default() }, over),
         };
@@ -229,7 +229,7 @@ impl Inner {
                 Ok(batch) => self.follow(&batch, rest.len(), &mut Watch::until(deadline)).await,
                 Err(error) => Err(error),
             };
-            let mut fetched = served.finish().await;
+            let mut fetched = served.finish(Rest::Unknown).await;
             let (fresh, fresh_end) = followed?;
             results.truncate(first_missing(&results));
             for (result, place) in fresh.into_iter().zip(&rest) {

@@ -157,7 +157,9 @@ impl Outside {
                 let again = replay.map(|replay| replay.tasks).unwrap_or_default();
                 let inputs = self.inputs.clone();
                 let tasks = Tasks { rental, no, job, assigned, inputs, again, scripts };
-                match cancel.run_until_cancelled(self.work(&ctx, tasks, &*worker)).await {
+                let worked = cancel.run_until_cancelled(self.work(&ctx, tasks, &*worker)).await;
+                ctx.release().await;
+                match worked {
                     Some(Err(error)) => Some(error.to_failure()),
                     // A worker may pass over it, but nothing can follow on what is lost.
                     Some(Ok(())) if lost.load(Ordering::Relaxed) => {

@@ -200,7 +200,7 @@ async fn five_workers_with_many_transfers_leave_no_files_and_no_addresses() {
     assert_eq!(done.len(), 100);
     assert!(done.iter().all(|task| *task.result() == 10_000));
     wait_for("the addresses to be given back", || wire.bound() == 0).await;
-    assert!(wire.count("POST /gsb-api") >= 100, "hardly anything was sent");
+    assert!(wire.count("POST /gsb-api") >= 5, "hardly anything was sent");
     assert_eq!((files_in(folder.path()), files_in(&output)), (2, 100));
     Played::of(stage).await.assert_all_paid();
 }
