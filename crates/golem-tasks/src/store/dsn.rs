@@ -134,7 +134,11 @@ impl Dsn {
         let Self::Sqlite(path) = self else {
             let folders = choose_base_strategy().map_err(|_| DsnError::NoDataFolder)?;
             // Runs of two databases may have one name.
-            let digest = Sha3_256::digest(self.to_string());
+            let identity = match self {
+                Self::Postgres(server) => server.identity()?,
+                other => other.to_string(),
+            };
+            let digest = Sha3_256::digest(identity);
             let database = digest.iter().take(8).fold(String::new(), |mut text, byte| {
                 let _infallible = write!(text, "{byte:02x}");
                 text

@@ -110,6 +110,22 @@ impl PostgresDsn {
         })
     }
 
+    /// Which database it is, however it was spelled: the host, the port and the name, each with what the environment and
+    /// PostgreSQL's defaults say where the address doesn't. Who connects, and how, makes no other database of it.
+    pub(super) fn identity(&self) -> Result<String, DsnError> {
+        let options = self.options()?;
+        let host = match options.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None => options.get_host().to_ascii_lowercase(),
+        };
+        let host = match host.trim_matches(['[', ']']).trim_end_matches('.') {
+            "127.0.0.1" | "::1" => "localhost",
+            other => other,
+        };
+        let database = options.get_database().unwrap_or_else(|| options.get_username());
+        Ok(format!("postgres:host={host} port={} dbname={database}", options.get_port()))
+    }
+
     /// How long to wait for the server.
     pub(in super::super) fn connect_timeout(&self) -> Result<Duration, DsnError> {
         let (key, value) = match self.said.get("connect_timeout") {

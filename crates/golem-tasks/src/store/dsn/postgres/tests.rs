@@ -116,3 +116,42 @@ fn what_is_said_is_what_is_connected_with() {
     let server = read("host=/var/run/x dbname=golem").unwrap().unwrap();
     assert_eq!(server.options().unwrap().get_socket().unwrap().to_str(), Some("/var/run/x"));
 }
+
+/// What runs get on standard input is kept by the database, however it is spelled.
+#[test]
+fn two_spellings_of_one_database_are_one_database() {
+    let identity = |text: &str| read(text).unwrap().unwrap().identity().unwrap();
+    for (one, others) in [
+        (
+            "postgres://ann@db.example.org/runs",
+            &[
+                "postgresql://ann:secret@DB.example.org:5432/runs?sslmode=disable",
+                "dbname=runs host=db.example.org user=ben port=5432",
+                "postgres:host='db.example.org' dbname=runs user=ann connect_timeout=3",
+            ][..],
+        ),
+        (
+            "postgres://ann@localhost:5433/ann",
+            &[
+                "host=127.0.0.1 port=5433 user=ann",
+                "postgres://ann@[::1]:5433/ann",
+                "host=localhost port=5433 user=ann dbname=ann",
+            ],
+        ),
+        ("host=/run/pg user=ann dbname=a", &["postgres://ann@%2Frun%2Fpg/a"]),
+    ] {
+        for other in others {
+            assert_eq!(identity(one), identity(other), "{other}");
+        }
+    }
+    let several = [
+        "postgres://ann@db.example.org/runs",
+        "postgres://ann@db.example.org/others",
+        "postgres://ann@db.example.org:5433/runs",
+        "postgres://ann@db2.example.org/runs",
+        "postgres://ann@db.example.org/Runs",
+    ];
+    let identities: std::collections::BTreeSet<_> = several.into_iter().map(identity).collect();
+    assert_eq!(identities.len(), several.len(), "{identities:?}");
+    assert!(!identity("postgres://ann:secret@db/runs").contains("secret"));
+}
