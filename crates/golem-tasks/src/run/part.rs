@@ -25,6 +25,8 @@ const NAMED: usize = 10;
 enum Unknown {
     #[error("there is no task {number}: the job has {}, with the numbers 0 to {}", plural(*n_tasks, "task"), n_tasks.saturating_sub(1))]
     Number { number: u64, n_tasks: u64 },
+    #[error("there is no task {number}: the job has no tasks at all")]
+    NoTasks { number: u64 },
     #[error("there is no task `{task}`")]
     Task { task: String },
 }
@@ -133,7 +135,11 @@ pub(super) async fn find(
             Wish::Numbers(numbers) => {
                 if let Some(n_tasks) = n_tasks.filter(|n_tasks| numbers.end() >= n_tasks) {
                     let number = (*numbers.start()).max(n_tasks);
-                    return Err(unknown(Unknown::Number { number, n_tasks }));
+                    return Err(unknown(if n_tasks == 0 {
+                        Unknown::NoTasks { number: *numbers.start() }
+                    } else {
+                        Unknown::Number { number, n_tasks }
+                    }));
                 }
                 selection.add_numbers(numbers.clone());
             }
@@ -247,6 +253,10 @@ fn is_called(task: &Value, text: &str) -> bool {
 }
 
 fn unknown(error: Unknown) -> Failure {
+    if let Unknown::NoTasks { .. } = error {
+        return Failure::new(Exit::Usage, error)
+            .advise("look at the job's [tasks]: its source is empty; nothing was begun");
+    }
     Failure::new(Exit::Usage, error).advise(
         "--only takes the numbers that results begin with, such as 1,4,10-20, or the tasks themselves; nothing was begun",
     )
@@ -257,6 +267,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn of_a_job_without_tasks_none_can_be_asked_for() {
+        for asked in ["0", "3-5", "7"] {
+            let looked = Looked { n_tasks: Some(0), ..Looked::default() };
+            let wishes = [asked.parse::<Wish>().unwrap()];
+            let failure = find(&wishes, looked, None, &Past::default()).await.unwrap_err();
+            let told = format!("{failure:?}");
+            assert!(told.contains("NoTasks") && told.contains("its source is empty"), "{told}");
+        }
+        let told = Unknown::NoTasks { number: 3 }.to_string();
+        assert_eq!(told, "there is no task 3: the job has no tasks at all");
+    }
 
     #[test]
     fn tasks_are_asked_for_by_numbers_ranges_and_themselves() {
