@@ -147,3 +147,14 @@ async fn a_batch_of_many_files_keeps_a_few_addresses() {
     assert_eq!(lab.wire.count("POST /gsb-api"), 40 + 24);
     lab.end().await;
 }
+
+/// A real daemon logs an error for a demand that is withdrawn in the middle of a poll for its events.
+#[tokio::test(start_paused = true)]
+async fn a_demand_is_withdrawn_when_nobody_asks_for_its_events_any_more() {
+    let lab = Lab::scripted(ScriptedRuntime::new()).await;
+    let wire = std::sync::Arc::clone(&lab.wire);
+    lab.end().await;
+    assert!(wire.count("GET /market-api/v1/demands/") > 0, "its events were asked for");
+    assert_eq!(wire.count("DELETE /market-api/v1/demands/"), 1);
+    assert_eq!(wire.withdrawn_early(), 0);
+}

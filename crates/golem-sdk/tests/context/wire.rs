@@ -1,6 +1,6 @@
 //! A way to the daemon that keeps count, and meddles with batches' streams of events.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -29,11 +29,30 @@ pub(crate) struct Wire {
     lines: Mutex<Vec<String>>,
     meddling: Mutex<Meddling>,
     diverting: AtomicBool,
+    /// Polls for the events of demands that wait just now, and demands that were withdrawn meanwhile.
+    polls: AtomicUsize,
+    withdrawn_early: AtomicUsize,
+}
+
+/// A poll for as long as it waits, however that ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Wire {
     pub(crate) fn new(inner: InProcessTransport) -> Self {
-        Self { inner, lines: Mutex::default(), meddling: Mutex::default(), diverting: AtomicBool::new(false) }
+        Self {
+            inner,
+            lines: Mutex::default(),
+            meddling: Mutex::default(),
+            diverting: AtomicBool::new(false),
+            polls: AtomicUsize::new(0),
+            withdrawn_early: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn meddle(&self, meddling: Meddling) {
@@ -49,6 +68,11 @@ impl Wire {
     pub(crate) fn count(&self, beginning: &str) -> usize {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|line| line.starts_with(beginning)).count()
+    }
+
+    /// How many demands were withdrawn while their events were being asked for.
+    pub(crate) fn withdrawn_early(&self) -> usize {
+        self.withdrawn_early.load(Ordering::SeqCst)
     }
 
     /// Addresses on the bus that were bound and not given back.
@@ -73,6 +97,14 @@ impl Transport for Wire {
                 request.body = request.body.map(|body| diverted(&String::from_utf8(body).unwrap()).into());
             }
             let (method, path) = (request.method.as_str(), request.path.clone());
+            let is_of_demand = path.starts_with("/market-api/v1/demands/");
+            let _waiting = (is_of_demand && path.contains("/events")).then(|| {
+                self.polls.fetch_add(1, Ordering::SeqCst);
+                Waiting(&self.polls)
+            });
+            if is_of_demand && method == "DELETE" && self.polls.load(Ordering::SeqCst) > 0 {
+                self.withdrawn_early.fetch_add(1, Ordering::SeqCst);
+            }
             let answer = self.inner.send(request).await;
             // Only what was done counts: who gives an address back has surely had the answer.
             if answer.as_ref().is_ok_and(|answer| answer.status < 300) {

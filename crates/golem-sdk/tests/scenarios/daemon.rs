@@ -1,11 +1,18 @@
 //! A daemon that fails for a while, loses answers or starts again: nothing is lost, nothing is paid twice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use golem_devnet::clock::DevnetClock;
 use golem_devnet::node::Fault;
 use golem_sdk::core::event::{Event, EventKind, StopReason};
 use golem_sdk::{MemoryJournal, RunError};
-use yagna_client::RetryPolicy;
+use tokio::time::Instant;
+use yagna_api::{Clock as _, Request, Timestamp};
+use yagna_client::{
+    Client, InProcessTransport, Response, RetryPolicy, SocketAnswer, StreamAnswer, Transport, TransportError,
+};
 
 use crate::stage::{Live, Stage, client, honest, options, secs};
 
@@ -215,4 +222,79 @@ async fn a_daemon_that_fails_to_prepare_the_run_keeps_no_money() {
     assert!(matches!(result, Err(RunError::Daemon(_))), "{result:?}");
     played.assert_sound().await;
     assert_eq!(played.devnet.books().allocations.len(), 1);
+}
+
+/// A way to a daemon whose clock is wrong by so many seconds, told as HTTP tells it.
+#[derive(Debug)]
+struct Dated {
+    inner: InProcessTransport,
+    clock: DevnetClock,
+    by: i64,
+}
+
+impl Transport for Dated {
+    fn address(&self) -> &str {
+        self.inner.address()
+    }
+
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+        Box::pin(async move {
+            let mut answer = self.inner.send(request).await?;
+            let told = Timestamp::from_second(self.clock.now().as_second() + self.by).unwrap();
+            let date = told.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            answer.headers.insert("date", date.parse().unwrap());
+            Ok(answer)
+        })
+    }
+
+    fn open_stream(&self, request: Request) -> BoxFuture<'_, Result<StreamAnswer, TransportError>> {
+        self.inner.open_stream(request)
+    }
+
+    fn open_socket(
+        &self,
+        path: &str,
+        subprotocol: Option<&'static str>,
+    ) -> BoxFuture<'_, Result<SocketAnswer, TransportError>> {
+        self.inner.open_socket(path, subprotocol)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_more_than_a_minute_off_the_daemons_is_named_once() {
+    for (by, side) in [(90, Some("behind")), (-7200, Some("ahead of")), (50, None), (-50, None), (0, None)] {
+        let stage = Stage::new([honest("ada")]).tasks(200);
+        let devnet = stage.devnet.start().await.unwrap();
+        let inner = InProcessTransport::new(devnet.router(), &devnet.requestor().key).unwrap();
+        let client = Client::new(Arc::new(Dated { inner, clock: devnet.clock(), by }));
+        let journal = Arc::new(MemoryJournal::new());
+        let run = golem_sdk::Run::new(
+            client,
+            Arc::new(devnet.clock()),
+            Arc::clone(&journal) as _,
+            stage.worker,
+            Box::new((0..200).map(|n| Ok(serde_json::json!(n)))),
+            options(stage.config, stage.timing, "run-1"),
+        );
+        let begun = Instant::now();
+        let end = run.run().await.unwrap();
+        assert_eq!((end.why, end.done), (StopReason::AllDone, 200));
+        assert!(
+            begun.elapsed() > secs(60),
+            "it ended before the clocks were compared: {:?}",
+            begun.elapsed()
+        );
+        let told: Vec<_> = journal
+            .events()
+            .into_iter()
+            .filter_map(|event| match event.kind {
+                EventKind::Trouble { doing, problem } if doing == "tell the time" => Some(problem),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told.len(), usize::from(side.is_some()), "{by}: {told:?}");
+        if let Some(side) = side {
+            assert!(told[0].contains(&format!("{side} the daemon's")), "{by}: {told:?}");
+        }
+    }
 }

@@ -48,10 +48,15 @@ impl Trouble {
         }
         let error = source.as_database_error()?.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
         let code: u32 = sqlx::error::DatabaseError::code(error)?.parse().ok()?;
+        Self::of_code(code, || lockers(Path::new(place)))
+    }
+
+    /// What is the matter by SQLite's code, and by who holds a lock on the file, where that is known.
+    fn of_code(code: u32, lockers: impl FnOnce() -> Option<Vec<u32>>) -> Option<Self> {
         // The low byte is the primary code.
         Some(match code & 0xff {
-            // SQLite says busy too where the system can't lock files at all.
-            5 | 6 | 15 => match lockers(Path::new(place)) {
+            // SQLite says busy too where the system can't lock files at all (ENOLCK).
+            5 | 6 | 15 => match lockers() {
                 Some(processes) if processes.is_empty() => Self::NoLocks,
                 processes => {
                     let mut processes = processes.unwrap_or_default();
@@ -206,6 +211,97 @@ pub(super) fn network_file_system(_: &Path) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_are_told_from_one_another_with_their_extensions() {
+        let nobody = || Some(Vec::new());
+        for (code, is) in [
+            (5, Trouble::NoLocks),
+            (5 | 1 << 8, Trouble::NoLocks), // while another process's journal is rolled back
+            (15, Trouble::NoLocks),
+            (8, Trouble::ReadOnly),
+            (8 | 4 << 8, Trouble::ReadOnly), // its folder may not be written
+            (10 | 15 << 8, Trouble::Disk),   // a lock fails with EIO, as on a network file system
+            (10 | 3 << 8, Trouble::Disk),
+            (11, Trouble::Damaged),
+            (11 | 1 << 8, Trouble::Damaged),
+            (13, Trouble::Full),
+            (14 | 2 << 8, Trouble::Unopened), // a folder
+            (26, Trouble::NotADatabase),
+        ] {
+            assert_eq!(Trouble::of_code(code, nobody), Some(is), "{code}");
+        }
+        let own = std::process::id();
+        let locked = |processes: &[u32]| Some(Trouble::Locked { processes: processes.to_vec() });
+        assert_eq!(Trouble::of_code(5, || Some(vec![own, 4711])), locked(&[4711]));
+        assert_eq!(Trouble::of_code(5, || Some(vec![own])), locked(&[]), "another connection of ours");
+        assert_eq!(Trouble::of_code(5, || None), locked(&[]), "the system tells nothing of locks");
+        for ours in [1, 19, 20] {
+            assert_eq!(Trouble::of_code(ours, nobody), None, "an error of the statement");
+        }
+        assert!(Trouble::NoLocks.advice("/nowhere").contains("local disk"));
+    }
+
+    /// Real errors of real files.
+    #[tokio::test]
+    async fn a_file_that_cant_be_used_is_named_as_what_it_is() {
+        use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+        use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let open = |name: &str| {
+            SqliteConnectOptions::new()
+                .filename(path(name))
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Delete)
+                .busy_timeout(std::time::Duration::ZERO)
+        };
+        let trouble = |name: &str, error: sqlx::Error| {
+            let place = path(name);
+            Trouble::of(&error, place.to_str().unwrap()).unwrap_or_else(|| panic!("{name}: {error:?}"))
+        };
+        let table = "CREATE TABLE t (x TEXT); CREATE INDEX i ON t (x)";
+        let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+                    INSERT INTO t SELECT 'some text for row ' || i FROM n";
+
+        std::fs::write(
+            path("text"),
+            "this is no database, but it is long enough to be taken for one".repeat(40),
+        )
+        .unwrap();
+        let none = open("text").connect().await.unwrap_err();
+        assert_eq!(trouble("text", none), Trouble::NotADatabase);
+
+        std::fs::create_dir(path("folder")).unwrap();
+        let unopened = open("folder").connect().await.unwrap_err();
+        assert_eq!(trouble("folder", unopened), Trouble::Unopened);
+
+        let mut first = open("good").connect().await.unwrap();
+        first.execute(table).await.unwrap();
+        first.execute(rows).await.unwrap();
+        let mut reader = open("good").read_only(true).connect().await.unwrap();
+        assert_eq!(trouble("good", reader.execute(rows).await.unwrap_err()), Trouble::ReadOnly);
+        reader.close().await.unwrap();
+
+        let mut second = open("good").connect().await.unwrap();
+        first.execute("BEGIN EXCLUSIVE").await.unwrap();
+        let locked = trouble("good", second.execute(rows).await.unwrap_err());
+        assert_eq!(locked, Trouble::Locked { processes: Vec::new() });
+        first.execute("ROLLBACK").await.unwrap();
+        second.close().await.unwrap();
+
+        first.execute("PRAGMA max_page_count = 1").await.unwrap();
+        assert_eq!(trouble("good", first.execute(rows).await.unwrap_err()), Trouble::Full);
+        first.close().await.unwrap();
+
+        let mut bytes = std::fs::read(path("good")).unwrap();
+        let from = bytes.len() / 4;
+        bytes[from..].fill(0x55);
+        std::fs::write(path("damaged"), bytes).unwrap();
+        let mut damaged = open("damaged").connect().await.unwrap();
+        let read = "SELECT count(x) FROM t WHERE x > 'some text for row 2'";
+        assert_eq!(trouble("damaged", damaged.execute(read).await.unwrap_err()), Trouble::Damaged);
+    }
 
     #[test]
     fn holders_of_locks_are_read_off_the_systems_list() {

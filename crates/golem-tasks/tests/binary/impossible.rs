@@ -146,3 +146,22 @@ async fn what_wasnt_looked_at_fails_once_when_its_turn_comes_and_sets_nobody_bac
     assert!(!ended.err.contains("left alone"), "{}", ended.err);
     kept.assert_settled();
 }
+
+/// A template that would take years is found like any other mistake, wherever it stands.
+#[tokio::test]
+async fn a_template_that_never_ends_is_found_with_its_place_and_the_way_out() {
+    let home = Home::new();
+    let deep = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
+    let tasks = "[tasks]\nvalues = [1, 2]\n";
+    for (steps, place) in [
+        (format!("[[steps]]\nrun = \"echo {deep}\"\n"), "run"),
+        (
+            format!("[[steps]]\nupload_text = {{ text = \"{deep}\", to = \"/golem/work/a\" }}\n"),
+            "upload_text",
+        ),
+        (format!("[[steps]]\nrun = [\"echo\", \"{deep}\"]\n"), "run = ["),
+    ] {
+        let says = [place, "too long in the making", "let its loops go over fewer things"];
+        assert_refused(&home, &format!("{tasks}{steps}"), &says).await;
+    }
+}

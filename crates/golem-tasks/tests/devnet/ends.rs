@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::served::{Served, command};
@@ -68,4 +69,27 @@ async fn a_reader_that_stalls_doesnt_hold_up_its_end() {
     let status = timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap();
     assert_eq!(status.code(), Some(0));
     drop((out, err));
+}
+
+/// Once out of open files it was there, and never took a connection again.
+#[tokio::test]
+async fn it_takes_connections_again_when_it_was_out_of_open_files() {
+    const FILES: u32 = 64;
+    let mut devnet = Served::start_with_files(FILES, &["--providers", "1"]);
+    let environment = devnet.environment().await;
+    let address = environment["YAGNA_API_URL"].trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut held = Vec::new();
+    for _ in 0..2 * FILES {
+        // Those that it doesn't take wait in the system's queue.
+        held.push(timeout(PATIENCE, TcpStream::connect(&address)).await.unwrap().unwrap());
+    }
+    let folder = format!("/proc/{}/fd", devnet.id());
+    let n_open = || std::fs::read_dir(&folder).unwrap().count();
+    wait_until("it is out of open files", || n_open() >= FILES as usize).await;
+    drop(held);
+    let home = Home::new();
+    let job = home.job("[tasks]\nrange = { end = 2 }\n[[steps]]\nrun = \"echo {{ task }}\"\n");
+    let ended = devnet.run(&home, &job, &[]).await;
+    ended.assert_code(0);
+    devnet.stop().await;
 }

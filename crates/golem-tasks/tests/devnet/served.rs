@@ -39,8 +39,28 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let mut child =
-            command(&[&["--listen", "127.0.0.1:0", "--seed", "7"], flags].concat()).spawn().unwrap();
+        Self::begin(command(&[&["--listen", "127.0.0.1:0", "--seed", "7"], flags].concat()))
+    }
+
+    /// The same with so many open files at the most.
+    pub(crate) fn start_with_files(most: u32, flags: &[&str]) -> Self {
+        let plain = command(&[&["--listen", "127.0.0.1:0", "--seed", "7"], flags].concat());
+        let mut limited = Command::new("/bin/sh");
+        limited
+            .args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &most.to_string()])
+            .arg(plain.as_std().get_program())
+            .args(plain.as_std().get_args())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Self::begin(limited)
+    }
+
+    fn begin(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut readers = JoinSet::new();
         let mut follow = |from: Box<dyn AsyncRead + Send + Unpin>| {
             let (sender, receiver) = watch::channel(String::new());
