@@ -177,9 +177,10 @@ impl Served {
             )
         };
         // With a daemon that doesn't answer they are through later, by themselves.
-        match timeout(RELEASE, all).await {
-            Ok((rested, _)) => lock(&self.idle).extend(rested.into_iter().flatten()),
-            Err(_) => tracing::debug!("files are still being taken off the bus"),
+        if let Ok((rested, _)) = timeout(RELEASE, all).await {
+            lock(&self.idle).extend(rested.into_iter().flatten());
+        } else {
+            tracing::debug!("files are still being taken off the bus");
         }
         let seen = std::mem::take(&mut *lock(&self.seen));
         let files =
@@ -253,8 +254,8 @@ impl Transfers {
     ) -> Result<String, TransferError> {
         let mut file = ServedFile { answers: answers.into(), place, seen: Arc::clone(&served.seen) };
         // The latest that was put back is the likeliest to be whole.
-        while matches!(name, Name::New) {
-            let Some(address) = self.take_idle() else { break };
+        let is_new = matches!(name, Name::New);
+        while let Some(address) = is_new.then(|| self.take_idle()).flatten() {
             match address.serve(file).await {
                 Ok(()) => return Ok(self.hand_out(served, place, address)),
                 Err(back) => file = back,

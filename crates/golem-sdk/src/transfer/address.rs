@@ -38,7 +38,7 @@ pub(super) struct Address {
 /// What an address is to do from now on.
 #[derive(Debug)]
 enum Turn {
-    Serve(ServedFile),
+    Serve(Box<ServedFile>),
     /// Nothing; it says when the file is let go.
     Rest(oneshot::Sender<()>),
 }
@@ -119,7 +119,7 @@ impl Address {
     pub(super) async fn serve(&self, file: ServedFile) -> Result<(), ServedFile> {
         match self.turns.reserve().await {
             Ok(turn) => {
-                turn.send(Turn::Serve(file));
+                turn.send(Turn::Serve(Box::new(file)));
                 Ok(())
             }
             Err(_) => Err(file),
@@ -158,7 +158,7 @@ async fn serve(
             () = done.cancelled() => break,
             Some(turn) = turns.recv() => {
                 match turn {
-                    Turn::Serve(file) => current = Some(file),
+                    Turn::Serve(file) => current = Some(*file),
                     Turn::Rest(rested) => {
                         current = None;
                         rested.send(()).ok();

@@ -217,16 +217,16 @@ mod tests {
         let nobody = || Some(Vec::new());
         for (code, is) in [
             (5, Trouble::NoLocks),
-            (5 | 1 << 8, Trouble::NoLocks), // while another process's journal is rolled back
+            (5 + 256, Trouble::NoLocks), // while another process's journal is rolled back
             (15, Trouble::NoLocks),
             (8, Trouble::ReadOnly),
-            (8 | 4 << 8, Trouble::ReadOnly), // its folder may not be written
-            (10 | 15 << 8, Trouble::Disk),   // a lock fails with EIO, as on a network file system
-            (10 | 3 << 8, Trouble::Disk),
+            (8 + 4 * 256, Trouble::ReadOnly), // its folder may not be written
+            (10 + 15 * 256, Trouble::Disk),   // a lock fails with EIO, as on a network file system
+            (10 + 3 * 256, Trouble::Disk),
             (11, Trouble::Damaged),
-            (11 | 1 << 8, Trouble::Damaged),
+            (11 + 256, Trouble::Damaged),
             (13, Trouble::Full),
-            (14 | 2 << 8, Trouble::Unopened), // a folder
+            (14 + 2 * 256, Trouble::Unopened), // a folder
             (26, Trouble::NotADatabase),
         ] {
             assert_eq!(Trouble::of_code(code, nobody), Some(is), "{code}");
