@@ -65,11 +65,11 @@ pub(crate) fn main(run: StartRun) -> Exit {
 }
 
 /// The same of a program that brings its own job, under the program's own name.
-pub(crate) fn main_of(job: Arc<dyn AnyJob>, run: StartRun) -> Exit {
+pub(crate) fn main_of(job: &Arc<dyn AnyJob>, run: StartRun) -> Exit {
     let own = std::env::args_os().next();
     let name = own.as_deref().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());
     panics::told_of_own(|| match parse::<OwnJob>(own_command(name.as_deref().unwrap_or("job"))) {
-        Ok(args) => go(args, |_| check::of_job(&*job), |_| Ok(Arc::clone(&job)), run),
+        Ok(args) => go(args, |_| check::of_job(&**job), |_| Ok(Arc::clone(job)), run),
         Err(told) => tell(&told),
     })
 }

@@ -69,7 +69,7 @@ pub use crate::work::{Job, Pile, Task, TaskError, Tasks};
 /// }
 /// ```
 pub fn main(job: impl Job) -> ExitCode {
-    cli::main_of(Arc::new(Typed::new(job)), start_run).report()
+    cli::main_of(&(Arc::new(Typed::new(job)) as _), start_run).report()
 }
 
 /// The program `golem-tasks`: reads the command line, does what it says, and returns how the process is to end.

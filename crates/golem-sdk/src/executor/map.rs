@@ -206,7 +206,7 @@ where
         let mut reading = reading?;
         match reading.next().await {
             Ok(Some(Ended::Done(finished))) => Some((vec![done(finished)], Some(reading))),
-            Ok(Some(Ended::Failed(failure))) => Some((vec![failed(failure)], Some(reading))),
+            Ok(Some(Ended::Failed(failure))) => Some((vec![failed(&failure)], Some(reading))),
             Ok(None) => None,
             Err(error) => Some((left(error), None)),
         }
@@ -220,7 +220,7 @@ fn done<T: Clone, R>(finished: Finished<Numbered<T>, R>) -> (u64, Mapping<T, R>)
     (place, Mapping { input, result: Ok(finished.into_result()), provider, attempts })
 }
 
-fn failed<T: Clone, R>(failure: TaskFailure<Numbered<T>>) -> (u64, Mapping<T, R>) {
+fn failed<T: Clone, R>(failure: &TaskFailure<Numbered<T>>) -> (u64, Mapping<T, R>) {
     let Numbered { place, input } = failure.data().clone();
     let (provider, attempts) = (failure.provider().cloned(), failure.attempts());
     let result = Err(MapFailure::Failed(failure.failure().clone()));
@@ -261,16 +261,13 @@ impl<T, R> Mapped<T, R> {
                 self.next += 1;
                 return Some(mapping);
             }
-            match self.items.next().await {
-                Some((place, mapping)) => {
-                    early.insert(place, mapping);
-                }
+            if let Some((place, mapping)) = self.items.next().await {
+                early.insert(place, mapping);
+            } else {
                 // Where the source wasn't read to its end, nothing is known of what is between.
-                None => {
-                    let (place, mapping) = early.pop_first()?;
-                    self.next = place + 1;
-                    return Some(mapping);
-                }
+                let (place, mapping) = early.pop_first()?;
+                self.next = place + 1;
+                return Some(mapping);
             }
         }
     }

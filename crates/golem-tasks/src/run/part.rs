@@ -273,7 +273,7 @@ mod tests {
         for asked in ["0", "3-5", "7"] {
             let looked = Looked { n_tasks: Some(0), ..Looked::default() };
             let wishes = [asked.parse::<Wish>().unwrap()];
-            let failure = find(&wishes, looked, None, &Past::default()).await.unwrap_err();
+            let failure = find(&wishes, looked, None, &RunState::default()).await.unwrap_err();
             let told = format!("{failure:?}");
             assert!(told.contains("NoTasks") && told.contains("its source is empty"), "{told}");
         }
