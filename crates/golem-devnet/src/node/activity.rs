@@ -18,7 +18,7 @@ use super::agreement::AgreementRecord;
 use super::monitor::{Vigil, is_alive};
 use super::negotiation::{Side, is_hex};
 use super::refusal::Refusal;
-use super::world::{Due, State, World};
+use super::{Due, State, World};
 use crate::port::{ActivityEvent, ActivityEventKind, ExeUnitService};
 
 /// What the REST call itself waits longer than it lets the provider.

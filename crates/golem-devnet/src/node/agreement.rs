@@ -10,11 +10,11 @@ use yagna_api::market::{
 };
 use yagna_api::{ActivityId, AgreementId, AppSessionId, DemandId, NodeId, OfferId, Timestamp};
 
+use super::State;
 use super::market::OfferItem;
 use super::matching::Sheet;
 use super::negotiation::Side;
 use super::refusal::Refusal;
-use super::world::State;
 
 /// All agreements.
 #[derive(Debug, Default)]

@@ -14,8 +14,8 @@ use yagna_api::{ActivityId, AgreementId, AllocationId, Glm, NodeId, Timestamp};
 
 use self::platform::NamedPlatform;
 use self::request::{AllocationUpdate, DepositRequest, NewAllocation};
+use super::State;
 use super::refusal::{Form, Refusal};
-use super::world::State;
 
 const DEFAULT_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const ALLOCATIONS: &str = "/payment-api/v1/allocations";

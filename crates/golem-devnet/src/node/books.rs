@@ -7,8 +7,8 @@ use yagna_api::payment::{Allocation, BillStatus, Payment};
 use yagna_api::properties::name;
 use yagna_api::{ActivityId, AgreementId, AllocationId, AppSessionId, Glm, NodeId, Timestamp};
 
+use super::State;
 use super::payment::{BillKind, Paper};
-use super::world::State;
 use crate::provider::billing::{coefficients, cost, reported};
 
 /// A read-only copy of a network's books. Lists are in the order of their making.

@@ -13,7 +13,7 @@ use yagna_api::{ApiError, AppKey, NodeId, ServicesId};
 
 use super::flex;
 use super::refusal::Refusal;
-use super::world::{State, World};
+use super::{State, World};
 use crate::port::{BusError, BusValue};
 
 /// How long a call waits for its answer.

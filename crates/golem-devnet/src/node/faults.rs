@@ -10,8 +10,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use yagna_api::{DemandId, NodeId};
 
+use super::World;
 use super::market::DemandItem;
-use super::world::World;
 
 /// What happens to a request that a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

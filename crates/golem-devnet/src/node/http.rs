@@ -36,9 +36,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::World;
 use super::faults::Fault;
 use super::refusal::Refusal;
-use super::world::World;
 
 impl World {
     /// The whole API as a service, for use in this process.

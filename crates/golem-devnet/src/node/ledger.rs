@@ -12,7 +12,7 @@ use yagna_api::{ActivityId, AgreementId, AllocationId, Glm, NodeId, Timestamp};
 
 use super::negotiation::Side;
 use super::payment::{Bill, BillKind, Paper};
-use super::world::{Due, State};
+use super::{Due, State};
 
 /// A payment order: what is paid at one time.
 #[derive(Debug, Clone)]

@@ -10,11 +10,11 @@ use yagna_api::market::Reason;
 use yagna_api::time::after;
 use yagna_api::{AgreementId, DemandId, NodeId, OfferId, Properties, Timestamp};
 
+use super::State;
 use super::events::to_millis;
 use super::matching::Sheet;
 use super::negotiation::{ProposalRecord, ProposalView};
 use super::refusal::Refusal;
-use super::world::State;
 
 /// How long a subscription lives.
 pub(crate) const SUBSCRIPTION_TTL: Duration = Duration::from_secs(3600);

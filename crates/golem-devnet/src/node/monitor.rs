@@ -12,8 +12,8 @@ use yagna_api::activity::{ActivityState, State as ActivityStage, StatePair};
 use yagna_api::time::{after, between};
 use yagna_api::{ActivityId, NodeId, Timestamp};
 
+use super::State;
 use super::activity::ActivityRecord;
-use super::world::State;
 
 /// More than five whole seconds.
 const UNRESPONSIVE_AFTER: i64 = 6;

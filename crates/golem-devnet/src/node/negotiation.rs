@@ -5,11 +5,11 @@ use std::sync::Arc;
 use yagna_api::market::{Proposal, ProposalState, Reason};
 use yagna_api::{AgreementId, DemandId, NodeId, OfferId, Properties, ProposalId, Timestamp};
 
+use super::State;
 use super::events::to_millis;
 use super::market::{DemandItem, OfferItem};
 use super::matching::Sheet;
 use super::refusal::Refusal;
-use super::world::State;
 
 /// A side of a negotiation. On the wire it is the first letter of a proposal's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use yagna_api::net::NewNetwork;
 use yagna_api::{NetworkId, NodeId};
 
 use super::refusal::Refusal;
-use super::world::{State, World};
+use super::{State, World};
 
 /// All networks, and what listens on the nodes in them.
 #[derive(Debug, Default)]

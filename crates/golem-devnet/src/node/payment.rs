@@ -13,7 +13,7 @@ use super::ledger::Order;
 use super::negotiation::Side;
 use super::refusal::{Form, Refusal};
 use super::settlement::PaymentRecord;
-use super::world::{Due, State};
+use super::{Due, State};
 use crate::port::{NewDebitNote, NewInvoice};
 
 /// All bills and what was accepted of them.

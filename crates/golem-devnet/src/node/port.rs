@@ -17,7 +17,7 @@ use super::market::OfferItem;
 use super::negotiation::{Side, hash_of};
 use super::payment::{Bill, BillEntry, BillKind, Paper};
 use super::refusal::Refusal;
-use super::world::{State, World};
+use super::{State, World};
 use crate::port::{
     ActivityEvent, BusError, BusValue, ExeUnitService, NewDebitNote, NewInvoice, OfferEvent, Port,
     PortResult, Terms,

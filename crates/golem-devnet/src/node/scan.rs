@@ -9,10 +9,10 @@ use yagna_api::market::ScanKind;
 use yagna_api::time::after;
 use yagna_api::{NodeId, Properties, Timestamp};
 
+use super::State;
 use super::market::Listing;
 use super::matching::{Filter, SyntaxError, Verdict};
 use super::refusal::Refusal;
-use super::world::State;
 
 /// All scans.
 #[derive(Debug, Default)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use yagna_api::payment::{BillEventKind, BillStatus, Payment, PaymentPart};
 use yagna_api::{AgreementId, AppSessionId, Glm, NodeId, PaymentId, Timestamp};
 
+use super::State;
 use super::negotiation::Side;
 use super::payment::{Bill, BillKind, Paper};
-use super::world::State;
 
 /// A payment, and what of it is found by.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use super::extract::{Answer, Params, Payload, null, ok, wants_stream};
 use super::wire::Outcome;
 use super::{script, streams};
 use crate::node::refusal::Refusal;
-use crate::node::world::{Caller, World};
+use crate::node::{Caller, World};
 
 pub(super) fn routes() -> Router<World> {
     Router::new()

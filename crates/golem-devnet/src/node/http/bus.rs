@@ -18,9 +18,9 @@ use yagna_api::ServicesId;
 use yagna_api::gsb::{Listen, SUBPROTOCOL};
 
 use super::extract::{Answer, Payload, json as json_answer, null};
+use crate::node::World;
 use crate::node::bus::{BusClosed, BusSocket};
 use crate::node::refusal::Refusal;
-use crate::node::world::World;
 
 /// How long a piece of a file waits for the answer to the one before it.
 ///

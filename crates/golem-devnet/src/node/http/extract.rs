@@ -18,7 +18,7 @@ use yagna_api::{AppSessionId, Timestamp};
 
 use crate::node::refusal::Refusal;
 use crate::node::rfc3339;
-use crate::node::world::{Caller, World};
+use crate::node::{Caller, World};
 
 /// An answer or a refusal.
 pub(crate) type Answer = Result<Response, Refusal>;

@@ -11,7 +11,7 @@ use super::wire::Naive;
 use crate::node::ledger::{Ledger, Order};
 use crate::node::negotiation::Side;
 use crate::node::payment::{Bill, BillKind};
-use crate::node::world::{Caller, State, World};
+use crate::node::{Caller, State, World};
 
 pub(super) fn routes() -> Router<World> {
     Router::new()

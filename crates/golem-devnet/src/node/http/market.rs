@@ -23,7 +23,7 @@ use super::wire::{AgreementEventView, AgreementView, Half, When};
 use crate::node::negotiation::Side;
 use crate::node::refusal::Refusal;
 use crate::node::rfc3339;
-use crate::node::world::{Caller, State, World};
+use crate::node::{Caller, State, World};
 
 /// How long a frozen daemon lets its partner's one wait for a message's receipt.
 const MESSAGE_PATIENCE: Duration = Duration::from_secs(120);

@@ -15,7 +15,7 @@ use yagna_api::{ActivityId, NodeId};
 
 use super::extract::{Answer, Payload, ok, status};
 use crate::node::refusal::Refusal;
-use crate::node::world::{Caller, World};
+use crate::node::{Caller, World};
 use crate::port::{BusError, BusValue};
 
 pub(super) fn routes() -> Router<World> {

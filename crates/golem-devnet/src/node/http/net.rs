@@ -20,7 +20,7 @@ use yagna_api::net::NewNetwork;
 use super::extract::{Answer, Payload, null, ok};
 use crate::node::net::{NetRecord, Target};
 use crate::node::refusal::Refusal;
-use crate::node::world::{Caller, World};
+use crate::node::{Caller, World};
 
 /// How long a connection is tried.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ use crate::node::allocation::request::{Acceptance, AllocationUpdate, NewAllocati
 use crate::node::negotiation::Side;
 use crate::node::payment::{BillEntry, Paper};
 use crate::node::refusal::Refusal;
-use crate::node::world::{Caller, State, World};
+use crate::node::{Caller, State, World};
 
 /// What providers of a devnet can be paid on.
 const PROVIDER_PLATFORMS: [&str; 3] = ["erc20-holesky-tglm", "erc20-hoodi-tglm", "erc20-polygon-glm"];

@@ -13,8 +13,8 @@ use serde_json::json;
 use sha3::{Digest as _, Sha3_224};
 
 use super::extract::Params;
+use crate::node::World;
 use crate::node::negotiation::is_hex;
-use crate::node::world::World;
 
 /// What there is in place of every image.
 const IMAGE: &str = "No image: the devnet's providers run programs of its own machine.\n";

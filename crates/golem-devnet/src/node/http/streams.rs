@@ -18,7 +18,7 @@ use super::script;
 use super::wire::{Half, Happened};
 use crate::node::market::Listing;
 use crate::node::refusal::Refusal;
-use crate::node::world::{State, World};
+use crate::node::{State, World};
 
 /// How often a silent stream shows that it lives.
 const PING: Duration = Duration::from_secs(15);
