@@ -41,7 +41,6 @@ pub use self::streamed::{BatchEvent, Chunk, Streamed};
 
 use self::handle::QueueId;
 use self::launch::Slot;
-pub(crate) use self::launch::{check, wire_len};
 pub(crate) use self::replay::Scripts;
 pub(crate) use self::witness::Witness;
 use crate::script::{Program, Script, Source, Step, Target};

@@ -38,10 +38,9 @@ use self::deals::Opening;
 use self::follow::{BillsFrom, Followed};
 use self::jobs::{JobHands, Outlets};
 use self::money::Purse;
-pub(crate) use self::money::Raise;
 use self::outbox::Outbox;
 use crate::context::Witness;
-use crate::jobs::Door;
+use crate::jobs::{Door, Raise};
 use crate::run::{OneJob, Reader, RunError, RunOptions};
 
 /// Inputs that may wait for the loop: enough for every worker to report at once.

@@ -92,8 +92,7 @@ use tokio_util::sync::CancellationToken;
 use yagna_api::Glm;
 
 use crate::budget::BudgetError;
-use crate::engine::Raise;
-use crate::run::TaskSource;
+use crate::reading::TaskSource;
 use crate::worker::Worker;
 
 /// Commands that may wait for a run.
@@ -261,6 +260,13 @@ impl Drop for JobEvents {
             self.mailbox.wake.notify_one();
         }
     }
+}
+
+/// A wish for more budget, and who made it.
+#[derive(Debug)]
+pub(crate) struct Raise {
+    pub(crate) amount: Glm,
+    pub(crate) answer: oneshot::Sender<Result<Glm, BudgetError>>,
 }
 
 /// What a handle asks of the run.

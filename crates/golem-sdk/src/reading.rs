@@ -8,7 +8,8 @@ use std::fmt;
 use golem_core::source::{KnownTasks, SourceDigest, SourceMark};
 use serde_json::Value;
 
-use crate::run::TaskSource;
+/// Where tasks come from: their data, in order; each may fail to be read.
+pub type TaskSource = Box<dyn Iterator<Item = Result<Value, String>> + Send>;
 
 /// Items that are read at once at the most: a source may hold millions that the run has already, and other things wait meanwhile.
 const AT_ONCE: usize = 16_384;

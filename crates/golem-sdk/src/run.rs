@@ -2,51 +2,31 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use golem_core::event::{Event, EventKind, JobId, RunEnd, TaskId};
-use golem_core::run::RunConfig;
-use golem_core::source::SourceMark;
+use golem_core::event::{JobId, RunEnd};
 use golem_core::state::RunState;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use yagna_api::identity::GetMe;
-use yagna_api::{AppSessionId, Clock, NodeId, Timestamp};
-use yagna_client::{Client, ClientError};
+use yagna_api::{Clock, NodeId};
+use yagna_client::Client;
 
-use crate::account::{lacks_account, remedy};
 use crate::context::Witness;
 use crate::engine::{Engine, recover};
 use crate::jobs::{Door, Handle};
-use crate::journal::{Journal, JournalError};
-use crate::reading::{Reading, ReadingError};
+use crate::journal::Journal;
+use crate::reading::Reading;
 use crate::worker::Worker;
 
-/// Where tasks come from: their data, in order; each may fail to be read.
-pub type TaskSource = Box<dyn Iterator<Item = Result<Value, String>> + Send>;
+mod error;
+mod options;
+mod parts;
 
-/// What a run is given beside its work.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// What the run is to keep to.
-    pub config: RunConfig,
-    /// The payment driver, such as `erc20`.
-    pub driver: String,
-    /// The chain to pay on, such as `hoodi`.
-    pub network: String,
-    /// The session under which the daemon keeps the run's agreements; the same for the same run, always.
-    pub session: AppSessionId,
-    /// How long things may take.
-    pub timing: Timing,
-}
-
-impl RunOptions {
-    /// The payment platform's name: `erc20-hoodi-tglm`.
-    pub fn platform(&self) -> String {
-        platform(&self.driver, &self.network)
-    }
-}
+pub use self::error::RunError;
+pub use self::options::{RunOptions, Timing, platform};
+pub use self::parts::{Events, FailedTask};
+pub(crate) use self::parts::{OneJob, Reader};
+pub use crate::reading::TaskSource;
 
 /// Asks the daemon who we are, once: tells at once whether it is there and takes the key.
 ///
@@ -67,147 +47,6 @@ pub fn nothing_left(past: &RunState) -> Option<RunEnd> {
 /// [settle](Run::settling), though there may be tasks left to do.
 pub fn nothing_open(past: &RunState) -> bool {
     recover::nothing_open(past)
-}
-
-/// The name of the payment platform of a driver on a network: `glm` where it is money, `tglm` elsewhere.
-pub fn platform(driver: &str, network: &str) -> String {
-    let token = if matches!(network, "mainnet" | "polygon") { "glm" } else { "tglm" };
-    format!("{driver}-{network}-{token}")
-}
-
-/// How long each phase of a deal may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// A provider's decision on an agreement.
-    pub approval: Duration,
-    /// An activity's creation.
-    pub creation: Duration,
-    /// Its preparation: fetching the image, starting the runtime.
-    pub deployment: Duration,
-    /// The end of an agreement. The end of an activity is given four seconds of it at the most: its agreement's end follows, and
-    /// ends it for certain.
-    pub destruction: Duration,
-    /// How often the run looks at the clock.
-    pub tick: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            approval: Duration::from_secs(60),
-            creation: Duration::from_secs(60),
-            deployment: Duration::from_secs(10 * 60),
-            destruction: Duration::from_secs(15),
-            tick: Duration::from_millis(500),
-        }
-    }
-}
-
-/// Why a run couldn't begin or go on. Its agreements are ended first, as far as the daemon lets it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// No daemon answers.
-    #[error("no yagna daemon answers at {address}")]
-    Unreachable {
-        /// Where it was looked for.
-        address: String,
-        /// What happened.
-        #[source]
-        source: ClientError,
-    },
-    /// The daemon doesn't accept the app key.
-    #[error("the yagna daemon at {address} doesn't accept the app key")]
-    Unauthorised {
-        /// Which daemon.
-        address: String,
-        /// What it said.
-        #[source]
-        source: ClientError,
-    },
-    /// Something answers at the daemon's address, but not as a yagna daemon does.
-    #[error("what answers at {address} is not a yagna daemon")]
-    NotYagna {
-        /// Where it was looked for.
-        address: String,
-        /// What was answered.
-        #[source]
-        source: ClientError,
-    },
-    /// The money couldn't be set aside.
-    #[error("{amount} GLM can't be set aside on {driver}/{network}")]
-    Allocation {
-        /// How much.
-        amount: yagna_api::Glm,
-        /// The payment driver.
-        driver: String,
-        /// The chain.
-        network: String,
-        /// What the daemon said.
-        #[source]
-        source: ClientError,
-    },
-    /// The daemon failed at something that a run can't do without.
-    #[error("the daemon failed to prepare the run")]
-    Daemon(#[from] ClientError),
-    /// The source of the tasks isn't the one that was read, or can't be read.
-    #[error(transparent)]
-    Source(Box<ReadingError>),
-    /// The events couldn't be written down.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A part of the engine broke: a bug.
-    #[error("a part of the engine broke: {0}")]
-    Broken(String),
-}
-
-impl RunError {
-    /// Which command mends it, where it is for want of an account on the driver and network, or of funds in it.
-    pub fn account_remedy(&self) -> Option<String> {
-        match self {
-            Self::Allocation { driver, network, source, .. } if lacks_account(source) => {
-                Some(remedy(driver, network))
-            }
-            _ => None,
-        }
-    }
-
-    pub(crate) fn at_greeting(client: &Client, source: ClientError) -> Self {
-        let address = client.address().to_owned();
-        if source.is_of_another_program() {
-            Self::NotYagna { address, source }
-        } else if source.is_unauthorised() {
-            Self::Unauthorised { address, source }
-        } else if source.is_unreachable() || matches!(source, ClientError::TimedOut { .. }) {
-            Self::Unreachable { address, source }
-        } else {
-            Self::Daemon(source)
-        }
-    }
-}
-
-/// Events as they become durable, in order.
-///
-/// The queue is bounded and never holds up the run: a reader that falls far behind misses events, and is told how
-/// many by [`Events::missed`]. The journal has them all.
-#[derive(Debug)]
-pub struct Events {
-    pub(crate) receiver: mpsc::Receiver<Arc<Vec<Event>>>,
-    pub(crate) missed: Arc<std::sync::atomic::AtomicU64>,
-}
-
-impl Events {
-    /// The next events, at least one; `None` when the run is over.
-    ///
-    /// **Cancel safety**: dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Arc<Vec<Event>>> {
-        self.receiver.recv().await
-    }
-
-    /// How many events this reader has missed since it was last asked.
-    pub fn missed(&self) -> u64 {
-        self.missed.swap(0, std::sync::atomic::Ordering::Relaxed)
-    }
 }
 
 /// One run on the Golem Network: one budget and one place on the market, for one job or for any number.
@@ -232,75 +71,6 @@ pub struct Run {
     pub(crate) retried: Vec<FailedTask>,
     /// Is it taken up only to be brought to an end?
     pub(crate) settles: bool,
-}
-
-impl From<ReadingError> for RunError {
-    fn from(error: ReadingError) -> Self {
-        Self::Source(Box::new(error))
-    }
-}
-
-/// The job that a run is made with.
-pub(crate) struct OneJob {
-    pub(crate) worker: Arc<dyn Worker>,
-    pub(crate) tasks: Reading,
-}
-
-impl OneJob {
-    /// Brings the source to where it was read before. True if there is more in it, and the run's end was reached without it.
-    pub(crate) fn has_more_than(&mut self, past: &RunState) -> Result<bool, ReadingError> {
-        if past.next_job == JobId::FIRST.0 {
-            return Ok(false);
-        }
-        if self.tasks.mark() == SourceMark::default() && past.source.read > 0 {
-            self.tasks.go_behind(past.source)?;
-        }
-        let had_all =
-            past.jobs.get(&JobId::FIRST).map_or_else(|| past.first_over.is_some(), |job| job.exhausted);
-        Ok(had_all && !past.has_enough && self.tasks.has_more())
-    }
-
-    /// The events by which the job has more to do than its past says: new tasks in its source, or tasks that are tried afresh.
-    pub(crate) fn reopened(
-        &mut self,
-        past: &mut RunState,
-        retried: Vec<FailedTask>,
-        now: Timestamp,
-    ) -> Result<Vec<Event>, ReadingError> {
-        let job = JobId::FIRST;
-        let has_more = self.has_more_than(past)?;
-        let retried = if past.has_enough { Vec::new() } else { retried };
-        let is_over = !past.jobs.contains_key(&job);
-        let reopens = has_more || (is_over && !retried.is_empty());
-        let tasks = retried.into_iter().map(|FailedTask { task, data, attempts }| EventKind::TaskReopened {
-            job,
-            task,
-            data,
-            attempts,
-        });
-        let kinds = reopens.then_some(EventKind::JobReopened { job }).into_iter().chain(tasks);
-        let events: Vec<_> = kinds.map(|kind| Event { at: now, kind }).collect();
-        for event in &events {
-            past.apply(event);
-        }
-        Ok(events)
-    }
-}
-
-/// A task of an earlier life of a run that failed for good.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FailedTask {
-    /// The task.
-    pub task: TaskId,
-    /// Its data.
-    pub data: Value,
-    /// The number of its attempts so far.
-    pub attempts: u32,
-}
-
-pub(crate) struct Reader {
-    pub(crate) sender: mpsc::Sender<Arc<Vec<Event>>>,
-    pub(crate) missed: Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl fmt::Debug for Run {

@@ -9,8 +9,6 @@ use bytes::Bytes;
 use serde_json::Value;
 use yagna_api::activity::{Capture as WireCapture, Command, Run, Transfer};
 
-use crate::context::{self, ScriptError};
-
 pub(crate) use self::limits::size;
 pub use self::limits::{
     LARGEST_SCRIPT, LONGEST_ARGUMENT, LONGEST_NAME, LONGEST_PATH, ProgramProblem, check_argument, check_path,
@@ -164,21 +162,6 @@ impl Script {
     #[must_use]
     pub fn download_bytes(self, from: impl Into<String>, limit: u64) -> Self {
         self.download(from, Target::Memory { limit })
-    }
-
-    /// Checks that it can be sent: that no argument or path is one that no machine could take, and that the daemon would
-    /// read so much at once. Files aren't looked at.
-    ///
-    /// **Errors**: [`ScriptError::Invalid`],
-    /// [`ScriptError::TooLarge`].
-    pub fn check(&self) -> Result<(), ScriptError> {
-        context::check(&self.steps)
-    }
-
-    /// The number of bytes that it takes in a request to the daemon, the addresses of its files included. A script that can't be
-    /// sent at all takes none, unless it is its size that forbids it.
-    pub fn wire_len(&self) -> usize {
-        context::wire_len(&self.steps)
     }
 
     /// Adds all commands of another script at the end.

@@ -7,11 +7,11 @@
 
 mod address;
 mod arrival;
+mod error;
 mod lasting;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,12 +21,13 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use yagna_api::NodeId;
-use yagna_client::{Client, ClientError};
+use yagna_client::Client;
 
 use self::address::{Address, Answering, ServedFile};
 pub(crate) use self::arrival::Arrival;
 use self::arrival::ArrivalSlot;
 pub use self::arrival::Arrivals;
+pub use self::error::TransferError;
 pub use self::lasting::serve_until_stopped;
 pub use self::service::{Answers, Offer, Receipt};
 pub use crate::fault::try_folder;
@@ -37,34 +38,6 @@ const RELEASE: Duration = Duration::from_secs(5);
 
 /// How many addresses an activity keeps from one script to the next. Each holds a connection to the daemon.
 const KEPT: usize = 16;
-
-/// Why a file couldn't be offered or received.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransferError {
-    /// A file to be sent can't be read.
-    #[error("{path} can't be read")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file to be received can't be written.
-    #[error("{path} can't be written")]
-    Unwritable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The daemon doesn't offer its bus.
-    #[error("the daemon doesn't pass the file on")]
-    Bus(#[source] ClientError),
-    /// What serves the file has panicked: a bug.
-    #[error("the file's service broke")]
-    Broken,
-}
 
 /// The transfers of one activity's scripts, on the bus of one daemon.
 ///

@@ -22,7 +22,7 @@ use super::handle::QueueId;
 use super::replay::{self, Again};
 use super::watch::Watch;
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
-use crate::script::{LARGEST_SCRIPT, Source, Step, Target, container, size};
+use crate::script::{LARGEST_SCRIPT, Script, Source, Step, Target, container, size};
 use crate::transfer::{Arrivals, Brought as Carried, Name, Rest, Served};
 
 /// The longest that one poll for results waits.
@@ -554,17 +554,24 @@ impl Told {
     }
 }
 
-/// Finds a script that can't be sent.
-pub(crate) fn check(steps: &[Step]) -> Result<(), ScriptError> {
-    Inner::plan(steps.to_vec(), false).map(drop)
-}
+impl Script {
+    /// Checks that it can be sent: that no argument or path is one that no machine could take, and that the daemon would
+    /// read so much at once. Files aren't looked at.
+    ///
+    /// **Errors**: [`ScriptError::Invalid`],
+    /// [`ScriptError::TooLarge`].
+    pub fn check(&self) -> Result<(), ScriptError> {
+        Inner::plan(self.steps.clone(), false).map(drop)
+    }
 
-/// The number of bytes that a script takes in a request to the daemon; none of one that can't be sent for another reason.
-pub(crate) fn wire_len(steps: &[Step]) -> usize {
-    match Inner::plan(steps.to_vec(), false) {
-        Ok(planned) => size(&planned.commands, planned.files.len()),
-        Err(ScriptError::TooLarge { bytes }) => bytes,
-        Err(_) => 0,
+    /// The number of bytes that it takes in a request to the daemon, the addresses of its files included. A script that can't be
+    /// sent at all takes none, unless it is its size that forbids it.
+    pub fn wire_len(&self) -> usize {
+        match Inner::plan(self.steps.clone(), false) {
+            Ok(planned) => size(&planned.commands, planned.files.len()),
+            Err(ScriptError::TooLarge { bytes }) => bytes,
+            Err(_) => 0,
+        }
     }
 }
 

@@ -17,8 +17,7 @@ use yagna_api::time::after;
 
 use super::{Engine, Outside};
 use crate::jobs::{Command, JobOptions, JobSource, Outlet, Submission, TaskStream};
-use crate::reading::{Loaded, Reading};
-use crate::run::TaskSource;
+use crate::reading::{Loaded, Reading, TaskSource};
 use crate::worker::Worker;
 
 /// A job that isn't over.

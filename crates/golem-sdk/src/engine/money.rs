@@ -12,6 +12,7 @@ use yagna_client::{ClientError, Disposition};
 
 use super::{Engine, Outside};
 use crate::budget::BudgetError;
+use crate::jobs::Raise;
 use crate::text::chain;
 
 /// How often it is looked whether the daemon still has the allocation.
@@ -20,13 +21,6 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How many looks there are between two times that its end is moved ahead: once an hour, often enough that a dozen
 /// failures in a row do no harm.
 const LOOKS: u32 = 60;
-
-/// A wish for more budget, and who made it.
-#[derive(Debug)]
-pub(crate) struct Raise {
-    pub(crate) amount: Glm,
-    pub(crate) answer: oneshot::Sender<Result<Glm, BudgetError>>,
-}
 
 /// The allocation that is paid from, and how much it holds.
 #[derive(Debug)]
