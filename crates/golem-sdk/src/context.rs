@@ -13,6 +13,8 @@ mod execution;
 mod facts;
 mod handle;
 mod launch;
+mod outcome;
+mod plan;
 mod replay;
 mod streamed;
 mod watch;
@@ -34,9 +36,10 @@ use yagna_client::Client;
 
 pub use self::batch::{Batch, Finished};
 pub use self::error::{CommandName, Expiry, Failure, ScriptError};
-pub use self::execution::{Execution, ExecutionEnd, Together};
+pub use self::execution::{Execution, Together};
 pub use self::facts::Usage;
 pub use self::handle::{Command, Download, Json};
+pub use self::outcome::ExecutionEnd;
 pub use self::streamed::{BatchEvent, Chunk, Streamed};
 
 use self::handle::QueueId;

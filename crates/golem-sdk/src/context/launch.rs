@@ -17,12 +17,13 @@ use yagna_client::ClientError;
 
 use super::batch::{Batch, Brought, Finished};
 use super::error::{CommandName, Expiry, Failure, ScriptError, stderr_end};
-use super::execution::{ExecutionEnd, ended, judge, take_ours};
 use super::handle::QueueId;
+use super::outcome::{ExecutionEnd, ended, judge, rest_of, take_ours};
+use super::plan::{Moved, Planned};
 use super::replay::{self, Again};
 use super::watch::Watch;
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
-use crate::script::{LARGEST_SCRIPT, Script, Source, Step, Target, container, size};
+use crate::script::{LARGEST_SCRIPT, Script, Step, Target, container, size};
 use crate::transfer::{Arrivals, Brought as Carried, Name, Rest, Served};
 
 /// The longest that one poll for results waits.
@@ -75,22 +76,6 @@ struct Told {
     name: CommandName,
     is_transfer: bool,
     target: Option<Target>,
-}
-
-/// The commands of a script, and the files that they move.
-#[derive(Debug)]
-pub(super) struct Planned {
-    /// Without the addresses of the files.
-    pub(super) commands: Vec<WireCommand>,
-    /// By the commands' places.
-    pub(super) files: Vec<(usize, Moved)>,
-}
-
-/// A file on its way.
-#[derive(Debug)]
-pub(super) enum Moved {
-    Offered(Source),
-    Received(Target),
 }
 
 /// A batch that was sent.
@@ -572,19 +557,6 @@ impl Script {
             Err(ScriptError::TooLarge { bytes }) => bytes,
             Err(_) => 0,
         }
-    }
-}
-
-/// What is known of a script's transfers once it has been followed. A batch ends with the first command that fails: where that
-/// one moves no file, each transfer before it has succeeded, and none after it has begun.
-pub(super) fn rest_of(
-    followed: &Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
-    is_transfer: impl Fn(usize) -> bool,
-) -> Rest {
-    match followed {
-        Ok((_, ExecutionEnd::Done)) => Rest::Over,
-        Ok((_, ExecutionEnd::Failed { index })) if !is_transfer(*index) => Rest::Over,
-        Ok(_) | Err(_) => Rest::Unknown,
     }
 }
 

@@ -18,8 +18,8 @@ use yagna_api::activity::{Command, CommandResult, Outcome};
 
 use super::Inner;
 use super::error::ScriptError;
-use super::execution::{ExecutionEnd, ended};
-use super::launch::Planned;
+use super::outcome::{ExecutionEnd, ended};
+use super::plan::Planned;
 use super::watch::Watch;
 use crate::script::Step;
 use crate::transfer::{Brought, Rest, Served};

@@ -27,9 +27,9 @@ use yagna_client::ClientError;
 use self::join::Join;
 use super::batch::Batch;
 use super::error::ScriptError;
-use super::execution::{ExecutionEnd, ended};
 use super::handle::{Command, QueueId};
 use super::launch::{FIRST_POLL, Launched, next_wait};
+use super::outcome::{ExecutionEnd, ended};
 use super::{DEFAULT_LIMIT, Inner, Queue, WorkContext};
 
 /// The pauses before a broken stream of events is opened again, and before results are asked for again.

@@ -9,7 +9,7 @@ use yagna_api::activity::{CommandResult, Outcome};
 
 use super::batch::{Batch, Finished};
 use super::error::ScriptError;
-use super::execution::ExecutionEnd;
+use super::outcome::ExecutionEnd;
 use super::{Inner, WorkContext};
 use crate::text::{chain, tail};
 
