@@ -28,6 +28,7 @@ mod matching;
 mod monitor;
 mod negotiation;
 mod net;
+mod orders;
 mod payment;
 mod port;
 mod refusal;

@@ -88,7 +88,7 @@ async fn a_frame_that_fails_is_rendered_elsewhere() {
     let ended = stage.run(BLENDER, &[&scene(), "--output", "out"]).await;
     ended.assert_code(0);
     assert_pictures(&stage.path("out"));
-    assert!(ended.stderr.contains("it will be tried again"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("it will be retried"), "{}", ended.stderr);
     stage.assert_closed();
     stage.close().await;
 }

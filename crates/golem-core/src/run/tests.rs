@@ -297,7 +297,7 @@ fn a_budget_that_covers_no_agreement_is_said_to_be_too_small() {
         EventKind::Waiting { explanation } => Some(explanation.to_string()),
         _ => None,
     });
-    assert!(told.as_deref().unwrap_or_default().contains("another agreement, which needs 0.00"), "{told:?}");
+    assert!(told.as_deref().unwrap_or_default().contains("one more agreement, which needs 0.00"), "{told:?}");
 }
 
 #[test]

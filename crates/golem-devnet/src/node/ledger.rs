@@ -11,26 +11,9 @@ use yagna_api::payment::BillStatus;
 use yagna_api::{ActivityId, AgreementId, AllocationId, Glm, NodeId, Timestamp};
 
 use super::negotiation::Side;
+use super::orders::{Order, OrderItem};
 use super::payment::{Bill, BillKind, Paper};
 use super::{Due, State};
-
-/// A payment order: what is paid at one time.
-#[derive(Debug, Clone)]
-pub(crate) struct Order {
-    pub(crate) id: String,
-    pub(crate) at: Timestamp,
-    pub(crate) owner: NodeId,
-    pub(crate) payer_addr: String,
-    pub(crate) platform: String,
-    pub(crate) items: Vec<OrderItem>,
-}
-
-/// What of an order is for one bill.
-#[derive(Debug, Clone)]
-pub(crate) struct OrderItem {
-    pub(crate) bill: Arc<str>,
-    pub(crate) amount: Glm,
-}
 
 /// One agreement's money, as one of its sides sees it.
 #[derive(Debug, Clone)]

@@ -9,10 +9,9 @@ use yagna_api::{ActivityId, AgreementId, AllocationId, AppSessionId, Glm, NodeId
 
 use super::agreement::AgreementRecord;
 use super::events::to_millis;
-use super::ledger::Order;
 use super::negotiation::Side;
+use super::orders::{Order, PaymentRecord};
 use super::refusal::{Form, Refusal};
-use super::settlement::PaymentRecord;
 use super::{Due, State};
 use crate::port::{NewDebitNote, NewInvoice};
 

@@ -7,16 +7,8 @@ use yagna_api::{AgreementId, AppSessionId, Glm, NodeId, PaymentId, Timestamp};
 
 use super::State;
 use super::negotiation::Side;
+use super::orders::PaymentRecord;
 use super::payment::{Bill, BillKind, Paper};
-
-/// A payment, and what of it is found by.
-#[derive(Debug, Clone)]
-pub(crate) struct PaymentRecord {
-    /// Its own time in events: unique and growing.
-    pub(crate) at: Timestamp,
-    pub(crate) document: Payment,
-    bill: Arc<str>,
-}
 
 impl State {
     /// Pays a bill: what is due beyond earlier payments. What a paid invoice covers is settled with it.

@@ -30,38 +30,13 @@ const ARROWS: [(&str, &[&str]); 13] = [
 
 /// Circles of modules that may be, with the reason for each.
 const CIRCLES: &[(&str, &[&str])] = &[
-    // Records of the emulated daemon that refer to one another.
-    ("golem-devnet", &["node/market", "node/negotiation"]),
-    // Records of the emulated daemon that refer to one another.
-    ("golem-devnet", &["node/activity", "node/monitor"]),
-    // Records of the emulated daemon that refer to one another.
-    ("golem-devnet", &["node/ledger", "node/payment", "node/settlement"]),
-    // The run with its engine.
-    ("golem-sdk", &["engine", "engine/jobs", "engine/recover", "jobs", "reading", "run"]),
-    // The work context with its scripts and files.
-    (
-        "golem-sdk",
-        &[
-            "context",
-            "context/batch",
-            "context/error",
-            "context/execution",
-            "context/facts",
-            "context/launch",
-            "context/replay",
-            "context/streamed",
-            "context/streamed/join",
-            "context/witness",
-            "fault",
-            "script",
-            "transfer",
-            "transfer/address",
-            "transfer/lasting",
-            "transfer/service",
-        ],
-    ),
-    // A value and its decoder need one another.
+    // A value and its decoder.
     ("yagna-client", &["bus/decode", "bus/value"]),
+    // An error shows how far its batch came, and a batch names its errors.
+    ("golem-sdk", &["context/batch", "context/error"]),
+    // Records of the emulated daemon that refer to one another, as they do in a real one.
+    ("golem-devnet", &["node/activity", "node/monitor"]),
+    ("golem-devnet", &["node/market", "node/negotiation"]),
 ];
 
 /// Licences that a program under MIT or Apache-2.0 may be linked with.

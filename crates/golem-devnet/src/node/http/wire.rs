@@ -13,7 +13,7 @@ use crate::node::market::{DemandItem, Listing};
 use crate::node::matching::Sheet;
 use crate::node::negotiation::{ProposalView, Side};
 use crate::node::payment::{Bill, BillEntry, BillKind, Paper};
-use crate::node::settlement::PaymentRecord;
+use crate::node::orders::PaymentRecord;
 
 /// A time with none, 3, 6 or 9 digits of a second: as many as it needs.
 #[derive(Debug, Clone, Copy)]
