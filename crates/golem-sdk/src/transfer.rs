@@ -1,9 +1,10 @@
 //! Files to and from providers, over the daemon's bus.
 //!
-//! Each file of a script has an address on the bus: a provider asks there for pieces, or hands in pieces. An address serves
-//! one file after another, for as long as its activity lasts ([`address`]). Pieces may come in any order and many at once. What arrives is checked against the
-//! provider's hash. It appears under its name only when it is whole and the provider's command has succeeded: a provider
-//! whose file is missing, or breaks off, brings what it has with a hash that fits, and says only then that it failed.
+//! Each file of a script has an address on the bus: a provider asks there for pieces, or hands in pieces. An address
+//! serves one file after another, for as long as its activity lasts. Pieces may come in any order and many at once. What
+//! arrives is checked against the provider's hash. It appears under its name only when it is whole and the provider's
+//! command has succeeded: a provider whose file is missing, or breaks off, brings what it has with a hash that fits, and
+//! says only then that it failed.
 
 mod address;
 mod arrival;

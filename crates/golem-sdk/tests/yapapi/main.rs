@@ -1,7 +1,6 @@
 //! What users of yapapi tested, complained of and suffered from: each theme has a test that is named after it.
 //!
 //! Most play on a devnet in virtual time, through the executor. Themes that other tests show already aren't repeated here:
-//! `docs/yapapi-tests.md` lists them all, and [`table`] sees to it that the list is true.
 
 #![expect(clippy::unwrap_used, reason = "what a helper can't unwrap has failed its test")]
 
@@ -16,5 +15,4 @@ mod played;
 mod complaints;
 mod defects;
 mod goth_themes;
-mod table;
 mod unit_themes;

@@ -242,7 +242,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--devnet", "--task-timeout", "11m"][..], "longer than an agreement lasts"),
         (&["--api-url", "localhost:7465"], "not a valid address of a daemon"),
         (&["--subnet", ""], "`--subnet` must not be empty"),
-        (&["--app-key", "a b"], "characters in it that no key has"),
+        (&["--app-key", "a b"], "characters that are not valid in a key"),
         (&["--dsn", "runs"], "names no database"),
         (&["--dsn", "dbnam=golem"], "did you mean `dbname`?"),
         (&["--devnet", "--budget", "0"], "nothing can be bought"),
