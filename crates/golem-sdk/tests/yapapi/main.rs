@@ -1,6 +1,6 @@
 //! What users of yapapi tested, complained of and suffered from: each theme has a test that is named after it.
 //!
-//! Most play on a devnet in virtual time, through the executor. Themes that other tests show already aren't repeated here:
+//! Most play on a devnet in virtual time, through the executor. Themes that other tests show already aren't repeated here.
 
 #![expect(clippy::unwrap_used, reason = "what a helper can't unwrap has failed its test")]
 
