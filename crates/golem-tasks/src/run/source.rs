@@ -147,7 +147,7 @@ async fn differs(options: &RunOptions, run: &RunStore, mark: SourceMark) -> Resu
     };
     let place = |index: u64| match &again {
         Some(again) => (again.place)(index),
-        None => format!("task {}", index + 1),
+        None => format!("task {index}"),
     };
     let error = match difference {
         Difference::At { index, before, now } => {

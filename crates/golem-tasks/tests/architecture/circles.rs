@@ -106,6 +106,10 @@ fn named(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for start in ["crate::", "super::", "self::"] {
         for (at, _) in code.match_indices(start) {
+            let before = &code[code[..at].rfind('\n').map_or(0, |end| end + 1)..at];
+            if before.trim_end().ends_with("use") {
+                continue;
+            }
             let path = code[at..].split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).next();
             found.extend(path.map(|path| path.trim_end_matches(':').to_owned()));
         }

@@ -16,6 +16,7 @@ pub(crate) fn start(job: &str) -> ExitCode {
         "endless" => golem_tasks::main(Endless),
         "tree" => golem_tasks::main(Tree),
         "keyed" => golem_tasks::main(Keyed),
+        "listed" => golem_tasks::main(Listed),
         "packs" => golem_tasks::main(Packs),
         "trouble" => golem_tasks::main(Trouble::InRun),
         "no payload" => golem_tasks::main(Trouble::InPayload),
@@ -159,6 +160,31 @@ impl Job for Keyed {
 
     fn key(&self, (x, y): &(u32, u32)) -> Option<String> {
         Some(format!("{x},{y}"))
+    }
+}
+
+/// Takes its tasks from a file that may be another one the next time.
+struct Listed;
+
+impl Job for Listed {
+    type Task = String;
+    type Output = String;
+
+    fn payload(&self) -> PayloadSpec {
+        image()
+    }
+
+    fn tasks(&self) -> Pile<String> {
+        let words = std::fs::read_to_string("job/pile.txt").unwrap();
+        Pile::new(words.lines().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    async fn run(&self, _: &mut WorkContext, task: &Task<Self>) -> Result<String, TaskError> {
+        Ok(task.data().to_uppercase())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { workers: 1, ..Limits::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use golem_tasks::store::TaskStatus;
+use golem_tasks::store::{TaskRow, TaskStatus};
 use libtest_mimic::Trial;
 use serde_json::json;
 use tokio::process::Command;
@@ -17,6 +17,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("added_tasks_join_once_with_their_result", added_tasks_join_once_with_their_result),
         trial("of_two_tasks_with_one_key_one_is_done", of_two_tasks_with_one_key_one_is_done),
         trial("keys_are_known_when_a_run_is_taken_up", keys_are_known_when_a_run_is_taken_up),
+        trial(
+            "a_pile_that_has_changed_is_refused_and_what_is_new_is_done_once",
+            a_pile_that_has_changed_is_refused_and_what_is_new_is_done_once,
+        ),
         trial("several_tasks_share_a_batch", several_tasks_share_a_batch),
         trial("so_many_results_end_the_run", so_many_results_end_the_run),
         trial("a_task_that_goes_wrong_is_its_own_trouble", a_task_that_goes_wrong_is_its_own_trouble),
@@ -90,6 +94,37 @@ async fn keys_are_known_when_a_run_is_taken_up() {
         kept.tasks.iter().map(|row| row.result.clone().unwrap().as_u64().unwrap()).collect();
     places.sort_unstable();
     assert_eq!(places, [1, 2, 3, 10, 11, 12, 20, 21, 30], "a task was added twice");
+}
+
+async fn a_pile_that_has_changed_is_refused_and_what_is_new_is_done_once() {
+    let home = Home::new();
+    home.write("pile.txt", "ash\nbirch\ncedar\n");
+    let flags = ["--run-id", "trees"];
+    run(&home, "listed", &flags).await.assert_code(0);
+
+    // Done already, and yet another source: nothing is left out in silence.
+    home.write("pile.txt", "birch\ncedar\ndouglas\nelm\n");
+    let refused = run(&home, "listed", &flags).await;
+    refused.assert_code(2);
+    refused.assert_says(&["task 0", "ash", "birch", "--changed-job"]);
+    assert_eq!(home.kept().await.tasks.len(), 3, "nothing was done");
+
+    let changed = [&flags[..], &["--changed-job"]].concat();
+    run(&home, "listed", &changed).await.assert_code(0);
+    let results = |kept: &[TaskRow]| -> Vec<_> {
+        let texts = kept.iter().map(|row| row.result.clone().unwrap().as_str().unwrap().to_owned());
+        texts.collect()
+    };
+    let words = ["ASH", "BIRCH", "CEDAR", "DOUGLAS", "ELM"];
+    let kept = home.kept().await;
+    assert_eq!(results(&kept.tasks), words, "what is new is done once, and what is gone stays");
+    assert!(kept.tasks.iter().all(|row| row.attempts == 1), "nothing is done again");
+
+    // What is appended is done too.
+    home.write("pile.txt", "birch\ncedar\ndouglas\nelm\nfir\n");
+    let appended = run(&home, "listed", &changed).await;
+    appended.assert_code(0);
+    assert_eq!(results(&home.kept().await.tasks), [&words[..], &["FIR"]].concat());
 }
 
 async fn several_tasks_share_a_batch() {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::extract::{Answer, Params, ok};
 use super::wire::Naive;
 use crate::node::ledger::Ledger;
-use crate::node::orders::Order;
 use crate::node::negotiation::Side;
+use crate::node::orders::Order;
 use crate::node::payment::{Bill, BillKind};
 use crate::node::{Caller, State, World};
 

@@ -12,8 +12,8 @@ use crate::node::agreement::{AgreementEntry, AgreementRecord};
 use crate::node::market::{DemandItem, Listing};
 use crate::node::matching::Sheet;
 use crate::node::negotiation::{ProposalView, Side};
-use crate::node::payment::{Bill, BillEntry, BillKind, Paper};
 use crate::node::orders::PaymentRecord;
+use crate::node::payment::{Bill, BillEntry, BillKind, Paper};
 
 /// A time with none, 3, 6 or 9 digits of a second: as many as it needs.
 #[derive(Debug, Clone, Copy)]
