@@ -279,7 +279,7 @@ async fn files_are_handed_in_by_upload_and_a_download_says_why_it_cannot_be() {
         assert!(code == -32000 && message.contains("not found"), "{message}");
         let wrong = json!({"url": "http://0x1/a", field: stage.path("file")});
         let (code, message) = other.fail(method, wrong).await;
-        assert!(code == -32000 && message.contains("no address of a file"), "{message}");
+        assert!(code == -32000 && message.contains("not a valid address of a file"), "{message}");
     }
     stage.devnet.stop().await;
 }
