@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for Budget {
     }
 }
 
-/// Why something is not a valid budget.
+/// The reason why a text is not a valid budget.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BudgetParseError {

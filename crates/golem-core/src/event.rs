@@ -106,7 +106,7 @@ impl JobId {
     }
 }
 
-/// Which activity of a rental, counted from 1: a rental has one at a time.
+/// The number of an activity in its rental, counted from 1: a rental has one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ActivityNo(pub u32);
 
@@ -119,7 +119,7 @@ pub struct TaskId(pub u64);
 pub struct Attempt {
     /// The task.
     pub task: TaskId,
-    /// Which attempt, from 1.
+    /// The number of the attempt, from 1.
     pub number: u32,
 }
 
@@ -460,7 +460,7 @@ pub enum EventKind {
     },
     /// A task is being tried.
     TaskStarted {
-        /// Which attempt.
+        /// The attempt.
         attempt: Attempt,
         /// Where.
         rental: RentalId,
@@ -486,13 +486,13 @@ pub enum EventKind {
         rental: RentalId,
         /// Its outcome.
         output: TaskOutput,
-        /// How long the attempt took.
+        /// The duration of the attempt.
         took: Duration,
     },
     /// An attempt failed; the task will be tried again.
     #[doc(alias = "TaskRejected")]
     AttemptFailed {
-        /// Which attempt.
+        /// The attempt.
         attempt: Attempt,
         /// Where.
         rental: RentalId,
@@ -569,7 +569,7 @@ pub enum EventKind {
         bill: Bill,
         /// Its amount.
         amount: Glm,
-        /// What the rental costs now in all.
+        /// The cost of the rental so far.
         total: Glm,
     },
     /// A bill was refused.
@@ -663,7 +663,7 @@ pub struct SentScript {
     pub served: Vec<(u32, String)>,
 }
 
-/// What a run found when it was resumed.
+/// The things that a run found when it was resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Resumed {
     /// Tasks that are known and have no end yet.

@@ -296,7 +296,7 @@ impl RunState {
         *self == Self::default()
     }
 
-    /// True if every task of every job has its end and no more come, or if a result ended the run.
+    /// True if every task of every job is finished and no more come, or if a result ended the run.
     pub fn is_finished(&self) -> bool {
         self.has_enough || (self.jobs.is_empty() && self.next_job > 0)
     }

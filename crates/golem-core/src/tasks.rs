@@ -381,7 +381,7 @@ impl TaskQueue {
         self.jobs.get(&job).map_or(0, |pile| pile.n_running)
     }
 
-    /// True if every task of this job has its end, and its source has no more.
+    /// True if every task of this job is finished, and its source has no more.
     pub(crate) fn is_finished(&self, state: &RunState, job: JobId) -> bool {
         self.is_exhausted(state, job)
             && self

@@ -69,7 +69,7 @@ pub struct Run {
     pub(crate) past: Option<Box<RunState>>,
     /// Tasks that failed for good before and are tried afresh.
     pub(crate) retried: Vec<FailedTask>,
-    /// Is it taken up only to be brought to an end?
+    /// True if the run is resumed only to be ended.
     pub(crate) settles: bool,
 }
 
@@ -199,7 +199,7 @@ impl Run {
         self.stop.clone()
     }
 
-    /// Runs until every task has its end, or the run is stopped or can't go on. A standing run goes on until it is
+    /// Runs until every task is finished, or the run is stopped or can't go on. A standing run goes on until it is
     /// closed, or until nobody has a handle of it and its jobs are over.
     ///
     /// **Errors**: [`RunError`] when it can't begin, when its events can't be written down, or when a part of it broke.

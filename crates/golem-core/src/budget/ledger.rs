@@ -15,7 +15,7 @@ type Entry = (i64, Glm);
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// What was promised when: increases of rentals' promises, by the moment of their intents.
+/// The promises of a run over time: increases of its rentals' promises, by the moment of their intents.
 ///
 /// What is promised within a second is one entry, and counts until its end; what is older than an hour, within a minute.
 /// So a window never shows less than there was, an hour at most what was promised a second before it, a day a minute. What is

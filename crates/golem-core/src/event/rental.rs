@@ -9,7 +9,7 @@ use yagna_api::{ActivityId, Timestamp};
 
 use crate::pricing::Pricing;
 
-/// What a rental's bills are measured by.
+/// The terms that a rental's bills are measured by.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RentalTerms {
     /// What the provider charges.

@@ -66,7 +66,7 @@ impl Run {
         }
         run.deduce(past, now);
         for demand in past.demands.keys() {
-            run.withdraw(now, demand.clone(), "the run was taken up again", &mut step);
+            run.withdraw(now, demand.clone(), "the run was resumed", &mut step);
         }
         // Whether the daemon was asked to is unknown; it takes a demand off the market once.
         let withdrawn = past.withdrawn.iter().filter(|(_, expires)| **expires > now);

@@ -70,7 +70,7 @@ impl Books {
         self.queue.is_exhausted(&self.state, job)
     }
 
-    /// True if every task of this job has its end, and its source has no more.
+    /// True if every task of this job is finished, and its source has no more.
     pub(super) fn is_finished(&self, job: JobId) -> bool {
         self.queue.is_finished(&self.state, job)
     }

@@ -261,7 +261,7 @@ pub enum Input {
     AttemptDone {
         /// The rental.
         rental: RentalId,
-        /// Which attempt.
+        /// The attempt.
         attempt: Attempt,
         /// What came of it.
         output: TaskOutput,
@@ -274,7 +274,7 @@ pub enum Input {
     AttemptFailed {
         /// The rental.
         rental: RentalId,
-        /// Which attempt.
+        /// The attempt.
         attempt: Attempt,
         /// Why.
         failure: AttemptFailure,
@@ -285,7 +285,7 @@ pub enum Input {
     AttemptCancelled {
         /// The rental.
         rental: RentalId,
-        /// Which attempt.
+        /// The attempt.
         attempt: Attempt,
     },
     /// A worker has ended, or its activity never came to work.

@@ -22,7 +22,7 @@ use crate::words::after_others;
 pub(super) struct Ending {
     message: String,
     code: &'static str,
-    /// True if the provider is to be left alone for a while.
+    /// True if the provider gets no tasks for a while.
     blame: bool,
 }
 
