@@ -109,14 +109,14 @@ async fn load(store: &Store, run_id: &str, tasks: u64, group: u64) -> Result<(),
     println!("summary_{group}_a_commit {:.3} s", began.elapsed().as_secs_f64());
     let lease = store.take(run_id, &Holder::here()).await?;
     let began = Instant::now();
-    let past = lease.run().past().await?;
+    let state = lease.run().state().await?;
     println!("recovery_{group}_a_commit {:.3} s", began.elapsed().as_secs_f64());
     lease.release().await?;
-    if (past.done, past.rentals.len() as u64) != (tasks, RENTALS) {
+    if (state.done, state.rentals.len() as u64) != (tasks, RENTALS) {
         return Err(format!(
-            "the past has {} of {tasks} tasks done, and {} deals",
-            past.done,
-            past.rentals.len()
+            "the state has {} of {tasks} tasks done, and {} rentals",
+            state.done,
+            state.rentals.len()
         )
         .into());
     }

@@ -116,7 +116,7 @@ impl Record {
 pub struct Records {
     of: HashMap<NodeId, Record>,
     /// Rentals of earlier runs that are remembered.
-    known_deals: u64,
+    known_rentals: u64,
 }
 
 impl FromIterator<(NodeId, Known)> for Records {
@@ -125,8 +125,8 @@ impl FromIterator<(NodeId, Known)> for Records {
             .into_iter()
             .map(|(provider, known)| (provider, Record { known, ..Record::default() }))
             .collect();
-        let known_deals = of.values().map(|record| record.known.deals).sum();
-        Self { of, known_deals }
+        let known_rentals = of.values().map(|record| record.known.rentals).sum();
+        Self { of, known_rentals }
     }
 }
 
@@ -143,8 +143,8 @@ impl Records {
     }
 
     /// Rentals of earlier runs that are remembered.
-    pub fn known_deals(&self) -> u64 {
-        self.known_deals
+    pub fn known_rentals(&self) -> u64 {
+        self.known_rentals
     }
 
     /// It approved an agreement.

@@ -7,7 +7,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | this one | the one lock, the wake-ups, the identities |
-//! | `market`, `matching`, `negotiation`, `agreement` | from an offer to a deal |
+//! | `market`, `matching`, `negotiation`, `agreement` | from an offer to a rental |
 //! | `activity`, `monitor`, `bus`, `net` | what runs, and what connects to it |
 //! | `allocation`, `payment`, `ledger`, `settlement` | the money |
 //! | `faults`, `books` | what tests put in and look up |

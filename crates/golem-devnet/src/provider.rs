@@ -11,7 +11,6 @@ mod agent;
 mod behaviour;
 pub(crate) mod billing;
 mod config;
-mod deal;
 mod ending;
 mod manners;
 mod market;
@@ -20,6 +19,7 @@ mod notes;
 mod offer;
 mod persist;
 mod poll;
+mod rental;
 mod saboteur;
 mod shared;
 

@@ -124,7 +124,7 @@
 //! | `task.reject_result(reason, retry)`, `reject_task` | [`Task::reject_result`] | never blocks; without `retry` it has failed, and is told of |
 //! | `TaskStatus` | none needed | a task that is answered is gone |
 //! | `async for task in tasks` | [`Tasks::next`], [`Tasks::next_pack`] | a pack is several short tasks in one batch |
-//! | `tasks.aclose()` | returning an error | ends the deal; returning `Ok` keeps the agreement for what comes |
+//! | `tasks.aclose()` | returning an error | ends the rental; returning `Ok` keeps the agreement for what comes |
 //! | a task that breeds tasks | [`Tasks::add`], [`Tasks::add_all`] | no queue of your own |
 //! | counting results at the end | [`SubmitError::failed`], [`SubmitError::unfinished`] | the stream's own end |
 //!
@@ -227,7 +227,7 @@
 //! | `AgreementRejected` | [`EventKind::AgreementFailed`] | with the reason |
 //! | `AgreementTerminated` | [`EventKind::AgreementEnded`] | who, and why; by the provider too |
 //! | `DebitNoteReceived`, `InvoiceReceived` | [`EventKind::BillReceived`] | [`Bill`] says which |
-//! | `DebitNoteAccepted`, `InvoiceAccepted`, `PaymentAccepted` | [`EventKind::BillAccepted`] | with what the deal costs in all |
+//! | `DebitNoteAccepted`, `InvoiceAccepted`, `PaymentAccepted` | [`EventKind::BillAccepted`] | with what the rental costs in all |
 //! | `PaymentPrepared`, `PaymentQueued` | [`EventKind::BillAccepting`] | |
 //! | `PaymentFailed` | [`EventKind::BillRefused`], [`EventKind::Trouble`] | refused by us; tried again |
 //! | unpaid agreements, in the log | [`EventKind::BillMissing`], [`RunEnd::unsettled`] | |

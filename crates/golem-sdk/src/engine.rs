@@ -8,13 +8,13 @@ mod allocation;
 mod bills;
 mod close;
 mod daylight;
-mod deals;
 mod follow;
 mod jobs;
 mod money;
 mod outbox;
 mod prepare;
 pub(crate) mod recover;
+mod rentals;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -34,11 +34,11 @@ use yagna_api::{ActivityId, AllocationId, Clock, NodeId, Timestamp};
 use yagna_client::{Client, Disposition};
 
 use self::daylight::Pulse;
-use self::deals::Opening;
 use self::follow::{BillsFrom, Followed};
 use self::jobs::{JobHands, Outlets};
 use self::money::Purse;
 use self::outbox::Outbox;
+use self::rentals::Opening;
 use crate::context::Witness;
 use crate::jobs::{Door, Raise};
 use crate::run::{OneJob, Reader, RunError, RunOptions};
@@ -51,7 +51,7 @@ const INPUTS_AT_ONCE: usize = 256;
 /// How long a finished run waits for what nobody asks for any more.
 const LAST_MOMENT: Duration = Duration::from_secs(10);
 
-/// How long it is tried to give the money back, and the pause between two tries.
+/// How long it is tried to give the money back, and the pause between two attempts.
 const RELEASING: Duration = Duration::from_secs(90);
 /// The same, and what else there is to do, where agreements couldn't be ended: the daemon is gone, and somebody waits.
 const LAST_TRIES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
@@ -81,7 +81,7 @@ impl Outside {
     }
 }
 
-/// A deal's hold on its activity and the worker in it.
+/// A rental's hold on its activity and the worker in it.
 struct Hold {
     /// Ends the worker wherever it is.
     cancel: CancellationToken,
@@ -104,7 +104,7 @@ pub(crate) struct Engine {
     outbox: Outbox,
     /// Takes an agreement back that isn't decided about yet.
     signing: HashMap<RentalId, CancellationToken>,
-    deals: HashMap<RentalId, Hold>,
+    rentals: HashMap<RentalId, Hold>,
     jobs: HashMap<JobId, JobHands>,
     outlets: Outlets,
     /// Wishes for more budget; the first is under way.
@@ -341,19 +341,19 @@ impl Engine {
             Effect::Assign { rental, tasks } => {
                 // The worker is waiting: it asked, and nothing else is on its way. If it is gone, its end comes in
                 // as an input and takes the tasks back.
-                if let Some(hold) = self.deals.get(&rental) {
+                if let Some(hold) = self.rentals.get(&rental) {
                     hold.assign.try_send(tasks).ok();
                 }
             }
             Effect::CloseActivity { rental, no, activity, gently } => {
-                let hold = self.deals.remove(&rental);
+                let hold = self.rentals.remove(&rental);
                 self.spawn(async move {
                     let left = outside.end_worker(hold, activity, gently).await;
                     outside.close_activity(rental, no, left).await;
                 });
             }
             Effect::Close { rental, agreement, activity, reason } => {
-                let hold = self.deals.remove(&rental);
+                let hold = self.rentals.remove(&rental);
                 // At once: the worker must not begin anything more.
                 if let Some(hold) = &hold {
                     hold.cancel.cancel();
@@ -391,7 +391,7 @@ impl Engine {
         let cancel = CancellationToken::new();
         let lost = Arc::new(AtomicBool::new(false));
         let hold = Hold { cancel: cancel.clone(), assign, created, ended, lost: Arc::clone(&lost) };
-        self.deals.insert(rental, hold);
+        self.rentals.insert(rental, hold);
         let (outside, opening) = (self.outside.clone(), opening(creating, cancel, lost));
         self.spawn(async move {
             outside.open(opening, assigned).await;

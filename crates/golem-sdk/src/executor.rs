@@ -111,7 +111,7 @@
 //!   on.
 //! - A task that isn't answered is tried again too; whether it was the worker that forgot it or its provider that went
 //!   makes no difference.
-//! - A worker that returns an error or panics is ended, and with it the deal; its provider gets no tasks for a while.
+//! - A worker that returns an error or panics is ended, and with it the rental; its provider gets no tasks for a while.
 //! - A job that doesn't get all its tasks done ends with a [`SubmitError`]. It comes after the last result and says
 //!   why, which tasks failed, and which weren't finished.
 //! - An executor that can't start says in its [`StartError`] what is missing and which command mends it.
@@ -219,8 +219,8 @@ impl Executor {
     /// Hands a job in: the worker function does the tasks of an iterator. It begins at once, read or not.
     ///
     /// The worker is called once for each activity, that is once for each provider and job; it asks for tasks until
-    /// there are none, and answers each. What it returns as an error ends the deal with its provider. It is dropped, at
-    /// any await, when its deal ends otherwise.
+    /// there are none, and answers each. What it returns as an error ends the rental with its provider. It is dropped, at
+    /// any await, when its rental ends otherwise.
     ///
     /// The iterator is read as tasks are wanted, and must not wait for others. Jobs share the providers by how much
     /// work they have.

@@ -478,7 +478,7 @@
 //! assert_eq!(quotients, [4, 3]);
 //! let failed = error.ok_or("one task can't be done")?;
 //! assert_eq!(failed.failed()[0].data(), &0);
-//! println!("{failed}"); // not every task could be done; 1 failed, such as task 0 after 1 tries: ...
+//! println!("{failed}"); // not every task could be done; 1 failed, such as task 0 after 1 attempt: ...
 //! # executor.close().await?;
 //! # devnet.stop().await;
 //! # Ok(())

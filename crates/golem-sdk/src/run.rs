@@ -39,14 +39,14 @@ pub async fn greet(client: &Client) -> Result<NodeId, RunError> {
 }
 
 /// The end of a run of which nothing is left to be done, awaited or given back: taking it up again would change nothing.
-pub fn nothing_left(past: &RunState) -> Option<RunEnd> {
-    recover::nothing_left(past)
+pub fn nothing_left(state: &RunState) -> Option<RunEnd> {
+    recover::nothing_left(state)
 }
 
 /// Has everything that a run had begun at the daemon its end, and is nothing awaited from there? Then there is nothing to
 /// [settle](Run::settling), though there may be tasks left to do.
-pub fn nothing_open(past: &RunState) -> bool {
-    recover::nothing_open(past)
+pub fn nothing_open(state: &RunState) -> bool {
+    recover::nothing_open(state)
 }
 
 /// One run on the Golem Network: one budget and one place on the market, for one job or for any number.
@@ -66,7 +66,7 @@ pub struct Run {
     pub(crate) stop: CancellationToken,
     /// Who may want to know of scripts.
     pub(crate) witness: Option<Arc<dyn Witness>>,
-    pub(crate) past: Option<Box<RunState>>,
+    pub(crate) state: Option<Box<RunState>>,
     /// Tasks that failed for good before and are tried afresh.
     pub(crate) retried: Vec<FailedTask>,
     /// True if the run is resumed only to be ended.
@@ -127,7 +127,7 @@ impl Run {
             readers: Vec::new(),
             stop: CancellationToken::new(),
             witness: None,
-            past: None,
+            state: None,
             retried: Vec::new(),
             settles: false,
         }
@@ -141,24 +141,24 @@ impl Run {
         client: Client,
         clock: Arc<dyn Clock>,
         journal: Arc<dyn Journal>,
-        past: RunState,
+        state: RunState,
         options: RunOptions,
     ) -> Self {
-        Self { settles: true, ..Self::prepared(client, clock, journal, options, None).resumed(past) }
+        Self { settles: true, ..Self::prepared(client, clock, journal, options, None).resumed(state) }
     }
 
-    /// Takes a run up again whose process has ended, however it did. `past` is the fold of its events.
+    /// Resumes a run whose process has ended, however it did. `state` is the fold of its events.
     ///
     /// Its first job is gone on with: the source is compared with what was read of it, and read on from there; where tasks were
     /// added to it, a job that was over is reopened. Jobs that came by a [`Handle`] are
     /// cancelled, for nobody has their workers any more. What had been begun at the daemon is found there, and gone
-    /// on with or ended; bills that came meanwhile are settled. A past without anything in it makes a new run.
+    /// on with or ended; bills that came meanwhile are settled. An empty state makes a new run.
     ///
     /// The run must have the session of the earlier one.
     #[must_use]
-    pub fn resumed(mut self, past: RunState) -> Self {
-        self.handle.begin_at(JobId(past.next_job));
-        self.past = (!past.is_empty()).then(|| Box::new(past));
+    pub fn resumed(mut self, state: RunState) -> Self {
+        self.handle.begin_at(JobId(state.next_job));
+        self.state = (!state.is_empty()).then(|| Box::new(state));
         self
     }
 
@@ -208,18 +208,18 @@ impl Run {
     /// **Cancel safety**: dropping the future leaves at once. What was written down stays; agreements are left to
     /// their providers' time-outs, and their bills to a later settlement.
     pub async fn run(mut self) -> Result<RunEnd, RunError> {
-        let has_more = match (&mut self.first, self.past.as_deref()) {
-            (Some(job), Some(past)) => job.has_more_than(past)?,
+        let has_more = match (&mut self.first, self.state.as_deref()) {
+            (Some(job), Some(state)) => job.has_more_than(state)?,
             _ => false,
         };
-        let over = |past: &RunState| {
+        let over = |state: &RunState| {
             if self.settles {
-                past.end.clone().filter(|_| nothing_open(past))
+                state.end.clone().filter(|_| nothing_open(state))
             } else {
-                nothing_left(past).filter(|_| !has_more && self.retried.is_empty())
+                nothing_left(state).filter(|_| !has_more && self.retried.is_empty())
             }
         };
-        if let Some(end) = self.past.as_deref().and_then(over) {
+        if let Some(end) = self.state.as_deref().and_then(over) {
             return Ok(end);
         }
         // What it holds is large; whoever waits for a run needn't be.

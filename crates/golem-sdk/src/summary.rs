@@ -7,12 +7,12 @@
 //! | level | lines |
 //! |---|---|
 //! | error | a task or a job failed for good, the run broke |
-//! | warn | a try failed, a provider went, a bill was refused, nothing runs, the budget ends |
+//! | warn | an attempt failed, a provider went, a bill was refused, nothing runs, the budget ends |
 //! | info | agreements, tasks, invoices, jobs and what came of them, refusals with their reasons, the cost |
 //! | debug | each offer, activity and debit note; each script, where its consumer hears of details |
 //!
 //! Those who come from yapapi find the lines of its `log_summary`, and beside them what it never told: who refused
-//! whom and why, tries that failed, why a provider ended an agreement, bills that were refused, what a task costs,
+//! whom and why, attempts that failed, why a provider ended an agreement, bills that were refused, what a task costs,
 //! what is left of the budget.
 //!
 //! # Example
@@ -34,8 +34,8 @@
 //! # }
 //! ```
 
-mod deals;
 mod notes;
+mod rentals;
 mod words;
 mod work;
 
@@ -49,7 +49,7 @@ use tracing::Level;
 use yagna_api::time::between;
 use yagna_api::{Glm, Timestamp};
 
-use notes::{Deal, Job, OpenTask, Reasons, Recent, Seen, Tally};
+use notes::{Job, OpenTask, Reasons, Recent, Rental, Seen, Tally};
 use words::{amount, left, line, name, plural};
 
 /// The time between two lines that count providers, at least.
@@ -76,7 +76,7 @@ pub struct LogSummary {
     /// When something of level info or above was last said.
     spoken: Option<Timestamp>,
     market: Market,
-    deals: Recent<RentalId, Deal>,
+    rentals: Recent<RentalId, Rental>,
     tasks: Recent<TaskId, OpenTask>,
     jobs: Recent<JobId, Job>,
     /// Jobs that ended, and tasks of all jobs.
@@ -215,7 +215,7 @@ impl LogSummary {
             }
             _ => {
                 if !self.on_work(event) {
-                    self.on_deal(event);
+                    self.on_rental(event);
                 }
                 self.settling();
             }
@@ -290,7 +290,7 @@ impl LogSummary {
         if running > 0 {
             text = format!("{text}, {running} running");
         }
-        let rented = self.deals.values().filter(|deal| deal.approved && !deal.ended).count() as u64;
+        let rented = self.rentals.values().filter(|rental| rental.approved && !rental.ended).count() as u64;
         if rented > 0 {
             text = format!("{text}, {} rented", plural(rented, "provider"));
         }
@@ -308,11 +308,11 @@ impl LogSummary {
         }
     }
 
-    /// The name of a deal's provider, between quotes.
+    /// The name of a rental's provider, between quotes.
     fn provider(&self, rental: RentalId) -> String {
-        self.deals
+        self.rentals
             .get(rental)
-            .map_or_else(|| "of an unknown deal".to_owned(), |deal| name(&deal.provider.name))
+            .map_or_else(|| "of an unknown rental".to_owned(), |rental| name(&rental.provider.name))
     }
 
     fn say(&mut self, level: Level, text: impl AsRef<str>) {

@@ -22,11 +22,11 @@ use crate::text::chain;
 ///
 /// [`Worker::work`] is called once for each activity. What it does before it asks for its first task is done once
 /// per provider; then it asks for tasks until there are none. What it does after the last one must be short: it has
-/// as long as a run that stops gives to running tasks. It is dropped, at any await, when its deal ends otherwise.
+/// as long as a run that stops gives to running tasks. It is dropped, at any await, when its rental ends otherwise.
 pub trait Worker: Send + Sync {
     /// Works on one activity until there is nothing more to do.
     ///
-    /// An error ends the deal with this provider, who is then left alone for a while; tasks in its hands are tried
+    /// An error ends the rental with this provider, who is then left alone for a while; tasks in its hands are tried
     /// elsewhere. It isn't held against the provider where nobody could have done better: of a script that can't be sent
     /// ([`FailureKind::Invalid`]), of a task that has failed elsewhere too, of words that all providers there are say.
     fn work<'a>(
@@ -153,7 +153,7 @@ impl Tasks {
     ///
     /// `None` when there will be no more.
     ///
-    /// **Cancel safety**: tasks handed over while this future is dropped are given back when the deal ends.
+    /// **Cancel safety**: tasks handed over while this future is dropped are given back when the rental ends.
     pub async fn next_pack(&mut self, room: usize) -> Option<Vec<Task>> {
         let assigned = if self.again.is_empty() {
             self.scripts.live();
@@ -194,7 +194,7 @@ impl Tasks {
     }
 }
 
-/// One try of one task, in a worker's hands. It must be answered: [`Task::done`], [`Task::failed`], [`Task::reject`] or
+/// One attempt of one task, in a worker's hands. It must be answered: [`Task::done`], [`Task::failed`], [`Task::reject`] or
 /// [`Task::give_back`]. A task that is dropped counts as lost when the worker ends.
 ///
 /// **Cancel safety** of all answers: where the future is dropped the answer may be lost, as if the task had been.
@@ -214,7 +214,7 @@ impl Task {
         self.attempt.task.0
     }
 
-    /// Which try this is, from 1.
+    /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt.number
     }
@@ -247,18 +247,18 @@ impl Task {
         self.answer(input).await;
     }
 
-    /// This try failed. The task is tried again, elsewhere where that can be, while it has tries left; one whose failure is
+    /// This attempt failed. The task is tried again, elsewhere where that can be, while it has attempts left; one whose failure is
     /// [`FailureKind::Invalid`] isn't, for it would fail everywhere.
     pub async fn failed(self, failure: AttemptFailure) {
         self.fail(failure, true).await;
     }
 
-    /// This try failed, and no other one would do better: the task has failed for good. Its provider isn't set back for it.
+    /// This attempt failed, and no other one would do better: the task has failed for good. Its provider isn't set back for it.
     pub async fn failed_for_good(self, failure: AttemptFailure) {
         self.fail(failure, false).await;
     }
 
-    /// The result is no good. With `retry` the task is tried again, while it has tries left; without it has failed
+    /// The result is no good. With `retry` the task is tried again, while it has attempts left; without it has failed
     /// for good, which is not held against the provider.
     pub async fn reject(self, reason: impl Into<String>, retry: bool) {
         let failure = AttemptFailure::new(FailureKind::Rejected, reason);
@@ -270,7 +270,7 @@ impl Task {
         self.answer(input).await;
     }
 
-    /// It was never begun: it costs the task no try.
+    /// It was never begun: it costs the task no attempt.
     pub async fn give_back(self) {
         let input = Input::AttemptCancelled { rental: self.rental, attempt: self.attempt };
         self.answer(input).await;

@@ -16,9 +16,9 @@ const CLOCKS_APART: Duration = Duration::from_secs(3600);
 /// What was learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Noted {
-    /// Deals that the daemon was asked about.
+    /// Rentals that the daemon was asked about.
     pub asked: usize,
-    /// Deals of which it knew something: at least one bill of theirs has come.
+    /// Rentals of which it knew something: at least one bill of theirs has come.
     pub known: usize,
 }
 
@@ -39,8 +39,8 @@ pub enum NotePaymentsError {
     Store(#[from] StoreError),
 }
 
-/// Asks the daemon what is accepted, scheduled and paid of every deal of a run that may still change in that, and records
-/// the answers. Few requests, however many deals; none where everything is known to be paid. A run without deals asks
+/// Asks the daemon what is accepted, scheduled and paid of every rental of a run that may still change in that, and records
+/// the answers. Few requests, however many rentals; none where everything is known to be paid. A run without rentals asks
 /// nothing.
 ///
 /// **Errors**: [`NotePaymentsError`]. Nothing depends on this call: it may fail without harm, and be made again.

@@ -174,7 +174,7 @@ async fn hold_and_run(
         beginning: Beginning::New,
     };
     let record = store.run_record(&options.run_id).await?;
-    let mut past = RunState::default();
+    let mut state = RunState::default();
     let mut retried = Vec::new();
     let part;
     let mut ready = if let Some(record) = &record {
@@ -184,37 +184,37 @@ async fn hold_and_run(
             // What a devnet calls things by depends on its seed, and in no two lives of a run may they be called the same.
             *seed = seed.wrapping_add(lease.number());
         }
-        past = lease.run().past().await?;
+        state = lease.run().state().await?;
         options.job.begin_input(&options.dsn.input_folder()?, &options.run_id, false)?;
         lease.run().added_tasks(|data| options.job.note_added(data)).await?;
         lease.run().done_tasks(|index, data| options.job.note_done(index, data)).await?;
         let summary = store.run_summary(&options.run_id).await?;
-        facts.beginning = Beginning::Again(SummaryFold::taken_up(&summary, &past, facts.started).into());
-        let mut ready = source::compared(&options, opened, lease.run(), &past).await?;
-        part = part::find(&options.only, looked, Some(lease.run()), &past).await?;
-        retried = retry::failed(&options, lease.run(), &past, part.as_ref()).await?;
-        if let Some(end) = nothing_left(&past)
+        facts.beginning = Beginning::Again(SummaryFold::resumed(&summary, &state, facts.started).into());
+        let mut ready = source::compared(&options, opened, lease.run(), &state).await?;
+        part = part::find(&options.only, looked, Some(lease.run()), &state).await?;
+        retried = retry::failed(&options, lease.run(), &state, part.as_ref()).await?;
+        if let Some(end) = nothing_left(&state)
             && retried.is_empty()
-            && (past.has_enough || !ready.reading.has_more())
+            && (state.has_enough || !ready.reading.has_more())
         {
-            source::note(lease.run(), &past, &ready, clock.now()).await?;
+            source::note(lease.run(), &state, &ready, clock.now()).await?;
             facts.beginning = Beginning::Over;
             let mut view = view(options.style, facts, &terminal);
-            if let Some(note) = retry::note(&options, &past, retried.len()) {
+            if let Some(note) = retry::note(&options, &state, retried.len()) {
                 view.note(clock.now(), &note);
             }
             view.finish(&summary);
             return all_done(end, summary, total.filter(|_| is_exact));
         }
-        if let Some(part) = part.as_ref().filter(|part| part.is_done() && nothing_open(&past)) {
+        if let Some(part) = part.as_ref().filter(|part| part.is_done() && nothing_open(&state)) {
             let mut view = view(options.style, facts, &terminal);
-            return tell_part(view.as_mut(), part, lease.run(), &past, summary, total).await;
+            return tell_part(view.as_mut(), part, lease.run(), &state, summary, total).await;
         }
-        halted::check(&options, &past, retried.len())?;
+        halted::check(&options, &state, retried.len())?;
         ready
     } else {
         retry::check_new(&options, store)?;
-        part = part::find(&options.only, looked, None, &past).await?;
+        part = part::find(&options.only, looked, None, &state).await?;
         source::fresh(opened)
     };
     options.job.look_through(&options.dsn.files(), record.is_none())?;
@@ -248,7 +248,7 @@ async fn hold_and_run(
     let started = clock.now();
     let remembered = Remembered::load(store, started).await?;
     let mut view = view(options.style, facts, &terminal);
-    if let Some(note) = retry::note(&options, &past, retried.len()) {
+    if let Some(note) = retry::note(&options, &state, retried.len()) {
         view.note(clock.now(), &note);
     }
     if let Some(note) = part.as_ref().and_then(Part::note) {
@@ -272,7 +272,7 @@ async fn hold_and_run(
         },
     );
     let leave = CancellationToken::new();
-    let run = run.reading(ready.reading).resumed(past).retrying(retried);
+    let run = run.reading(ready.reading).resumed(state).retrying(retried);
     let mut following = JoinSet::new();
     let Remembered { blocked, elsewhere, .. } = remembered;
     following.spawn(remembered::follow(store.clone(), options.run_id.clone(), started, blocked, elsewhere));
@@ -352,7 +352,7 @@ async fn tell_part(
     view: &mut dyn View,
     part: &Part,
     run: &RunStore,
-    past: &RunState,
+    state: &RunState,
     summary: RunSummary,
     total: Option<u64>,
 ) -> Result<(RunEnd, RunSummary), Failure> {
@@ -364,10 +364,10 @@ async fn tell_part(
     view.finish(&summary);
     let end = RunEnd {
         why: StopReason::PartDone,
-        done: past.done,
+        done: state.done,
         failed: outcome.failed,
         unfinished: summary.tasks.unfinished(),
-        cost: past.accepted,
+        cost: state.accepted,
         unsettled: summary.unsettled,
     };
     Ok((end, summary))

@@ -93,7 +93,7 @@ impl Runner {
 
     /// What to call the run; a random name unless given. At most 64 letters, digits, `-`, `_` and `.`.
     ///
-    /// A run that has this name already is taken up where it was; what is done isn't done again.
+    /// A run that has this name already is resumed; what is done isn't done again.
     pub fn run_id(mut self, run_id: impl Into<String>) -> Self {
         self.flags.run_id = Some(run_id.into());
         self
@@ -166,7 +166,7 @@ impl Runner {
         self
     }
 
-    /// The longest one try of one task may take.
+    /// The longest one attempt of one task may take.
     pub fn task_timeout(mut self, time: Duration) -> Self {
         self.flags.task_timeout = Some(time);
         self

@@ -2,7 +2,7 @@
 //!
 //! All SQL of the project is in this module. A [`Store`] is one database, SQLite or PostgreSQL, with many runs; a
 //! [`RunStore`] writes the events of one run, as the engine's journal; a [`Lease`] says which process may;
-//! [`RunStore::past`] is what a run is taken up from; [`RunSummary`], [`TaskRow`] and what is in `query` are what can be read back, also from another process while the run
+//! [`RunStore::state`] is what a run is resumed from; [`RunSummary`], [`TaskRow`] and what is in `query` are what can be read back, also from another process while the run
 //! goes on.
 //! `docs/database.md` explains the tables to those who query them.
 //!
@@ -19,12 +19,12 @@ mod error;
 mod holder;
 mod lease;
 mod name;
-mod past;
 mod payments;
 mod query;
 mod read;
 mod record;
 mod schema;
+mod state;
 mod summary;
 mod trouble;
 
@@ -37,16 +37,16 @@ pub use error::StoreError;
 pub use holder::{HeldBy, Holder, LEASE_TIMEOUT};
 pub use lease::{LEASE_RENEWAL, Lease};
 pub(crate) use name::task_name;
-pub use past::{RunRecord, StoredTask};
 pub use payments::{OpenPayments, PaymentTotals};
 pub(crate) use query::used_in;
 pub use query::{
     ActivityRow, ActivityStatus, Ask, Block, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow,
-    RememberedProvider, ResultRow, RunRow, RunState, Settled,
+    RememberedProvider, ResultRow, RunRow, RunStatus, Settled,
 };
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;
 pub use schema::Installed;
+pub use state::{RunRecord, StoredTask};
 pub use summary::{ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, TaskCounts};
 pub use trouble::Trouble;
 
@@ -107,7 +107,7 @@ impl Store {
         let run_no = row.int("run_no")?;
         let held = Statement::new("INSERT INTO leases (run_no) VALUES ($1)").int(run_no);
         transaction.execute(held).await.map_err(failed)?;
-        let nothing_yet = Statement::new("INSERT INTO pasts (run_no, body) VALUES ($1, $2)")
+        let nothing_yet = Statement::new("INSERT INTO states (run_no, body) VALUES ($1, $2)")
             .int(run_no)
             .json(to_json(&golem_core::state::RunState::default()).map_err(failed)?);
         transaction.execute(nothing_yet).await.map_err(failed)?;

@@ -112,7 +112,7 @@ impl Facts {
         match self.beginning {
             Beginning::New => format!("run {run_id} begins, kept in {place}"),
             Beginning::Again(ref fold) if fold.settles() => {
-                format!("run {run_id} is taken up to be settled, kept in {place}")
+                format!("run {run_id} is resumed to be settled, kept in {place}")
             }
             Beginning::Again(_) => format!("run {run_id} is resumed, kept in {place}"),
             Beginning::Over => {

@@ -34,7 +34,7 @@ use crate::job::Limits;
 /// A pile of work: the machine it needs, its tasks, and how each of them is done.
 ///
 /// Tasks and results live in the database of runs, so they are what `serde` can write down. A task is written down when
-/// it is read, a result once and for all when it is there. What a try leaves behind in memory is gone when it fails.
+/// it is read, a result once and for all when it is there. What an attempt leaves behind in memory is gone when it fails.
 ///
 /// # Example
 ///
@@ -83,21 +83,21 @@ pub trait Job: Send + Sync + Sized + 'static {
     fn payload(&self) -> PayloadSpec;
 
     /// The pile of work from its first task on, finite or endless. Asked for at the start of a run, and again where a run
-    /// is checked or taken up: it should give the same tasks each time.
+    /// is checked or resumed: it should give the same tasks each time.
     fn tasks(&self) -> Pile<Self::Task>;
 
     /// Does one task, and returns its result.
     ///
-    /// It may be called several times for the same task, when a try fails or its provider is lost; only one result is
-    /// kept. It is dropped, at any await, when its time is up ([`Limits::task_timeout`]) or its deal ends. A panic fails
-    /// this try only.
+    /// It may be called several times for the same task, when an attempt fails or its provider is lost; only one result is
+    /// kept. It is dropped, at any await, when its time is up ([`Limits::task_timeout`]) or its rental ends. A panic fails
+    /// this attempt only.
     fn run(
         &self,
         ctx: &mut WorkContext,
         task: &Task<Self>,
     ) -> impl Future<Output = Result<Self::Output, TaskError>> + Send;
 
-    /// What is done once on each activity, before its first task: nothing unless overridden. An error ends the deal.
+    /// What is done once on each activity, before its first task: nothing unless overridden. An error ends the rental.
     fn set_up(&self, _ctx: &mut WorkContext) -> impl Future<Output = Result<(), WorkerError>> + Send {
         std::future::ready(Ok(()))
     }

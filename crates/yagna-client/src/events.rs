@@ -28,7 +28,7 @@ const MARKET_PAGE: u8 = 100;
 /// The shortest pause after a poll that failed, or that brought nothing and yet didn't wait.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest pause of a stream between two tries.
+/// The longest pause of a stream between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A stream of a poll's events. Dropping it between two events loses nothing that was yielded.

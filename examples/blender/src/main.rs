@@ -79,7 +79,7 @@ async fn render(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Renders frames on one provider. An error ends the deal; what it had in hand is rendered elsewhere.
+/// Renders frames on one provider. An error ends the rental; what it had in hand is rendered elsewhere.
 async fn worker(
     mut ctx: WorkContext,
     mut tasks: Tasks<u32, PathBuf>,

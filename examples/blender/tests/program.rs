@@ -101,7 +101,7 @@ async fn what_is_no_picture_is_refused() {
     let stage = Stage::with_devnet(Devnet::builder().providers(3).runtime(image)).await;
     let ended = stage.run(BLENDER, &[&scene(), "--output", "out"]).await;
     ended.assert_error("error: not every task could be done; 6 failed, such as task ");
-    assert!(ended.stderr.ends_with(" after 4 tries: what came is no PNG\n"), "{}", ended.stderr);
+    assert!(ended.stderr.ends_with(" after 4 attempts: what came is no PNG\n"), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
     stage.assert_closed();
     stage.close().await;

@@ -115,7 +115,7 @@ struct Animation {
     output: PathBuf,
 }
 
-/// Draws frames on one provider. An error ends the deal; what it had in hand is drawn elsewhere.
+/// Draws frames on one provider. An error ends the rental; what it had in hand is drawn elsewhere.
 async fn draw(
     mut ctx: WorkContext,
     mut tasks: Tasks<u32, Picture>,

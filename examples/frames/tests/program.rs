@@ -57,7 +57,7 @@ async fn a_frame_of_another_size_is_refused() {
     let flags = ["out", "--frames", "1", "--width", "20", "--worker", liar.to_str().unwrap()];
     let ended = stage.run(FRAMES, &flags).await;
     ended.assert_error(
-        "error: not every task could be done; 1 failed, such as task 0 after 4 tries: the frame has",
+        "error: not every task could be done; 1 failed, such as task 0 after 4 attempts: the frame has",
     );
     assert!(!stage.path("out/sheet.png").exists());
     stage.assert_closed();

@@ -72,7 +72,7 @@ async fn a_worker_that_lies_is_found_out() {
     let flags = ["--mask", "?d", "--hash", Q7X, "--parts", "1", "--worker", liar.to_str().unwrap()];
     let ended = crack(&stage, &flags).await;
     ended.assert_error(
-        "error: not every task could be done; 1 failed, such as task 1 after 4 tries: a word that",
+        "error: not every task could be done; 1 failed, such as task 1 after 4 attempts: a word that",
     );
     assert_eq!(ended.stdout, "");
     stage.assert_closed();

@@ -38,31 +38,31 @@ pub struct Ledger {
 impl Ledger {
     /// Notes that a bill is about to be accepted, which adds so much to what its rental's bills promised before.
     /// What comes with an earlier time than the last counts as of that.
-    pub fn promise(&mut self, at: Timestamp, deal: RentalId, increase: Glm) {
+    pub fn promise(&mut self, at: Timestamp, rental: RentalId, increase: Glm) {
         if increase.is_zero() {
             return;
         }
         let at = self.add(at, increase);
-        self.unsure.entry(deal).or_default().push((at, increase));
+        self.unsure.entry(rental).or_default().push((at, increase));
     }
 
     /// Notes that no bill of a rental is being accepted any more: what was promised stays so.
-    pub fn settle(&mut self, deal: RentalId) {
-        self.unsure.remove(&deal);
+    pub fn settle(&mut self, rental: RentalId) {
+        self.unsure.remove(&rental);
     }
 
     /// Notes that a bill of a rental wasn't accepted after all, and its promises are less by so much: the newest first.
-    pub fn take_back(&mut self, deal: RentalId, decrease: Glm) {
+    pub fn take_back(&mut self, rental: RentalId, decrease: Glm) {
         let mut left = decrease;
         while !left.is_zero()
-            && let Some((at, increase)) = self.unsure.get_mut(&deal).and_then(Vec::pop)
+            && let Some((at, increase)) = self.unsure.get_mut(&rental).and_then(Vec::pop)
         {
             let taken = increase.min(left);
             left = left.saturating_sub(taken);
             self.subtract(at, taken);
             let rest = increase.saturating_sub(taken);
             if !rest.is_zero() {
-                self.unsure.entry(deal).or_default().push((at, rest));
+                self.unsure.entry(rental).or_default().push((at, rest));
             }
         }
     }

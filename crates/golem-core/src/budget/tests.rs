@@ -70,7 +70,7 @@ fn the_least_that_any_limit_leaves_may_be_promised() {
 }
 
 #[test]
-fn a_bill_that_fails_gives_its_deals_promise_back_and_leaves_that_of_others() {
+fn a_bill_that_fails_gives_its_rentals_promise_back_and_leaves_that_of_others() {
     let (one, other) = (RentalId(1), RentalId(2));
     let mut ledger = Ledger::default();
     ledger.promise(at(0), one, glm("1"));
@@ -145,17 +145,17 @@ fn a_promise_is_taken_back_from_its_hour_from_its_minute_and_from_before() {
 
 #[derive(Debug, Clone)]
 enum Doing {
-    Promise { wait: u64, deal: u64, amount: u32 },
-    TakeBack { deal: u64, percent: u32 },
-    Settle { deal: u64 },
+    Promise { wait: u64, rental: u64, amount: u32 },
+    TakeBack { rental: u64, percent: u32 },
+    Settle { rental: u64 },
 }
 
 fn doing() -> impl Strategy<Value = Doing> {
     let wait = prop_oneof![Just(0u64), 0..3u64, 0..4000u64, 0..90_000u64];
     prop_oneof![
-        6 => (wait, 0..4u64, 0..1000u32).prop_map(|(wait, deal, amount)| Doing::Promise { wait, deal, amount }),
-        1 => (0..4u64, 0..=100u32).prop_map(|(deal, percent)| Doing::TakeBack { deal, percent }),
-        1 => (0..4u64).prop_map(|deal| Doing::Settle { deal }),
+        6 => (wait, 0..4u64, 0..1000u32).prop_map(|(wait, rental, amount)| Doing::Promise { wait, rental, amount }),
+        1 => (0..4u64, 0..=100u32).prop_map(|(rental, percent)| Doing::TakeBack { rental, percent }),
+        1 => (0..4u64).prop_map(|rental| Doing::Settle { rental }),
     ]
 }
 
@@ -180,30 +180,30 @@ proptest! {
         let mut list: Vec<(u64, u64, u32, bool)> = Vec::new();
         for doing in doings {
             match doing {
-                Doing::Promise { wait, deal, amount } => {
+                Doing::Promise { wait, rental, amount } => {
                     now += wait;
                     let before = Window::ALL.map(|window| ledger.within(window, at(now)));
-                    ledger.promise(at(now), RentalId(deal), glm(amount));
+                    ledger.promise(at(now), RentalId(rental), glm(amount));
                     for (window, before) in Window::ALL.into_iter().zip(before) {
                         let grown = ledger.within(window, at(now)).saturating_sub(before);
                         prop_assert_eq!(grown, glm(amount), "{:?}: a promise adds itself and nothing else", window);
                     }
-                    list.push((now, deal, amount, true));
+                    list.push((now, rental, amount, true));
                 }
-                Doing::TakeBack { deal, percent } => {
-                    let of_deal = |entry: &&mut (u64, u64, u32, bool)| entry.1 == deal && entry.3;
-                    let unsure: u32 = list.iter_mut().filter(of_deal).map(|entry| entry.2).sum();
+                Doing::TakeBack { rental, percent } => {
+                    let of_rental = |entry: &&mut (u64, u64, u32, bool)| entry.1 == rental && entry.3;
+                    let unsure: u32 = list.iter_mut().filter(of_rental).map(|entry| entry.2).sum();
                     let mut left = unsure * percent / 100;
-                    ledger.take_back(RentalId(deal), glm(left));
-                    for entry in list.iter_mut().rev().filter(of_deal) {
+                    ledger.take_back(RentalId(rental), glm(left));
+                    for entry in list.iter_mut().rev().filter(of_rental) {
                         let taken = entry.2.min(left);
                         entry.2 -= taken;
                         left -= taken;
                     }
                 }
-                Doing::Settle { deal } => {
-                    ledger.settle(RentalId(deal));
-                    list.iter_mut().filter(|entry| entry.1 == deal).for_each(|entry| entry.3 = false);
+                Doing::Settle { rental } => {
+                    ledger.settle(RentalId(rental));
+                    list.iter_mut().filter(|entry| entry.1 == rental).for_each(|entry| entry.3 = false);
                 }
             }
             prop_assert!(ledger.minutes.len() + ledger.seconds.len() <= MOST_ENTRIES);

@@ -21,11 +21,11 @@ impl Run {
     pub fn resume(
         config: RunConfig,
         decoration: Decoration,
-        past: &RunState,
+        state: &RunState,
         found: &Found,
         now: Timestamp,
     ) -> (Self, Step) {
-        Self::begin_again(config, decoration, past, found, now, None)
+        Self::begin_again(config, decoration, state, found, now, None)
     }
 
     /// Resumes a run only to bring it to an end: nothing more is begun, what runs is ended, and its bills are settled.
@@ -35,43 +35,43 @@ impl Run {
     pub fn settle(
         config: RunConfig,
         decoration: Decoration,
-        past: &RunState,
+        state: &RunState,
         found: &Found,
         now: Timestamp,
     ) -> (Self, Step) {
-        let before = past.end.as_ref().map(|end| end.why).or(past.stopping);
+        let before = state.end.as_ref().map(|end| end.why).or(state.stopping);
         let otherwise = match () {
-            () if past.has_enough => StopReason::ResultsReached,
-            () if past.is_finished() => StopReason::AllDone,
+            () if state.has_enough => StopReason::ResultsReached,
+            () if state.is_finished() => StopReason::AllDone,
             () => StopReason::Cancelled,
         };
         let why = before.unwrap_or(otherwise);
-        Self::begin_again(config, decoration, past, found, now, Some(why))
+        Self::begin_again(config, decoration, state, found, now, Some(why))
     }
 
     fn begin_again(
         config: RunConfig,
         decoration: Decoration,
-        past: &RunState,
+        state: &RunState,
         found: &Found,
         now: Timestamp,
         only_to_end: Option<StopReason>,
     ) -> (Self, Step) {
-        let mut run = Self::of_state(config, decoration, past.clone(), now);
+        let mut run = Self::of_state(config, decoration, state.clone(), now);
         let mut step = Step::default();
         // It comes first, and what it counts is known last.
         step.emit(&mut run.books, now, EventKind::RunResumed { resumed: Resumed::default() });
         if let Some(why) = only_to_end {
             run.stop(now, why, &mut step);
         }
-        run.deduce(past, now);
-        for demand in past.demands.keys() {
+        run.deduce(state, now);
+        for demand in state.demands.keys() {
             run.withdraw(now, demand.clone(), "the run was resumed", &mut step);
         }
         // Whether the daemon was asked to is unknown; it takes a demand off the market once.
-        let withdrawn = past.withdrawn.iter().filter(|(_, expires)| **expires > now);
+        let withdrawn = state.withdrawn.iter().filter(|(_, expires)| **expires > now);
         step.effects.extend(withdrawn.map(|(demand, _)| Effect::Withdraw { demand: demand.clone() }));
-        for (id, kept) in &past.rentals {
+        for (id, kept) in &state.rentals {
             run.adopt(now, *id, kept, found.0.get(id), &mut step);
         }
         if only_to_end.is_none() {
@@ -79,8 +79,8 @@ impl Run {
             run.plan_surplus(now, &mut step);
         }
         // Attempts in the hands of rentals that nobody knows of any more.
-        for (id, task) in &past.tasks {
-            let lost = task.running.filter(|rental| !past.rentals.contains_key(rental));
+        for (id, task) in &state.tasks {
+            let lost = task.running.filter(|rental| !state.rentals.contains_key(rental));
             if let Some(rental) = lost {
                 let attempt = Attempt { task: *id, number: task.attempts };
                 let kind = EventKind::AttemptCancelled { attempt, rental, lost: None, took: None };
@@ -93,24 +93,24 @@ impl Run {
                 run.end_job(now, job, JobEndReason::Cancelled, &mut step);
             }
         }
-        let resumed = run.resumed(past);
+        let resumed = run.resumed(state);
         step.events[0] = Event { at: now, kind: EventKind::RunResumed { resumed } };
         (run, step)
     }
 
     /// Deduces from the state what isn't part of it.
-    fn deduce(&mut self, past: &RunState, now: Timestamp) {
-        self.set_backing(past.left(self.config.budget, now));
+    fn deduce(&mut self, state: &RunState, now: Timestamp) {
+        self.set_backing(state.left(self.config.budget, now));
         self.live.bills.all_told = false;
-        self.live.bills.seen_before = past.recent_bills.keys().cloned().collect();
-        for (provider, until) in &past.set_back {
+        self.live.bills.seen_before = state.recent_bills.keys().cloned().collect();
+        for (provider, until) in &state.set_back {
             self.live.providers.standings.keep_back(provider, *until);
         }
         self.set_others_aside();
-        for (id, job) in &past.jobs {
+        for (id, job) in &state.jobs {
             self.live.jobs.insert(*id, Job { ever_worked: job.done > 0, ..Job::default() });
         }
-        for (id, rental) in &past.rentals {
+        for (id, rental) in &state.rentals {
             if rental.activities.iter().any(|activity| activity.done > 0) {
                 self.live.providers.proven.insert(rental.provider.id.clone());
             }
@@ -120,23 +120,23 @@ impl Run {
             self.live.bills.accepting.extend(rental.accepting.keys().map(|bill| (bill.clone(), *id)));
             self.live.rentals.insert(*id, LiveRental::of(rental, now));
         }
-        for (id, task) in &past.tasks {
+        for (id, task) in &state.tasks {
             if let Some(rental) = task.running.and_then(|rental| self.live.rentals.get_mut(&rental)) {
                 rental.running.insert(Attempt { task: *id, number: task.attempts }, now);
             }
         }
     }
 
-    fn resumed(&self, past: &RunState) -> Resumed {
+    fn resumed(&self, state: &RunState) -> Resumed {
         let live = self.n_live();
-        let over = past.rentals.values().filter(|rental| rental.ended.is_some()).count();
+        let over = state.rentals.values().filter(|rental| rental.ended.is_some()).count();
         let unsettled =
             |rental: &RentalView<'_>| rental.live.stage == Stage::Closed && rental.awaits_invoice();
         Resumed {
             tasks: (self.books.queue.n_waiting() + self.books.queue.n_running()) as u64,
             running: self.books.queue.n_running() as u64,
             adopted: live as u64,
-            ended: past.rentals.len().saturating_sub(live + over) as u64,
+            ended: state.rentals.len().saturating_sub(live + over) as u64,
             unsettled: self.rentals().filter(|(_, rental)| unsettled(rental)).count() as u64,
             accepted: self.books.state.accepted,
         }

@@ -39,7 +39,7 @@ impl Run {
     /// Is the next agreement one that is made as if nothing were known? Agreements of earlier runs are counted too, so
     /// that it comes to that also where each run makes one or two.
     fn looks_fresh(&self) -> bool {
-        let known = self.live.providers.records.known_deals();
+        let known = self.live.providers.records.known_rentals();
         known > 0 && known.wrapping_add(self.next_rental().0).is_multiple_of(Self::FRESH_LOOK)
     }
 

@@ -25,7 +25,7 @@ use crate::properties::cases;
 use crate::selection::Selection;
 
 #[test]
-fn every_task_is_done_and_every_deal_is_settled() {
+fn every_task_is_done_and_every_rental_is_settled() {
     let mut world = World::new(1, 24, Faults::none());
     let end = world.run_to_end();
     assert_eq!((end.why, end.done, end.failed, end.unfinished), (StopReason::AllDone, 24, 0, 0));
@@ -228,7 +228,7 @@ fn the_budget_holds_and_ends_the_run() {
 }
 
 #[test]
-fn ctrl_c_ends_deals_keeps_what_is_done_and_settles() {
+fn ctrl_c_ends_rentals_keeps_what_is_done_and_settles() {
     let mut world = World::new(9, 1000, Faults::none());
     world.run_for(Duration::from_secs(60));
     let done = world.n_events(|event| matches!(event, EventKind::TaskDone { .. }));
@@ -272,7 +272,7 @@ fn a_failed_task_is_tried_at_once_on_providers_that_are_free() {
                 _ => None,
             })
             .collect();
-        assert_eq!(tried.len(), 1 + World::RETRIES as usize, "each try on another provider");
+        assert_eq!(tried.len(), 1 + World::RETRIES as usize, "each attempt on another provider");
         let took = between(world.events[0].at, world.events[world.events.len() - 1].at);
         assert!(took < Duration::from_secs(60), "{took:?}");
     }
@@ -335,17 +335,17 @@ fn an_activity_that_only_runs_and_delivers_nothing_does_not_look_cheap() {
 }
 
 #[test]
-fn a_long_run_forgets_the_deals_that_are_over_and_paid() {
+fn a_long_run_forgets_the_rentals_that_are_over_and_paid() {
     let faults = Faults { terminates: 1.0, repeats: 0.2, ..Faults::none() };
     let mut world = World::configured(11, 4000, faults, |config| config.budget = "100".parse().unwrap());
     let mut most = 0;
     while world.n_events(|event| matches!(event, EventKind::RunEnded { .. })) == 0 {
         world.run_for(Duration::from_secs(600));
-        most = most.max(world.n_deals().1);
+        most = most.max(world.n_rentals().1);
     }
-    let (all, _) = world.n_deals();
-    assert!(all > 300, "{all} deals are no long run");
-    assert!(most as u64 * 4 < all, "{most} of {all} deals were remembered");
+    let (all, _) = world.n_rentals();
+    assert!(all > 300, "{all} rentals are no long run");
+    assert!(most as u64 * 4 < all, "{most} of {all} rentals were remembered");
     let end = world.run_to_end();
     assert_eq!((end.why, end.unsettled), (StopReason::AllDone, 0));
     world.assert_nothing_left();

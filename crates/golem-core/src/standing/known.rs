@@ -13,7 +13,7 @@ use yagna_api::{Glm, Timestamp};
 #[non_exhaustive]
 pub struct Known {
     /// Rentals with it that are remembered at all, each counted as one.
-    pub deals: u64,
+    pub rentals: u64,
     /// Agreements that it approved.
     pub approved: f64,
     /// Agreements that it didn't approve, or not in time.

@@ -74,7 +74,7 @@ pub struct Memory(HashMap<NodeId, Vec<Remembered>>);
 /// A rental beside the others of its run.
 #[derive(Debug, Clone, Copy)]
 struct Remembered {
-    deal: RentalOutcome,
+    rental: RentalOutcome,
     /// The middle of its run over its own time: how many times as fast it was.
     speed: Option<f64>,
     dearness: Option<f64>,
@@ -87,22 +87,22 @@ impl Memory {
     }
 
     /// Adds all rentals of one run.
-    pub fn add_run(&mut self, deals: impl IntoIterator<Item = (NodeId, RentalOutcome)>) {
-        let deals: Vec<_> = deals.into_iter().collect();
+    pub fn add_run(&mut self, rentals: impl IntoIterator<Item = (NodeId, RentalOutcome)>) {
+        let rentals: Vec<_> = rentals.into_iter().collect();
         // Who was alone in a run says nothing about being faster or dearer than others.
         let middle_of = |measure: fn(&RentalOutcome) -> Option<f64>| {
-            let measured = || deals.iter().filter(|(_, deal)| measure(deal).is_some());
+            let measured = || rentals.iter().filter(|(_, rental)| measure(rental).is_some());
             let (first, _) = measured().next()?;
             measured().any(|(provider, _)| provider != first).then_some(())?;
-            middle(measured().filter_map(|(_, deal)| Some((measure(deal)?, deal.tasks_done))).collect())
+            middle(measured().filter_map(|(_, rental)| Some((measure(rental)?, rental.tasks_done))).collect())
         };
         let seconds = middle_of(RentalOutcome::seconds_per_task);
         let hours = middle_of(RentalOutcome::hours_per_task);
-        for (provider, deal) in deals {
+        for (provider, rental) in rentals {
             let remembered = Remembered {
-                deal,
-                speed: deal.seconds_per_task().and_then(|own| Some(seconds? / own)),
-                dearness: deal.hours_per_task().and_then(|own| Some(own / hours?)),
+                rental,
+                speed: rental.seconds_per_task().and_then(|own| Some(seconds? / own)),
+                dearness: rental.hours_per_task().and_then(|own| Some(own / hours?)),
             };
             self.0.entry(provider).or_default().push(remembered);
         }
@@ -110,7 +110,7 @@ impl Memory {
 
     /// What is known of each provider at this moment.
     pub fn known(&self, now: Timestamp) -> HashMap<NodeId, Known> {
-        self.0.iter().map(|(provider, deals)| (provider.clone(), known(deals, now))).collect()
+        self.0.iter().map(|(provider, rentals)| (provider.clone(), known(rentals, now))).collect()
     }
 
     /// The same, for a run to begin with.
@@ -119,19 +119,19 @@ impl Memory {
     }
 }
 
-fn known(deals: &[Remembered], now: Timestamp) -> Known {
+fn known(rentals: &[Remembered], now: Timestamp) -> Known {
     let mut known = Known { as_of: Some(now), ..Known::default() };
     let (mut cost, mut billed_tasks, mut billed_micros) = (Decimal::ZERO, Decimal::ZERO, Decimal::ZERO);
     let (mut speed, mut dearness) = (Mean::default(), Mean::default());
-    let mut deals = deals.to_vec();
-    deals.sort_by_key(|remembered| remembered.deal.at);
-    for Remembered { deal, speed: fast, dearness: dear } in deals {
-        let weight = Known::weight_after(between(deal.at, now));
-        let tasks_done = weight * number(deal.tasks_done);
-        let failures = weight * f64::from(deal.failures);
-        known.deals += 1;
-        known.last_seen = Some(deal.at);
-        match deal.approved {
+    let mut rentals = rentals.to_vec();
+    rentals.sort_by_key(|remembered| remembered.rental.at);
+    for Remembered { rental, speed: fast, dearness: dear } in rentals {
+        let weight = Known::weight_after(between(rental.at, now));
+        let tasks_done = weight * number(rental.tasks_done);
+        let failures = weight * f64::from(rental.failures);
+        known.rentals += 1;
+        known.last_seen = Some(rental.at);
+        match rental.approved {
             Some(true) => {
                 known.approved += weight;
                 known.not_approved_in_a_row = 0.0;
@@ -142,20 +142,20 @@ fn known(deals: &[Remembered], now: Timestamp) -> Known {
             }
             None => {}
         }
-        if deal.tasks_done > 0 {
+        if rental.tasks_done > 0 {
             known.failures_in_a_row = 0.0;
         }
         // A failure is what a rental ends with: it comes after the tasks that were done.
         known.failures_in_a_row += failures;
         known.failures += failures;
         known.tasks_done += tasks_done;
-        known.tasks_failed += weight * number(deal.tasks_failed);
+        known.tasks_failed += weight * number(rental.tasks_failed);
         speed.add(fast, tasks_done);
         dearness.add(dear, tasks_done);
-        if !deal.cost.is_zero() {
-            let micros = u64::try_from(deal.active.as_micros()).unwrap_or(u64::MAX);
-            cost = weighted(cost, weight, deal.cost.to_decimal());
-            billed_tasks = weighted(billed_tasks, weight, deal.tasks_done.into());
+        if !rental.cost.is_zero() {
+            let micros = u64::try_from(rental.active.as_micros()).unwrap_or(u64::MAX);
+            cost = weighted(cost, weight, rental.cost.to_decimal());
+            billed_tasks = weighted(billed_tasks, weight, rental.tasks_done.into());
             billed_micros = weighted(billed_micros, weight, micros.into());
         }
     }

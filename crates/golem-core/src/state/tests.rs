@@ -36,11 +36,11 @@ fn agreement() -> AgreementId {
 }
 
 fn fold(kinds: impl IntoIterator<Item = EventKind>) -> RunState {
-    let mut past = RunState::default();
+    let mut state = RunState::default();
     for (second, kind) in (0..).zip(kinds) {
-        past.apply(&Event { at: at(second), kind });
+        state.apply(&Event { at: at(second), kind });
     }
-    past
+    state
 }
 
 fn job_of(tasks: u64) -> Vec<EventKind> {
@@ -129,8 +129,8 @@ fn refused(bill: Bill, open: bool) -> EventKind {
     EventKind::BillRefused { rental: Some(RENTAL), bill, amount: Glm::ONE, reason, measured: None, open }
 }
 
-fn running(past: &RunState) -> Vec<Attempt> {
-    let running = past.tasks.iter().filter(|(_, task)| task.running == Some(RENTAL));
+fn running(state: &RunState) -> Vec<Attempt> {
+    let running = state.tasks.iter().filter(|(_, task)| task.running == Some(RENTAL));
     running.map(|(id, task)| attempt(id.0, task.attempts)).collect()
 }
 
@@ -168,14 +168,14 @@ fn tasks_that_are_over_leave_only_numbers() {
             failure: failure(FailureKind::Invalid),
         },
     ]);
-    let past = fold(kinds);
-    assert_eq!((past.done, past.failed, past.next_task, past.tasks.len()), (1, 1, 3, 1));
-    let left = &past.tasks[&TaskId(1)];
+    let state = fold(kinds);
+    assert_eq!((state.done, state.failed, state.next_task, state.tasks.len()), (1, 1, 3, 1));
+    let left = &state.tasks[&TaskId(1)];
     assert_eq!((left.attempts, left.failures, left.running), (2, 1, None));
     assert_eq!((&left.failed_on, &left.lost_on), (&BTreeSet::from([node(1)]), &BTreeSet::from([node(1)])));
-    let job = &past.jobs[&JobId::FIRST];
+    let job = &state.jobs[&JobId::FIRST];
     assert_eq!((job.read, job.exhausted, job.done, job.failed), (3, true, 1, 1));
-    assert_eq!(past.rentals[&RENTAL].activities[0].done, 1);
+    assert_eq!(state.rentals[&RENTAL].activities[0].done, 1);
 }
 
 #[test]
@@ -184,25 +184,25 @@ fn what_a_run_leaves_when_it_stops_is_still_to_be_done_and_what_is_given_up_isnt
     let ended = |why| EventKind::JobEnded { job: JobId::FIRST, end: end(why) };
     let mut left = job_of(2);
     left.push(ended(JobEndReason::Stopped));
-    let past = fold(left);
-    assert_eq!((past.tasks.len(), past.is_finished()), (2, false));
+    let state = fold(left);
+    assert_eq!((state.tasks.len(), state.is_finished()), (2, false));
     let mut given_up = job_of(2);
     given_up.extend([0, 1].map(|n| EventKind::TaskCancelled { task: TaskId(n) }));
     given_up.push(ended(JobEndReason::Cancelled));
-    let past = fold(given_up);
-    assert_eq!((past.tasks.len(), past.is_finished(), past.next_task), (0, true, 2));
+    let state = fold(given_up);
+    assert_eq!((state.tasks.len(), state.is_finished(), state.next_task), (0, true, 2));
 }
 
 #[test]
-fn a_deal_is_forgotten_once_its_invoice_is_accepted() {
+fn a_rental_is_forgotten_once_its_invoice_is_accepted() {
     let mut kinds = rental_at_work();
     kinds.extend([received(note(1), 10), accepting(note(1), "0.25", Some("act")), accepted(note(1), "0.25")]);
     kinds.extend(ended());
     let unsettled = fold(kinds.clone());
-    let deal = &unsettled.rentals[&RENTAL];
-    assert_eq!((deal.accepted, deal.activities[0].meter.noted), (glm("0.25"), glm("0.25")));
-    assert_eq!(deal.activities[0].meter.reported, Some(vec![2.0]));
-    assert!(deal.activities[0].meter.complete && deal.activities[0].over);
+    let rental = &unsettled.rentals[&RENTAL];
+    assert_eq!((rental.accepted, rental.activities[0].meter.noted), (glm("0.25"), glm("0.25")));
+    assert_eq!(rental.activities[0].meter.reported, Some(vec![2.0]));
+    assert!(rental.activities[0].meter.complete && rental.activities[0].over);
     assert_eq!((unsettled.accepted, unsettled.promised_in_all()), (glm("0.25"), glm("0.25")));
 
     kinds.extend([received(invoice(), 20), accepting(invoice(), "0.5", None)]);
@@ -217,30 +217,30 @@ fn a_deal_is_forgotten_once_its_invoice_is_accepted() {
 }
 
 #[test]
-fn a_bill_that_wasnt_decided_about_is_remembered_and_a_refused_one_keeps_its_deal() {
+fn a_bill_that_wasnt_decided_about_is_remembered_and_a_refused_one_keeps_its_rental() {
     let mut kinds = rental_at_work();
     kinds.extend(ended());
     kinds.push(received(invoice(), 5));
     assert_eq!(fold(kinds.clone()).rentals[&RENTAL].undecided, BTreeSet::from([invoice()]));
     let mut wrong = kinds.clone();
     wrong.push(refused(invoice(), false));
-    let deal = &fold(wrong).rentals[&RENTAL];
-    assert!(deal.undecided.is_empty());
-    assert_eq!(deal.invoice, InvoiceState::Refused);
+    let rental = &fold(wrong).rentals[&RENTAL];
+    assert!(rental.undecided.is_empty());
+    assert_eq!(rental.invoice, InvoiceState::Refused);
     kinds.push(refused(invoice(), true));
-    let deal = &fold(kinds).rentals[&RENTAL];
-    assert_eq!(deal.undecided, BTreeSet::from([invoice()]), "it is owed all the same");
-    assert_eq!(deal.invoice, InvoiceState::Awaited);
+    let rental = &fold(kinds).rentals[&RENTAL];
+    assert_eq!(rental.undecided, BTreeSet::from([invoice()]), "it is owed all the same");
+    assert_eq!(rental.invoice, InvoiceState::Awaited);
 }
 
 #[test]
 fn only_bills_that_may_come_again_are_remembered() {
-    let past = fold((1..100).map(|n| received(note(n), i64::from(n))).chain([received(invoice(), 7)]));
-    assert_eq!((past.debit_notes_told, past.invoices_told), (Some(at(99)), Some(at(7))));
-    assert_eq!(past.recent_bills.into_keys().collect::<Vec<_>>(), [note(98), note(99), invoice()]);
-    let past = fold([received(note(1), 9), received(note(2), 8)]);
-    assert_eq!(past.debit_notes_after(), Some(at(7)), "the latest counts, not the last");
-    assert_eq!(past.recent_bills.len(), 2);
+    let state = fold((1..100).map(|n| received(note(n), i64::from(n))).chain([received(invoice(), 7)]));
+    assert_eq!((state.debit_notes_told, state.invoices_told), (Some(at(99)), Some(at(7))));
+    assert_eq!(state.recent_bills.into_keys().collect::<Vec<_>>(), [note(98), note(99), invoice()]);
+    let state = fold([received(note(1), 9), received(note(2), 8)]);
+    assert_eq!(state.debit_notes_after(), Some(at(7)), "the latest counts, not the last");
+    assert_eq!(state.recent_bills.len(), 2);
 }
 
 #[test]
@@ -250,9 +250,9 @@ fn scripts_are_kept_while_what_they_were_sent_for_goes_on() {
     kinds.extend([sent(&[], "start"), started(0, 1), started(1, 1)]);
     let pack = [attempt(0, 1), attempt(1, 1)];
     kinds.extend([sent(&pack, "work"), sent(&pack, "more")]);
-    let past = fold(kinds.clone());
-    assert_eq!(running(&past), pack);
-    let activity = &past.rentals[&RENTAL].activities[0];
+    let state = fold(kinds.clone());
+    assert_eq!(running(&state), pack);
+    let activity = &state.rentals[&RENTAL].activities[0];
     assert_eq!((activity.setup.len(), activity.scripts.len()), (1, 2));
     assert_eq!(activity.scripts[1].attempts, pack);
     kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: RENTAL, lost: None, took: None });
@@ -276,11 +276,11 @@ fn intents_of_allocations_end_with_what_came_of_them() {
         amount: Glm::ONE,
         expires: at(200),
     };
-    let past = fold([intended(100), intended(200), created]);
-    assert_eq!(past.allocation_intents.len(), 1, "of the other one nothing was heard");
-    assert_eq!(past.allocations.len(), 1);
-    let past = fold([intended(100), EventKind::RunResumed { resumed: Resumed::default() }]);
-    assert!(past.allocation_intents.is_empty());
-    let past = fold([EventKind::Stopping { why: StopReason::Cancelled }]);
-    assert_eq!(past.stopping, Some(StopReason::Cancelled));
+    let state = fold([intended(100), intended(200), created]);
+    assert_eq!(state.allocation_intents.len(), 1, "of the other one nothing was heard");
+    assert_eq!(state.allocations.len(), 1);
+    let state = fold([intended(100), EventKind::RunResumed { resumed: Resumed::default() }]);
+    assert!(state.allocation_intents.is_empty());
+    let state = fold([EventKind::Stopping { why: StopReason::Cancelled }]);
+    assert_eq!(state.stopping, Some(StopReason::Cancelled));
 }

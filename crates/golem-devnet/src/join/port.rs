@@ -47,7 +47,7 @@ const APPROVAL_PATIENCE: Duration = Duration::from_secs(60);
 const STATE_PATIENCE: Duration = Duration::from_secs(15);
 /// The oldest daemon that the clients of today still work with.
 const OLDEST: (u32, u32) = (0, 15);
-/// Between two tries.
+/// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// One identity of a real daemon, for the providers that sell in its name.

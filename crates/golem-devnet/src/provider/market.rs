@@ -13,11 +13,11 @@ use yagna_api::market::{Agreement, AgreementEvent, AgreementEventKind, Proposal}
 use yagna_api::{AgreementId, ApiError, OfferId, ProposalId};
 
 use super::behaviour::ApprovalManner;
-use super::deal::{Deal, DealInput};
 use super::negotiation::{Verdict, negotiate};
 use super::offer::offer;
 use super::persist::persist;
 use super::poll::{Input, follow_offer};
+use super::rental::{Rental, RentalInput};
 use super::shared::Shared;
 use crate::news::HappeningKind;
 use crate::port::{OfferEvent, Terms};
@@ -27,7 +27,7 @@ const DRAFTS: usize = 256;
 /// So many refused proposals wait for a free slot.
 const POSTPONED: usize = 256;
 /// Far more than one agreement's events can pile up while it speaks with its daemon.
-const DEAL_INBOX: usize = 1024;
+const RENTAL_INBOX: usize = 1024;
 
 /// The state of one provider's business.
 pub(crate) struct Market {
@@ -42,7 +42,7 @@ pub(crate) struct Market {
     /// Agreements that take a slot.
     active: HashSet<AgreementId>,
     /// Agreements whose task still lives, if only for the invoice.
-    deals: HashMap<AgreementId, mpsc::Sender<DealInput>>,
+    rentals: HashMap<AgreementId, mpsc::Sender<RentalInput>>,
 }
 
 struct Published {
@@ -63,7 +63,7 @@ impl Market {
             postponed: VecDeque::new(),
             proposed: VecDeque::new(),
             active: HashSet::new(),
-            deals: HashMap::new(),
+            rentals: HashMap::new(),
         }
     }
 
@@ -79,10 +79,10 @@ impl Market {
             None => std::future::pending().await,
         }
         let over: Vec<_> =
-            self.deals.iter().filter(|(_, deal)| deal.is_closed()).map(|(id, _)| id.clone()).collect();
+            self.rentals.iter().filter(|(_, rental)| rental.is_closed()).map(|(id, _)| id.clone()).collect();
         let mut freed = false;
         for agreement in over {
-            self.deals.remove(&agreement);
+            self.rentals.remove(&agreement);
             // One that ended as it should has freed its slot before.
             freed |= self.active.remove(&agreement);
         }
@@ -145,14 +145,14 @@ impl Market {
             Input::Agreement(event) => self.on_agreement(&event),
             Input::Activity(event) => {
                 let agreement = event.agreement.clone();
-                self.tell(&agreement, DealInput::Activity(event));
+                self.tell(&agreement, RentalInput::Activity(event));
             }
             Input::DebitNote(event) => {
                 let shared = &self.shared;
                 shared.bills.on_debit_note(&event.debit_note_id, &event.kind, &shared.news);
-                let deals: Vec<_> = self.deals.keys().cloned().collect();
-                for deal in deals {
-                    self.tell(&deal, DealInput::DebitNote(event.clone()));
+                let rentals: Vec<_> = self.rentals.keys().cloned().collect();
+                for rental in rentals {
+                    self.tell(&rental, RentalInput::DebitNote(event.clone()));
                 }
             }
             Input::Invoice(event) => {
@@ -321,10 +321,10 @@ impl Market {
             return;
         }
         self.shared.news.tell(|| HappeningKind::AgreementApproved { agreement: id.clone() });
-        let (sender, receiver) = mpsc::channel(DEAL_INBOX);
-        self.deals.insert(id.clone(), sender);
-        let deal = Deal::new(Arc::clone(&self.shared), agreement);
-        self.tasks.spawn(deal.run(receiver, self.inbox.clone()));
+        let (sender, receiver) = mpsc::channel(RENTAL_INBOX);
+        self.rentals.insert(id.clone(), sender);
+        let rental = Rental::new(Arc::clone(&self.shared), agreement);
+        self.tasks.spawn(rental.run(receiver, self.inbox.clone()));
     }
 
     async fn reject(&mut self, agreement: &AgreementId, message: &str, is_final: bool) {
@@ -352,7 +352,7 @@ impl Market {
     fn on_agreement(&mut self, event: &AgreementEvent) {
         match &event.kind {
             AgreementEventKind::Terminated(end) => {
-                self.tell(&event.agreement_id, DealInput::Terminated(end.reason.clone()));
+                self.tell(&event.agreement_id, RentalInput::Terminated(end.reason.clone()));
             }
             AgreementEventKind::Cancelled { reason } => {
                 // Events of this identity may be about another provider's agreements.
@@ -362,20 +362,20 @@ impl Market {
                         reason: reason.as_ref().map(|reason| reason.message.clone()),
                     });
                 }
-                self.tell(&event.agreement_id, DealInput::Terminated(reason.clone()));
+                self.tell(&event.agreement_id, RentalInput::Terminated(reason.clone()));
             }
             AgreementEventKind::Approved | AgreementEventKind::Rejected { .. } => {}
         }
     }
 
-    fn tell(&mut self, agreement: &AgreementId, input: DealInput) {
-        let Some(deal) = self.deals.get(agreement) else {
+    fn tell(&mut self, agreement: &AgreementId, input: RentalInput) {
+        let Some(rental) = self.rentals.get(agreement) else {
             debug!(%agreement, ?input, "an event of an agreement that is over");
             return;
         };
-        match deal.try_send(input) {
+        match rental.try_send(input) {
             Ok(()) => {}
-            Err(TrySendError::Closed(_)) => drop(self.deals.remove(agreement)),
+            Err(TrySendError::Closed(_)) => drop(self.rentals.remove(agreement)),
             Err(TrySendError::Full(input)) => {
                 error!(%agreement, ?input, "an agreement takes no events, so this one is lost");
             }

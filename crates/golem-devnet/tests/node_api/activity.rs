@@ -20,7 +20,7 @@ const BASE: &str = "/activity-api/v1/activity";
 #[tokio::test(start_paused = true)]
 async fn creation_waits_for_the_provider_and_answers_in_the_form_asked_for() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let id = net.activity(&agreement, FakeUnit::default()).await;
     assert_eq!(id.as_str().len(), 32);
     let create = net.post(BASE, json!({"agreementId": agreement, "requestorPubKey": "02ab"}));
@@ -40,7 +40,7 @@ async fn creation_waits_for_the_provider_and_answers_in_the_form_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn creation_is_refused_as_the_daemon_does() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let reply = net.post(BASE, json!("nope")).await.expect(500);
     assert_eq!(reply.message(), "Service error: Id [nope] contains non hexadecimal characters.");
     net.post(BASE, json!("0".repeat(64))).await.expect(404);
@@ -77,7 +77,7 @@ async fn creation_is_refused_as_the_daemon_does() {
 #[tokio::test(start_paused = true)]
 async fn creation_and_destruction_are_looked_for_every_750_ms() {
     let net = Net::with(Delays { activity_poll: Duration::from_millis(750), ..Delays::none() });
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let began = Instant::now();
     let create = net.post(BASE, json!(agreement));
     let serve = async {
@@ -93,7 +93,7 @@ async fn creation_and_destruction_are_looked_for_every_750_ms() {
 #[tokio::test(start_paused = true)]
 async fn destruction_waits_and_may_be_repeated() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let id = net.activity(&agreement, FakeUnit::default()).await;
     let began = Instant::now();
     let path = format!("{BASE}/{id}");
@@ -118,7 +118,7 @@ async fn destruction_waits_and_may_be_repeated() {
 #[tokio::test(start_paused = true)]
 async fn scripts_go_to_the_exe_unit_and_results_come_back() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let id = net.activity(&agreement, FakeUnit::default()).await;
     let exec = format!("{BASE}/{id}/exec");
     for (text, message) in [
@@ -147,7 +147,7 @@ async fn scripts_go_to_the_exe_unit_and_results_come_back() {
 #[tokio::test(start_paused = true)]
 async fn a_hanging_or_dead_exe_unit_is_told_from_a_living_one() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let id = net.activity(&agreement, FakeUnit { hangs: true }).await;
     let path = format!("{BASE}/{id}/exec/0");
     let began = Instant::now();
@@ -177,7 +177,7 @@ async fn a_hanging_or_dead_exe_unit_is_told_from_a_living_one() {
 #[tokio::test(start_paused = true)]
 async fn unknown_and_foreign_activities_are_refused() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let id = net.activity(&agreement, FakeUnit::default()).await;
     let other = net.world.add_requestor("other");
     for (method, tail, body) in [
@@ -198,7 +198,7 @@ async fn unknown_and_foreign_activities_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn usage_is_what_the_provider_reported() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let id = net.activity(&agreement, FakeUnit::default()).await;
     let path = format!("{BASE}/{id}/usage");
     assert_eq!(net.get(&path).await.expect(200).json(), json!({"timestamp": 1_767_225_600}));
@@ -223,7 +223,7 @@ async fn usage_is_what_the_provider_reported() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_gives_the_events_then_pings_and_never_ends() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let id = net.activity(&agreement, FakeUnit::default()).await;
     let request = Request::get(format!("{BASE}/{id}/exec/b1"))
         .header("authorization", format!("Bearer {}", net.requestor.key.expose()))
@@ -250,7 +250,7 @@ async fn a_stream_gives_the_events_then_pings_and_never_ends() {
 #[tokio::test(start_paused = true)]
 async fn an_activity_whose_requestor_went_away_is_given_up_in_time() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let create = format!("{BASE}?timeout=20");
     let gone = tokio::time::timeout(Duration::from_secs(1), net.post(&create, json!(agreement))).await;
     assert!(gone.is_err());

@@ -266,7 +266,7 @@ async fn events_are_kept_filtered_and_read_by_a_strict_cursor() {
     let net = Net::new();
     let mut ids = Vec::new();
     for at in 0..6 {
-        let id = net.deal_in(if at % 2 == 0 { "even" } else { "odd" }).await;
+        let id = net.rental_in(if at % 2 == 0 { "even" } else { "odd" }).await;
         ids.push(id);
     }
     // All at the same moment of the clock: the stamps tell them apart.

@@ -51,7 +51,7 @@ async fn chosen_requests_fail_and_then_no_more() {
 async fn a_restart_forgets_demands_and_scans_and_nothing_else() {
     let net = Net::new();
     let allocation = net.allocation("1").await;
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let activity = net.activity(&agreement, FakeUnit::default()).await;
     let demand = net.demand().await;
     let scan = net.post("/market-api/v1/scan", json!({"type": "offer"})).await.expect(201).id();
@@ -94,7 +94,7 @@ async fn malformed_events_come_in_their_turn() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_provider_answers_nothing_until_it_thaws() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let activity = net.activity(&agreement, FakeUnit::default()).await;
     net.world.faults().freeze(&net.port.node());
     let began = Instant::now();
@@ -124,7 +124,7 @@ async fn cursors_lose_and_repeat_nothing_whatever_the_interleaving() {
         let writer = async {
             let mut random = fastrand::Rng::with_seed(seed + 1000);
             for _ in 0..8 {
-                let id = net.deal_in(if random.bool() { "a" } else { "b" }).await;
+                let id = net.rental_in(if random.bool() { "a" } else { "b" }).await;
                 if random.bool() {
                     tokio::time::sleep(Duration::from_micros(random.u64(0..3_000_000))).await;
                 }

@@ -184,7 +184,7 @@ impl Net {
     }
 
     /// An agreement in force, under a session.
-    pub async fn deal_in(&self, session: &str) -> AgreementId {
+    pub async fn rental_in(&self, session: &str) -> AgreementId {
         let (demand, offer) = (self.demand().await, self.offer().await);
         let (draft, _) = self.draft(&demand, &offer).await;
         let id = AgreementId::new(self.create(&draft).await.expect(200).id());
@@ -196,8 +196,8 @@ impl Net {
         id
     }
 
-    pub async fn deal(&self) -> AgreementId {
-        self.deal_in("s").await
+    pub async fn rental(&self) -> AgreementId {
+        self.rental_in("s").await
     }
 
     pub async fn set_state(&self, activity: &ActivityId, state: State, reason: Option<&str>) {

@@ -191,7 +191,7 @@ async fn decorations_want_a_raw_comma() {
 async fn accepting_charges_only_the_increase_and_may_be_repeated() {
     let net = Net::new();
     let allocation = net.allocation("1").await;
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let activity = net.activity(&agreement, FakeUnit::default()).await;
     let remaining = || async {
         net.get(&format!("{BASE}/allocations/{allocation}")).await.json()["remainingAmount"].clone()
@@ -273,10 +273,10 @@ async fn accepting_charges_only_the_increase_and_may_be_repeated() {
     accept("invoices", bill.to_string(), acceptance("1.6", &more)).await.expect(200);
     assert!(net.world.books().unanswered_invoices().next().is_none());
 
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let bill = invoice(&net, &agreement, "0.1").await;
     accept("invoices", bill.to_string(), acceptance("0.1", &more)).await.expect(400);
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let free = invoice(&net, &agreement, "0").await;
     accept("invoices", free.to_string(), acceptance("0", &allocation)).await.expect(200);
     assert_eq!(net.get(&format!("{BASE}/invoices/{free}")).await.json()["status"], "SETTLED");
@@ -286,7 +286,7 @@ async fn accepting_charges_only_the_increase_and_may_be_repeated() {
 async fn invoices_can_be_refused_and_still_be_accepted() {
     let net = Net::new();
     let allocation = net.allocation("1").await;
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let bill = invoice(&net, &agreement, "0.3").await;
     let path = format!("{BASE}/invoices/{bill}");
     let rejection =
@@ -315,7 +315,7 @@ async fn invoices_can_be_refused_and_still_be_accepted() {
 #[tokio::test(start_paused = true)]
 async fn a_bill_is_seen_once_it_is_sent_and_needs_a_platform() {
     let net = Net::new();
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let new = NewInvoice {
         agreement,
         activities: Vec::new(),
@@ -339,7 +339,7 @@ async fn a_bill_is_seen_once_it_is_sent_and_needs_a_platform() {
 async fn events_are_filtered_by_role_kind_session_and_cursor() {
     let net = Net::new();
     let allocation = net.allocation("10").await;
-    let (one, two) = (net.deal_in("one").await, net.deal_in("two").await);
+    let (one, two) = (net.rental_in("one").await, net.rental_in("two").await);
     let first = invoice(&net, &one, "1").await;
     let second = invoice(&net, &two, "2").await;
     net.post(&format!("{BASE}/invoices/{first}/accept"), acceptance("1", &allocation)).await.expect(200);
@@ -392,7 +392,7 @@ async fn events_are_filtered_by_role_kind_session_and_cursor() {
 #[tokio::test(start_paused = true)]
 async fn bill_events_are_looked_for_once_a_second() {
     let net = Net::with(Delays { payment_poll: Duration::from_secs(1), ..Delays::none() });
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let began = Instant::now();
     let events_path = format!("{BASE}/invoiceEvents?timeout=5");
     let bill = async {
@@ -411,7 +411,7 @@ async fn bill_events_are_looked_for_once_a_second() {
 async fn bills_that_are_accepted_at_the_same_time_are_both_counted() {
     let net = Net::with(Delays { acceptance: Duration::from_millis(20), ..Delays::none() });
     let allocation = net.allocation("10").await;
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let activity = net.activity(&agreement, FakeUnit::default()).await;
     let part = note(&net, &activity, "0.5", true).await;
     let bill = invoice(&net, &agreement, "0.5").await;
@@ -435,7 +435,7 @@ async fn bills_that_are_accepted_at_the_same_time_are_both_counted() {
 async fn accepted_bills_are_paid_when_the_devnet_pays() {
     let net = Net::with(Delays { settlement: Some(Duration::from_secs(30)), ..Delays::none() });
     let allocation = net.allocation("10").await;
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let activity = net.activity(&agreement, FakeUnit::default()).await;
     let part = note(&net, &activity, "0.5", true).await;
     net.post(&format!("{BASE}/debitNotes/{part}/accept"), acceptance("0.5", &allocation)).await.expect(200);
@@ -498,7 +498,7 @@ async fn accepted_bills_are_paid_when_the_devnet_pays() {
 async fn what_is_accepted_is_scheduled_in_one_order_and_then_paid() {
     let net = Net::with(Delays { settlement: Some(Duration::from_secs(30)), ..Delays::none() });
     let allocation = net.allocation("10").await;
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let activity = net.activity(&agreement, FakeUnit::default()).await;
     assert_eq!(net.get(&format!("{BASE}/payAgreements")).await.expect(200).text, "[]");
     assert_eq!(net.get(&format!("{BASE}/payAgreements/{agreement}")).await.expect(200).text, "null");

@@ -24,7 +24,7 @@ async fn report(net: &Net, id: &ActivityId) {
 
 /// An activity that reports usage from the whole second on at which it returns.
 async fn reporting(net: &Net) -> (AgreementId, ActivityId) {
-    let agreement = net.deal().await;
+    let agreement = net.rental().await;
     let id = net.activity(&agreement, FakeUnit { hangs: true }).await;
     // The devnet's hour begins within a second.
     sleep(Duration::from_nanos(1_000_000_000 - 123_456_789)).await;

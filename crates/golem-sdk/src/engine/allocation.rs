@@ -1,4 +1,4 @@
-//! The money of a run: set aside once, found again where the run is taken up, set aside anew where it is lost.
+//! The money of a run: set aside once, found again where the run is resumed, set aside anew where it is lost.
 //! `money.rs` keeps it meanwhile.
 
 use std::time::Duration;
@@ -69,15 +69,15 @@ impl Money<'_> {
 
     /// Finds the money of an earlier life, made or only intended; where there is none left, sets aside what may still
     /// be spent, unless it is no longer needed.
-    pub(super) async fn found(&self, past: &RunState, is_needed: bool) -> Result<SetAside, RunError> {
-        let left = past.left(self.options.config.budget, self.clock.now());
+    pub(super) async fn found(&self, state: &RunState, is_needed: bool) -> Result<SetAside, RunError> {
+        let left = state.left(self.options.config.budget, self.clock.now());
         // An allocation must be of something.
         let left = left.max(Glm::LEAST);
         let listed = self.client.call(&ListAllocations::default()).await?.items;
-        let mut ours: Vec<_> = listed.into_iter().filter(|allocation| is_ours(allocation, past)).collect();
+        let mut ours: Vec<_> = listed.into_iter().filter(|allocation| is_ours(allocation, state)).collect();
         ours.sort_by_key(|allocation| allocation.remaining_amount);
         let mut events = Vec::new();
-        for allocation in past.allocations.keys() {
+        for allocation in state.allocations.keys() {
             if !ours.iter().any(|ours| ours.allocation_id == *allocation) {
                 // Its time was over.
                 events.push(
@@ -105,7 +105,7 @@ impl Money<'_> {
             }
         }
         let allocation = best.allocation_id.clone();
-        if !past.allocations.contains_key(&allocation) {
+        if !state.allocations.contains_key(&allocation) {
             let (amount, expires) = (best.total_amount, best.timeout.unwrap_or_else(|| self.expires()));
             let kind = EventKind::AllocationCreated { allocation: allocation.clone(), amount, expires };
             // Before it is changed: by its amount and its end it would be found once more.
@@ -175,7 +175,7 @@ impl Outside {
     ) -> Result<(AllocationId, Glm, Decoration), ClientError> {
         let platform = self.options.platform();
         let listed = self.client.call(&ListAllocations::default()).await?.items;
-        // An answer to an earlier try may have been lost.
+        // An answer to an earlier attempt may have been lost.
         let made = listed.into_iter().find(|allocation| is_of(allocation, &platform, expires));
         let Allocation { allocation_id: allocation, total_amount, .. } = match made {
             Some(made) => made,
@@ -204,12 +204,12 @@ fn new(amount: Glm, platform: String, expires: Timestamp) -> CreateAllocation {
 }
 
 /// Was it made, or intended, by an earlier life of the run?
-fn is_ours(allocation: &Allocation, past: &RunState) -> bool {
+fn is_ours(allocation: &Allocation, state: &RunState) -> bool {
     let is_meant = |intent: &AllocationIntent| {
-        // Where one was made after several tries, less may have been left by then.
+        // Where one was made after several attempts, less may have been left by then.
         allocation.total_amount <= intent.amount && is_of(allocation, &intent.platform, intent.expires)
     };
-    past.allocations.contains_key(&allocation.allocation_id) || past.allocation_intents.iter().any(is_meant)
+    state.allocations.contains_key(&allocation.allocation_id) || state.allocation_intents.iter().any(is_meant)
 }
 
 /// Is it on this platform, and does it end at this very moment?

@@ -1,4 +1,4 @@
-//! Ends activities and deals: the activity, then the agreement, each within its time.
+//! Ends activities and rentals: the activity, then the agreement, each within its time.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(super) struct Left {
 }
 
 impl Outside {
-    /// Ends a deal and says so, also where it couldn't be ended in time. Then it goes on trying in silence: a daemon
+    /// Ends a rental and says so, also where it couldn't be ended in time. Then it goes on trying in silence: a daemon
     /// comes back, and so may a provider, and neither shall find an agreement that nobody wants.
     pub(super) async fn close(
         &self,

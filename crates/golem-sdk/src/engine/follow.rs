@@ -64,7 +64,7 @@ impl Followed {
 pub(super) enum BillsFrom {
     /// A new run has none.
     Now,
-    /// A run that was taken up may have some at the daemon: those are handed in first, and said to be all.
+    /// A run that was resumed may have some at the daemon: those are handed in first, and said to be all.
     Past {
         /// `None` is from the beginning.
         debit_notes_after: Option<Timestamp>,

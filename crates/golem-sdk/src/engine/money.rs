@@ -124,7 +124,7 @@ impl Outside {
                 Err(error) if error.is_not_found() || error.is_gone() => {
                     self.tell(Input::AllocationLost { allocation }).await;
                 }
-                // There are many more tries before it ends.
+                // There are many more attempts before it ends.
                 Err(error) if looks == 0 => {
                     tracing::warn!(error = chain(&error), "the allocation couldn't be prolonged just now");
                 }

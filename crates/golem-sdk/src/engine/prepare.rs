@@ -1,5 +1,5 @@
 //! What must be there before the first decision: who we are, the money, and how demands speak of it. A run that is
-//! taken up finds what is left of it at the daemon.
+//! resumed finds what is left of it at the daemon.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -38,13 +38,13 @@ impl Engine {
             readers,
             stop,
             witness,
-            mut past,
+            mut state,
             retried,
             settles,
         } = run;
         let mut first = first;
-        let before = match (&mut first, past.as_deref_mut()) {
-            (Some(job), Some(past)) => job.reopened(past, retried, clock.now())?,
+        let before = match (&mut first, state.as_deref_mut()) {
+            (Some(job), Some(state)) => job.reopened(state, retried, clock.now())?,
             _ => Vec::new(),
         };
         // From here on only handles that were given away keep a standing run from ending.
@@ -52,20 +52,20 @@ impl Engine {
         let me = client.call(&GetMe).await.map_err(|source| RunError::at_greeting(&client, source))?;
 
         let money = Money { client: &client, clock: &*clock, journal: &*journal, options: &options };
-        let SetAside { allocation, amount, left, events: written } = match &past {
+        let SetAside { allocation, amount, left, events: written } = match &state {
             None => money.set_aside(options.config.budget.at_first()).await?,
             // Where nothing is bought and nothing can be billed, nothing has to be paid.
-            Some(past) => money.found(past, !settles || recover::owes(past)).await?,
+            Some(state) => money.found(state, !settles || recover::owes(state)).await?,
         };
-        if let Some(past) = past.as_deref_mut() {
+        if let Some(state) = state.as_deref_mut() {
             for event in &written {
-                past.apply(event);
+                state.apply(event);
             }
         }
         let decoration = if allocation == Purse::nothing() {
             Decoration::default()
         } else {
-            decoration(&client, &allocation, past.is_none()).await?
+            decoration(&client, &allocation, state.is_none()).await?
         };
 
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
@@ -80,26 +80,26 @@ impl Engine {
             followed: Arc::default(),
             witness,
         };
-        let (core, step, recovered) = match &past {
+        let (core, step, recovered) = match &state {
             None => {
                 let mut core = Core::new(config, decoration, now);
                 core.recorded(&written);
                 (core, Step::default(), Recovered::default())
             }
-            Some(past) => {
-                let recovered = outside.recover(past).await?;
+            Some(state) => {
+                let recovered = outside.recover(state).await?;
                 let now = outside.clock.now();
-                let take_up = if settles { Core::settle } else { Core::resume };
-                let (mut core, step) = take_up(config, decoration, past, &recovered.found, now);
+                let begin = if settles { Core::settle } else { Core::resume };
+                let (mut core, step) = begin(config, decoration, state, &recovered.found, now);
                 core.set_backing(left);
                 (core, step, recovered)
             }
         };
-        let bills_from = match &past {
+        let bills_from = match &state {
             None => BillsFrom::Now,
-            Some(past) => BillsFrom::Past {
-                debit_notes_after: past.debit_notes_after(),
-                invoices_after: past.invoices_after(),
+            Some(state) => BillsFrom::Past {
+                debit_notes_after: state.debit_notes_after(),
+                invoices_after: state.invoices_after(),
             },
         };
         let mut engine = Self {
@@ -110,11 +110,11 @@ impl Engine {
             followers: JoinSet::new(),
             outbox: Outbox::new(journal),
             signing: HashMap::new(),
-            deals: HashMap::new(),
+            rentals: HashMap::new(),
             jobs: HashMap::new(),
             outlets: Outlets::default(),
             raises: VecDeque::new(),
-            first: first.and_then(|job| left_of(job, past.as_deref())),
+            first: first.and_then(|job| left_of(job, state.as_deref())),
             door,
             readers,
             stop,
@@ -138,7 +138,7 @@ async fn decoration(
     match client.call(&GetDecorations(vec![allocation.clone()])).await {
         Ok(decoration) => Ok(decoration),
         Err(error) => {
-            // A run that was taken up is as it was: it may be taken up once more.
+            // A run that was resumed is as it was: it may be resumed once more.
             if is_new {
                 release(client, allocation, RELEASING).await;
             }
@@ -148,8 +148,8 @@ async fn decoration(
 }
 
 /// What is left of a run's job; nothing where the job is over.
-fn left_of(job: OneJob, past: Option<&RunState>) -> Option<OneJob> {
+fn left_of(job: OneJob, state: Option<&RunState>) -> Option<OneJob> {
     let is_over =
-        past.is_some_and(|past| past.next_job > JobId::FIRST.0 && !past.jobs.contains_key(&JobId::FIRST));
+        state.is_some_and(|state| state.next_job > JobId::FIRST.0 && !state.jobs.contains_key(&JobId::FIRST));
     (!is_over).then_some(job)
 }

@@ -1,4 +1,4 @@
-//! What the daemon has of a run that is taken up: its deals, and what the run never learnt of.
+//! What the daemon has of a run that is resumed: its rentals, and what the run never learnt of.
 //!
 //! Everything here only asks. What follows from the answers is decided in the core; only what belongs to nobody is
 //! ended from here.
@@ -26,19 +26,19 @@ use super::{Engine, Outside};
 use crate::run::RunError;
 use crate::text::chain;
 
-/// Deals that are asked about at the same time.
+/// Rentals that are asked about at the same time.
 const AT_ONCE: usize = 8;
 /// The first pause before something that couldn't be ended is ended again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
-/// What was found of a deal, and what in it belongs to nobody: its agreement, if that may still come into force, and
+/// What was found of a rental, and what in it belongs to nobody: its agreement, if that may still come into force, and
 /// activities.
 type Told = (RentalId, FoundRental, Option<AgreementId>, Vec<ActivityId>);
 
 /// What was found of a run.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
-    /// Of the deals that it knows.
+    /// Of the rentals that it knows.
     pub(super) found: Found,
     /// Agreements that it doesn't know, or that were never decided about.
     strangers: Vec<AgreementId>,
@@ -47,27 +47,27 @@ pub(super) struct Recovered {
 }
 
 /// The end of a run of which nothing is left to be done, awaited or given back.
-pub(crate) fn nothing_left(past: &RunState) -> Option<RunEnd> {
-    past.end.clone().filter(|_| past.is_finished() && nothing_open(past))
+pub(crate) fn nothing_left(state: &RunState) -> Option<RunEnd> {
+    state.end.clone().filter(|_| state.is_finished() && nothing_open(state))
 }
 
 /// Has everything that was begun at the daemon its end, and is nothing awaited from there?
-pub(crate) fn nothing_open(past: &RunState) -> bool {
-    past.allocations.is_empty()
-        && past.allocation_intents.is_empty()
-        && past.demands.is_empty()
-        && !owes(past)
+pub(crate) fn nothing_open(state: &RunState) -> bool {
+    state.allocations.is_empty()
+        && state.allocation_intents.is_empty()
+        && state.demands.is_empty()
+        && !owes(state)
 }
 
-/// Is any deal still to be ended, or may it still be billed?
-pub(super) fn owes(past: &RunState) -> bool {
-    past.rentals.values().any(|deal: &Rental| {
-        deal.ended.is_none()
-            || !deal.accepting.is_empty()
-            || !deal.undecided.is_empty()
-            || deal.activities.iter().any(|activity| !activity.over)
-            || (deal.invoice == InvoiceState::Awaited
-                && deal.activities.iter().any(|activity| activity.id.is_some()))
+/// Is any rental still to be ended, or may it still be billed?
+pub(super) fn owes(state: &RunState) -> bool {
+    state.rentals.values().any(|rental: &Rental| {
+        rental.ended.is_none()
+            || !rental.accepting.is_empty()
+            || !rental.undecided.is_empty()
+            || rental.activities.iter().any(|activity| !activity.over)
+            || (rental.invoice == InvoiceState::Awaited
+                && rental.activities.iter().any(|activity| activity.id.is_some()))
     })
 }
 
@@ -86,32 +86,32 @@ impl Engine {
 }
 
 impl Outside {
-    /// Asks for everything that may have changed, or come about, since the past was written down.
-    pub(super) async fn recover(&self, past: &RunState) -> Result<Recovered, RunError> {
-        let mut recovered = Recovered { strangers: self.strangers(past).await?, ..Recovered::default() };
+    /// Asks for everything that may have changed, or come about, since the state was stored.
+    pub(super) async fn recover(&self, state: &RunState) -> Result<Recovered, RunError> {
+        let mut recovered = Recovered { strangers: self.strangers(state).await?, ..Recovered::default() };
         let mut asked: Vec<BoxFuture<'_, Result<Told, ClientError>>> = Vec::new();
-        for (id, deal) in &past.rentals {
-            let over = deal.ended.is_some() && deal.activities.iter().all(|activity| activity.over);
-            if let Some(agreement) = deal.agreement.as_ref().filter(|_| !over) {
-                asked.push(Box::pin(self.find_deal(*id, deal, agreement)));
+        for (id, rental) in &state.rentals {
+            let over = rental.ended.is_some() && rental.activities.iter().all(|activity| activity.over);
+            if let Some(agreement) = rental.agreement.as_ref().filter(|_| !over) {
+                asked.push(Box::pin(self.find_rental(*id, rental, agreement)));
             }
         }
         let found: Vec<Told> = stream::iter(asked).buffer_unordered(AT_ONCE).try_collect().await?;
-        for (id, deal, stranger, strays) in found {
+        for (id, rental, stranger, strays) in found {
             recovered.strangers.extend(stranger);
-            recovered.found.0.insert(id, deal);
+            recovered.found.0.insert(id, rental);
             recovered.strays.extend(strays);
         }
         Ok(recovered)
     }
 
     /// Agreements of the run's session that are open and that it has no use for.
-    async fn strangers(&self, past: &RunState) -> Result<Vec<AgreementId>, ClientError> {
-        let known: HashSet<&AgreementId> = past
+    async fn strangers(&self, state: &RunState) -> Result<Vec<AgreementId>, ClientError> {
+        let known: HashSet<&AgreementId> = state
             .rentals
             .values()
-            .filter(|deal| deal.ended.is_none())
-            .filter_map(|deal| deal.agreement.as_ref())
+            .filter(|rental| rental.ended.is_none())
+            .filter_map(|rental| rental.agreement.as_ref())
             .collect();
         let mut strangers = Vec::new();
         for state in [AgreementState::Approved, AgreementState::Pending] {
@@ -127,10 +127,10 @@ impl Outside {
         Ok(strangers)
     }
 
-    async fn find_deal(
+    async fn find_rental(
         &self,
         rental: RentalId,
-        deal: &Rental,
+        kept: &Rental,
         id: &AgreementId,
     ) -> Result<Told, ClientError> {
         let agreement = match self.client.call(&GetAgreement(id.clone())).await {
@@ -154,8 +154,8 @@ impl Outside {
         };
         let mut strays = Vec::new();
         let mut activities = BTreeMap::new();
-        let last = deal.activities.len().saturating_sub(1);
-        let uncertain = deal.activities.iter().enumerate().filter(|(place, activity)| {
+        let last = kept.activities.len().saturating_sub(1);
+        let uncertain = kept.activities.iter().enumerate().filter(|(place, activity)| {
             // The end of the last one may never have been confirmed. Under an agreement in force that matters.
             let unconfirmed = *place == last && !activity.meter.complete && state == AgreementState::Approved;
             !activity.over || unconfirmed
@@ -166,8 +166,8 @@ impl Outside {
             }
         }
         if state == AgreementState::Approved {
-            let known: HashSet<_> = deal.activities.iter().filter_map(|known| known.id.as_ref()).collect();
-            let mut making = deal.activities.last().is_some_and(|last| last.id.is_none() && !last.over);
+            let known: HashSet<_> = kept.activities.iter().filter_map(|known| known.id.as_ref()).collect();
+            let mut making = kept.activities.last().is_some_and(|last| last.id.is_none() && !last.over);
             for id in self.client.call(&ListActivities(id.clone())).await? {
                 if known.contains(&id) {
                     continue;

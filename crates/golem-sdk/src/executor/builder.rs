@@ -219,7 +219,7 @@ impl ExecutorBuilder {
         Self { clock, ..self }
     }
 
-    /// How long the phases of a deal may take.
+    /// How long the phases of a rental may take.
     pub fn timing(self, timing: Timing) -> Self {
         Self { timing, ..self }
     }

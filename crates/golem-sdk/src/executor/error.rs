@@ -124,7 +124,7 @@ impl<T> TaskFailure<T> {
         self.attempts
     }
 
-    /// Why its last try failed.
+    /// Why its last attempt failed.
     pub fn failure(&self) -> &AttemptFailure {
         &self.failure
     }
@@ -165,7 +165,7 @@ impl<T> fmt::Debug for TaskFailure<T> {
 ///
 /// # Example
 ///
-/// What is left of a job, for another try with more time:
+/// What is left of a job, for another attempt with more time:
 /// ```
 /// use std::sync::Arc;
 ///
@@ -286,7 +286,12 @@ impl<T> fmt::Display for SubmitError<T> {
         if let Some(first) = self.failed.first() {
             let n = self.failed.len();
             let TaskFailure { id, attempts, failure, .. } = first;
-            write!(f, "; {n} failed, such as task {} after {attempts} tries: {}", id.0, failure.message)?;
+            let s = if *attempts == 1 { "" } else { "s" };
+            write!(
+                f,
+                "; {n} failed, such as task {} after {attempts} attempt{s}: {}",
+                id.0, failure.message
+            )?;
         }
         if !self.unfinished.is_empty() {
             write!(f, "{separator}{} unfinished", self.unfinished.len())?;

@@ -52,7 +52,7 @@ impl<T, R> Finished<T, R> {
         self.result
     }
 
-    /// How long the try took that made the result.
+    /// How long the attempt took that made the result.
     pub fn running_time(&self) -> Duration {
         self.took
     }

@@ -26,7 +26,7 @@ struct Slot<T, R> {
     data: Arc<T>,
     /// Where it was tried last.
     tried: Option<Provider>,
-    /// What its tries made: only the one that the run takes for its result counts.
+    /// What its attempts made: only the one that the run takes for its result counts.
     results: Vec<Made<R>>,
 }
 
@@ -72,7 +72,7 @@ impl<T, R> Table<T, R> {
         Some(Arc::clone(&slot.data))
     }
 
-    /// Keeps what a try made. For a task that has its end it comes too late, and is dropped.
+    /// Keeps what an attempt made. For a task that has its end it comes too late, and is dropped.
     pub(super) fn keep(&self, key: u64, attempt: u32, result: R, provider: Provider) {
         // What isn't wanted is dropped outside the lock: its drop is the user's code.
         let late = match self.lock().slots.get_mut(&key) {
@@ -85,7 +85,7 @@ impl<T, R> Table<T, R> {
         drop(late);
     }
 
-    /// Forgets a task that has its end, and gives out what this try made of it.
+    /// Forgets a task that has its end, and gives out what this attempt made of it.
     pub(super) fn end(&self, key: u64, attempt: u32) -> Option<Ended<T, R>> {
         let Slot { data, tried, results } = self.lock().slots.remove(&key)?;
         let made = results.into_iter().find(|made| made.attempt == attempt);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_result_of_the_try_that_counts_is_given_out() {
+    fn only_the_result_of_the_attempt_that_counts_is_given_out() {
         let table = Table::new(Box::new(|_| None));
         let key = table.add("data");
         assert_eq!(table.hand_out(key, &ada()).as_deref(), Some(&"data"));

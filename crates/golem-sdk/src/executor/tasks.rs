@@ -92,10 +92,10 @@ impl<T, R> Tasks<T, R> {
     }
 }
 
-/// One try of one task, in a worker's hands.
+/// One attempt of one task, in a worker's hands.
 ///
 /// It is answered once, by [`Task::accept_result`] or [`Task::reject_result`]; both consume it. One that is dropped
-/// without an answer has failed this try and is tried again elsewhere, while it has tries left.
+/// without an answer has failed this attempt and is tried again elsewhere, while it has attempts left.
 #[must_use = "a task that is dropped without an answer is tried again"]
 pub struct Task<T, R> {
     /// Taken by the answer.
@@ -124,7 +124,7 @@ impl<T, R> Task<T, R> {
         &self.data
     }
 
-    /// Which try this is, from 1.
+    /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
         self.inner().attempt()
     }
@@ -149,8 +149,8 @@ impl<T, R> Task<T, R> {
         }
     }
 
-    /// The result is no good. With `retry` the task is tried again, elsewhere where that can be, while it has tries
-    /// left; without it, or after its last try, it has failed for good, and the [`SubmitError`](super::SubmitError) at
+    /// The result is no good. With `retry` the task is tried again, elsewhere where that can be, while it has attempts
+    /// left; without it, or after its last attempt, it has failed for good, and the [`SubmitError`](super::SubmitError) at
     /// the end of its job lists it with the reason. It doesn't wait for another
     /// worker, not in a job that has but one.
     ///
@@ -250,7 +250,7 @@ where
                     Ok(())
                 }
                 Ok(Err(error)) => {
-                    // What it had in its hands fails with the same reason; where it is lost, so is all that the deal has.
+                    // What it had in its hands fails with the same reason; where it is lost, so is all that the rental has.
                     if let WorkerError::Script(script) = &error
                         && script.kind() != FailureKind::Lost
                     {

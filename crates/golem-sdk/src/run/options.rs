@@ -33,7 +33,7 @@ pub fn platform(driver: &str, network: &str) -> String {
     format!("{driver}-{network}-{token}")
 }
 
-/// How long each phase of a deal may take.
+/// How long each phase of a rental may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// A provider's decision on an agreement.

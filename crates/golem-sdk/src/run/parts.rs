@@ -44,29 +44,29 @@ pub(crate) struct OneJob {
 
 impl OneJob {
     /// Brings the source to where it was read before. True if there is more in it, and the run's end was reached without it.
-    pub(crate) fn has_more_than(&mut self, past: &RunState) -> Result<bool, ReadingError> {
-        if past.next_job == JobId::FIRST.0 {
+    pub(crate) fn has_more_than(&mut self, state: &RunState) -> Result<bool, ReadingError> {
+        if state.next_job == JobId::FIRST.0 {
             return Ok(false);
         }
-        if self.tasks.mark() == SourceMark::default() && past.source.read > 0 {
-            self.tasks.go_behind(past.source)?;
+        if self.tasks.mark() == SourceMark::default() && state.source.read > 0 {
+            self.tasks.go_behind(state.source)?;
         }
         let had_all =
-            past.jobs.get(&JobId::FIRST).map_or_else(|| past.first_over.is_some(), |job| job.exhausted);
-        Ok(had_all && !past.has_enough && self.tasks.has_more())
+            state.jobs.get(&JobId::FIRST).map_or_else(|| state.first_over.is_some(), |job| job.exhausted);
+        Ok(had_all && !state.has_enough && self.tasks.has_more())
     }
 
-    /// The events by which the job has more to do than its past says: new tasks in its source, or tasks that are tried afresh.
+    /// The events by which the job has more to do than its state says: new tasks in its source, or tasks that are tried afresh.
     pub(crate) fn reopened(
         &mut self,
-        past: &mut RunState,
+        state: &mut RunState,
         retried: Vec<FailedTask>,
         now: Timestamp,
     ) -> Result<Vec<Event>, ReadingError> {
         let job = JobId::FIRST;
-        let has_more = self.has_more_than(past)?;
-        let retried = if past.has_enough { Vec::new() } else { retried };
-        let is_over = !past.jobs.contains_key(&job);
+        let has_more = self.has_more_than(state)?;
+        let retried = if state.has_enough { Vec::new() } else { retried };
+        let is_over = !state.jobs.contains_key(&job);
         let reopens = has_more || (is_over && !retried.is_empty());
         let tasks = retried.into_iter().map(|FailedTask { task, data, attempts }| EventKind::TaskReopened {
             job,
@@ -77,7 +77,7 @@ impl OneJob {
         let kinds = reopens.then_some(EventKind::JobReopened { job }).into_iter().chain(tasks);
         let events: Vec<_> = kinds.map(|kind| Event { at: now, kind }).collect();
         for event in &events {
-            past.apply(event);
+            state.apply(event);
         }
         Ok(events)
     }

@@ -117,9 +117,9 @@ impl Reasons {
     }
 }
 
-/// One deal.
+/// One rental.
 #[derive(Debug)]
-pub(super) struct Deal {
+pub(super) struct Rental {
     pub(super) provider: Provider,
     /// GLM an hour, and for the start.
     pub(super) prices: (Glm, Glm),
@@ -175,7 +175,7 @@ pub(super) struct Tally {
 pub(super) struct Share {
     pub(super) name: String,
     pub(super) computed: u64,
-    pub(super) tries_failed: u64,
+    pub(super) attempts_failed: u64,
     pub(super) activities_failed: u64,
     pub(super) cost: Glm,
 }
@@ -203,8 +203,8 @@ impl Tally {
         self.by_provider.len() as u64
     }
 
-    pub(super) fn tries_failed(&self) -> u64 {
-        self.by_provider.values().chain([&self.others]).map(|share| share.tries_failed).sum()
+    pub(super) fn attempts_failed(&self) -> u64 {
+        self.by_provider.values().chain([&self.others]).map(|share| share.attempts_failed).sum()
     }
 
     /// Those who did most first.

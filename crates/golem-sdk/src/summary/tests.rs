@@ -336,7 +336,7 @@ fn what_a_summary_remembers_is_bounded() {
         }
     }
     assert_eq!(summary.tasks.values().count(), REMEMBERED);
-    assert_eq!(summary.deals.values().count(), REMEMBERED);
+    assert_eq!(summary.rentals.values().count(), REMEMBERED);
     assert_eq!(summary.jobs.values().count(), REMEMBERED);
     assert_eq!(summary.market.agreed.count(), most);
     assert_eq!(summary.tally.agreements, most + 500, "the count itself is right");
@@ -498,7 +498,7 @@ fn an_executors_task_is_called_by_its_description_and_not_by_its_number_in_the_t
 
 #[test]
 fn unpaid_agreements_are_counted_once_when_only_bills_are_awaited() {
-    let deal = |n| {
+    let rental = |n| {
         let rental = RentalId(n);
         let agreement = AgreementId::new("agreement");
         vec![
@@ -523,7 +523,7 @@ fn unpaid_agreements_are_counted_once_when_only_bills_are_awaited() {
     };
     let stopping = EventKind::Stopping { why: StopReason::AllDone };
     let kinds: Vec<_> =
-        deal(1).into_iter().chain(deal(2)).chain([stopping, end(1), end(2), end(2)]).collect();
+        rental(1).into_iter().chain(rental(2)).chain([stopping, end(1), end(2), end(2)]).collect();
     let all = lines(kinds);
     let unpaid: Vec<_> = all.iter().filter(|line| line.text.contains("still unpaid")).collect();
     assert_eq!(unpaid.len(), 1, "{all:?}");

@@ -36,9 +36,9 @@ impl LogSummary {
             }
             EventKind::ActivityIntended { rental, job } => {
                 self.job(*job, at);
-                if let Some(deal) = self.deals.get_mut(*rental) {
-                    deal.job = *job;
-                    let provider = deal.provider.clone();
+                if let Some(entry) = self.rentals.get_mut(*rental) {
+                    entry.job = *job;
+                    let provider = entry.provider.clone();
                     if let Some(job) = self.jobs.get_mut(*job) {
                         job.tally.agree(*rental, &provider);
                     }
@@ -63,8 +63,8 @@ impl LogSummary {
                 });
             }
             EventKind::ActivityCreated { rental, activity } => {
-                if let Some(deal) = self.deals.get_mut(*rental) {
-                    deal.used = true;
+                if let Some(rental) = self.rentals.get_mut(*rental) {
+                    rental.used = true;
                 }
                 self.debug(format!("Activity created on provider {} ({activity})", self.provider(*rental)));
             }
@@ -104,7 +104,7 @@ impl LogSummary {
             }
             EventKind::AttemptFailed { attempt, rental, failure } => {
                 self.runs(attempt.task, false);
-                self.share(Some(attempt.task), *rental, |share| share.tries_failed += 1);
+                self.share(Some(attempt.task), *rental, |share| share.attempts_failed += 1);
                 let words = failed_words(failure.kind);
                 let text = format!("Task {words} on provider {}", self.provider(*rental));
                 let end = format!(", it will be retried; reason: {}", part(&failure.message));
@@ -120,7 +120,7 @@ impl LogSummary {
                 self.failed += 1;
                 let mut on = String::new();
                 if let Some(rental) = *rental {
-                    self.share(Some(attempt.task), rental, |share| share.tries_failed += 1);
+                    self.share(Some(attempt.task), rental, |share| share.attempts_failed += 1);
                     on = format!(" on provider {}", self.provider(rental));
                 }
                 let words = failed_words(failure.kind);
@@ -179,13 +179,13 @@ impl LogSummary {
         }
     }
 
-    /// Counts for a deal's provider, in its job and in the whole run.
+    /// Counts for a rental's provider, in its job and in the whole run.
     fn share(&mut self, task: Option<TaskId>, rental: RentalId, change: impl Fn(&mut super::notes::Share)) {
-        let Some(deal) = self.deals.get(rental) else { return };
-        let job = task.and_then(|task| self.tasks.get(task)).map_or(deal.job, |task| task.job);
-        change(self.tally.share(&deal.provider));
+        let Some(rental) = self.rentals.get(rental) else { return };
+        let job = task.and_then(|task| self.tasks.get(task)).map_or(rental.job, |task| task.job);
+        change(self.tally.share(&rental.provider));
         if let Some(job) = self.jobs.get_mut(job) {
-            change(job.tally.share(&deal.provider));
+            change(job.tally.share(&rental.provider));
         }
     }
 
@@ -197,9 +197,9 @@ impl LogSummary {
 
     /// A task has its end.
     fn over(&mut self, task: TaskId, rental: Option<RentalId>, count: impl FnOnce(&mut Job)) {
-        let job = match (self.tasks.remove(task), rental.and_then(|rental| self.deals.get(rental))) {
+        let job = match (self.tasks.remove(task), rental.and_then(|rental| self.rentals.get(rental))) {
             (Some(task), _) => task.job,
-            (None, Some(deal)) => deal.job,
+            (None, Some(rental)) => rental.job,
             (None, None) => return,
         };
         if let Some(job) = self.jobs.get_mut(job) {
@@ -213,17 +213,17 @@ impl LogSummary {
         self.debug(format!("{prefix}Task {how} (task {})", task.0));
     }
 
-    /// A line about a try of a task.
+    /// A line about an attempt of a task.
     fn task_line(&mut self, level: Level, attempt: Attempt, text: &str, end: &str) {
         let open = self.tasks.get(attempt.task);
         let prefix = open.map_or_else(String::new, |open| self.prefix(open.job));
         let data = open.map_or("", |open| open.data.as_str());
         let data = if data.is_empty() { String::new() } else { format!(", task data: {data}") };
-        let tried = if attempt.number > 1 { format!(", try {}", attempt.number) } else { String::new() };
+        let tried = if attempt.number > 1 { format!(", attempt {}", attempt.number) } else { String::new() };
         self.say(level, format!("{prefix}{text}{data} (task {}{tried}){end}", attempt.task.0));
     }
 
-    /// The end of what a failed try wrote to standard error.
+    /// The end of what a failed attempt wrote to standard error.
     fn stderr(&mut self, failure: &AttemptFailure) {
         if let Some(last) = failure.stderr.to_text().trim_end().lines().last() {
             self.debug(format!("It wrote to standard error: {}", part(last)));

@@ -150,7 +150,7 @@ async fn play(seed: u64) {
         assert!(account.unfinished.is_empty(), "{account:?}");
         let rejected: Vec<_> =
             account.failed.iter().filter(|n| !matches!(manner(**n), Manner::RejectForGood)).collect();
-        assert!(rejected.is_empty(), "{rejected:?} had tries left: {account:?}");
+        assert!(rejected.is_empty(), "{rejected:?} had attempts left: {account:?}");
     }
     let end = stage.close().await;
     assert!(end.cost <= "2".parse().unwrap(), "seed {seed}: {end:?}");

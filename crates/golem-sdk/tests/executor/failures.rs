@@ -19,7 +19,7 @@ async fn rejecting_with_one_worker_never_deadlocks() {
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
         while let Some(task) = tasks.next().await {
             let result = seven_times(&ctx, *task.data()).await?;
-            // Each task's second try is good.
+            // Each task's second attempt is good.
             if task.attempt() == 1 {
                 task.reject_result("not yet", true).await;
             } else {

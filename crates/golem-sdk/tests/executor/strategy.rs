@@ -78,20 +78,20 @@ async fn a_blocked_provider_never_gets_an_agreement() {
     stage.close().await;
 }
 
-/// The one of these two that gets the only agreement: ada asks for less, and is known by so many deals to have failed
+/// The one of these two that gets the only agreement: ada asks for less, and is known by so many rentals to have failed
 /// yesterday.
-async fn taken_with_memory(deals: u32) -> &'static str {
+async fn taken_with_memory(rentals: u32) -> &'static str {
     let devnet = network([priced("ada", "0.1"), priced("bob", "0.13")]).await;
     let (ada, now) = (devnet.provider("ada").unwrap().node().clone(), devnet.clock().now());
     let yesterday = now.checked_sub(secs(24 * HOUR)).unwrap();
     let mut memory = Memory::new();
-    memory.add_run((0..deals).map(|n| {
-        let deal = RentalOutcome {
+    memory.add_run((0..rentals).map(|n| {
+        let rental = RentalOutcome {
             approved: Some(true),
             failures: u32::from(n == 0),
             ..RentalOutcome::new(yesterday)
         };
-        (ada.clone(), deal)
+        (ada.clone(), rental)
     }));
     let stage = Stage::at(devnet, |builder| {
         builder
@@ -114,8 +114,8 @@ async fn taken_with_memory(deals: u32) -> &'static str {
 async fn one_that_failed_yesterday_is_taken_less_often_and_not_never() {
     assert_eq!(taken_with_memory(0).await, "ada", "it is the cheaper one");
     let mut taken = Vec::new();
-    for deals in 1..=4 {
-        taken.push(taken_with_memory(deals).await);
+    for rentals in 1..=4 {
+        taken.push(taken_with_memory(rentals).await);
     }
     assert_eq!(taken.iter().filter(|name| **name == "ada").count(), 1, "{taken:?}");
 }

@@ -47,7 +47,7 @@ async fn an_invoice_is_refused_that_asks_for_as_much_as_a_refused_debit_note() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_debit_note_above_what_is_owed_ends_the_deal() {
+async fn a_debit_note_above_what_is_owed_ends_the_rental() {
     let greedy = Behaviour { bill_factor: 40.0, debit_notes_every: Some(secs(15)), ..Behaviour::default() };
     let played = Stage::new([strange("greedy", greedy), honest("ada")]).tasks(30).play().await;
     played.assert_all_done(30).await;
@@ -158,8 +158,8 @@ async fn a_debit_note_and_an_invoice_that_come_together_are_paid_once() {
     let (devnet, key) = (&played.devnet, &played.devnet.requestor().key);
     let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), key).unwrap()));
     let books = devnet.books();
-    let deals: Vec<_> = books.agreements.iter().map(|row| row.id.clone()).collect();
-    let states = golem_sdk::payments::states(&client, &deals, None).await.unwrap();
+    let rentals: Vec<_> = books.agreements.iter().map(|row| row.id.clone()).collect();
+    let states = golem_sdk::payments::states(&client, &rentals, None).await.unwrap();
     assert_eq!(states.iter().map(|state| state.accepted).sum::<Glm>(), cost, "{states:?}");
     assert_eq!(books.allocations.iter().map(|row| row.spent).sum::<Glm>(), cost, "{:?}", books.allocations);
     played.assert_sound().await;
@@ -174,9 +174,9 @@ async fn what_was_accepted_is_scheduled_and_then_paid() {
     assert_eq!(played.end().why, StopReason::AllDone);
     let (devnet, key) = (&played.devnet, &played.devnet.requestor().key);
     let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), key).unwrap()));
-    let deals: Vec<_> = devnet.books().agreements.iter().map(|row| row.id.clone()).collect();
+    let rentals: Vec<_> = devnet.books().agreements.iter().map(|row| row.id.clone()).collect();
     let sums = async || {
-        let states = golem_sdk::payments::states(&client, &deals, None).await.unwrap();
+        let states = golem_sdk::payments::states(&client, &rentals, None).await.unwrap();
         assert!(!states.is_empty() && states.iter().all(|state| state.failed.is_none()), "{states:?}");
         let sum = |of: fn(&PaymentState) -> Glm| states.iter().map(of).sum::<Glm>();
         (sum(|state| state.accepted), sum(|state| state.scheduled), sum(|state| state.paid))

@@ -53,7 +53,7 @@ pub(crate) async fn assert_books_closed(played: &Played) {
         assert!(invoiced.insert(&row.agreement), "two invoices were accepted for {}", row.agreement);
     }
     let total = promised.values().fold(Glm::ZERO, |sum, amount| sum.checked_add(*amount).unwrap());
-    // Where it was taken up after an end, the last one counts.
+    // Where it was resumed after an end, the last one counts.
     if let Some(end) = played
         .kinds()
         .filter_map(|kind| match kind {

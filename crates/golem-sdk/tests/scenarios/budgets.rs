@@ -43,16 +43,16 @@ fn accepted(books: &Books) -> Glm {
         let highest = notes.entry((&row.agreement, &row.activity)).or_default();
         *highest = (*highest).max(row.amount);
     }
-    let mut deals: BTreeMap<_, Glm> = BTreeMap::new();
+    let mut rentals: BTreeMap<_, Glm> = BTreeMap::new();
     for ((agreement, _), amount) in notes {
-        let sum = deals.entry(agreement).or_default();
+        let sum = rentals.entry(agreement).or_default();
         *sum = sum.checked_add(amount).unwrap();
     }
     for row in books.invoices.iter().filter(|row| is_accepted(row.status)) {
-        let highest = deals.entry(&row.agreement).or_default();
+        let highest = rentals.entry(&row.agreement).or_default();
         *highest = (*highest).max(row.amount);
     }
-    deals.values().copied().sum()
+    rentals.values().copied().sum()
 }
 
 /// Looks into the books again and again, for ever: no hour holds more than this, nor is more set aside than it allows.

@@ -121,7 +121,7 @@ async fn a_bill_that_cant_be_accepted_at_all_is_left_and_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_while_deals_are_ended() {
+async fn errors_while_rentals_are_ended() {
     let live = start().await;
     live.until_seen(38, is_done).await;
     live.devnet.faults().for_a_while(secs(75), "", Fault::Status(500));
@@ -182,7 +182,7 @@ async fn a_daemon_that_starts_again_forgets_the_demand_and_gets_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_daemon_that_starts_again_while_deals_are_made() {
+async fn a_daemon_that_starts_again_while_rentals_are_made() {
     for after in [0, 1, 2, 3] {
         let live = start().await;
         let is_far = |events: &[Event]| {

@@ -356,13 +356,13 @@ fn is_set_back(kind: &EventKind) -> bool {
 /// How long after the first event of this kind the agreement with `fickle` ended.
 fn ended_after(played: &Played, is: impl Fn(&EventKind) -> bool) -> std::time::Duration {
     let node = played.node("fickle");
-    let deal = played.kinds().find_map(|kind| match kind {
+    let ours = played.kinds().find_map(|kind| match kind {
         EventKind::AgreementIntended { rental, provider, .. } if provider.id == node => Some(*rental),
         _ => None,
     });
     let at = |is: &dyn Fn(&EventKind) -> bool| played.events.iter().find(|event| is(&event.kind)).unwrap().at;
     let ended =
-        |kind: &EventKind| matches!(kind, EventKind::AgreementEnded { rental, .. } if Some(*rental) == deal);
+        |kind: &EventKind| matches!(kind, EventKind::AgreementEnded { rental, .. } if Some(*rental) == ours);
     between(at(&is), at(&ended))
 }
 

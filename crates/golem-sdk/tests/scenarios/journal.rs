@@ -106,7 +106,7 @@ impl Journal for Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_journal_that_fails_stops_the_run_ends_its_deals_and_spends_no_more() {
+async fn a_journal_that_fails_stops_the_run_ends_its_rentals_and_spends_no_more() {
     let moments: [fn(&EventKind) -> bool; 8] = [
         |kind| matches!(kind, EventKind::AllocationIntended { .. }),
         |kind| matches!(kind, EventKind::AllocationCreated { .. }),

@@ -146,7 +146,7 @@ async fn the_cheapest_of_many_are_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_runs_at_once_dont_see_each_others_deals_and_bills() {
+async fn two_runs_at_once_dont_see_each_others_rentals_and_bills() {
     let names: Vec<_> = (0..6).map(|n| format!("p{n}")).collect();
     let one = Stage::new(names.iter().map(|name| honest(name))).start().await;
     let worker = std::sync::Arc::new(crate::hands::Hands::default());

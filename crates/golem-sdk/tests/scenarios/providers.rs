@@ -88,18 +88,18 @@ async fn one_that_vanishes_in_the_middle_of_a_task_loses_it_to_another() {
     assert_eq!(played.count(trouble), 0);
     let at = |is: &dyn Fn(&EventKind) -> bool| played.events.iter().find(|event| is(&event.kind)).unwrap().at;
     let fickle = played.node("fickle");
-    let deal = played.kinds().find_map(|kind| match kind {
+    let ours = played.kinds().find_map(|kind| match kind {
         EventKind::AgreementIntended { rental, provider, .. } if provider.id == fickle => Some(*rental),
         _ => None,
     });
     let over =
-        |kind: &EventKind| matches!(kind, EventKind::AgreementEnded { rental, .. } if Some(*rental) == deal);
+        |kind: &EventKind| matches!(kind, EventKind::AgreementEnded { rental, .. } if Some(*rental) == ours);
     let took = between(at(&lost), at(&over));
     assert!(took < secs(2), "its agreement ended after {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_whose_machine_dies_ends_its_own_deal_only() {
+async fn one_whose_machine_dies_ends_its_own_rental_only() {
     let runtime = golem_devnet::runtime::ScriptedRuntime::new()
         .when(|program, _| (program == "work").then(ScriptedAnswer::die));
     let mut mortal = honest("mortal");
@@ -205,7 +205,7 @@ async fn one_that_fails_every_command_is_dropped_and_the_others_do_the_work() {
     assert_eq!(n_done_by(&played, "clumsy"), 0);
     assert!(played.count(is_set_back) > 0);
     let failed = played.count(|kind| matches!(kind, EventKind::AttemptFailed { .. }));
-    assert!(failed <= 4, "{failed} tries were wasted on it");
+    assert!(failed <= 4, "{failed} attempts were wasted on it");
 }
 
 #[tokio::test(start_paused = true)]

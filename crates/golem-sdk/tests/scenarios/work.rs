@@ -98,7 +98,7 @@ async fn a_setup_that_fails_everywhere_ends_the_run_with_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_script_that_expires_ends_its_deal_and_the_task_is_tried_elsewhere() {
+async fn a_script_that_expires_ends_its_rental_and_the_task_is_tried_elsewhere() {
     let mut stuck = honest("stuck");
     let hangs = ScriptedRuntime::new().when(|program, _| (program == "work").then(ScriptedAnswer::hang));
     stuck.runtime = Some(std::sync::Arc::new(hangs));
@@ -144,7 +144,7 @@ async fn tasks_that_a_worker_drops_count_as_lost_and_end() {
     let end = played.end();
     assert_eq!((end.why, end.done, end.failed), (StopReason::AllDone, 0, 3));
     played.assert_sound().await;
-    assert_eq!(played.devnet.books().agreements.len(), 9, "three tries of three tasks");
+    assert_eq!(played.devnet.books().agreements.len(), 9, "three attempts of three tasks");
 }
 
 #[tokio::test(start_paused = true)]

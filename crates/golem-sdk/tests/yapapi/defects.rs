@@ -167,7 +167,7 @@ async fn a_failed_worker_ends_its_agreement_as_a_failure_and_not_as_cancelled() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_executors_with_one_key_do_not_see_each_others_deals() {
+async fn two_executors_with_one_key_do_not_see_each_others_rentals() {
     let names = ["ada", "bob", "eve", "joe"];
     let one = Stage::with(&names, |builder| builder.max_workers(2)).await;
     let journal = Arc::new(MemoryJournal::new());

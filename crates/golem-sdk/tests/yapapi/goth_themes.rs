@@ -46,7 +46,7 @@ async fn after_a_failed_command_its_agreement_gets_no_further_task() {
         matches!(&event.kind, EventKind::AttemptFailed { failure, .. }
             if failure.kind == FailureKind::CommandFailed && failure.stderr == "out of ink\n")
     });
-    let failed = failed.unwrap_or_else(|| panic!("no try failed: {:#?}", played.events));
+    let failed = failed.unwrap_or_else(|| panic!("no attempt failed: {:#?}", played.events));
     let EventKind::AttemptFailed { rental: broken, attempt, .. } = &played.events[failed].kind else {
         panic!("another kind")
     };

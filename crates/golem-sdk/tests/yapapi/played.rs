@@ -39,7 +39,7 @@ impl Played {
         agreements_with(&self.devnet, &self.books, name)
     }
 
-    /// The deals with a provider, as events name them.
+    /// The rentals with a provider, as events name them.
     pub(crate) fn rentals_with(&self, name: &str) -> Vec<RentalId> {
         let node = self.devnet.provider(name).unwrap().node();
         let its = |kind: &EventKind| match kind {

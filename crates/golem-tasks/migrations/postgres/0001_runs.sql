@@ -76,7 +76,7 @@ CREATE TABLE demands (
     PRIMARY KEY (run_no, demand_id)
 );
 
--- One deal with one provider, from the intent to sign to the settled bill.
+-- One rental with one provider, from the intent to sign to the settled bill.
 CREATE TABLE rentals (
     run_no          bigint      NOT NULL REFERENCES runs ON DELETE CASCADE,
     rental_no       bigint      NOT NULL,
@@ -244,7 +244,7 @@ SELECT a.activity_id AS id, coalesce(a.created_at, a.intended_at) AS created_ts,
 FROM activities AS a JOIN rentals AS t ON t.run_no = a.run_no AND t.rental_no = a.rental_no
 WHERE a.activity_id IS NOT NULL AND t.agreement_id IS NOT NULL;
 
--- Each try of a task counts as a batch, also where several of them shared a script.
+-- Each attempt of a task counts as a batch, also where several of them shared a script.
 CREATE VIEW batch AS
 SELECT r.run_id || '/' || w.task_no || '/' || w.number AS id, w.started_at AS created_ts, a.activity_id
 FROM attempts AS w
@@ -311,14 +311,14 @@ $body$;
 
 -- What a run needs to go on, beside the tables above; for the program, which reads it when the run is resumed.
 
--- What isn't about a task, a job or a deal.
-CREATE TABLE pasts (
+-- What isn't about a task, a job or a rental.
+CREATE TABLE states (
     run_no bigint PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
     body   jsonb  NOT NULL
 ) WITH (fillfactor = 20);
 
--- Deals that aren't settled. A row is deleted with what settles its deal.
-CREATE TABLE open_deals (
+-- Rentals that aren't settled. A row is deleted with what settles its rental.
+CREATE TABLE open_rentals (
     run_no    bigint NOT NULL,
     rental_no bigint NOT NULL,
     body      jsonb  NOT NULL,
@@ -326,7 +326,7 @@ CREATE TABLE open_deals (
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) WITH (fillfactor = 50);
 
--- Scripts that were sent for the tries that a deal's worker has in its hands, in order.
+-- Scripts that were sent for the attempts that a rental's worker has in its hands, in order.
 CREATE TABLE scripts (
     run_no    bigint NOT NULL,
     rental_no bigint NOT NULL,
@@ -336,8 +336,8 @@ CREATE TABLE scripts (
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 );
 
--- What the daemon said last of a deal's money, when it was asked: promised, of that in payment orders, of that
--- confirmed by the chain, and what hindered the payment of the rest. Amounts count from the deal's begin.
+-- What the daemon said last of a rental's money, when it was asked: promised, of that in payment orders, of that
+-- confirmed by the chain, and what hindered the payment of the rest. Amounts count from the rental's begin.
 CREATE TABLE payments (
     run_no    bigint      NOT NULL,
     rental_no bigint      NOT NULL,
@@ -350,7 +350,7 @@ CREATE TABLE payments (
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 );
 
--- What was tried in each deal of a run that has ended, so that providers are remembered without counting all tries
+-- What was tried in each rental of a run that has ended, so that providers are remembered without counting all attempts
 -- again. Written with the run's end; `task_us` is the middle one of the times that results took.
 CREATE TABLE tallies (
     run_no    bigint NOT NULL,

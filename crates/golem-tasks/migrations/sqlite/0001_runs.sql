@@ -74,7 +74,7 @@ CREATE TABLE demands (
     PRIMARY KEY (run_no, demand_id)
 ) STRICT;
 
--- One deal with one provider, from the intent to sign to the settled bill.
+-- One rental with one provider, from the intent to sign to the settled bill.
 CREATE TABLE rentals (
     run_no          INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
     rental_no       INTEGER NOT NULL,
@@ -93,7 +93,7 @@ CREATE TABLE rentals (
     ended_by        TEXT,
     end_reason      TEXT,              -- JSON, as the one who ended it gave it
     cost            TEXT    NOT NULL DEFAULT '0', -- accepted so far
-    final_bill      TEXT,              -- 'accepted' or 'refused': the deal is settled
+    final_bill      TEXT,              -- 'accepted' or 'refused': the rental is settled
     bill_missing_at INTEGER,
     PRIMARY KEY (run_no, rental_no)
 ) STRICT;
@@ -124,7 +124,7 @@ CREATE TABLE tasks (
     job_no       INTEGER NOT NULL DEFAULT 0,
     status       TEXT    NOT NULL
                  CHECK (status IN ('waiting', 'running', 'done', 'failed', 'cancelled', 'expired')),
-    attempt      INTEGER NOT NULL DEFAULT 0, -- the newest try; an outcome of an older one is dropped
+    attempt      INTEGER NOT NULL DEFAULT 0, -- the newest attempt; an outcome of an older one is dropped
     added_at     INTEGER NOT NULL,
     finished_at  INTEGER,
     failure_kind TEXT,
@@ -196,14 +196,14 @@ CREATE INDEX notes_run ON notes (run_no, kind);
 
 -- What a run needs to go on, beside the tables above; for the program, which reads it when the run is resumed.
 
--- What isn't about a task, a job or a deal.
-CREATE TABLE pasts (
+-- What isn't about a task, a job or a rental.
+CREATE TABLE states (
     run_no INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
     body   TEXT    NOT NULL        -- JSON
 ) STRICT;
 
--- Deals that aren't settled. A row is deleted with what settles its deal.
-CREATE TABLE open_deals (
+-- Rentals that aren't settled. A row is deleted with what settles its rental.
+CREATE TABLE open_rentals (
     run_no    INTEGER NOT NULL,
     rental_no INTEGER NOT NULL,
     body      TEXT    NOT NULL,    -- JSON
@@ -211,17 +211,17 @@ CREATE TABLE open_deals (
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) STRICT;
 
--- Scripts that were sent for the tries that a deal's worker has in its hands, in order.
+-- Scripts that were sent for the attempts that a rental's worker has in its hands, in order.
 CREATE TABLE scripts (
     run_no    INTEGER NOT NULL,
     rental_no INTEGER NOT NULL,
     script_no INTEGER NOT NULL,
-    body      TEXT    NOT NULL,    -- JSON: the tries, and the script
+    body      TEXT    NOT NULL,    -- JSON: the attempts, and the script
     PRIMARY KEY (run_no, rental_no, script_no),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) STRICT;
 
--- What the daemon said last of a deal's money, when it was asked. Amounts count from the deal's begin.
+-- What the daemon said last of a rental's money, when it was asked. Amounts count from the rental's begin.
 CREATE TABLE payments (
     run_no    INTEGER NOT NULL,
     rental_no INTEGER NOT NULL,
@@ -234,15 +234,15 @@ CREATE TABLE payments (
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) STRICT;
 
--- What was tried in each deal of a run that has ended, so that providers are remembered without counting all tries
+-- What was tried in each rental of a run that has ended, so that providers are remembered without counting all attempts
 -- again. Written with the run's end.
 CREATE TABLE tallies (
     run_no    INTEGER NOT NULL,
     rental_no INTEGER NOT NULL,
-    done      INTEGER NOT NULL,        -- tries that made a result
+    done      INTEGER NOT NULL,        -- attempts that made a result
     failed    INTEGER NOT NULL,
     task_us   INTEGER,                 -- the middle one of the times that results took
-    newest_at INTEGER,                 -- when the last of these tries ended
+    newest_at INTEGER,                 -- when the last of these attempts ended
     PRIMARY KEY (run_no, rental_no),
     FOREIGN KEY (run_no, rental_no) REFERENCES rentals ON DELETE CASCADE
 ) STRICT;
@@ -259,7 +259,7 @@ CREATE TABLE blocked_providers (
 -- Whoever deletes a run deletes all of it, also by way of a program that doesn't switch foreign keys on.
 CREATE TRIGGER runs_deleted BEFORE DELETE ON runs BEGIN
     DELETE FROM scripts WHERE run_no = OLD.run_no;
-    DELETE FROM open_deals WHERE run_no = OLD.run_no;
+    DELETE FROM open_rentals WHERE run_no = OLD.run_no;
     DELETE FROM payments WHERE run_no = OLD.run_no;
     DELETE FROM tallies WHERE run_no = OLD.run_no;
     DELETE FROM attempts WHERE run_no = OLD.run_no;
@@ -271,6 +271,6 @@ CREATE TRIGGER runs_deleted BEFORE DELETE ON runs BEGIN
     DELETE FROM allocations WHERE run_no = OLD.run_no;
     DELETE FROM jobs WHERE run_no = OLD.run_no;
     DELETE FROM notes WHERE run_no = OLD.run_no;
-    DELETE FROM pasts WHERE run_no = OLD.run_no;
+    DELETE FROM states WHERE run_no = OLD.run_no;
     DELETE FROM leases WHERE run_no = OLD.run_no;
 END;

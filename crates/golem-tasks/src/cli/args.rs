@@ -258,7 +258,7 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// How often a failed task is tried again.
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file")]
     pub(crate) retries: Option<u32>,
-    /// The longest one try of one task may take, such as 90s or 1h30m.
+    /// The longest one attempt of one task may take, such as 90s or 1h30m.
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
     pub(crate) task_timeout: Option<Duration>,
     /// What one result may cost on average: an activity that has worked for --price-grace and costs more is ended.
@@ -283,7 +283,7 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     #[arg(long, value_name = "TIME", value_parser = time_or_none, help_heading = "Limits, instead of those in the job file")]
     pub(crate) settle_timeout: Option<Duration>,
 
-    /// What to call the run; a run that has this id already is taken up where it was [default: a random one]
+    /// What to call the run; a run that has this id already is resumed [default: a random one]
     #[arg(long, value_name = "ID", value_parser = run_id, help_heading = "Keeping and showing")]
     pub(crate) run_id: Option<String>,
     /// Take a run up though its job has changed since: tasks that were read stay as they were read.

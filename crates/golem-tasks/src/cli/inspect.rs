@@ -15,7 +15,7 @@ use futures_util::TryStreamExt;
 
 use crate::exit::{Exit, Failure};
 use crate::signals::Stops;
-use crate::store::{Overview, ResultRow, RunState, Store, StoreError};
+use crate::store::{Overview, ResultRow, RunStatus, Store, StoreError};
 use crate::view::Output;
 use crate::view::kept::{self, Columns, Grouped, Room, Show};
 use crate::view::text::plural;
@@ -307,7 +307,7 @@ async fn looked<D>(
         let look = async |room: Room| {
             let seen = read(store, &run_id).await?;
             // An interrupted run may be resumed.
-            let is_last = matches!(overview(&seen).state, RunState::Ended(_));
+            let is_last = matches!(overview(&seen).status, RunStatus::Ended(_));
             let text = if flags.json { json(&seen) } else { text(&seen, room) };
             Ok::<_, StoreError>(Seen { text, is_last })
         };

@@ -17,7 +17,7 @@ pub const SHORTEST_AGREEMENT: Duration = Duration::from_secs(6 * 60);
 /// What a run may take and cost. Every limit has a default, so the section may be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest one try of one task may take: 10 minutes, or `expiration` where that is shorter.
+    /// The longest one attempt of one task may take: 10 minutes, or `expiration` where that is shorter.
     pub task_timeout: Duration,
     /// How often a failed task is tried again: 3, so that a task is tried 4 times at most.
     pub retries: u32,

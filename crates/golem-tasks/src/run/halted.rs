@@ -18,11 +18,11 @@ struct Halted {
 }
 
 /// Says so before a daemon is asked, where there is nothing to be settled there either.
-pub(super) fn check(options: &RunOptions, past: &RunState, retried: usize) -> Result<(), Failure> {
+pub(super) fn check(options: &RunOptions, state: &RunState, retried: usize) -> Result<(), Failure> {
     let Some(halt) = options.limits.halt else { return Ok(()) };
-    let (run_id, done) = (options.run_id.clone(), past.done);
-    let failed = past.failed.saturating_sub(u64::try_from(retried).unwrap_or(u64::MAX));
-    if !halt.is_reached(done, failed) || !nothing_open(past) {
+    let (run_id, done) = (options.run_id.clone(), state.done);
+    let failed = state.failed.saturating_sub(u64::try_from(retried).unwrap_or(u64::MAX));
+    if !halt.is_reached(done, failed) || !nothing_open(state) {
         return Ok(());
     }
     Err(Failure::new(Exit::Halted, Halted { run_id, halt, failed, done })

@@ -118,15 +118,15 @@ pub(super) async fn find(
     wishes: &[Wish],
     looked: Looked,
     run: Option<&RunStore>,
-    past: &RunState,
+    state: &RunState,
 ) -> Result<Option<Part>, Failure> {
     if wishes.is_empty() {
         return Ok(None);
     }
     let mut selection = Selection::default();
     let mut texts: BTreeMap<&str, bool> = BTreeMap::new();
-    let left = looked.n_tasks.map(|n_tasks| n_tasks.saturating_sub(past.source.read));
-    let n_tasks = left.map(|left| past.next_task.saturating_add(left));
+    let left = looked.n_tasks.map(|n_tasks| n_tasks.saturating_sub(state.source.read));
+    let n_tasks = left.map(|left| state.next_task.saturating_add(left));
     for wish in wishes {
         match wish {
             Wish::Task(task) => {
@@ -178,7 +178,7 @@ pub(super) async fn find(
             None => return Err(unknown(Unknown::Task { task: text.to_owned() })),
         }
     }
-    part.has_unread = !selection.data().is_empty() || selection.numbers_end() > past.next_task;
+    part.has_unread = !selection.data().is_empty() || selection.numbers_end() > state.next_task;
     part.selection = Arc::new(selection);
     Ok(Some(part))
 }

@@ -137,7 +137,7 @@ mod tests {
             |n: u8| Provider { id: format!("0x{n:040x}").parse().unwrap(), name: "ada".to_owned() };
         store.block_providers(&[provider(1)], None, now).await.unwrap();
         let Remembered { known, blocked, elsewhere } = Remembered::load(&store, now).await.unwrap();
-        assert_eq!(known.known_deals(), 0);
+        assert_eq!(known.known_rentals(), 0);
         assert!(blocked.has(provider(1).id) && !blocked.has("ada"), "a block is of an id");
         let mut following = JoinSet::new();
         following.spawn(follow(store.clone(), "mine".to_owned(), now, blocked.clone(), elsewhere));

@@ -21,11 +21,11 @@ struct NoRun {
 pub(super) async fn failed(
     options: &RunOptions,
     run: &RunStore,
-    past: &RunState,
+    state: &RunState,
     part: Option<&Part>,
 ) -> Result<Vec<FailedTask>, Failure> {
     let mut failed = Vec::new();
-    if (options.retry_failed || part.is_some()) && !has_enough(options, past) {
+    if (options.retry_failed || part.is_some()) && !has_enough(options, state) {
         run.failed_tasks(|task| {
             if part.is_some_and(|part| !part.has(task.task, &task.data)) {
                 return;
@@ -48,13 +48,13 @@ pub(super) fn check_new(options: &RunOptions, store: &Store) -> Result<(), Failu
 }
 
 /// The first words about it.
-pub(super) fn note(options: &RunOptions, past: &RunState, retried: usize) -> Option<String> {
+pub(super) fn note(options: &RunOptions, state: &RunState, retried: usize) -> Option<String> {
     if !options.retry_failed && retried == 0 {
         return None;
     }
     let n = u64::try_from(retried).unwrap_or(u64::MAX);
     Some(match n {
-        0 if has_enough(options, past) => {
+        0 if has_enough(options, state) => {
             "the run has the results it was for: what failed isn't tried again".to_owned()
         }
         0 => "no task of the run has failed: there is nothing to try again".to_owned(),
@@ -62,7 +62,7 @@ pub(super) fn note(options: &RunOptions, past: &RunState, retried: usize) -> Opt
     })
 }
 
-fn has_enough(options: &RunOptions, past: &RunState) -> bool {
-    let results = past.done.saturating_sub(past.without_result);
-    past.has_enough || options.limits.results.is_some_and(|wanted| results >= wanted)
+fn has_enough(options: &RunOptions, state: &RunState) -> bool {
+    let results = state.done.saturating_sub(state.without_result);
+    state.has_enough || options.limits.results.is_some_and(|wanted| results >= wanted)
 }

@@ -57,7 +57,7 @@ struct Settled<'a> {
     cost: Glm,
     /// What of it was accepted just now.
     accepted_now: Glm,
-    /// Deals whose final bill is still awaited, or can't be accepted yet.
+    /// Rentals whose final bill is still awaited, or can't be accepted yet.
     unsettled: u64,
     /// Tasks that have no end.
     unfinished: u64,
@@ -115,7 +115,7 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
             (0, n) => format!("all finished runs are settled; {} still running\n", plural(n, "run")),
             (n, _) => format!(
                 "{} not settled: the final bill hasn't come yet, or can't be accepted; try again later\n",
-                plural(n, "deal")
+                plural(n, "rental")
             ),
         });
     }
@@ -128,7 +128,7 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
 
 /// What became of one run, and what is to be said about it.
 enum Settling {
-    /// So many of its deals stay open.
+    /// So many of its rentals stay open.
     Settled { open: u64, told: String },
     /// Another process works on it.
     PassedOver { told: String },
@@ -175,14 +175,14 @@ async fn settle_one(
     options: &SettleOptions,
 ) -> Result<Settling, Failure> {
     let run_id = &record.run_id;
-    let past = lease.run().past().await?;
+    let state = lease.run().state().await?;
     let before = store.run_summary(run_id).await?;
-    let is_open = !nothing_open(&past);
+    let is_open = !nothing_open(&state);
     if is_open || !lease.run().open_payments().await?.agreements.is_empty() {
         match greeted(record, options).await {
             Ok(client) => {
                 if is_open {
-                    bring_to_an_end(&client, record, past, &before, lease, options).await?;
+                    bring_to_an_end(&client, record, state, &before, lease, options).await?;
                 }
                 tell_payments(&client, lease.run()).await;
             }
@@ -207,7 +207,7 @@ async fn settle_one(
         }
         match summary.unsettled {
             0 => text.push_str(", everything is settled"),
-            n => text = format!("{text}, {} not settled", plural(n, "deal")),
+            n => text = format!("{text}, {} not settled", plural(n, "rental")),
         }
         if let Some(payments) = &summary.payments {
             text = format!("{text}, {} GLM paid", one_amount(payments.paid));
@@ -231,7 +231,7 @@ async fn greeted(record: &RunRecord, options: &SettleOptions) -> Result<Client, 
 async fn bring_to_an_end(
     client: &Client,
     record: &RunRecord,
-    past: RunState,
+    state: RunState,
     before: &RunSummary,
     lease: &Arc<Lease>,
     options: &SettleOptions,
@@ -245,7 +245,7 @@ async fn bring_to_an_end(
         budget: None,
         place: lease.run().store().place().to_owned(),
         retry: None,
-        beginning: Beginning::Again(SummaryFold::taken_up(before, &past, started).only_settling().into()),
+        beginning: Beginning::Again(SummaryFold::resumed(before, &state, started).only_settling().into()),
     };
     let mut view: Box<dyn View> = if options.quiet {
         Box::new(Quiet::new(facts, Output::none(), Output::none()))
@@ -261,7 +261,7 @@ async fn bring_to_an_end(
         timing: Timing::default(),
     };
     let journal = Arc::<RunStore>::new(lease.run().clone());
-    let run = Run::settling(client.clone(), Arc::new(clock), journal, past, run_options);
+    let run = Run::settling(client.clone(), Arc::new(clock), journal, state, run_options);
     let stop = Stop { on_ctrl_c: true, token: CancellationToken::new() };
     let leave = CancellationToken::new();
     watch_and_listen(run, Arc::clone(lease), view.as_mut(), stop, &leave, Wanted::default()).await?;

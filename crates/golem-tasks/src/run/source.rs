@@ -57,11 +57,11 @@ pub(super) async fn compared(
     options: &RunOptions,
     opened: Opened,
     run: &RunStore,
-    past: &RunState,
+    state: &RunState,
 ) -> Result<Ready, Failure> {
     let broken = std::sync::Arc::clone(&opened.broken);
     let source = source(opened);
-    if past.next_job == 0 {
+    if state.next_job == 0 {
         return Ok(Ready { reading: Reading::new(source), broken });
     }
     if options.changed_job {
@@ -69,7 +69,7 @@ pub(super) async fn compared(
         run.source_tasks(|data| matching.task(SourceDigest::of(&data))).await?;
         return Ok(Ready { reading: matching.reading(), broken });
     }
-    let mark = past.source;
+    let mark = state.source;
     let known = if mark.has_others() { known_tasks(run).await? } else { KnownTasks::default() };
     match Reading::behind(source, mark, known) {
         Ok(reading) => Ok(Ready { reading, broken }),
@@ -84,12 +84,12 @@ pub(super) async fn compared(
 /// Writes down how far the source of a run has been read that has nothing left to do: there may be fewer tasks in it than before.
 pub(super) async fn note(
     run: &RunStore,
-    past: &RunState,
+    state: &RunState,
     ready: &Ready,
     at: Timestamp,
 ) -> Result<(), Failure> {
     let mark = ready.reading.mark();
-    if mark != past.source {
+    if mark != state.source {
         run.apply(&[Event { at, kind: EventKind::SourceRead { job: JobId::FIRST, mark } }]).await?;
     }
     Ok(())

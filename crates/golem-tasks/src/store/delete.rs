@@ -12,7 +12,7 @@ use super::{Store, StoreError};
 /// programs that delete a row of `runs` themselves.
 const OF_A_RUN: [&str; 16] = [
     "DELETE FROM scripts WHERE run_no = $1",
-    "DELETE FROM open_deals WHERE run_no = $1",
+    "DELETE FROM open_rentals WHERE run_no = $1",
     "DELETE FROM payments WHERE run_no = $1",
     "DELETE FROM tallies WHERE run_no = $1",
     "DELETE FROM attempts WHERE run_no = $1",
@@ -24,7 +24,7 @@ const OF_A_RUN: [&str; 16] = [
     "DELETE FROM allocations WHERE run_no = $1",
     "DELETE FROM jobs WHERE run_no = $1",
     "DELETE FROM notes WHERE run_no = $1",
-    "DELETE FROM pasts WHERE run_no = $1",
+    "DELETE FROM states WHERE run_no = $1",
     "DELETE FROM leases WHERE run_no = $1",
     "DELETE FROM runs WHERE run_no = $1",
 ];

@@ -280,7 +280,7 @@ impl StoreError {
             ),
             Self::Python { .. } => {
                 "keep it under another name with `ALTER SCHEMA tasks RENAME TO tasks_python`, and try again; its \
-                 activities and agreements can't be taken up, what is in it stays readable"
+                 activities and agreements can't be resumed, what is in it stays readable"
                     .to_owned()
             }
             Self::SchemaNotOurs { .. } => {

@@ -1,4 +1,4 @@
-//! What became of accepted money: what the daemon said of each deal when it was asked last.
+//! What became of accepted money: what the daemon said of each rental when it was asked last.
 //!
 //! Left to others: asking it (`crate::payments`), and what we accepted, which the events of a run say (`record`).
 
@@ -10,12 +10,12 @@ use yagna_api::{AgreementId, Glm, NodeId, Timestamp};
 use super::database::{Row, Statement};
 use super::{RunStore, StoreError};
 
-/// The deals of a run that cost something, each with what the daemon said of it last.
+/// The rentals of a run that cost something, each with what the daemon said of it last.
 pub(super) const OF_RUN: &str = "SELECT r.provider_id, r.cost, p.accepted, p.scheduled, p.paid, p.failure, p.seen_at \
      FROM rentals AS r LEFT JOIN payments AS p ON p.run_no = r.run_no AND p.rental_no = r.rental_no \
      WHERE r.run_no = $1 ORDER BY r.rental_no";
 
-/// What became of the money of several deals, as far as the daemon was asked. The amounts count from the deals' begin, and
+/// What became of the money of several rentals, as far as the daemon was asked. The amounts count from the rentals' begin, and
 /// each holds the next: what is scheduled was accepted, what is paid was scheduled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentTotals {
@@ -27,13 +27,13 @@ pub struct PaymentTotals {
     pub paid: Glm,
     /// Since when none of this has been asked anew: the oldest answer counts.
     pub as_of: Timestamp,
-    /// Deals that cost something and of which the daemon wasn't asked, or knew nothing.
+    /// Rentals that cost something and of which the daemon wasn't asked, or knew nothing.
     pub unknown: u64,
     /// What hindered payments then, in words.
     pub failures: BTreeSet<String>,
 }
 
-/// Deals of a run of whose money the daemon is still to be asked.
+/// Rentals of a run of whose money the daemon is still to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenPayments {
     /// When the run began: bills came later.
@@ -43,7 +43,7 @@ pub struct OpenPayments {
 }
 
 impl RunStore {
-    /// Which deals of this run may still be scheduled or paid, by what was recorded.
+    /// Which rentals of this run may still be scheduled or paid, by what was recorded.
     pub async fn open_payments(&self) -> Result<OpenPayments, StoreError> {
         let store = self.store();
         let failed = |source| store.failed("read what is to be paid", source);
@@ -51,14 +51,14 @@ impl RunStore {
         let run = Statement::new("SELECT created_at FROM runs WHERE run_no = $1").int(self.run_no());
         let run =
             transaction.row(run).await.map_err(failed)?.ok_or_else(|| store.no_such_run(self.run_id()))?;
-        let deals = Statement::new(
+        let rentals = Statement::new(
             "SELECT r.agreement_id, r.cost, r.final_bill, p.run_no AS seen, p.accepted, p.paid FROM rentals AS r \
              LEFT JOIN payments AS p ON p.run_no = r.run_no AND p.rental_no = r.rental_no \
              WHERE r.run_no = $1 AND r.agreement_id IS NOT NULL AND r.approved_at IS NOT NULL ORDER BY r.rental_no",
         )
         .int(self.run_no());
         let mut agreements = Vec::new();
-        for row in transaction.rows(deals).await.map_err(failed)? {
+        for row in transaction.rows(rentals).await.map_err(failed)? {
             let owed = row.money("cost")?;
             let (owed, paid) = match row.optional_int("seen")? {
                 Some(_) => (owed.max(row.money("accepted")?), row.money("paid")?),
@@ -71,7 +71,7 @@ impl RunStore {
         Ok(OpenPayments { since: run.time("created_at")?, agreements })
     }
 
-    /// Records what the daemon said of deals of this run, all of it or nothing. Agreements of others are left out, and so
+    /// Records what the daemon said of rentals of this run, all of it or nothing. Agreements of others are left out, and so
     /// is what was learnt before `seen`, when somebody else has recorded something newer. No lease is needed: it
     /// changes nothing of what the run does.
     pub async fn record_payments(&self, states: &[PaymentState], seen: Timestamp) -> Result<(), StoreError> {
@@ -140,7 +140,7 @@ pub(super) fn add(rows: &[Row], mut each: impl FnMut(&NodeId, PaymentTotals)) ->
             *unknown.entry(provider).or_default() += u64::from(!row.money("cost")?.is_zero());
             continue;
         };
-        let deal = PaymentTotals {
+        let rental = PaymentTotals {
             accepted: row.money("accepted")?,
             scheduled: row.money("scheduled")?,
             paid: row.money("paid")?,
@@ -148,7 +148,7 @@ pub(super) fn add(rows: &[Row], mut each: impl FnMut(&NodeId, PaymentTotals)) ->
             unknown: 0,
             failures: row.optional_text("failure")?.into_iter().collect(),
         };
-        let sum = known.remove(&provider).map_or_else(|| deal.clone(), |sum| sum.and(&deal));
+        let sum = known.remove(&provider).map_or_else(|| rental.clone(), |sum| sum.and(&rental));
         known.insert(provider, sum);
     }
     for (provider, mut totals) in known {

@@ -24,7 +24,7 @@ pub use providers::ProviderRow;
 pub use remembered::RememberedProvider;
 pub(super) use remembered::write_tallies;
 pub use results::ResultRow;
-pub use runs::{RunRow, RunState, Settled};
+pub use runs::{RunRow, RunStatus, Settled};
 
 use golem_core::event::Provider;
 

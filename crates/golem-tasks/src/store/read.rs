@@ -22,7 +22,7 @@ const PAGE: i64 = 500;
 /// Where a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskStatus {
-    /// It waits for a try.
+    /// It waits for an attempt.
     Waiting,
     /// It is being tried.
     Running,
@@ -59,7 +59,7 @@ pub struct TaskRow {
     pub failure: Option<TaskFailureRow>,
     /// Who tried it last.
     pub provider: Option<String>,
-    /// How long its last try took, once it has ended.
+    /// How long its last attempt took, once it has ended.
     pub took: Option<Duration>,
 }
 
@@ -107,7 +107,7 @@ impl Store {
         (summary.bills_refused, summary.refused_bills) = reader.refused_bills().await?;
         summary.offers_refused = reader.note_counts("offer_refused").await?;
         summary.refused_by_providers = reader.note_counts("refused_by_provider").await?;
-        summary.deals_failed = reader.deals_failed().await?;
+        summary.rentals_failed = reader.rentals_failed().await?;
         Ok(summary)
     }
 
@@ -230,7 +230,7 @@ impl Reader<'_, '_> {
         for row in attempts {
             let rental_no = row.int("rental_no")?;
             let Some(provider) = by_rental.get(&rental_no).and_then(|id| providers.get_mut(id)) else {
-                continue; // can't be: every try refers to a deal
+                continue; // can't be: every attempt refers to a rental
             };
             let n = row.unsigned("n")?;
             match row.text("outcome")?.as_str() {
@@ -309,7 +309,7 @@ impl Reader<'_, '_> {
         reason_counts(&self.read(counted).await?)
     }
 
-    async fn deals_failed(&mut self) -> Result<BTreeMap<String, u64>, StoreError> {
+    async fn rentals_failed(&mut self) -> Result<BTreeMap<String, u64>, StoreError> {
         let rows = self
             .rows(
                 "SELECT f.reason, count(*) AS n FROM (\
@@ -376,6 +376,6 @@ fn attempts(row: &Row) -> Result<u32, StoreError> {
 
 fn micros(row: &Row, column: &'static str) -> Result<Option<Duration>, StoreError> {
     let took = row.optional_int(column)?;
-    // A clock that was set back must not make a try take less than no time.
+    // A clock that was set back must not make an attempt take less than no time.
     Ok(took.map(|took| Duration::from_micros(u64::try_from(took).unwrap_or(0))))
 }

@@ -1,8 +1,8 @@
 //! Writing: the events of one run, batch by batch, each batch in one transaction.
 
-mod deals;
 mod kept;
 mod notes;
+mod rentals;
 mod tasks;
 
 use std::sync::Arc;
@@ -130,8 +130,8 @@ impl Journal for RunStore {
 
 /// One commit under way.
 ///
-/// What comes in thousands, tasks and their tries, is collected and written in few statements; deals and bills are
-/// few and written one by one. A try's row refers to its deal's, so the deals come first.
+/// What comes in thousands, tasks and their attempts, is collected and written in few statements; rentals and bills are
+/// few and written one by one. An attempt's row refers to its rental's, so the rentals come first.
 struct Batch<'c, 'e> {
     transaction: &'c mut Transaction,
     run_no: i64,
@@ -154,10 +154,10 @@ impl<'e> Batch<'_, 'e> {
             return Ok(());
         }
         if matches!(event.kind, EventKind::ActivityIntended { .. }) {
-            // A try belongs to the activity that was the newest when it began.
+            // An attempt belongs to the activity that was the newest when it began.
             self.tasks.write(self.transaction, self.run_no).await?;
         }
-        if deals::write(self.transaction, self.run_no, event).await? {
+        if rentals::write(self.transaction, self.run_no, event).await? {
             return Ok(());
         }
         self.write_run(event).await

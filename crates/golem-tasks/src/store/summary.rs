@@ -26,7 +26,7 @@ pub struct RunSummary {
     pub providers: Vec<ProviderSummary>,
     /// GLM accepted in all.
     pub cost: Glm,
-    /// Deals that were approved and whose final bill wasn't accepted or refused yet.
+    /// Rentals that were approved and whose final bill wasn't accepted or refused yet.
     pub unsettled: u64,
     /// What became of the accepted money, as far as the daemon was asked.
     pub payments: Option<PaymentTotals>,
@@ -41,7 +41,7 @@ pub struct RunSummary {
     /// Refusals by providers, by their reason; empty where they gave none.
     pub refused_by_providers: BTreeMap<String, u64>,
     /// Agreements that didn't come to be and activities that failed, by reason.
-    pub deals_failed: BTreeMap<String, u64>,
+    pub rentals_failed: BTreeMap<String, u64>,
     /// Why nothing ran when that was last asked.
     pub waiting: Option<Explanation>,
     /// How it ended, if it has.
@@ -68,7 +68,7 @@ pub struct TaskCounts {
     pub failed: u64,
     /// Being tried.
     pub running: u64,
-    /// Waiting for a try.
+    /// Waiting for an attempt.
     pub waiting: u64,
     /// Given up with their job.
     pub cancelled: u64,
@@ -87,14 +87,14 @@ pub struct ProviderSummary {
     pub agreements: u64,
     /// Results it made.
     pub tasks_done: u64,
-    /// Tries that failed there.
+    /// Attempts that failed there.
     pub failed_attempts: u64,
-    /// The time of all tries that ended there, added up, each until its end was known. Failures are often known late,
-    /// and tries that share a script overlap.
+    /// The time of all attempts that ended there, added up, each until its end was known. Failures are often known late,
+    /// and attempts that share a script overlap.
     pub busy: Duration,
     /// GLM accepted.
     pub cost: Glm,
-    /// Its deals that aren't settled.
+    /// Its rentals that aren't settled.
     pub unsettled: u64,
     /// What became of the money accepted for it, as far as the daemon was asked.
     pub payments: Option<PaymentTotals>,
@@ -124,7 +124,7 @@ pub struct FailedTask {
 /// A bill that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedBill {
-    /// Whose, if it is for one of our deals.
+    /// Whose, if it is for one of our rentals.
     pub provider: Option<String>,
     /// What it asked for.
     pub amount: Glm,
@@ -165,7 +165,7 @@ impl RunSummary {
             refused_bills: Vec::new(),
             offers_refused: BTreeMap::new(),
             refused_by_providers: BTreeMap::new(),
-            deals_failed: BTreeMap::new(),
+            rentals_failed: BTreeMap::new(),
             waiting: None,
             ended: None,
         }

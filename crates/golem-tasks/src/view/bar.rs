@@ -135,7 +135,7 @@ impl Bar {
             running: counts.tasks.running,
             failed: counts.tasks.failed,
             failed_attempts: self.fold.failed_attempts(),
-            providers: self.fold.deals(),
+            providers: self.fold.rented(),
             cost: text::used(counts.cost, self.fold.estimate(self.now)),
             budget: self.facts.budget.clone(),
         };

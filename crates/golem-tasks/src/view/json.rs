@@ -96,7 +96,7 @@ pub(super) struct Summary<'a> {
     refused_bills: Vec<BillLine<'a>>,
     offers_refused: &'a BTreeMap<String, u64>,
     refused_by_providers: &'a BTreeMap<String, u64>,
-    deals_failed: &'a BTreeMap<String, u64>,
+    rentals_failed: &'a BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
@@ -128,7 +128,7 @@ pub(super) struct Payments<'a> {
     accepted: Glm,
     scheduled: Glm,
     paid: Glm,
-    unknown_deals: u64,
+    unknown_rentals: u64,
     failures: &'a BTreeSet<String>,
 }
 
@@ -270,7 +270,7 @@ impl<'a> Summary<'a> {
             refused_bills: summary.refused_bills.iter().map(BillLine::of).collect(),
             offers_refused: &summary.offers_refused,
             refused_by_providers: &summary.refused_by_providers,
-            deals_failed: &summary.deals_failed,
+            rentals_failed: &summary.rentals_failed,
         }
     }
 }
@@ -294,7 +294,7 @@ impl<'a> Payments<'a> {
             accepted: totals.accepted,
             scheduled: totals.scheduled,
             paid: totals.paid,
-            unknown_deals: totals.unknown,
+            unknown_rentals: totals.unknown,
             failures: &totals.failures,
         }
     }

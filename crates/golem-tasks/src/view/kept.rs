@@ -27,7 +27,7 @@ pub(crate) use results::{CSV_HEADER, csv as result_csv, json as result_json};
 pub(crate) use runs::{json as runs_json, state_text, text as runs_text};
 
 use super::json::{self, VERSION};
-use crate::store::RunState;
+use crate::store::RunStatus;
 
 /// Characters of a provider's name that are always shown: a name can be an argument, and strangers' names may be long.
 const NAME: usize = 24;
@@ -72,7 +72,7 @@ impl<'a> Head<'a> {
 }
 
 impl<'a> State<'a> {
-    fn of(state: &'a RunState, paused_until: Option<Timestamp>) -> Self {
+    fn of(state: &'a RunStatus, paused_until: Option<Timestamp>) -> Self {
         let holder = state.holder().map(|held| HolderJson {
             host: &held.holder.host,
             pid: held.holder.pid,

@@ -146,10 +146,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_is_asked_once() {
-        let tries = Arc::new(AtomicUsize::new(0));
-        let mut output = Output::new(Broken(Arc::clone(&tries)));
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let mut output = Output::new(Broken(Arc::clone(&attempts)));
         output.write("a\n");
         output.write("b\n");
-        assert_eq!(tries.load(Ordering::SeqCst), 1);
+        assert_eq!(attempts.load(Ordering::SeqCst), 1);
     }
 }

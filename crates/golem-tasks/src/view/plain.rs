@@ -139,8 +139,8 @@ impl Lines {
         }
         let counts = self.fold.counts();
         let mut line = text::progress(counts.tasks, self.facts.total);
-        if self.fold.deals() > 0 {
-            line = format!("{line}, {} rented", text::plural(self.fold.deals(), "provider"));
+        if self.fold.rented() > 0 {
+            line = format!("{line}, {} rented", text::plural(self.fold.rented(), "provider"));
         }
         if !counts.cost.is_zero() {
             line = format!("{line}, {} GLM accepted", text::one_amount(counts.cost));

@@ -29,8 +29,8 @@ pub struct SummaryFold {
     over: Vec<TaskId>,
     rentals: HashMap<RentalId, Rental>,
     providers: HashMap<NodeId, ProviderSummary>,
-    /// Deals that were approved and haven't ended.
-    deals: u64,
+    /// Rentals that were approved and haven't ended.
+    rented: u64,
     /// Attempts that failed, of tasks that failed for good too.
     failed_attempts: u64,
     /// Bills refused, with the two things they are sorted by.
@@ -43,7 +43,7 @@ pub struct SummaryFold {
 struct OpenTask {
     /// Its attempts that have failed.
     failed: u32,
-    /// The newest try.
+    /// The newest attempt.
     attempt: u32,
     /// Where it runs and since when.
     running: Option<(RentalId, Timestamp)>,
@@ -52,7 +52,7 @@ struct OpenTask {
 #[derive(Debug, Clone)]
 struct Rental {
     provider: NodeId,
-    /// GLM an hour, and for the start; not known of deals of earlier lives.
+    /// GLM an hour, and for the start; not known of rentals of earlier lives.
     prices: Option<(Glm, Glm)>,
     approved: bool,
     had_activity: bool,
@@ -77,7 +77,7 @@ impl SummaryFold {
             over: Vec::new(),
             rentals: HashMap::new(),
             providers: HashMap::new(),
-            deals: 0,
+            rented: 0,
             failed_attempts: 0,
             refused: Vec::new(),
             settles: false,
@@ -97,29 +97,29 @@ impl SummaryFold {
     }
 
     /// Of a run that is resumed: what it had come to by then, and what of it wasn't over.
-    pub fn taken_up(summary: &RunSummary, past: &RunState, now: Timestamp) -> Self {
+    pub fn resumed(summary: &RunSummary, state: &RunState, now: Timestamp) -> Self {
         let mut fold = Self::new(summary.run_id.clone(), summary.started);
         let known = summary.providers.iter().map(|provider| (provider.id.clone(), provider.clone()));
         fold.providers = known.collect();
         let refused = summary.refused_bills.iter().zip(0..);
         fold.refused = refused.map(|(bill, place)| (i64::MIN + place, String::new(), bill.clone())).collect();
         fold.counts = RunSummary { providers: Vec::new(), refused_bills: Vec::new(), ..summary.clone() };
-        for (id, task) in &past.tasks {
+        for (id, task) in &state.tasks {
             let running = task.running.map(|rental| (rental, now));
             fold.open.insert(*id, OpenTask { attempt: task.attempts, failed: task.failures, running });
             fold.names.extend(task_name(id.0, &task.data).map(|name| (*id, name)));
         }
-        for (id, deal) in &past.rentals {
-            let provider = deal.provider.id.clone();
-            let name = &deal.provider.name;
+        for (id, rental) in &state.rentals {
+            let provider = rental.provider.id.clone();
+            let name = &rental.provider.name;
             let new = || ProviderSummary::new(provider.clone(), name.clone());
             fold.providers.entry(provider.clone()).or_insert_with(new);
-            let (approved, ended) = (deal.approved.is_some(), deal.ended.is_some());
-            fold.deals += u64::from(approved && !ended);
-            let had_activity = deal.activities.iter().any(|activity| activity.id.is_some());
-            let nothing_ran = ended && !had_activity && deal.invoice == InvoiceState::Awaited;
-            let settled = deal.invoice != InvoiceState::Awaited || nothing_ran;
-            let cost = deal.accepted;
+            let (approved, ended) = (rental.approved.is_some(), rental.ended.is_some());
+            fold.rented += u64::from(approved && !ended);
+            let had_activity = rental.activities.iter().any(|activity| activity.id.is_some());
+            let nothing_ran = ended && !had_activity && rental.invoice == InvoiceState::Awaited;
+            let settled = rental.invoice != InvoiceState::Awaited || nothing_ran;
+            let cost = rental.accepted;
             fold.rentals.insert(
                 *id,
                 Rental {
@@ -141,7 +141,7 @@ impl SummaryFold {
 
     /// Takes the next event.
     ///
-    /// An outcome of a try that isn't its task's newest is ignored, as the store ignores it.
+    /// An outcome of an attempt that isn't its task's newest is ignored, as the store ignores it.
     pub fn apply(&mut self, event: &Event) {
         match &event.kind {
             EventKind::TaskAdded { task, data, .. } => {
@@ -195,9 +195,9 @@ impl SummaryFold {
                 let reason = reason.as_ref().map_or("", |reason| reason.message.as_str());
                 count(&mut self.counts.refused_by_providers, reason);
             }
-            EventKind::AgreementFailed { reason, .. } => count(&mut self.counts.deals_failed, reason),
+            EventKind::AgreementFailed { reason, .. } => count(&mut self.counts.rentals_failed, reason),
             EventKind::ActivityEnded { failure: Some(failure), .. } => {
-                count(&mut self.counts.deals_failed, failure);
+                count(&mut self.counts.rentals_failed, failure);
             }
             EventKind::Waiting { explanation } => self.counts.waiting = Some(explanation.clone()),
             EventKind::PauseEnded => self.counts.waiting = None,
@@ -208,7 +208,7 @@ impl SummaryFold {
                 self.counts.waiting = None;
                 self.counts.ended = None;
             }
-            _ => self.deal(event),
+            _ => self.on_rental(event),
         }
     }
 
@@ -241,12 +241,12 @@ impl SummaryFold {
         self.names.get(&task).map(String::as_str)
     }
 
-    /// The provider of a deal.
+    /// The provider of a rental.
     pub(super) fn provider(&self, rental: RentalId) -> Option<&ProviderSummary> {
         self.providers.get(&self.rentals.get(&rental)?.provider)
     }
 
-    /// The prices of a deal: GLM an hour and GLM for the start.
+    /// The prices of a rental: GLM an hour and GLM for the start.
     pub(super) fn prices(&self, rental: RentalId) -> Option<(Glm, Glm)> {
         self.rentals.get(&rental)?.prices
     }
@@ -264,9 +264,9 @@ impl SummaryFold {
         sum(self.counts.cost, open)
     }
 
-    /// How many deals are under way: approved, and not yet ended.
-    pub(super) fn deals(&self) -> u64 {
-        self.deals
+    /// How many rentals are under way: approved, and not yet ended.
+    pub(super) fn rented(&self) -> u64 {
+        self.rented
     }
 
     fn started(&mut self, attempt: Attempt, rental: RentalId, at: Timestamp) {
@@ -276,7 +276,7 @@ impl SummaryFold {
         open.attempt = attempt.number;
         let lost = open.running.replace((rental, at));
         if let Some((rental, since)) = lost {
-            // The store counts the time of a lost try too.
+            // The store counts the time of a lost attempt too.
             if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
                 provider.busy += micros_between(since, at);
             }
@@ -286,7 +286,7 @@ impl SummaryFold {
         }
     }
 
-    /// Ends a try, if it is its task's newest and runs. Its task waits then.
+    /// Ends an attempt, if it is its task's newest and runs. Its task waits then.
     fn ended(
         &mut self,
         attempt: Attempt,
@@ -328,7 +328,7 @@ impl SummaryFold {
         let counted = if failure.failures == 0 { open.failed + failed } else { failure.failures };
         self.over.push(attempt.task);
         if let Some((rental, since)) = open.running {
-            // A try that ran on when its task was given up is lost.
+            // An attempt that ran on when its task was given up is lost.
             self.counts.tasks.running -= 1;
             if let Some(provider) = provider_of(&self.rentals, &mut self.providers, rental) {
                 provider.busy += micros_between(since, at);
@@ -377,7 +377,7 @@ impl SummaryFold {
     }
 
     /// What concerns agreements and bills.
-    fn deal(&mut self, event: &Event) {
+    fn on_rental(&mut self, event: &Event) {
         match &event.kind {
             EventKind::AgreementIntended { rental, provider, per_hour, start, .. } => {
                 let Provider { id, name } = provider.clone();
@@ -409,7 +409,7 @@ impl SummaryFold {
                     rental.approved = true;
                     provider.agreements += 1;
                     provider.unsettled += u64::from(!rental.settled);
-                    self.deals += 1;
+                    self.rented += 1;
                 }
             }
             EventKind::ActivityCreated { rental, .. } => {
@@ -439,7 +439,7 @@ impl SummaryFold {
                 }
                 if rental.approved && !rental.ended {
                     rental.ended = true;
-                    self.deals -= 1;
+                    self.rented -= 1;
                 }
             }
             EventKind::BillAccepted { rental, bill, total, .. } => {

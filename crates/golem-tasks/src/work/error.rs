@@ -1,4 +1,4 @@
-//! Why a try of a task came to nothing, in the words of whoever does it.
+//! Why an attempt of a task came to nothing, in the words of whoever does it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use golem_sdk::text::chain;
 use golem_sdk::{ScriptError, WorkerError};
 use yagna_api::time::short;
 
-/// Why a try of a task came to nothing, and what follows from it.
+/// Why an attempt of a task came to nothing, and what follows from it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
     /// The commands couldn't be carried out. The task is tried elsewhere; where the activity is lost or still busy, the
-    /// deal ends.
+    /// rental ends.
     #[error(transparent)]
     Script(#[from] ScriptError),
     /// What the provider delivered is no good. The task is tried elsewhere.
@@ -22,24 +22,24 @@ pub enum TaskError {
     /// The task itself can't be done: it has failed for good, whatever tries it has left.
     #[error("{0}")]
     Final(String),
-    /// It took too long, and may still be running there: the deal ends, the task is tried elsewhere.
+    /// It took too long, and may still be running there: the rental ends, the task is tried elsewhere.
     #[error("it took longer than {}", short(*.0))]
     Expired(Duration),
     /// Anything else. The task is tried elsewhere.
     #[error(transparent)]
     Other(Box<dyn Error + Send + Sync>),
-    /// A failure in the words of the engine; the deal goes on.
+    /// A failure in the words of the engine; the rental goes on.
     #[error("{}", .0.message)]
     Failed(AttemptFailure),
     /// A failure in the words of the engine, after which the task has failed for good, whatever attempts it has left.
     #[error("{}", .0.message)]
     GivenUp(AttemptFailure),
-    /// The same, of which the deal ends.
+    /// The same, of which the rental ends.
     #[error("{}", .failure.message)]
     Lost {
         /// What the task failed of.
         failure: AttemptFailure,
-        /// What the deal ends of.
+        /// What the rental ends of.
         worker: WorkerError,
     },
 }

@@ -23,7 +23,7 @@ pub struct Tasks<'a, J: Job> {
     shared: &'a Shared<J>,
 }
 
-/// One try of one task.
+/// One attempt of one task.
 ///
 /// A task that is dropped without an answer counts as lost when its worker ends.
 pub struct Task<J: Job> {
@@ -85,7 +85,7 @@ impl<'a, J: Job> Tasks<'a, J> {
         }
     }
 
-    /// How long one try of one task may take.
+    /// How long one attempt of one task may take.
     pub fn time_limit(&self) -> Duration {
         self.shared.task_timeout
     }
@@ -155,19 +155,19 @@ impl<J: Job> Task<J> {
         self.inner.index()
     }
 
-    /// Which try this is, from 1.
+    /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
         self.inner.attempt()
     }
 
-    /// How long one try may take.
+    /// How long one attempt may take.
     pub fn time_limit(&self) -> Duration {
         self.time_limit
     }
 
     /// Adds a task to the run, such as one that this one's result gives rise to.
     ///
-    /// It joins the run together with the result: where this try fails, nothing is added. So a task that is tried again
+    /// It joins the run together with the result: where this attempt fails, nothing is added. So a task that is tried again
     /// adds its tasks once.
     pub fn add(&self, task: J::Task) {
         self.added.lock().unwrap_or_else(PoisonError::into_inner).push(task);
@@ -181,7 +181,7 @@ impl<J: Job> Task<J> {
         self.ends_run.store(true, Ordering::Relaxed);
     }
 
-    /// The try came to nothing.
+    /// The attempt came to nothing.
     ///
     /// **Errors**: when nothing more can be done on this activity either.
     pub async fn fail(self, error: TaskError) -> Result<(), WorkerError> {
@@ -194,7 +194,7 @@ impl<J: Job> Task<J> {
         worker
     }
 
-    /// It was never begun: it costs the task no try.
+    /// It was never begun: it costs the task no attempt.
     pub async fn give_back(self) {
         self.inner.give_back().await;
     }

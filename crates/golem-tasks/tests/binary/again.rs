@@ -89,14 +89,14 @@ async fn a_killed_run_goes_on_where_it_was_and_nothing_is_done_twice() {
     assert_all_results(&again, &results.out);
     // What was on its way when it was killed may be printed in both lives; a result is recorded once.
     assert!(again.results().len() <= 10 - done_before + 3, "{}", again.out);
-    let tries: Vec<_> = home.kept().await.tasks.iter().map(|task| task.attempts).collect();
-    let is_once = |task: &u64| tries[usize::try_from(*task).unwrap()] == 1;
+    let attempts: Vec<_> = home.kept().await.tasks.iter().map(|task| task.attempts).collect();
+    let is_once = |task: &u64| attempts[usize::try_from(*task).unwrap()] == 1;
     assert!(
         before.results().iter().all(|(task, _)| is_once(task)),
-        "what was done was done again: {tries:?}"
+        "what was done was done again: {attempts:?}"
     );
     // One that was just being handed to a worker is begun anew; those whose batch was known go on.
-    assert!((0..10).filter(|task| !is_once(task)).count() <= 2, "tasks were begun twice: {tries:?}");
+    assert!((0..10).filter(|task| !is_once(task)).count() <= 2, "tasks were begun twice: {attempts:?}");
     network.assert_at_rest().await;
     home.kept().await.assert_settled();
 
@@ -142,7 +142,7 @@ async fn what_a_killed_run_left_is_ended_by_settle_and_can_still_be_done() {
     let settled = network.ask(&home, &["settle"]).await;
     settled.assert_code(0);
     settled.assert_says(&[
-        "run left is taken up to be settled",
+        "run left is resumed to be settled",
         " left to do, for another time",
         "everything is settled",
     ]);

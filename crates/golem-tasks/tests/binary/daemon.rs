@@ -116,7 +116,7 @@ async fn a_daemon_over_http_runs_the_same_job_and_its_books_are_closed() {
     let kept = home.kept().await;
     kept.assert_settled();
     let books = devnet.books();
-    assert_eq!(books.agreements.len(), kept.deals.len());
+    assert_eq!(books.agreements.len(), kept.rentals.len());
     assert_eq!(books.open_agreements().count(), 0, "{:?}", books.agreements);
     assert_eq!(books.running_activities().count(), 0, "{:?}", books.activities);
     assert_eq!(books.unanswered_invoices().count(), 0, "{:?}", books.invoices);

@@ -96,11 +96,11 @@ async fn a_second_ctrl_c_leaves_at_once() {
     assert!(took < Duration::from_secs(2), "it took {took:?}");
     ended.assert_says(&["left at once", "Kept as run"]);
     wait_until("every process of it ends", || processes(&mark).is_empty()).await;
-    // It can be read by whoever takes it up: the tasks and what was bought.
+    // It can be read by whoever resumes it: the tasks and what was bought.
     let kept = home.kept().await;
     assert!(kept.summary.ended.is_none());
     assert_eq!(kept.summary.tasks.done, 0);
-    assert!(!kept.deals.is_empty());
+    assert!(!kept.rentals.is_empty());
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn ctrl_c_before_any_provider_is_ready_leaves_nothing_open() {
         assert_eq!(ended.out, "");
         let kept = home.kept().await;
         assert_eq!(kept.summary.unsettled, 0, "{}", ended.err);
-        assert!(kept.deals.iter().all(|deal| matches!(deal.status.as_str(), "ended" | "failed")));
-        assert_eq!(kept.deals.is_empty(), moment == "demand published", "{:?}", kept.deals);
+        assert!(kept.rentals.iter().all(|rental| matches!(rental.status.as_str(), "ended" | "failed")));
+        assert_eq!(kept.rentals.is_empty(), moment == "demand published", "{:?}", kept.rentals);
     }
     assert_eq!(processes(&mark), Vec::<String>::new());
 }
@@ -135,7 +135,7 @@ async fn invariant_4_what_was_printed_before_a_kill_is_kept_and_the_next_run_wor
     let killed = running.end().await;
     assert_eq!(killed.code, None, "it was killed by a signal");
     let kept = home.kept().await;
-    assert!(kept.summary.ended.is_none() && !kept.deals.is_empty());
+    assert!(kept.summary.ended.is_none() && !kept.rentals.is_empty());
     let printed = killed.results();
     assert!(printed.len() >= 20);
     for (task, text) in printed {

@@ -43,7 +43,7 @@ async fn a_task_that_kills_its_machine_is_found_and_nobody_else_pays_for_it() {
     let behaviour = Behaviour { loses_machine_on: Some("poison".into()), ..Behaviour::default() };
     let (ended, devnet) = run(&home, job, 6, behaviour, &["--workers", "1"]).await;
     ended.assert_code(1);
-    ended.assert_says(&["199 of 200 tasks done, 1 failed", "task 150, try 2, on "]);
+    ended.assert_says(&["199 of 200 tasks done, 1 failed", "task 150, attempt 2, on "]);
     let kept = home.kept().await;
     let (done, failed): (Vec<_>, Vec<_>) =
         kept.tasks.iter().partition(|task| task.status == TaskStatus::Done);

@@ -28,7 +28,7 @@ async fn runs_on_a_devnet_have_a_database_of_their_own() {
     let run = ["run", &job, "--devnet", "--devnet-seed", "7", "--run-id", "frames-0001"];
     let ended = ask(&home, &run).await;
     ended.assert_code(1);
-    ended.assert_says(&["devnet.db", "task 2 (bad) failed for good", "  task 2 (bad), try 1, on "]);
+    ended.assert_says(&["devnet.db", "task 2 (bad) failed for good", "  task 2 (bad), attempt 1, on "]);
     assert!(!home.database().exists(), "other runs aren't touched");
 
     for question in

@@ -117,7 +117,7 @@ impl Home {
         let summary = store.run_summary(&run_id).await.unwrap();
         let tasks = store.tasks(&run_id).try_collect().await.unwrap();
         store.close().await;
-        Kept { summary, tasks, deals: self.deals().await }
+        Kept { summary, tasks, rentals: self.rentals().await }
     }
 
     /// How many runs are recorded.
@@ -132,14 +132,14 @@ impl Home {
         SqlitePool::connect_with(SqliteConnectOptions::new().filename(self.database())).await.unwrap()
     }
 
-    async fn deals(&self) -> Vec<DealRow> {
+    async fn rentals(&self) -> Vec<RentalRow> {
         let pool = self.pool().await;
-        let deals = sqlx::query_as::<_, (String, Option<String>)>("SELECT status, final_bill FROM rentals")
+        let rentals = sqlx::query_as::<_, (String, Option<String>)>("SELECT status, final_bill FROM rentals")
             .fetch_all(&pool)
             .await
             .unwrap();
         pool.close().await;
-        deals.into_iter().map(|(status, final_bill)| DealRow { status, final_bill }).collect()
+        rentals.into_iter().map(|(status, final_bill)| RentalRow { status, final_bill }).collect()
     }
 }
 
@@ -147,11 +147,11 @@ impl Home {
 pub(crate) struct Kept {
     pub(crate) summary: RunSummary,
     pub(crate) tasks: Vec<TaskRow>,
-    pub(crate) deals: Vec<DealRow>,
+    pub(crate) rentals: Vec<RentalRow>,
 }
 
 #[derive(Debug)]
-pub(crate) struct DealRow {
+pub(crate) struct RentalRow {
     pub(crate) status: String,
     pub(crate) final_bill: Option<String>,
 }
@@ -159,10 +159,10 @@ pub(crate) struct DealRow {
 impl Kept {
     /// At least one agreement was made, and each one is over and paid for.
     pub(crate) fn assert_settled(&self) {
-        assert!(!self.deals.is_empty(), "nothing was bought");
-        for deal in &self.deals {
-            assert_eq!(deal.status, "ended", "{deal:?}");
-            assert_eq!(deal.final_bill.as_deref(), Some("accepted"), "{deal:?}");
+        assert!(!self.rentals.is_empty(), "nothing was bought");
+        for rental in &self.rentals {
+            assert_eq!(rental.status, "ended", "{rental:?}");
+            assert_eq!(rental.final_bill.as_deref(), Some("accepted"), "{rental:?}");
         }
         assert_eq!(self.summary.unsettled, 0);
     }

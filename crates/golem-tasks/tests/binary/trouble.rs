@@ -23,7 +23,7 @@ async fn a_task_that_fails_everywhere_is_shown_and_the_others_are_done() {
     assert_eq!(ended.results(), [(0, "0"), (1, "1"), (2, "2"), (3, "3"), (5, "5")]);
     ended.assert_says(&[
         "5 of 6 tasks done, 1 failed",
-        "Failed tasks:\n  task 4, try 3, on ",
+        "Failed tasks:\n  task 4, attempt 3, on ",
         "exited with code 3\n    | no such luck\n",
     ]);
     let kept = home.kept().await;
@@ -65,7 +65,7 @@ async fn a_step_that_takes_too_long_expires_and_its_process_is_gone() {
     let kept = home.kept().await;
     assert_eq!(kept.tasks[0].failure.as_ref().unwrap().kind, FailureKind::Expired);
     // The provider that was still at it isn't asked again.
-    assert_eq!(kept.deals.len(), 2, "{:?}", kept.deals);
+    assert_eq!(kept.rentals.len(), 2, "{:?}", kept.rentals);
     kept.assert_settled();
 }
 
@@ -84,7 +84,7 @@ async fn providers_that_are_all_too_dear_are_counted_with_the_reason() {
             "Offers refused by us:\n  3× above the cap of 0.0001 GLM an hour",
         ]);
         let kept = home.kept().await;
-        assert!(kept.deals.is_empty() && kept.summary.cost.is_zero());
+        assert!(kept.rentals.is_empty() && kept.summary.cost.is_zero());
     }
 }
 
@@ -100,7 +100,7 @@ async fn a_budget_that_is_too_small_says_what_is_needed() {
             "Why no more was bought:\n",
             "0.000001 GLM of the budget are left, too little for one more agreement, which needs 0.00",
         ]);
-        assert!(home.kept().await.deals.is_empty());
+        assert!(home.kept().await.rentals.is_empty());
     }
 }
 

@@ -12,11 +12,11 @@
 //! The third ground needs Linux, the right to make a network namespace, and `GOLEM_YAGNA` naming a daemon's program.
 //! Where one is missing, it is said that this ground wasn't run; with `GOLEM_GROUNDS=all` that is a failure.
 
-mod deal;
 mod grounds;
 mod hand;
 mod keyless;
 mod namespace;
+mod rental;
 mod rig;
 mod scenarios;
 mod stage;

@@ -119,7 +119,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         program:
             hello_world, hello_world_with_a_provider_that_fails @ WITH_AN_ADDRESS, hello_world_with_a_provider_that_vanishes @ WITH_AN_ADDRESS,
             hello_world_on_providers_of_the_program @ WITH_A_BUS;
-        restarts: a_killed_daemon_remembers_deals, a_stream_outlives_a_daemon, a_run_outlives_its_daemon;
+        restarts: a_killed_daemon_remembers_rentals, a_stream_outlives_a_daemon, a_run_outlives_its_daemon;
         output:
             captures_have_many_modes, nothing_written_is_null, what_is_no_text, large_output_arrives_whole,
             a_batch_tells_its_events, bytes_are_streamed_as_they_are, stream_and_poll_agree,

@@ -18,7 +18,7 @@ use crate::stage::{Home, Running, signal, wait_until};
 const JOB: &str = "[tasks]\nrange = { end = 6 }\n[[steps]]\nrun = \"echo $(( {{ task }} * 7 ))\"\n";
 
 #[tokio::test]
-async fn a_job_runs_on_it_from_another_process_and_every_step_of_the_deal_is_told() {
+async fn a_job_runs_on_it_from_another_process_and_every_step_of_the_rental_is_told() {
     let (home, mut devnet) = (Home::new(), Served::start(&["--providers", "2"]));
     let ended = devnet.run(&home, &home.job(JOB), &[]).await;
     ended.assert_code(0);

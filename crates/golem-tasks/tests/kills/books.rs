@@ -74,7 +74,7 @@ impl Bill {
 
 /// What one agreement came to.
 #[derive(Debug)]
-pub(crate) struct Deal<'b> {
+pub(crate) struct Rental<'b> {
     pub(crate) agreement: &'b Agreement,
     pub(crate) activities: Vec<&'b Activity>,
     pub(crate) notes: Vec<&'b Bill>,
@@ -83,34 +83,34 @@ pub(crate) struct Deal<'b> {
 
 impl Books {
     /// All agreements of a requestor, with what belongs to them, by their ids.
-    pub(crate) fn deals(&self, requestor: &str) -> BTreeMap<&str, Deal<'_>> {
+    pub(crate) fn rentals(&self, requestor: &str) -> BTreeMap<&str, Rental<'_>> {
         let ours = self.agreements.iter().filter(|agreement| agreement.requestor == requestor);
-        let mut deals: BTreeMap<_, _> = ours
+        let mut rentals: BTreeMap<_, _> = ours
             .map(|agreement| {
                 let (activities, notes, invoices) = (Vec::new(), Vec::new(), Vec::new());
-                (agreement.id.as_str(), Deal { agreement, activities, notes, invoices })
+                (agreement.id.as_str(), Rental { agreement, activities, notes, invoices })
             })
             .collect();
         for activity in &self.activities {
-            if let Some(deal) = deals.get_mut(activity.agreement.as_str()) {
-                deal.activities.push(activity);
+            if let Some(rental) = rentals.get_mut(activity.agreement.as_str()) {
+                rental.activities.push(activity);
             }
         }
         for bill in &self.debit_notes {
-            if let Some(deal) = deals.get_mut(bill.agreement.as_str()) {
-                deal.notes.push(bill);
+            if let Some(rental) = rentals.get_mut(bill.agreement.as_str()) {
+                rental.notes.push(bill);
             }
         }
         for bill in &self.invoices {
-            if let Some(deal) = deals.get_mut(bill.agreement.as_str()) {
-                deal.invoices.push(bill);
+            if let Some(rental) = rentals.get_mut(bill.agreement.as_str()) {
+                rental.invoices.push(bill);
             }
         }
-        deals
+        rentals
     }
 }
 
-impl Deal<'_> {
+impl Rental<'_> {
     /// All that its activities may cost; none where the books know no prices.
     pub(crate) fn owed(&self) -> Option<Glm> {
         sum(self.activities.iter().map(|activity| activity.owed).collect::<Option<Vec<_>>>()?)

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 use yagna_api::Glm;
 
-use crate::books::{Bill, Books, Command, Deal, sum};
+use crate::books::{Bill, Books, Command, Rental, sum};
 use crate::record::{Record, Task};
 
 /// All that is known after a run.
@@ -52,23 +52,23 @@ pub(crate) struct Findings {
 /// Holds everything against everything.
 pub(crate) fn check(evidence: &Evidence, expected: &Expected) -> Findings {
     let mut findings = Findings::default();
-    let deals = evidence.books.deals(&expected.requestor);
+    let rentals = evidence.books.rentals(&expected.requestor);
     if evidence.books.missed > 0 {
         findings
             .wrong(format!("the books have missed {} happenings: they prove nothing", evidence.books.missed));
     }
     findings.results(evidence, expected);
-    findings.executions(evidence, expected, &deals);
-    findings.nothing_left(evidence, expected, &deals);
-    for deal in deals.values() {
-        findings.bills(deal, &evidence.record);
+    findings.executions(evidence, expected, &rentals);
+    findings.nothing_left(evidence, expected, &rentals);
+    for rental in rentals.values() {
+        findings.bills(rental, &evidence.record);
     }
-    findings.money(evidence, expected, &deals);
-    findings.recorded_bills(evidence, &deals);
+    findings.money(evidence, expected, &rentals);
+    findings.recorded_bills(evidence, &rentals);
     findings
 }
 
-type Deals<'b> = BTreeMap<&'b str, Deal<'b>>;
+type Rentals<'b> = BTreeMap<&'b str, Rental<'b>>;
 
 /// The words that a task's command wrote: its number, the right answer, and a token made by that one execution.
 fn token(task: &Task) -> Option<&str> {
@@ -133,9 +133,9 @@ impl Findings {
     }
 
     /// What was done is what was recorded, and nothing was done again.
-    fn executions(&mut self, evidence: &Evidence, expected: &Expected, deals: &Deals<'_>) {
+    fn executions(&mut self, evidence: &Evidence, expected: &Expected, rentals: &Rentals<'_>) {
         let ours: HashSet<_> =
-            deals.values().flat_map(|deal| &deal.activities).map(|row| row.id.as_str()).collect();
+            rentals.values().flat_map(|rental| &rental.activities).map(|row| row.id.as_str()).collect();
         let mut by_task: BTreeMap<u64, Vec<&Command>> = BTreeMap::new();
         for command in &evidence.books.commands {
             if let Some(task) = task_of(command, &expected.mark) {
@@ -177,23 +177,23 @@ impl Findings {
     }
 
     /// No agreement, activity, command, process or allocation of the run is left; what isn't the run's is untouched.
-    fn nothing_left(&mut self, evidence: &Evidence, expected: &Expected, deals: &Deals<'_>) {
+    fn nothing_left(&mut self, evidence: &Evidence, expected: &Expected, rentals: &Rentals<'_>) {
         let record = &evidence.record;
         let recorded: HashSet<_> = record.rentals.iter().filter_map(|row| row.agreement.as_deref()).collect();
-        for (id, deal) in deals {
-            if matches!(deal.agreement.state.as_str(), "Approved" | "Pending") {
-                self.wrong(format!("agreement {id} is still `{}`", deal.agreement.state));
+        for (id, rental) in rentals {
+            if matches!(rental.agreement.state.as_str(), "Approved" | "Pending") {
+                self.wrong(format!("agreement {id} is still `{}`", rental.agreement.state));
             }
             // One that was made and not yet recorded when the process died is ended by the next one.
-            let was_used = deal.agreement.approved.is_some() && !deal.activities.is_empty();
+            let was_used = rental.agreement.approved.is_some() && !rental.activities.is_empty();
             if was_used && !recorded.contains(id) {
                 self.wrong(format!("agreement {id} was used and isn't recorded"));
             }
-            for activity in deal.activities.iter().filter(|activity| activity.alive) {
+            for activity in rental.activities.iter().filter(|activity| activity.alive) {
                 self.wrong(format!("activity {} is still alive", activity.id));
             }
             let left = |command: &&Command| {
-                command.ended.is_none() && deal.activities.iter().any(|row| row.id == command.activity)
+                command.ended.is_none() && rental.activities.iter().any(|row| row.id == command.activity)
             };
             for command in evidence.books.commands.iter().filter(left) {
                 self.wrong(format!("a command of activity {} still runs", command.activity));
@@ -204,7 +204,7 @@ impl Findings {
         }
         for rental in &record.rentals {
             if !matches!(rental.status.as_str(), "ended" | "failed") {
-                self.wrong(format!("deal {} is recorded as `{}`", rental.number, rental.status));
+                self.wrong(format!("rental {} is recorded as `{}`", rental.number, rental.status));
             }
         }
         for row in evidence.books.allocations.iter().filter(|row| row.requestor == expected.requestor) {
@@ -222,8 +222,8 @@ impl Findings {
     }
 
     /// Of one agreement: what is owed is accepted once, what isn't never.
-    fn bills(&mut self, deal: &Deal<'_>, record: &Record) {
-        let id = deal.agreement.id.as_str();
+    fn bills(&mut self, rental: &Rental<'_>, record: &Record) {
+        let id = rental.agreement.id.as_str();
         // Where nothing is asked for, nothing can be owed to anybody.
         let is_right = |bill: &&&Bill, owed: Option<Glm>| {
             !bill.amount.is_zero() && owed.is_some_and(|owed| bill.amount <= owed)
@@ -232,29 +232,29 @@ impl Findings {
             .rentals
             .iter()
             .any(|rental| rental.agreement.as_deref() == Some(id) && rental.final_bill.is_none());
-        let owed = deal.owed();
-        let accepted = deal.accepted();
+        let owed = rental.owed();
+        let accepted = rental.accepted();
         if owed.is_none_or(|owed| accepted > owed) && !accepted.is_zero() {
             self.wrong(format!("{accepted} GLM were accepted for agreement {id}, which owes {owed:?}"));
         }
-        let n_accepted = deal.invoices.iter().filter(|invoice| invoice.is_accepted()).count();
+        let n_accepted = rental.invoices.iter().filter(|invoice| invoice.is_accepted()).count();
         if n_accepted > 1 {
             self.wrong(format!("{n_accepted} invoices were accepted for agreement {id}"));
         }
         if n_accepted > 0 {
             return;
         }
-        let right: Vec<_> = deal.invoices.iter().filter(|invoice| is_right(invoice, owed)).collect();
+        let right: Vec<_> = rental.invoices.iter().filter(|invoice| is_right(invoice, owed)).collect();
         if let Some(first) = right.first() {
             self.unpaid(first, "invoice", is_awaited);
             return;
         }
-        for activity in &deal.activities {
+        for activity in &rental.activities {
             let its = |note: &&&Bill| note.activity.as_deref() == Some(activity.id.as_str());
-            let notes = || deal.notes.iter().filter(its);
+            let notes = || rental.notes.iter().filter(its);
             let paid = notes().filter(|note| note.is_accepted()).map(|note| note.amount).max();
             let highest =
-                notes().filter(|note| is_right(note, deal.owed_for(note))).max_by_key(|note| note.amount);
+                notes().filter(|note| is_right(note, rental.owed_for(note))).max_by_key(|note| note.amount);
             if let Some(note) = highest.filter(|note| note.amount > paid.unwrap_or_default()) {
                 self.unpaid(note, "debit note", is_awaited);
             }
@@ -269,18 +269,18 @@ impl Findings {
     }
 
     /// The sums are the same everywhere, and within the budget.
-    fn money(&mut self, evidence: &Evidence, expected: &Expected, deals: &Deals<'_>) {
-        let total = sum(deals.values().map(Deal::accepted)).expect("a test spends little");
+    fn money(&mut self, evidence: &Evidence, expected: &Expected, rentals: &Rentals<'_>) {
+        let total = sum(rentals.values().map(Rental::accepted)).expect("a test spends little");
         if total > expected.budget {
             self.wrong(format!("{total} GLM were accepted, more than the budget of {}", expected.budget));
         }
         for rental in &evidence.record.rentals {
-            let accepted = rental.agreement.as_deref().and_then(|id| deals.get(id)).map(Deal::accepted);
+            let accepted = rental.agreement.as_deref().and_then(|id| rentals.get(id)).map(Rental::accepted);
             let accepted = accepted.unwrap_or_default();
             if rental.cost != accepted {
                 let number = rental.number;
                 self.wrong(format!(
-                    "deal {number} is recorded to cost {} GLM, accepted were {accepted}",
+                    "rental {number} is recorded to cost {} GLM, accepted were {accepted}",
                     rental.cost
                 ));
             }
@@ -292,12 +292,12 @@ impl Findings {
     }
 
     /// The database and the books know the same bills.
-    fn recorded_bills(&mut self, evidence: &Evidence, deals: &Deals<'_>) {
+    fn recorded_bills(&mut self, evidence: &Evidence, rentals: &Rentals<'_>) {
         let mut recorded: HashMap<_, _> =
             evidence.record.bills.iter().map(|bill| (bill.id.as_str(), bill)).collect();
-        for deal in deals.values() {
-            let settled = deal.invoices.iter().any(|invoice| invoice.is_accepted());
-            for bill in deal.notes.iter().chain(&deal.invoices) {
+        for rental in rentals.values() {
+            let settled = rental.invoices.iter().any(|invoice| invoice.is_accepted());
+            for bill in rental.notes.iter().chain(&rental.invoices) {
                 let Some(row) = recorded.remove(bill.id.as_str()) else {
                     if bill.is_accepted() {
                         self.wrong(format!("bill {} is accepted and isn't recorded", bill.id));

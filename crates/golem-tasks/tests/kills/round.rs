@@ -150,7 +150,7 @@ impl<'n> Round<'n> {
         let length = self.length * 4 / (4 + self.lives);
         let moment = Moment::any(&mut self.random, length);
         let with_rival = self.random.u8(0..4) == 0;
-        // Another command that takes a run up; there must be one.
+        // Another command that resumes a run; there must be one.
         let settles = self.random.u8(0..6) == 0 && Record::read(&self.ground, &self.run_id).await.is_some();
         let mut life = if settles { self.start("settle") } else { self.start("run") };
         life.wait_for(&moment).await;

@@ -74,7 +74,7 @@ impl Scene {
         self
     }
 
-    /// A deal from the intent to a ready activity.
+    /// A rental from the intent to a ready activity.
     pub(crate) fn rental(&mut self, number: u64, provider_number: u64) -> &mut Self {
         let rental = RentalId(number);
         let agreement = AgreementId::new(format!("agreement-{number}"));
@@ -93,7 +93,7 @@ impl Scene {
         .event(EventKind::ActivityReady { rental })
     }
 
-    /// The end of a deal, with its invoice accepted if a total is given.
+    /// The end of a rental, with its invoice accepted if a total is given.
     pub(crate) fn rental_ends(&mut self, number: u64, total: Option<&str>) -> &mut Self {
         let rental = RentalId(number);
         self.event(EventKind::ActivityEnded {

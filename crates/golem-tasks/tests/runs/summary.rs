@@ -68,7 +68,7 @@ async fn both_counts_agree_on_any_order_of_news_of_tasks() {
         }
         let mut kept = run.store().run_summary(run.run_id()).await.unwrap();
         let mut counted = counted(&scene.events);
-        // Where a task failed whose last try isn't the one that is named, the two may name another provider.
+        // Where a task failed whose last attempt isn't the one that is named, the two may name another provider.
         for failure in kept.failures.iter_mut().chain(&mut counted.failures) {
             failure.provider = None;
         }

@@ -75,7 +75,7 @@ async fn a_runner_that_makes_no_sense_is_refused() {
     assert!(!home.database().exists());
 }
 
-/// As after a new version of the program has taken up a run of an old one.
+/// As after a new version of the program has resumed a run of an old one.
 async fn tasks_of_another_type_fail_for_good() {
     let devnet = Devnet::builder().providers(1).start().await.unwrap();
     let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key).unwrap();
@@ -105,8 +105,8 @@ async fn tasks_of_another_type_fail_for_good() {
             _ => None,
         })
         .collect();
-    for (tries, failure) in failures {
-        assert_eq!((tries, failure.kind), (1, FailureKind::Invalid), "no other provider could mend that");
+    for (attempts, failure) in failures {
+        assert_eq!((attempts, failure.kind), (1, FailureKind::Invalid), "no other provider could mend that");
         assert!(failure.message.contains("doesn't fit the job"), "{failure:?}");
     }
     devnet.stop().await;

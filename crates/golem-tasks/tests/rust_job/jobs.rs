@@ -104,7 +104,7 @@ impl Job for Endless {
     }
 }
 
-/// Each task adds two, down to the third level; the first try of some fails after it has added its own.
+/// Each task adds two, down to the third level; the first attempt of some fails after it has added its own.
 struct Tree;
 
 impl Job for Tree {
@@ -256,7 +256,7 @@ impl Job for Trouble {
     }
 
     async fn run(&self, ctx: &mut WorkContext, task: &Task<Self>) -> Result<u32, TaskError> {
-        let mut tries = 0;
+        let mut attempts = 0;
         match task.data() {
             1 => return Err(TaskError::for_good("one is not a number")),
             2 => panic!("two is too much"),
@@ -264,12 +264,12 @@ impl Job for Trouble {
                 ctx.shell("echo three >&2; exit 3");
             }
             // What the task before has left is nothing to this one.
-            _ => tries = ctx.queued(),
+            _ => attempts = ctx.queued(),
         }
         if ctx.queued() > 0 {
             ctx.commit(task.time_limit()).await?;
         }
-        Ok(task.data() + u32::try_from(tries).unwrap())
+        Ok(task.data() + u32::try_from(attempts).unwrap())
     }
 
     fn limits(&self) -> Limits {

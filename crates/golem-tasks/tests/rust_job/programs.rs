@@ -16,7 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("typed_tasks_and_results_are_in_the_database", typed_tasks_and_results_are_in_the_database),
         trial("added_tasks_join_once_with_their_result", added_tasks_join_once_with_their_result),
         trial("of_two_tasks_with_one_key_one_is_done", of_two_tasks_with_one_key_one_is_done),
-        trial("keys_are_known_when_a_run_is_taken_up", keys_are_known_when_a_run_is_taken_up),
+        trial("keys_are_known_when_a_run_is_resumed", keys_are_known_when_a_run_is_resumed),
         trial(
             "a_pile_that_has_changed_is_refused_and_what_is_new_is_done_once",
             a_pile_that_has_changed_is_refused_and_what_is_new_is_done_once,
@@ -81,7 +81,7 @@ async fn of_two_tasks_with_one_key_one_is_done() {
     assert_eq!(places, [1, 2, 3, 10, 11, 12, 20, 21, 30]);
 }
 
-async fn keys_are_known_when_a_run_is_taken_up() {
+async fn keys_are_known_when_a_run_is_resumed() {
     let home = Home::new();
     run(&home, "keyed", &["--run-id", "keyed", "--results", "4", "--workers", "1"]).await.assert_code(0);
     let before = home.kept().await;
@@ -158,7 +158,7 @@ async fn a_task_that_goes_wrong_is_its_own_trouble() {
         .map(|row| (row.attempts, row.failure.as_ref().map(|failure| failure.message.as_str())))
         .collect();
     assert_eq!(ends[0], (1, None));
-    assert_eq!(ends[1], (1, Some("one is not a number")), "there is no second try of what can't be done");
+    assert_eq!(ends[1], (1, Some("one is not a number")), "there is no second attempt of what can't be done");
     assert_eq!(ends[2], (2, Some("the job panicked: two is too much")));
     assert_eq!(ends[3].0, 2);
     assert!(ends[3].1.unwrap().contains("echo three"), "{ends:?}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use golem_core::event::{Bill, EventKind, JobId, RentalId};
 use golem_core::explain::Explanation;
-use golem_tasks::store::{Ask, ErrorKind, Holder, RunState, RunStore, Store, StoreError};
+use golem_tasks::store::{Ask, ErrorKind, Holder, RunStatus, RunStore, Store, StoreError};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use yagna_api::{ActivityId, DebitNoteId, Glm};
@@ -210,7 +210,7 @@ pub(crate) async fn a_run_that_is_not_there_is_told_with_those_that_look_like_it
     assert_eq!(first, ["run_id", "calm-wren-0007", "brave-otter-4823"]);
 }
 
-pub(crate) async fn what_a_deal_cost_is_shared_by_its_activities_and_their_results(ground: Ground) {
+pub(crate) async fn what_a_rental_cost_is_shared_by_its_activities_and_their_results(ground: Ground) {
     let store = ground.store().await;
     let mut scene = Scene::new();
     scene.opening().added(0..4).rental(1, 1).started(0, 1, 1).wait(10).done(0, 1, 1, "a").started(1, 1, 1);
@@ -231,7 +231,7 @@ pub(crate) async fn what_a_deal_cost_is_shared_by_its_activities_and_their_resul
     scene.started(1, 2, 1).done(1, 2, 1, "b").started(2, 1, 1).done(2, 1, 1, "c");
     let run = filled(&store, "r", &scene).await;
     let rows = store.activities("r").await.unwrap();
-    let seen: Vec<_> = rows.iter().map(|row| (row.cost, row.tries, row.failed, row.results)).collect();
+    let seen: Vec<_> = rows.iter().map(|row| (row.cost, row.attempts, row.failed, row.results)).collect();
     assert_eq!(seen, [(glm("0.3"), 2, 1, 1), (Glm::ZERO, 2, 0, 2)]);
     assert_eq!(rows[0].stop_reason.as_deref(), Some("it died"));
     assert_eq!(rows[1].activity, Some(ActivityId::new("second")));
@@ -257,7 +257,7 @@ pub(crate) async fn what_a_deal_cost_is_shared_by_its_activities_and_their_resul
     let providers = store.providers("r").await.unwrap();
     assert_eq!(providers[0].did.tasks_done, 3);
     assert_eq!(providers[0].took_on_average(), Some(Duration::from_millis(250)));
-    assert_eq!(providers[0].deals_failed, 1);
+    assert_eq!(providers[0].rentals_failed, 1);
 }
 
 pub(crate) async fn every_error_is_told_once_the_newest_first(ground: Ground) {
@@ -341,15 +341,15 @@ pub(crate) async fn results_are_written_whole_or_not_at_all(ground: Ground) {
 pub(crate) async fn whoever_holds_a_run_hears_that_it_is_to_be_cancelled(ground: Ground) {
     let store = ground.store().await;
     store.create_run(&new_run("r")).await.unwrap();
-    assert!(matches!(store.ask_to_cancel("r").await, Ok(Ask::Nobody(RunState::Interrupted(None)))));
+    assert!(matches!(store.ask_to_cancel("r").await, Ok(Ask::Nobody(RunStatus::Interrupted(None)))));
     let lease = store.take("r", &Holder::here()).await.unwrap();
     assert!(!lease.is_asked_to_cancel().await.unwrap());
-    assert!(matches!(store.overview("r").await.unwrap().state, RunState::Running(_)));
+    assert!(matches!(store.overview("r").await.unwrap().status, RunStatus::Running(_)));
     for _ in 0..2 {
         assert_eq!(store.ask_to_cancel("r").await.unwrap(), Ask::Asked);
         assert!(lease.is_asked_to_cancel().await.unwrap());
     }
-    // Who takes it up afterwards isn't meant.
+    // Who resumes it afterwards isn't meant.
     lease.release().await.unwrap();
     let lease = store.take("r", &Holder::here()).await.unwrap();
     assert!(!lease.is_asked_to_cancel().await.unwrap());
@@ -357,5 +357,5 @@ pub(crate) async fn whoever_holds_a_run_hears_that_it_is_to_be_cancelled(ground:
     let mut scene = Scene::new();
     scene.ends(golem_core::event::StopReason::Cancelled, (0, 0, 0), "0", 0);
     lease.run().apply(&scene.events).await.unwrap();
-    assert!(matches!(store.ask_to_cancel("r").await, Ok(Ask::Nobody(RunState::Ended(_)))));
+    assert!(matches!(store.ask_to_cancel("r").await, Ok(Ask::Nobody(RunStatus::Ended(_)))));
 }

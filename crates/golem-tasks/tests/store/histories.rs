@@ -29,7 +29,7 @@ pub(crate) struct History {
     tasks: BTreeMap<TaskId, Task>,
     failed: Vec<(TaskId, Task)>,
     first_ended: bool,
-    deals: BTreeMap<RentalId, Deal>,
+    rentals: BTreeMap<RentalId, Rental>,
     allocations: Vec<AllocationId>,
     demands: Vec<DemandId>,
     counted: u64,
@@ -45,7 +45,7 @@ struct Task {
 }
 
 #[derive(Debug, Default)]
-struct Deal {
+struct Rental {
     agreement: Option<AgreementId>,
     approved: bool,
     ended: bool,
@@ -56,7 +56,7 @@ struct Deal {
     total: u64,
 }
 
-/// Where the newest activity of a deal is.
+/// Where the newest activity of a rental is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Default)]
 enum Phase {
     #[default]
@@ -76,7 +76,7 @@ impl History {
             tasks: BTreeMap::new(),
             failed: Vec::new(),
             first_ended: false,
-            deals: BTreeMap::new(),
+            rentals: BTreeMap::new(),
             allocations: Vec::new(),
             demands: Vec::new(),
             counted: 0,
@@ -101,7 +101,7 @@ impl History {
             60..70 => self.send(),
             70..82 => self.finish(),
             82..95 => self.bill(),
-            95..97 => self.end_deal(),
+            95..97 => self.end_rental(),
             97 => self.stop(),
             98 => self.resume(),
             _ => self.end(),
@@ -257,7 +257,7 @@ impl History {
         self.push(EventKind::JobEnded { job, end: job_end(why) });
     }
 
-    /// A try is given up; sometimes it isn't said, where its task is given up too.
+    /// An attempt is given up; sometimes it isn't said, where its task is given up too.
     fn give_back(&mut self, task: TaskId) {
         let Some((number, Some(rental))) = self.tasks.get(&task).map(|task| (task.attempts, task.running))
         else {
@@ -302,27 +302,27 @@ impl History {
             start: glm(3),
             terms: Box::new(terms),
         });
-        self.deals.insert(rental, Deal::default());
+        self.rentals.insert(rental, Rental::default());
     }
 
-    /// A deal comes about or fails; its activities come and go.
+    /// A rental comes about or fails; its activities come and go.
     fn activity(&mut self) {
-        let deals: Vec<RentalId> =
-            self.deals.iter().filter(|(_, deal)| !deal.ended).map(|(id, _)| *id).collect();
-        let Some(rental) = self.one(&deals) else { return };
-        let deal = &self.deals[&rental];
+        let rentals: Vec<RentalId> =
+            self.rentals.iter().filter(|(_, entry)| !entry.ended).map(|(id, _)| *id).collect();
+        let Some(rental) = self.one(&rentals) else { return };
+        let entry = &self.rentals[&rental];
         let id = AgreementId::new(format!("agreement-{}", rental.0));
-        match (deal.agreement.is_some(), deal.approved, deal.phase) {
+        match (entry.agreement.is_some(), entry.approved, entry.phase) {
             (false, ..) => {
-                self.deals.get_mut(&rental).unwrap().agreement = Some(id.clone());
+                self.rentals.get_mut(&rental).unwrap().agreement = Some(id.clone());
                 self.push(EventKind::AgreementCreated { rental, agreement: id });
             }
             (_, false, _) if self.chance.u8(0..4) == 0 => {
-                self.deals.remove(&rental);
+                self.rentals.remove(&rental);
                 self.push(EventKind::AgreementFailed { rental, reason: "not in time".to_owned() });
             }
             (_, false, _) => {
-                self.deals.get_mut(&rental).unwrap().approved = true;
+                self.rentals.get_mut(&rental).unwrap().approved = true;
                 let agreed = AgreedTerms {
                     debit_interval: Some(Duration::from_secs(120)),
                     multi_activity: true,
@@ -334,20 +334,20 @@ impl History {
             (.., Phase::None) => {
                 let jobs: Vec<JobId> = self.jobs.iter().copied().collect();
                 let job = self.one(&jobs).unwrap_or(JobId::FIRST);
-                let deal = self.deals.get_mut(&rental).unwrap();
-                deal.activities.push(None);
-                deal.phase = Phase::Intended;
+                let entry = self.rentals.get_mut(&rental).unwrap();
+                entry.activities.push(None);
+                entry.phase = Phase::Intended;
                 self.push(EventKind::ActivityIntended { rental, job });
             }
             (.., Phase::Intended) if self.chance.u8(0..4) > 0 => {
                 let activity = ActivityId::new(format!("activity-{}", self.number()));
-                let deal = self.deals.get_mut(&rental).unwrap();
-                *deal.activities.last_mut().unwrap() = Some(activity.clone());
-                deal.phase = Phase::Created;
+                let entry = self.rentals.get_mut(&rental).unwrap();
+                *entry.activities.last_mut().unwrap() = Some(activity.clone());
+                entry.phase = Phase::Created;
                 self.push(EventKind::ActivityCreated { rental, activity });
             }
             (.., Phase::Created) if self.chance.u8(0..4) > 0 => {
-                self.deals.get_mut(&rental).unwrap().phase = Phase::Ready;
+                self.rentals.get_mut(&rental).unwrap().phase = Phase::Ready;
                 self.push(EventKind::ActivityReady { rental });
             }
             (.., phase) if phase != Phase::Ready || self.chance.u8(0..8) == 0 => self.end_activity(rental),
@@ -356,12 +356,12 @@ impl History {
     }
 
     fn end_activity(&mut self, rental: RentalId) {
-        // Tries end before their activity or just after it.
+        // Attempts end before their activity or just after it.
         let first = self.chance.bool();
         if first {
             self.fail_all_at(rental);
         }
-        self.deals.get_mut(&rental).unwrap().phase = Phase::None;
+        self.rentals.get_mut(&rental).unwrap().phase = Phase::None;
         let usage = Some(vec![self.chance.f64() * 1000.0, 3.0]).filter(|_| self.chance.bool());
         let failure = Some("it died".to_owned()).filter(|_| self.chance.bool());
         let complete = self.chance.bool();
@@ -381,7 +381,7 @@ impl History {
 
     fn begin(&mut self) {
         let ready: Vec<RentalId> =
-            self.deals.iter().filter(|(_, deal)| deal.phase == Phase::Ready).map(|(id, _)| *id).collect();
+            self.rentals.iter().filter(|(_, entry)| entry.phase == Phase::Ready).map(|(id, _)| *id).collect();
         let waiting: Vec<TaskId> =
             self.tasks.iter().filter(|(_, task)| task.running.is_none()).map(|(id, _)| *id).collect();
         let (Some(rental), Some(id)) = (self.one(&ready), self.one(&waiting)) else { return };
@@ -393,10 +393,14 @@ impl History {
     }
 
     fn send(&mut self) {
-        let deals: Vec<RentalId> =
-            self.deals.iter().filter(|(_, deal)| deal.phase >= Phase::Created).map(|(id, _)| *id).collect();
-        let Some(rental) = self.one(&deals) else { return };
-        let no = u32::try_from(self.deals[&rental].activities.len()).unwrap();
+        let rentals: Vec<RentalId> = self
+            .rentals
+            .iter()
+            .filter(|(_, entry)| entry.phase >= Phase::Created)
+            .map(|(id, _)| *id)
+            .collect();
+        let Some(rental) = self.one(&rentals) else { return };
+        let no = u32::try_from(self.rentals[&rental].activities.len()).unwrap();
         // News of an activity that is over comes late.
         let no = ActivityNo(if self.chance.u8(0..10) == 0 { no - 1 } else { no });
         let running = self.tasks.iter().filter(|(_, task)| task.running == Some(rental));
@@ -461,20 +465,20 @@ impl History {
     }
 
     fn bill(&mut self) {
-        let deals: Vec<RentalId> =
-            self.deals.iter().filter(|(_, deal)| deal.approved).map(|(id, _)| *id).collect();
-        let Some(rental) = self.one(&deals) else { return };
-        let deal = &self.deals[&rental];
-        let (open, accepting) = (deal.open.clone(), deal.accepting.clone());
+        let rentals: Vec<RentalId> =
+            self.rentals.iter().filter(|(_, entry)| entry.approved).map(|(id, _)| *id).collect();
+        let Some(rental) = self.one(&rentals) else { return };
+        let entry = &self.rentals[&rental];
+        let (open, accepting) = (entry.open.clone(), entry.accepting.clone());
         let amount = glm(self.chance.u64(1..1_000_000));
         match (self.chance.u8(0..6), self.one(&open), self.one(&accepting)) {
             (0 | 1, Some(bill), _) => self.accept(rental, bill, amount),
             (2, Some(bill), _) => self.refuse(rental, bill, amount),
             (3 | 4, _, Some(bill)) => {
-                let deal = self.deals.get_mut(&rental).unwrap();
-                deal.accepting.retain(|known| *known != bill);
-                deal.total += 1000;
-                let total = glm(deal.total);
+                let entry = self.rentals.get_mut(&rental).unwrap();
+                entry.accepting.retain(|known| *known != bill);
+                entry.total += 1000;
+                let total = glm(entry.total);
                 self.push(EventKind::BillAccepted { rental, bill, amount, total });
             }
             (5, _, Some(bill)) => self.accept(rental, bill, amount),
@@ -487,18 +491,18 @@ impl History {
                 };
                 let told = Some(self.now).filter(|_| self.chance.u8(0..5) > 0);
                 if self.chance.u8(0..8) == 0 {
-                    // A stranger's, or one for a deal that was settled long ago.
+                    // A stranger's, or one for a rental that was settled long ago.
                     self.push(EventKind::BillReceived { rental: None, bill, amount, told });
                     return;
                 }
-                self.deals.get_mut(&rental).unwrap().open.push(bill.clone());
+                self.rentals.get_mut(&rental).unwrap().open.push(bill.clone());
                 self.push(EventKind::BillReceived { rental: Some(rental), bill, amount, told });
             }
         }
     }
 
     fn measured(&mut self, rental: RentalId, bill: &Bill) -> Option<Measured> {
-        let known: Vec<_> = self.deals[&rental].activities.iter().flatten().cloned().collect();
+        let known: Vec<_> = self.rentals[&rental].activities.iter().flatten().cloned().collect();
         let activity = self.one(&known).filter(|_| matches!(bill, Bill::DebitNote(_)))?;
         let usage = Some(vec![self.chance.f64() * 1e4, 0.1]).filter(|_| self.chance.bool());
         Some(Measured { activity, usage, overbilled: self.chance.u8(0..5) == 0 })
@@ -506,10 +510,10 @@ impl History {
 
     fn accept(&mut self, rental: RentalId, bill: Bill, amount: Glm) {
         let measured = self.measured(rental, &bill);
-        let deal = self.deals.get_mut(&rental).unwrap();
-        deal.open.retain(|known| *known != bill);
-        deal.accepting.retain(|known| *known != bill);
-        deal.accepting.push(bill.clone());
+        let entry = self.rentals.get_mut(&rental).unwrap();
+        entry.open.retain(|known| *known != bill);
+        entry.accepting.retain(|known| *known != bill);
+        entry.accepting.push(bill.clone());
         let increase = if self.chance.bool() { amount } else { Glm::ZERO };
         self.push(EventKind::BillAccepting { rental, bill, amount, increase, measured });
     }
@@ -518,22 +522,26 @@ impl History {
         let measured = self.measured(rental, &bill);
         let open = self.chance.u8(0..3) == 0;
         if !open {
-            self.deals.get_mut(&rental).unwrap().open.retain(|known| *known != bill);
+            self.rentals.get_mut(&rental).unwrap().open.retain(|known| *known != bill);
         }
         let reason = "too much".to_owned();
         self.push(EventKind::BillRefused { rental: Some(rental), bill, amount, reason, measured, open });
     }
 
-    fn end_deal(&mut self) {
-        let deals: Vec<RentalId> =
-            self.deals.iter().filter(|(_, deal)| deal.approved && !deal.ended).map(|(id, _)| *id).collect();
-        let Some(rental) = self.one(&deals) else { return };
-        if self.deals[&rental].phase != Phase::None {
+    fn end_rental(&mut self) {
+        let rentals: Vec<RentalId> = self
+            .rentals
+            .iter()
+            .filter(|(_, entry)| entry.approved && !entry.ended)
+            .map(|(id, _)| *id)
+            .collect();
+        let Some(rental) = self.one(&rentals) else { return };
+        if self.rentals[&rental].phase != Phase::None {
             self.end_activity(rental);
         }
-        let deal = self.deals.get_mut(&rental).unwrap();
-        deal.ended = true;
-        let agreement = deal.agreement.clone().unwrap();
+        let entry = self.rentals.get_mut(&rental).unwrap();
+        entry.ended = true;
+        let agreement = entry.agreement.clone().unwrap();
         let (by, reason) = (Terminator::Provider, Reason::new("NoActivity"));
         let forgotten = self.chance.u8(0..6) == 0;
         self.push(EventKind::AgreementEnded { rental, agreement: agreement.clone(), by, reason, forgotten });

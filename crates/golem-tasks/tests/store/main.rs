@@ -14,7 +14,6 @@ mod histories;
 mod installing;
 mod leases;
 mod mixing;
-mod past;
 mod paying;
 mod python;
 mod remembered;
@@ -22,6 +21,7 @@ mod remembered;
 #[expect(dead_code, reason = "shared with other tests, which need more of it")]
 mod scene;
 mod servers;
+mod state;
 mod writing;
 
 use std::process::ExitCode;
@@ -52,27 +52,27 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
     ALL:
         writing::tasks_are_read_with_what_became_of_them,
         writing::invariant_3_an_outcome_of_an_old_attempt_is_dropped,
-        writing::a_commit_may_hold_several_tries_of_one_task,
+        writing::a_commit_may_hold_several_attempts_of_one_task,
         writing::a_commit_is_all_or_nothing,
         writing::a_bill_that_was_decided_stays_decided,
-        writing::an_activity_can_follow_another_one_in_the_same_deal,
+        writing::an_activity_can_follow_another_one_in_the_same_rental,
         writing::tasks_given_up_with_their_job_are_told_apart,
         writing::ten_thousand_tasks_are_written_in_batches_and_counted_right,
         writing::any_text_and_any_number_come_back_as_they_were,
         writing::any_bytes_that_were_printed_come_back_as_they_were,
         mixing::both_counts_agree_after_every_event,
-        past::invariant_4_a_past_read_back_is_the_fold_of_the_events,
-        past::a_run_with_nearly_everything_is_read_back,
-        past::a_commit_that_failed_left_nothing,
-        past::a_run_taken_up_again_is_running,
-        past::what_several_write_at_once_is_kept_whole,
+        state::invariant_4_a_past_read_back_is_the_fold_of_the_events,
+        state::a_run_with_nearly_everything_is_read_back,
+        state::a_commit_that_failed_left_nothing,
+        state::a_run_resumed_is_running,
+        state::what_several_write_at_once_is_kept_whole,
         paying::what_became_of_the_money_is_recorded_and_added_up,
         paying::the_daemon_is_asked_and_its_answers_are_kept,
         deleting::runs_are_deleted_together_and_the_others_stay,
         deleting::a_run_that_a_live_process_holds_is_not_deleted,
         leases::a_run_is_held_by_one,
         leases::a_dead_holder_is_replaced_at_once,
-        asking::what_a_deal_cost_is_shared_by_its_activities_and_their_results,
+        asking::what_a_rental_cost_is_shared_by_its_activities_and_their_results,
         asking::every_error_is_told_once_the_newest_first,
         asking::results_are_streamed_in_the_order_of_the_tasks,
         asking::whoever_holds_a_run_hears_that_it_is_to_be_cancelled,
@@ -84,7 +84,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
     KEPT:
         deleting::a_deleted_run_leaves_no_row_however_it_is_deleted,
         deleting::a_big_run_is_deleted_in_seconds,
-        past::a_hundred_thousand_tasks_are_read_back_in_seconds,
+        state::a_hundred_thousand_tasks_are_read_back_in_seconds,
         asking::the_program_answers_the_same_on_every_database,
         asking::a_run_that_pauses_says_until_when,
         asking::a_run_without_anything_is_shown_as_such,

@@ -50,7 +50,7 @@ pub(crate) async fn random_events_in_random_groups_read_back_the_same_everywhere
         for (kind, mut summary, tasks) in kept.clone() {
             assert_eq!(tasks, kept[0].2, "{kind}, GOLEM_SEED={seed}");
             assert_eq!(summary, kept[0].1, "{kind}, GOLEM_SEED={seed}");
-            // Where a task failed whose last try isn't the one that is named, the two may name another provider.
+            // Where a task failed whose last attempt isn't the one that is named, the two may name another provider.
             for failure in summary.failures.iter_mut().chain(&mut counted.failures) {
                 failure.provider = None;
             }

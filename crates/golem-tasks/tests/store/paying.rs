@@ -41,8 +41,8 @@ fn seen(seconds: u64) -> Timestamp {
     after(start(), Duration::from_secs(seconds))
 }
 
-/// Three deals of two providers: two of the first have their invoices accepted, the other's is awaited.
-fn deals() -> Scene {
+/// Three rentals of two providers: two of the first have their invoices accepted, the other's is awaited.
+fn rentals() -> Scene {
     let mut scene = Scene::new();
     scene.opening().rental(1, 1).rental(2, 1).rental(3, 2);
     scene.rental_ends(1, Some("0.5")).rental_ends(2, Some("0.3")).rental_ends(3, None);
@@ -51,7 +51,7 @@ fn deals() -> Scene {
 
 pub(crate) async fn what_became_of_the_money_is_recorded_and_added_up(ground: Ground) {
     let run = ground.run().await;
-    run.apply(&deals().events).await.unwrap();
+    run.apply(&rentals().events).await.unwrap();
     let store = run.store();
     let summary = store.run_summary(run.run_id()).await.unwrap();
     assert_eq!((summary.payments, summary.cost), (None, glm("0.8")), "nobody has asked");
@@ -144,8 +144,8 @@ pub(crate) async fn the_daemon_is_asked_and_its_answers_are_kept(ground: Ground)
     let client = Client::new(daemon.clone() as Arc<dyn Transport>)
         .with_retry(RetryPolicy { total: Duration::ZERO, ..RetryPolicy::default() });
     let nothing = note_payments(&client, &run, &Hour(seen(1))).await.unwrap();
-    assert_eq!(nothing, Noted { asked: 0, known: 0 }, "there are no deals");
-    run.apply(&deals().events).await.unwrap();
+    assert_eq!(nothing, Noted { asked: 0, known: 0 }, "there are no rentals");
+    run.apply(&rentals().events).await.unwrap();
     for (at, told) in [(10, ["0.5", "0", "0"]), (20, ["0.5", "0.5", "0"]), (30, ["0.5", "0.5", "0.5"])] {
         *daemon.0.lock().unwrap() = Ok(told);
         let noted = note_payments(&client, &run, &Hour(seen(at))).await.unwrap();
@@ -164,7 +164,7 @@ pub(crate) async fn the_daemon_is_asked_and_its_answers_are_kept(ground: Ground)
 /// The same words on every database.
 pub(crate) async fn the_program_tells_accepted_scheduled_and_paid_apart(ground: Ground) {
     let run = ground.run().await;
-    run.apply(&deals().events).await.unwrap();
+    run.apply(&rentals().events).await.unwrap();
     let states = [state("agreement-1", "0.5", "0.2", "0.1"), state("agreement-2", "0.3", "0.3", "0.3")];
     run.record_payments(&states, seen(10)).await.unwrap();
     let mut text = String::new();

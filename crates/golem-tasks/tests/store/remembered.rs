@@ -86,7 +86,7 @@ pub(crate) async fn providers_are_remembered_across_runs_and_fade(ground: Ground
     let one = known(&store, 1, now).await;
     assert!(is(one.speed.unwrap(), 21.0 / 10.0), "{one:?}");
     assert!(is(one.dearness.unwrap(), 0.5) && one.handicap() < 0.8, "{one:?}");
-    assert_eq!((one.cost_per_task, one.deals, one.is_set_back()), (Some(glm("0.01")), 1, false));
+    assert_eq!((one.cost_per_task, one.rentals, one.is_set_back()), (Some(glm("0.01")), 1, false));
     assert!(is(one.tasks_done, 4.0) && is(one.approved, 1.0), "{one:?}");
     // What an hour of its activity costs is by the activity's own time, not by the meter.
     let hourly: f64 = one.cost_per_hour.unwrap().to_string().parse().unwrap();
@@ -103,7 +103,7 @@ pub(crate) async fn providers_are_remembered_across_runs_and_fade(ground: Ground
     // A run that was killed counts as well, in whatever order they are read.
     write(&store, "killed", &race()).await;
     let one = known(&store, 1, now).await;
-    assert!(is(one.tasks_done, 8.0) && one.deals == 2, "{one:?}");
+    assert!(is(one.tasks_done, 8.0) && one.rentals == 2, "{one:?}");
     assert!(is(known(&store, 3, now).await.failures_in_a_row, 2.0));
 
     for (days, weight) in [(3, 0.5), (6, 0.25)] {
@@ -112,7 +112,7 @@ pub(crate) async fn providers_are_remembered_across_runs_and_fade(ground: Ground
         assert!(is(known(&store, 1, after(now, DAY * days)).await.tasks_done, 8.0 * weight));
     }
     let forgotten = after(now, Known::FORGOTTEN_AFTER + DAY);
-    assert_eq!(store.known_providers(forgotten).await.unwrap().known_deals(), 0);
+    assert_eq!(store.known_providers(forgotten).await.unwrap().known_rentals(), 0);
     // For people everything is still there.
     let rows = store.remembered_providers(forgotten).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.tasks_done).sum::<u64>(), 18);
@@ -120,7 +120,7 @@ pub(crate) async fn providers_are_remembered_across_runs_and_fade(ground: Ground
     store.close().await;
 }
 
-/// What is remembered but for the number of deals.
+/// What is remembered but for the number of rentals.
 async fn seen(store: &Store) -> Vec<RememberedProvider> {
     store.remembered_providers(after(start(), DAY)).await.unwrap()
 }
@@ -154,7 +154,7 @@ pub(crate) async fn a_run_tells_the_same_before_and_after_its_end_however_it_is_
                 row.failures,
                 row.tasks_done,
                 row.failed_attempts,
-                row.known.deals,
+                row.known.rentals,
             ]
         };
         assert_eq!(counts(row), counts(once).map(|n| 3 * n));

@@ -76,7 +76,7 @@ pub(crate) async fn invariant_3_an_outcome_of_an_old_attempt_is_dropped(ground: 
     scene.started(0, 2, 2).started(1, 2, 2);
     commit(&run, &mut scene).await;
 
-    // Late news of the first tries, each in a commit of its own.
+    // Late news of the first attempts, each in a commit of its own.
     scene.done(0, 1, 1, "old");
     commit(&run, &mut scene).await;
     scene.failed(1, 1, Some(1));
@@ -103,7 +103,7 @@ pub(crate) async fn invariant_3_an_outcome_of_an_old_attempt_is_dropped(ground: 
     assert_eq!((summary.tasks.done, done), (3, vec![2, 1]));
 }
 
-pub(crate) async fn a_commit_may_hold_several_tries_of_one_task(ground: Ground) {
+pub(crate) async fn a_commit_may_hold_several_attempts_of_one_task(ground: Ground) {
     let together = ground.run().await;
     let one_by_one = together.store().create_run(&new_run("one-by-one")).await.unwrap();
     let mut scene = Scene::new();
@@ -131,7 +131,7 @@ pub(crate) async fn a_commit_may_hold_several_tries_of_one_task(ground: Ground) 
 pub(crate) async fn a_commit_is_all_or_nothing(ground: Ground) {
     let run = ground.run().await;
     let mut scene = Scene::new();
-    // The second of two equal deals can't be written.
+    // The second of two equal rentals can't be written.
     scene.added(0..3).rental(1, 1).rental(1, 1);
     let error = run.commit(&scene.events).await.unwrap_err();
     assert!(error.to_string().contains(run.store().place()), "{error}");
@@ -290,7 +290,7 @@ pub(crate) async fn a_bill_that_was_decided_stays_decided(ground: Ground) {
     assert_eq!((summary.cost, summary.unsettled, summary.bills_refused), (glm("0.5"), 0, 0));
 }
 
-pub(crate) async fn an_activity_can_follow_another_one_in_the_same_deal(ground: Ground) {
+pub(crate) async fn an_activity_can_follow_another_one_in_the_same_rental(ground: Ground) {
     let run = ground.run().await;
     let mut scene = Scene::new();
     scene.rental(1, 1);
@@ -311,7 +311,7 @@ pub(crate) async fn an_activity_can_follow_another_one_in_the_same_deal(ground: 
     run.commit(&renewed).await.unwrap();
     let summary = run.store().run_summary(run.run_id()).await.unwrap();
     // The failure of the first one is still there: the second one has a row of its own.
-    assert_eq!(summary.deals_failed.get("it died"), Some(&1));
+    assert_eq!(summary.rentals_failed.get("it died"), Some(&1));
 }
 
 pub(crate) async fn ten_thousand_tasks_are_written_in_batches_and_counted_right(ground: Ground) {

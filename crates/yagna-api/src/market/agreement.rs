@@ -1,4 +1,4 @@
-//! Agreements: from a negotiated proposal to the end of the deal.
+//! Agreements: from a negotiated proposal to the end of the rental.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub struct AgreementOffer {
     pub timestamp: Timestamp,
 }
 
-/// A deal between a requestor and a provider.
+/// A rental between a requestor and a provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Agreement {

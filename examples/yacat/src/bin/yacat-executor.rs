@@ -127,7 +127,7 @@ async fn crack(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Searches on one provider. An error ends the deal; what it had in hand is searched elsewhere.
+/// Searches on one provider. An error ends the rental; what it had in hand is searched elsewhere.
 async fn work(
     mut ctx: WorkContext,
     mut tasks: Tasks<Work, Outcome>,

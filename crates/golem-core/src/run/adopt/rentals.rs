@@ -212,24 +212,24 @@ impl Run {
     /// The work that the worker of an activity had done and can go on with; none where not all of it is recorded.
     fn replay(&self, id: RentalId, kept: &Rental) -> Option<Replay> {
         let in_hands = self.live.rentals.get(&id)?.in_hands();
-        let past = kept.activities.last()?;
+        let last = kept.activities.last()?;
         let recorded = if in_hands.is_empty() {
             // What it had sent before its first task is known; that it had sent nothing isn't.
-            !past.setup.is_empty()
+            !last.setup.is_empty()
         } else {
-            !past.scripts.is_empty() && past.scripts.iter().all(|script| script.attempts == in_hands)
+            !last.scripts.is_empty() && last.scripts.iter().all(|script| script.attempts == in_hands)
         };
-        let wanted = self.live.jobs.contains_key(&past.job) && self.goes_on(past.job);
+        let wanted = self.live.jobs.contains_key(&last.job) && self.goes_on(last.job);
         if !recorded || !wanted {
             return None;
         }
         Some(Replay {
-            setup: past.setup.clone(),
+            setup: last.setup.clone(),
             tasks: in_hands
                 .into_iter()
                 .filter_map(|attempt| self.books.queue.in_hands(&self.books.state, attempt))
                 .collect(),
-            scripts: past.scripts.iter().map(|tried| tried.script.clone()).collect(),
+            scripts: last.scripts.iter().map(|tried| tried.script.clone()).collect(),
         })
     }
 

@@ -37,7 +37,7 @@ fn a_second_job_takes_the_agreements_of_the_first() {
     world.stop(StopReason::Closed);
     let end = world.run_to_end();
     assert_eq!((end.why, end.done, end.unsettled), (StopReason::Closed, 24, 0));
-    assert_eq!(world.n_activities(), [2, 2, 2], "each deal has an activity for each job");
+    assert_eq!(world.n_activities(), [2, 2, 2], "each rental has an activity for each job");
     let accepted = |event: &EventKind| {
         matches!(event, EventKind::BillAccepted { bill: crate::event::Bill::Invoice(_), .. })
     };
@@ -117,7 +117,7 @@ fn a_cancelled_job_leaves_the_other_alone() {
         matches!(event, EventKind::AttemptCancelled { attempt, .. } | EventKind::AttemptFailed { attempt, .. }
             if told_job(&world, attempt.task) == JobId(1))
     };
-    assert_eq!(world.n_events(tried_twice), 0, "the other job's tries run on");
+    assert_eq!(world.n_events(tried_twice), 0, "the other job's attempts run on");
     world.stop(StopReason::Closed);
     world.run_to_end();
     world.assert_nothing_left();

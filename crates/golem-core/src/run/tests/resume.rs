@@ -20,7 +20,7 @@ fn crashing(seed: u64, faults: Faults, crashes: impl IntoIterator<Item = (u64, C
 }
 
 #[test]
-fn invariant_4_a_run_that_dies_at_any_step_is_taken_up_and_ends_as_if_nothing_had_happened() {
+fn invariant_4_a_run_that_dies_at_any_step_is_resumed_and_ends_as_if_nothing_had_happened() {
     let chatty = Faults { repeats: 0.3, ..Faults::none() };
     let mut steps = 0;
     for crash in [Crash::BeforeTheCommit, Crash::AfterTheCommit] {
@@ -53,7 +53,7 @@ fn a_run_that_dies_over_and_over_still_comes_to_its_end() {
 }
 
 #[test]
-fn tries_that_go_on_where_they_were_are_not_begun_anew() {
+fn attempts_that_go_on_where_they_were_are_not_begun_anew() {
     let (mut kept, mut tried_again) = (0, 0);
     for seed in 0..40 {
         let mut world = crashing(seed, Faults::none(), [(60, Crash::AfterTheCommit)]);
@@ -161,7 +161,7 @@ proptest! {
 }
 
 #[test]
-fn a_run_that_is_only_settled_is_ended_and_paid_and_can_still_be_taken_up() {
+fn a_run_that_is_only_settled_is_ended_and_paid_and_can_still_be_resumed() {
     let (mut left, mut gone_on_with) = (0, 0);
     for step in (1..200).step_by(3) {
         let mut world = World::new(step, TASKS, Faults::none());
@@ -181,9 +181,9 @@ fn a_run_that_is_only_settled_is_ended_and_paid_and_can_still_be_taken_up() {
             began,
             "{step}: work was begun"
         );
-        let past = world.past();
-        assert_eq!(past.end.as_ref(), Some(&end));
-        if past.is_finished() {
+        let state = world.state();
+        assert_eq!(state.end.as_ref(), Some(&end));
+        if state.is_finished() {
             continue;
         }
         left += 1;
@@ -222,7 +222,7 @@ fn whatever_the_settle_time_out_is_bills_are_settled_that_the_daemon_has() {
             between(begun, world.now()) < Duration::from_secs(60),
             "{step}: it waits for what isn't there"
         );
-        assert!(world.past().rentals.values().all(|deal| deal.accepting.is_empty()), "{step}");
+        assert!(world.state().rentals.values().all(|rental| rental.accepting.is_empty()), "{step}");
     }
     assert!(there > 20 && unsettled > 0, "{there} {unsettled}");
 }

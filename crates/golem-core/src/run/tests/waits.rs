@@ -114,12 +114,12 @@ fn workers_that_cant_begin_for_our_own_reasons_arent_called_for_ever_while_anoth
 }
 
 #[test]
-fn work_that_fails_with_everybody_uses_up_its_tries_without_a_pause() {
+fn work_that_fails_with_everybody_uses_up_its_attempts_without_a_pause() {
     let mut world = World::new(5, 12, Faults { fails: 1.0, errs: 1.0, ..Faults::none() });
     let end = world.run_to_end();
     assert_eq!((end.why, end.failed), (StopReason::AllDone, 12));
-    let tries = world.n_events(|kind| matches!(kind, EventKind::TaskStarted { .. }));
-    assert_eq!(tries, 12 * (1 + World::RETRIES as usize), "each had all of its tries");
+    let attempts = world.n_events(|kind| matches!(kind, EventKind::TaskStarted { .. }));
+    assert_eq!(attempts, 12 * (1 + World::RETRIES as usize), "each had all of its attempts");
     let took = until(world.events.iter().cloned(), |kind| matches!(kind, EventKind::Stopping { .. }));
     assert!(took < secs(240), "{took:?}");
     assert!(world.n_events(is_set_back) <= 6);

@@ -40,7 +40,7 @@ use crate::tasks::AssignedTask;
 use crate::terms::TermsPolicy;
 
 #[derive(Debug)]
-struct Deal {
+struct Signed {
     provider: NodeId,
     agreement: AgreementId,
     running: bool,
@@ -80,7 +80,7 @@ pub(super) struct World {
     pub(super) ended_jobs: BTreeMap<JobId, JobEnd>,
     coming: BTreeMap<(Timestamp, u64), Input>,
     next: u64,
-    deals: HashMap<RentalId, Deal>,
+    signed: HashMap<RentalId, Signed>,
     demand: Option<DemandId>,
     /// Demands that the daemon was never asked to take off the market.
     on_market: HashSet<DemandId>,
@@ -206,7 +206,7 @@ impl World {
             ended_jobs: BTreeMap::new(),
             coming: BTreeMap::new(),
             next: 0,
-            deals: HashMap::new(),
+            signed: HashMap::new(),
             demand: None,
             offers: HashMap::new(),
             pricings: (0..Self::PROVIDERS)
@@ -257,9 +257,9 @@ impl World {
 
     /// How many activities each rental had.
     pub(super) fn n_activities(&self) -> Vec<usize> {
-        let mut deals: Vec<_> = self.deals.iter().collect();
-        deals.sort_by_key(|(id, _)| **id);
-        deals.into_iter().map(|(_, deal)| deal.activities.len()).collect()
+        let mut signed: Vec<_> = self.signed.iter().collect();
+        signed.sort_by_key(|(id, _)| **id);
+        signed.into_iter().map(|(_, signed)| signed.activities.len()).collect()
     }
 
     /// Workers that a job has just now.
@@ -272,10 +272,10 @@ impl World {
     }
 
     /// Rentals there were, and those that are still remembered.
-    pub(super) fn n_deals(&self) -> (u64, usize) {
+    pub(super) fn n_rentals(&self) -> (u64, usize) {
         assert!(
             self.run.live.by_agreement.len() <= self.run.live.rentals.len(),
-            "agreements of forgotten deals are kept"
+            "agreements of forgotten rentals are kept"
         );
         assert!(self.run.live.failures.len() <= Run::MOST_REASONS + 1);
         (self.run.next_rental().0 - 1, self.run.live.rentals.len())
@@ -316,8 +316,8 @@ impl World {
 
     /// Nothing runs that nobody would stop, and everything owed and asked for rightly was accepted.
     pub(super) fn assert_nothing_left(&self) {
-        for (rental, deal) in &self.deals {
-            assert!(!deal.running, "{rental:?} still runs");
+        for (rental, signed) in &self.signed {
+            assert!(!signed.running, "{rental:?} still runs");
         }
         assert!(self.accepting.is_empty(), "bills were left half accepted");
         assert!(self.on_market.is_empty(), "demands are left on the market: {:?}", self.on_market);
@@ -384,7 +384,7 @@ impl World {
             self.note(&step.events);
         }
         if crash.is_some() {
-            return self.take_up_again();
+            return self.resume_again();
         }
         for effect in step.effects {
             self.answer(effect);
@@ -438,7 +438,7 @@ impl World {
     /// The invariants of a run, true after every step.
     fn check(&self) {
         self.check_money();
-        assert!(self.run.n_live() <= 2 * Self::WORKERS as usize, "too many deals side by side");
+        assert!(self.run.n_live() <= 2 * Self::WORKERS as usize, "too many rentals side by side");
         let approved = |rental: &&LiveRental| rental.is_live() && rental.stage != Stage::Signing;
         let approved = self.run.live.rentals.values().filter(approved).count();
         assert!(approved <= Self::WORKERS as usize, "more agreements than workers");
@@ -486,19 +486,19 @@ impl World {
             Effect::Sign { rental, proposal } => self.sign(rental, &proposal),
             Effect::TakeBack { rental } => self.take_back(rental),
             Effect::OpenActivity { rental, no, job, agreement, provider } => {
-                let deal = &self.deals[&rental];
-                assert!(deal.running && deal.agreement == agreement && deal.provider == provider.id);
+                let signed = &self.signed[&rental];
+                assert!(signed.running && signed.agreement == agreement && signed.provider == provider.id);
                 self.open(rental, no, job);
             }
             Effect::CloseActivity { rental, no, gently, .. } => self.close_activity(rental, no, gently),
             Effect::Assign { rental, tasks } => {
-                let activity = self.deals[&rental].activities.last().expect("a worker has an activity");
+                let activity = self.signed[&rental].activities.last().expect("a worker has an activity");
                 let (no, job) = (activity.no, activity.job);
                 assert!(activity.ended.is_none(), "tasks for an activity that has ended");
                 self.work(rental, no, job, tasks, false);
             }
             Effect::ResumeActivity { rental, no, job, activity, replay, .. } => {
-                let last = self.deals[&rental].activities.last().unwrap();
+                let last = self.signed[&rental].activities.last().unwrap();
                 assert!(last.id == activity && last.ended.is_none(), "{activity} isn't there to go on with");
                 self.work(rental, no, job, replay.tasks, true);
             }
@@ -516,8 +516,8 @@ impl World {
             self.later(0.01, Self::script(rental, no, "work"));
         }
         let lost = self.roll(self.faults.vanishes);
-        if let Some(deal) = self.deals.get_mut(&rental) {
-            deal.dead = lost && self.faults.dies;
+        if let Some(signed) = self.signed.get_mut(&rental) {
+            signed.dead = lost && self.faults.dies;
         }
         let mut time = 0.0;
         let mut error = None;
@@ -703,7 +703,7 @@ impl World {
             committed_signature: None,
         };
         let approved = Box::new(approved);
-        let deal = Deal {
+        let signed = Signed {
             provider,
             agreement,
             running: true,
@@ -713,7 +713,7 @@ impl World {
             approved: approved.clone(),
             ended: None,
         };
-        self.deals.insert(rental, deal);
+        self.signed.insert(rental, signed);
         let time = if self.roll(self.faults.dawdles) { self.chance.f64() * 60.0 } else { 0.2 };
         self.later(time, Input::Approved { rental, agreement: approved });
     }
@@ -728,7 +728,7 @@ impl World {
         let Some((place, approves)) = undecided else { return };
         let Some(input) = self.coming.remove(&place) else { return };
         if approves && self.roll(0.5) {
-            self.deals.remove(&rental);
+            self.signed.remove(&rental);
             return self.soon(Input::NotApproved { rental, reason: "not wanted".into(), open: false });
         }
         self.soon(input);
@@ -742,10 +742,10 @@ impl World {
             return self.later(60.0, Input::WorkerEnded { rental, no, failure });
         }
         let opened = self.now;
-        let deal = self.deals.get_mut(&rental).unwrap();
-        assert!(deal.activities.iter().all(|activity| activity.ended.is_some()), "one activity at a time");
-        assert!(deal.activities.is_empty() || !deal.single, "one activity only");
-        deal.activities.push(Activity { no, job, id: id.clone(), opened, ended: None, n_notes: 0 });
+        let signed = self.signed.get_mut(&rental).unwrap();
+        assert!(signed.activities.iter().all(|activity| activity.ended.is_some()), "one activity at a time");
+        assert!(signed.activities.is_empty() || !signed.single, "one activity only");
+        signed.activities.push(Activity { no, job, id: id.clone(), opened, ended: None, n_notes: 0 });
         self.later(1.0, Input::ActivityCreated { rental, no, activity: id });
         self.later(1.5, Self::script(rental, no, "start"));
         let is_first = rental == RentalId(1) && no == ActivityNo(1);
@@ -767,25 +767,25 @@ impl World {
 
     fn terminate(&mut self, rental: RentalId, seconds: f64, why: &str) {
         let at = after(self.now, Duration::from_secs_f64(seconds));
-        let deal = self.deals.get_mut(&rental).unwrap();
+        let signed = self.signed.get_mut(&rental).unwrap();
         // Of two reasons to end it the earlier one counts.
-        deal.ended = Some(deal.ended.map_or(at, |ended| ended.min(at)));
-        let agreement = deal.agreement.clone();
+        signed.ended = Some(signed.ended.map_or(at, |ended| ended.min(at)));
+        let agreement = signed.agreement.clone();
         let reason = Some(Reason::new(why));
         self.later(seconds, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
     }
 
     fn close_activity(&mut self, rental: RentalId, no: ActivityNo, gently: bool) {
         let (now, clings) = (self.now, self.roll(self.faults.clings));
-        let deal = self.deals.get_mut(&rental).unwrap();
-        let activity = deal.activities.last_mut().filter(|activity| activity.no == no);
+        let signed = self.signed.get_mut(&rental).unwrap();
+        let activity = signed.activities.last_mut().filter(|activity| activity.no == no);
         if clings || activity.is_none() {
             let failure = Some("the activity didn't end in 15 s".to_owned());
             return self.later(15.0, Input::ActivityClosed { rental, no, usage: None, failure });
         }
         activity.unwrap().ended = Some(now);
-        let (single, activities) = (deal.single, deal.activities.len());
-        let usage = Some(self.due(&self.deals[&rental], activities - 1).0);
+        let (single, activities) = (signed.single, signed.activities.len());
+        let usage = Some(self.due(&self.signed[&rental], activities - 1).0);
         if gently {
             self.later(0.5, Input::WorkerEnded { rental, no, failure: None });
         }

@@ -22,12 +22,12 @@ fn glm(text: &str) -> Glm {
     text.parse().unwrap()
 }
 
-fn deal(day: u32) -> RentalOutcome {
+fn rental(day: u32) -> RentalOutcome {
     RentalOutcome { approved: Some(true), ..RentalOutcome::new(days(day)) }
 }
 
 fn failed(day: u32) -> RentalOutcome {
-    RentalOutcome { failures: 1, ..deal(day) }
+    RentalOutcome { failures: 1, ..rental(day) }
 }
 
 fn worked(day: u32, tasks: u64, millis: u64, cost: &str) -> RentalOutcome {
@@ -37,7 +37,7 @@ fn worked(day: u32, tasks: u64, millis: u64, cost: &str) -> RentalOutcome {
         cost: glm(cost),
         per_hour: glm("0.1"),
         active: Duration::from_secs(1800),
-        ..deal(day)
+        ..rental(day)
     }
 }
 
@@ -45,10 +45,10 @@ fn is(value: f64, expected: f64) -> bool {
     (value - expected).abs() < 1e-9
 }
 
-fn known_of(deals: &[RentalOutcome], now: Timestamp) -> Known {
+fn known_of(rentals: &[RentalOutcome], now: Timestamp) -> Known {
     let mut memory = Memory::new();
-    for deal in deals {
-        memory.add_run([(node(1), *deal)]);
+    for rental in rentals {
+        memory.add_run([(node(1), *rental)]);
     }
     memory.known(now).remove(&node(1)).unwrap_or_default()
 }
@@ -68,9 +68,9 @@ fn what_happened_counts_half_after_three_days_and_next_to_nothing_after_a_month(
 
 #[test]
 fn doing_well_forgives_what_went_before() {
-    let not_approved = |day| RentalOutcome { approved: Some(false), ..deal(day) };
+    let not_approved = |day| RentalOutcome { approved: Some(false), ..rental(day) };
     let did = |day| worked(day, 1, 1000, "0");
-    for (deals, failures, not_approvals) in [
+    for (rentals, failures, not_approvals) in [
         (vec![failed(0), failed(0)], 2.0, 0.0),
         (vec![failed(0), did(1)], 0.0, 0.0),
         // In whatever order the runs are read.
@@ -78,14 +78,14 @@ fn doing_well_forgives_what_went_before() {
         // The tasks came before the failure.
         (vec![RentalOutcome { failures: 1, ..did(3) }], 1.0, 0.0),
         (vec![not_approved(0), not_approved(3)], 0.0, 1.5),
-        (vec![not_approved(0), deal(1), not_approved(3)], 0.0, 1.0),
+        (vec![not_approved(0), rental(1), not_approved(3)], 0.0, 1.0),
         (vec![RentalOutcome::new(days(3))], 0.0, 0.0),
     ] {
-        let known = known_of(&deals, days(3));
+        let known = known_of(&rentals, days(3));
         let expected = if failures > 1.0 { failures / 2.0 } else { failures };
-        assert!(is(known.failures_in_a_row, expected), "{deals:?}: {known:?}");
-        assert!(is(known.not_approved_in_a_row, not_approvals), "{deals:?}: {known:?}");
-        assert_eq!(known.deals, deals.len() as u64);
+        assert!(is(known.failures_in_a_row, expected), "{rentals:?}: {known:?}");
+        assert!(is(known.not_approved_in_a_row, not_approvals), "{rentals:?}: {known:?}");
+        assert_eq!(known.rentals, rentals.len() as u64);
     }
 }
 
@@ -122,7 +122,7 @@ fn a_price_is_held_against_the_offer_it_was_made_with() {
     assert!(known[&node(2)].handicap() > 2.0 && known[&node(2)].handicap() < 3.0);
 }
 
-fn any_deal() -> impl Strategy<Value = RentalOutcome> {
+fn any_rental() -> impl Strategy<Value = RentalOutcome> {
     let numbers = (0u32..40, prop::option::of(any::<bool>()), 0u64..1000, 0u64..100, 0u32..4);
     let amounts =
         (0u64..10_u64.pow(12), 0u64..10_u64.pow(9), 0u64..100_000, prop::option::of(0u64..10_000_000));
@@ -147,20 +147,20 @@ fn any_deal() -> impl Strategy<Value = RentalOutcome> {
 proptest! {
     #[test]
     fn whatever_happened_experience_stays_in_bounds_and_fades(
-        runs in prop::collection::vec(prop::collection::vec((1u8..5, any_deal()), 0..6), 0..6), later in 0u32..100,
+        runs in prop::collection::vec(prop::collection::vec((1u8..5, any_rental()), 0..6), 0..6), later in 0u32..100,
     ) {
         let mut memory = Memory::new();
         for run in &runs {
-            memory.add_run(run.iter().map(|(n, deal)| (node(*n), *deal)));
+            memory.add_run(run.iter().map(|(n, rental)| (node(*n), *rental)));
         }
         for (provider, known) in memory.known(days(40)) {
-            let of_it = || runs.iter().flatten().filter(|(n, _)| node(*n) == provider).map(|(_, deal)| deal);
+            let of_it = || runs.iter().flatten().filter(|(n, _)| node(*n) == provider).map(|(_, rental)| rental);
             let handicap = known.handicap();
             prop_assert!((0.25..=4.0).contains(&handicap), "{}", handicap);
             prop_assert!(known.failures_in_a_row <= known.failures + 1e-9);
             prop_assert!(known.not_approved_in_a_row <= known.not_approved + 1e-9);
-            prop_assert!(known.tasks_done <= of_it().map(|deal| number(deal.tasks_done)).sum::<f64>() + 1e-9);
-            prop_assert_eq!(known.last_seen, of_it().map(|deal| deal.at).max());
+            prop_assert!(known.tasks_done <= of_it().map(|rental| number(rental.tasks_done)).sum::<f64>() + 1e-9);
+            prop_assert_eq!(known.last_seen, of_it().map(|rental| rental.at).max());
             for each in [known.speed, known.dearness].into_iter().flatten() {
                 prop_assert!(each > 0.0 && each.is_finite());
             }

@@ -31,7 +31,7 @@ async fn dies_at(death: Death, gap: u64) -> bool {
     assert_results(&played);
     assert_books_closed(&played).await;
     let lost = |kind: &EventKind| matches!(kind, EventKind::AttemptFailed { .. });
-    assert_eq!(lives.count(lost), 0, "{death:?}: a try counts as failed {:#?}", lives.kept.events());
+    assert_eq!(lives.count(lost), 0, "{death:?}: an attempt counts as failed {:#?}", lives.kept.events());
     true
 }
 
@@ -44,16 +44,16 @@ async fn dies_everywhere(death: impl Fn(u64) -> Death, gap: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_4_a_run_that_dies_before_any_commit_is_taken_up_at_once() {
+async fn invariant_4_a_run_that_dies_before_any_commit_is_resumed_at_once() {
     dies_everywhere(Death::BeforeCommit, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_4_a_run_that_dies_after_any_commit_is_taken_up_at_once() {
+async fn invariant_4_a_run_that_dies_after_any_commit_is_resumed_at_once() {
     dies_everywhere(Death::AfterCommit, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_4_a_run_that_dies_after_any_commit_is_taken_up_after_an_hour() {
+async fn invariant_4_a_run_that_dies_after_any_commit_is_resumed_after_an_hour() {
     dies_everywhere(Death::AfterCommit, 3600).await;
 }

@@ -81,12 +81,12 @@ impl Lives {
         }
     }
 
-    pub(crate) fn past(&self) -> RunState {
-        let mut past = RunState::default();
+    pub(crate) fn state(&self) -> RunState {
+        let mut state = RunState::default();
         for event in self.kept.events() {
-            past.apply(&event);
+            state.apply(&event);
         }
-        past
+        state
     }
 
     /// A life that ends by this death, or `Some` if it comes to its own end before.
@@ -135,7 +135,7 @@ impl Lives {
         let options = options(self.config.clone(), self.timing, self.session);
         let (clock, worker) = (Arc::new(self.devnet.clock()), Arc::clone(&self.worker));
         let run = Run::new(client(&self.devnet), clock, Arc::new(journal), worker, source, options);
-        run.resumed(self.past())
+        run.resumed(self.state())
     }
 
     /// Lives until the run has come to its own end, whatever the daemon does meanwhile.
@@ -144,12 +144,12 @@ impl Lives {
             match self.live(None).await {
                 Some(Ok(end)) => return end,
                 // The daemon failed when the life began.
-                Some(Err(error)) => tracing::debug!(%error, "not taken up"),
+                Some(Err(error)) => tracing::debug!(%error, "not resumed"),
                 None => {}
             }
             sleep(secs(30)).await;
         }
-        panic!("the run can't be taken up");
+        panic!("the run can't be resumed");
     }
 
     pub(crate) fn played(&self, end: RunEnd) -> Played {

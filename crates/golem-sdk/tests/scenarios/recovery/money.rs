@@ -98,8 +98,8 @@ async fn money_made_anew_that_was_never_heard_of_is_found_in_the_next_life() {
         until(|| lives.devnet.books().allocations.len() == 2).await;
     };
     assert!(lives.live_until(None, dying).await.is_none());
-    let past = lives.past();
-    assert_eq!((past.allocations.len(), past.allocation_intents.len()), (0, 1));
+    let state = lives.state();
+    assert_eq!((state.allocations.len(), state.allocation_intents.len()), (0, 1));
     sleep(secs(5)).await;
     let end = lives.live(None).await.unwrap().unwrap();
     assert_eq!((end.done, end.unsettled), (12, 0));

@@ -1,4 +1,4 @@
-//! Runs that are taken up only to be settled.
+//! Runs that are resumed only to be settled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn settle(lives: &Lives) -> RunEnd {
     let journal: Arc<MemoryJournal> = Arc::clone(&lives.kept);
     let clock = Arc::new(lives.devnet.clock());
     let options = options(lives.config.clone(), lives.timing, lives.session);
-    Run::settling(client(&lives.devnet), clock, journal, lives.past(), options).run().await.unwrap()
+    Run::settling(client(&lives.devnet), clock, journal, lives.state(), options).run().await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,8 +36,8 @@ async fn what_a_dead_run_left_is_ended_and_paid_and_its_tasks_stay() {
         assert_eq!((end.why, end.failed, end.unsettled), (StopReason::Cancelled, 0, 0), "{seconds} {end:?}");
         assert_eq!(lives.devnet.books().activities.len(), begun, "nothing is begun");
         assert_books_closed(&lives.played(end.clone())).await;
-        let past = lives.past();
-        assert!(nothing_open(&past) && nothing_left(&past).is_none(), "{past:#?}");
+        let state = lives.state();
+        assert!(nothing_open(&state) && nothing_left(&state).is_none(), "{state:#?}");
         ended += begun;
 
         // Once more changes nothing, and asks nobody.
@@ -50,7 +50,7 @@ async fn what_a_dead_run_left_is_ended_and_paid_and_its_tasks_stay() {
         let played = lives.played(end);
         assert_results(&played);
         assert_books_closed(&played).await;
-        assert!(nothing_left(&lives.past()).is_some());
+        assert!(nothing_left(&lives.state()).is_some());
     }
     assert!(ended > 2, "nothing ran that had to be ended");
 }
@@ -93,14 +93,14 @@ async fn a_run_that_could_set_no_money_aside_is_settled_without_any() {
         let lives = Lives::of(Stage::new(["ada"].map(honest))).await;
         lives.devnet.faults().always("POST /payment-api/v1/allocations", fault);
         assert!(lives.live(None).await.is_some_and(|ended| ended.is_err()), "{fault:?}");
-        assert!(!nothing_open(&lives.past()), "it isn't known what came of the wish");
+        assert!(!nothing_open(&lives.state()), "it isn't known what came of the wish");
         if matches!(fault, Fault::LoseAnswer) {
             // It was set aside, and is found and given back.
             lives.devnet.faults().clear();
         }
         let end = settle(&lives).await;
         assert_eq!((end.why, end.done, end.unsettled), (StopReason::Cancelled, 0, 0), "{fault:?} {end:?}");
-        assert!(nothing_open(&lives.past()), "{fault:?}");
+        assert!(nothing_open(&lives.state()), "{fault:?}");
         assert_eq!(lives.count(|kind| matches!(kind, EventKind::AllocationIntended { .. })), 1, "{fault:?}");
         lives.devnet.faults().clear();
         assert_books_closed(&lives.played(end)).await;
@@ -117,19 +117,19 @@ async fn a_bill_that_came_after_the_end_is_settled_later() {
     // Too early: it is waited for, and stays open.
     let early = settle(&lives).await;
     assert_eq!((early.why, early.unsettled), (StopReason::AllDone, 1), "{early:?}");
-    assert!(!nothing_open(&lives.past()));
+    assert!(!nothing_open(&lives.state()));
 
     sleep(secs(3600)).await;
     let settled = settle(&lives).await;
     assert_eq!((settled.why, settled.done, settled.unsettled), (StopReason::AllDone, 12, 0), "{settled:?}");
     let paid = |kind: &EventKind| matches!(kind, EventKind::BillAccepted { bill: Bill::Invoice(_), .. });
     assert_eq!(lives.count(paid), 1);
-    assert!(nothing_left(&lives.past()).is_some());
+    assert!(nothing_left(&lives.state()).is_some());
     assert_eq!(lives.count(|kind| matches!(kind, EventKind::BillMissing { .. })), 2);
     assert_books_closed(&lives.played(settled)).await;
 }
 
-/// A run of one deal whose invoice came while nobody was there to see it.
+/// A run of one rental whose invoice came while nobody was there to see it.
 async fn with_a_late_bill() -> Lives {
     let late = Behaviour { invoicing: InvoiceManner::After(secs(1800)), ..Behaviour::default() };
     let mut lives = Lives::of(Stage::new([strange("late", late)])).await;
@@ -151,7 +151,7 @@ async fn without_any_time_to_wait_what_the_daemon_has_is_settled_all_the_same() 
     let settled = settle(&lives).await;
     assert_eq!((settled.done, settled.unsettled), (12, 0), "{settled:?}");
     assert!(begun.elapsed() < secs(5), "{:?}", begun.elapsed());
-    assert!(nothing_left(&lives.past()).is_some());
+    assert!(nothing_left(&lives.state()).is_some());
     assert_books_closed(&lives.played(settled)).await;
 }
 
@@ -162,8 +162,8 @@ async fn without_any_time_to_wait_an_acceptance_is_not_left_half_known() {
     lives.devnet.faults().for_a_while(secs(10), "/accept", Fault::LoseAnswer);
     let settled = settle(&lives).await;
     assert_eq!((settled.done, settled.unsettled), (12, 0), "{settled:?}");
-    assert!(lives.past().rentals.values().all(|deal| deal.accepting.is_empty()));
-    assert!(nothing_left(&lives.past()).is_some());
+    assert!(lives.state().rentals.values().all(|rental| rental.accepting.is_empty()));
+    assert!(nothing_left(&lives.state()).is_some());
     assert_books_closed(&lives.played(settled)).await;
 }
 
@@ -186,10 +186,10 @@ async fn a_daemon_that_has_forgotten_the_agreements_is_not_waited_for() {
     assert!(lives.live(Some(Death::After(secs(12)))).await.is_none());
     assert!(
         lives
-            .past()
+            .state()
             .rentals
             .values()
-            .any(|deal| deal.activities.iter().any(|activity| activity.id.is_some()))
+            .any(|rental| rental.activities.iter().any(|activity| activity.id.is_some()))
     );
 
     let mut elsewhere = Lives::of(stage()).await;
@@ -203,5 +203,5 @@ async fn a_daemon_that_has_forgotten_the_agreements_is_not_waited_for() {
     );
     assert!(begun.elapsed() < elsewhere.config.settle_timeout, "{:?}", begun.elapsed());
     assert_eq!(lives.count(|kind| matches!(kind, EventKind::AgreementEnded { forgotten: true, .. })), 2);
-    assert!(nothing_left(&elsewhere.past()).is_some(), "{:#?}", elsewhere.past());
+    assert!(nothing_left(&elsewhere.state()).is_some(), "{:#?}", elsewhere.state());
 }

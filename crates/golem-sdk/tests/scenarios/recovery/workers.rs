@@ -84,7 +84,7 @@ fn counting() -> (ScriptedRuntime, Runs) {
     (runtime, runs)
 }
 
-/// How many tries went on, over many moments of death.
+/// How many attempts went on, over many moments of death.
 async fn dies_at_any_moment(manner: Manner) -> u64 {
     let mut went_on = 0;
     for tenths in (11..).step_by(9) {
@@ -125,13 +125,13 @@ async fn dies_at_any_moment(manner: Manner) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn scripts_of_a_task_are_gone_on_with_one_after_the_other() {
     let went_on = dies_at_any_moment(Manner::Commits).await;
-    assert!(went_on > 20, "only {went_on} tries went on");
+    assert!(went_on > 20, "only {went_on} attempts went on");
 }
 
 #[tokio::test(start_paused = true)]
 async fn scripts_that_were_followed_as_they_happened_are_followed_again() {
     let went_on = dies_at_any_moment(Manner::Streams).await;
-    assert!(went_on > 20, "only {went_on} tries went on");
+    assert!(went_on > 20, "only {went_on} attempts went on");
 }
 
 #[tokio::test(start_paused = true)]

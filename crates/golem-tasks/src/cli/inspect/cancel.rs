@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::exit::{Exit, Failure};
 use crate::signals::Stops;
-use crate::store::{Ask, Overview, RunState, Store};
+use crate::store::{Ask, Overview, RunStatus, Store};
 use crate::view::Output;
 use crate::view::kept::state_text;
 use crate::view::text::plural;
@@ -26,8 +26,8 @@ struct NobodyThere {
 /// Asks for the end of a run and waits for it, saying how far it is. Ctrl+C ends the waiting, not the request.
 pub(super) async fn cancel(store: &Store, run_id: &str, say: &mut Output) -> Result<Exit, Failure> {
     let held = match store.ask_to_cancel(run_id).await? {
-        Ask::Asked => store.overview(run_id).await?.state.holder().map(|held| held.holder.to_string()),
-        Ask::Nobody(RunState::Ended(why)) => {
+        Ask::Asked => store.overview(run_id).await?.status.holder().map(|held| held.holder.to_string()),
+        Ask::Nobody(RunStatus::Ended(why)) => {
             say.write(&format!("run {run_id} has ended already: {}\n", why.words()));
             return Ok(Exit::Done);
         }
@@ -49,8 +49,8 @@ pub(super) async fn cancel(store: &Store, run_id: &str, say: &mut Output) -> Res
             _ = tick.tick() => {}
         }
         let overview = store.overview(run_id).await?;
-        match &overview.state {
-            RunState::Ended(why) => {
+        match &overview.status {
+            RunStatus::Ended(why) => {
                 let tasks = overview.summary.tasks;
                 say.write(&format!(
                     "run {run_id} has ended: {}; {} of {} done, {}\n",
@@ -59,13 +59,13 @@ pub(super) async fn cancel(store: &Store, run_id: &str, say: &mut Output) -> Res
                     plural(tasks.total(), "task"),
                     match overview.summary.unsettled {
                         0 => "everything is settled".to_owned(),
-                        n => format!("{} not settled", plural(n, "deal")),
+                        n => format!("{} not settled", plural(n, "rental")),
                     }
                 ));
                 return Ok(Exit::Done);
             }
-            RunState::Interrupted(_) => return Err(nobody(store, run_id).await?),
-            RunState::Running(_) | RunState::Stopping(..) => {
+            RunStatus::Interrupted(_) => return Err(nobody(store, run_id).await?),
+            RunStatus::Running(_) | RunStatus::Stopping(..) => {
                 let far = far(&overview);
                 if far != told {
                     say.write(&format!("{far}\n"));
@@ -80,10 +80,10 @@ pub(super) async fn cancel(store: &Store, run_id: &str, say: &mut Output) -> Res
 fn far(overview: &Overview) -> String {
     format!(
         "{}: {} running, {} open, {} not settled",
-        overview.state.word(),
+        overview.status.word(),
         plural(overview.summary.tasks.running, "task"),
         plural(overview.open_agreements, "agreement"),
-        plural(overview.summary.unsettled, "deal"),
+        plural(overview.summary.unsettled, "rental"),
     )
 }
 
@@ -95,7 +95,7 @@ async fn nobody(store: &Store, run_id: &str) -> Result<Failure, Failure> {
     };
     let error = NobodyThere {
         run_id: run_id.to_owned(),
-        state: state_text(&overview.state, overview.paused_until()),
+        state: state_text(&overview.status, overview.paused_until()),
         open,
     };
     let failure = Failure::new(Exit::BrokeOff, error);

@@ -10,7 +10,7 @@ use yagna_api::{Clock, Timestamp};
 use super::args::{PruneFlags, RmFlags};
 use super::{Environment, choose, nothing_yet, told, within_to_write};
 use crate::exit::{Exit, Failure};
-use crate::store::{RunRow, RunState, Store, StoreError};
+use crate::store::{RunRow, RunStatus, Store, StoreError};
 use crate::view::Output;
 use crate::view::kept::{self, KeptRun, Removed};
 
@@ -72,7 +72,7 @@ async fn kept_because(
     flags: &PruneFlags,
 ) -> Result<Option<&'static str>, Failure> {
     const HELD: &str = "a process works on it";
-    if run.state.holder().is_some() {
+    if run.status.holder().is_some() {
         return Ok(Some(HELD));
     }
     if !flags.force && store.owes(&run.run_id).await? {
@@ -100,9 +100,9 @@ fn is_old(run: &RunRow, older_than: Duration, now: Timestamp) -> bool {
 
 /// Did every task get its result, or as many as were wanted?
 fn has_succeeded(run: &RunRow) -> bool {
-    match run.state {
-        RunState::Ended(StopReason::ResultsReached) => true,
-        RunState::Ended(StopReason::AllDone | StopReason::Closed) => run.failed == 0 && run.left == 0,
+    match run.status {
+        RunStatus::Ended(StopReason::ResultsReached) => true,
+        RunStatus::Ended(StopReason::AllDone | StopReason::Closed) => run.failed == 0 && run.left == 0,
         _ => false,
     }
 }
@@ -120,11 +120,11 @@ mod tests {
     use super::*;
     use crate::store::Settled;
 
-    fn run(state: RunState, failed: u64, left: u64) -> RunRow {
-        let ended = matches!(state, RunState::Ended(_));
+    fn run(status: RunStatus, failed: u64, left: u64) -> RunRow {
+        let ended = matches!(status, RunStatus::Ended(_));
         RunRow {
             run_id: "r".to_owned(),
-            state,
+            status,
             paused_until: None,
             done: 1,
             failed,
@@ -139,22 +139,22 @@ mod tests {
     fn the_age_of_a_run_counts_from_its_end_or_else_from_its_beginning() {
         let day = Duration::from_secs(24 * 3600);
         let now = "2026-11-03T00:00:00Z".parse().unwrap();
-        assert!(is_old(&run(RunState::Ended(StopReason::AllDone), 0, 0), day, now));
-        assert!(!is_old(&run(RunState::Ended(StopReason::AllDone), 0, 0), day * 2, now));
-        assert!(is_old(&run(RunState::Interrupted(None), 0, 1), day * 2, now));
+        assert!(is_old(&run(RunStatus::Ended(StopReason::AllDone), 0, 0), day, now));
+        assert!(!is_old(&run(RunStatus::Ended(StopReason::AllDone), 0, 0), day * 2, now));
+        assert!(is_old(&run(RunStatus::Interrupted(None), 0, 1), day * 2, now));
     }
 
     #[test]
     fn a_run_has_failed_unless_it_came_to_its_end_with_what_was_wanted() {
-        for (state, failed, left, succeeded) in [
-            (RunState::Ended(StopReason::AllDone), 0, 0, true),
-            (RunState::Ended(StopReason::AllDone), 1, 0, false),
-            (RunState::Ended(StopReason::ResultsReached), 1, 3, true),
-            (RunState::Ended(StopReason::Cancelled), 0, 3, false),
-            (RunState::Ended(StopReason::BudgetReached), 0, 3, false),
-            (RunState::Interrupted(None), 0, 3, false),
+        for (status, failed, left, succeeded) in [
+            (RunStatus::Ended(StopReason::AllDone), 0, 0, true),
+            (RunStatus::Ended(StopReason::AllDone), 1, 0, false),
+            (RunStatus::Ended(StopReason::ResultsReached), 1, 3, true),
+            (RunStatus::Ended(StopReason::Cancelled), 0, 3, false),
+            (RunStatus::Ended(StopReason::BudgetReached), 0, 3, false),
+            (RunStatus::Interrupted(None), 0, 3, false),
         ] {
-            assert_eq!(has_succeeded(&run(state.clone(), failed, left)), succeeded, "{state:?}");
+            assert_eq!(has_succeeded(&run(status.clone(), failed, left)), succeeded, "{status:?}");
         }
     }
 }

@@ -25,25 +25,25 @@ pub enum ActivityStatus {
 /// An activity with what it did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivityRow {
-    /// The deal it belongs to.
+    /// The rental it belongs to.
     pub rental: RentalId,
-    /// Which of the deal's activities it is, from 1.
+    /// Which of the rental's activities it is, from 1.
     pub number: u64,
     /// The daemon's id for it, once it has one.
     pub activity: Option<ActivityId>,
     /// Where it stands.
     pub status: ActivityStatus,
-    /// Tries of tasks that began there.
-    pub tries: u64,
-    /// Tries that failed there.
+    /// Attempts of tasks that began there.
+    pub attempts: u64,
+    /// Attempts that failed there.
     pub failed: u64,
     /// Results it made.
     pub results: u64,
-    /// The time of the tries that made them, added up.
+    /// The time of the attempts that made them, added up.
     pub results_took: Duration,
     /// GLM accepted for it; see [`Store::activities`].
     pub cost: Glm,
-    /// Why it is over, or why its deal is.
+    /// Why it is over, or why its rental is.
     pub stop_reason: Option<String>,
     /// Whose it is.
     pub provider: Provider,
@@ -57,7 +57,7 @@ pub struct ActivityRow {
     pub began: Timestamp,
     /// When it was over.
     pub ended: Option<Timestamp>,
-    /// True if the final bill of its deal is decided about.
+    /// True if the final bill of its rental is decided about.
     pub settled: bool,
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn used_in(per_hour: Glm, since: Timestamp, until: Timestamp) -> Opti
 impl Store {
     /// All activities of a run, in the order in which they began.
     ///
-    /// What an activity cost is the highest of its debit notes that were accepted; what a deal cost beyond those of
+    /// What an activity cost is the highest of its debit notes that were accepted; what a rental cost beyond those of
     /// its activities, by its invoice, counts for its newest one. So the costs of all activities add up to that of the
     /// run.
     pub async fn activities(&self, run_id: &str) -> Result<Vec<ActivityRow>, StoreError> {
@@ -110,7 +110,7 @@ impl Store {
 
 impl Reader<'_> {
     pub(super) async fn activities(&mut self) -> Result<Vec<ActivityRow>, StoreError> {
-        let tries = self.tries().await?;
+        let attempts = self.attempts().await?;
         let mut costs = self.costs().await?;
         let rows = self
             .rows(
@@ -124,14 +124,14 @@ impl Reader<'_> {
         rows.iter()
             .map(|row| {
                 let key = (row.int("rental_no")?, row.int("activity_no")?);
-                let tries = tries.get(&key).copied().unwrap_or_default();
-                activity(row, tries, costs.remove(&key).unwrap_or_default())
+                let attempts = attempts.get(&key).copied().unwrap_or_default();
+                activity(row, attempts, costs.remove(&key).unwrap_or_default())
             })
             .collect()
     }
 
-    /// What was tried on each activity, by its deal and its number there.
-    async fn tries(&mut self) -> Result<HashMap<(i64, i64), Tries>, StoreError> {
+    /// What was tried on each activity, by its rental and its number there.
+    async fn attempts(&mut self) -> Result<HashMap<(i64, i64), Attempts>, StoreError> {
         let rows = self
             .rows(
                 "SELECT rental_no, coalesce(activity_no, 1) AS activity_no, outcome, count(*) AS n, \
@@ -139,24 +139,24 @@ impl Reader<'_> {
                  GROUP BY rental_no, coalesce(activity_no, 1), outcome",
             )
             .await?;
-        let mut tries: HashMap<_, Tries> = HashMap::new();
+        let mut attempts: HashMap<_, Attempts> = HashMap::new();
         for row in rows {
-            let tries = tries.entry((row.int("rental_no")?, row.int("activity_no")?)).or_default();
+            let attempts = attempts.entry((row.int("rental_no")?, row.int("activity_no")?)).or_default();
             let n = row.unsigned("n")?;
-            tries.all += n;
+            attempts.all += n;
             match row.optional_text("outcome")?.as_deref() {
                 Some("done") => {
-                    tries.done += n;
-                    tries.done_took += micros(row.optional_int("took_us")?);
+                    attempts.done += n;
+                    attempts.done_took += micros(row.optional_int("took_us")?);
                 }
-                Some("failed") => tries.failed += n,
+                Some("failed") => attempts.failed += n,
                 _ => {}
             }
         }
-        Ok(tries)
+        Ok(attempts)
     }
 
-    /// What each activity cost, by its deal and its number there.
+    /// What each activity cost, by its rental and its number there.
     async fn costs(&mut self) -> Result<HashMap<(i64, i64), Glm>, StoreError> {
         let notes = self
             .rows(
@@ -169,7 +169,7 @@ impl Reader<'_> {
             let cost = costs.entry((row.int("rental_no")?, row.int("activity_no")?)).or_default();
             *cost = row.money("amount")?.max(*cost);
         }
-        let deals = self
+        let rentals = self
             .rows(
                 "SELECT r.rental_no, r.cost, max(a.activity_no) AS activity_no FROM rentals AS r \
                  JOIN activities AS a ON a.run_no = r.run_no AND a.rental_no = r.rental_no \
@@ -181,7 +181,7 @@ impl Reader<'_> {
             let sum = noted.entry(*rental_no).or_default();
             *sum = [*sum, *cost].into_iter().sum();
         }
-        for row in deals {
+        for row in rentals {
             let rental_no = row.int("rental_no")?;
             let beyond =
                 row.money("cost")?.saturating_sub(noted.get(&rental_no).copied().unwrap_or_default());
@@ -196,14 +196,14 @@ impl Reader<'_> {
 
 /// What was tried on one activity.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tries {
+struct Attempts {
     all: u64,
     failed: u64,
     done: u64,
     done_took: Duration,
 }
 
-fn activity(row: &Row, tries: Tries, cost: Glm) -> Result<ActivityRow, StoreError> {
+fn activity(row: &Row, attempts: Attempts, cost: Glm) -> Result<ActivityRow, StoreError> {
     let status = match row.text("status")?.as_str() {
         "intended" | "created" => ActivityStatus::New,
         "ready" => ActivityStatus::Ready,
@@ -226,10 +226,10 @@ fn activity(row: &Row, tries: Tries, cost: Glm) -> Result<ActivityRow, StoreErro
         number: row.unsigned("activity_no")?,
         activity: row.optional_text("activity_id")?.map(ActivityId::new),
         status,
-        tries: tries.all,
-        failed: tries.failed,
-        results: tries.done,
-        results_took: tries.done_took,
+        attempts: attempts.all,
+        failed: attempts.failed,
+        results: attempts.done,
+        results_took: attempts.done_took,
         cost,
         stop_reason,
         provider: provider(row)?.ok_or_else(|| damaged("provider_name", "there is no value"))?,

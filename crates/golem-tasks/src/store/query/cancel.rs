@@ -1,6 +1,6 @@
 //! Asking the process that runs a run to stop it, by way of the database.
 
-use super::RunState;
+use super::RunStatus;
 use crate::store::database::Statement;
 use crate::store::{Lease, Store, StoreError};
 
@@ -10,7 +10,7 @@ pub enum Ask {
     /// Its process was asked, and looks for that several times a second.
     Asked,
     /// There was nobody to ask, for this is how it stands.
-    Nobody(RunState),
+    Nobody(RunStatus),
 }
 
 impl Store {
@@ -18,9 +18,9 @@ impl Store {
     ///
     /// The request is for this holder only: whoever takes the run up afterwards doesn't hear of it.
     pub async fn ask_to_cancel(&self, run_id: &str) -> Result<Ask, StoreError> {
-        let state = super::Reader::new(self, run_id).await?.state().await?;
-        let Some(held) = state.holder() else {
-            return Ok(Ask::Nobody(state));
+        let status = super::Reader::new(self, run_id).await?.status().await?;
+        let Some(held) = status.holder() else {
+            return Ok(Ask::Nobody(status));
         };
         let failed = |source| self.failed("ask for the run to be cancelled", source);
         let mut transaction = self.database.write().await.map_err(failed)?;
@@ -36,8 +36,8 @@ impl Store {
             return Ok(Ask::Asked);
         }
         // It let go in the meantime.
-        let state = super::Reader::new(self, run_id).await?.state().await?;
-        Ok(Ask::Nobody(state))
+        let status = super::Reader::new(self, run_id).await?.status().await?;
+        Ok(Ask::Nobody(status))
     }
 }
 

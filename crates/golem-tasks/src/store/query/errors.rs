@@ -1,4 +1,4 @@
-//! What went wrong in a run: tries, deals, bills and everything else that has a reason, the newest first.
+//! What went wrong in a run: attempts, rentals, bills and everything else that has a reason, the newest first.
 
 mod alike;
 
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 10;
 /// What something that went wrong is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// A try of a task failed, or a task before its first try.
+    /// An attempt of a task failed, or a task before its first attempt.
     Task,
     /// An agreement didn't come to be.
     Agreement,
@@ -45,7 +45,7 @@ pub struct ErrorRow {
     pub reason: String,
     /// Of a task: the kind of failure. Of a bill: which kind of bill. Of trouble: what was being done.
     pub detail: Option<String>,
-    /// The task and the number of its try.
+    /// The task and the number of its attempt.
     pub attempt: Option<(u64, u64)>,
     /// The number of the task's attempts that count, up to this one. Those that were given back don't.
     pub tried: u64,

@@ -4,7 +4,7 @@ use yagna_api::time::after;
 use yagna_api::{Glm, Timestamp};
 
 use super::activities::{ActivityRow, ActivityStatus, per_result};
-use super::{Reader, RunState};
+use super::{Reader, RunStatus};
 use crate::store::{RunSummary, Store, StoreError};
 
 /// Where a run stands.
@@ -13,15 +13,15 @@ pub struct Overview {
     /// What it came to so far.
     pub summary: RunSummary,
     /// Is it running, and who runs it?
-    pub state: RunState,
+    pub status: RunStatus,
     /// Activities that take tasks.
     pub ready: u64,
     /// Activities that aren't ready yet.
     pub new: u64,
     /// Activities that are over.
     pub other: u64,
-    /// Tries of tasks that began.
-    pub tries: u64,
+    /// Attempts of tasks that began.
+    pub attempts: u64,
     /// Agreements that are in force, or may come to be.
     pub open_agreements: u64,
     /// GLM used so far by our own measure, while a process works on the run; never less than what was accepted.
@@ -36,7 +36,7 @@ impl Overview {
 
     /// Until when it waits for its budget, if it does: it goes on by itself.
     pub fn paused_until(&self) -> Option<Timestamp> {
-        self.state.paused_until(self.summary.waiting.as_ref())
+        self.status.paused_until(self.summary.waiting.as_ref())
     }
 }
 
@@ -46,12 +46,12 @@ impl Store {
     /// Its activities and its tasks are counted one after the other: of a run that goes on they may be some
     /// milliseconds apart.
     pub async fn overview(&self, run_id: &str) -> Result<Overview, StoreError> {
-        let (activities, open_agreements, state) = {
+        let (activities, open_agreements, status) = {
             let mut reader = Reader::new(self, run_id).await?;
-            (reader.activities().await?, reader.open_agreements().await?, reader.state().await?)
+            (reader.activities().await?, reader.open_agreements().await?, reader.status().await?)
         };
         let summary = self.run_summary(run_id).await?;
-        let estimate = match state.holder() {
+        let estimate = match status.holder() {
             Some(held) => {
                 // The database's own clock, which is the one that all have in common.
                 let now = after(held.heard, held.silent);
@@ -66,11 +66,11 @@ impl Store {
         };
         Ok(Overview {
             summary,
-            state,
+            status,
             ready: count(ActivityStatus::Ready),
             new: count(ActivityStatus::New),
             other: count(ActivityStatus::Stopped),
-            tries: activities.iter().map(|activity| activity.tries).sum(),
+            attempts: activities.iter().map(|activity| activity.attempts).sum(),
             open_agreements,
             estimate,
         })

@@ -14,20 +14,20 @@ use crate::store::{ProviderSummary, Store, StoreError, payments};
 pub struct ProviderRow {
     /// What it did.
     pub did: ProviderSummary,
-    /// The time of the tries that made its results, added up.
+    /// The time of the attempts that made its results, added up.
     pub results_took: Duration,
     /// Agreements that didn't come to be and activities that failed.
-    pub deals_failed: u64,
-    /// GLM an hour at full use, in its newest deal.
+    pub rentals_failed: u64,
+    /// GLM an hour at full use, in its newest rental.
     pub per_hour: Glm,
     /// GLM for the start, there.
     pub start: Glm,
-    /// When its newest deal began.
+    /// When its newest rental began.
     pub newest: Timestamp,
 }
 
 impl ProviderRow {
-    /// How long a try that made a result took on average.
+    /// How long an attempt that made a result took on average.
     pub fn took_on_average(&self) -> Option<Duration> {
         let n = u32::try_from(self.did.tasks_done).ok()?;
         self.results_took.checked_div(n)
@@ -65,7 +65,7 @@ impl Reader<'_> {
             let provider = providers.entry(id.clone()).or_insert_with(|| ProviderRow {
                 did: ProviderSummary::new(id, String::new()),
                 results_took: Duration::ZERO,
-                deals_failed: 0,
+                rentals_failed: 0,
                 per_hour: Glm::ZERO,
                 start: Glm::ZERO,
                 newest,
@@ -76,21 +76,21 @@ impl Reader<'_> {
                 provider.did.agreements += 1;
                 provider.did.unsettled += u64::from(row.optional_text("final_bill")?.is_none());
             }
-            provider.deals_failed += u64::from(row.optional_text("failure")?.is_some());
-            provider.deals_failed += row.unsigned("failed")?;
+            provider.rentals_failed += u64::from(row.optional_text("failure")?.is_some());
+            provider.rentals_failed += row.unsigned("failed")?;
             (provider.per_hour, provider.start) = (row.money("per_hour")?, row.money("start_price")?);
             provider.newest = newest;
         }
-        let tries = self
+        let attempts = self
             .rows(
                 "SELECT rental_no, outcome, count(*) AS n, CAST(sum(took_us) AS bigint) AS took_us FROM attempts \
                  WHERE run_no = $1 AND outcome IS NOT NULL GROUP BY rental_no, outcome",
             )
             .await?;
-        for row in tries {
+        for row in attempts {
             let id = by_rental.get(&row.int("rental_no")?);
             let Some(provider) = id.and_then(|id| providers.get_mut(id)) else {
-                continue; // can't be: every try refers to a deal
+                continue; // can't be: every attempt refers to a rental
             };
             let (n, took) = (row.unsigned("n")?, micros(row.optional_int("took_us")?));
             match row.text("outcome")?.as_str() {

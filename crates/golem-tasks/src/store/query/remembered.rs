@@ -1,6 +1,6 @@
 //! What is remembered of providers across all runs of a database.
 //!
-//! Nothing is written for it but a tally of each deal's tries, once, with the end of its run: what is remembered is always
+//! Nothing is written for it but a tally of each rental's attempts, once, with the end of its run: what is remembered is always
 //! what the tables say, and is weighed by its age when it is read. A run that never came to its end is counted anew each
 //! time. What a run's deletion takes away is no longer remembered.
 
@@ -30,7 +30,7 @@ pub struct RememberedProvider {
     pub failures: u64,
     /// Results it made.
     pub tasks_done: u64,
-    /// Tries that failed there.
+    /// Attempts that failed there.
     pub failed_attempts: u64,
     /// GLM accepted.
     pub cost: Glm,
@@ -72,15 +72,15 @@ impl RememberedProvider {
     }
 }
 
-/// A deal of any run.
-struct Deal {
+/// A rental of any run.
+struct Rental {
     run_no: i64,
     rental_no: i64,
     provider: Provider,
-    past: RentalOutcome,
+    outcome: RentalOutcome,
 }
 
-/// What was tried in a deal.
+/// What was tried in a rental.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     done: u64,
@@ -95,7 +95,7 @@ impl Store {
         let since = now.checked_sub(Known::FORGOTTEN_AFTER).unwrap_or(Timestamp::UNIX_EPOCH);
         let failed = |source| self.failed("read what is known of providers", source);
         let mut transaction = self.database.read().await.map_err(failed)?;
-        Ok(memory(&self.deals(&mut transaction, since).await?).records(now))
+        Ok(memory(&self.rentals(&mut transaction, since).await?).records(now))
     }
 
     /// The number of times that other runs of the database have set each provider back since then.
@@ -116,22 +116,22 @@ impl Store {
     pub async fn remembered_providers(&self, now: Timestamp) -> Result<Vec<RememberedProvider>, StoreError> {
         let failed = |source| self.failed("read what is known of providers", source);
         let mut transaction = self.database.read().await.map_err(failed)?;
-        let deals = self.deals(&mut transaction, Timestamp::UNIX_EPOCH).await?;
+        let rentals = self.rentals(&mut transaction, Timestamp::UNIX_EPOCH).await?;
         let blocked = blocks(&transaction.rows(Block::all()).await.map_err(failed)?)?;
-        let known = memory(&deals).known(now);
+        let known = memory(&rentals).known(now);
         let mut providers: HashMap<NodeId, RememberedProvider> = HashMap::new();
-        for Deal { provider, past, .. } in deals {
+        for Rental { provider, outcome, .. } in rentals {
             let row = providers
                 .entry(provider.id.clone())
                 .or_insert_with(|| RememberedProvider::new(provider.clone()));
-            // Deals come in their order: the newest name stands.
+            // Rentals come in their order: the newest name stands.
             row.provider.name = provider.name;
-            row.agreements += u64::from(past.approved == Some(true));
-            row.not_approved += u64::from(past.approved == Some(false));
-            row.failures += u64::from(past.failures);
-            row.tasks_done += past.tasks_done;
-            row.failed_attempts += past.tasks_failed;
-            row.cost = [row.cost, past.cost].into_iter().sum();
+            row.agreements += u64::from(outcome.approved == Some(true));
+            row.not_approved += u64::from(outcome.approved == Some(false));
+            row.failures += u64::from(outcome.failures);
+            row.tasks_done += outcome.tasks_done;
+            row.failed_attempts += outcome.tasks_failed;
+            row.cost = [row.cost, outcome.cost].into_iter().sum();
         }
         for (id, known) in known {
             if let Some(row) = providers.get_mut(&id) {
@@ -153,35 +153,42 @@ impl Store {
         Ok(providers)
     }
 
-    /// All deals since then, with what was tried in them and how their activities ended.
-    async fn deals(&self, transaction: &mut Transaction, since: Timestamp) -> Result<Vec<Deal>, StoreError> {
+    /// All rentals since then, with what was tried in them and how their activities ended.
+    async fn rentals(
+        &self,
+        transaction: &mut Transaction,
+        since: Timestamp,
+    ) -> Result<Vec<Rental>, StoreError> {
         let failed = |source| self.failed("read what is known of providers", source);
-        let rows = transaction.rows(Statement::new(DEALS).time(since)).await.map_err(failed)?;
-        let mut deals = rows.iter().map(deal).collect::<Result<Vec<_>, _>>()?;
-        let places: HashMap<_, _> =
-            deals.iter().enumerate().map(|(place, deal)| ((deal.run_no, deal.rental_no), place)).collect();
+        let rows = transaction.rows(Statement::new(RENTALS).time(since)).await.map_err(failed)?;
+        let mut rentals = rows.iter().map(rental).collect::<Result<Vec<_>, _>>()?;
+        let places: HashMap<_, _> = rentals
+            .iter()
+            .enumerate()
+            .map(|(place, rental)| ((rental.run_no, rental.rental_no), place))
+            .collect();
         for row in transaction.rows(Statement::new(UNTALLIED).time(since)).await.map_err(failed)? {
             if let Some(place) = places.get(&(row.int("run_no")?, row.int("rental_no")?)) {
-                deals[*place].past.tried(&tally(&row)?);
+                rentals[*place].outcome.tried(&tally(&row)?);
             }
         }
         for row in transaction.rows(Statement::new(ACTIVITIES).time(since)).await.map_err(failed)? {
             let Some(place) = places.get(&(row.int("run_no")?, row.int("rental_no")?)) else { continue };
-            let past = &mut deals[*place].past;
-            past.failures = past.failures.saturating_add(u32::from(row.int("failed")? != 0));
+            let outcome = &mut rentals[*place].outcome;
+            outcome.failures = outcome.failures.saturating_add(u32::from(row.int("failed")? != 0));
             if let (Some(created), Some(ended)) =
                 (row.optional_time("created_at")?, row.optional_time("ended_at")?)
             {
-                past.active = past.active.saturating_add(between(created, ended));
-                past.at = past.at.max(ended);
+                outcome.active = outcome.active.saturating_add(between(created, ended));
+                outcome.at = outcome.at.max(ended);
             }
         }
-        Ok(deals)
+        Ok(rentals)
     }
 }
 
 /// An agreement that was taken back because the run was stopping was nobody's fault.
-const DEALS: &str = "SELECT r.run_no, r.rental_no, r.provider_id, r.provider_name, r.per_hour, r.cost, r.intended_at, \
+const RENTALS: &str = "SELECT r.run_no, r.rental_no, r.provider_id, r.provider_name, r.per_hour, r.cost, r.intended_at, \
      r.approved_at, r.ended_at, CASE WHEN r.status = 'failed' AND (u.stopping_at IS NULL \
      OR r.ended_at < u.stopping_at) THEN r.status END AS refused, coalesce(t.done, 0) AS done, \
      coalesce(t.failed, 0) AS failed, t.task_us, t.newest_at FROM rentals AS r JOIN runs AS u ON u.run_no = r.run_no \
@@ -210,7 +217,7 @@ const UNTALLIED: &str = "SELECT w.run_no, w.rental_no, \
      AND EXISTS (SELECT 1 FROM rentals AS r WHERE r.run_no = u.run_no AND r.intended_at >= $1))) AS w \
      GROUP BY w.run_no, w.rental_no";
 
-/// Tallies the tries of a run that ends now; anew where it had ended before.
+/// Tallies the attempts of a run that ends now; anew where it had ended before.
 pub(in crate::store) async fn write_tallies(
     transaction: &mut Transaction,
     run_no: i64,
@@ -231,19 +238,19 @@ pub(in crate::store) async fn write_tallies(
     Ok(())
 }
 
-/// The deals of one run after those of the other.
-fn memory(deals: &[Deal]) -> Memory {
+/// The rentals of one run after those of the other.
+fn memory(rentals: &[Rental]) -> Memory {
     let mut memory = Memory::new();
-    for run in deals.chunk_by(|one, other| one.run_no == other.run_no) {
-        memory.add_run(run.iter().map(|deal| (deal.provider.id.clone(), deal.past)));
+    for run in rentals.chunk_by(|one, other| one.run_no == other.run_no) {
+        memory.add_run(run.iter().map(|rental| (rental.provider.id.clone(), rental.outcome)));
     }
     memory
 }
 
-fn deal(row: &Row) -> Result<Deal, StoreError> {
+fn rental(row: &Row) -> Result<Rental, StoreError> {
     let approved = row.optional_time("approved_at")?;
     let at = row.optional_time("ended_at")?.or(approved);
-    let mut past = RentalOutcome {
+    let mut outcome = RentalOutcome {
         approved: match (approved, row.optional_text("refused")?) {
             (Some(_), _) => Some(true),
             (None, Some(_)) => Some(false),
@@ -256,9 +263,9 @@ fn deal(row: &Row) -> Result<Deal, StoreError> {
             None => row.time("intended_at")?,
         })
     };
-    past.tried(&tally(row)?);
+    outcome.tried(&tally(row)?);
     let provider = Provider { id: row.parsed("provider_id")?, name: row.text("provider_name")? };
-    Ok(Deal { run_no: row.int("run_no")?, rental_no: row.int("rental_no")?, provider, past })
+    Ok(Rental { run_no: row.int("run_no")?, rental_no: row.int("rental_no")?, provider, outcome })
 }
 
 fn tally(row: &Row) -> Result<Tally, StoreError> {
@@ -270,7 +277,7 @@ fn tally(row: &Row) -> Result<Tally, StoreError> {
     })
 }
 
-/// Adds what was tried in a deal to what else is known of it.
+/// Adds what was tried in a rental to what else is known of it.
 trait Tried {
     fn tried(&mut self, tally: &Tally);
 }

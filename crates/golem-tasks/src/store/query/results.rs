@@ -174,7 +174,7 @@ struct Place {
     after: i64,
     /// Results that came later weren't counted.
     until: Option<Timestamp>,
-    /// By the deal and the number of the activity there.
+    /// By the rental and the number of the activity there.
     shares: HashMap<(u64, u64), Rate>,
 }
 
@@ -202,7 +202,7 @@ impl Place {
 }
 
 impl Rate {
-    /// What a result costs whose try took so many microseconds.
+    /// What a result costs whose attempt took so many microseconds.
     fn share(&self, took: i64) -> Option<Glm> {
         if self.cost.is_zero() {
             return None;

@@ -14,7 +14,7 @@ use crate::store::{HeldBy, Holder, Store, StoreError};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]
-pub enum RunState {
+pub enum RunStatus {
     /// A live process works on it.
     Running(HeldBy),
     /// A live process brings it to its end.
@@ -30,7 +30,7 @@ pub enum RunState {
 pub struct Settled {
     /// GLM accepted.
     pub cost: Glm,
-    /// Deals whose final bill hasn't come or isn't decided.
+    /// Rentals whose final bill hasn't come or isn't decided.
     pub unsettled: u64,
 }
 
@@ -40,7 +40,7 @@ pub struct RunRow {
     /// Its id.
     pub run_id: String,
     /// Where it stands.
-    pub state: RunState,
+    pub status: RunStatus,
     /// Until when it waits for its budget, if it does: it goes on by itself.
     pub paused_until: Option<Timestamp>,
     /// Tasks with a result.
@@ -57,7 +57,7 @@ pub struct RunRow {
     pub ended: Option<Timestamp>,
 }
 
-impl RunState {
+impl RunStatus {
     /// Its word, the same everywhere.
     pub fn word(&self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl RunState {
         }
     }
 
-    /// Until when a run of this state waits for its budget, if that is why nothing ran when it was last asked.
+    /// Until when a run of this status waits for its budget, if that is why nothing ran when it was last asked.
     pub(super) fn paused_until(&self, waiting: Option<&Explanation>) -> Option<Timestamp> {
         match self {
             Self::Running(_) => waiting?.paused_until,
@@ -101,29 +101,29 @@ impl Store {
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows {
             let run_no = row.int("run_no")?;
-            let state = state(&row, &here)?;
+            let status = status(&row, &here)?;
             let mut reader = Reader { store: self, transaction, run_no };
             let settled = reader.settled().await?;
-            let (done, failed, left) = match (&state, row.optional_json::<RunEnd>("finish")?) {
+            let (done, failed, left) = match (&status, row.optional_json::<RunEnd>("finish")?) {
                 // What it came to was written down: counting would take long where there were many tasks.
-                (RunState::Ended(_), Some(end)) => (end.done, end.failed, end.unfinished),
+                (RunStatus::Ended(_), Some(end)) => (end.done, end.failed, end.unfinished),
                 _ => reader.counts().await?,
             };
             transaction = reader.transaction;
-            let ended = match state {
-                RunState::Ended(_) => row.optional_time("ended_at")?,
+            let ended = match status {
+                RunStatus::Ended(_) => row.optional_time("ended_at")?,
                 _ => None,
             };
-            let paused_until = state.paused_until(row.optional_json("waiting")?.as_ref());
+            let paused_until = status.paused_until(row.optional_json("waiting")?.as_ref());
             let (run_id, began) = (row.text("run_id")?, row.time("created_at")?);
-            runs.push(RunRow { run_id, state, paused_until, done, failed, left, settled, began, ended });
+            runs.push(RunRow { run_id, status, paused_until, done, failed, left, settled, began, ended });
         }
         Ok(runs)
     }
 }
 
 impl Reader<'_> {
-    pub(super) async fn state(&mut self) -> Result<RunState, StoreError> {
+    pub(super) async fn status(&mut self) -> Result<RunStatus, StoreError> {
         let rows = self
             .rows(
                 "SELECT r.status, r.stop_reason, r.finish, l.host, l.pid, l.process, l.machine, l.since_at, \
@@ -132,7 +132,7 @@ impl Reader<'_> {
             )
             .await?;
         let row = rows.first().ok_or_else(|| damaged("run_no", "the run is gone"))?;
-        state(row, &Holder::here())
+        status(row, &Holder::here())
     }
 
     async fn settled(&mut self) -> Result<Settled, StoreError> {
@@ -162,7 +162,7 @@ impl Reader<'_> {
 }
 
 /// Where the run of this row stands.
-fn state(row: &Row, here: &Holder) -> Result<RunState, StoreError> {
+fn status(row: &Row, here: &Holder) -> Result<RunStatus, StoreError> {
     let held = held_by(row)?;
     let alive = held.as_ref().is_some_and(|held| held.silent <= LEASE_TIMEOUT && !held.holder.is_dead(here));
     let reason = || {
@@ -170,10 +170,10 @@ fn state(row: &Row, here: &Holder) -> Result<RunState, StoreError> {
         serde_json::from_value(word.into()).map_err(|error| damaged("stop_reason", error))
     };
     Ok(match (row.text("status")?.as_str(), held) {
-        ("ended", _) => RunState::Ended(row.json::<RunEnd>("finish")?.why),
-        ("running", Some(held)) if alive => RunState::Running(held),
-        ("stopping", Some(held)) if alive => RunState::Stopping(held, reason()?),
-        ("running" | "stopping", held) => RunState::Interrupted(held),
+        ("ended", _) => RunStatus::Ended(row.json::<RunEnd>("finish")?.why),
+        ("running", Some(held)) if alive => RunStatus::Running(held),
+        ("stopping", Some(held)) if alive => RunStatus::Stopping(held, reason()?),
+        ("running" | "stopping", held) => RunStatus::Interrupted(held),
         (other, _) => return Err(damaged("status", format!("`{other}` is not a status of a run"))),
     })
 }

@@ -1,8 +1,8 @@
-//! What is kept of a run's past beside its tables, and how it follows the events.
+//! The part of a run's state that is stored beside its tables, and how it follows the events.
 //!
-//! Tasks and jobs are in tables of their own, and the past of them is read from there. Everything else of a
-//! [`RunState`], deals above all, is kept as what [`RunState::apply`] makes of the events, so that what events mean is said
-//! in one place only: a row for the run, one for each deal that isn't settled, one for each script that is under way.
+//! Tasks and jobs are in tables of their own, and their state is read from there. Everything else of a
+//! [`RunState`], rentals above all, is kept as what [`RunState::apply`] makes of the events, so that what events mean is said
+//! in one place only: a row for the run, one for each rental that isn't settled, one for each script that is under way.
 //! Of these a commit writes those that it changes.
 //!
 //! To know what they change to, whoever writes has the same in memory ([`Kept`]). It grows with what is open, and
@@ -17,21 +17,21 @@ use serde_json::Value as Json;
 
 use super::count;
 use crate::store::database::{Statement, Transaction, Value, to_json};
-use crate::store::past::{attempt_number, read_kept, rental};
+use crate::store::state::{attempt_number, read_kept, rental};
 use crate::store::{Store, StoreError};
 
 /// What the last commit left for the next one. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot(Arc<Mutex<Option<(i64, Kept)>>>);
 
-/// What is kept of a run's past, as it is after a commit.
+/// The stored part of a run's state, as it is after a commit.
 #[derive(Debug)]
 pub(super) struct Kept {
     /// Of tasks only those in a worker's hands, without their data.
-    past: RunState,
+    state: RunState,
     /// The run's own row as it was written last.
     written: String,
-    /// How many scripts of each deal are written.
+    /// How many scripts of each rental are written.
     scripts: HashMap<RentalId, usize>,
 }
 
@@ -39,8 +39,8 @@ pub(super) struct Kept {
 #[derive(Default)]
 struct Changes {
     of_run: bool,
-    deals: BTreeSet<RentalId>,
-    /// Deals with other scripts than before; `true` where those written before are of no more use.
+    rentals: BTreeSet<RentalId>,
+    /// Rentals with other scripts than before; `true` where those written before are of no more use.
     scripts: BTreeMap<RentalId, bool>,
 }
 
@@ -63,7 +63,7 @@ impl Kept {
         transaction: &mut Transaction,
         run_no: i64,
     ) -> Result<Option<Self>, StoreError> {
-        let Some(mut past) = read_kept(store, transaction, run_no).await? else {
+        let Some(mut state) = read_kept(store, transaction, run_no).await? else {
             return Ok(None);
         };
         let running = Statement::new(
@@ -76,10 +76,10 @@ impl Kept {
         for row in rows {
             let task = TaskId(row.unsigned("task_no")?);
             let number = attempt_number(&row, "attempt")?;
-            past.tasks.insert(task, in_hands(Attempt { task, number }, rental(&row)?));
+            state.tasks.insert(task, in_hands(Attempt { task, number }, rental(&row)?));
         }
-        let scripts = past.rentals.keys().map(|rental| (*rental, n_scripts(&past, *rental))).collect();
-        let mut kept = Self { past, written: String::new(), scripts };
+        let scripts = state.rentals.keys().map(|rental| (*rental, n_scripts(&state, *rental))).collect();
+        let mut kept = Self { state, written: String::new(), scripts };
         kept.written = kept.of_run().map_err(|source| store.failed("read the run", source))?;
         Ok(Some(kept))
     }
@@ -98,12 +98,12 @@ impl Kept {
         if changes.of_run {
             let body = self.of_run()?;
             if body != self.written {
-                let changed = Statement::new("UPDATE pasts SET body = $2 WHERE run_no = $1");
+                let changed = Statement::new("UPDATE states SET body = $2 WHERE run_no = $1");
                 transaction.execute(changed.int(run_no).json(body.clone())).await?;
                 self.written = body;
             }
         }
-        self.write_deals(transaction, run_no, &changes.deals).await?;
+        self.write_rentals(transaction, run_no, &changes.rentals).await?;
         self.write_scripts(transaction, run_no, &changes.scripts).await
     }
 
@@ -117,11 +117,11 @@ impl Kept {
             | EventKind::SourceExhausted { .. }
             | EventKind::JobEnded { .. } => return,
             EventKind::TaskStarted { attempt, rental } => {
-                let activity = self.past.rentals.get(rental).and_then(|deal| deal.activities.last());
+                let activity = self.state.rentals.get(rental).and_then(|rental| rental.activities.last());
                 if activity.is_some_and(|activity| !activity.over && !activity.was_given) {
-                    changes.deals.insert(*rental);
+                    changes.rentals.insert(*rental);
                 }
-                self.past.tasks.insert(attempt.task, in_hands(*attempt, *rental));
+                self.state.tasks.insert(attempt.task, in_hands(*attempt, *rental));
                 Some(attempt.task)
             }
             EventKind::TaskDone { attempt, output, .. } => {
@@ -134,46 +134,47 @@ impl Kept {
             EventKind::TaskCancelled { task } | EventKind::TaskExpired { task } => Some(*task),
             EventKind::BatchSent { rental, attempts, .. } => {
                 if attempts.is_empty() {
-                    changes.deals.insert(*rental);
+                    changes.rentals.insert(*rental);
                 }
                 None
             }
             kind => {
                 changes.of_run = true;
-                changes.deals.extend(kind.rental());
+                changes.rentals.extend(kind.rental());
                 None
             }
         };
         let rental = match task {
-            Some(task) => self.past.tasks.get(&task).and_then(|task| task.running),
+            Some(task) => self.state.tasks.get(&task).and_then(|task| task.running),
             None => event.kind.rental(),
         };
-        let before = rental.map(|rental| n_scripts(&self.past, rental));
-        self.past.apply(event);
+        let before = rental.map(|rental| n_scripts(&self.state, rental));
+        self.state.apply(event);
         if let (Some(rental), Some(before)) = (rental, before) {
-            let now = n_scripts(&self.past, rental);
+            let now = n_scripts(&self.state, rental);
             if now != before {
                 *changes.scripts.entry(rental).or_default() |= now < before;
             }
         }
         // What is in nobody's hands any more is known from its row.
         if let Some(task) = task
-            && self.past.tasks.get(&task).is_some_and(|task| task.running.is_none())
+            && self.state.tasks.get(&task).is_some_and(|task| task.running.is_none())
         {
-            self.past.tasks.remove(&task);
+            self.state.tasks.remove(&task);
         }
     }
 
     /// The run's own row: all but what has rows elsewhere.
     fn of_run(&mut self) -> Result<String, sqlx::Error> {
-        let (tasks, deals) = (std::mem::take(&mut self.past.tasks), std::mem::take(&mut self.past.rentals));
-        (self.past.done, self.past.failed, self.past.without_result) = (0, 0, 0);
-        let body = to_json(&self.past);
-        (self.past.tasks, self.past.rentals) = (tasks, deals);
+        let (tasks, rentals) =
+            (std::mem::take(&mut self.state.tasks), std::mem::take(&mut self.state.rentals));
+        (self.state.done, self.state.failed, self.state.without_result) = (0, 0, 0);
+        let body = to_json(&self.state);
+        (self.state.tasks, self.state.rentals) = (tasks, rentals);
         body
     }
 
-    async fn write_deals(
+    async fn write_rentals(
         &self,
         transaction: &mut Transaction,
         run_no: i64,
@@ -182,9 +183,9 @@ impl Kept {
         let (mut open, mut settled) = (Vec::new(), Vec::new());
         for rental in changed {
             let mut row = vec![Value::int(run_no), Value::int(count(rental.0)?)];
-            match self.past.rentals.get(rental) {
-                Some(deal) => {
-                    row.push(Value::json(to_json(&of_deal(deal))?));
+            match self.state.rentals.get(rental) {
+                Some(rental) => {
+                    row.push(Value::json(to_json(&of_rental(rental))?));
                     open.push(row);
                 }
                 None => settled.push(row),
@@ -192,14 +193,14 @@ impl Kept {
         }
         transaction
             .bulk(
-                "INSERT INTO open_deals (run_no, rental_no, body) SELECT column1, column2, column3 FROM {rows} \
+                "INSERT INTO open_rentals (run_no, rental_no, body) SELECT column1, column2, column3 FROM {rows} \
                  WHERE true ON CONFLICT (run_no, rental_no) DO UPDATE SET body = excluded.body",
                 &open,
             )
             .await?;
         transaction
             .bulk(
-                "DELETE FROM open_deals WHERE (run_no, rental_no) IN (SELECT column1, column2 FROM {rows})",
+                "DELETE FROM open_rentals WHERE (run_no, rental_no) IN (SELECT column1, column2 FROM {rows})",
                 &settled,
             )
             .await?;
@@ -220,7 +221,7 @@ impl Kept {
                 useless.push(key()?);
                 written = 0;
             }
-            let current = self.past.rentals.get(rental).and_then(|deal| deal.activities.last());
+            let current = self.state.rentals.get(rental).and_then(|rental| rental.activities.last());
             let Some(scripts) = current.map(|activity| &activity.scripts).filter(|list| !list.is_empty())
             else {
                 continue;
@@ -249,14 +250,14 @@ impl Kept {
     }
 }
 
-/// A deal's row: all but what comes with every task.
-fn of_deal(deal: &Rental) -> Rental {
-    let mut deal = deal.clone();
-    for activity in &mut deal.activities {
+/// A rental's row: all but what comes with every task.
+fn of_rental(rental: &Rental) -> Rental {
+    let mut rental = rental.clone();
+    for activity in &mut rental.activities {
         activity.scripts.clear();
         activity.done = 0;
     }
-    deal
+    rental
 }
 
 /// A task in a worker's hands, as far as others than its own row depend on it.
@@ -274,7 +275,7 @@ fn in_hands(attempt: Attempt, rental: RentalId) -> OpenTask {
     }
 }
 
-fn n_scripts(past: &RunState, rental: RentalId) -> usize {
-    let activity = past.rentals.get(&rental).and_then(|deal| deal.activities.last());
+fn n_scripts(state: &RunState, rental: RentalId) -> usize {
+    let activity = state.rentals.get(&rental).and_then(|rental| rental.activities.last());
     activity.map_or(0, |activity| activity.scripts.len())
 }

@@ -1,6 +1,6 @@
-//! Tasks and their tries: thousands a second, so they are written many at a time.
+//! Tasks and their attempts: thousands a second, so they are written many at a time.
 //!
-//! Five kinds of changes, written in this order: tasks that are added, tasks that are to be tried afresh, tries that start, tries that end, tasks that
+//! Five kinds of changes, written in this order: tasks that are added, tasks that are to be tried afresh, attempts that start, attempts that end, tasks that
 //! are given up with their job. A change that must come after one that is still pending for the same task makes the
 //! pending ones be written first.
 
@@ -200,7 +200,7 @@ async fn write_reopened(
     let rows = reopened
         .iter()
         .map(|(attempt, at)| {
-            let mut row = Vec::from(try_key(run_no, *attempt)?);
+            let mut row = Vec::from(attempt_key(run_no, *attempt)?);
             row.push(Value::time(*at));
             Ok(row)
         })
@@ -224,11 +224,11 @@ async fn write_started(
     let rows = started
         .iter()
         .map(|(attempt, at, rental)| {
-            let [run, task, number] = try_key(run_no, *attempt)?;
+            let [run, task, number] = attempt_key(run_no, *attempt)?;
             Ok(vec![run, task, number, Value::time(*at), Value::int(count(rental.0)?)])
         })
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
-    // An earlier try of which nothing was heard is lost from now on.
+    // An earlier attempt of which nothing was heard is lost from now on.
     let again: Vec<_> = started
         .iter()
         .zip(&rows)
@@ -253,7 +253,7 @@ async fn write_started(
             &rows,
         )
         .await?;
-    expect("starts of tries", rows.len(), inserted);
+    expect("starts of attempts", rows.len(), inserted);
     let keys: Vec<_> = rows.iter().map(|row| row[..3].to_vec()).collect();
     transaction
         .bulk(
@@ -271,10 +271,10 @@ async fn write_ended(
     run_no: i64,
     ended: &[(Attempt, Timestamp, Outcome<'_>)],
 ) -> Result<(), sqlx::Error> {
-    let mut tries = Vec::new();
+    let mut attempts = Vec::new();
     let (mut done, mut waiting, mut failed, mut left) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (attempt, at, outcome) in ended {
-        let key = || try_key(run_no, *attempt);
+        let key = || attempt_key(run_no, *attempt);
         let [run, task, number] = key()?;
         let (word, took_us, why) = match *outcome {
             Outcome::Done { output, took_us } => {
@@ -308,7 +308,7 @@ async fn write_ended(
         };
         let mut row = vec![run, task, number, Value::time(*at), Value::text(word), Value::int(took_us)];
         row.extend(why);
-        tries.push(row);
+        attempts.push(row);
     }
     let n_ended = transaction
         .bulk(
@@ -316,10 +316,10 @@ async fn write_ended(
              took_us = coalesce(v.column6, {took}), failure_kind = v.column7, failure = v.column8, \
              stderr = v.column9, stderr_bytes = v.column10 FROM {rows} WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 \
              AND attempts.number = v.column3 AND attempts.outcome IS NULL",
-            &tries,
+            &attempts,
         )
         .await?;
-    expect("outcomes of tries", tries.len(), n_ended);
+    expect("outcomes of attempts", attempts.len(), n_ended);
     let recorded = transaction
         .bulk(
             "UPDATE tasks SET status = 'done', finished_at = v.column4, result = v.column5, stdout = v.column6, \
@@ -345,7 +345,7 @@ async fn write_ended(
             &failed,
         )
         .await?;
-    // Tries that still ran when their task was given up have no outcome any more.
+    // Attempts that still ran when their task was given up have no outcome any more.
     transaction
         .bulk(
             "UPDATE attempts SET outcome = 'lost', ended_at = v.column4, took_us = {took} FROM {rows} \
@@ -386,8 +386,8 @@ async fn write_given_up(
     Ok(())
 }
 
-/// The first three columns of a row about a try.
-fn try_key<'q>(run_no: i64, attempt: Attempt) -> Result<[Value<'q>; 3], sqlx::Error> {
+/// The first three columns of a row about an attempt.
+fn attempt_key<'q>(run_no: i64, attempt: Attempt) -> Result<[Value<'q>; 3], sqlx::Error> {
     Ok([Value::int(run_no), Value::int(count(attempt.task.0)?), Value::int(i64::from(attempt.number))])
 }
 
@@ -432,7 +432,7 @@ fn kind_word(kind: FailureKind) -> &'static str {
     }
 }
 
-/// Rows that a guard left alone are news of old tries; they are dropped, but not unseen.
+/// Rows that a guard left alone are news of old attempts; they are dropped, but not unseen.
 fn expect(what: &str, sent: usize, changed: u64) {
     let dropped = u64::try_from(sent).unwrap_or(u64::MAX).saturating_sub(changed);
     if dropped > 0 {

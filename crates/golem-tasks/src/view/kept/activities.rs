@@ -56,7 +56,7 @@ impl Show {
             return none + &self.pause();
         }
         // While a process works on the run, what goes on is told by our own meter.
-        let now = self.overview.state.holder().map(|held| after(held.heard, held.silent));
+        let now = self.overview.status.holder().map(|held| after(held.heard, held.silent));
         let estimate = |row: &ActivityRow| now.map_or(row.cost, |now| row.estimate(now));
         let amounts = self.activities.iter().flat_map(|row| [Some(estimate(row)), row.cost_per_result()]);
         let places = money_places(amounts.flatten());
@@ -87,7 +87,7 @@ impl Show {
                 (ix + 1).to_string(),
                 row.activity.as_ref().map(ToString::to_string).unwrap_or_default(),
                 row.status.word().to_owned(),
-                row.tries.to_string(),
+                row.attempts.to_string(),
                 used_money(row.cost, estimate(row), places),
                 row.cost_per_result().map(|cost| money(cost, places)).unwrap_or_default(),
                 row.results.to_string(),
@@ -116,7 +116,7 @@ impl Show {
     pub(crate) fn json(&self) -> String {
         line(&ShowJson {
             head: Head::of("show", &self.overview.summary.run_id),
-            state: State::of(&self.overview.state, self.overview.paused_until()),
+            state: State::of(&self.overview.status, self.overview.paused_until()),
             activities: self.activities.iter().enumerate().map(|(at, row)| activity(at + 1, row)).collect(),
         })
     }
@@ -142,7 +142,7 @@ fn activity(ix: usize, row: &ActivityRow) -> ActivityJson<'_> {
         ix,
         activity_id: row.activity.as_ref(),
         status: row.status.word(),
-        batches: row.tries,
+        batches: row.attempts,
         cost: row.cost,
         cost_per_result: row.cost_per_result(),
         results: row.results,
@@ -165,7 +165,7 @@ mod tests {
     use golem_core::event::{Provider, RentalId};
 
     use super::*;
-    use crate::store::{RunState, RunSummary};
+    use crate::store::{RunStatus, RunSummary};
 
     fn show(statuses: &[ActivityStatus]) -> Show {
         let began: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
@@ -174,7 +174,7 @@ mod tests {
             number: 1,
             activity: Some(ActivityId::new(format!("{n:032x}"))),
             status: *status,
-            tries: n,
+            attempts: n,
             failed: 0,
             results: n,
             results_took: Duration::from_secs(n),
@@ -193,14 +193,14 @@ mod tests {
         });
         let activities = activities.collect();
         let summary = RunSummary::new("r", began);
-        let state = RunState::Interrupted(None);
+        let status = RunStatus::Interrupted(None);
         let overview = Overview {
             summary,
-            state,
+            status,
             ready: 0,
             new: 0,
             other: 0,
-            tries: 0,
+            attempts: 0,
             open_agreements: 0,
             estimate: Glm::ZERO,
         };

@@ -153,11 +153,11 @@ fn what(error: &ErrorRow, reason: &str) -> String {
     format!("{what}: {}", one_line(reason))
 }
 
-/// Where it failed: `, task 3, try 1, on lively-lynx`.
+/// Where it failed: `, task 3, attempt 1, on lively-lynx`.
 fn place(error: &ErrorRow) -> String {
     let mut place = String::new();
     if let Some((task, _)) = error.attempt {
-        let _ = write!(place, ", {}, try {}", named_task(task, error.task_name.as_deref()), error.tried);
+        let _ = write!(place, ", {}, attempt {}", named_task(task, error.task_name.as_deref()), error.tried);
     }
     if let Some(provider) = &error.provider {
         let _ = write!(place, ", on {}", one_line(&provider.name));

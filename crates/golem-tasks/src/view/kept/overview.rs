@@ -9,7 +9,7 @@ use super::super::json::{Summary, line};
 use super::super::table::{Column, Table};
 use super::super::text::{clean, duration, money, money_places, one_amount, plural, used, used_money};
 use super::{Room, State, moment, state_text};
-use crate::store::{Overview, PaymentTotals, RunState};
+use crate::store::{Overview, PaymentTotals, RunStatus};
 
 #[derive(Serialize)]
 struct OverviewJson<'a> {
@@ -51,7 +51,7 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
         overview.ready.to_string(),
         overview.new.to_string(),
         overview.other.to_string(),
-        overview.tries.to_string(),
+        overview.attempts.to_string(),
         used_money(summary.cost, overview.estimate, places),
         per_result.map(|cost| money(cost, places)).unwrap_or_default(),
         summary.tasks.results().to_string(),
@@ -61,7 +61,7 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
     let mut fact = |name: &str, what: &str| {
         let _ = writeln!(text, "{name:<10} {}", clean(what).replace('\n', " "));
     };
-    fact("state", &state_text(&overview.state, overview.paused_until()));
+    fact("state", &state_text(&overview.status, overview.paused_until()));
     let counts = &summary.tasks;
     let mut tasks = format!("{} done", counts.done);
     for (n, word) in [
@@ -84,7 +84,7 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
         accepted => format!("{accepted} GLM accepted"),
     };
     if summary.unsettled > 0 {
-        let _ = write!(money, ", {} not settled", plural(summary.unsettled, "deal"));
+        let _ = write!(money, ", {} not settled", plural(summary.unsettled, "rental"));
     }
     if summary.bills_refused > 0 {
         let _ = write!(money, ", {} refused", plural(summary.bills_refused, "bill"));
@@ -102,7 +102,7 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
     }
     fact("providers", &providers);
     let mut time = format!("began {}", moment(summary.started));
-    if let (RunState::Ended(_), Some(ended)) = (&overview.state, &summary.ended) {
+    if let (RunStatus::Ended(_), Some(ended)) = (&overview.status, &summary.ended) {
         let took = duration(summary.wall_time().unwrap_or_default());
         let _ = write!(time, ", ended {}, took {took}", moment(ended.at));
     }
@@ -122,7 +122,7 @@ fn paid(payments: &PaymentTotals) -> String {
         one_amount(payments.waiting())
     );
     if payments.unknown > 0 {
-        let _ = write!(text, ", not asked of {}", plural(payments.unknown, "deal"));
+        let _ = write!(text, ", not asked of {}", plural(payments.unknown, "rental"));
     }
     let _ = write!(text, ", as of {}", moment(payments.as_of));
     text
@@ -133,11 +133,11 @@ pub(crate) fn json(overview: &Overview) -> String {
     let tasks = &overview.summary.tasks;
     line(&OverviewJson {
         of: "summary",
-        state: State::of(&overview.state, overview.paused_until()),
+        state: State::of(&overview.status, overview.paused_until()),
         ready_activities: overview.ready,
         new_activities: overview.new,
         other_activities: overview.other,
-        batches: overview.tries,
+        batches: overview.attempts,
         results: tasks.results(),
         cost_per_result: overview.cost_per_result(),
         open_agreements: overview.open_agreements,

@@ -28,7 +28,7 @@ struct ProviderJson<'a> {
     id: &'a NodeId,
     name: &'a str,
     agreements: u64,
-    deals_failed: u64,
+    rentals_failed: u64,
     tasks_done: u64,
     failed_attempts: u64,
     seconds_per_result: Option<f64>,
@@ -40,7 +40,7 @@ struct ProviderJson<'a> {
     unsettled: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     payments: Option<Payments<'a>>,
-    newest_deal: Timestamp,
+    newest_rental: Timestamp,
 }
 
 impl Providers {
@@ -57,7 +57,7 @@ impl Providers {
             Column::text("provider").at_least(NAME),
             Column::number("results"),
             Column::number("failed attempts").rank(2),
-            Column::number("failed deals").rank(3),
+            Column::number("failed rentals").rank(3),
             Column::number("a result took").rank(4),
             Column::number("GLM"),
             Column::number("GLM/result").rank(1),
@@ -78,7 +78,7 @@ impl Providers {
                 row.did.name.clone(),
                 row.did.tasks_done.to_string(),
                 row.did.failed_attempts.to_string(),
-                row.deals_failed.to_string(),
+                row.rentals_failed.to_string(),
                 row.took_on_average().map(duration).unwrap_or_default(),
                 money(row.did.cost, places),
                 row.cost_per_result().map(|cost| money(cost, places)).unwrap_or_default(),
@@ -104,7 +104,7 @@ impl Providers {
                 id: &row.did.id,
                 name: &row.did.name,
                 agreements: row.did.agreements,
-                deals_failed: row.deals_failed,
+                rentals_failed: row.rentals_failed,
                 tasks_done: row.did.tasks_done,
                 failed_attempts: row.did.failed_attempts,
                 seconds_per_result: row.took_on_average().map(seconds),
@@ -115,7 +115,7 @@ impl Providers {
                 cost_per_result: row.cost_per_result(),
                 unsettled: row.did.unsettled,
                 payments: row.did.payments.as_ref().map(Payments::of),
-                newest_deal: row.newest,
+                newest_rental: row.newest,
             })
             .collect();
         line(&ProvidersJson { head: Head::of("providers", &self.run_id), providers })

@@ -8,7 +8,7 @@ use super::super::json::{VERSION, line};
 use super::super::table::{Column, Table};
 use super::super::text::{money, money_places};
 use super::{Room, State, moment};
-use crate::store::{LEASE_TIMEOUT, RunRow, RunState};
+use crate::store::{LEASE_TIMEOUT, RunRow, RunStatus};
 
 #[derive(Serialize)]
 struct RunsJson<'a> {
@@ -55,7 +55,7 @@ pub(crate) fn text(runs: &[RunRow], room: Room) -> String {
     for run in runs {
         table.row([
             run.run_id.clone(),
-            state_text(&run.state, run.paused_until),
+            state_text(&run.status, run.paused_until),
             run.done.to_string(),
             run.failed.to_string(),
             run.left.to_string(),
@@ -74,10 +74,10 @@ pub(crate) fn json(runs: &[RunRow]) -> String {
         .iter()
         .map(|run| RunJson {
             run: &run.run_id,
-            state: State::of(&run.state, run.paused_until),
-            why: match run.state {
-                RunState::Stopping(_, why) | RunState::Ended(why) => Some(why),
-                RunState::Running(_) | RunState::Interrupted(_) => None,
+            state: State::of(&run.status, run.paused_until),
+            why: match run.status {
+                RunStatus::Stopping(_, why) | RunStatus::Ended(why) => Some(why),
+                RunStatus::Running(_) | RunStatus::Interrupted(_) => None,
             },
             tasks: TasksJson { done: run.done, failed: run.failed, left: run.left },
             cost: run.settled.cost,
@@ -90,19 +90,19 @@ pub(crate) fn json(runs: &[RunRow]) -> String {
 }
 
 /// Where a run stands, in words; and until when it pauses, if it does.
-pub(crate) fn state_text(state: &RunState, paused_until: Option<Timestamp>) -> String {
+pub(crate) fn state_text(state: &RunStatus, paused_until: Option<Timestamp>) -> String {
     let word = state.word();
     match state {
-        RunState::Running(held) if let Some(until) = paused_until => {
+        RunStatus::Running(held) if let Some(until) = paused_until => {
             format!("paused until {}: {}", moment(until), held.holder)
         }
-        RunState::Running(held) => format!("{word}: {}", held.holder),
-        RunState::Stopping(held, why) => format!("{word}: {}; {}", why.words(), held.holder),
-        RunState::Ended(why) => format!("{word}: {}", why.words()),
-        RunState::Interrupted(Some(held)) if held.silent > LEASE_TIMEOUT => {
+        RunStatus::Running(held) => format!("{word}: {}", held.holder),
+        RunStatus::Stopping(held, why) => format!("{word}: {}; {}", why.words(), held.holder),
+        RunStatus::Ended(why) => format!("{word}: {}", why.words()),
+        RunStatus::Interrupted(Some(held)) if held.silent > LEASE_TIMEOUT => {
             format!("{word}: nothing was heard of {} since {}", held.holder, moment(held.heard))
         }
-        RunState::Interrupted(Some(held)) => format!("{word}: {} is gone", held.holder),
-        RunState::Interrupted(None) => format!("{word}: nobody works on it"),
+        RunStatus::Interrupted(Some(held)) => format!("{word}: {} is gone", held.holder),
+        RunStatus::Interrupted(None) => format!("{word}: nobody works on it"),
     }
 }

@@ -108,7 +108,7 @@ fn providers(text: &mut String, summary: &RunSummary) {
     for provider in &summary.providers {
         let note = match provider.unsettled {
             0 => String::new(),
-            n => format!("{} not settled", plural(n, "deal")),
+            n => format!("{} not settled", plural(n, "rental")),
         };
         rows.push([
             clean(&provider.name).chars().take(NAME).collect(),
@@ -165,7 +165,7 @@ fn failures(text: &mut String, summary: &RunSummary) {
 
 fn failed_task(text: &mut String, failure: &FailedTask) {
     let task = named_task(failure.task, failure.name.as_deref());
-    let _ = write!(text, "  {task}, try {}", failure.tried);
+    let _ = write!(text, "  {task}, attempt {}", failure.tried);
     if let Some(provider) = &failure.provider {
         let _ = write!(text, ", on {}", clean(provider));
     }
@@ -203,7 +203,7 @@ fn obstacles(text: &mut String, summary: &RunSummary) {
             let _ = writeln!(text, "\n{title}\n  {}", clean(&counts.to_string()));
             (&explanation.refused_by_us, &explanation.refused_by_them, &explanation.failures)
         }
-        None => (&summary.offers_refused, &summary.refused_by_providers, &summary.deals_failed),
+        None => (&summary.offers_refused, &summary.refused_by_providers, &summary.rentals_failed),
     };
     reasons(text, "Offers refused by us:", by_us);
     reasons(text, "Refused by providers:", by_them);
@@ -247,7 +247,7 @@ fn bills(text: &mut String, summary: &RunSummary) {
         let _ = writeln!(
             text,
             "\n{} not settled: the final bill hasn't come, or isn't accepted yet; `golem-tasks settle` looks again",
-            plural(summary.unsettled, "deal")
+            plural(summary.unsettled, "rental")
         );
     }
 }

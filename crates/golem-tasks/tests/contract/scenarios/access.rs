@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use yagna_api::market::{BASE, CancelAgreement, ProposalState, Unsubscribe};
 use yagna_api::{Method, Request};
 
-use crate::deal::{Terms, draft, proposal, propose, publish};
 use crate::hand::in_time;
+use crate::rental::{Terms, draft, proposal, propose, publish};
 use crate::stage::Scene;
 
 const ACTIVITY: &str = "/activity-api/v1";

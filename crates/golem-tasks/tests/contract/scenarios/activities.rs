@@ -9,8 +9,8 @@ use yagna_api::activity::{Command, Deploy, Empty, GetState, Run, Start, State, S
 use yagna_api::market::{CancelAgreement, CreateAgreement, TerminateAgreement, Unsubscribe};
 use yagna_api::{ActivityId, AgreementId, BatchId, DemandId};
 
-use crate::deal::{Terms, agree, create, destroy, draft, exec, leave, publish, ready, results, run, shell};
 use crate::hand::{Hand, Reply, in_time};
+use crate::rental::{Terms, agree, create, destroy, draft, exec, leave, publish, ready, results, run, shell};
 use crate::stage::{Scene, Stage};
 
 const BASE: &str = "/activity-api/v1/activity";

@@ -10,8 +10,8 @@ use yagna_api::market::{
 };
 use yagna_api::{AgreementId, AppSessionId, Timestamp};
 
-use crate::deal::{Terms, agree, decision, draft, publish};
 use crate::hand::{Hand, in_time, now};
+use crate::rental::{Terms, agree, decision, draft, publish};
 use crate::stage::{Scene, Stage};
 
 /// Each kind of event, with all that can be in it.

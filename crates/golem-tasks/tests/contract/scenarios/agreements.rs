@@ -12,8 +12,8 @@ use yagna_api::market::{
 };
 use yagna_api::{AgreementId, AppSessionId, DemandId, ProposalId};
 
-use crate::deal::{Terms, agree, counter, decision, draft, proposal, propose, publish};
 use crate::hand::{Hand, in_time, now};
+use crate::rental::{Terms, agree, counter, decision, draft, proposal, propose, publish};
 use crate::stage::{Scene, Stage};
 
 pub(super) async fn an_agreement_from_its_begin_to_its_end(scene: Scene) {

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 use yagna_api::payment::{GetAllocation, ReleaseAllocation};
 use yagna_api::{AllocationId, Glm};
 
-use crate::deal::allocate;
 use crate::hand::{Reply, in_time};
+use crate::rental::allocate;
 use crate::stage::{PLATFORM, Scene, Stage};
 
 const ALLOCATIONS: &str = "/payment-api/v1/allocations";

@@ -5,7 +5,7 @@ use yagna_api::payment::{BillEventKind, EventFilter};
 use yagna_api::{AppSessionId, Method, Request};
 use yagna_client::Polled;
 
-use super::bills::trading::{deal, flat, ids, trade};
+use super::bills::trading::{flat, ids, rental, trade};
 use crate::hand::now;
 use crate::stage::Scene;
 
@@ -16,8 +16,8 @@ pub(super) async fn events_are_read_by_cursor(scene: Scene) {
     let hand = &stage.hand;
     let since = now();
     let session = AppSessionId::new("the first session");
-    let first = deal(&stage, Some(session.clone())).await;
-    let second = deal(&stage, None).await;
+    let first = rental(&stage, Some(session.clone())).await;
+    let second = rental(&stage, None).await;
     let path = format!("{BASE}/invoiceEvents?afterTimestamp={since}");
     let ask = |query: &'static str| {
         let path = format!("{path}&timeout=5{query}");

@@ -18,8 +18,8 @@ use yagna_api::properties::name;
 use yagna_api::{AllocationId, Glm, InvoiceId, Method, Request, Timestamp};
 
 use self::trading::{Billed, flat, ids, invoice_of, notes, trade};
-use crate::deal::{Terms, agree, allocate, destroy, leave, ready};
 use crate::hand::{Hand, now};
+use crate::rental::{Terms, agree, allocate, destroy, leave, ready};
 use crate::stage::{PLATFORM, Scene};
 
 const BASE: &str = "/payment-api/v1";

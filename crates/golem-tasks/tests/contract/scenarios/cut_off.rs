@@ -14,8 +14,8 @@ use yagna_api::market::{
 };
 use yagna_api::{AgreementId, DemandId, Endpoint, Timestamp};
 
-use crate::deal::{Terms, agree, draft, publish};
 use crate::hand::{Hand, Reply, in_time, now};
+use crate::rental::{Terms, agree, draft, publish};
 use crate::stage::{Scene, Stage};
 
 /// Each time the request is cut off so much later.

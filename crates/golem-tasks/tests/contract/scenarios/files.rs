@@ -16,8 +16,8 @@ use yagna_api::gsb::Listen;
 use yagna_api::{ActivityId, AgreementId, BatchId, DemandId};
 use yagna_client::{BusFault, BusValue};
 
-use crate::deal::{Terms, agree, destroy, exec, leave, ready, results, run, shell};
 use crate::hand::Hand;
+use crate::rental::{Terms, agree, destroy, exec, leave, ready, results, run, shell};
 use crate::stage::{Scene, Stage};
 
 const BASE: &str = "/activity-api/v1/activity";

@@ -86,7 +86,7 @@ pub(super) async fn what_it_left_is_settled(scene: Scene) {
     assert!(!play.listed_agreements().await.is_empty(), "nothing was left to be settled");
     let settled = play.start(&["settle", "--run-id", "life"]).end().await;
     assert_eq!(settled.code(), Some(0), "{settled:?}");
-    assert!(settled.says("taken up to be settled") && settled.says("everything is settled"), "{settled:?}");
+    assert!(settled.says("resumed to be settled") && settled.says("everything is settled"), "{settled:?}");
     assert!(settled.says(" left to do"), "{settled:?}");
     assert!(play.open_agreements().await.is_empty(), "{settled:?}");
     play.finish().await;

@@ -13,8 +13,8 @@ use yagna_api::properties::name;
 use yagna_api::{DemandId, ProposalId};
 
 use super::market::offer_anew;
-use crate::deal::{Terms, agree, counter, draft, proposal, publish};
 use crate::hand::in_time;
+use crate::rental::{Terms, agree, counter, draft, proposal, publish};
 use crate::stage::{Scene, Stage};
 
 pub(super) async fn a_counter_is_answered_by_a_draft(scene: Scene) {
@@ -232,7 +232,7 @@ pub(super) async fn we_are_refused(scene: Scene) {
         let read = hand.call(&GetProposal { demand: demand.clone(), proposal: ours }).await;
         assert_eq!(read.state, ProposalState::Rejected, "{what}");
         let answer = hand.post(&path(&demand, &initial.proposal_id), &usual.json()).await;
-        stage.look("another try", &answer);
+        stage.look("another attempt", &answer);
         hand.call(&Unsubscribe(demand)).await;
     }
     stage.close().await;

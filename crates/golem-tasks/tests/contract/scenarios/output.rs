@@ -10,8 +10,8 @@ use yagna_api::activity::{
 };
 use yagna_api::{ActivityId, AgreementId, BatchId, DemandId};
 
-use crate::deal::{Terms, agree, create, destroy, exec, leave, ready, results, run, shell};
 use crate::hand::{Hand, Reply, Stream};
+use crate::rental::{Terms, agree, create, destroy, exec, leave, ready, results, run, shell};
 use crate::stage::{Scene, Stage};
 
 const BASE: &str = "/activity-api/v1/activity";

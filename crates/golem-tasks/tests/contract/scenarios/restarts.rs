@@ -25,8 +25,8 @@ use yagna_api::payment::{
 use yagna_api::{AppSessionId, Glm, Timestamp};
 use yagna_client::{EventStream, Polled};
 
-use crate::deal::{Terms, agree, allocate, destroy, exec, leave, publish, ready, results, run, shell};
 use crate::hand::{Hand, now};
+use crate::rental::{Terms, agree, allocate, destroy, exec, leave, publish, ready, results, run, shell};
 use crate::stage::{PLATFORM, Scene, Stage};
 
 /// How long the daemon is down.
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(300);
 const STEP: Duration = Duration::from_millis(20);
 
-pub(super) async fn a_killed_daemon_remembers_deals(scene: Scene) {
+pub(super) async fn a_killed_daemon_remembers_rentals(scene: Scene) {
     let stage = scene.open_alone(1, [seller("seller")]).await;
     let hand = &stage.hand;
     let allocation = allocate(hand, "1").await.allocation_id;

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use yagna_api::market::{Approval, TerminateAgreement};
 use yagna_api::{ActivityId, AgreementId, DemandId};
 
-use crate::deal::{Terms, agree, create, decision, destroy, draft, exec, leave, propose, ready, shell};
 use crate::hand::{Hand, Reply};
+use crate::rental::{Terms, agree, create, decision, destroy, draft, exec, leave, propose, ready, shell};
 use crate::stage::{Scene, Stage};
 
 const BASE: &str = "/activity-api/v1/activity";
@@ -56,7 +56,7 @@ pub(super) async fn an_idle_activity_falls_silent(scene: Scene) {
     stage.close().await;
 }
 
-/// The agent comes back with no memory of what was: the old activity is lost, new deals are made.
+/// The agent comes back with no memory of what was: the old activity is lost, new rentals are made.
 pub(super) async fn a_provider_that_comes_back_knows_nothing(scene: Scene) {
     let (stage, demand, agreement) = hire(scene).await;
     let hand = &stage.hand;

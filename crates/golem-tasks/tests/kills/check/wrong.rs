@@ -190,7 +190,7 @@ fn what_is_left_is_found() {
         with_books(|books| books["commands"][0]["ended"] = Value::Null),
     );
     finds("a process is left: sh", |evidence, _| evidence.processes.push("sh".to_owned()));
-    finds("deal 2 is recorded as `approved`", |evidence, _| {
+    finds("rental 2 is recorded as `approved`", |evidence, _| {
         evidence.record.rentals[1].status = "approved".to_owned();
     });
     finds(
@@ -217,7 +217,7 @@ fn wrong_payments_are_found() {
         evidence.record.rentals[1].final_bill = Some("refused".to_owned());
     });
     finds("more than the budget", |_, expected| expected.budget = glm("0.4"));
-    finds("deal 1 is recorded to cost 0.1", |evidence, _| evidence.record.rentals[0].cost = glm("0.1"));
+    finds("rental 1 is recorded to cost 0.1", |evidence, _| evidence.record.rentals[0].cost = glm("0.1"));
     finds("`summary` tells a cost", |evidence, _| evidence.summary["cost"] = json!("0.4"));
     finds("bill i1 is accepted and isn't recorded", |evidence, _| drop(evidence.record.bills.remove(2)));
     finds("bill i1 asks for", |evidence, _| evidence.record.bills[2].amount = glm("0.2"));

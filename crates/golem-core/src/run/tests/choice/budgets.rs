@@ -64,7 +64,7 @@ fn a_bill_that_is_still_to_come_is_reserved_for_in_windows_for_an_hour_and_in_th
 }
 
 #[test]
-fn what_a_deal_that_ended_may_still_bill_leaves_no_room_for_another() {
+fn what_a_rental_that_ended_may_still_bill_leaves_no_room_for_another() {
     // What it may bill, its 100 seconds and the 30 that clocks may differ by, is nearly all.
     for (budget, on_budget) in [("0.0015", OnBudget::Stop), ("0.0015/h", OnBudget::Pause)] {
         let mut desk = unbilled();

@@ -105,7 +105,7 @@ fn the_start_price_is_part_of_what_results_cost() {
 }
 
 #[test]
-fn tries_that_failed_are_part_of_what_results_cost_and_no_results() {
+fn attempts_that_failed_are_part_of_what_results_cost_and_no_results() {
     for (well, ended) in [(true, vec![]), (false, vec![1])] {
         let mut shop = Shop::new("0.0015", 1);
         shop.begin(1, 0.0);

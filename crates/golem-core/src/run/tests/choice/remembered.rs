@@ -30,11 +30,13 @@ fn chosen(known: &Records, offers: &[(u8, f64)]) -> NodeId {
 }
 
 /// The same known, told by so many rentals in all.
-fn told_by(known: &BTreeMap<u8, Known>, deals: u64) -> Records {
+fn told_by(known: &BTreeMap<u8, Known>, rentals: u64) -> Records {
     let first = known.keys().next().copied();
     known
         .iter()
-        .map(|(n, known)| (node(*n), Known { deals: if Some(*n) == first { deals } else { 0 }, ..*known }))
+        .map(|(n, known)| {
+            (node(*n), Known { rentals: if Some(*n) == first { rentals } else { 0 }, ..*known })
+        })
         .collect()
 }
 
@@ -88,11 +90,11 @@ fn of_four_agreements_one_is_made_as_if_nothing_were_known() {
     let badly = Known { failures_in_a_row: 5.0, ..Known::default() };
     for (known, usually) in [(well, 1), (badly, 2)] {
         let (one, other) = if usually == 1 { (0.1, 0.09) } else { (0.09, 0.1) };
-        for deals in 1..=12 {
-            let known = told_by(&[(1, known)].into(), deals);
-            let is_fresh = (deals + 1) % Run::FRESH_LOOK == 0;
+        for rentals in 1..=12 {
+            let known = told_by(&[(1, known)].into(), rentals);
+            let is_fresh = (rentals + 1) % Run::FRESH_LOOK == 0;
             let expected = if is_fresh { 3 - usually } else { usually };
-            assert_eq!(chosen(&known, &[(1, one), (2, other)]), node(expected), "{deals}");
+            assert_eq!(chosen(&known, &[(1, one), (2, other)]), node(expected), "{rentals}");
         }
     }
 }
@@ -100,10 +102,10 @@ fn of_four_agreements_one_is_made_as_if_nothing_were_known() {
 #[test]
 fn one_that_is_refused_for_what_is_known_is_never_taken() {
     let known: BTreeMap<_, _> = [(1, Known { failures: 2.0, ..Known::default() })].into();
-    for deals in 1..=4 {
+    for rentals in 1..=4 {
         let mut desk = Desk::configured(|config| {
             one_worker(config);
-            config.known = told_by(&known, deals);
+            config.known = told_by(&known, rentals);
             let strategy = LeastExpensive::usual()
                 .refuse_if("it failed before", |candidate| candidate.record.known.failures > 1.0);
             config.strategy = Arc::new(strategy);
@@ -157,13 +159,13 @@ proptest! {
 
     #[test]
     fn nobody_starves(
-        prices in prop::collection::vec(0.01..4.0f64, 2..6), known in prop::collection::vec(any_known(), 6), deals in 1u64..1000,
+        prices in prop::collection::vec(0.01..4.0f64, 2..6), known in prop::collection::vec(any_known(), 6), rentals in 1u64..1000,
     ) {
         let offers: Vec<_> = (1u8..).zip(prices).collect();
         let known: BTreeMap<_, _> = (1u8..).zip(known).take(offers.len() - 1).collect();
         // By their offers alone, as strangers are chosen.
         let best = chosen(&Records::default(), &offers);
-        let taken: Vec<_> = (deals..deals + Run::FRESH_LOOK).map(|n| chosen(&told_by(&known, n), &offers)).collect();
+        let taken: Vec<_> = (rentals..rentals + Run::FRESH_LOOK).map(|n| chosen(&told_by(&known, n), &offers)).collect();
         prop_assert!(taken.contains(&best), "{:?} {:?}", best, taken);
     }
 

@@ -100,7 +100,7 @@ fn while_one_acceptance_is_on_its_way_another_that_fails_is_not_sent_again() {
         })
     };
     let first = accept(120, 100).unwrap();
-    assert_eq!(accept(60, 160), None, "the daemon gets one of a deal at a time");
+    assert_eq!(accept(60, 160), None, "the daemon gets one of a rental at a time");
     desk.give(Input::Stop { why: StopReason::Cancelled });
     desk.give(Input::Closed { rental: RentalId(1), usage: None, failure: None, ended: true });
     let step = desk.give(Input::BillFailed { bill: first, problem: "503".into(), passing: true });

@@ -8,16 +8,16 @@ use yagna_api::payment::{BillStatus, DebitNote, Invoice};
 use yagna_api::time::{after, between};
 use yagna_api::{ActivityId, DebitNoteId, Glm, InvoiceId};
 
-use super::{Deal, World};
+use super::{Signed, World};
 use crate::event::{ActivityNo, Bill, RentalId};
 use crate::pricing::round_up;
 use crate::run::Input;
 
 impl World {
     /// What the rental's provider may rightly ask for one of its activities by now.
-    pub(super) fn due(&self, deal: &Deal, place: usize) -> (Vec<f64>, Glm) {
-        let pricing = &self.pricings[&deal.provider];
-        let activity = &deal.activities[place];
+    pub(super) fn due(&self, signed: &Signed, place: usize) -> (Vec<f64>, Glm) {
+        let pricing = &self.pricings[&signed.provider];
+        let activity = &signed.activities[place];
         let age = between(activity.opened, activity.ended.unwrap_or(self.now)).as_secs_f64();
         let usage = vec![age, age * 0.5];
         let due = Glm::from_decimal_rounding_down(pricing.cost(&usage).unwrap()).unwrap();
@@ -26,9 +26,9 @@ impl World {
 
     /// The daemon is asked what an activity has used so far, and may not answer.
     pub(super) fn read_usage(&mut self, rental: RentalId, no: ActivityNo, activity: &ActivityId) {
-        let deal = &self.deals[&rental];
-        let place = deal.activities.iter().position(|known| known.id == *activity).expect("it was opened");
-        let usage = self.due(deal, place).0;
+        let signed = &self.signed[&rental];
+        let place = signed.activities.iter().position(|known| known.id == *activity).expect("it was opened");
+        let usage = self.due(signed, place).0;
         if !self.roll(self.faults.daemon) {
             self.soon(Input::Usage { rental, no, usage });
         }
@@ -58,18 +58,18 @@ impl World {
 
     /// Every provider sends a debit note for its activity each 30 seconds.
     pub(super) fn send_notes(&mut self) {
-        let mut rentals: Vec<_> = self.deals.keys().copied().collect();
+        let mut rentals: Vec<_> = self.signed.keys().copied().collect();
         rentals.sort_unstable();
         for rental in rentals {
-            let deal = &self.deals[&rental];
-            let Some(activity) = deal.activities.last() else { continue };
+            let signed = &self.signed[&rental];
+            let Some(activity) = signed.activities.last() else { continue };
             let age = between(activity.opened, self.now).as_secs();
-            if !deal.running || activity.ended.is_some() || age / 30 <= u64::from(activity.n_notes) {
+            if !signed.running || activity.ended.is_some() || age / 30 <= u64::from(activity.n_notes) {
                 continue;
             }
-            let place = deal.activities.len() - 1;
-            let (usage, due) = self.due(deal, place);
-            self.deals.get_mut(&rental).unwrap().activities[place].n_notes += 1;
+            let place = signed.activities.len() - 1;
+            let (usage, due) = self.due(signed, place);
+            self.signed.get_mut(&rental).unwrap().activities[place].n_notes += 1;
             let asked = self.asked(due);
             let note = self.debit_note(rental, place, &usage, due, asked);
             self.soon(note);
@@ -85,19 +85,19 @@ impl World {
         asked: Glm,
     ) -> Input {
         let payable = self.roll(self.faults.rushes);
-        let deal = &self.deals[&rental];
+        let signed = &self.signed[&rental];
         self.next += 1;
         let note = DebitNote {
             debit_note_id: DebitNoteId::new(format!("n{}", self.next)),
-            issuer_id: deal.provider.clone(),
+            issuer_id: signed.provider.clone(),
             recipient_id: Self::node(99),
             payee_addr: "0x2".into(),
             payer_addr: "0x1".into(),
             payment_platform: Self::PLATFORM.into(),
             previous_debit_note_id: None,
             timestamp: self.now,
-            agreement_id: deal.agreement.clone(),
-            activity_id: deal.activities[place].id.clone(),
+            agreement_id: signed.agreement.clone(),
+            activity_id: signed.activities[place].id.clone(),
             total_amount_due: asked,
             usage_counter_vector: Some(json!(usage)),
             payment_due_date: payable.then(|| after(self.now, Duration::from_secs(86_400))),
@@ -122,23 +122,23 @@ impl World {
     }
 
     pub(super) fn close(&mut self, rental: RentalId) {
-        let Some(deal) = self.deals.get_mut(&rental) else {
+        let Some(signed) = self.signed.get_mut(&rental) else {
             return self.later(1.0, Input::Closed { rental, usage: None, failure: None, ended: true });
         };
-        deal.running = false;
+        signed.running = false;
         let now = self.now;
-        deal.ended = Some(deal.ended.map_or(now, |ended| ended.min(now)));
-        let was_open = deal.activities.last_mut().is_some_and(|activity| activity.ended.is_none());
-        for activity in &mut deal.activities {
+        signed.ended = Some(signed.ended.map_or(now, |ended| ended.min(now)));
+        let was_open = signed.activities.last_mut().is_some_and(|activity| activity.ended.is_none());
+        for activity in &mut signed.activities {
             activity.ended.get_or_insert(now);
         }
-        let deal = &self.deals[&rental];
-        let sends_none = deal.activities.is_empty() || deal.dead;
-        let dues: Vec<_> = (0..deal.activities.len()).map(|place| self.due(deal, place)).collect();
+        let signed = &self.signed[&rental];
+        let sends_none = signed.activities.is_empty() || signed.dead;
+        let dues: Vec<_> = (0..signed.activities.len()).map(|place| self.due(signed, place)).collect();
         let due = dues.iter().fold(Glm::ZERO, |sum, (_, due)| sum.checked_add(*due).unwrap());
         let usage = dues.last().map(|(usage, _)| usage.clone()).filter(|_| was_open);
-        let (agreement_id, issuer_id) = (deal.agreement.clone(), deal.provider.clone());
-        let activity_ids: Vec<_> = deal.activities.iter().map(|activity| activity.id.clone()).collect();
+        let (agreement_id, issuer_id) = (signed.agreement.clone(), signed.provider.clone());
+        let activity_ids: Vec<_> = signed.activities.iter().map(|activity| activity.id.clone()).collect();
         self.later(1.0, Input::Closed { rental, usage, failure: None, ended: true });
         if sends_none || self.roll(self.faults.never_invoices) {
             return;
@@ -172,7 +172,7 @@ impl World {
             self.later(time + 2.0, note);
         }
         if let Some(demand) = self.demand.clone() {
-            let provider = self.deals[&rental].provider.clone();
+            let provider = self.signed[&rental].provider.clone();
             let n = (0..Self::PROVIDERS).find(|n| Self::node(*n) == provider).unwrap();
             self.show(&demand, n);
         }

@@ -58,11 +58,11 @@ impl Crashes {
 }
 
 pub(in crate::run::tests) fn fold(events: &[Event]) -> RunState {
-    let mut past = RunState::default();
+    let mut state = RunState::default();
     for event in events {
-        past.apply(event);
+        state.apply(event);
     }
-    past
+    state
 }
 
 impl World {
@@ -73,11 +73,11 @@ impl World {
     /// Starts a run again that has ended.
     pub(in crate::run::tests) fn start_again(&mut self) {
         assert!(self.run.end().is_some());
-        self.take_up_again();
+        self.resume_again();
     }
 
     /// What was written down so far, folded.
-    pub(in crate::run::tests) fn past(&self) -> RunState {
+    pub(in crate::run::tests) fn state(&self) -> RunState {
         fold(&self.events)
     }
 
@@ -106,13 +106,13 @@ impl World {
     }
 
     /// Starts the process again after a while.
-    pub(super) fn take_up_again(&mut self) {
+    pub(super) fn resume_again(&mut self) {
         self.begin_again(Run::resume);
     }
 
     fn begin_again(
         &mut self,
-        take_up: impl FnOnce(RunConfig, Decoration, &RunState, &Found, Timestamp) -> (Run, Step),
+        begin: impl FnOnce(RunConfig, Decoration, &RunState, &Found, Timestamp) -> (Run, Step),
     ) {
         // What was on its way to the dead process is lost; what the daemon keeps comes again.
         self.coming.clear();
@@ -132,19 +132,19 @@ impl World {
             self.allocation = Some(AllocationId::new(format!("allocation-{}", self.n_allocations)));
             self.n_allocations += 1;
         }
-        let past = self.past();
-        self.set_aside = past.accepted.checked_add(past.left(self.config.budget, self.now)).unwrap();
-        let found = self.found(&past);
-        let (run, step) = take_up(self.config.clone(), self.decoration.clone(), &past, &found, self.now);
+        let state = self.state();
+        self.set_aside = state.accepted.checked_add(state.left(self.config.budget, self.now)).unwrap();
+        let found = self.found(&state);
+        let (run, step) = begin(self.config.clone(), self.decoration.clone(), &state, &found, self.now);
         self.run = run;
         for (job, plan) in &self.plans {
-            let read = past.jobs.get(job).map_or(0, |job| job.read);
+            let read = state.jobs.get(job).map_or(0, |job| job.read);
             self.to_load.insert(*job, plan.tasks.saturating_sub(usize::try_from(read).unwrap()));
         }
-        self.end_strangers(&past);
-        self.tell_the_rest(&past);
+        self.end_strangers(&state);
+        self.tell_the_rest(&state);
         self.carry_out(step);
-        let never_begun = self.past().next_job == 0;
+        let never_begun = self.state().next_job == 0;
         if never_begun && self.run.live.stopping.is_none() {
             let plan = self.plans[&JobId::FIRST];
             self.give(Input::JobAdded {
@@ -154,26 +154,26 @@ impl World {
         }
     }
 
-    /// What the daemon says of the rentals of a past.
-    fn found(&mut self, past: &RunState) -> Found {
+    /// What the daemon says of the rentals of a state.
+    fn found(&mut self, state: &RunState) -> Found {
         let mut found = BTreeMap::new();
-        for (id, _) in past.rentals.iter().filter(|(_, known)| known.agreement.is_some()) {
-            let Some(deal) = self.deals.get_mut(id) else { continue };
-            let ended = deal.ended.filter(|ended| *ended <= self.now);
+        for (id, _) in state.rentals.iter().filter(|(_, known)| known.agreement.is_some()) {
+            let Some(signed) = self.signed.get_mut(id) else { continue };
+            let ended = signed.ended.filter(|ended| *ended <= self.now);
             let agreement = match ended {
-                None => FoundAgreement::Approved(deal.approved.clone()),
+                None => FoundAgreement::Approved(signed.approved.clone()),
                 Some(at) => {
-                    deal.running = false;
-                    for activity in &mut deal.activities {
+                    signed.running = false;
+                    for activity in &mut signed.activities {
                         activity.ended.get_or_insert(at);
                     }
                     FoundAgreement::Ended { at, by: Terminator::Provider, reason: Reason::new("over") }
                 }
             };
-            let deal = &self.deals[id];
+            let signed = &self.signed[id];
             let mut activities = BTreeMap::new();
-            for (place, activity) in deal.activities.iter().enumerate() {
-                let usage = Some(self.due(deal, place).0);
+            for (place, activity) in signed.activities.iter().enumerate() {
+                let usage = Some(self.due(signed, place).0);
                 let over = activity.ended.is_some();
                 let sound = !over && self.chance.u8(0..4) > 0;
                 activities.insert(activity.id.clone(), FoundActivity { over, sound, usage });
@@ -184,25 +184,25 @@ impl World {
     }
 
     /// The engine ends what the daemon has under the run's name and the run doesn't know.
-    fn end_strangers(&mut self, past: &RunState) {
-        let is_known = |deal: &Rental, agreement: &AgreementId| deal.agreement.as_ref() == Some(agreement);
-        for (id, deal) in self.deals.iter_mut().filter(|(_, deal)| deal.running) {
-            if !past.rentals.get(id).is_some_and(|known| is_known(known, &deal.agreement)) {
-                assert!(deal.activities.is_empty(), "{id:?} runs and isn't known");
-                deal.running = false;
-                deal.ended = Some(self.now);
+    fn end_strangers(&mut self, state: &RunState) {
+        let is_known = |kept: &Rental, agreement: &AgreementId| kept.agreement.as_ref() == Some(agreement);
+        for (id, signed) in self.signed.iter_mut().filter(|(_, signed)| signed.running) {
+            if !state.rentals.get(id).is_some_and(|known| is_known(known, &signed.agreement)) {
+                assert!(signed.activities.is_empty(), "{id:?} runs and isn't known");
+                signed.running = false;
+                signed.ended = Some(self.now);
             }
         }
     }
 
     /// Bills that the daemon tells of after the run's cursors, and ends of agreements.
-    fn tell_the_rest(&mut self, past: &RunState) {
+    fn tell_the_rest(&mut self, state: &RunState) {
         let bills: Vec<_> = self
             .bills
             .iter()
             .filter(|(told, input)| match input {
-                Input::DebitNote { .. } => Some(*told) > past.debit_notes_after(),
-                _ => Some(*told) > past.invoices_after(),
+                Input::DebitNote { .. } => Some(*told) > state.debit_notes_after(),
+                _ => Some(*told) > state.invoices_after(),
             })
             .cloned()
             .collect();
@@ -213,8 +213,11 @@ impl World {
         }
         self.next += 1;
         self.coming.insert((self.now, self.next), Input::BillsTold);
-        let ends: Vec<_> =
-            self.deals.values().filter_map(|deal| Some((deal.ended?, deal.agreement.clone()))).collect();
+        let ends: Vec<_> = self
+            .signed
+            .values()
+            .filter_map(|signed| Some((signed.ended?, signed.agreement.clone())))
+            .collect();
         for (ended, agreement) in ends {
             self.next += 1;
             let reason = Some(Reason::new("over"));

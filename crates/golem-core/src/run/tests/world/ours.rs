@@ -22,7 +22,7 @@ impl World {
         let working = self.run.live.rentals.iter().filter(|(_, rental)| !rental.running.is_empty());
         let working: Vec<_> = working.map(|(id, _)| *id).collect();
         for rental in working {
-            let Some(no) = self.deals[&rental].activities.last().map(|activity| activity.no) else {
+            let Some(no) = self.signed[&rental].activities.last().map(|activity| activity.no) else {
                 continue;
             };
             let failure = Some(WorkerFailure::lost("no answer came in time"));

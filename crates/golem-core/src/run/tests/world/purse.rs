@@ -115,11 +115,11 @@ impl World {
         let add = |sum: Glm, amount: Glm| sum.checked_add(amount).unwrap();
         let (mut all, mut recent) = (Glm::ZERO, Glm::ZERO);
         for (id, rental) in self.run.rentals().filter(|(_, rental)| rental.awaits_invoice()) {
-            let Some(deal) = self.deals.get(&id) else { continue };
-            let dues = (0..deal.activities.len()).map(|place| self.due(deal, place).1);
+            let Some(signed) = self.signed.get(&id) else { continue };
+            let dues = (0..signed.activities.len()).map(|place| self.due(signed, place).1);
             let owed = dues.fold(Glm::ZERO, add).saturating_sub(rental.kept.promised());
             all = add(all, owed);
-            if deal.ended.is_none_or(|ended| between(ended, self.now) < Run::LATE) {
+            if signed.ended.is_none_or(|ended| between(ended, self.now) < Run::LATE) {
                 recent = add(recent, owed);
             }
         }

@@ -1,4 +1,4 @@
-//! Deals that are made for their bills alone.
+//! Rentals that are made for their bills alone.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use yagna_api::payment::{EventFilter, GetDebitNote, GetInvoice, PollDebitNoteEve
 use yagna_api::{AgreementId, AppSessionId, DebitNoteId, InvoiceId, Timestamp};
 
 use super::PATIENCE;
-use crate::deal::{Terms, decision, destroy, draft, leave, publish, ready, run, shell};
 use crate::hand::{Hand, Reply, in_time, now};
+use crate::rental::{Terms, decision, destroy, draft, leave, publish, ready, run, shell};
 use crate::stage::Stage;
 
-/// A deal that is over, and both its bills.
+/// A rental that is over, and both its bills.
 pub(in crate::scenarios) struct Billed {
     pub(in crate::scenarios) agreement: AgreementId,
     pub(in crate::scenarios) note: DebitNoteId,
@@ -28,12 +28,12 @@ pub(in crate::scenarios) fn flat(name: &str, price: &str) -> ProviderConfig {
     ProviderConfig::new(name).priced(Prices::per_hour(price, "0", "0").expect("prices"))
 }
 
-/// A deal of one activity that runs one command, from the demand to the invoice.
+/// A rental of one activity that runs one command, from the demand to the invoice.
 pub(in crate::scenarios) async fn trade(stage: &Stage) -> Billed {
-    deal(stage, None).await
+    rental(stage, None).await
 }
 
-pub(in crate::scenarios) async fn deal(stage: &Stage, session: Option<AppSessionId>) -> Billed {
+pub(in crate::scenarios) async fn rental(stage: &Stage, session: Option<AppSessionId>) -> Billed {
     let hand = &stage.hand;
     let since = now();
     let terms = Terms::usual(stage);

@@ -1,4 +1,4 @@
-//! Allocations, demands, deals with their activities, and bills: few, and written one by one.
+//! Allocations, demands, rentals with their activities, and bills: few, and written one by one.
 
 use golem_core::event::{Bill, Event, EventKind, RentalId};
 use yagna_api::Timestamp;
@@ -7,7 +7,7 @@ use yagna_api::market::Terminator;
 use super::{count, to_json};
 use crate::store::database::{Statement, Transaction};
 
-/// Writes what an event says about money or a deal; `false` when it says nothing about either.
+/// Writes what an event says about money or a rental; `false` when it says nothing about either.
 pub(super) async fn write(
     transaction: &mut Transaction,
     run_no: i64,
@@ -139,7 +139,7 @@ fn statement(run_no: i64, event: &Event) -> Result<Option<Statement<'_>>, sqlx::
     }))
 }
 
-/// A statement whose first two parameters say which deal is meant.
+/// A statement whose first two parameters say which rental is meant.
 fn of_rental<'q>(sql: &'static str, run_no: i64, rental: RentalId) -> Result<Statement<'q>, sqlx::Error> {
     Ok(Statement::new(sql).int(run_no).int(count(rental.0)?))
 }

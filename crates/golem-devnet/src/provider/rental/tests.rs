@@ -30,18 +30,18 @@ fn agreement() -> Agreement {
     .unwrap()
 }
 
-fn deal(port: &Arc<FakePort>) -> Deal {
+fn rental(port: &Arc<FakePort>) -> Rental {
     let config = Arc::new(ProviderConfig::new("p"));
     let clock: Arc<TestClock> = Arc::default();
     let manners = Manners::new(config.behaviour.clone());
     let news = Reporter::new(NewsDesk::new(), clock.clone(), &config.name, port.node());
     let runtime = Saboteur::new(Arc::new(ScriptedRuntime::new()), manners.clone(), news.clone());
     let shared = Shared::new(config, port.clone(), clock, manners, runtime, news);
-    Deal::new(Arc::new(shared), &agreement())
+    Rental::new(Arc::new(shared), &agreement())
 }
 
-fn destroy(activity: &str) -> DealInput {
-    DealInput::Activity(ActivityEvent {
+fn destroy(activity: &str) -> RentalInput {
+    RentalInput::Activity(ActivityEvent {
         event_date: Timestamp::UNIX_EPOCH,
         activity: ActivityId::new(activity),
         agreement: AgreementId::new("a"),
@@ -52,13 +52,13 @@ fn destroy(activity: &str) -> DealInput {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_an_activity_is_told_again_to_a_daemon_that_missed_it() {
     let port = Arc::new(FakePort::default());
-    let mut deal = deal(&port);
-    deal.create(ActivityId::new("x")).await;
-    assert_eq!(deal.on_input(destroy("x")).await, None);
+    let mut rental = rental(&port);
+    rental.create(ActivityId::new("x")).await;
+    assert_eq!(rental.on_input(destroy("x")).await, None);
     let states = || port.states.lock().unwrap().iter().map(|state| state.state).collect::<Vec<_>>();
     let before = states();
     let terminated = StatePair(State::Terminated, None);
     assert_eq!(before.last(), Some(&terminated));
-    assert_eq!(deal.on_input(destroy("x")).await, None);
+    assert_eq!(rental.on_input(destroy("x")).await, None);
     assert_eq!(states(), [&before[..], &[terminated]].concat());
 }

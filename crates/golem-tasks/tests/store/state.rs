@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use golem_core::event::{EventKind, StopReason};
 use golem_core::state;
-use golem_tasks::store::{Holder, RunState, RunStore, StoreError};
+use golem_tasks::store::{Holder, RunStatus, RunStore, StoreError};
 use serde_json::json;
 use tokio::time::Instant;
 use yagna_api::{AppSessionId, Timestamp};
@@ -15,15 +15,15 @@ use crate::histories::History;
 use crate::scene::{Scene, eventful, new_run, start};
 
 /// The one thing that a store may change: moments of tasks and jobs are kept in whole microseconds.
-fn as_kept(mut past: state::RunState) -> state::RunState {
+fn as_kept(mut state: state::RunState) -> state::RunState {
     let whole = |at: Timestamp| Timestamp::from_microsecond(at.as_microsecond()).unwrap();
-    for task in past.tasks.values_mut() {
+    for task in state.tasks.values_mut() {
         task.since = whole(task.since);
     }
-    for job in past.jobs.values_mut().chain(&mut past.first_over) {
+    for job in state.jobs.values_mut().chain(&mut state.first_over) {
         job.deadline = job.deadline.map(whole);
     }
-    past
+    state
 }
 
 /// Pasts are long: only the lines that differ are shown.
@@ -45,7 +45,7 @@ pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(groun
     let given = std::env::var("GOLEM_SEED").ok().map(|seed| seed.parse().unwrap());
     let rounds = std::env::var("GOLEM_SEEDS").ok().map_or(12, |rounds| rounds.parse().unwrap());
     let mut chance = fastrand::Rng::new();
-    let (mut deals, mut scripts, mut settled) = (0, 0, 0);
+    let (mut rentals, mut scripts, mut settled) = (0, 0, 0);
     let store = ground.store().await;
     for round in 0..given.map_or(rounds, |_| 1) {
         let seed = given.unwrap_or_else(|| chance.u64(..));
@@ -57,7 +57,7 @@ pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(groun
         let mut run = store.create_run(&new_run(&run_id)).await.unwrap();
         let mut lease = None;
         let mut fold = state::RunState::default();
-        assert_eq!(run.past().await.unwrap(), fold);
+        assert_eq!(run.state().await.unwrap(), fold);
         let mut rest = history.events.as_slice();
         while !rest.is_empty() {
             let (commit, others) = rest.split_at(cuts.usize(1..=rest.len().min(30)));
@@ -65,15 +65,15 @@ pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(groun
             for event in commit {
                 fold.apply(event);
             }
-            let read = run.past().await.unwrap();
+            let read = run.state().await.unwrap();
             let so_far = history.events.len() - others.len();
             assert_same(&read, &as_kept(fold.clone()), &format!("{so_far} events, GOLEM_SEED={seed}"));
             rest = others;
-            deals += read.rentals.len();
+            rentals += read.rentals.len();
             scripts += read
                 .rentals
                 .values()
-                .flat_map(|deal| &deal.activities)
+                .flat_map(|rental| &rental.activities)
                 .map(|a| a.scripts.len())
                 .sum::<usize>();
             settled = settled.max(read.next_rental.saturating_sub(read.rentals.len() as u64));
@@ -91,7 +91,7 @@ pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(groun
             lease.release().await.unwrap();
         }
     }
-    assert!(deals > 0 && settled > 0, "{deals} deals, {settled} settled");
+    assert!(rentals > 0 && settled > 0, "{rentals} rentals, {settled} settled");
     assert!(given.is_some() || scripts > 0, "no script was under way at any time");
     store.close().await;
 }
@@ -102,7 +102,7 @@ pub(crate) async fn a_run_with_nearly_everything_is_read_back(ground: Ground) {
     for event in eventful() {
         run.apply(std::slice::from_ref(&event)).await.unwrap();
         fold.apply(&event);
-        assert_same(&run.past().await.unwrap(), &as_kept(fold.clone()), &format!("{event:?}"));
+        assert_same(&run.state().await.unwrap(), &as_kept(fold.clone()), &format!("{event:?}"));
     }
 }
 
@@ -112,18 +112,18 @@ pub(crate) async fn a_commit_that_failed_left_nothing(ground: Ground) {
     let mut scene = Scene::new();
     scene.opening().added(0..2).rental(1, 1);
     run.apply(&scene.events).await.unwrap();
-    let before = run.past().await.unwrap();
+    let before = run.state().await.unwrap();
     let mut broken = Scene::new();
-    // The second deal of the same number is refused by the database.
+    // The second rental of the same number is refused by the database.
     broken.started(0, 1, 1).rental_ends(1, Some("1")).rental(1, 1);
     assert!(matches!(run.apply(&broken.events).await, Err(StoreError::Query { .. })));
-    assert_eq!(run.past().await.unwrap(), before);
+    assert_eq!(run.state().await.unwrap(), before);
     let mut later = Scene::new();
     later.started(1, 1, 1).done(1, 1, 1, "x").rental_ends(1, None);
     run.apply(&later.events).await.unwrap();
     let mut fold = state::RunState::default();
     scene.events.iter().chain(&later.events).for_each(|event| fold.apply(event));
-    assert_eq!(run.past().await.unwrap(), as_kept(fold));
+    assert_eq!(run.state().await.unwrap(), as_kept(fold));
 }
 
 /// Several that write at the same time: what one of them has in memory is of no use once another one wrote.
@@ -137,10 +137,10 @@ pub(crate) async fn what_several_write_at_once_is_kept_whole(ground: Ground) {
     let mut writers = Vec::new();
     for writer in 0..4 {
         let mut scene = Scene::new();
-        for deal in writer * 10..(writer + 1) * 10 {
-            scene.rental(deal, deal).started(deal, 1, deal);
-            if deal % 2 == 0 {
-                scene.done(deal, 1, deal, "x").rental_ends(deal, Some("0.5"));
+        for rental in writer * 10..(writer + 1) * 10 {
+            scene.rental(rental, rental).started(rental, 1, rental);
+            if rental % 2 == 0 {
+                scene.done(rental, 1, rental, "x").rental_ends(rental, Some("0.5"));
             }
         }
         scene.events.iter().for_each(|event| fold.apply(event));
@@ -152,13 +152,13 @@ pub(crate) async fn what_several_write_at_once_is_kept_whole(ground: Ground) {
         });
     }
     futures_util::future::join_all(writers).await;
-    let past = run.past().await.unwrap();
-    assert_eq!(past.rentals.len(), 20);
-    assert_eq!(past, as_kept(fold));
+    let state = run.state().await.unwrap();
+    assert_eq!(state.rentals.len(), 20);
+    assert_eq!(state, as_kept(fold));
 }
 
-/// A run that is taken up runs, whatever it did before.
-pub(crate) async fn a_run_taken_up_again_is_running(ground: Ground) {
+/// A run that is resumed runs, whatever it did before.
+pub(crate) async fn a_run_resumed_is_running(ground: Ground) {
     let run = ground.run().await;
     let (store, id) = (run.store().clone(), run.run_id().to_owned());
     assert_eq!(store.run_record("nosuch").await.unwrap(), None);
@@ -168,48 +168,48 @@ pub(crate) async fn a_run_taken_up_again_is_running(ground: Ground) {
     assert_eq!(record.app_session, AppSessionId::new("session-1"));
     assert_eq!(record.created.as_microsecond(), start().as_microsecond());
     assert_eq!(record.ended.unwrap().end.why, StopReason::NothingRuns);
-    assert!(matches!(store.overview(&id).await.unwrap().state, RunState::Ended(StopReason::NothingRuns)));
+    assert!(matches!(store.overview(&id).await.unwrap().status, RunStatus::Ended(StopReason::NothingRuns)));
 
     let mut scene = Scene::new();
     scene.wait(3_600_000).event(EventKind::RunResumed { resumed: golem_core::event::Resumed::default() });
     let lease = store.take(&id, &Holder::here()).await.unwrap();
     lease.run().apply(&std::mem::take(&mut scene.events)).await.unwrap();
     let overview = store.overview(&id).await.unwrap();
-    assert!(matches!(overview.state, RunState::Running(_)), "{:?}", overview.state);
+    assert!(matches!(overview.status, RunStatus::Running(_)), "{:?}", overview.status);
     assert_eq!((overview.summary.ended, overview.summary.waiting), (None, None));
     assert_eq!(store.run_record(&id).await.unwrap().unwrap().ended, None);
 
     scene.stops(StopReason::Cancelled);
     lease.run().apply(&std::mem::take(&mut scene.events)).await.unwrap();
-    let state = store.overview(&id).await.unwrap().state;
-    assert!(matches!(state, RunState::Stopping(_, StopReason::Cancelled)), "{state:?}");
-    assert_eq!(lease.run().past().await.unwrap().stopping, Some(StopReason::Cancelled));
+    let status = store.overview(&id).await.unwrap().status;
+    assert!(matches!(status, RunStatus::Stopping(_, StopReason::Cancelled)), "{status:?}");
+    assert_eq!(lease.run().state().await.unwrap().stopping, Some(StopReason::Cancelled));
 }
 
-/// 100,000 tasks, of which 90,000 are done, and ten deals.
+/// 100,000 tasks, of which 90,000 are done, and ten rentals.
 pub(crate) async fn a_hundred_thousand_tasks_are_read_back_in_seconds(ground: Ground) {
-    const DEALS: u64 = 10;
+    const RENTALS: u64 = 10;
     const LIMIT: Duration = Duration::from_secs(5);
     let run: RunStore = ground.run().await;
     let mut fold = state::RunState::default();
     let mut scene = Scene::new();
     scene.opening();
-    (1..=DEALS).for_each(|deal| {
-        scene.rental(deal, deal);
+    (1..=RENTALS).for_each(|rental| {
+        scene.rental(rental, rental);
     });
     for thousand in 0..100 {
         let tasks = thousand * 1000..(thousand + 1) * 1000;
         scene.wait(10).added(tasks.clone());
         for task in tasks.filter(|task| task % 10 != 9 || task % 100 == 99) {
-            let deal = task % DEALS + 1;
-            scene.started(task, 1, deal);
+            let rental = task % RENTALS + 1;
+            scene.started(task, 1, rental);
             match task % 100 {
                 99 if thousand > 90 => {}
                 99 => {
-                    scene.failed_once(task, 1, deal);
+                    scene.failed_once(task, 1, rental);
                 }
                 _ => {
-                    scene.done(task, 1, deal, "rendered\n");
+                    scene.done(task, 1, rental, "rendered\n");
                 }
             }
         }
@@ -218,9 +218,9 @@ pub(crate) async fn a_hundred_thousand_tasks_are_read_back_in_seconds(ground: Gr
         scene.events.clear();
     }
     let began = Instant::now();
-    let past = run.past().await.unwrap();
+    let state = run.state().await.unwrap();
     let took = began.elapsed();
-    assert_eq!((past.done, past.tasks.len()), (90_000, 10_000));
-    assert_same(&past, &as_kept(fold), "all of them");
+    assert_eq!((state.done, state.tasks.len()), (90_000, 10_000));
+    assert_same(&state, &as_kept(fold), "all of them");
     assert!(took < LIMIT, "{took:?} on {}", ground.kind);
 }

@@ -31,7 +31,7 @@ const INVOICE_DUE: Duration = Duration::from_secs(24 * 3600);
 
 /// What the agent passes on to an agreement.
 #[derive(Debug)]
-pub(crate) enum DealInput {
+pub(crate) enum RentalInput {
     /// The requestor ended it, perhaps with a reason.
     Terminated(Option<Reason>),
     /// The requestor asks something of an activity.
@@ -41,14 +41,14 @@ pub(crate) enum DealInput {
 }
 
 enum Event {
-    Input(Option<DealInput>),
+    Input(Option<RentalInput>),
     UnitEnded,
     Alarm,
     Changed,
 }
 
 /// One agreement in force.
-pub(crate) struct Deal {
+pub(crate) struct Rental {
     shared: Arc<Shared>,
     id: AgreementId,
     terms: BillingTerms,
@@ -82,7 +82,7 @@ struct Stopped {
     bill: Bill,
 }
 
-impl Deal {
+impl Rental {
     pub(crate) fn new(shared: Arc<Shared>, agreement: &Agreement) -> Self {
         let now = Instant::now();
         let config = &shared.config;
@@ -105,7 +105,7 @@ impl Deal {
     }
 
     /// Lives until the agreement has ended and its invoice is sent.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<DealInput>, agent: mpsc::Sender<Input>) {
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<RentalInput>, agent: mpsc::Sender<Input>) {
         info!(agreement = %self.id, provider = %self.shared.config.name, "an agreement is in force");
         let mut changes = self.shared.manners.changes();
         let ending = loop {
@@ -132,17 +132,17 @@ impl Deal {
         self.close(ending, &agent).await;
     }
 
-    async fn on_input(&mut self, input: DealInput) -> Option<Ending> {
+    async fn on_input(&mut self, input: RentalInput) -> Option<Ending> {
         match input {
-            DealInput::Terminated(reason) => Some(Ending::ByRequestor(reason)),
-            DealInput::Activity(event) => match event.kind {
+            RentalInput::Terminated(reason) => Some(Ending::ByRequestor(reason)),
+            RentalInput::Activity(event) => match event.kind {
                 ActivityEventKind::Create => {
                     self.create(event.activity).await;
                     None
                 }
                 ActivityEventKind::Destroy => self.destroy(&event.activity).await,
             },
-            DealInput::DebitNote(event) => self.on_debit_note(event),
+            RentalInput::DebitNote(event) => self.on_debit_note(event),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Makes deals: negotiates, signs, opens activities and lets workers work in them.
+//! Makes rentals: negotiates, signs, opens activities and lets workers work in them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -224,7 +224,7 @@ impl Outside {
         Left { activity, lost: lost.load(Ordering::Relaxed) }
     }
 
-    /// The activity of a deal that ends while it is being created, if it comes soon.
+    /// The activity of a rental that ends while it is being created, if it comes soon.
     async fn wait_for_creation(&self, created: oneshot::Receiver<ActivityId>) -> Option<ActivityId> {
         timeout(self.options.timing.destruction, created).await.ok()?.ok()
     }

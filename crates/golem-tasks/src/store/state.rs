@@ -1,7 +1,7 @@
-//! What a run is taken up from: the fold of its events, read from its rows.
+//! What a run is resumed from: the fold of its events, read from its rows.
 //!
-//! Tasks, tries and jobs are read from their tables: of what is over only counts, of what is open the rows. Everything
-//! else is kept as it is (`record/kept.rs`). [`RunStore::past`] gives the same value as [`RunState::apply`] makes of the
+//! Tasks, attempts and jobs are read from their tables: of what is over only counts, of what is open the rows. Everything
+//! else is kept as it is (`record/kept.rs`). [`RunStore::state`] gives the same value as [`RunState::apply`] makes of the
 //! run's events, but for moments of tasks and jobs, which are kept in whole microseconds.
 //!
 //! Left to others: what follows from it.
@@ -32,7 +32,7 @@ pub struct RunRecord {
     pub version: String,
     /// What is run and under which limits.
     pub job: Value,
-    /// When and how it ended, if it did since it was last taken up.
+    /// When and how it ended, if it did since it was last resumed.
     pub ended: Option<ExplainedEnd>,
 }
 
@@ -77,21 +77,21 @@ impl RunStore {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where the row that each run has is missing.
-    pub async fn past(&self) -> Result<RunState, StoreError> {
+    pub async fn state(&self) -> Result<RunState, StoreError> {
         let store = self.store();
         let failed = |source| store.failed("read the run", source);
         let mut transaction = store.database.read().await.map_err(failed)?;
-        let Some(mut past) = read_kept(store, &mut transaction, self.run_no()).await? else {
+        let Some(mut state) = read_kept(store, &mut transaction, self.run_no()).await? else {
             let missing = format!("run `{}` has no row", self.run_id());
-            return Err(StoreError::Damaged { column: "pasts.run_no", source: missing.into() });
+            return Err(StoreError::Damaged { column: "states.run_no", source: missing.into() });
         };
         let mut reader = Reader { store, transaction, run_no: self.run_no() };
-        let over = reader.jobs(&mut past).await?;
-        reader.counts(&mut past).await?;
-        reader.tasks(&mut past, &over).await?;
-        reader.tries(&mut past).await?;
-        reader.done_by_activities(&mut past.rentals).await?;
-        Ok(past)
+        let over = reader.jobs(&mut state).await?;
+        reader.counts(&mut state).await?;
+        reader.tasks(&mut state, &over).await?;
+        reader.attempts(&mut state).await?;
+        reader.done_by_activities(&mut state.rentals).await?;
+        Ok(state)
     }
 
     /// The data of every task that another one added, one after the other.
@@ -185,14 +185,14 @@ pub(super) async fn read_kept(
     run_no: i64,
 ) -> Result<Option<RunState>, StoreError> {
     let failed = |source| store.failed("read the run", source);
-    let kept = Statement::new("SELECT body FROM pasts WHERE run_no = $1").int(run_no);
+    let kept = Statement::new("SELECT body FROM states WHERE run_no = $1").int(run_no);
     let Some(row) = transaction.row(kept).await.map_err(failed)? else {
         return Ok(None);
     };
-    let mut past: RunState = row.json("body")?;
-    let deals = Statement::new("SELECT rental_no, body FROM open_deals WHERE run_no = $1").int(run_no);
-    for row in transaction.rows(deals).await.map_err(failed)? {
-        past.rentals.insert(rental(&row)?, row.json("body")?);
+    let mut state: RunState = row.json("body")?;
+    let rentals = Statement::new("SELECT rental_no, body FROM open_rentals WHERE run_no = $1").int(run_no);
+    for row in transaction.rows(rentals).await.map_err(failed)? {
+        state.rentals.insert(rental(&row)?, row.json("body")?);
     }
     let scripts = Statement::new(
         "SELECT rental_no, body FROM scripts WHERE run_no = $1 ORDER BY run_no, rental_no, script_no",
@@ -200,24 +200,24 @@ pub(super) async fn read_kept(
     .int(run_no);
     for row in transaction.rows(scripts).await.map_err(failed)? {
         let script: AttemptScript = row.json("body")?;
-        let deal = past.rentals.get_mut(&rental(&row)?);
-        let activity = deal.and_then(|deal| deal.activities.last_mut());
+        let rental = state.rentals.get_mut(&rental(&row)?);
+        let activity = rental.and_then(|rental| rental.activities.last_mut());
         activity.ok_or_else(|| damaged("rental_no", "a script is in no activity"))?.scripts.push(script);
     }
-    Ok(Some(past))
+    Ok(Some(state))
 }
 
-/// The deal of a row.
+/// The rental of a row.
 pub(super) fn rental(row: &Row) -> Result<RentalId, StoreError> {
     Ok(RentalId(row.unsigned("rental_no")?))
 }
 
-/// Which try a row is about.
+/// Which attempt a row is about.
 pub(super) fn attempt_number(row: &Row, column: &'static str) -> Result<u32, StoreError> {
     u32::try_from(row.int(column)?).map_err(|error| damaged(column, error))
 }
 
-/// Reads the parts of a past in one transaction.
+/// Reads the parts of a state in one transaction.
 struct Reader<'s> {
     store: &'s Store,
     transaction: Transaction,
@@ -231,7 +231,7 @@ impl Reader<'_> {
     }
 
     /// Jobs that aren't over; answers with those that are. What a run left when it stopped isn't over.
-    async fn jobs(&mut self, past: &mut RunState) -> Result<HashSet<JobId>, StoreError> {
+    async fn jobs(&mut self, state: &mut RunState) -> Result<HashSet<JobId>, StoreError> {
         let mut over = HashSet::new();
         let rows = self
             .rows(
@@ -241,7 +241,7 @@ impl Reader<'_> {
             .await?;
         for row in rows {
             let job = JobId(row.unsigned("job_no")?);
-            past.next_job = job.0.saturating_add(1);
+            state.next_job = job.0.saturating_add(1);
             let reason = row.optional_text("end_reason")?;
             let is_over = reason.as_deref().is_some_and(|reason| reason != "stopped");
             if is_over {
@@ -258,15 +258,15 @@ impl Reader<'_> {
                 ..OpenJob::default()
             };
             if is_over {
-                past.first_over = Some(open);
+                state.first_over = Some(open);
             } else {
-                past.jobs.insert(job, open);
+                state.jobs.insert(job, open);
             }
         }
         Ok(over)
     }
 
-    async fn counts(&mut self, past: &mut RunState) -> Result<(), StoreError> {
+    async fn counts(&mut self, state: &mut RunState) -> Result<(), StoreError> {
         let rows = self
             .rows(
                 "SELECT job_no, status, count(*) AS n, sum(spawned) AS spawned, sum(no_result) AS no_result, max(task_no) AS newest FROM tasks \
@@ -275,19 +275,19 @@ impl Reader<'_> {
             .await?;
         for row in rows {
             let n = row.unsigned("n")?;
-            past.next_task = past.next_task.max(row.unsigned("newest")?.saturating_add(1));
+            state.next_task = state.next_task.max(row.unsigned("newest")?.saturating_add(1));
             let status = row.text("status")?;
             let (done, failed) = match status.as_str() {
                 "done" => (n, 0),
                 "failed" => (0, n),
                 _ => (0, 0),
             };
-            past.done += done;
-            past.failed += failed;
-            past.without_result += row.unsigned("no_result")?;
+            state.done += done;
+            state.failed += failed;
+            state.without_result += row.unsigned("no_result")?;
             let job = JobId(row.unsigned("job_no")?);
-            let over = past.first_over.as_mut().filter(|_| job == JobId::FIRST);
-            if let Some(job) = past.jobs.get_mut(&job).or(over) {
+            let over = state.first_over.as_mut().filter(|_| job == JobId::FIRST);
+            if let Some(job) = state.jobs.get_mut(&job).or(over) {
                 job.read += n.saturating_sub(row.unsigned("spawned")?);
                 job.done += done;
                 job.failed += failed;
@@ -296,7 +296,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn tasks(&mut self, past: &mut RunState, over: &HashSet<JobId>) -> Result<(), StoreError> {
+    async fn tasks(&mut self, state: &mut RunState, over: &HashSet<JobId>) -> Result<(), StoreError> {
         let rows = self
             .rows(
                 "SELECT task_no, job_no, data, attempt, coalesce(reopened_at, added_at) AS since FROM tasks \
@@ -318,13 +318,13 @@ impl Reader<'_> {
                 since: row.time("since")?,
                 running: None,
             };
-            past.tasks.insert(TaskId(row.unsigned("task_no")?), open);
+            state.tasks.insert(TaskId(row.unsigned("task_no")?), open);
         }
         Ok(())
     }
 
-    /// The tries of open tasks: those that go on, and those that failed.
-    async fn tries(&mut self, past: &mut RunState) -> Result<(), StoreError> {
+    /// The attempts of open tasks: those that go on, and those that failed.
+    async fn attempts(&mut self, state: &mut RunState) -> Result<(), StoreError> {
         let rows = self
             .rows(
                 "SELECT a.task_no, a.number, a.rental_no, a.outcome, a.failure_kind, a.ended_at, r.provider_id FROM tasks AS t \
@@ -336,7 +336,7 @@ impl Reader<'_> {
             )
             .await?;
         for row in rows {
-            let Some(task) = past.tasks.get_mut(&TaskId(row.unsigned("task_no")?)) else {
+            let Some(task) = state.tasks.get_mut(&TaskId(row.unsigned("task_no")?)) else {
                 continue;
             };
             if let Some(outcome) = row.optional_text("outcome")? {
@@ -355,8 +355,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn done_by_activities(&mut self, deals: &mut BTreeMap<RentalId, Rental>) -> Result<(), StoreError> {
-        if deals.is_empty() {
+    async fn done_by_activities(
+        &mut self,
+        rentals: &mut BTreeMap<RentalId, Rental>,
+    ) -> Result<(), StoreError> {
+        if rentals.is_empty() {
             return Ok(());
         }
         let rows = self
@@ -366,10 +369,10 @@ impl Reader<'_> {
             )
             .await?;
         for row in rows {
-            let Some(deal) = deals.get_mut(&rental(&row)?) else { continue };
+            let Some(rental) = rentals.get_mut(&rental(&row)?) else { continue };
             let place = usize::try_from(row.int("activity_no")? - 1);
             let place = place.map_err(|error| damaged("activity_no", error))?;
-            if let Some(activity) = deal.activities.get_mut(place) {
+            if let Some(activity) = rental.activities.get_mut(place) {
                 activity.done = row.unsigned("n")?;
             }
         }

@@ -5,7 +5,7 @@ use tracing::Level;
 use yagna_api::market::{Reason, Terminator};
 use yagna_api::{Glm, Timestamp};
 
-use super::notes::Deal;
+use super::notes::Rental;
 use super::words::{amount, each, left, name, part, plural, reaches, replaced};
 use super::{LogSummary, hour};
 
@@ -15,7 +15,7 @@ const LISTED: usize = 50;
 const MARKS: [u32; 3] = [50, 75, 90];
 
 impl LogSummary {
-    pub(super) fn on_deal(&mut self, event: &Event) {
+    pub(super) fn on_rental(&mut self, event: &Event) {
         match &event.kind {
             EventKind::AllocationCreated { amount: set_aside, expires, .. } => {
                 // One that takes a lost one's place holds what is left.
@@ -47,7 +47,7 @@ impl LogSummary {
             EventKind::AgreementIntended { rental, provider, per_hour, start, .. } => {
                 // Who is signed with was found before.
                 self.count(event.at);
-                let deal = Deal {
+                let entry = Rental {
                     provider: provider.clone(),
                     prices: (*per_hour, *start),
                     job: JobId::FIRST,
@@ -57,15 +57,15 @@ impl LogSummary {
                     invoiced: false,
                     cost: Glm::ZERO,
                 };
-                self.deals.insert(*rental, deal);
+                self.rentals.insert(*rental, entry);
             }
             EventKind::AgreementCreated { rental, agreement } => {
                 self.info(format!("Agreement proposed to provider {} ({agreement})", self.provider(*rental)));
             }
             EventKind::AgreementApproved { rental, .. } => self.approved(*rental),
             EventKind::AgreementFailed { rental, reason } => {
-                if let Some(deal) = self.deals.get_mut(*rental) {
-                    deal.ended = true;
+                if let Some(entry) = self.rentals.get_mut(*rental) {
+                    entry.ended = true;
                 }
                 self.warn(format!("No agreement with provider {}: {}", self.provider(*rental), part(reason)));
             }
@@ -79,11 +79,11 @@ impl LogSummary {
                 ));
             }
             EventKind::BillAccepted { rental, bill, amount: due, total } => {
-                if let Some(deal) = self.deals.get_mut(*rental) {
-                    deal.invoiced |= matches!(bill, Bill::Invoice(_));
-                    let before = std::mem::replace(&mut deal.cost, *total);
+                if let Some(entry) = self.rentals.get_mut(*rental) {
+                    entry.invoiced |= matches!(bill, Bill::Invoice(_));
+                    let before = std::mem::replace(&mut entry.cost, *total);
                     self.cost = replaced(self.cost, before, *total);
-                    let share = self.tally.share(&deal.provider);
+                    let share = self.tally.share(&entry.provider);
                     share.cost = replaced(share.cost, before, *total);
                 }
                 self.accepted(*rental, bill, *due);
@@ -111,12 +111,12 @@ impl LogSummary {
 
     /// Says once that only bills are awaited, where that is so.
     pub(super) fn settling(&mut self) {
-        let in_use = self.deals.values().any(|deal| deal.approved && !deal.ended);
+        let in_use = self.rentals.values().any(|entry| entry.approved && !entry.ended);
         if self.stopping.is_none() || in_use || self.settling {
             return;
         }
         self.settling = true;
-        let unpaid = self.deals.values().filter(|deal| deal.used && !deal.invoiced).count() as u64;
+        let unpaid = self.rentals.values().filter(|entry| entry.used && !entry.invoiced).count() as u64;
         if unpaid > 0 {
             self.info(format!("{} still unpaid, waiting for invoices...", plural(unpaid, "agreement")));
         }
@@ -124,10 +124,10 @@ impl LogSummary {
 
     fn approved(&mut self, rental: RentalId) {
         let provider = self.provider(rental);
-        let prices = self.deals.get_mut(rental).map(|deal| {
-            deal.approved = true;
-            self.tally.agree(rental, &deal.provider);
-            deal.prices
+        let prices = self.rentals.get_mut(rental).map(|entry| {
+            entry.approved = true;
+            self.tally.agree(rental, &entry.provider);
+            entry.prices
         });
         let prices = prices.map_or_else(String::new, |(per_hour, start)| {
             format!(" ({} GLM an hour, {} GLM for the start)", amount(per_hour), amount(start))
@@ -136,8 +136,8 @@ impl LogSummary {
     }
 
     fn ended(&mut self, rental: RentalId, by: Terminator, reason: &Reason) {
-        if let Some(deal) = self.deals.get_mut(rental) {
-            deal.ended = true;
+        if let Some(entry) = self.rentals.get_mut(rental) {
+            entry.ended = true;
         }
         let key = match by {
             Terminator::Requestor => "golem.requestor.code",
@@ -276,10 +276,13 @@ impl LogSummary {
             let (times, name) = (plural(share.activities_failed, "time"), name(&share.name));
             self.info(format!("{prefix}Activity failed {times} on provider {name}"));
         }
-        if tally.tries_failed() > 0 {
-            let tries =
-                if tally.tries_failed() == 1 { "1 try" } else { &format!("{} tries", tally.tries_failed()) };
-            self.info(format!("{prefix}{tries} of tasks failed"));
+        if tally.attempts_failed() > 0 {
+            let attempts = if tally.attempts_failed() == 1 {
+                "1 attempt"
+            } else {
+                &format!("{} attempts", tally.attempts_failed())
+            };
+            self.info(format!("{prefix}{attempts} of tasks failed"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Deals: how soon they are made, when they end, and whom they hold up.
+//! Rentals: how soon they are made, when they end, and whom they hold up.
 
 use golem_devnet::node::Fault;
 use golem_devnet::provider::{ApprovalManner, Behaviour, Prices, ProviderConfig};
