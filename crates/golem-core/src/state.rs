@@ -150,6 +150,9 @@ pub struct OpenTask {
     /// Providers whose machine was lost while it had the task in hand, alone or with others.
     #[serde(default)]
     pub lost_on: BTreeSet<NodeId>,
+    /// True if its next attempt is to be on a machine on which nothing has run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_fresh: bool,
     /// The moment since which it waits, if it does: when it was added, or when it last failed.
     pub since: Timestamp,
     /// The rental in which its last attempt goes on.

@@ -104,6 +104,9 @@ impl TaskQueue {
         }
         for (id, task) in &state.tasks {
             let Some(pile) = queue.jobs.get_mut(&task.job) else { continue };
+            if task.wants_fresh {
+                pile.wants_fresh.insert(*id);
+            }
             match task.running.filter(|rental| state.rentals.contains_key(rental)) {
                 Some(_) => {
                     pile.n_running += 1;
@@ -145,8 +148,11 @@ impl TaskQueue {
             EventKind::TaskDone { attempt, .. } | EventKind::TaskFailed { attempt, .. } => {
                 self.stop(attempt.task);
             }
-            EventKind::AttemptFailed { attempt, .. } => {
+            EventKind::AttemptFailed { attempt, failure, .. } => {
                 if let Some(pile) = self.stop(attempt.task) {
+                    if failure.ran_before > 0 {
+                        pile.wants_fresh.insert(attempt.task);
+                    }
                     pile.again.push_back(attempt.task);
                 }
             }
@@ -311,13 +317,6 @@ impl TaskQueue {
             Verdict::Retry
         } else {
             Verdict::Final
-        }
-    }
-
-    /// A task that has just failed is to be tried next where nothing has run before it.
-    pub(crate) fn want_fresh(&mut self, job: JobId, task: TaskId) {
-        if let Some(pile) = self.jobs.get_mut(&job) {
-            pile.wants_fresh.insert(task);
         }
     }
 

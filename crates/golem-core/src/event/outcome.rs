@@ -40,6 +40,10 @@ pub struct AttemptFailure {
     /// until the run has counted the attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
+    /// The number of tasks that had run on the same machine before, where what they left there may be the reason: the task's
+    /// next attempt waits for a machine on which nothing has run.
+    #[serde(default, skip_serializing_if = "is_none_before")]
+    pub ran_before: u64,
     /// The time that the attempt took by itself, where several tasks shared a script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took: Option<Duration>,
@@ -71,7 +75,14 @@ pub enum FailureKind {
 impl AttemptFailure {
     /// A failure of which no output is known.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), stderr: Printed::default(), failures: 0, took: None }
+        Self {
+            kind,
+            message: message.into(),
+            stderr: Printed::default(),
+            failures: 0,
+            ran_before: 0,
+            took: None,
+        }
     }
 }
 
@@ -84,5 +95,10 @@ impl FailureKind {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none_before(n: &u64) -> bool {
     *n == 0
 }

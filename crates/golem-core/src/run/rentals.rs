@@ -228,7 +228,7 @@ impl Run {
         }
         let ran_before = if retry { self.ran_before(id, kind) } else { 0 };
         let Some(rental) = self.rental(id) else { return };
-        let (job, provider) = (rental.job(), rental.kept.provider.id.clone());
+        let provider = rental.kept.provider.id.clone();
         // A task that failed elsewhere too says nothing about this provider.
         let shared = self.failed_elsewhere(attempt.task, &provider);
         if let Some(rental) = self.live.rentals.get_mut(&id) {
@@ -242,15 +242,9 @@ impl Run {
             0 => failure.message,
             n => format!("{}{}", failure.message.trim_end(), after_others(n)),
         };
-        let failure = AttemptFailure { message, failures, ..failure };
-        match self.fail(now, id, attempt, failure, retry, step) {
-            Verdict::Old => return,
-            Verdict::Retry => {
-                if let Some(job) = job.filter(|_| ran_before > 0) {
-                    self.books.queue.want_fresh(job, attempt.task);
-                }
-            }
-            Verdict::Final => {}
+        let failure = AttemptFailure { message, failures, ran_before, ..failure };
+        if self.fail(now, id, attempt, failure, retry, step) == Verdict::Old {
+            return;
         }
         let Some(rental) = self.live.rentals.get_mut(&id) else {
             return;

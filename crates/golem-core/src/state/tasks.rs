@@ -6,7 +6,7 @@ use std::sync::Arc;
 use yagna_api::Timestamp;
 
 use super::{OpenJob, OpenTask, Rental, RunState};
-use crate::event::{Attempt, EventKind, FailureKind, JobEndReason, JobId, RentalId, TaskId};
+use crate::event::{Attempt, AttemptFailure, EventKind, FailureKind, JobEndReason, JobId, RentalId, TaskId};
 
 impl RunState {
     pub(super) fn apply_to_tasks(&mut self, at: Timestamp, kind: &EventKind) {
@@ -51,6 +51,7 @@ impl RunState {
                     failures: 0,
                     failed_on: BTreeSet::new(),
                     lost_on: BTreeSet::new(),
+                    wants_fresh: false,
                     since: at,
                     running: None,
                 };
@@ -67,6 +68,7 @@ impl RunState {
                     failures: 0,
                     failed_on: BTreeSet::new(),
                     lost_on: BTreeSet::new(),
+                    wants_fresh: false,
                     since: at,
                     running: None,
                 };
@@ -76,6 +78,7 @@ impl RunState {
                 if let Some(task) = self.tasks.get_mut(&attempt.task) {
                     task.attempts = attempt.number;
                     task.running = Some(*rental);
+                    task.wants_fresh = false;
                 }
                 self.given(*rental);
             }
@@ -88,7 +91,7 @@ impl RunState {
                 self.hands_free(Some(*rental));
             }
             EventKind::AttemptFailed { attempt, rental, failure } => {
-                self.on_failed(at, *attempt, *rental, failure.kind);
+                self.on_failed(at, *attempt, *rental, failure);
             }
             EventKind::AttemptCancelled { attempt, rental, lost, .. } => {
                 let on = self.rentals.get(rental).map(|rental| rental.provider.id.clone());
@@ -123,13 +126,14 @@ impl RunState {
         }
     }
 
-    fn on_failed(&mut self, at: Timestamp, attempt: Attempt, rental: RentalId, kind: FailureKind) {
+    fn on_failed(&mut self, at: Timestamp, attempt: Attempt, rental: RentalId, failure: &AttemptFailure) {
         let on = self.rentals.get(&rental).map(|rental| rental.provider.id.clone());
         if let Some(task) = self.current(attempt) {
             task.running = None;
             task.failures += 1;
             task.since = at;
-            task.lost_on.extend(on.clone().filter(|_| kind == FailureKind::Lost));
+            task.lost_on.extend(on.clone().filter(|_| failure.kind == FailureKind::Lost));
+            task.wants_fresh = failure.ran_before > 0;
             task.failed_on.extend(on);
         }
         self.hands_free(Some(rental));

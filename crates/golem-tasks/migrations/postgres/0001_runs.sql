@@ -155,6 +155,7 @@ CREATE TABLE attempts (
     started_at   timestamptz NOT NULL,
     ended_at     timestamptz,
     took_us      bigint,
+    ran_before   bigint NOT NULL DEFAULT 0, -- tasks that ran on its machine before, where they may be why it failed
     failure_kind text,
     failure      text,
     stderr       text,

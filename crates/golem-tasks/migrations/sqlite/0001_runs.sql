@@ -153,6 +153,7 @@ CREATE TABLE attempts (
     started_at   INTEGER NOT NULL,
     ended_at     INTEGER,
     took_us      INTEGER,
+    ran_before   INTEGER NOT NULL DEFAULT 0, -- tasks that ran on its machine before, where they may be why it failed
     failure_kind TEXT,
     failure      TEXT,
     stderr       TEXT,

@@ -315,6 +315,7 @@ impl Reader<'_> {
                 failures: 0,
                 failed_on: BTreeSet::new(),
                 lost_on: BTreeSet::new(),
+                wants_fresh: false,
                 since: row.time("since")?,
                 running: None,
             };
@@ -327,7 +328,7 @@ impl Reader<'_> {
     async fn attempts(&mut self, state: &mut RunState) -> Result<(), StoreError> {
         let rows = self
             .rows(
-                "SELECT a.task_no, a.number, a.rental_no, a.outcome, a.failure_kind, a.ended_at, r.provider_id FROM tasks AS t \
+                "SELECT a.task_no, a.number, a.rental_no, a.outcome, a.failure_kind, a.ran_before, a.ended_at, r.provider_id FROM tasks AS t \
                  JOIN attempts AS a ON a.run_no = t.run_no AND a.task_no = t.task_no \
                  JOIN rentals AS r ON r.run_no = a.run_no AND r.rental_no = a.rental_no \
                  WHERE t.run_no = $1 AND t.status IN ('waiting', 'running') \
@@ -347,6 +348,8 @@ impl Reader<'_> {
                     task.failures += 1;
                     task.failed_on.insert(row.parsed("provider_id")?);
                     task.since = row.time("ended_at")?;
+                    let is_last = task.attempts == attempt_number(&row, "number")?;
+                    task.wants_fresh = is_last && row.int("ran_before")? > 0;
                 }
             } else if task.attempts == attempt_number(&row, "number")? {
                 task.running = Some(rental(&row)?);

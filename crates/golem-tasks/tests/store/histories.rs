@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use golem_core::event::{
-    ActivityNo, Attempt, Bill, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId, Measured,
-    RentalId, RentalTerms, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
+    ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId,
+    Measured, RentalId, RentalTerms, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
 use golem_core::pricing::Pricing;
 use golem_core::source::{SourceDigest, SourceMark};
@@ -449,7 +449,8 @@ impl History {
             }
             5 => {
                 self.tasks.get_mut(&task).unwrap().running = None;
-                self.push(EventKind::AttemptFailed { attempt, rental, failure: lost });
+                let failure = AttemptFailure { ran_before: self.chance.u64(0..3), ..lost };
+                self.push(EventKind::AttemptFailed { attempt, rental, failure });
             }
             6 => {
                 self.tasks.get_mut(&task).unwrap().running = None;

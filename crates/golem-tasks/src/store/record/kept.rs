@@ -270,6 +270,7 @@ fn in_hands(attempt: Attempt, rental: RentalId) -> OpenTask {
         failures: 0,
         failed_on: BTreeSet::new(),
         lost_on: BTreeSet::new(),
+        wants_fresh: false,
         since: yagna_api::Timestamp::UNIX_EPOCH,
         running: Some(rental),
     }

@@ -308,13 +308,14 @@ async fn write_ended(
         };
         let mut row = vec![run, task, number, Value::time(*at), Value::text(word), Value::int(took_us)];
         row.extend(why);
+        row.push(Value::int(ran_before(outcome)?));
         attempts.push(row);
     }
     let n_ended = transaction
         .bulk(
             "UPDATE attempts SET ended_at = v.column4, outcome = v.column5, \
              took_us = coalesce(v.column6, {took}), failure_kind = v.column7, failure = v.column8, \
-             stderr = v.column9, stderr_bytes = v.column10 FROM {rows} WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 \
+             stderr = v.column9, stderr_bytes = v.column10, ran_before = v.column11 FROM {rows} WHERE attempts.run_no = v.column1 AND attempts.task_no = v.column2 \
              AND attempts.number = v.column3 AND attempts.outcome IS NULL",
             &attempts,
         )
@@ -407,6 +408,14 @@ fn why_lost(reason: &str) -> [Value<'_>; 4] {
 fn no_reason<'q>() -> [Value<'q>; 4] {
     let [stderr, stderr_bytes] = Value::printed(None);
     [Value::text(None::<&str>), Value::text(None::<&str>), stderr, stderr_bytes]
+}
+
+/// The number of tasks before it on its machine that may be the reason why an attempt failed.
+fn ran_before(outcome: &Outcome<'_>) -> Result<i64, sqlx::Error> {
+    match outcome {
+        Outcome::FailedOnce(failure) => count(failure.ran_before),
+        _ => Ok(0),
+    }
 }
 
 /// The microseconds that a failed attempt took by itself, where they aren't the time since its start.

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::event::{Attempt, AttemptFailure, FailureKind, TaskOutput};
+use crate::tasks::TaskQueue;
 
 /// A run with ten tasks, one worker and any number of providers, each as one rental of the same number.
 struct Packs {
@@ -187,6 +188,10 @@ fn a_task_that_failed_on_a_used_machine_is_tried_next_on_a_fresh_one() {
         _ => None,
     });
     assert_eq!(said.as_deref(), Some("no (after `9` other tasks on the same machine)"));
+    let state = &packs.desk.run.books.state;
+    let after_a_crash = TaskQueue::of_state(&serde_json::from_value(json!(state)).unwrap());
+    let wanting = after_a_crash.n_wanting_fresh(state, JobId::FIRST, &node(1), &[], packs.desk.now);
+    assert_eq!(wanting.0, 1, "a resumed run knows it too");
     let new = packs.asks(1, 1, 8);
     assert_eq!(new.len(), 1);
     assert_ne!(new[0].task, used[0].task);
