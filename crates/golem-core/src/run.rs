@@ -145,6 +145,7 @@ impl Run {
             Input::OwnFault { fault } => self.on_own_fault(now, fault, step),
             Input::OwnProbed { still } => self.live.ours.on_probed(now, still),
             Input::Gap { lasted } => self.on_gap(now, lasted, step),
+            Input::LookedAround => self.live.ours.is_looking = false,
             Input::ClockOff { ahead, by } => self.on_clock_off(now, ahead, by, step),
 
             Input::RaiseBudget { amount } => self.on_raise_budget(now, amount, step),

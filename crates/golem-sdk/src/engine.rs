@@ -268,6 +268,11 @@ impl Engine {
                     outside.tell(Input::OwnProbed { still }).await;
                 });
             }
+            Effect::LookAround { agreements, debit_notes_after, invoices_after } => {
+                self.spawn(async move {
+                    outside.look_around(agreements, debit_notes_after, invoices_after).await;
+                });
+            }
             Effect::RaiseBudget { by, budget } => {
                 let answer = self.take_answer();
                 self.spawn(async move { outside.raise_budget(by, budget, answer).await });

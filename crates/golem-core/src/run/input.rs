@@ -90,6 +90,8 @@ pub enum Input {
         /// For how long.
         lasted: Duration,
     },
+    /// The daemon has told everything that [`Effect::LookAround`] asked for, or can't be asked.
+    LookedAround,
     /// The clock of this machine is far from that of the daemon.
     ClockOff {
         /// Is ours ahead?
@@ -402,6 +404,16 @@ pub enum Effect {
     ProbeOwn {
         /// What failed.
         fault: OwnFault,
+    },
+    /// Ask the daemon what has changed while this process stood still: agreements that have ended and bills come as inputs of
+    /// their own, and [`Input::LookedAround`] after them.
+    LookAround {
+        /// The agreements that are in force as far as the run knows.
+        agreements: Vec<AgreementId>,
+        /// Debit notes that came after this moment are asked for; all of them if it is `None`.
+        debit_notes_after: Option<Timestamp>,
+        /// Invoices that came after this moment are asked for; all of them if it is `None`.
+        invoices_after: Option<Timestamp>,
     },
     /// Add to the allocation. The budget rises only when that was done.
     RaiseBudget {

@@ -67,9 +67,15 @@ impl Run {
         }
     }
 
-    /// Notes that we stood still for so long until now.
+    /// Notes that we stood still for so long until now, and has the daemon asked what has changed meanwhile.
     pub(super) fn on_gap(&mut self, now: Timestamp, lasted: Duration, step: &mut Step) {
         self.live.ours.gap_end = Some(now);
+        self.live.ours.is_looking = true;
+        let in_force = self.books.state.rentals.values().filter(|rental| rental.ended.is_none());
+        let agreements = in_force.filter_map(|rental| rental.agreement.clone()).collect();
+        let debit_notes_after = self.books.state.debit_notes_after();
+        let invoices_after = self.books.state.invoices_after();
+        step.effects.push(Effect::LookAround { agreements, debit_notes_after, invoices_after });
         self.live.last_alive = after(self.live.last_alive, lasted).min(now);
         let problem = format!(
             "this process stood still for {} s (a suspended machine, or a stopped process); what failed meanwhile is \

@@ -184,7 +184,7 @@ impl Outside {
     }
 
     /// Hands in the debit notes that the daemon has, and tells which these were.
-    async fn look_at_debit_notes(&self, after: Option<Timestamp>) -> HashSet<DebitNoteId> {
+    pub(super) async fn look_at_debit_notes(&self, after: Option<Timestamp>) -> HashSet<DebitNoteId> {
         let look = self.client.call(&PollDebitNoteEvents(self.bill_filter(after))).await;
         let mut seen = HashSet::new();
         for event in there(look) {
@@ -196,7 +196,7 @@ impl Outside {
     }
 
     /// Hands in the invoices that the daemon has, and tells which these were.
-    async fn look_at_invoices(&self, after: Option<Timestamp>) -> HashSet<InvoiceId> {
+    pub(super) async fn look_at_invoices(&self, after: Option<Timestamp>) -> HashSet<InvoiceId> {
         let look = self.client.call(&PollInvoiceEvents(self.bill_filter(after))).await;
         let mut seen = HashSet::new();
         for event in there(look) {

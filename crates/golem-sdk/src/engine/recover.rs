@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::{BoxFuture, join3};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use golem_core::event::{RentalId, RunEnd};
-use golem_core::run::{Found, FoundActivity, FoundAgreement, FoundRental};
+use golem_core::run::{Found, FoundActivity, FoundAgreement, FoundRental, Input};
 use golem_core::state::{Activity, InvoiceState, Rental, RunState};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use yagna_api::activity::{
     DestroyActivity, GetResults, GetState, GetUsage, ListActivities, Outcome, State, StatePair,
 };
@@ -19,7 +19,7 @@ use yagna_api::market::{
     AgreementEventKind, AgreementState, GetAgreement, GetTerminationReason, ListAgreements, Reason,
     Terminator,
 };
-use yagna_api::{ActivityId, AgreementId, ApiError, BatchId};
+use yagna_api::{ActivityId, AgreementId, ApiError, BatchId, Timestamp};
 use yagna_client::{ClientError, Disposition};
 
 use super::{Engine, Outside};
@@ -30,6 +30,9 @@ use crate::text::chain;
 const AT_ONCE: usize = 8;
 /// The first pause before something that couldn't be ended is ended again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// The longest that a look at what has changed may take.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// What was found of a rental, and what in it belongs to nobody: its agreement, if that may still come into force, and
 /// activities.
@@ -230,6 +233,34 @@ impl Outside {
         self.client.call_once(&look).await.is_ok_and(|results| {
             results.last().is_none_or(|last| !last.is_batch_finished && last.result == Outcome::Ok)
         })
+    }
+
+    /// Asks for what has changed while this process stood still, and hands it in. What the daemon can't tell now comes with its
+    /// events.
+    pub(super) async fn look_around(
+        &self,
+        agreements: Vec<AgreementId>,
+        debit_notes_after: Option<Timestamp>,
+        invoices_after: Option<Timestamp>,
+    ) {
+        let asked: Vec<BoxFuture<'_, ()>> =
+            agreements.into_iter().map(|id| self.look_at_agreement(id).boxed()).collect();
+        let ends = stream::iter(asked).buffer_unordered(AT_ONCE).collect::<()>();
+        let (debit_notes, invoices) =
+            (self.look_at_debit_notes(debit_notes_after), self.look_at_invoices(invoices_after));
+        drop(timeout(LOOK, join3(ends, debit_notes, invoices)).await);
+        self.tell(Input::LookedAround).await;
+    }
+
+    /// Hands in the end of an agreement that has ended.
+    async fn look_at_agreement(&self, id: AgreementId) {
+        let state = self.client.call(&GetAgreement(id.clone())).await.map(|agreement| agreement.state);
+        if !matches!(state, Ok(AgreementState::Terminated)) {
+            return;
+        }
+        if let Ok(FoundAgreement::Ended { by, reason, .. }) = self.how_it_ended(&id).await {
+            self.tell(Input::AgreementTerminated { agreement: id, by, reason: Some(reason) }).await;
+        }
     }
 
     async fn end_stranger(&self, agreement: AgreementId) {

@@ -14,6 +14,8 @@ pub(in crate::run) struct Ours {
     pub(in crate::run) trouble: Option<Trouble>,
     /// The moment at which the process last began to move again after it had stood still.
     pub(in crate::run) gap_end: Option<Timestamp>,
+    /// True while the daemon is being asked what has changed since the process stood still.
+    pub(in crate::run) is_looking: bool,
     /// True if our clock is far from the daemon's.
     pub(in crate::run) clock_is_off: bool,
 }
@@ -44,8 +46,10 @@ impl Ours {
         (Duration::from_secs(2), Duration::from_secs(30));
     /// The time after a gap in which what fails may have failed for our silence.
     pub(in crate::run) const AFTER_GAP: Duration = Duration::from_secs(2 * 60);
-    /// The time after a gap in which nothing is judged by how long it has taken: what the daemon has to tell comes first.
-    pub(in crate::run) const LOOKING: Duration = Duration::from_secs(10);
+    /// The least and the most time after a gap in which nothing is judged by how long it has taken: what the daemon tells
+    /// when it is asked comes first.
+    pub(in crate::run) const LOOKING: (Duration, Duration) =
+        (Duration::from_secs(10), Duration::from_secs(60));
 
     /// True if nothing new may be begun for trouble of our own.
     pub(in crate::run) fn is_in_trouble(&self) -> bool {
@@ -63,7 +67,8 @@ impl Ours {
 
     /// True if there was a gap in our time so recently that nothing is to be judged yet.
     pub(in crate::run) fn looks_after_gap(&self, now: Timestamp) -> bool {
-        self.gap_end.is_some_and(|end| between(end, now) < Self::LOOKING)
+        let longest = if self.is_looking { Self::LOOKING.1 } else { Self::LOOKING.0 };
+        self.gap_end.is_some_and(|end| between(end, now) < longest)
     }
 
     /// True if what has gone on since `began` may have failed for our own silence.

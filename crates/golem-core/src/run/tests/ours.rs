@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use yagna_api::market::Terminator;
+
 use super::faults::Faults;
 use super::world::World;
 use crate::event::{EventKind, StopReason};
@@ -103,6 +105,25 @@ fn what_fails_while_the_process_stands_still_is_held_against_nobody() {
         given_back += world.n_events(|kind| matches!(kind, EventKind::AttemptCancelled { .. }));
     }
     assert!(given_back > 20, "only {given_back} attempts ran while it stood still");
+}
+
+#[test]
+fn agreements_that_ended_while_the_process_stood_still_are_found_by_asking() {
+    let mut found = 0;
+    for seed in 0..20 {
+        let mut world = World::new(seed, 60, Faults::none());
+        world.run_for(Duration::from_secs(15));
+        let missed = world.miss_ends(Duration::from_secs(85));
+        world.run_for(Duration::from_secs(3));
+        let ended =
+            world.n_events(|kind| matches!(kind, EventKind::AgreementEnded { by: Terminator::Provider, .. }));
+        assert_eq!(ended, missed, "seed {seed}: {:#?}", world.events);
+        let end = world.run_to_end();
+        assert_eq!((end.why, end.done, end.failed), (StopReason::AllDone, 60, 0), "seed {seed}");
+        assert_eq!(n_blamed(&world), 0, "seed {seed}: {:#?}", world.events);
+        found += missed;
+    }
+    assert!(found > 20, "only {found} agreements ended while it stood still");
 }
 
 #[test]

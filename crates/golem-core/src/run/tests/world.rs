@@ -507,6 +507,7 @@ impl World {
             Effect::Close { rental, .. } => self.close(rental),
             Effect::AcceptBill { bill, .. } => self.accept(bill),
             Effect::ProbeOwn { .. } => self.probe(),
+            Effect::LookAround { agreements, .. } => self.look_around(&agreements),
         }
     }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use yagna_api::time::after;
 
-use super::World;
+use super::{Signed, World};
+use yagna_api::AgreementId;
+use yagna_api::market::{Reason, Terminator};
+
 use crate::event::{Attempt, AttemptFailure, FailureKind, RentalId};
 use crate::run::{Input, OwnFault, WorkerFailure};
 
@@ -28,6 +31,28 @@ impl World {
             let failure = Some(WorkerFailure::lost("no answer came in time"));
             self.give(Input::WorkerEnded { rental, no, failure });
         }
+    }
+
+    /// The process stands still for so long, and no event tells of the agreements that all providers end meanwhile.
+    pub(in crate::run::tests) fn miss_ends(&mut self, lasted: Duration) -> usize {
+        let ended = after(self.now, lasted / 2);
+        self.now = after(self.now, lasted);
+        let running = self.signed.values_mut().filter(|rental| rental.running && rental.ended.is_none());
+        let missed = running.map(|rental| rental.ended = Some(ended)).count();
+        self.give(Input::Gap { lasted });
+        missed
+    }
+
+    /// The daemon is asked which of these agreements have ended meanwhile.
+    pub(super) fn look_around(&mut self, agreements: &[AgreementId]) {
+        let has_ended = |rental: &&Signed| rental.ended.is_some_and(|ended| ended <= self.now);
+        let ended = self.signed.values().filter(has_ended).map(|rental| rental.agreement.clone());
+        let ended: Vec<_> = ended.filter(|agreement| agreements.contains(agreement)).collect();
+        for agreement in ended {
+            let reason = Some(Reason::new("over"));
+            self.later(0.5, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
+        }
+        self.later(1.0, Input::LookedAround);
     }
 
     pub(super) fn probe(&mut self) {
