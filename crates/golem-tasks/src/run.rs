@@ -29,13 +29,14 @@ use crate::payments::note_payments;
 use crate::signals::Stops;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
-use crate::work::AnyJob;
+use ending::{all_done, not_cut};
 use part::Part;
 use remembered::{Remembered, Warned};
 use wanted::Wanted;
 
 #[cfg(feature = "devnet")]
 mod devnet;
+mod ending;
 mod halted;
 mod held;
 pub(crate) mod part;
@@ -332,21 +333,6 @@ async fn hold_and_run(
     }
 }
 
-/// A run whose input broke off in an earlier process isn't done, though all is that had come.
-fn not_cut(job: &dyn AnyJob, ended: (RunEnd, RunSummary)) -> Result<(RunEnd, RunSummary), Failure> {
-    let (end, summary) = &ended;
-    if Exit::of(end) != Exit::Done || end.why == StopReason::ResultsReached || !job.is_input_cut() {
-        return Ok(ended);
-    }
-    let cut = format!(
-        "the standard input of run `{}` broke off with an earlier process: {} tasks had come, and they are done",
-        summary.run_id,
-        summary.tasks.total()
-    );
-    Err(Failure::new(Exit::BrokeOff, cut)
-        .advise("the same command with the whole input once more does what came behind them"))
-}
-
 /// The last words of a run whose part was done before.
 async fn tell_part(
     view: &mut dyn View,
@@ -371,34 +357,6 @@ async fn tell_part(
         unsettled: summary.unsettled,
     };
     Ok((end, summary))
-}
-
-/// There are more tasks than were done, and nothing says why: never the end of a run that went well.
-#[derive(Debug, thiserror::Error)]
-#[error("run `{run_id}` has done {done} of {total} tasks, and no task failed")]
-struct NotAll {
-    run_id: String,
-    done: u64,
-    total: u64,
-}
-
-/// A run that went well has done all its tasks, unless so many results were asked for or one ended it.
-fn all_done(
-    end: RunEnd,
-    summary: RunSummary,
-    in_source: Option<u64>,
-) -> Result<(RunEnd, RunSummary), Failure> {
-    let total = summary.tasks.total().max(in_source.unwrap_or_default());
-    let done = summary.tasks.done;
-    if Exit::of(&end) != Exit::Done
-        || matches!(end.why, StopReason::ResultsReached | StopReason::PartDone)
-        || done >= total
-    {
-        return Ok((end, summary));
-    }
-    let run_id = summary.run_id;
-    Err(Failure::new(Exit::BrokeOff, NotAll { run_id, done, total })
-        .advise("the source of the tasks was changed while it was read; the same command does what is left"))
 }
 
 /// Asks once what has become of the money. Payments go on for hours after a run, so whatever comes of it is fine.

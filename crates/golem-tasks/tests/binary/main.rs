@@ -12,6 +12,7 @@ mod files;
 mod impossible;
 mod input;
 mod interrupts;
+mod neighbours;
 mod only;
 mod packs;
 mod places;
