@@ -11,13 +11,13 @@ use yagna_api::NodeId;
 
 use crate::stage::{Home, Running};
 
-/// A network with a provider that is the cheapest and fails every task, and others that are dearer and sound.
+/// A network with a provider that is a little cheaper than the others and fails every task; the others are sound.
 async fn network() -> Devnet {
     let priced = |name: &str, hour: &str| {
         ProviderConfig::new(name).priced(Prices::per_hour("0", hour, "0.01").unwrap())
     };
     let fails = Behaviour { fails_commands: Some(3), ..Behaviour::default() };
-    let devnet = Devnet::builder().providers(0).seed(7).provider(priced("broken", "0.02").behaving(fails));
+    let devnet = Devnet::builder().providers(0).seed(7).provider(priced("broken", "0.06").behaving(fails));
     let devnet = devnet.provider(priced("sound", "0.08")).provider(priced("sounder", "0.09"));
     devnet.start().await.unwrap()
 }
