@@ -22,7 +22,11 @@ fn main() -> ExitCode {
     }
     let trials = [embedded::trials(), endless::trials(), programs::trials()];
     let trials = trials.into_iter().flatten().collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // As Rust's own tests do.
+    let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|threads| threads.parse().ok());
+    arguments.test_threads = arguments.test_threads.or(threads);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A test by its name.
