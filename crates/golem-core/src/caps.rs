@@ -183,12 +183,6 @@ impl PriceCaps {
         Self { start: None, per_hour: None, per_unit: BTreeMap::new() }
     }
 
-    /// Caps for those who named none: 0.5 GLM for the start, 5 GLM an hour at full use.
-    pub fn usual() -> Self {
-        let half = round_up(Decimal::new(5, 1));
-        Self::none().start_at_most(half).per_hour_at_most(round_up(Decimal::from(5)))
-    }
-
     /// With this cap for starting an activity.
     #[must_use]
     pub fn start_at_most(self, start: Glm) -> Self {

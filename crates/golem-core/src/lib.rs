@@ -15,6 +15,7 @@
 //! | [`payload`], [`demand`] | which machine the work needs, and how that is put on the market |
 //! | [`offer`], [`pricing`] | what a provider offers, and what that can cost |
 //! | [`strategy`], [`caps`] | which offers are taken, which of them first, and what is too dear |
+//! | [`defaults`] | what holds where nobody says otherwise |
 //! | [`terms`] | what is agreed besides the price |
 //! | [`standing`] | who gets no tasks for a while |
 //! | [`source`] | whether a source of tasks is still the one that was read |
@@ -49,6 +50,7 @@
 pub mod bill;
 pub mod budget;
 pub mod caps;
+pub mod defaults;
 pub mod demand;
 pub mod event;
 pub mod explain;

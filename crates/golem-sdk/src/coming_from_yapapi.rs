@@ -313,6 +313,8 @@
 //! | goth | the devnet, crate `golem-devnet` | in the process, in virtual time |
 
 // Only for the links above: that each of these names exists is what building the documentation checks.
+#[cfg(all(doc, feature = "manifest"))]
+use crate::manifest::{Manifest, SealedManifest};
 #[cfg(doc)]
 use {
     crate::budget::Budget,
@@ -332,7 +334,6 @@ use {
     crate::image::Registry,
     crate::jobs::{Handle, JobEvents},
     crate::log::{self, LogOptions, enable_default_logger, log_event, log_event_repr, log_summary},
-    crate::manifest::{Manifest, SealedManifest},
     crate::payload::{PayloadError, PayloadSpec, Vm},
     crate::script::{Capture, Program, Script},
     crate::strategy::{Candidate, Cautious, LeastExpensive, ProviderList, Score, Strategy, from_fn},

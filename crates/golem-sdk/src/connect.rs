@@ -10,8 +10,6 @@ use crate::executor::StartError;
 
 /// Where a daemon listens unless told otherwise.
 pub const API_URL: &str = "http://127.0.0.1:7465";
-/// The part of the market that is used unless told otherwise.
-pub const SUBNET: &str = "public";
 
 /// The daemon at `YAGNA_API_URL`, or else at [`API_URL`], with the key in `YAGNA_APPKEY`. Single APIs of it may be
 /// elsewhere: `YAGNA_MARKET_URL`, `YAGNA_PAYMENT_URL`, `YAGNA_ACTIVITY_URL`, `YAGNA_NET_URL`. Nobody is asked anything yet.

@@ -574,7 +574,7 @@
 //! | [`script`] | programs with their environment and captures, and whole scripts |
 //! | [`payload`] | which machine the work needs, and with which image |
 //! | [`image`] | finds images by hash or tag |
-//! | [`manifest`] | what a payload is going to do on the internet, signed |
+//! | [`manifest`] | what a payload is going to do on the internet, signed (feature `manifest`) |
 //! | [`strategy`] | which offers are taken, and which of them first |
 //! | [`market`] | who offers what, and for how much: looked at without taking part |
 //! | [`connect`] | the way to the daemon that the environment names |
@@ -588,6 +588,7 @@
 //! | [`journal`] | where events become durable |
 //! | [`payments`] | what is accepted, scheduled and paid of agreements |
 //! | [`transfer`] | files to and from providers, and to whoever asks for longer |
+//! | [`defaults`] | what holds where nobody says otherwise |
 //! | [`clock`], [`text`] | the real hour; errors with their causes on one line |
 //! | [`core`] | the decisions: events, terms, prices, budget, bills |
 //! | [`client`], [`api`] | the daemon's interface, for what this crate doesn't do |
@@ -609,6 +610,7 @@ pub mod jobs;
 pub mod journal;
 mod label;
 pub mod log;
+#[cfg(feature = "manifest")]
 pub mod manifest;
 pub mod market;
 pub mod payload;
@@ -623,7 +625,7 @@ pub mod transfer;
 pub mod worker;
 
 pub use golem_core as core;
-pub use golem_core::strategy;
+pub use golem_core::{defaults, strategy};
 pub use yagna_api as api;
 pub use yagna_client as client;
 

@@ -30,22 +30,21 @@ use std::path::{Path, PathBuf};
 
 use golem_core::payload::{Image, Payload, PayloadProblem};
 use serde_json::Value;
+use yagna_api::Constraints;
 use yagna_api::constraints::Operator;
 use yagna_api::properties::name;
-use yagna_api::{Clock, Constraints};
 use yagna_client::{Client, ClientError};
 
-use crate::clock::SystemClock;
 use crate::image::{self, ImageError, ImageName, Registry};
+#[cfg(feature = "manifest")]
 use crate::manifest::{ManifestError, SealedManifest};
 use crate::transfer::TransferError;
 
+#[cfg(feature = "manifest")]
+mod manifest;
 mod published;
 
 pub use self::published::Published;
-
-/// The format of VM images, the only one there is.
-const VM_FORMAT: &str = "gvmkit-squash";
 
 /// Begins the description of a virtual machine: with at least half a GiB of memory, 2 GiB of storage and one CPU
 /// thread, unless told otherwise.
@@ -74,6 +73,7 @@ enum Wanted {
         hash: String,
     },
     File(PathBuf),
+    #[cfg(feature = "manifest")]
     Manifest(Box<SealedManifest>),
 }
 
@@ -98,6 +98,7 @@ pub enum PayloadError {
     #[error(transparent)]
     Problem(#[from] PayloadProblem),
     /// The manifest isn't right.
+    #[cfg(feature = "manifest")]
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// A version of the runtime is none.
@@ -177,6 +178,7 @@ impl Vm {
     /// # Ok(())
     /// # }
     /// ```
+    #[cfg(feature = "manifest")]
     pub fn manifest(manifest: SealedManifest) -> PayloadSpec {
         PayloadSpec::vm(Wanted::Manifest(Box::new(manifest)))
     }
@@ -345,15 +347,9 @@ impl PayloadSpec {
                 payload.image = Some(Image { hash, url: url.clone() });
             }
             Wanted::File(path) => return Err(PayloadError::NeedsDaemon { path: path.clone() }),
+            #[cfg(feature = "manifest")]
             Wanted::Manifest(manifest) => {
-                manifest.check(SystemClock.now())?;
-                for (property, value) in &manifest.properties() {
-                    payload.properties.set(property, value.clone());
-                }
-                payload.properties.set(name::VM_PACKAGE_FORMAT, VM_FORMAT);
-                for capability in manifest.capabilities() {
-                    require(&mut payload, capability.to_owned());
-                }
+                manifest::ask(&mut payload, manifest)?;
             }
         }
         payload.check()?;
@@ -388,7 +384,9 @@ impl PayloadSpec {
                 }
                 image::plain_hash(hash)?;
             }
-            Wanted::Given | Wanted::File(_) | Wanted::Manifest(_) => {}
+            Wanted::Given | Wanted::File(_) => {}
+            #[cfg(feature = "manifest")]
+            Wanted::Manifest(_) => {}
         }
         self.checked().map(drop)
     }

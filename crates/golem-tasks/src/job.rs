@@ -54,6 +54,7 @@ use document::{Diagnostics, Section};
 use host::{HostFiles, Role};
 pub use input::LineForm;
 pub(crate) use input::forget as forget_inputs;
+pub(crate) use limits::NO_CAP;
 pub use limits::{Limits, SHORTEST_AGREEMENT};
 pub(crate) use look::{ENDLESS, Look};
 pub use payload::{Image, Payload};

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem_sdk::connect::API_URL;
 use serde_json::{Map, Value, json};
 use yagna_api::AppKey;
 use yagna_client::ApiUrls;
@@ -16,15 +17,6 @@ use crate::exit::{Exit, Failure};
 use crate::job::Limits;
 use crate::store::Dsn;
 use crate::work::AnyJob;
-
-/// The address of a daemon that runs with its own defaults.
-pub(crate) const API_URL: &str = "http://127.0.0.1:7465";
-
-/// How long a run waits for its last bills unless it is told otherwise.
-pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long running tasks may go on once the run is stopping.
-pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// A run as it was asked for, complete and checked.
 #[derive(Clone)]

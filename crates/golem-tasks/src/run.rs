@@ -24,7 +24,7 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
-use crate::options::{DaemonChoice, RunOptions, STOP_GRACE};
+use crate::options::{DaemonChoice, RunOptions};
 use crate::payments::note_payments;
 use crate::signals::Stops;
 use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
@@ -505,7 +505,6 @@ fn strategy(limits: &Limits, caps: PriceCaps, remembered: &Remembered) -> Arc<dy
 fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> RunConfig {
     let limits = &options.limits;
     let platform = golem_sdk::run::platform(&options.driver, &options.network);
-    // A job that names no caps has none: its budget bounds what is spent.
     let caps =
         PriceCaps { start: limits.max_start_price, per_hour: limits.max_price_per_hour, ..PriceCaps::none() };
     RunConfig {
@@ -523,7 +522,6 @@ fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> Ru
         idle_timeout: limits.idle_timeout,
         results: limits.results,
         halt: limits.halt,
-        stop_grace: STOP_GRACE,
         settle_timeout: options.settle_timeout,
         fresh_retries: true,
         ..RunConfig::new(payload, platform)

@@ -84,8 +84,10 @@ fn a_job_file_of_few_lines_has_sensible_defaults() {
     assert!(job.payload.capabilities.is_empty());
     assert_eq!(job.limits, Limits::default());
     assert_eq!(job.limits.task_timeout, Duration::from_secs(600));
-    assert_eq!((job.limits.retries, job.limits.workers), (3, 1));
-    assert_eq!(job.limits.budget.to_string(), "1/h");
+    assert_eq!((job.limits.retries, job.limits.workers), (3, 5));
+    assert_eq!(job.limits.budget.to_string(), "1");
+    let caps = [job.limits.max_start_price, job.limits.max_price_per_hour];
+    assert_eq!(caps.map(|cap| cap.unwrap().to_string()), ["0.5", "5"]);
     assert_eq!(job.limits.expiration, Duration::from_secs(3600));
     assert_eq!(job.limits.idle_timeout, Duration::from_secs(900));
     assert!(job.setup.is_empty());

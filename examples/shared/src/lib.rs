@@ -20,7 +20,7 @@ use golem_sdk::executor::ExecutorBuilder;
 use golem_sdk::image::Registry;
 use golem_sdk::log::{LogOptions, enable_default_logger, log_event, log_summary};
 use golem_sdk::payload::PayloadSpec;
-use golem_sdk::{Executor, connect, text};
+use golem_sdk::{Executor, connect, defaults, text};
 use yagna_client::{Client, InProcessTransport};
 
 pub use crate::image::{ImageFolder, ImageFolderError};
@@ -140,7 +140,7 @@ impl Network {
 
     /// The part of the market to look at.
     pub fn subnet(&self) -> String {
-        self.flags.subnet().unwrap_or_else(|| connect::SUBNET.to_owned())
+        self.flags.subnet().unwrap_or_else(|| defaults::SUBNET.to_owned())
     }
 }
 

@@ -9,6 +9,7 @@ use yagna_api::time::after;
 use yagna_api::{Glm, Timestamp};
 
 use crate::budget::Budget;
+use crate::defaults;
 use crate::demand::DemandSpec;
 use crate::halt::Halt;
 use crate::payload::Payload;
@@ -90,27 +91,27 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// The usual rules for work on this payload, paid on this platform (`driver-network-token`): five providers,
+    /// The [defaults] for work on this payload, paid on this platform (`driver-network-token`): five providers,
     /// three retries, one GLM in all, agreements of an hour; the least expensive offers first, none above 0.5 GLM for the start or
     /// 5 GLM an hour at full use, providers that failed set behind others.
     pub fn new(payload: Payload, platform: impl Into<String>) -> Self {
         Self {
             payload,
-            subnet: Some("public".to_owned()),
+            subnet: Some(defaults::SUBNET.to_owned()),
             node_name: None,
             terms: TermsPolicy::new(platform),
             accept_timeout: Duration::from_secs(120),
             strategy: Arc::new(LeastExpensive::usual().cautious()),
             known: Records::default(),
             max_price: None,
-            price_grace: Duration::from_secs(300),
-            workers: 5,
-            retries: 3,
-            budget: Budget::in_all(Glm::ONE),
+            price_grace: defaults::PRICE_GRACE,
+            workers: defaults::WORKERS,
+            retries: defaults::RETRIES,
+            budget: defaults::BUDGET,
             on_budget: OnBudget::Stop,
-            expiration: Duration::from_secs(3600),
+            expiration: defaults::EXPIRATION,
             selection_window: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(15 * 60),
+            idle_timeout: defaults::IDLE_TIMEOUT,
             idle_grace: Duration::from_secs(5),
             hold: Duration::from_secs(30),
             standing: false,
@@ -118,8 +119,8 @@ impl RunConfig {
             fresh_retries: false,
             only: None,
             halt: None,
-            stop_grace: Duration::from_secs(5),
-            settle_timeout: Duration::from_secs(60),
+            stop_grace: defaults::STOP_GRACE,
+            settle_timeout: defaults::SETTLE_TIMEOUT,
             // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.
             stop_horizon: Duration::from_secs(120),
             explain_every: Duration::from_secs(30),

@@ -6,6 +6,7 @@ use yagna_api::Glm;
 
 use super::{Candidate, Score, Strategy};
 use crate::caps::{PriceCaps, Refusal};
+use crate::defaults;
 
 /// Added to every cost, so that an offer for nothing has a score too, and one that can be lowered.
 const LEAST_COST: f64 = 0.001;
@@ -34,9 +35,9 @@ impl LeastExpensive {
         Self { caps, use_for: Self::USE }
     }
 
-    /// Within the caps of those who named none: 0.5 GLM for the start, 5 GLM an hour at full use.
+    /// Within the caps of those who name none, [`defaults::price_caps`]: 0.5 GLM for the start, 5 GLM an hour at full use.
     pub fn usual() -> Self {
-        Self::new(PriceCaps::usual())
+        Self::new(defaults::price_caps())
     }
 
     /// For activities that are used this long; ten minutes unless told otherwise. The longer, the less the price of the

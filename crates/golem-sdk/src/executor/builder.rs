@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem_core::defaults::{self, DRIVER, NETWORK, SUBNET};
 use golem_core::event::Event;
 use golem_core::run::RunConfig;
 use golem_core::standing::Records;
@@ -12,7 +13,7 @@ use golem_core::terms::TermsPolicy;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
-use yagna_api::{AppKey, AppSessionId, Clock, Glm};
+use yagna_api::{AppKey, AppSessionId, Clock};
 use yagna_client::{ApiUrls, Client};
 
 use crate::budget::{Budget, BudgetParseError, IntoBudget, OnBudget};
@@ -23,16 +24,13 @@ use super::supervise;
 use super::watch::Watch;
 use super::{Executor, Limits};
 use crate::clock::SystemClock;
-use crate::connect::{self, SUBNET};
+use crate::connect;
 use crate::consumer::EventConsumer;
 use crate::context::Witness;
 use crate::journal::Journal;
 use crate::log::log_summary;
 use crate::payload::{PayloadSpec, PreparedPayload};
 use crate::run::{Run, RunOptions, Timing, greet, platform};
-
-const DRIVER: &str = "erc20";
-const NETWORK: &str = "hoodi";
 
 /// How long an agreement may outlast the executor's time-out: its last task may be handed out no later than a minute
 /// before its end.
@@ -90,11 +88,11 @@ impl ExecutorBuilder {
             driver: None,
             network: None,
             subnet: None,
-            max_workers: 5,
-            budget: Ok(Budget::in_all(Glm::ONE)),
+            max_workers: defaults::WORKERS,
+            budget: Ok(defaults::BUDGET),
             on_budget: OnBudget::default(),
-            timeout: Duration::from_secs(3600),
-            retries: 3,
+            timeout: defaults::EXPIRATION,
+            retries: defaults::RETRIES,
             consumers: Vec::new(),
             quiet: false,
             implicit_start: true,

@@ -6,7 +6,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::manifest::Manifest;
 
 const HASH: &str = "e5f5ddfd649525dbe25d93d9ed51d1bdd0849933d9a5720adb4b5810";
 
@@ -127,8 +126,14 @@ async fn any_runtime_takes_what_it_is_given() {
     assert!(gpu.constraints().to_string().ends_with("(golem.runtime.name=vm-nvidia))"));
 }
 
+#[cfg(feature = "manifest")]
 #[tokio::test]
 async fn a_manifest_asks_for_what_it_needs_and_brings_its_own_image() {
+    use yagna_api::Clock;
+
+    use crate::SystemClock;
+    use crate::manifest::Manifest;
+
     let image = Image { hash: HASH.into(), url: "http://images.example/a.gvmi".into() };
     let manifest = Manifest::new(&image, SystemClock.now()).outbound(["https://api.example.com"]);
     let sealed = manifest.seal().unwrap();

@@ -11,7 +11,9 @@ use golem_sdk::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
 
 use super::inspect::args as inspect;
-use super::values::{amount, app_key, budget, expiration, halt, on_budget, run_id, time, time_or_none};
+use super::values::{
+    Cap, amount, app_key, budget, cap, expiration, halt, on_budget, run_id, time, time_or_none,
+};
 use crate::options::Wish;
 
 const EXAMPLES: &str = "\
@@ -238,14 +240,14 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     #[arg(long, value_name = "NAME|0x..", help_heading = "Where")]
     pub(crate) exclude_provider: Vec<String>,
 
-    /// Providers that work at the same time, at most.
+    /// Providers that work at the same time, at most [default: 5]
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) workers: Option<u32>,
-    /// GLM that may be spent: 3/h in any hour, 20/d in any day, 10 in all; several with commas, or given again.
+    /// GLM that may be spent: 3/h in any hour, 20/d in any day, 10 in all; several with commas, or given again [default: 1]
     #[arg(long, value_name = "GLM", value_parser = budget, help_heading = "Limits, instead of those in the job file")]
     pub(crate) budget: Vec<Budget>,
-    /// What to do when the budget is reached: stop, or pause until an hour or day of it frees enough.
+    /// What to do when the budget is reached: stop, or pause until an hour or day of it frees enough [default: stop]
     #[arg(long, value_name = "WHAT", value_parser = on_budget, help_heading = "Limits, instead of those in the job file")]
     pub(crate) on_budget: Option<OnBudget>,
     /// End the run when so many results are there [default: all of them]
@@ -255,28 +257,28 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// Stop the run when so many tasks have failed: a number, or a share of those that have ended, such as 10%.
     #[arg(long, value_name = "N|N%", value_parser = halt, help_heading = "Limits, instead of those in the job file")]
     pub(crate) halt: Option<Halt>,
-    /// How often a failed task is tried again.
+    /// How often a failed task is tried again [default: 3]
     #[arg(long, value_name = "N", help_heading = "Limits, instead of those in the job file")]
     pub(crate) retries: Option<u32>,
-    /// The longest one attempt of one task may take, such as 90s or 1h30m.
+    /// The longest one attempt at one task may take, such as 90s or 1h30m [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
     pub(crate) task_timeout: Option<Duration>,
     /// What one result may cost on average: an activity that has worked for --price-grace and costs more is ended.
     #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
     pub(crate) max_price: Option<Glm>,
-    /// How long an activity may work before --max-price holds, such as 300s.
+    /// How long an activity may work before --max-price holds, such as 300s [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = time_or_none, help_heading = "Limits, instead of those in the job file")]
     pub(crate) price_grace: Option<Duration>,
-    /// What an hour of one provider at full use may cost.
-    #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
-    pub(crate) max_price_per_hour: Option<Glm>,
-    /// What a provider may charge for starting.
-    #[arg(long, value_name = "GLM", value_parser = amount, help_heading = "Limits, instead of those in the job file")]
-    pub(crate) max_start_price: Option<Glm>,
-    /// How long an agreement with a provider may last, at least 6m; new ones follow while there is work.
+    /// What an hour of one provider at full use may cost; none for any price [default: 5]
+    #[arg(long, value_name = "GLM", value_parser = cap, help_heading = "Limits, instead of those in the job file")]
+    pub(crate) max_price_per_hour: Option<Cap>,
+    /// What a provider may charge for starting; none for any price [default: 0.5]
+    #[arg(long, value_name = "GLM", value_parser = cap, help_heading = "Limits, instead of those in the job file")]
+    pub(crate) max_start_price: Option<Cap>,
+    /// How long an agreement with a provider may last, at least 6m; new ones follow while there is work [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = expiration, help_heading = "Limits, instead of those in the job file")]
     pub(crate) expiration: Option<Duration>,
-    /// How long to wait with nothing running before giving up.
+    /// How long to wait with nothing running before giving up [default: 15m]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits, instead of those in the job file")]
     pub(crate) idle_timeout: Option<Duration>,
     /// How long to wait for the last bills at the end [default: 60s]

@@ -158,6 +158,7 @@ fn machine(payload: &Payload) -> String {
         Some(Image::Hash(hash)) => write!(text, ", image {}…", hash.chars().take(16).collect::<String>()),
         Some(Image::Url { url, .. }) => write!(text, ", image {url}"),
         Some(Image::File(path)) => write!(text, ", image {}", path.display()),
+        #[cfg(feature = "manifest")]
         Some(Image::Manifest { path, .. }) => write!(text, ", manifest {}", path.display()),
         None => Ok(()),
     };

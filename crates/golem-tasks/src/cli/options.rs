@@ -10,20 +10,20 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use golem_sdk::Budget;
+use golem_sdk::connect::API_URL;
+use golem_sdk::defaults::{DRIVER, NETWORK, SETTLE_TIMEOUT, SUBNET};
 use yagna_api::time::short;
 use yagna_api::{AppKey, Glm};
 use yagna_client::ApiUrls;
 
 use super::args::RunFlags;
+use super::values::Cap;
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
-use crate::options::{API_URL, DaemonChoice, RunOptions, SETTLE_TIMEOUT, Style, api_url, app_key};
+use crate::options::{DaemonChoice, RunOptions, Style, api_url, app_key};
 use crate::store::{Dsn, random_run_id};
 use crate::work::AnyJob;
 
-const SUBNET: &str = "public";
-const DRIVER: &str = "erc20";
-const NETWORK: &str = "hoodi";
 const DEVNET_PROVIDERS: u32 = 3;
 
 /// What is wrong with the flags together, or with the environment.
@@ -112,17 +112,17 @@ fn limits<J: ClapArgs>(file: &Limits, flags: &RunFlags<J>) -> Result<Limits, Fai
         return Err(usage(OptionError::TaskLongerThanRun { task, run: expiration })
             .advise("raise --expiration or lower --task-timeout"));
     }
-    let or = |flag: Option<Glm>, file: Option<Glm>| flag.or(file);
+    let cap = |flag: Option<Cap>, file: Option<Glm>| flag.map_or(file, |Cap(cap)| cap);
     Ok(Limits {
         task_timeout: flags.task_timeout.unwrap_or(file.task_timeout).min(expiration),
         retries: flags.retries.unwrap_or(file.retries),
         workers: flags.workers.unwrap_or(file.workers),
         budget: budget(&flags.budget)?.unwrap_or(file.budget),
         on_budget: flags.on_budget.unwrap_or(file.on_budget),
-        max_price: or(flags.max_price, file.max_price),
+        max_price: flags.max_price.or(file.max_price),
         price_grace: flags.price_grace.unwrap_or(file.price_grace),
-        max_price_per_hour: or(flags.max_price_per_hour, file.max_price_per_hour),
-        max_start_price: or(flags.max_start_price, file.max_start_price),
+        max_price_per_hour: cap(flags.max_price_per_hour, file.max_price_per_hour),
+        max_start_price: cap(flags.max_start_price, file.max_start_price),
         expiration,
         idle_timeout: flags.idle_timeout.unwrap_or(file.idle_timeout),
         results: flags.results.or(file.results),

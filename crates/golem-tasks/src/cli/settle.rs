@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use golem_sdk::defaults::SETTLE_TIMEOUT;
 use yagna_api::AppKey;
 use yagna_client::ApiUrls;
 
 use super::inspect::args::Place;
 use super::values::{app_key, run_id, time_or_none};
 use crate::exit::{Exit, Failure};
-use crate::options::{SETTLE_TIMEOUT, api_url};
+use crate::options::api_url;
 use crate::run::settle::SettleOptions;
 
 pub(super) const EXAMPLES: &str = "\

@@ -7,7 +7,7 @@ use golem_sdk::text::chain;
 use golem_sdk::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
 
-use crate::job::SHORTEST_AGREEMENT;
+use crate::job::{NO_CAP, SHORTEST_AGREEMENT};
 
 /// An app key, of a type that never prints it.
 #[expect(clippy::unnecessary_wraps, reason = "the parser of a flag may fail")]
@@ -22,6 +22,15 @@ pub(crate) fn amount(text: &str) -> Result<Glm, String> {
         return Err("must not be negative".to_owned());
     }
     Ok(amount)
+}
+
+/// The highest price that is paid; none where any is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cap(pub(crate) Option<Glm>);
+
+/// An amount of GLM that isn't negative, or `none`.
+pub(crate) fn cap(text: &str) -> Result<Cap, String> {
+    if text == NO_CAP { Ok(Cap(None)) } else { amount(text).map(|cap| Cap(Some(cap))) }
 }
 
 /// A budget such as `5`, `3/h` or `20/d`.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use golem_sdk::budget::{Budget, OnBudget, Window};
+use golem_sdk::budget::{Budget, OnBudget};
 use golem_sdk::core::halt::Halt;
+use golem_sdk::defaults;
 use golem_sdk::text::chain;
 use yagna_api::Glm;
 
@@ -21,9 +22,9 @@ pub struct Limits {
     pub task_timeout: Duration,
     /// How often a failed task is tried again: 3, so that a task is tried 4 times at most.
     pub retries: u32,
-    /// Providers that work at the same time, at most and at least 1: 1.
+    /// Providers that work at the same time, at most and at least 1: 5.
     pub workers: u32,
-    /// What may be spent, in GLM: 1 in any hour.
+    /// What may be spent, in GLM: 1 in all.
     pub budget: Budget,
     /// What is done when that is reached: the run stops.
     pub on_budget: OnBudget,
@@ -32,9 +33,9 @@ pub struct Limits {
     /// How long an activity may work before that holds: 5 minutes.
     pub price_grace: Duration,
     /// What an hour of one provider at full use may cost, in GLM: its price an hour plus its price a CPU-hour times
-    /// its threads. No limit unless given.
+    /// its threads: 5 GLM.
     pub max_price_per_hour: Option<Glm>,
-    /// What a provider may charge for starting, in GLM; no limit unless given.
+    /// What a provider may charge for starting, in GLM: 0.5 GLM.
     pub max_start_price: Option<Glm>,
     /// How long one agreement with a provider may last, at least [`SHORTEST_AGREEMENT`]: 1 hour. The run itself may
     /// take longer: new agreements follow while there is work.
@@ -52,20 +53,24 @@ pub struct Limits {
     pub exclude_providers: Vec<String>,
 }
 
+/// The word for "any price", in job files and on the command line.
+pub(crate) const NO_CAP: &str = "none";
+
 impl Default for Limits {
     fn default() -> Self {
+        let caps = defaults::price_caps();
         Self {
             task_timeout: Duration::from_secs(10 * 60),
-            retries: 3,
-            workers: 1,
-            budget: Budget::within(Window::Hour, Glm::ONE),
+            retries: defaults::RETRIES,
+            workers: defaults::WORKERS,
+            budget: defaults::BUDGET,
             on_budget: OnBudget::Stop,
             max_price: None,
-            price_grace: Duration::from_secs(5 * 60),
-            max_price_per_hour: None,
-            max_start_price: None,
-            expiration: Duration::from_secs(60 * 60),
-            idle_timeout: Duration::from_secs(15 * 60),
+            price_grace: defaults::PRICE_GRACE,
+            max_price_per_hour: caps.per_hour,
+            max_start_price: caps.start,
+            expiration: defaults::EXPIRATION,
+            idle_timeout: defaults::IDLE_TIMEOUT,
             results: None,
             halt: None,
             providers: Vec::new(),
@@ -102,8 +107,9 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
     let on_budget = section.value_or("on_budget", defaults.on_budget, diagnostics, on_budget);
     let price_grace = section.value_or("price_grace", defaults.price_grace, diagnostics, Entry::duration);
     let max_price = section.value_or("max_price", None, diagnostics, money);
-    let max_price_per_hour = section.value_or("max_price_per_hour", None, diagnostics, money);
-    let max_start_price = section.value_or("max_start_price", None, diagnostics, money);
+    let max_price_per_hour =
+        section.value_or("max_price_per_hour", defaults.max_price_per_hour, diagnostics, cap);
+    let max_start_price = section.value_or("max_start_price", defaults.max_start_price, diagnostics, cap);
     let idle_timeout = section.value_or("idle_timeout", defaults.idle_timeout, diagnostics, Entry::duration);
     let results = section.value_or("results", None, diagnostics, |entry, diagnostics| {
         entry.count(1, diagnostics).map(|results| Some(u64::from(results)))
@@ -142,6 +148,12 @@ pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Opti
         exclude_providers: Vec::new(),
     };
     Some((limits, verdicts?))
+}
+
+/// The highest price that is paid, or `"none"`.
+#[expect(clippy::option_option, reason = "read or not, and a cap or none")]
+fn cap(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Option<Glm>> {
+    if entry.as_str() == Some(NO_CAP) { Some(None) } else { entry.money(diagnostics).map(Some) }
 }
 
 /// A number of tasks, or a share of them as a string.
@@ -204,5 +216,51 @@ fn on_budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<OnB
             entry.expected("\"stop\" or \"pause\"", diagnostics);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::job::Job;
+
+    fn limits(keys: &str) -> Limits {
+        let text = format!(
+            "[payload]\nimage_tag = \"golem/alpine:latest\"\n[tasks]\nvalues = [1]\n[[steps]]\nrun = \"true\"\n\
+             [limits]\n{keys}"
+        );
+        Job::parse(&text, Path::new("job.toml")).unwrap().limits
+    }
+
+    #[test]
+    fn the_guide_names_the_defaults() {
+        let (_, table) = include_str!("../../../../docs/job-file.md").split_once("## `[limits]`").unwrap();
+        let rows = table
+            .lines()
+            .skip_while(|line| !line.starts_with("| `"))
+            .take_while(|line| line.starts_with('|'));
+        let mut named = Vec::new();
+        for row in rows {
+            let key = row.split('`').nth(1).unwrap();
+            let default =
+                row.trim_end_matches('|').rsplit('|').next().unwrap().trim().trim_start_matches('`');
+            let default = default.split('`').next().unwrap();
+            if default.starts_with('"') || default.parse::<u32>().is_ok() {
+                named.push(format!("{key} = {default}\n"));
+            }
+        }
+        assert!(named.len() >= 10, "{named:?}");
+        // Each one holds where it is left out, and all of them together do.
+        for keys in named.iter().map(String::as_str).chain([named.concat().as_str()]) {
+            assert_eq!(limits(keys), Limits::default(), "{keys}");
+        }
+    }
+
+    #[test]
+    fn a_cap_may_be_lifted() {
+        let lifted = limits("max_price_per_hour = \"none\"\nmax_start_price = \"none\"\n");
+        assert_eq!((lifted.max_price_per_hour, lifted.max_start_price), (None, None));
     }
 }

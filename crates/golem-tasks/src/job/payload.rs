@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "manifest")]
 use golem_sdk::manifest::SealedManifest;
 use toml::de::DeTable;
 use yagna_api::{Constraints, Properties};
@@ -10,6 +11,7 @@ use super::document::{Diagnostics, Entry, Section};
 use super::schema;
 
 mod image;
+#[cfg(feature = "manifest")]
 mod manifest;
 
 /// The keys of files that the section names.
@@ -68,6 +70,7 @@ pub enum Image {
     /// By a file of one's own, which is served to providers.
     File(PathBuf),
     /// By a manifest, which names it and says what else it does.
+    #[cfg(feature = "manifest")]
     Manifest {
         /// Where the manifest was read.
         path: PathBuf,

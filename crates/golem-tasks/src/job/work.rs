@@ -63,6 +63,7 @@ impl work::Job for Job {
             Some(Image::Hash(hash)) => Vm::image_hash(hash).on_machine(machine),
             Some(Image::Tag(tag)) => Vm::image_tag(tag).on_machine(machine),
             Some(Image::File(path)) => Vm::image_file(path).on_machine(machine),
+            #[cfg(feature = "manifest")]
             Some(Image::Manifest { sealed, .. }) => Vm::manifest((**sealed).clone()).on_machine(machine),
         }
     }
@@ -171,6 +172,7 @@ impl work::Job for Job {
             Image::Tag(tag) => json!({ "tag": tag }),
             Image::Url { url, hash } => json!({ "url": url, "hash": hash }),
             Image::File(path) => json!({ "file": path.display().to_string() }),
+            #[cfg(feature = "manifest")]
             Image::Manifest { path, .. } => json!({ "manifest": path.display().to_string() }),
         });
         json!({

@@ -271,7 +271,7 @@ async fn bring_to_an_end(
 fn client(record: &RunRecord, options: &SettleOptions) -> Result<Client, Failure> {
     let app_key = crate::options::app_key(options.app_key.clone())?;
     let own = record.job.pointer("/daemon/url").and_then(Value::as_str);
-    let url = options.url.as_deref().or(own).unwrap_or(crate::options::API_URL);
+    let url = options.url.as_deref().or(own).unwrap_or(golem_sdk::connect::API_URL);
     let url: Url = url.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
     let transport = HttpTransport::with_apis(&url, &options.apis, &app_key)
         .map_err(|error| Failure::new(Exit::Daemon, error))?;

@@ -1,11 +1,11 @@
 //! Events in words, for people.
 
+use golem_core::defaults::STOP_GRACE;
 use golem_core::event::{Attempt, AttemptFailure, Bill, Event, EventKind, RentalId, Resumed, StopReason};
 use yagna_api::market::Terminator;
 
 use super::summary::SummaryFold;
 use super::text::{duration, named_task, one_amount, one_line, plural};
-use crate::options::STOP_GRACE;
 
 /// The number of a failed attempt among those of its task that count.
 fn tried(attempt: Attempt, failure: &AttemptFailure) -> u32 {

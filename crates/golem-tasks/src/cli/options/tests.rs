@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use golem_sdk::OnBudget;
 use tempfile::TempDir;
 
@@ -76,6 +76,37 @@ fn what_is_left_open_has_defaults() {
     assert_eq!(options.style, Style::Text);
     assert_eq!(options.dsn, Dsn::devnet_default().unwrap());
     assert!(!options.run_id.is_empty());
+}
+
+#[test]
+fn the_help_names_the_defaults() {
+    let command = Args::<JobFile>::command();
+    let run = command.find_subcommand("run").unwrap();
+    let told: Vec<_> = run
+        .get_arguments()
+        .filter(|flag| flag.get_help_heading() == Some("Limits, instead of those in the job file"))
+        .filter_map(|flag| {
+            let help = flag.get_help()?.to_string();
+            let (_, default) = help.split_once("[default: ")?;
+            Some([format!("--{}", flag.get_long()?), default.trim_end_matches(']').to_owned()])
+        })
+        .filter(|[_, default]| default != "all of them")
+        .collect();
+    assert!(told.len() >= 9, "{told:?}");
+    let scene = Scene::new();
+    fs::write(&scene.job, JOB.split_once("[limits]").unwrap().0).unwrap();
+    for flags in told.iter().map(<[_; 2]>::as_slice).chain([told.concat().as_slice()]) {
+        let flags: Vec<_> = flags.iter().map(String::as_str).chain(["--devnet"]).collect();
+        let options = scene.resolve(&flags, &[]).unwrap();
+        assert_eq!(
+            (options.limits, options.settle_timeout),
+            (Limits::default(), SETTLE_TIMEOUT),
+            "{flags:?}"
+        );
+    }
+    let lifted = ["--devnet", "--max-price-per-hour", "none", "--max-start-price", "none"];
+    let limits = scene.resolve(&lifted, &[]).unwrap().limits;
+    assert_eq!((limits.max_price_per_hour, limits.max_start_price), (None, None));
 }
 
 #[test]

@@ -7,12 +7,16 @@ use yagna_client::Url;
 
 use super::super::document::{Diagnostics, Entry, Section};
 use super::super::schema;
-use super::{Image, Reported, VM, manifest};
+#[cfg(feature = "manifest")]
+use super::manifest;
+use super::{Image, Reported, VM};
 
 /// Keys that name an image each by itself.
 const ALONE: [&str; 3] = ["image_tag", "image_file", "manifest"];
 /// Keys that may be together.
 const TOGETHER: [&str; 2] = ["image_hash", "image_url"];
+/// Keys that prove a manifest.
+const PROOFS: [&str; 3] = ["manifest_signature", "manifest_key", "manifest_certificate"];
 /// Lengths in hex of the SHA-3 hashes an image may be named by: 224, 256, 384 and 512 bits.
 const HASH_LENGTHS: [usize; 4] = [56, 64, 96, 128];
 
@@ -23,7 +27,7 @@ pub(super) fn read(
     folder: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Result<Option<Image>, Reported> {
-    manifest::check_company(section, diagnostics)?;
+    check_proofs(section, diagnostics)?;
     if let Some(alone) = section.entries(&ALONE).first()
         && section.entries(&ALONE).len() + section.entries(&TOGETHER).len() > 1
     {
@@ -38,7 +42,10 @@ pub(super) fn read(
         return super::file(&entry, folder, diagnostics).map(|path| Some(Image::File(path))).ok_or(Reported);
     }
     if let Some(entry) = section.get("manifest") {
+        #[cfg(feature = "manifest")]
         return manifest::read(section, &entry, folder, diagnostics).map(Some).ok_or(Reported);
+        #[cfg(not(feature = "manifest"))]
+        return without_manifests(&entry, diagnostics);
     }
     let mut read =
         |key: &str, read: fn(&Entry<'_>, &mut Diagnostics<'_>) -> Option<String>| match section.get(key) {
@@ -72,6 +79,48 @@ pub(super) fn read(
         }
         (None, None, None) => Ok(None),
     }
+}
+
+/// Finds parts of a proof that stand alone.
+fn check_proofs(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Result<(), Reported> {
+    let proofs = section.entries(&PROOFS);
+    let Some(first) = proofs.first() else {
+        return Ok(());
+    };
+    let has = |key: &str| section.get(key).is_some();
+    let (message, help) = if !has("manifest") {
+        (format!("`{}` needs `manifest`", first.name), "add manifest = \"manifest.json\"")
+    } else if has("manifest_signature") && has("manifest_key") {
+        (
+            "the manifest is signed twice".to_owned(),
+            "keep `manifest_key` to have it signed, or `manifest_signature` where it is signed already",
+        )
+    } else if !has("manifest_certificate") {
+        (
+            format!("`{}` needs `manifest_certificate`: providers check whose it is", first.name),
+            "add manifest_certificate = \"certificate.pem\"",
+        )
+    } else if !has("manifest_signature") && !has("manifest_key") {
+        (
+            "`manifest_certificate` needs a signature".to_owned(),
+            "add manifest_key = \"key.pem\" to have it signed, or manifest_signature = \"manifest.sig\"",
+        )
+    } else {
+        return Ok(());
+    };
+    diagnostics.report_with_help(first.key_span.clone(), message, help);
+    Err(Reported)
+}
+
+/// Refuses a manifest in a build that can't read one.
+#[cfg(not(feature = "manifest"))]
+fn without_manifests(
+    entry: &Entry<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Result<Option<Image>, Reported> {
+    let help = "build golem-tasks with its feature `manifest`, which is on by default";
+    diagnostics.report_with_help(entry.key_span.clone(), "this build has no support for manifests", help);
+    Err(Reported)
 }
 
 fn hash(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {

@@ -6,44 +6,7 @@ use golem_sdk::manifest::{Certificates, ManifestError, SealedManifest, SigningKe
 use golem_sdk::text::chain;
 
 use super::super::document::{Diagnostics, Entry, Section};
-use super::Reported;
 use super::{Image, file};
-
-const PROOFS: [&str; 3] = ["manifest_signature", "manifest_key", "manifest_certificate"];
-
-/// Finds parts of a proof that stand alone.
-pub(super) fn check_company(
-    section: &Section<'_>,
-    diagnostics: &mut Diagnostics<'_>,
-) -> Result<(), Reported> {
-    let proofs = section.entries(&PROOFS);
-    let Some(first) = proofs.first() else {
-        return Ok(());
-    };
-    let has = |key: &str| section.get(key).is_some();
-    let (message, help) = if !has("manifest") {
-        (format!("`{}` needs `manifest`", first.name), "add manifest = \"manifest.json\"")
-    } else if has("manifest_signature") && has("manifest_key") {
-        (
-            "the manifest is signed twice".to_owned(),
-            "keep `manifest_key` to have it signed, or `manifest_signature` where it is signed already",
-        )
-    } else if !has("manifest_certificate") {
-        (
-            format!("`{}` needs `manifest_certificate`: providers check whose it is", first.name),
-            "add manifest_certificate = \"certificate.pem\"",
-        )
-    } else if !has("manifest_signature") && !has("manifest_key") {
-        (
-            "`manifest_certificate` needs a signature".to_owned(),
-            "add manifest_key = \"key.pem\" to have it signed, or manifest_signature = \"manifest.sig\"",
-        )
-    } else {
-        return Ok(());
-    };
-    diagnostics.report_with_help(first.key_span.clone(), message, help);
-    Err(Reported)
-}
 
 /// Reads the manifest and proves it; what is wrong with it is told at its place in the job file.
 pub(super) fn read(

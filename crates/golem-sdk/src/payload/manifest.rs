@@ -1,0 +1,27 @@
+//! What a manifest asks of the machine that its payload runs on.
+
+use golem_core::payload::Payload;
+use yagna_api::Clock;
+use yagna_api::properties::name;
+
+use super::require;
+use crate::clock::SystemClock;
+use crate::manifest::{ManifestError, SealedManifest};
+
+/// The format of VM images, the only one there is.
+const VM_FORMAT: &str = "gvmkit-squash";
+
+/// Adds the manifest to what the demand says, and what it needs of a provider to what the demand asks.
+///
+/// **Errors**: those of [`SealedManifest::check`].
+pub(super) fn ask(machine: &mut Payload, manifest: &SealedManifest) -> Result<(), ManifestError> {
+    manifest.check(SystemClock.now())?;
+    for (property, value) in &manifest.properties() {
+        machine.properties.set(property, value.clone());
+    }
+    machine.properties.set(name::VM_PACKAGE_FORMAT, VM_FORMAT);
+    for capability in manifest.capabilities() {
+        require(machine, capability.to_owned());
+    }
+    Ok(())
+}
