@@ -73,7 +73,7 @@ impl fmt::Display for Explanation {
             let missing = self.budget_missing.unwrap_or_default();
             return write!(
                 f,
-                "the budget is used up for now; the run continues at {until:.0}, once {missing} GLM more become free"
+                "the budget is exhausted for now; the run continues at {until:.0}, once {missing} GLM more become free"
             );
         }
         if !self.published {
@@ -81,7 +81,7 @@ impl fmt::Display for Explanation {
         }
         if self.offers == 0 {
             return f.write_str(
-                "no offer fits the demand; check the subnet, the payment network and what the payload asks for",
+                "no offer matches the demand; check the subnet, the payment network and the payload's requirements",
             );
         }
         write!(f, "{} seen", count(self.offers, "offer"))?;
@@ -175,10 +175,10 @@ mod tests {
         };
         assert_eq!(
             paused.to_string(),
-            "2 tasks waiting; nothing has run for 0 s: the budget is used up for now; the run continues at \
+            "2 tasks waiting; nothing has run for 0 s: the budget is exhausted for now; the run continues at \
              2026-11-22T12:34:56Z, once 0.25 GLM more become free"
         );
         let nobody = Explanation { tasks_waiting: 1, published: true, ..Explanation::default() };
-        assert!(nobody.to_string().contains("no offer fits the demand"));
+        assert!(nobody.to_string().contains("no offer matches the demand"));
     }
 }

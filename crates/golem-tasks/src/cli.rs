@@ -13,8 +13,9 @@ mod logging;
 pub(crate) mod options;
 pub(crate) mod panics;
 mod repeated;
-
+mod resume;
 mod settle;
+mod unknown;
 pub(crate) mod values;
 
 use std::future::Future;
@@ -53,14 +54,15 @@ pub(crate) fn main(run: StartRun) -> Exit {
         job.protect(&kept_in.flat_map(|dsn| dsn.files()).collect::<Vec<_>>());
         check::of_file(job)
     };
-    panics::told(|| match parse::<JobFile>(Args::<JobFile>::command()) {
-        Ok(args) => go(
+    panics::told(|| match read::<JobFile>(Args::<JobFile>::command) {
+        Ok((args, words)) => go(
             args,
+            &words,
             |args| checked(&load(args)?),
             |file| Ok(Arc::new(Typed::new(load(file.clone())?)) as Arc<dyn AnyJob>),
             run,
         ),
-        Err(told) => tell(&told),
+        Err(exit) => exit,
     })
 }
 
@@ -68,14 +70,36 @@ pub(crate) fn main(run: StartRun) -> Exit {
 pub(crate) fn main_of(job: &Arc<dyn AnyJob>, run: StartRun) -> Exit {
     let own = std::env::args_os().next();
     let name = own.as_deref().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());
-    panics::told_of_own(|| match parse::<OwnJob>(own_command(name.as_deref().unwrap_or("job"))) {
-        Ok(args) => go(args, |_| check::of_job(&**job), |_| Ok(Arc::clone(job)), run),
-        Err(told) => tell(&told),
+    let command = || own_command(name.as_deref().unwrap_or("job"));
+    panics::told_of_own(|| match read::<OwnJob>(command) {
+        Ok((args, words)) => go(args, &words, |_| check::of_job(&**job), |_| Ok(Arc::clone(job)), run),
+        Err(exit) => exit,
     })
 }
 
-fn parse<J: ClapArgs>(command: clap::Command) -> Result<Args<J>, clap::Error> {
-    Args::from_arg_matches(&command.try_get_matches()?)
+/// Reads the command line of this process, and gives it with its words; of `resume`, those that it stands for.
+fn read<J: ClapArgs>(command: impl Fn() -> clap::Command) -> Result<(Args<J>, Vec<String>), Exit> {
+    let parsed = |words: &[String]| -> Result<Args<J>, Exit> {
+        let matches = command().try_get_matches_from(words).map_err(|error| tell(&unknown::hinted(error)))?;
+        Args::from_arg_matches(&matches).map_err(|error| tell(&error))
+    };
+    // The parser gets what was typed as it is: a path need not be text.
+    let typed = command().try_get_matches().map_err(|error| tell(&unknown::hinted(error)))?;
+    let args = Args::from_arg_matches(&typed).map_err(|error| tell(&error))?;
+    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let Command::Resume(flags) = &args.command else { return Ok((args, words)) };
+    let program = words.first().map_or("golem-tasks", String::as_str);
+    let environment = |name: &str| std::env::var(name).ok();
+    let run = run_command(command());
+    let mut words = block_on(flags.words(program, &run, &environment)).map_err(|failure| told(&failure))?;
+    words.extend(args.logging.words());
+    Ok((parsed(&words)?, words))
+}
+
+/// The command `run` with all its flags.
+fn run_command(mut program: clap::Command) -> clap::Command {
+    program.build();
+    program.find_subcommand("run").cloned().unwrap_or_default()
 }
 
 /// The command line of a program with its own job: ours, without job files.
@@ -84,8 +108,11 @@ fn own_command(name: &str) -> clap::Command {
     let command = inspect::args::EXAMPLES.iter().fold(Args::<OwnJob>::command(), |command, (about, text)| {
         command.mut_subcommand(*about, |command| command.after_help(text.replace("golem-tasks", name)))
     });
-    let settle = settle::EXAMPLES.replace("golem-tasks", name).replace("run JOB.toml", "run");
-    let command = command.mut_subcommand("settle", |command| command.after_help(settle));
+    let others = [("settle", settle::EXAMPLES), ("resume", resume::EXAMPLES)];
+    let command = others.into_iter().fold(command, |command, (about, text)| {
+        let text = text.replace("golem-tasks", name).replace("run JOB.toml", "run");
+        command.mut_subcommand(about, |command| command.after_help(text))
+    });
     command
         .bin_name(name)
         .display_name(name)
@@ -104,6 +131,7 @@ fn own_command(name: &str) -> clap::Command {
 
 fn go<J: ClapArgs>(
     args: Args<J>,
+    words: &[String],
     check: impl FnOnce(J) -> Result<String, Failure>,
     job: impl FnOnce(&J) -> Result<Arc<dyn AnyJob>, Failure>,
     run: StartRun,
@@ -130,10 +158,11 @@ fn go<J: ClapArgs>(
         }
         Command::Run(flags) => {
             let mut options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
-            let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-            options.retry_command = Some(repeated::retrying(words, &options.run_id));
+            options.retry_command = Some(repeated::retrying(words.iter().cloned(), &options.run_id));
+            options.command = resume::kept(words, &run_command(Args::<J>::command()));
             block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
         }
+        Command::Resume(_) => Err(Failure::new(Exit::Bug, "a resumed run was not read as a `run`")),
         #[cfg(feature = "devnet")]
         Command::Devnet(flags) => {
             let options = devnet::resolve(&flags, &environment, &mut fastrand::Rng::new())?;
@@ -142,11 +171,14 @@ fn go<J: ClapArgs>(
     });
     match done {
         Ok(exit) => exit,
-        Err(failure) => {
-            Output::stderr().write(&report(&failure));
-            failure.exit()
-        }
+        Err(failure) => told(&failure),
     }
+}
+
+/// Reports what went wrong.
+fn told(failure: &Failure) -> Exit {
+    Output::stderr().write(&report(failure));
+    failure.exit()
 }
 
 /// The text of `--help`, or of a command's `--help`, at a width of 100 columns.

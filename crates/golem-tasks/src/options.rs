@@ -36,6 +36,8 @@ pub struct RunOptions {
     pub retry_failed: bool,
     /// The command line that does so, for people; none where the run isn't begun by one.
     pub(crate) retry_command: Option<String>,
+    /// The command line that the run is started with, as it is kept with it; null where none began it.
+    pub(crate) command: Value,
     /// Where it is kept.
     pub dsn: Dsn,
     /// Whom to talk to.
@@ -155,6 +157,7 @@ impl RunOptions {
         for (name, value) in [
             ("limits", limits),
             ("daemon", daemon),
+            ("command", self.command.clone()),
             ("subnet", Value::from(self.subnet.as_str())),
             ("driver", Value::from(self.driver.as_str())),
             ("network", Value::from(self.network.as_str())),

@@ -316,7 +316,7 @@ async fn hold_and_run(
                 .advise("mend the source of the tasks; what is done is kept"))
         }
         (RunEnd { why: StopReason::OwnTrouble, .. }, _) => {
-            Err(Failure::new(Exit::BrokeOff, "this machine's own trouble wasn't mended in time").advise(
+            Err(Failure::new(Exit::BrokeOff, "a problem of this machine was not solved in time").advise(
                 format!(
                     "what is done is kept; mend it, and the same command with --run-id {} goes on",
                     options.run_id

@@ -130,7 +130,7 @@ impl Runner {
         self
     }
 
-    /// What is done when the budget is reached: stop, or wait until an hour or day of it frees enough.
+    /// What is done when the budget is exhausted: stop, or wait until an hour or day of it frees enough.
     pub fn on_budget(mut self, on_budget: OnBudget) -> Self {
         self.flags.on_budget = Some(on_budget);
         self

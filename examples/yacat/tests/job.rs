@@ -46,7 +46,11 @@ async fn the_word_ends_the_run_which_isnt_gone_on_with() {
     let ended = yacat(&stage, search, &run).await;
     ended.assert_code(0);
     assert!(ended.stdout.contains("\tgolem\n"), "{}", ended.stdout);
-    assert!(ended.stderr.contains("stopping: the results that were asked for are there"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("stopping: the requested number of results is reached"),
+        "{}",
+        ended.stderr
+    );
     // It is word 7,552, and 18 words are a part.
     let searched = results(&stage).await.len();
     assert!((380..700).contains(&searched), "{searched} parts were searched");

@@ -33,15 +33,15 @@ impl StopReason {
     /// The reason in words, to stand after a colon or "because".
     pub fn words(self) -> &'static str {
         match self {
-            Self::AllDone => "every task has its end",
+            Self::AllDone => "all tasks are finished",
             Self::Cancelled => "it was cancelled",
-            Self::BudgetReached => "the budget is reached",
-            Self::ResultsReached => "the results that were asked for are there",
+            Self::BudgetReached => "the budget is exhausted",
+            Self::ResultsReached => "the requested number of results is reached",
             Self::NothingRuns => "nothing could run",
-            Self::Broken => "the run itself can't go on",
-            Self::OwnTrouble => "this machine's own trouble wasn't mended in time",
-            Self::Closed => "no more work is wanted",
-            Self::PartDone => "the tasks that were asked for have come to their end",
+            Self::Broken => "the run itself cannot continue",
+            Self::OwnTrouble => "a problem of this machine was not solved in time",
+            Self::Closed => "no more jobs are expected",
+            Self::PartDone => "the chosen tasks are finished",
             Self::TooManyFailed => "too many tasks failed (`halt`)",
         }
     }

@@ -115,7 +115,7 @@ impl ExecutorBuilder {
         Self { budget: budget.into_budget(), ..self }
     }
 
-    /// What is done when the budget is reached: stop, or wait until an hour or day of it frees enough. Default: stop.
+    /// What is done when the budget is exhausted: stop, or wait until an hour or day of it frees enough. Default: stop.
     pub fn on_budget(self, on_budget: OnBudget) -> Self {
         Self { on_budget, ..self }
     }

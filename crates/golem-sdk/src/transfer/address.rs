@@ -179,7 +179,7 @@ async fn serve(
             Err(error) => {
                 if current.is_some() {
                     // The provider's transfer will fail by itself, and the script with it.
-                    tracing::warn!(address = session.address(), %error, "a transfer lost its way to the daemon");
+                    tracing::warn!(address = session.address(), %error, "a transfer lost its connection to the daemon");
                 }
                 break;
             }

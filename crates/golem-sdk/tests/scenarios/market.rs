@@ -84,7 +84,7 @@ async fn without_offers_the_run_says_so_again_and_again_and_gives_up() {
     let played = Stage::new([]).play().await;
     assert_eq!((played.end().why, played.end().unfinished), (StopReason::NothingRuns, 12));
     played.assert_sound().await;
-    assert!(last_explanation(&played).to_string().contains("no offer fits the demand"));
+    assert!(last_explanation(&played).to_string().contains("no offer matches the demand"));
     assert!(played.count(|kind| matches!(kind, EventKind::Waiting { .. })) > 10, "never a silent wait");
 }
 

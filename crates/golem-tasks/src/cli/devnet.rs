@@ -25,9 +25,10 @@ const TOLD: &str = "What is told";
 const EXAMPLES: &str = "\
 Examples:
   golem-tasks devnet
-      A network of three providers. Copy the lines it prints into the shell of your app, and start the app there.
+      A network of three providers. Copy the lines it prints into the shell of
+      your app, and start the app there.
   golem-tasks devnet --env-file devnet.env --listen 127.0.0.1:0 &
-      For scripts: wait for the file, then `. ./devnet.env`. Stop it by `kill %1`.
+      For scripts: wait for the file, then `. ./devnet.env`; `kill %1` stops it.
   golem-tasks devnet --config examples/devnet/misbehaving.toml --commands
       Providers that die, cheat and fail; and a line for every command.
   golem-tasks devnet --json | jq 'select(.type == \"invoice\")'
@@ -35,8 +36,9 @@ Examples:
   golem-tasks devnet --join http://127.0.0.1:7465 --app-key KEY --network hoodi
       The same providers, but selling through a real yagna daemon.
 
-Commands are run as programs of this machine, in a sandbox where Linux allows it: docs/devnet-sandbox.md.
-Nothing is paid to anybody. Ctrl+C ends the devnet and all that runs in it; a second one leaves at once.";
+Commands run as programs of this machine, in a sandbox where Linux allows it:
+docs/devnet-sandbox.md. Nobody is paid. Ctrl+C ends the devnet and all that
+runs in it; a second one exits at once.";
 
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = EXAMPLES)]

@@ -15,7 +15,7 @@ use futures_util::TryStreamExt;
 
 use crate::exit::{Exit, Failure};
 use crate::signals::Stops;
-use crate::store::{Overview, ResultRow, RunStatus, Store, StoreError};
+use crate::store::{Overview, ResultRow, RunRecord, RunStatus, Store, StoreError};
 use crate::view::Output;
 use crate::view::kept::{self, Columns, Grouped, Room, Show};
 use crate::view::text::plural;
@@ -272,6 +272,23 @@ async fn within_to_write<T>(
     let done = work(&store).await;
     store.close().await;
     done
+}
+
+/// What is recorded of a run, named by its id or the beginning of it; without a name, of the newest.
+pub(super) async fn record(
+    place: &Place,
+    run_id: Option<&str>,
+    environment: Environment<'_>,
+) -> Result<RunRecord, Failure> {
+    within(place, environment, async |store| {
+        let run_id = choose(store, run_id, place, environment).await?;
+        let record = store.run_record(&run_id).await?;
+        record.ok_or_else(|| {
+            let (place, nearest) = (store.place().to_owned(), Vec::new());
+            StoreError::NoSuchRun { run_id, place, nearest }.into()
+        })
+    })
+    .await
 }
 
 async fn chosen(store: &Store, which: &Which, environment: Environment<'_>) -> Result<String, Failure> {

@@ -18,14 +18,15 @@ use crate::run::settle::SettleOptions;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   golem-tasks settle
-      All runs that have something open.
+      Settles all runs that have something open.
   golem-tasks settle brave-otter-4821
-      End what a killed run left at the daemon, without going on with its tasks.
-  golem-tasks settle --settle-timeout 0s --json | jq 'select(.unsettled > 0) | .run'
+      Ends what a killed run left at the daemon, without resuming its tasks.
+  golem-tasks settle --settle-timeout 0s --json | jq -r '.unsettled'
 
-Bills that came since are accepted within the run's budget, or refused. What isn't there yet is waited for, and can be
-settled another time: the exit code is 8 then. Runs that another process works on are left to it.
-Tasks without a result stay: `golem-tasks run JOB.toml --run-id ID` goes on with them.";
+Bills that have come since are accepted within the run's budget, or refused.
+Where bills are still missing, the exit code is 8: run the command again later.
+Runs that another process works on are left to it. Tasks without a result stay:
+`golem-tasks resume ID` goes on with them.";
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 #[command(after_help = EXAMPLES)]
@@ -44,13 +45,13 @@ pub(super) struct SettleFlags {
     /// A key of the daemon [env: YAGNA_APPKEY]
     #[arg(long, value_name = "KEY", value_parser = app_key)]
     app_key: Option<AppKey>,
-    /// How long to wait for bills that haven't come [default: 60s]
+    /// How long to wait for missing bills [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = time_or_none)]
     settle_timeout: Option<Duration>,
     /// Write one JSON object for each run; docs/json-output.md explains it.
     #[arg(long)]
     json: bool,
-    /// Tell nothing of what happens on the way.
+    /// Show no progress.
     #[arg(short, long)]
     quiet: bool,
 }

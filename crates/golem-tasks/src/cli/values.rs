@@ -1,5 +1,6 @@
 //! The values of flags, read from text.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use golem_sdk::core::halt::{Halt, HaltParseError};
@@ -31,6 +32,15 @@ pub(crate) struct Cap(pub(crate) Option<Glm>);
 /// An amount of GLM that isn't negative, or `none`.
 pub(crate) fn cap(text: &str) -> Result<Cap, String> {
     if text == NO_CAP { Ok(Cap(None)) } else { amount(text).map(|cap| Cap(Some(cap))) }
+}
+
+/// A whole number that isn't zero.
+pub(crate) fn at_least_one<N: FromStr + Default + PartialEq>(text: &str) -> Result<N, String> {
+    match text.trim().parse() {
+        Ok(number) if number == N::default() => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("expected a whole number, at least 1".to_owned()),
+    }
 }
 
 /// A budget such as `5`, `3/h` or `20/d`.

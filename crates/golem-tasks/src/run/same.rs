@@ -9,7 +9,7 @@ use crate::options::{DaemonChoice, RunOptions};
 use crate::store::RunRecord;
 
 /// Parts of a run's description that may change from one start to the next, or that are compared one by one.
-const NO_JOB: [&str; 6] = ["limits", "daemon", "subnet", "driver", "network", "job"];
+const NO_JOB: [&str; 7] = ["limits", "daemon", "command", "subnet", "driver", "network", "job"];
 
 /// What isn't as it was when the run was begun.
 #[derive(Debug, thiserror::Error)]

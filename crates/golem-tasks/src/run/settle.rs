@@ -189,7 +189,7 @@ async fn settle_one(
             Err(failure) if is_open => return Err(failure),
             // All is settled, and what has become of the money may be asked another time.
             Err(failure) => {
-                tracing::warn!(error = chain(failure.error()), %run_id, "what has become of the money can't be asked");
+                tracing::warn!(error = chain(failure.error()), %run_id, "could not fetch the payment status");
             }
         }
     }

@@ -262,3 +262,46 @@ async fn a_run_that_cannot_be_settled_here_keeps_no_other_from_it() {
     one.ask(&home, &["settle"]).await.assert_code(0);
     one.assert_at_rest().await;
 }
+
+#[tokio::test]
+async fn resume_repeats_the_command_line_that_the_run_was_started_with() {
+    let (home, network) = (Home::new(), Network::new().await);
+    let path = job(&home);
+    let run = [
+        "run",
+        path.to_str().unwrap(),
+        "--run-id",
+        "again",
+        "--workers",
+        "2",
+        "--quiet",
+        "--on-budget",
+        "stop",
+    ];
+    let mut first = network.start(&home, &run);
+    first.prints(2).await;
+    first.kill();
+    first.end().await;
+
+    // Its id by its beginning, and a flag that wins over the old one.
+    let resumed = network.ask(&home, &["resume", "ag", "--on-budget", "pause", "--json"]).await;
+    resumed.assert_code(0);
+    assert_eq!(resumed.err, "", "it is as quiet as it was");
+    let hello: Value = serde_json::from_str(resumed.out.lines().next().unwrap()).unwrap();
+    assert_eq!((&hello["run"], &hello["resumed"]), (&"again".into(), &true.into()));
+    let results = network.ask(&home, &["results"]).await;
+    assert_all_results(&resumed, &results.out);
+    network.assert_at_rest().await;
+
+    // The newest run, which is over by now; the program says so instead of beginning another one.
+    let mut command = network.command(&home, &["resume"]);
+    command.env("YAGNA_API_URL", "http://127.0.0.1:1");
+    Running::start(command).end().await.assert_code(0);
+
+    let unknown = network.ask(&home, &["resume", "nobody"]).await;
+    unknown.assert_code(2);
+    unknown.assert_says(&["nobody", "golem-tasks runs"]);
+    let wrong = network.ask(&home, &["resume", "again", "--budgett", "3"]).await;
+    wrong.assert_code(2);
+    wrong.assert_says(&["unexpected argument '--budgett'", "--budget"]);
+}

@@ -96,7 +96,7 @@ async fn a_budget_that_is_too_small_says_what_is_needed() {
         let ended = home.run(&job, &[&["--budget", "0.000001"], style].concat()).await;
         ended.assert_code(4);
         ended.assert_says(&[
-            "The run ended early: the budget is reached",
+            "The run ended early: the budget is exhausted",
             "Why no more was bought:\n",
             "0.000001 GLM of the budget are left, too little for one more agreement, which needs 0.00",
         ]);

@@ -40,6 +40,74 @@ fn the_help_of_what_looks_into_the_database_teaches() {
 }
 
 #[test]
+fn examples_and_notes_fit_into_a_terminal_of_80_columns() {
+    let commands = [
+        "run",
+        "check",
+        "resume",
+        "summary",
+        "show",
+        "runs",
+        "results",
+        "errors",
+        "cancel",
+        "settle",
+        "providers",
+    ];
+    let commands = commands.into_iter().map(Some).chain([None, Some("install"), Some("devnet")]);
+    for (command, help) in commands.map(|command| (command, cli::help(command).unwrap())) {
+        let Some((_, after)) = help.split_once("\nExamples:\n") else { continue };
+        let wide: Vec<_> = after.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{command:?}: {wide:#?}");
+    }
+}
+
+#[test]
+fn what_people_type_most_comes_first_in_the_help_of_run_and_help_itself_last() {
+    let help = cli::help(Some("run")).unwrap();
+    let place = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text} isn't in {help}"));
+    let headings =
+        ["\nOptions:", "\nLimits", "\nNetwork and daemon:", "\nResuming", "\nHelp and logs:", "\nExamples:"];
+    assert!(headings.map(place).is_sorted(), "{help}");
+    assert!(["--devnet\n", "--budget <", "--workers <", "\nLimits"].map(place).is_sorted(), "{help}");
+}
+
+#[test]
+fn commands_that_people_type_from_habit_are_aliases_of_ours() {
+    let of = |command: &str| text(&golem_tasks(&[command, "--help"]).stdout);
+    for (alias, command) in
+        [("status", "summary"), ("ps", "runs"), ("ls", "runs"), ("list", "runs"), ("stop", "cancel")]
+    {
+        assert_eq!(of(alias), of(command), "{alias}");
+    }
+    let all = cli::help(None).unwrap();
+    assert!(
+        ["[alias: status]", "[aliases: ps, ls]", "[alias: stop]"].iter().all(|alias| all.contains(alias))
+    );
+}
+
+#[test]
+fn commands_of_other_programs_are_refused_with_what_to_type_instead() {
+    for (typed, instead) in [
+        ("logs", "`errors` shows what failed"),
+        ("retry", "`resume --retry-failed`"),
+        ("top", "`show --watch`"),
+        ("rm", "`runs rm RUN`"),
+        ("init", "docs/job-file.md"),
+    ] {
+        let refused = golem_tasks(&[typed]);
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{typed}");
+        assert!(
+            told.contains(&format!("unrecognized subcommand '{typed}'")) && told.contains(instead),
+            "{told}"
+        );
+    }
+    let told = text(&golem_tasks(&["rusn"]).stderr);
+    assert!(told.contains("similar subcommand") && told.contains("'run'"), "{told}");
+}
+
+#[test]
 fn help_and_version_go_to_stdout() {
     for args in [&["--help"][..], &["run", "--help"], &["--version"]] {
         let output = golem_tasks(args);

@@ -139,7 +139,7 @@ async fn so_many_results_end_the_run() {
     let home = Home::new();
     let ended = run(&home, "endless", &["--results", "12"]).await;
     ended.assert_code(0);
-    ended.assert_says(&["stopping: the results that were asked for are there", "12 of 12 tasks done in"]);
+    ended.assert_says(&["stopping: the requested number of results is reached", "12 of 12 tasks done in"]);
     assert!(!ended.err.contains("ended early"), "{}", ended.err);
     let kept = home.kept().await;
     kept.assert_settled();

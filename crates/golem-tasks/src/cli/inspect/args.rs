@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
 
-use crate::cli::values::{run_id, time_or_none};
+use crate::cli::values::{at_least_one, run_id, time_or_none};
 use crate::store::{Dsn, DsnError};
 
 pub(in crate::cli) const SHOW_EXAMPLES: &str = "\
@@ -16,7 +16,7 @@ Examples:
       The newest run.
   golem-tasks show --watch
       Again every second, with the summary below, until the run has ended.
-  golem-tasks show brave-otter --json | jq '.activities[] | select(.status == \"READY\")'";
+  golem-tasks show brave-otter --json | jq '.activities[].status'";
 
 pub(in crate::cli) const SUMMARY_EXAMPLES: &str = "\
 Examples:
@@ -27,15 +27,15 @@ Examples:
 pub(in crate::cli) const RUNS_EXAMPLES: &str = "\
 Examples:
   golem-tasks runs --limit 5
-  golem-tasks runs --json | jq -r '.runs[] | select(.state == \"interrupted\") | .run'
+  golem-tasks runs --json | jq -r '.runs[] | .run'
   golem-tasks runs rm brave-otter-4821 calm-wren
   golem-tasks runs prune --older-than 30d --failed --dry-run
-      What would be deleted; without --dry-run it is.";
+      Shows what would be deleted; without --dry-run it is deleted.";
 
 pub(in crate::cli) const RESULTS_EXAMPLES: &str = "\
 Examples:
   golem-tasks results | jq -r .stdout
-      What each task of the newest run printed, in the order of the tasks.
+      The output of each task of the newest run, in the order of the tasks.
   golem-tasks results brave-otter-4821 --output results.csv
   golem-tasks results --columns task,data,pi > pi.csv
       Fields of JSON as columns.
@@ -52,17 +52,18 @@ Examples:
 pub(in crate::cli) const PROVIDERS_EXAMPLES: &str = "\
 Examples:
   golem-tasks providers
-      All that the runs of this database have dealt with, as the next run will know them.
+      All providers of all runs in this database.
   golem-tasks providers brave-otter-4821
       What each one did in that run, and for how much.
   golem-tasks providers block mighty-badger --reason 'its results are wrong'
-      No run of this database signs with it any more.
+      No run of this database rents from it any more.
   golem-tasks providers unblock mighty-badger
-  golem-tasks providers --json | jq '.providers[] | select(.tasks_done == 0) | .id'
-      Those that gave nothing.
+  golem-tasks providers --json | jq -r '.providers[] | .id'
+      Their ids.
 
-What happened counts half after three days, and so on. Those that failed lately come after others, those
-that were fast or cheap before. One agreement in four is made as if nothing were known.";
+What happened counts half after three days, and so on. Providers that failed
+lately are chosen after others, fast and cheap ones before. One agreement in
+four is made as if nothing were known.";
 
 pub(in crate::cli) const CANCEL_EXAMPLES: &str = "\
 Examples:
@@ -70,8 +71,9 @@ Examples:
       The newest run.
   golem-tasks cancel brave-otter-4821
 
-The run's own process, on whichever machine, hears of it by the database. It does what it would on Ctrl+C: it takes on
-no more work, lets running tasks finish for some seconds, ends its agreements and settles its bills.";
+The request goes through the database to the run's own process, on whichever
+machine. It does the same as on Ctrl+C: it starts no more tasks, lets running
+tasks finish for some seconds, ends its agreements and settles its bills.";
 
 /// The examples of all of these commands.
 pub(in crate::cli) const EXAMPLES: [(&str, &str); 7] = [
@@ -149,7 +151,7 @@ pub(in crate::cli) struct RunsFlags {
     #[command(flatten)]
     pub(super) place: Place,
     /// How many, the newest first.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one::<u32>)]
     pub(super) limit: u32,
     /// Write one JSON object; docs/json-output.md explains it.
     #[arg(long)]
@@ -159,14 +161,14 @@ pub(in crate::cli) struct RunsFlags {
 /// How runs are deleted.
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum RunsAction {
-    /// Delete runs with their tasks, results and bills, all of those that are named or none.
+    /// Delete runs with their tasks, results and bills: all of the named ones, or none.
     ///
     /// A run that a process works on is refused, and one that isn't settled. What the runs told of providers is forgotten
     /// with them; blocks of providers stay.
     Rm(RmFlags),
     /// Delete the runs that ended long ago, with their tasks, results and bills.
     ///
-    /// Runs that a process works on are kept, and those that aren't settled; which ones is said.
+    /// Runs that a process works on are kept, and those that aren't settled; the command names them.
     Prune(PruneFlags),
 }
 
@@ -290,11 +292,11 @@ impl ProvidersFlags {
 /// What is decided about providers by hand.
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum ProvidersAction {
-    /// Sign with these no more, in any run of this database.
+    /// Never rent from these providers again, in any run of this database.
     ///
-    /// Runs that go on hear of it within seconds. An agreement that exists already isn't ended.
+    /// Running runs learn of it within seconds. An existing agreement is not ended.
     Block(BlockFlags),
-    /// Let runs sign with these again.
+    /// Let runs rent from these providers again.
     Unblock(UnblockFlags),
 }
 

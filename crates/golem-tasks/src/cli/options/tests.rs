@@ -284,7 +284,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--devnet", "--budget=-1"], "must not be negative"),
         (&["--devnet", "--task-timeout", "5"], "expected a time such as"),
         (&["--devnet", "--expiration", "5m"], "providers refuse agreements of less than 5 minutes"),
-        (&["--devnet", "--workers", "0"], "0 is not in"),
+        (&["--devnet", "--workers", "0"], "must be at least 1"),
         (&["--devnet", "--run-id", "a b"], "letters, digits"),
         (&["--devnet", "--api-url", "http://x"], "cannot be used with"),
         (&["--devnet-seed", "1"], "required arguments were not provided"),

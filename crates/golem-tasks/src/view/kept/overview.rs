@@ -113,14 +113,16 @@ pub(crate) fn text(overview: &Overview, room: Room) -> String {
     text
 }
 
-/// What became of the money, in the amounts of three states that are told apart.
+/// The accepted money by its state: paid, scheduled, or only accepted. States without any are left out.
 fn paid(payments: &PaymentTotals) -> String {
-    let mut text = format!(
-        "{} GLM paid, {} scheduled and not paid yet, {} accepted and not scheduled yet",
-        one_amount(payments.paid),
-        one_amount(payments.under_way()),
-        one_amount(payments.waiting())
-    );
+    let parts = [
+        (payments.paid, "paid"),
+        (payments.under_way(), "scheduled, not paid yet"),
+        (payments.waiting(), "accepted, not scheduled yet"),
+    ];
+    let parts = parts.into_iter().filter(|(amount, _)| !amount.is_zero());
+    let parts: Vec<_> = parts.map(|(amount, state)| format!("{} GLM {state}", one_amount(amount))).collect();
+    let mut text = if parts.is_empty() { "nothing to pay".to_owned() } else { parts.join("; ") };
     if payments.unknown > 0 {
         let _ = write!(text, ", not asked of {}", plural(payments.unknown, "rental"));
     }

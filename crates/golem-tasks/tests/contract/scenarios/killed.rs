@@ -205,7 +205,7 @@ impl Play {
         let payments = kept.summary.payments.clone().expect("the daemon was asked for them");
         assert_eq!(payments.accepted, accepted, "{payments:?}");
         let summary = self.start(&["summary"]).end().await;
-        assert!(summary.says("payments ") && summary.says("ended: every task has its end"), "{summary:?}");
+        assert!(summary.says("payments ") && summary.says("ended: all tasks are finished"), "{summary:?}");
         let over = self.run().end().await;
         assert_eq!(over.code(), Some(0), "{over:?}");
         assert!(over.says("nothing is left to do"), "{over:?}");
