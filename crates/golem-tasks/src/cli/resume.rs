@@ -24,7 +24,7 @@ Variables such as YAGNA_APPKEY are read anew: secrets are not kept with a run.
 What is done stays done. `golem-tasks run JOB.toml --run-id ID` does the same.";
 
 /// Flags that are not kept: secrets, the database, where the run is found anyway, and what is asked for once.
-const NOT_KEPT: [&str; 5] = ["app-key", "dsn", "run-id", "retry-failed", "changed-job"];
+const NOT_KEPT: [&str; 6] = ["app-key", "dsn", "run-id", "retry-failed", "changed-job", "only"];
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 #[command(after_help = EXAMPLES)]
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn secrets_and_what_is_asked_for_once_are_not_kept() {
-        let line = "golem-tasks -v run a.toml --app-key 1234 --dsn=postgres://me:pw@h/d --run-id x --retry-failed --budget 2";
+        let line = "golem-tasks -v run a.toml --app-key 1234 --dsn=postgres://me:pw@h/d --run-id x --retry-failed --only 1,2 --budget 2";
         let kept = kept(&words(line), &run());
         assert_eq!(kept["words"], json!(words("golem-tasks -v run a.toml --budget 2")));
     }
