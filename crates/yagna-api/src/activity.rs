@@ -18,5 +18,5 @@ pub use script::{
     Start, Transfer, Volumes,
 };
 
-/// Where the activity API lives.
+/// The path of the activity API.
 pub const BASE: &str = "/activity-api/v1";

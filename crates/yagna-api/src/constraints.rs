@@ -39,14 +39,14 @@ pub enum Constraints {
     Compare {
         /// The property's dotted name, perhaps with a type suffix: `$v` version, `$d` decimal, `$t` time.
         name: String,
-        /// How.
+        /// The comparison.
         operator: Operator,
         /// With what, as written.
         value: String,
     },
 }
 
-/// How a property is compared.
+/// The comparisons between a property and a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     /// `=`
@@ -77,9 +77,9 @@ impl Operator {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("constraints can't be read at character {at}: {problem}")]
 pub struct ConstraintsError {
-    /// Where, counted in bytes from 0.
+    /// The position of the error, in bytes from 0.
     pub at: usize,
-    /// What is wrong there.
+    /// The problem at this position.
     pub problem: &'static str,
 }
 

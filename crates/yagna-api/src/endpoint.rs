@@ -34,7 +34,7 @@ impl Method {
     }
 }
 
-/// What a second sending of the same request would do.
+/// The effect of sending the same request twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
     /// Nothing more than the first: safe to send again whenever the answer is lost or says "not now".
@@ -56,12 +56,12 @@ pub struct Request {
     pub headers: Vec<(&'static str, String)>,
     /// The JSON body, if any.
     pub body: Option<Vec<u8>>,
-    /// How long the daemon may take by its own rules (a long poll's `timeout`), before any margin.
+    /// The longest time that the daemon may take by its own rules (a long poll's `timeout`), before any margin.
     pub patience: Duration,
 }
 
 impl Request {
-    /// How long a request without a `timeout` of its own may take the daemon.
+    /// The time that the daemon may take for a request without a `timeout` of its own.
     pub const PLAIN_PATIENCE: Duration = Duration::from_secs(10);
 
     /// A request without query or body.
@@ -153,13 +153,13 @@ impl Request {
 
 /// A request together with the meaning of its answers.
 pub trait Endpoint: Send + Sync {
-    /// What a successful answer holds.
+    /// The value in a successful answer.
     type Answer: Send;
 
     /// The operation in a few words, for errors and logs: "create an agreement".
     const NAME: &'static str;
 
-    /// Whether sending it twice does harm.
+    /// The effect of sending the request twice.
     const REPEAT: Repeat;
 
     /// The request to send.
@@ -198,9 +198,9 @@ pub fn list_answer<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<List
 /// A list as the daemon sent it, with what couldn't be read set apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listed<T> {
-    /// What could be read, in the daemon's order.
+    /// The items that could be read, in the daemon's order.
     pub items: Vec<T>,
-    /// What could not.
+    /// The items that could not be read.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -209,7 +209,7 @@ pub struct Listed<T> {
 pub struct Unreadable {
     /// The item as it came.
     pub value: serde_json::Value,
-    /// What is wrong with it.
+    /// The reason why it could not be read.
     pub problem: String,
 }
 

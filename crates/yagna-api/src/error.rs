@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// Characters that are kept of an answer that can't be read.
 const SAMPLE: usize = 200;
-/// What is told of a web page instead of its text.
+/// The text that stands for the body of an answer that is a web page.
 const WEB_PAGE: &str = "a web page";
 
 /// A refusal or failure that the daemon reported.
@@ -124,7 +124,7 @@ impl ApiError {
                         || self.message.contains("] not found"))))
     }
 
-    /// May the same request succeed later without any change?
+    /// True if the same request may succeed later without any change.
     ///
     /// True for an overloaded or restarting daemon; false for all that the request itself caused.
     pub fn is_passing(&self) -> bool {
@@ -136,7 +136,7 @@ impl ApiError {
     }
 }
 
-/// Why an answer gave no value.
+/// The reasons why an answer gave no value.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     /// The daemon refused or failed.
@@ -149,7 +149,7 @@ pub enum AnswerError {
         status: u16,
         /// The beginning of the body.
         sample: String,
-        /// What the reader stumbled over.
+        /// The error of the JSON parser.
         problem: serde_json::Error,
     },
 }

@@ -8,7 +8,7 @@ use crate::endpoint::{Endpoint, Repeat, Request, empty_answer, endpoint};
 use crate::error::AnswerError;
 use crate::id::ServicesId;
 
-/// Where the bus API lives.
+/// The path of the bus API.
 pub const BASE: &str = "/gsb-api/v1";
 
 /// The WebSocket sub-protocol of service sessions.
@@ -50,7 +50,7 @@ endpoint!(BindServices, "bind services on the bus", Twice, json Services, |this|
 pub struct UnbindServices(pub ServicesId);
 
 impl Endpoint for UnbindServices {
-    /// Whether they were still bound.
+    /// True if the service was still bound.
     type Answer = bool;
     const NAME: &'static str = "unbind services from the bus";
     const REPEAT: Repeat = Repeat::Harmless;

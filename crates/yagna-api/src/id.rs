@@ -80,7 +80,7 @@ ids! {
     NetworkId;
     /// A bundle of services on the daemon's bus: the bus address in base64url.
     ServicesId;
-    /// What a requestor gives when it confirms an agreement, so that it sees only its own events later.
+    /// The id that a requestor gives when it confirms an agreement, so that it later sees only its own events.
     AppSessionId;
 }
 

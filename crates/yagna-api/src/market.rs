@@ -19,5 +19,5 @@ pub use demand::{
 };
 pub use scan::{DeleteScan, Offer, PollScan, ScanKind, StartScan};
 
-/// Where the market API lives.
+/// The path of the market API.
 pub const BASE: &str = "/market-api/v1";

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::{Request, endpoint};
 use crate::id::{NetworkId, NodeId};
 
-/// Where the network API lives.
+/// The path of the network API.
 pub const BASE: &str = "/net-api/v1";
 
 /// A network to create.

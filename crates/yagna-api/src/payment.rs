@@ -26,5 +26,5 @@ pub use ledger::{
 };
 pub use payments::{GetPayment, ListInvoicePayments, Payment, PaymentPart, PollPayments, Signed};
 
-/// Where the payment API lives.
+/// The path of the payment API.
 pub const BASE: &str = "/payment-api/v1";

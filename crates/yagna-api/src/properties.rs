@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 /// Names of properties that requestors and providers agree on.
 pub mod name {
-    /// When the work ends at the latest: milliseconds since 1970.
+    /// The latest end of the work: milliseconds since 1970.
     pub const EXPIRATION: &str = "golem.srv.comp.expiration";
-    /// Whether one agreement may carry several activities.
+    /// True if one agreement may carry several activities.
     pub const MULTI_ACTIVITY: &str = "golem.srv.caps.multi-activity";
     /// The part of the market that demand and offer belong to.
     pub const SUBNET: &str = "golem.node.debug.subnet";
@@ -25,7 +25,7 @@ pub mod name {
     pub const RUNTIME_NAME: &str = "golem.runtime.name";
     /// The runtime's version.
     pub const RUNTIME_VERSION: &str = "golem.runtime.version";
-    /// What the runtime can do: a list of words.
+    /// The capabilities of the runtime: a list of words.
     pub const RUNTIME_CAPABILITIES: &str = "golem.runtime.capabilities";
     /// Memory in GiB.
     pub const MEMORY_GIB: &str = "golem.inf.mem.gib";
@@ -37,7 +37,7 @@ pub mod name {
     pub const CPU_CORES: &str = "golem.inf.cpu.cores";
     /// The processor's architecture.
     pub const CPU_ARCHITECTURE: &str = "golem.inf.cpu.architecture";
-    /// How the price is built; `linear` is the only model in use.
+    /// The model of the price; `linear` is the only one in use.
     pub const PRICING_MODEL: &str = "golem.com.pricing.model";
     /// The prices per usage counter, in the counters' order, then the fixed start price. GLM.
     pub const PRICING_COEFFICIENTS: &str = "golem.com.pricing.model.linear.coeffs";
@@ -49,11 +49,11 @@ pub mod name {
     pub const CHOSEN_PLATFORM: &str = "golem.com.payment.chosen-platform";
     /// The version of the payment protocol, a number in a string.
     pub const PAYMENT_PROTOCOL: &str = "golem.com.payment.protocol.version";
-    /// How long after a debit note the provider waits for its acceptance. Seconds.
+    /// The time after a debit note within which the provider expects it to be accepted. Seconds.
     pub const ACCEPT_TIMEOUT: &str = "golem.com.payment.debit-notes.accept-timeout?";
-    /// How often debit notes come. Seconds.
+    /// The interval of debit notes. Seconds.
     pub const DEBIT_NOTE_INTERVAL: &str = "golem.com.scheme.payu.debit-note.interval-sec?";
-    /// How long after a payable debit note the provider waits for its payment. Seconds.
+    /// The time after a payable debit note within which the provider expects its payment. Seconds.
     pub const PAYMENT_TIMEOUT: &str = "golem.com.scheme.payu.payment-timeout-sec?";
     /// Usage counter: seconds since the activity began.
     pub const USAGE_DURATION: &str = "golem.usage.duration_sec";
@@ -119,7 +119,7 @@ impl Properties {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// The number of properties.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -17,7 +17,7 @@ pub fn after(start: Timestamp, by: Duration) -> Timestamp {
     start.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// How long from `earlier` to `later`; zero when they stand the other way round.
+/// The time from `earlier` to `later`; zero when they stand the other way round.
 #[must_use]
 pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or_default()

@@ -24,10 +24,10 @@ pub(crate) mod value;
 
 const OPERATION: &str = "serve the bus";
 
-/// How long the daemon may take to read one reply.
+/// The time that the daemon may take to read one reply.
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long a close may take; the daemon forgets the socket anyway.
+/// The time that a close may take; the daemon forgets the socket anyway.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A connection that held so long was a good one.
@@ -36,9 +36,9 @@ const STEADY: Duration = Duration::from_secs(5);
 /// A request that came over the bus.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BusRequest {
-    /// What the reply names.
+    /// The id that the reply names.
     pub id: String,
-    /// Which of the served messages, such as `GetChunk`.
+    /// The name of the served message, such as `GetChunk`.
     pub component: String,
     /// Its content.
     pub payload: BusValue,
@@ -70,7 +70,7 @@ pub struct BusSession {
     listen: Listen,
     services: ServicesId,
     socket: Option<Socket>,
-    /// What came over the present socket and has no reply yet: the daemon drops them when it closes.
+    /// Requests that came over the present socket and have no reply yet: the daemon drops them when it closes.
     unanswered: HashSet<String>,
     connected: Instant,
     /// Since when, and how often in a row, no connection has held.

@@ -13,7 +13,7 @@ use crate::error::ClientError;
 use crate::retry::{Chance, RetryPolicy, may_repeat};
 use crate::transport::{Socket, SocketAnswer, Transport};
 
-/// What a call is given beyond the time the daemon may take by its own rules.
+/// The time that a call gets beyond the time that the daemon may take by its own rules.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// "For ever", where a longer time would overflow the clock.
@@ -49,12 +49,13 @@ impl Client {
         self
     }
 
-    /// Where the daemon is, for people.
+    /// The daemon's address, for people.
     pub fn address(&self) -> &str {
         self.transport.address()
     }
 
-    /// What the daemon's clock said last, to the second, and when that came. A transport without HTTP's `Date` tells nothing.
+    /// The latest time that the daemon's clock showed, to the second, and the moment at which it came. A transport
+    /// without HTTP's `Date` tells nothing.
     pub fn daemon_time(&self) -> Option<(Timestamp, Instant)> {
         *self.daemon_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +68,7 @@ impl Client {
         }
     }
 
-    /// How failed calls are made again.
+    /// The policy by which failed calls are retried.
     pub fn retry_policy(&self) -> RetryPolicy {
         self.retry
     }

@@ -7,7 +7,7 @@ use yagna_api::{AnswerError, ApiError};
 
 use crate::transport::TransportError;
 
-/// Why an operation gave no value.
+/// The reasons why an operation gave no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -16,7 +16,7 @@ pub enum ClientError {
     Transport {
         /// The operation in a few words.
         operation: &'static str,
-        /// What happened to it on its way.
+        /// The failure of its transport.
         source: TransportError,
     },
     /// The daemon took longer than it was given; it may still do what was asked.
@@ -24,7 +24,7 @@ pub enum ClientError {
     TimedOut {
         /// The operation in a few words.
         operation: &'static str,
-        /// How long it was given.
+        /// The time that it was given.
         waited: Duration,
     },
     /// The daemon answered, but not with what was asked for.
@@ -32,15 +32,15 @@ pub enum ClientError {
     Answer {
         /// The operation in a few words.
         operation: &'static str,
-        /// What it said.
+        /// The error of its answer.
         source: Box<AnswerError>,
     },
 }
 
-/// What an error asks of whoever gets it.
+/// The reaction that an error calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// The same may succeed later: the daemon is restarting, overloaded, or its peer is slow.
+    /// The same request may succeed later: the daemon is restarting or overloaded, or its peer is slow.
     Retry,
     /// This agreement, activity, proposal or bill is not to be had; others may be.
     GiveUpOnThis,
@@ -76,28 +76,28 @@ impl ClientError {
         }
     }
 
-    /// Did the daemon say that it doesn't know what was asked for?
+    /// True if the daemon said that it doesn't know the thing that was asked for.
     pub fn is_not_found(&self) -> bool {
         self.api().is_some_and(ApiError::is_not_found)
     }
 
-    /// Did the daemon say that it is over?
+    /// True if the daemon said that the thing is gone.
     pub fn is_gone(&self) -> bool {
         self.api().is_some_and(ApiError::is_gone)
     }
 
-    /// Did the daemon refuse the app key?
+    /// True if the daemon refused the app key.
     pub fn is_unauthorised(&self) -> bool {
         self.api().is_some_and(ApiError::is_unauthorised)
     }
 
-    /// Is there no daemon at all? The source then says where it was looked for.
+    /// True if there is no daemon at all. The source then says where it was looked for.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Transport { source: TransportError::Unreachable { .. }, .. })
     }
 
-    /// Is this how another program answers than a daemon? Where the request is one that every daemon understands, such as
-    /// asking who the key belongs to.
+    /// True if this is the answer of another program than a daemon. Where the request is one that every daemon
+    /// understands, such as asking who the key belongs to.
     pub fn is_of_another_program(&self) -> bool {
         match self {
             Self::Answer { source, .. } => match source.as_ref() {
@@ -114,7 +114,7 @@ impl ClientError {
         }
     }
 
-    /// What to do about it.
+    /// The reaction that this error calls for.
     ///
     /// A daemon that can't be reached counts as one that may come back; whoever starts something asks
     /// [`is_unreachable`](Self::is_unreachable) first.
@@ -135,7 +135,7 @@ impl ClientError {
     }
 }
 
-/// Did bytes come that aren't HTTP? The HTTP library says so in words alone.
+/// True if the bytes that came aren't HTTP. The HTTP library says so in words alone.
 fn speaks_something_else(error: &(dyn std::error::Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).any(|text| text.contains("invalid HTTP"))

@@ -19,7 +19,7 @@ use crate::error::ClientError;
 
 mod cursor;
 
-/// How long one poll waits at the daemon. A frozen daemon is noticed five seconds later.
+/// The time that one poll waits at the daemon. A frozen daemon is noticed five seconds later.
 const POLL_WAIT: Duration = Duration::from_secs(15);
 
 /// The most events one market poll may ask for.
@@ -34,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A stream of a poll's events. Dropping it between two events loses nothing that was yielded.
 pub type EventStream<T> = BoxStream<'static, Polled<T>>;
 
-/// What a stream of events yields.
+/// The items of a stream of events.
 #[derive(Debug)]
 pub enum Polled<T> {
     /// Something happened.
@@ -43,9 +43,9 @@ pub enum Polled<T> {
     Unreadable(Unreadable),
     /// A poll failed. The stream goes on by itself.
     Trouble {
-        /// Why.
+        /// The error of the poll.
         error: ClientError,
-        /// How long the stream waits before it polls again.
+        /// The time that the stream waits before it polls again.
         next_try_in: Duration,
     },
     /// A poll has succeeded again after trouble.
@@ -186,7 +186,7 @@ fn unlimited(filter: &EventFilter, after: Option<Timestamp>) -> EventFilter {
     EventFilter { after, wait: POLL_WAIT, max: None, ..filter.clone() }
 }
 
-/// When a stream polls next.
+/// The schedule of a stream's polls.
 struct Pace {
     client: Client,
     begun: Instant,
@@ -204,7 +204,7 @@ impl Pace {
         self.begun = Instant::now();
     }
 
-    /// Was there trouble until this success?
+    /// True if there was trouble until this success.
     fn recovered(&mut self) -> bool {
         std::mem::take(&mut self.failures) > 0
     }

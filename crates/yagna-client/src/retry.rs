@@ -8,7 +8,7 @@ use yagna_api::{AnswerError, ApiError, Repeat};
 use crate::error::ClientError;
 use crate::transport::TransportError;
 
-/// How patiently a call is made again after a failure that may pass.
+/// The number and the pauses of retries after a failure that may pass.
 ///
 /// Between two attempts lies a random share of a delay that doubles each time ("full jitter"), so that many
 /// callers don't come back at the same moment.
@@ -59,7 +59,7 @@ impl Chance {
     }
 }
 
-/// May a request be sent again after this?
+/// True if a request may be sent again after this error.
 pub(crate) fn may_repeat(repeat: Repeat, error: &ClientError) -> bool {
     match error {
         ClientError::Transport { source, .. } => match source {

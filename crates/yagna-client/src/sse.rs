@@ -23,7 +23,7 @@ use crate::transport::{StreamAnswer, TransportError};
 
 mod parser;
 
-/// How long the daemon may take to begin its answer.
+/// The time that the daemon may take to begin its answer.
 const OPENING: Duration = Duration::from_secs(15);
 
 /// So long without an event, and we ask whether the batch still runs.
@@ -35,7 +35,7 @@ const REFUSAL: usize = 64 * 1024;
 const OPERATION: &str = StreamResults::NAME;
 
 impl Client {
-    /// What happens in a batch, as it happens, until the stream is dropped.
+    /// Streams the events of a batch, as they happen, until the stream is dropped.
     ///
     /// It ends by itself only with an error: when the connection is cut, or when after a minute without an event
     /// the batch turns out to be done or its activity lost. Kinds of events that are not known are left out.
@@ -124,7 +124,7 @@ impl Client {
     }
 }
 
-/// What there is of a refusal's words; fewer words are no reason for another error.
+/// Reads the words of a refusal, as far as they come; an incomplete text is no reason for another error.
 async fn refusal(mut body: crate::transport::ByteStream) -> Vec<u8> {
     let mut words = Vec::new();
     while let Ok(Some(Ok(chunk))) = timeout(OPENING, body.next()).await {

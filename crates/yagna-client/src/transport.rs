@@ -31,7 +31,7 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, TransportError>>;
 /// Every method may be dropped at any moment; the exchange is then given up, and whether the daemon has taken
 /// the request isn't known. No method has a deadline of its own beyond that of making a connection.
 pub trait Transport: Send + Sync + fmt::Debug {
-    /// Where the daemon is, for people: `http://127.0.0.1:7465`.
+    /// The daemon's address, for people: `http://127.0.0.1:7465`.
     fn address(&self) -> &str;
 
     /// Sends a request and reads its whole answer.
@@ -78,7 +78,7 @@ impl fmt::Debug for StreamAnswer {
     }
 }
 
-/// What became of the wish for a WebSocket.
+/// The answer to a request for a WebSocket.
 #[derive(Debug)]
 pub enum SocketAnswer {
     /// It is open.
@@ -87,28 +87,28 @@ pub enum SocketAnswer {
     Refused(Response),
 }
 
-/// Why there was no answer.
+/// The reasons why there was no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
     /// No connection could be made: the daemon has surely not seen the request.
     #[error("no daemon at {address}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The address that was tried.
         address: String,
-        /// What stood in the way.
+        /// The obstacle.
         source: BoxError,
     },
     /// The connection broke off: the daemon may have seen the request.
     #[error("the connection to the daemon broke off")]
     Lost {
-        /// How.
+        /// The way in which it failed.
         source: BoxError,
     },
     /// The request can't be put into HTTP.
     #[error("the request can't be sent")]
     Unsendable {
-        /// What is wrong with it.
+        /// The error in it.
         source: BoxError,
     },
 }
@@ -124,7 +124,7 @@ impl TransportError {
         Self::Unsendable { source: source.into() }
     }
 
-    /// Did the daemon surely never see the request?
+    /// True if the request certainly never reached the daemon, so a retry is safe.
     pub fn never_arrived(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Unsendable { .. })
     }
@@ -141,7 +141,7 @@ impl From<TransportError> for io::Error {
     }
 }
 
-/// Why a transport couldn't be made.
+/// The reasons why a transport couldn't be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
@@ -154,7 +154,7 @@ pub enum SetupError {
     /// TLS or the resolver couldn't be set up.
     #[error("the HTTP client can't be set up")]
     Client {
-        /// What it needs.
+        /// The cause.
         source: BoxError,
     },
 }

@@ -17,7 +17,7 @@ pub struct CreateActivity {
     pub agreement: AgreementId,
     /// The requestor's public key in hex, for runtimes that keep their work secret from the provider.
     pub requestor_pub_key: Option<String>,
-    /// How long the provider may take.
+    /// The time that the provider may take.
     pub wait: Duration,
 }
 
@@ -27,7 +27,7 @@ pub struct CreateActivity {
 pub struct CreatedActivity {
     /// Its id.
     pub activity_id: ActivityId,
-    /// What a secret runtime proves of itself.
+    /// The proof that a secret runtime gives of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Value>,
 }
@@ -60,9 +60,9 @@ impl Endpoint for CreateActivity {
 pub struct Exec {
     /// The activity.
     pub activity: ActivityId,
-    /// What to do.
+    /// The commands to run.
     pub script: Script,
-    /// How long the exe-unit may take to accept it.
+    /// The time that the exe-unit may take to accept it.
     pub wait: Duration,
 }
 endpoint!(Exec, "send a script", Twice, json BatchId, |this| {
@@ -91,7 +91,7 @@ pub struct GetResults {
     pub activity: ActivityId,
     /// The batch.
     pub batch: BatchId,
-    /// How long to wait for the whole batch, or for the command named below.
+    /// The time to wait for the whole batch, or for the command named below.
     pub wait: Duration,
     /// Wait for this command only; its output alone is then in the answer.
     pub command: Option<u32>,
@@ -177,13 +177,13 @@ pub enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatePair(pub State, pub Option<State>);
 
-/// What the provider says of an activity's state.
+/// The state of an activity as the provider reports it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityState {
-    /// Where it stands.
+    /// The present state, and the one that it is changing to.
     pub state: StatePair,
-    /// Why it ended, if it did.
+    /// The reason of its end, if it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// More of why.
@@ -191,14 +191,14 @@ pub struct ActivityState {
     pub error_message: Option<String>,
 }
 
-/// What an activity has used so far.
+/// The usage of an activity so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityUsage {
     /// The counters, in the order of the agreement's usage vector; `None` before the first report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_usage: Option<Vec<f64>>,
-    /// When, in seconds since 1970.
+    /// The time of measurement, in seconds since 1970.
     pub timestamp: i64,
 }
 
@@ -235,12 +235,12 @@ endpoint!(ListActivities, "list an agreement's activities", Harmless, json Vec<A
 pub struct DestroyActivity {
     /// The activity.
     pub activity: ActivityId,
-    /// How long the provider may take.
+    /// The time that the provider may take.
     pub wait: Duration,
 }
 
 impl Endpoint for DestroyActivity {
-    /// Whether the provider has confirmed it; `false` when it didn't in time.
+    /// True if the provider has confirmed it; `false` when it didn't in time.
     type Answer = bool;
     const NAME: &'static str = "destroy an activity";
     const REPEAT: Repeat = Repeat::Harmless;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::id::BatchId;
 use crate::time::Timestamp;
 
-/// Did a command succeed?
+/// The result of a command: success or failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Yes.
@@ -25,7 +25,7 @@ pub enum Outcome {
 pub struct CommandResult {
     /// The command's place in its script, from 0.
     pub index: u32,
-    /// How it ended.
+    /// The result of the command.
     pub result: Outcome,
     /// Its captured standard output; `None` where there was none.
     #[serde(default)]
@@ -33,13 +33,13 @@ pub struct CommandResult {
     /// Its captured standard error; `None` where there was none.
     #[serde(default)]
     pub stderr: Option<Output>,
-    /// What the exe-unit says of it, such as `ExeScript command exited with code 1`.
+    /// The message of the exe-unit about it, such as `ExeScript command exited with code 1`.
     #[serde(default)]
     pub message: Option<String>,
-    /// Is it the last that will come of its batch?
+    /// True if this is the last result of its batch.
     #[serde(default)]
     pub is_batch_finished: bool,
-    /// When.
+    /// The time of the event.
     pub event_date: Timestamp,
 }
 
@@ -53,7 +53,7 @@ impl CommandResult {
         code.trim_end_matches('.').trim().parse().ok()
     }
 
-    /// Why it failed, for people: what the exe-unit says, without its own name for what it runs.
+    /// The reason of the failure, for people: the exe-unit's message without its own name for a command.
     pub fn reason(&self) -> &str {
         let said = self.message.as_deref().map(str::trim).filter(|said| !said.is_empty());
         said.map_or("no reason given", |said| said.strip_prefix("ExeScript command ").unwrap_or(said))
@@ -95,14 +95,14 @@ pub struct RuntimeEvent {
     pub batch_id: BatchId,
     /// The command's place in its script.
     pub index: u32,
-    /// When. The daemon writes it without a zone; it is UTC.
+    /// The time of the event. The daemon writes it without a zone; it is UTC.
     #[serde(serialize_with = "write_naive", deserialize_with = "read_naive")]
     pub timestamp: Timestamp,
-    /// What.
+    /// The event itself.
     pub kind: RuntimeEventKind,
 }
 
-/// What happened in a running batch.
+/// The kinds of events in a running batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeEventKind {
@@ -121,7 +121,7 @@ pub enum RuntimeEventKind {
     Finished {
         /// Its exit code, or what stands for one.
         return_code: i32,
-        /// What the exe-unit says of it.
+        /// The message of the exe-unit about it.
         #[serde(default)]
         message: Option<String>,
     },
@@ -129,15 +129,15 @@ pub enum RuntimeEventKind {
     Progress(Progress),
 }
 
-/// How far a deployment or a transfer is.
+/// The progress of a deployment or a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Which step, of how many.
+    /// The present step and the number of steps.
     pub step: (u64, u64),
     /// In words.
     #[serde(default)]
     pub message: Option<String>,
-    /// How much of it, of how much if that is known.
+    /// The amount that is done, and the whole amount if it is known.
     pub progress: (u64, Option<u64>),
     /// The unit of that, such as `Bytes`.
     #[serde(default)]

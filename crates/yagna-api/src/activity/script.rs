@@ -44,7 +44,7 @@ impl Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Empty {}
 
-/// How to prepare the payload.
+/// The preparation of the payload.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Deploy {
     /// Virtual networks to join.
@@ -98,7 +98,7 @@ pub enum Volumes {
     Mounts(BTreeMap<String, Value>),
 }
 
-/// How often to report progress.
+/// The interval between reports of progress.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressArgs {
@@ -110,7 +110,7 @@ pub struct ProgressArgs {
     pub update_step: Option<u64>,
 }
 
-/// How to start the runtime.
+/// The start of the runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Start {
     /// Arguments for the runtime.
@@ -126,18 +126,18 @@ pub struct Run {
     /// Its arguments, without the program itself.
     #[serde(default)]
     pub args: Vec<String>,
-    /// What to do with its output; without it the output is dropped.
+    /// The way to keep its output; without it the output is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
 }
 
-/// What to keep of a program's output; a stream not named is dropped.
+/// The parts of a program's output that are kept; a stream that isn't named is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capture {
-    /// Of its standard output.
+    /// The way to capture its standard output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdout: Option<CaptureMode>,
-    /// Of its standard error.
+    /// The way to capture its standard error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<CaptureMode>,
 }
@@ -157,7 +157,7 @@ impl Capture {
     }
 }
 
-/// How to capture one stream.
+/// The way to capture one stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CaptureMode {
@@ -170,7 +170,7 @@ pub enum CaptureMode {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         format: Option<CaptureFormat>,
     },
-    /// When the program has ended; all of it unless one limit is given.
+    /// Capture the output when the program has ended; all of it unless one limit is given.
     #[serde(rename_all = "camelCase")]
     AtEnd {
         /// Only the first bytes.
@@ -203,17 +203,17 @@ pub enum CaptureFormat {
 /// A file to move.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Transfer {
-    /// Where from: `container:/path`, `gftp://..`, `http(s)://..`.
+    /// The source: `container:/path`, `gftp://..`, `http(s)://..`.
     pub from: String,
-    /// Where to.
+    /// The target.
     pub to: String,
-    /// How to pack several files.
+    /// The format in which several files are packed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// How deep to look for files.
+    /// The depth to which files are looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u64>,
-    /// Which files.
+    /// The files that are meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fileset: Option<Value>,
     /// Ask for progress events.

@@ -11,7 +11,7 @@ use crate::id::{AgreementId, AppSessionId, DemandId, NodeId, OfferId, ProposalId
 use crate::properties::Properties;
 use crate::time::Timestamp;
 
-/// Where an agreement stands.
+/// The state of an agreement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AgreementState {
     /// Created by the requestor, not yet sent.
@@ -36,13 +36,13 @@ pub enum AgreementState {
 pub struct AgreementDemand {
     /// The last negotiated terms.
     pub properties: Properties,
-    /// What they ask.
+    /// The constraints that they ask for.
     pub constraints: String,
     /// The demand it came from.
     pub demand_id: DemandId,
     /// The requestor.
     pub requestor_id: NodeId,
-    /// When the agreement was created.
+    /// The time at which the agreement was created.
     pub timestamp: Timestamp,
 }
 
@@ -52,13 +52,13 @@ pub struct AgreementDemand {
 pub struct AgreementOffer {
     /// The last negotiated terms.
     pub properties: Properties,
-    /// What they ask.
+    /// The constraints that they ask for.
     pub constraints: String,
     /// The offer it came from.
     pub offer_id: OfferId,
     /// The provider.
     pub provider_id: NodeId,
-    /// When the agreement was created.
+    /// The time at which the agreement was created.
     pub timestamp: Timestamp,
 }
 
@@ -72,14 +72,14 @@ pub struct Agreement {
     pub demand: AgreementDemand,
     /// The provider's half.
     pub offer: AgreementOffer,
-    /// When it expires if it isn't approved before.
+    /// The time at which it expires unless it is approved before.
     pub valid_to: Timestamp,
-    /// When it was approved.
+    /// The time at which it was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_date: Option<Timestamp>,
-    /// Where it stands.
+    /// Its present state.
     pub state: AgreementState,
-    /// When it was created.
+    /// The time at which it was created.
     pub timestamp: Timestamp,
     /// The session that this side gave when it confirmed or approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,9 +101,9 @@ pub struct Agreement {
 pub struct AgreementSummary {
     /// Its id.
     pub id: AgreementId,
-    /// When it was created.
+    /// The time at which it was created.
     pub timestamp: Timestamp,
-    /// When it was approved.
+    /// The time at which it was approved.
     pub approved_date: Option<Timestamp>,
     /// This side's part in it.
     pub role: Terminator,
@@ -118,18 +118,18 @@ pub enum Terminator {
     Provider,
 }
 
-/// Why and by whom an agreement was ended.
+/// The reason of an agreement's end, and the party that ended it.
 pub type TerminationReason = Reason;
 
 /// The end of an agreement as one side declared it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Terminated {
-    /// Who ended it.
+    /// The party that ended it.
     pub terminator: Terminator,
     /// The daemon's signature; unused.
     #[serde(default)]
     pub signature: String,
-    /// Why, if it was said.
+    /// The reason, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<TerminationReason>,
 }
@@ -138,16 +138,16 @@ pub struct Terminated {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgreementEvent {
-    /// When; unique, and the cursor for the next poll.
+    /// The time of the event; unique, and the cursor for the next poll.
     pub event_date: Timestamp,
-    /// Which agreement.
+    /// The agreement that it is about.
     pub agreement_id: AgreementId,
-    /// What.
+    /// The event itself.
     #[serde(flatten)]
     pub kind: AgreementEventKind,
 }
 
-/// What happened to an agreement.
+/// The kinds of events of an agreement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "eventType")]
 pub enum AgreementEventKind {
@@ -157,14 +157,14 @@ pub enum AgreementEventKind {
     /// The provider refused it.
     #[serde(rename = "AgreementRejectedEvent")]
     Rejected {
-        /// Why, if it said.
+        /// The reason, if one was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Reason>,
     },
     /// The requestor took it back.
     #[serde(rename = "AgreementCancelledEvent")]
     Cancelled {
-        /// Why, if it said.
+        /// The reason, if one was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Reason>,
     },
@@ -179,7 +179,7 @@ pub enum AgreementEventKind {
 pub struct CreateAgreement {
     /// The provider's draft.
     pub proposal_id: ProposalId,
-    /// When it expires if it isn't approved.
+    /// The time at which it expires unless it is approved.
     pub valid_to: Timestamp,
 }
 endpoint!(CreateAgreement, "create an agreement", Twice, json AgreementId, |this| {
@@ -232,7 +232,7 @@ endpoint!(ConfirmAgreement, "confirm an agreement", Twice, empty, |this| {
 pub struct WaitForApproval {
     /// The agreement.
     pub agreement: AgreementId,
-    /// How long.
+    /// The longest time to wait.
     pub wait: Duration,
 }
 
@@ -270,7 +270,7 @@ impl Endpoint for WaitForApproval {
 pub struct CancelAgreement {
     /// The agreement.
     pub agreement: AgreementId,
-    /// Why.
+    /// The reason.
     pub reason: Option<Reason>,
 }
 endpoint!(CancelAgreement, "cancel an agreement", Harmless, empty, |this| {
@@ -282,12 +282,12 @@ endpoint!(CancelAgreement, "cancel an agreement", Harmless, empty, |this| {
 pub struct TerminateAgreement {
     /// The agreement.
     pub agreement: AgreementId,
-    /// Why.
+    /// The reason.
     pub reason: Option<TerminationReason>,
 }
 
 impl Endpoint for TerminateAgreement {
-    /// Whether this call ended it; `false` when it had ended before.
+    /// True if this call ended it; `false` when it had ended before.
     type Answer = bool;
     const NAME: &'static str = "terminate an agreement";
     const REPEAT: Repeat = Repeat::Harmless;
@@ -317,7 +317,7 @@ pub struct PollAgreementEvents {
     pub after: Option<Timestamp>,
     /// Only those of this session.
     pub session: Option<AppSessionId>,
-    /// How long to wait for a first one.
+    /// The longest time to wait for a first event.
     pub wait: Duration,
     /// At most this many, 1 to 100.
     pub max: u8,

@@ -12,12 +12,12 @@ use crate::id::{DemandId, NodeId, ProposalId};
 use crate::properties::Properties;
 use crate::time::Timestamp;
 
-/// What a requestor publishes, and what it sends back in a counter-proposal.
+/// The demand that a requestor publishes, or sends back as a counter-proposal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewDemand {
-    /// What the requestor says of its work.
+    /// The properties of the requestor's work.
     pub properties: Properties,
-    /// What it asks of an offer, in the constraint language.
+    /// The constraints on an offer, in the constraint language.
     pub constraints: String,
 }
 
@@ -27,17 +27,17 @@ pub struct NewDemand {
 pub struct Demand {
     /// Its subscription.
     pub demand_id: DemandId,
-    /// Who published it.
+    /// The requestor that published it.
     pub requestor_id: NodeId,
-    /// What it says.
+    /// Its properties.
     pub properties: Properties,
-    /// What it asks.
+    /// Its constraints.
     pub constraints: String,
-    /// When it was published.
+    /// The time at which it was published.
     pub timestamp: Timestamp,
 }
 
-/// Where a proposal stands.
+/// The state of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProposalState {
     /// Made by the market from an offer that matches; its provider doesn't know of us yet.
@@ -58,22 +58,22 @@ pub enum ProposalState {
 pub struct Proposal {
     /// Its id.
     pub proposal_id: ProposalId,
-    /// Who issued it.
+    /// The node that issued it.
     pub issuer_id: NodeId,
-    /// Where it stands.
+    /// Its present state.
     pub state: ProposalState,
-    /// What the issuer says.
+    /// The properties that the issuer states.
     pub properties: Properties,
-    /// What the issuer asks.
+    /// The constraints that the issuer asks for.
     pub constraints: String,
-    /// When it was made.
+    /// The time at which it was made.
     pub timestamp: Timestamp,
     /// The proposal that it answers: ours, when it is a provider's draft.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prev_proposal_id: Option<ProposalId>,
 }
 
-/// Why something was refused or ended: a message and whatever else its author added.
+/// The reason why something was refused or ended: a message and whatever else its author added.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Reason {
     /// For people.
@@ -102,7 +102,7 @@ impl Reason {
         self.extra.get("golem.provider.code")?.as_str()
     }
 
-    /// Did the provider say that trying again is useless? `None` when it didn't say.
+    /// True if the provider said that trying again is useless. `None` when it didn't say.
     pub fn is_final(&self) -> Option<bool> {
         self.extra.get("golem.proposal.rejection.is-final")?.as_bool()
     }
@@ -112,14 +112,14 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DemandEvent {
-    /// When.
+    /// The time of the event.
     pub event_date: Timestamp,
-    /// What.
+    /// The event itself.
     #[serde(flatten)]
     pub kind: DemandEventKind,
 }
 
-/// What happened to a demand.
+/// The kinds of events of a demand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "eventType")]
 pub enum DemandEventKind {
@@ -158,7 +158,7 @@ endpoint!(ListDemands, "list demands", Harmless, list Demand, |_this| Request::g
 pub struct Unsubscribe(pub DemandId);
 
 impl Endpoint for Unsubscribe {
-    /// Whether it was still there.
+    /// True if the subscription still existed.
     type Answer = bool;
     const NAME: &'static str = "withdraw a demand";
     const REPEAT: Repeat = Repeat::Harmless;
@@ -177,7 +177,7 @@ impl Endpoint for Unsubscribe {
 pub struct PollDemandEvents {
     /// The demand.
     pub demand: DemandId,
-    /// How long to wait for a first event.
+    /// The longest time to wait for a first event.
     pub wait: Duration,
     /// At most this many, 1 to 100.
     pub max: u8,
@@ -237,7 +237,7 @@ pub struct RejectProposal {
     pub demand: DemandId,
     /// The provider's proposal.
     pub proposal: ProposalId,
-    /// Why; the daemon wants a body even without a reason.
+    /// The reason; the daemon wants a body even without one.
     pub reason: Option<Reason>,
 }
 endpoint!(RejectProposal, "refuse a proposal", Harmless, empty, |this| {

@@ -17,17 +17,17 @@ use crate::time::Timestamp;
 pub struct Offer {
     /// Its subscription.
     pub offer_id: OfferId,
-    /// Who published it.
+    /// The provider that published it.
     pub provider_id: NodeId,
-    /// What it says.
+    /// Its properties.
     pub properties: Properties,
-    /// What it asks.
+    /// Its constraints.
     pub constraints: String,
-    /// When it was published.
+    /// The time at which it was published.
     pub timestamp: Timestamp,
 }
 
-/// What a scan looks for.
+/// The kinds of things that a scan looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScanKind {
@@ -40,13 +40,13 @@ pub enum ScanKind {
 /// `POST /scan`: begins a scan.
 #[derive(Debug, Clone, Serialize)]
 pub struct StartScan {
-    /// What to look for.
+    /// The kind of things to look for.
     #[serde(rename = "type")]
     pub kind: ScanKind,
     /// The daemon forgets the scan when it isn't polled for so many seconds.
     #[serde(rename = "timeout")]
     pub idle_secs: u32,
-    /// What to ask of them, in the constraint language.
+    /// The constraints on them, in the constraint language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<String>,
 }
@@ -57,7 +57,7 @@ endpoint!(StartScan, "start a scan", Harmless, json ScanId, |this| Request::post
 pub struct PollScan {
     /// The scan.
     pub scan: ScanId,
-    /// How long to wait for a first one.
+    /// The longest time to wait for a first one.
     pub wait: Duration,
     /// At most this many.
     pub max: u16,
@@ -76,7 +76,7 @@ endpoint!(PollScan, "poll a scan", Takes, list Offer, |this| {
 pub struct DeleteScan(pub ScanId);
 
 impl Endpoint for DeleteScan {
-    /// Whether it was still there.
+    /// True if the scan still existed.
     type Answer = bool;
     const NAME: &'static str = "end a scan";
     const REPEAT: Repeat = Repeat::Harmless;

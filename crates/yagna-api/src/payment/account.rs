@@ -19,9 +19,9 @@ pub struct Account {
     pub network: String,
     /// The token, such as `tGLM`.
     pub token: String,
-    /// Can it pay?
+    /// True if it can pay.
     pub send: bool,
-    /// Can it be paid?
+    /// True if it can be paid.
     pub receive: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewAllocation {
-    /// How much.
+    /// The amount.
     pub total_amount: Glm,
     /// `driver-network-token`, or an object with any of the three.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +23,7 @@ pub struct NewAllocation {
     /// The paying address; the identity's own otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// When the daemon releases it by itself; in ten years otherwise.
+    /// The time at which the daemon releases it by itself; in ten years otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Timestamp>,
     /// Lock the money on the chain?
@@ -47,24 +47,24 @@ pub struct Allocation {
     pub address: String,
     /// `driver-network-token`.
     pub payment_platform: String,
-    /// How much was set aside.
+    /// The amount that was set aside.
     pub total_amount: Glm,
-    /// How much has been promised to accepted bills.
+    /// The amount that has been promised to accepted bills.
     pub spent_amount: Glm,
     /// The rest.
     pub remaining_amount: Glm,
-    /// When it was made.
+    /// The time at which it was made.
     pub timestamp: Timestamp,
-    /// When the daemon releases it by itself.
+    /// The time at which the daemon releases it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Timestamp>,
-    /// When it was made; sent by daemons since 0.16.
+    /// The time at which it was made; sent by daemons since 0.16.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_ts: Option<Timestamp>,
-    /// When it last changed.
+    /// The time of its last change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_ts: Option<Timestamp>,
-    /// Is the money locked on the chain?
+    /// True if the money is locked on the chain.
     #[serde(default)]
     pub make_deposit: bool,
     /// The deposit it pays from.
@@ -75,7 +75,7 @@ pub struct Allocation {
     pub extend_timeout: Option<u64>,
 }
 
-/// What to change of an allocation.
+/// The changes to an allocation.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllocationChange {
@@ -90,7 +90,7 @@ pub struct AllocationChange {
     pub deposit: Option<Value>,
 }
 
-/// What one agreement or activity has taken from an allocation.
+/// The amounts that one agreement or activity has taken from an allocation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Expenditure {
@@ -107,7 +107,7 @@ pub struct Expenditure {
     pub scheduled_amount: Glm,
 }
 
-/// What to add to a demand so that providers know how they will be paid.
+/// The additions to a demand by which providers know how they will be paid.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Decoration {
     /// Properties to add.
@@ -161,7 +161,7 @@ endpoint!(GetAllocation, "read an allocation", Harmless, json Allocation, |this|
 pub struct AmendAllocation {
     /// The allocation.
     pub allocation: AllocationId,
-    /// What to change.
+    /// The changes.
     pub change: AllocationChange,
 }
 endpoint!(AmendAllocation, "amend an allocation", Harmless, json Allocation, |this| {
@@ -173,7 +173,7 @@ endpoint!(AmendAllocation, "amend an allocation", Harmless, json Allocation, |th
 pub struct ReleaseAllocation(pub AllocationId);
 
 impl Endpoint for ReleaseAllocation {
-    /// Whether this call released it; `false` when it was released before.
+    /// True if this call released it; `false` when it was released before.
     type Answer = bool;
     const NAME: &'static str = "release an allocation";
     const REPEAT: Repeat = Repeat::Harmless;

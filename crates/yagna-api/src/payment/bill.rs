@@ -11,7 +11,7 @@ use crate::id::{ActivityId, AgreementId, AllocationId, DebitNoteId, InvoiceId, N
 use crate::money::Glm;
 use crate::time::Timestamp;
 
-/// Where a bill stands.
+/// The state of a bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum BillStatus {
@@ -41,16 +41,16 @@ pub struct DebitNote {
     pub issuer_id: NodeId,
     /// The requestor.
     pub recipient_id: NodeId,
-    /// Who is to be paid.
+    /// The address that receives the payment.
     pub payee_addr: String,
-    /// Who is to pay.
+    /// The address that pays.
     pub payer_addr: String,
     /// `driver-network-token`.
     pub payment_platform: String,
     /// The one before it, of the same activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_debit_note_id: Option<DebitNoteId>,
-    /// When it was issued.
+    /// The time at which it was issued.
     pub timestamp: Timestamp,
     /// The agreement.
     pub agreement_id: AgreementId,
@@ -61,10 +61,10 @@ pub struct DebitNote {
     /// The usage it is computed from, in the order of the agreement's usage vector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_counter_vector: Option<Value>,
-    /// When it must be paid, when payments during the agreement were agreed.
+    /// The time by which it must be paid, when payments during the agreement were agreed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_due_date: Option<Timestamp>,
-    /// Where it stands.
+    /// Its present state.
     pub status: BillStatus,
 }
 
@@ -85,13 +85,13 @@ pub struct Invoice {
     pub issuer_id: NodeId,
     /// The requestor.
     pub recipient_id: NodeId,
-    /// Who is to be paid.
+    /// The address that receives the payment.
     pub payee_addr: String,
-    /// Who is to pay.
+    /// The address that pays.
     pub payer_addr: String,
     /// `driver-network-token`.
     pub payment_platform: String,
-    /// When it was issued.
+    /// The time at which it was issued.
     pub timestamp: Timestamp,
     /// The agreement.
     pub agreement_id: AgreementId,
@@ -100,9 +100,9 @@ pub struct Invoice {
     pub activity_ids: Vec<ActivityId>,
     /// All that the agreement owes, accepted debit notes included.
     pub amount: Glm,
-    /// When it must be paid.
+    /// The time by which it must be paid.
     pub payment_due_date: Timestamp,
-    /// Where it stands.
+    /// Its present state.
     pub status: BillStatus,
 }
 
@@ -112,11 +112,11 @@ pub struct Invoice {
 pub struct Acceptance {
     /// Must equal the bill's amount.
     pub total_amount_accepted: Glm,
-    /// Where it is paid from.
+    /// The allocation that pays it.
     pub allocation_id: AllocationId,
 }
 
-/// Why an invoice is refused.
+/// The reasons why an invoice is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RejectionReason {
@@ -132,16 +132,16 @@ pub enum RejectionReason {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
-    /// Why.
+    /// The reason.
     pub rejection_reason: RejectionReason,
-    /// What would have been accepted.
+    /// The amount that would have been accepted.
     pub total_amount_accepted: Glm,
     /// More of why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// How long the daemon may take to pass an answer to the provider's.
+/// The time that the daemon may take to pass an answer on to the provider's daemon.
 const ACCEPT_WAIT: Duration = Duration::from_secs(15);
 
 /// `GET /debitNotes`: all of this identity, as payer and as payee.
@@ -215,7 +215,7 @@ endpoint!(AcceptInvoice, "accept an invoice", Harmless, empty, |this| {
 pub struct RejectInvoice {
     /// The invoice.
     pub invoice: InvoiceId,
-    /// Why.
+    /// The reason.
     pub rejection: Rejection,
 }
 endpoint!(RejectInvoice, "refuse an invoice", Harmless, empty, |this| {

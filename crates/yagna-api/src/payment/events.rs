@@ -10,7 +10,7 @@ use crate::endpoint::{Request, endpoint};
 use crate::id::{AppSessionId, DebitNoteId, InvoiceId};
 use crate::time::Timestamp;
 
-/// What happened to a bill. On the wire the name has the kind of bill in front: `InvoiceReceivedEvent`.
+/// The kinds of events of a bill. On the wire the name has the kind of bill in front: `InvoiceReceivedEvent`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "eventType")]
 pub enum BillEventKind {
@@ -23,7 +23,7 @@ pub enum BillEventKind {
     /// The requestor has refused it.
     #[serde(rename = "RejectedEvent", alias = "DebitNoteRejectedEvent", alias = "InvoiceRejectedEvent")]
     Rejected {
-        /// Why.
+        /// The reason of the rejection.
         #[serde(default)]
         rejection: Option<Rejection>,
     },
@@ -40,7 +40,7 @@ pub enum BillEventKind {
         alias = "InvoicePaymentStatusEvent"
     )]
     PaymentStatus {
-        /// What kind of problem.
+        /// The kind of problem.
         #[serde(default)]
         property: Option<Value>,
     },
@@ -55,9 +55,9 @@ pub enum BillEventKind {
 pub struct DebitNoteEvent {
     /// The debit note.
     pub debit_note_id: DebitNoteId,
-    /// When; the cursor for the next poll.
+    /// The time of the event; the cursor for the next poll.
     pub event_date: Timestamp,
-    /// What.
+    /// The event itself.
     #[serde(flatten)]
     pub kind: BillEventKind,
 }
@@ -68,21 +68,21 @@ pub struct DebitNoteEvent {
 pub struct InvoiceEvent {
     /// The invoice.
     pub invoice_id: InvoiceId,
-    /// When; the cursor for the next poll.
+    /// The time of the event; the cursor for the next poll.
     pub event_date: Timestamp,
-    /// What.
+    /// The event itself.
     #[serde(flatten)]
     pub kind: BillEventKind,
 }
 
-/// Which events of bills to read.
+/// The choice of events of bills to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventFilter {
     /// Strictly after this; `None` is from the beginning.
     pub after: Option<Timestamp>,
     /// Only those of agreements that this session confirmed.
     pub session: Option<AppSessionId>,
-    /// How long to wait for a first one. The daemon looks once a second.
+    /// The longest time to wait for a first one. The daemon looks once a second.
     pub wait: Duration,
     /// At most this many; the daemon has no limit of its own.
     pub max: Option<u32>,

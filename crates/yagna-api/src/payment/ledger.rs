@@ -25,15 +25,15 @@ pub struct AgreementLedger {
     pub peer_id: NodeId,
     /// `driver-network-token`.
     pub payment_platform: String,
-    /// What its bills ask for.
+    /// The amount that its bills ask for.
     pub total_amount_due: Glm,
-    /// What was promised to be paid.
+    /// The amount that was promised.
     pub total_amount_accepted: Glm,
-    /// What is part of a payment order, sent or not.
+    /// The amount that is part of payment orders, sent or not.
     pub total_amount_scheduled: Glm,
-    /// What the chain has confirmed.
+    /// The amount that the chain has confirmed.
     pub total_amount_paid: Glm,
-    /// When the first bill came, in whole seconds; older daemons didn't write it down.
+    /// The time of the first bill, in whole seconds; older daemons didn't record it.
     #[serde(default, deserialize_with = "utc")]
     pub created_ts: Option<Timestamp>,
 }
@@ -44,16 +44,16 @@ pub struct AgreementLedger {
 pub struct PaymentOrder {
     /// Its id.
     pub id: String,
-    /// When it was made.
+    /// The time at which it was made.
     #[serde(default, deserialize_with = "utc")]
     pub created_ts: Option<Timestamp>,
     /// `driver-network-token`.
     pub platform: String,
     /// From this address.
     pub payer_addr: String,
-    /// How much in all.
+    /// The whole amount.
     pub total_amount: Glm,
-    /// How much of it the chain has confirmed.
+    /// The part of it that the chain has confirmed.
     pub paid_amount: Glm,
 }
 

@@ -10,7 +10,7 @@ use crate::id::{ActivityId, AgreementId, AllocationId, AppSessionId, InvoiceId, 
 use crate::money::Glm;
 use crate::time::Timestamp;
 
-/// What part of a payment is for which agreement or activity.
+/// The part of a payment that is for one agreement or activity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentPart {
@@ -20,7 +20,7 @@ pub struct PaymentPart {
     /// The activity, when it is for a debit note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity_id: Option<ActivityId>,
-    /// How much.
+    /// The amount.
     pub amount: Glm,
     /// From which allocation; only the payer sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,9 +33,9 @@ pub struct PaymentPart {
 pub struct Payment {
     /// Its id.
     pub payment_id: PaymentId,
-    /// Who paid.
+    /// The node that paid.
     pub payer_id: NodeId,
-    /// Who was paid.
+    /// The node that was paid.
     pub payee_id: NodeId,
     /// From this address.
     pub payer_addr: String,
@@ -43,9 +43,9 @@ pub struct Payment {
     pub payee_addr: String,
     /// `driver-network-token`.
     pub payment_platform: String,
-    /// How much.
+    /// The amount.
     pub amount: Glm,
-    /// When.
+    /// The time of the payment.
     pub timestamp: Timestamp,
     /// For which agreements.
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct Payment {
     /// For which activities.
     #[serde(default)]
     pub activity_payments: Vec<PaymentPart>,
-    /// What the driver knows of it, such as the transaction's hash.
+    /// The driver's details of it, such as the transaction's hash.
     #[serde(default)]
     pub details: String,
 }
@@ -67,7 +67,7 @@ pub struct Signed {
     /// The signature, if there is one.
     #[serde(default)]
     pub signature: Option<Vec<u8>>,
-    /// What exactly was signed.
+    /// The exact bytes that were signed.
     #[serde(default)]
     pub signed_bytes: Option<Vec<u8>>,
 }
@@ -77,7 +77,7 @@ pub struct Signed {
 pub struct PollPayments {
     /// Strictly after this.
     pub after: Option<Timestamp>,
-    /// How long to wait for a first one.
+    /// The longest time to wait for a first one.
     pub wait: Duration,
     /// At most this many.
     pub max: Option<u32>,

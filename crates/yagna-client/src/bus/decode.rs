@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::value::BusValue;
 
-/// How deep values may be nested.
+/// The greatest depth to which values may be nested.
 const DEEPEST: u32 = 32;
 
 /// For how many values memory is set aside before they are seen.
@@ -170,7 +170,7 @@ impl Reader<'_> {
         Ok(BusValue::List(values))
     }
 
-    /// Where the offset in a slot points: backwards, always.
+    /// The position that the offset in a slot points to: always backwards.
     fn target(&self, slot: usize, width: Width) -> Result<usize> {
         let offset = usize::try_from(self.uint(slot, width)?).map_err(|_| OutOfBounds)?;
         slot.checked_sub(offset).ok_or(OutOfBounds)

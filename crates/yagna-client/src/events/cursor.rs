@@ -9,21 +9,21 @@ use yagna_api::endpoint::{Listed, Unreadable};
 use yagna_api::market::AgreementEvent;
 use yagna_api::payment::{DebitNoteEvent, InvoiceEvent};
 
-/// How many events are remembered at least, to recognise one that comes twice.
+/// The least number of events that are remembered, to recognise one that comes twice.
 const REMEMBERED: usize = 256;
 
 /// The daemon's finest date.
 const TICK: Duration = Duration::from_micros(1);
 
-/// How much later than its date an event may become visible, while a younger one already is.
+/// The greatest delay after its date with which an event may become visible, while a younger one already is.
 const OVERLAP: Duration = Duration::from_secs(1);
 
 /// An event that the daemon keeps.
 pub(super) trait CursorEvent {
-    /// When it happened.
+    /// The time at which it happened.
     fn date(&self) -> Timestamp;
 
-    /// What tells it from another of the same date.
+    /// The key that tells it from another of the same date.
     fn key(&self) -> String;
 }
 
@@ -57,7 +57,7 @@ impl CursorEvent for InvoiceEvent {
     }
 }
 
-/// Where the next page begins.
+/// The beginning of the next page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
     /// After the last event that was received.
@@ -74,7 +74,7 @@ enum Look {
 /// something begins a little earlier, and what was seen is dropped by its key.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    /// Where the stream began: nothing up to here is ever new.
+    /// The beginning of the stream: nothing up to here is ever new.
     floor: Option<Timestamp>,
     last: Option<Timestamp>,
     page: Option<usize>,
@@ -103,7 +103,7 @@ impl Cursor {
         Self { page: Some(page), ..Self::new(after) }
     }
 
-    /// What to ask for: events strictly after this.
+    /// The date to ask from: events strictly after this are wanted.
     pub(super) fn after(&self) -> Option<Timestamp> {
         match self.look {
             Look::Ahead => self.last,
@@ -111,7 +111,7 @@ impl Cursor {
         }
     }
 
-    /// Will the next page bring at least one event that was seen?
+    /// True if the next page will bring at least one event that was seen.
     pub(super) fn looks_back(&self) -> bool {
         self.look != Look::Ahead
     }

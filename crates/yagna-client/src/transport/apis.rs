@@ -23,11 +23,11 @@ pub struct ApiUrls {
 pub struct ApiUrlError {
     /// The variable.
     pub variable: &'static str,
-    /// What it holds.
+    /// The value of the variable.
     pub address: String,
-    /// What is wrong with it.
+    /// The reason why it is refused.
     pub reason: String,
-    /// What it might hold.
+    /// A value that would be accepted.
     pub example: String,
 }
 
@@ -84,7 +84,7 @@ impl ApiUrls {
         }
     }
 
-    /// Is every API where the daemon is?
+    /// True if every API is at the daemon's own address.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

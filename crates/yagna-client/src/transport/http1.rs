@@ -33,7 +33,7 @@ pub struct HttpTransport {
     bearer: HeaderValue,
     /// Without a slash at its end.
     base: String,
-    /// Where single APIs are that are elsewhere: the base that is replaced, and what by, without a slash at its end.
+    /// Other addresses of single APIs: the base that is replaced, and its replacement without a slash at its end.
     elsewhere: Vec<(&'static str, String)>,
 }
 
@@ -43,7 +43,7 @@ impl HttpTransport {
         Self::with_apis(base_url, &ApiUrls::default(), key)
     }
 
-    /// The same where single APIs of the daemon are elsewhere. All of them get the app key.
+    /// Makes a transport with other addresses for single APIs of the daemon. All of them get the app key.
     pub fn with_apis(base_url: &Url, apis: &ApiUrls, key: &AppKey) -> Result<Self, SetupError> {
         let base = bare(base_url)?;
         let elsewhere = apis.bases().map(|(api, url)| Ok((api, bare(url)?)));
@@ -71,7 +71,7 @@ impl HttpTransport {
         Url::parse(&format!("{base}{path}")).map_err(TransportError::unsendable)
     }
 
-    /// Which base a path belongs to, and what of it comes after that.
+    /// The base that a path belongs to, and the rest of the path.
     fn place<'a>(&'a self, path: &'a str) -> (&'a str, &'a str) {
         let own = self.elsewhere.iter().find_map(|(api, base)| {
             let rest = path.strip_prefix(api)?;

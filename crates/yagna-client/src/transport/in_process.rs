@@ -34,7 +34,7 @@ impl InProcessError {
     }
 }
 
-/// What a WebSocket may hold in each direction before its writer waits: a few chunks of a transfer.
+/// The number of bytes that a WebSocket may hold in each direction before its writer waits: a few chunks of a transfer.
 const SOCKET_BUFFER: usize = 256 * 1024;
 
 const ADDRESS: &str = "http://in-process";

@@ -26,7 +26,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub struct Socket {
     frames: Box<WebSocketStream<Box<dyn Io>>>,
     closed: Option<(u16, String)>,
-    /// What serves the connection lives as long as the connection.
+    /// The tasks that serve the connection; they live as long as the connection.
     _service: JoinSet<()>,
 }
 
