@@ -25,10 +25,10 @@ use crate::news::{News, NewsDesk};
 use crate::node::{Books, Faults, Requestor, World};
 use crate::provider::{Provider, ProviderHandle};
 
-/// How long open connections may take to end.
+/// The time that open connections may take to end.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Why there is no devnet, or no way into it.
+/// The reasons why there is no devnet, or no access to it.
 #[derive(Debug, thiserror::Error)]
 pub enum DevnetError {
     /// Two providers can't have the same name.
@@ -43,9 +43,9 @@ pub enum DevnetError {
     /// The address can't be served.
     #[error("the devnet can't listen at {address}")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -131,7 +131,7 @@ impl Devnet {
         self.world.add_requestor(name)
     }
 
-    /// Where its providers are paid.
+    /// The payment platform of its providers.
     pub fn payment_platform(&self) -> &str {
         &self.platform
     }
@@ -151,12 +151,12 @@ impl Devnet {
         self.providers.iter().map(Provider::handle)
     }
 
-    /// What happens to its providers from now on.
+    /// Reads the events of its providers from now on.
     pub fn news(&self) -> News {
         self.news.subscribe()
     }
 
-    /// What its books say just now: agreements, activities, bills, money.
+    /// The present state of its books: agreements, activities, bills, money.
     pub fn books(&self) -> Books {
         self.world.books()
     }

@@ -36,12 +36,12 @@ const GIVEN_UP: Duration = Duration::from_secs(5);
 /// Batches whose results are kept whatever their size.
 const ALWAYS_KEPT: usize = 2;
 
-/// How an exe-unit behaves.
+/// The settings of an exe-unit.
 #[derive(Debug, Clone)]
 pub struct ExeUnitConfig {
     /// The agreement's usage counters, in its order. Counters we don't know stay 0.
     pub usage_vector: Vec<String>,
-    /// How often usage is reported.
+    /// The interval between reports of usage.
     pub usage_interval: Duration,
     /// Streams of events begin with what happened before they were asked for. Golem's own exe-unit doesn't do that:
     /// it loses what a requestor is too late for.
@@ -53,7 +53,7 @@ pub struct ExeUnitConfig {
     pub bandwidth: Option<u64>,
     /// So many batches can still be asked for their results; older ones that have ended are forgotten.
     pub kept_batches: usize,
-    /// The same by the size of their captured output, in bytes. The last two batches are always kept.
+    /// The most captured output, in bytes, that ended batches may keep together. The last two batches are always kept.
     pub kept_output: u64,
 }
 
@@ -71,7 +71,7 @@ impl Default for ExeUnitConfig {
     }
 }
 
-/// How an exe-unit came to its end.
+/// The ways in which an exe-unit ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExeUnitEnd {
     /// By [`ExeUnit::stop`].
@@ -80,7 +80,7 @@ pub enum ExeUnitEnd {
     Died,
 }
 
-/// Why there is no exe-unit.
+/// The reasons why there is no exe-unit.
 #[derive(Debug, thiserror::Error)]
 pub enum ExeUnitError {
     /// The runtime could not make a machine for it.
@@ -88,7 +88,7 @@ pub enum ExeUnitError {
     Runtime {
         /// The activity.
         activity: ActivityId,
-        /// Why.
+        /// The runtime's error.
         #[source]
         source: RuntimeError,
     },
@@ -134,7 +134,7 @@ struct UnitState {
     ending: bool,
     batches: HashMap<BatchId, Arc<Batch>>,
     order: VecDeque<BatchId>,
-    /// What the ended ones of them hold of output.
+    /// The output that the ended ones of them hold, in bytes.
     output: u64,
 }
 
@@ -232,14 +232,14 @@ impl Drop for ExeUnit {
     }
 }
 
-/// How long the output of commands is on its way.
+/// The time that the output of commands takes to travel.
 fn travel(results: &[CommandResult], bandwidth: u64) -> Duration {
     let outputs = results.iter().flat_map(|result| [&result.stdout, &result.stderr]).flatten();
     let bytes: u64 = outputs.map(|output| output.as_bytes().len() as u64).sum();
     Duration::from_millis(bytes.saturating_mul(1000) / bandwidth.max(1))
 }
 
-/// What the bus holds: it doesn't keep the unit and its machine alive.
+/// The service as the bus holds it: it doesn't keep the unit and its machine alive.
 #[derive(Debug)]
 struct Service(Weak<Unit>);
 

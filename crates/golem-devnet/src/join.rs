@@ -20,7 +20,7 @@ pub use self::bus::BusDown;
 pub use self::joined::{Joined, JoinedBuilder};
 pub use self::port::DaemonPort;
 
-/// Why providers can't join a daemon.
+/// The reasons why providers can't join a daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// The text names no daemon.
@@ -29,15 +29,15 @@ pub enum JoinError {
     /// No daemon answers there, or something else does.
     #[error("no daemon at {api}: {problem}")]
     NoDaemon {
-        /// Where.
+        /// The address of its API.
         api: String,
-        /// What came instead.
+        /// The problem with its answer.
         problem: String,
     },
     /// The daemon doesn't know the key.
     #[error("the daemon at {api} refuses the app key")]
     Key {
-        /// Which daemon.
+        /// The address of its API.
         api: String,
     },
     /// The daemon is older than the contract that we know.
@@ -49,9 +49,9 @@ pub enum JoinError {
     /// The daemon answers, but its bus isn't where we look for it.
     #[error("the daemon's bus isn't reached at {gsb}; set GSB_URL to where the daemon has it")]
     Bus {
-        /// Where.
+        /// The address of its bus.
         gsb: GsbAddress,
-        /// What went wrong.
+        /// The error of the connection.
         #[source]
         source: BusDown,
     },

@@ -22,7 +22,7 @@ pub(crate) use self::bills::OpenBills;
 /// So many items may wait for a reader.
 const CAPACITY: usize = 4096;
 
-/// Where providers tell what happens to them. Clones are the same desk.
+/// The desk at which providers report their events. Clones are the same desk.
 ///
 /// # Example
 /// ```
@@ -52,7 +52,7 @@ pub struct NewsDesk {
 #[derive(Debug)]
 pub struct News(broadcast::Receiver<Arc<Happening>>);
 
-/// What a reader hears next.
+/// The items that a reader gets.
 #[derive(Debug, Clone)]
 pub enum Heard {
     /// Something happened.
@@ -64,17 +64,17 @@ pub enum Heard {
 /// Something that happened to a provider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Happening {
-    /// When, by the network's clock.
+    /// The time of the event, by the network's clock.
     pub at: Timestamp,
     /// The provider's display name.
     pub provider: Arc<str>,
     /// Its node.
     pub node: NodeId,
-    /// What.
+    /// The event itself.
     pub kind: HappeningKind,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum HappeningKind {
@@ -89,14 +89,14 @@ pub enum HappeningKind {
         proposal: ProposalId,
         /// The requestor.
         requestor: NodeId,
-        /// What it said.
+        /// The reason that it gave.
         reason: Reason,
     },
     /// A requestor refused its proposal.
     ProposalRejected {
         /// The provider's proposal.
         proposal: ProposalId,
-        /// What the requestor said.
+        /// The reason that the requestor gave.
         reason: Option<Reason>,
     },
     /// A requestor proposes an agreement.
@@ -120,23 +120,23 @@ pub enum HappeningKind {
     AgreementRefused {
         /// The agreement.
         agreement: AgreementId,
-        /// What it said.
+        /// The reason that it gave.
         reason: Reason,
     },
     /// An agreement came to nothing before it was approved: its requestor took it back, or its time was over.
     AgreementLost {
         /// The agreement.
         agreement: AgreementId,
-        /// Why, in the words of the requestor or the daemon.
+        /// The reason, in the words of the requestor or the daemon.
         reason: Option<String>,
     },
     /// An agreement in force has ended.
     AgreementEnded {
         /// The agreement.
         agreement: AgreementId,
-        /// Who ended it.
+        /// The party that ended it.
         by: Terminator,
-        /// What that one said.
+        /// The reason that this party gave.
         reason: Option<Reason>,
     },
     /// An activity exists, and its exe-unit waits for commands.
@@ -152,7 +152,7 @@ pub enum HappeningKind {
         agreement: AgreementId,
         /// The activity.
         activity: ActivityId,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A command of an activity began; told to a desk with commands.
@@ -168,7 +168,7 @@ pub enum HappeningKind {
         activity: ActivityId,
         /// The command.
         command: CommandName,
-        /// How long it took.
+        /// The time that it took.
         took: Duration,
         /// Its exit code, or why it has none.
         result: Result<i32, String>,
@@ -179,9 +179,9 @@ pub enum HappeningKind {
         agreement: AgreementId,
         /// The activity.
         activity: ActivityId,
-        /// How.
+        /// The way in which it ended.
         how: ActivityEnd,
-        /// How many programs it ran.
+        /// The number of programs that it ran.
         commands: u64,
     },
     /// Something happened to a bill of its own.
@@ -192,7 +192,7 @@ pub enum HappeningKind {
         bill: BillId,
         /// Its amount; of a debit note all that its activity owes so far.
         amount: Glm,
-        /// What happened.
+        /// The outcome for the bill.
         fate: BillFate,
     },
     /// It is gone, and all that ran with it.
@@ -212,7 +212,7 @@ pub enum CommandName {
     Run(Arc<[String]>),
 }
 
-/// How an activity came to its end.
+/// The ways in which an activity ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActivityEnd {
     /// Its requestor destroyed it.
@@ -232,7 +232,7 @@ pub enum BillId {
     Invoice(InvoiceId),
 }
 
-/// What happened to a bill.
+/// The possible outcomes of a bill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BillFate {
     /// The requestor's daemon has it.
@@ -274,7 +274,7 @@ impl News {
         heard(self.0.recv().await)
     }
 
-    /// The same for a thread of its own.
+    /// Waits for the next event in a thread of its own.
     ///
     /// # Panics
     /// Within an asynchronous task.
@@ -305,7 +305,7 @@ impl Reporter {
         Self { desk, clock, provider: Arc::from(provider), node }
     }
 
-    /// Does the desk want to know of single commands?
+    /// True if the desk wants to learn of single commands.
     pub(crate) fn wants_commands(&self) -> bool {
         self.desk.commands
     }

@@ -64,20 +64,20 @@ use self::scan::Scans;
 use crate::clock::DevnetClock;
 use crate::port::ActivityEvent;
 
-/// How long things take.
+/// The delays of the network.
 #[derive(Debug, Clone)]
 pub struct Delays {
-    /// How often creations and destructions of activities, and the events of activities, are looked for; zero is
-    /// "at once".
+    /// The interval at which creations and destructions of activities, and their events, are looked for; zero is "at
+    /// once".
     pub activity_poll: Duration,
-    /// How often events of bills are looked for; zero is "at once".
+    /// The interval at which events of bills are looked for; zero is "at once".
     pub payment_poll: Duration,
-    /// How long a message takes from one daemon to the other: proposals, agreements.
+    /// The time that a message takes from one daemon to the other: proposals, agreements.
     pub message: Duration,
-    /// How long an acceptance takes, from looking what was accepted before to adding to that. As the real daemon does, it
-    /// lets others of the same agreement in meanwhile, and then counts both in full.
+    /// The time that an acceptance takes, from reading the amount accepted before to adding to it. As the real daemon
+    /// does, it lets others of the same agreement in meanwhile, and then counts both in full.
     pub acceptance: Duration,
-    /// How long after its acceptance a bill is paid, at the latest; `None` leaves it accepted, as a daemon without a
+    /// The longest time after its acceptance until a bill is paid; `None` leaves it accepted, as a daemon without a
     /// chain does. For the second half of it the bill is scheduled: in a payment order, with all others that waited.
     pub settlement: Option<Duration>,
 }
@@ -152,7 +152,7 @@ impl World {
         Requestor { key, node }
     }
 
-    /// The same with an app key of the caller's choice; `None` when the key is taken.
+    /// Adds a requestor with an app key of the caller's choice; `None` when the key is taken.
     pub fn add_requestor_with_key(&self, name: &str, key: AppKey) -> Option<Requestor> {
         self.with(|state| {
             if state.keys.contains_key(key.expose()) {
@@ -195,7 +195,7 @@ impl World {
         self.0.faults.clone().of(self)
     }
 
-    /// What the network's books say just now.
+    /// The present state of the network's books.
     pub fn books(&self) -> Books {
         self.with(|state| Books::of(state))
     }
@@ -235,7 +235,7 @@ impl World {
         self.wait_and_wake(wake, deadline, step, look, State::next_due).await
     }
 
-    /// The same, looking again when as much time has passed as `due` says after each look.
+    /// Waits for a condition, and looks again each time that `due` has passed.
     pub(crate) async fn wait_and_wake<T>(
         &self,
         wake: &Notify,
@@ -270,7 +270,7 @@ impl World {
         }
     }
 
-    /// The same for half a way: what is to be told of at both ends of it happens in between.
+    /// Waits half the time of a message: events that are visible at both ends happen in between.
     pub(crate) async fn half_a_message(&self) {
         if !self.0.delays.message.is_zero() {
             tokio::time::sleep(self.0.delays.message / 2).await;
@@ -284,7 +284,7 @@ impl World {
     }
 }
 
-/// Who asks: the identity behind an app key.
+/// The caller of the API: the identity behind an app key.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) node: NodeId,
@@ -327,7 +327,7 @@ impl Node {
     }
 }
 
-/// What happens by itself when its time has come.
+/// The events that are due at some time without any request.
 #[derive(Debug)]
 pub(crate) enum Due {
     /// A payment cycle of a payer on a platform.
@@ -417,7 +417,7 @@ impl State {
         self.schedule.insert(at, due);
     }
 
-    /// How long until something happens by itself.
+    /// The time until the next event that happens without a request.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         self.schedule.keys().next().map(|at| between(self.now, *at))
     }

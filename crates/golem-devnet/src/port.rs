@@ -34,7 +34,7 @@ pub enum OfferEvent {
     Rejected {
         /// Our proposal.
         proposal: ProposalId,
-        /// Why, if it said.
+        /// The reason, if one was given.
         reason: Option<Reason>,
     },
     /// A requestor proposes an agreement.
@@ -44,17 +44,17 @@ pub enum OfferEvent {
 /// Something that a requestor asks of an activity. Kept by the daemon, read by cursor.
 #[derive(Debug, Clone)]
 pub struct ActivityEvent {
-    /// When; the cursor for the next poll.
+    /// The time of the event; the cursor for the next poll.
     pub event_date: Timestamp,
     /// The activity.
     pub activity: ActivityId,
     /// Its agreement.
     pub agreement: AgreementId,
-    /// What is asked.
+    /// The request.
     pub kind: ActivityEventKind,
 }
 
-/// What a requestor asks of an activity.
+/// The requests of a requestor about an activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActivityEventKind {
     /// Begin it.
@@ -72,7 +72,7 @@ pub struct NewDebitNote {
     pub total_amount_due: Glm,
     /// The usage it is computed from.
     pub usage: Vec<f64>,
-    /// When it must be paid, if payments during the agreement were agreed.
+    /// The time by which it must be paid, if payments during the agreement were agreed.
     pub payment_due_date: Option<Timestamp>,
 }
 
@@ -85,7 +85,7 @@ pub struct NewInvoice {
     pub activities: Vec<ActivityId>,
     /// All it owes.
     pub amount: Glm,
-    /// When it must be paid.
+    /// The time by which it must be paid.
     pub payment_due_date: Timestamp,
 }
 
@@ -208,14 +208,14 @@ pub trait Port: Send + Sync + fmt::Debug {
     /// Sends an invoice to the requestor.
     fn send_invoice<'a>(&'a self, invoice: &'a InvoiceId) -> BoxFuture<'a, PortResult<()>>;
 
-    /// What became of our debit notes, strictly after a cursor.
+    /// The events of our debit notes, strictly after a cursor.
     fn debit_note_events(
         &self,
         after: Timestamp,
         wait: Duration,
     ) -> BoxFuture<'_, PortResult<Vec<DebitNoteEvent>>>;
 
-    /// What became of our invoices, strictly after a cursor.
+    /// The events of our invoices, strictly after a cursor.
     fn invoice_events(
         &self,
         after: Timestamp,
@@ -223,7 +223,7 @@ pub trait Port: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'_, PortResult<Vec<InvoiceEvent>>>;
 }
 
-/// What an exe-unit serves to its requestor.
+/// The services that an exe-unit offers to its requestor.
 pub trait ExeUnitService: Send + Sync + fmt::Debug {
     /// Accepts a script; the batch's id was made by the requestor's daemon.
     fn exec(&self, batch: BatchId, script: Script) -> BoxFuture<'_, PortResult<()>>;
@@ -280,7 +280,7 @@ impl BusValue {
     }
 }
 
-/// Why a call on the bus failed.
+/// The reasons why a call on the bus failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {
     /// Nothing serves that address.

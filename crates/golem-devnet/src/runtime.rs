@@ -62,7 +62,7 @@ pub trait Instance: Send + Sync + fmt::Debug {
     /// CPU time of everything that ran so far; never falls.
     fn cpu_time(&self) -> Duration;
 
-    /// What a usage counter of the provider's own stands at; never falls. Only some runtimes have any.
+    /// The value of a usage counter of the provider's own; it never falls. Only some runtimes have any.
     fn counter(&self, _name: &str) -> f64 {
         0.0
     }
@@ -71,7 +71,7 @@ pub trait Instance: Send + Sync + fmt::Debug {
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
 
-/// What `deploy` asks of the machine.
+/// The machine that `deploy` is to make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deployment {
     /// Folders that belong to the activity, besides `/golem` and `/tmp`: absolute paths.
@@ -89,7 +89,8 @@ pub enum Output {
     Stderr(Bytes),
 }
 
-/// Why a runtime couldn't do what it was asked. A command that ran and failed is no error: it has an exit code.
+/// The reasons why a runtime couldn't do what it was asked. A command that ran and failed is no error: it has an exit
+/// code.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// The activity's own folder could not be made or used.
@@ -101,9 +102,9 @@ pub enum RuntimeError {
     /// A volume can't be placed where the image asks for it.
     #[error("volume `{path}` can't be made: {reason}")]
     Volume {
-        /// Where it was asked for.
+        /// The path that was asked for.
         path: String,
-        /// Why not there.
+        /// The reason why it can't be used.
         reason: &'static str,
     },
     /// A command came before `deploy`.
@@ -114,7 +115,7 @@ pub enum RuntimeError {
     Launch {
         /// The program.
         program: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -126,7 +127,7 @@ pub enum RuntimeError {
     NoGolemFolder {
         /// The word of the command that names it.
         argument: String,
-        /// Why there are no namespaces.
+        /// The reason why there are no namespaces.
         reason: String,
     },
     /// A path that isn't in a folder of the activity.
@@ -143,11 +144,11 @@ pub enum RuntimeError {
     Open {
         /// As commands see it.
         path: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// What a script of answers says for itself.
+    /// The failure that a scripted runtime reports.
     #[error("{0}")]
     Failed(String),
     /// The machine is gone: nothing more can run in it.

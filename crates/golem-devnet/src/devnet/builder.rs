@@ -15,13 +15,13 @@ use crate::node::{Delays, Requestor, World};
 use crate::provider::{Prices, Provider, ProviderConfig};
 use crate::runtime::{ProcessRuntime, Runtime};
 
-/// Where Golem's test network pays today.
+/// The payment platform that Golem's test network uses today.
 const PLATFORM: &str = "erc20-hoodi-tglm";
 /// The part of the market that requestors look at unless they are told otherwise.
 const SUBNET: &str = "public";
-/// What the first requestor is called.
+/// The name of the first requestor.
 const REQUESTOR: &str = "requestor";
-/// How long a provider may take to publish its offer.
+/// The time that a provider may take to publish its offer.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sets a devnet up. Made by [`Devnet::builder`].

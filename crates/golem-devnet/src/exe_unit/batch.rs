@@ -19,7 +19,7 @@ use crate::port::PortResult;
 pub(super) struct Batch {
     id: BatchId,
     script: Script,
-    /// Whether streams begin with what happened before they were asked for.
+    /// True if streams begin with the events before they were asked for.
     replay: bool,
     log: Mutex<Log>,
     /// Tells that the log has grown.
@@ -63,7 +63,7 @@ enum Kind {
     Told(RuntimeEventKind),
 }
 
-/// Which of its streams a program wrote to.
+/// The two output streams of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Out,
@@ -147,7 +147,7 @@ impl Batch {
         self.seen.borrow().finished
     }
 
-    /// How much captured output it holds.
+    /// The size of the captured output that it holds.
     pub(super) fn output_size(&self) -> u64 {
         self.log().commands.iter().map(|command| command.stdout.size() + command.stderr.size()).sum()
     }

@@ -60,7 +60,7 @@ impl Captured {
         }
     }
 
-    /// What is still to be told when the stream has ended.
+    /// The rest that is to be reported when the stream has ended.
     pub(super) fn end(&mut self) -> Option<Output> {
         self.head.shrink_to_fit();
         self.tail.shrink_to_fit();
@@ -68,13 +68,13 @@ impl Captured {
         (!rest.is_empty()).then(|| Output::Text(String::from_utf8_lossy(&rest).into_owned()))
     }
 
-    /// How much is kept.
+    /// The number of bytes that are kept.
     pub(super) fn size(&self) -> u64 {
         (self.head.len() + self.tail.len()) as u64
     }
 
-    /// What is kept, as results show it: nothing is `None`; bytes that are no UTF-8 become the characters of the same
-    /// numbers, as in Golem's own exe-unit.
+    /// The kept output as results show it: nothing is `None`; bytes that are not UTF-8 become the characters of the
+    /// same numbers, as in Golem's own exe-unit.
     pub(super) fn output(&self) -> Option<Output> {
         if self.size() == 0 {
             return None;
@@ -107,7 +107,7 @@ impl Captured {
     }
 }
 
-/// How many bytes at the end begin a character that more bytes may complete.
+/// The number of bytes at the end that begin a character which more bytes may complete.
 fn unfinished_at_end(bytes: &[u8]) -> usize {
     for (count, byte) in bytes.iter().rev().take(3).enumerate() {
         let needs = match byte {

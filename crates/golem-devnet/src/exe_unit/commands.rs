@@ -17,7 +17,7 @@ use crate::runtime::{Deployment, Output, RuntimeError};
 /// Pieces of output that may wait between the runtime and us.
 const OUTPUT_QUEUE: usize = 16;
 
-/// Why a command failed, in the words of Golem's exe-unit.
+/// The reasons why a command failed, in the words of Golem's exe-unit.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error("ExeScript command exited with code {0}")]

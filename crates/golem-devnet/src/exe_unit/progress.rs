@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use yagna_api::activity::{Progress, ProgressArgs};
 
-/// When a requestor asks for reports and doesn't say how often.
+/// The interval of reports when a requestor names none.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Turns bytes moved into reports, not more often than asked for.

@@ -22,7 +22,7 @@ use super::progress::Meter;
 use crate::port::{BusError, BusValue, Port};
 use crate::runtime::{Instance, RuntimeError};
 
-/// What Golem's exe-unit asks for at once.
+/// The size of the pieces that Golem's exe-unit asks for.
 const CHUNK: u64 = 40 * 1024;
 /// Chunks on their way at the same time.
 const IN_FLIGHT: usize = 8;
@@ -34,7 +34,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest silence of a web server.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Why a file didn't arrive.
+/// The reasons why a file didn't arrive.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TransferError {
     #[error("`{0}` is not a valid place for a file: expected container:/path, gftp://node/id or http(s)://")]
@@ -319,7 +319,7 @@ impl Chunker {
         (self.size >= Self::CHUNK).then(|| self.take(Self::CHUNK))
     }
 
-    /// What is left.
+    /// The rest of the data.
     fn rest(&mut self) -> Bytes {
         self.take(self.size)
     }

@@ -9,7 +9,7 @@ use yagna_api::AppKey;
 /// The bus's port where an address names none.
 const DEFAULT_PORT: u16 = 7464;
 
-/// Where a real daemon is, and who sells there.
+/// The addresses of a real daemon, and the key of the identity that sells there.
 #[derive(Debug, Clone)]
 pub struct DaemonAddress {
     /// Its REST API, such as `http://127.0.0.1:7465`.
@@ -20,7 +20,7 @@ pub struct DaemonAddress {
     pub key: AppKey,
 }
 
-/// Where a daemon's bus is.
+/// The address of a daemon's bus.
 ///
 /// # Example
 /// ```
@@ -45,7 +45,7 @@ pub enum GsbAddress {
 pub struct GsbAddressError(String);
 
 impl Default for GsbAddress {
-    /// Where a daemon puts its bus unless `GSB_URL` tells it otherwise.
+    /// The address of a daemon's bus unless `GSB_URL` names another one.
     fn default() -> Self {
         if cfg!(unix) {
             Self::Unix("/tmp/yagna.sock".into())

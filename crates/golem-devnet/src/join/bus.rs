@@ -49,7 +49,7 @@ enum SessionError {
     Silent,
 }
 
-/// Why the bus can't be reached.
+/// The reasons why the bus can't be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum BusDown {
     /// Nobody is there.
@@ -63,7 +63,7 @@ pub enum BusDown {
     Silent,
 }
 
-/// Why a call came to nothing.
+/// The reasons why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
     /// The connection was lost before the answer came.
@@ -85,7 +85,7 @@ pub(crate) enum CallError {
     },
 }
 
-/// Why a service isn't bound.
+/// The reasons why a service isn't bound.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BindError {
     /// No connection in time.
@@ -102,15 +102,15 @@ pub(crate) trait Handler: Send + Sync + fmt::Debug {
     fn call(self: Arc<Self>, method: String, data: Bytes) -> BoxFuture<'static, Answer>;
 }
 
-/// What a service says to a call.
+/// The answers of a service to a call.
 pub(crate) enum Answer {
     /// A message.
     Full(Vec<u8>),
     /// Messages, one after the other.
     Stream(BoxStream<'static, Vec<u8>>),
-    /// What a service that isn't there answers.
+    /// There is no such service.
     NoEndpoint,
-    /// What went wrong.
+    /// The error of the call.
     Failure(String),
 }
 
@@ -125,11 +125,11 @@ struct Life {
     _supervisor: JoinSet<()>,
 }
 
-/// What the connection's tasks share with those who use it.
+/// The state that the connection's tasks share with those who use it.
 #[derive(Debug)]
 struct Shared {
     address: GsbAddress,
-    /// The same for every connection: the daemon gives up a lost one as soon as we are back.
+    /// The id of the instance, the same for every connection: the daemon gives up a lost one as soon as we are back.
     instance: Bytes,
     services: Mutex<HashMap<String, Service>>,
     /// Services have come or gone.

@@ -13,7 +13,7 @@ use yagna_api::{
 
 use crate::port::{ActivityEvent, ActivityEventKind, NewDebitNote, NewInvoice, OfferEvent, Terms};
 
-/// How many events one poll gives at most.
+/// The most events that one poll returns.
 const MAX_EVENTS: &str = "100";
 /// For what goes to the requestor's daemon and back.
 const REMOTE: Duration = Duration::from_secs(60);

@@ -35,13 +35,13 @@ pub(crate) struct ServedUnit {
     seen: Mutex<Seen>,
 }
 
-/// What the exe-unit has told its daemon, and what it was told to do.
+/// The events that the exe-unit has reported to its daemon, and the requests that it got.
 #[derive(Debug)]
 struct Seen {
     state: ActivityState,
     usage: Option<ActivityUsage>,
     scripts: VecDeque<(BatchId, Script)>,
-    /// What ends each of the last streams.
+    /// The tokens that end each of the last streams.
     streams: VecDeque<CancellationToken>,
 }
 
@@ -71,7 +71,7 @@ struct StreamExecBatchResults {
     batch_id: BatchId,
 }
 
-/// Of `GetActivityState`, `GetActivityUsage` and `GetRunningCommand`.
+/// The request of `GetActivityState`, `GetActivityUsage` and `GetRunningCommand`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Ask {
@@ -92,7 +92,7 @@ impl ServedUnit {
         Self { activity, unit, seen: Mutex::new(seen) }
     }
 
-    /// Where an activity's exe-unit is served.
+    /// The address at which an activity's exe-unit is served.
     pub(crate) fn address(activity: &ActivityId) -> String {
         format!("/public/exeunit/{activity}")
     }

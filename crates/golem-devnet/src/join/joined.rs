@@ -17,11 +17,11 @@ use crate::news::NewsDesk;
 use crate::provider::{Prices, Provider, ProviderConfig, ProviderHandle};
 use crate::runtime::{ProcessRuntime, Runtime};
 
-/// Where Golem's test network pays today.
+/// The payment platform that Golem's test network uses today.
 const PLATFORM: &str = "erc20-hoodi-tglm";
 /// The part of the market that requestors look at unless they are told otherwise.
 const SUBNET: &str = "public";
-/// How long the providers may take to publish their offers.
+/// The time that the providers may take to publish their offers.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Providers that sell through a real daemon.
@@ -80,7 +80,7 @@ impl Joined {
         self.providers.iter().map(Provider::handle)
     }
 
-    /// Where they are paid.
+    /// The payment platform of the providers.
     pub fn payment_platform(&self) -> &str {
         &self.platform
     }

@@ -15,7 +15,7 @@ use super::wire::MAX_PACKET;
 #[error("a message can't be read: {0}")]
 pub(crate) struct MessageError(flexbuffers::DeserializationError);
 
-/// How activity services say no.
+/// The errors of activity services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum ServiceError {
@@ -59,7 +59,7 @@ fn is_maybe_compressed(data: &[u8]) -> bool {
 }
 
 impl From<&ApiError> for ServiceError {
-    /// What to send so that the requestor's daemon answers with this error.
+    /// The message that makes the requestor's daemon answer with this error.
     fn from(error: &ApiError) -> Self {
         // The daemon puts these words before the message by itself.
         let bare = |words: &str| error.message.strip_prefix(words).unwrap_or(&error.message).to_owned();

@@ -33,7 +33,7 @@ use crate::port::{
     PortResult, Terms,
 };
 
-/// Whose name local calls are made in.
+/// The name of the caller of local calls.
 const LOCAL: &str = "local";
 /// A usage report is worthless once the next one is due.
 const REPORT_PATIENCE: Duration = Duration::from_secs(3);
@@ -360,7 +360,7 @@ impl Port for DaemonPort {
     }
 }
 
-/// Who the key belongs to.
+/// Asks for the identity that the key belongs to.
 async fn whoami(rest: &Rest, api: &str) -> Result<NodeId, JoinError> {
     match rest.json::<Me>(Request::get("/me")).await {
         Ok(me) => Ok(me.identity),

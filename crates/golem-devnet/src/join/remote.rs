@@ -8,7 +8,7 @@ use super::message::inflated;
 use crate::node::flex;
 use crate::port::{BusError, BusValue};
 
-/// What other nodes may call begins so.
+/// The beginning of addresses that other nodes may call.
 const PUBLIC: &str = "/public";
 
 /// The address on our daemon's bus and the message of a call.
@@ -29,7 +29,7 @@ pub(super) fn request(
     Ok((format!("/transfer/net/{node}{exported}/{component}"), data))
 }
 
-/// What the other side's answer means.
+/// Reads the other side's answer.
 pub(super) fn answer(address: &str, answer: Result<Bytes, CallError>) -> Result<BusValue, BusError> {
     let data = match answer {
         Ok(data) => data,

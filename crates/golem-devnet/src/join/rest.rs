@@ -19,12 +19,12 @@ use crate::port::PortResult;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// The daemon drops a connection that was idle for a minute; one used at that very moment would be lost.
 const IDLE: Duration = Duration::from_secs(20);
-/// How much longer than a request's own patience we wait for its answer.
+/// The time beyond a request's own patience for which we wait for its answer.
 const MARGIN: Duration = Duration::from_secs(10);
-/// How long to rest after a list in which nothing could be read: its cursor can't move, so it would come at once.
+/// The pause after a list in which nothing could be read: its cursor can't move, so it would come again at once.
 const REST: Duration = Duration::from_secs(1);
 
-/// Why there is no way to a daemon's REST API.
+/// The reasons why a daemon's REST API can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RestError {
     #[error("no address of a daemon")]
@@ -69,7 +69,7 @@ impl Rest {
         Ok(Self { client, base: url.as_str().trim_end_matches('/').to_owned(), bearer })
     }
 
-    /// The same daemon in the name of another identity.
+    /// Gives access to the same daemon under another identity.
     pub(crate) fn with_key(&self, key: &AppKey) -> Result<Self, RestError> {
         let mut bearer =
             HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| RestError::Key)?;
@@ -77,7 +77,7 @@ impl Rest {
         Ok(Self { bearer, ..self.clone() })
     }
 
-    /// Where the daemon is.
+    /// The address of the daemon.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }

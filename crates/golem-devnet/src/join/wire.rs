@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// No packet is larger: a daemon that announces more has lost its place in the stream.
 pub(crate) const MAX_PACKET: usize = 64 * 1024 * 1024;
-/// What the buffer begins with and keeps.
+/// The size of the buffer, at the start and after large packets.
 const READ: usize = 64 * 1024;
 
-/// Why a stream carries no more packets.
+/// The reasons why a stream carries no more packets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     #[error("the connection broke off")]
@@ -56,7 +56,7 @@ pub(crate) enum Body {
     Pong(Empty),
 }
 
-/// Who speaks. A second connection of the same instance takes the place of the first.
+/// The introduction of a connection. A second connection of the same instance takes the place of the first.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Hello {
     #[prost(string, tag = "1")]
@@ -74,7 +74,7 @@ pub(crate) struct ServiceName {
     pub(crate) service: String,
 }
 
-/// What became of a registration: 0 is done, 409 is taken.
+/// The result of a registration: 0 is done, 409 is taken.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Outcome {
     #[prost(int32, tag = "1")]

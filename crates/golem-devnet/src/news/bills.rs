@@ -30,7 +30,7 @@ struct Entry {
     bill: BillId,
     amount: Glm,
     sent: bool,
-    /// What came before it was sent, as we see it.
+    /// The outcomes that came before the bill was sent, in our order of events.
     early: Vec<BillFate>,
 }
 

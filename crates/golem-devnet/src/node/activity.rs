@@ -21,7 +21,7 @@ use super::refusal::Refusal;
 use super::{Due, State, World};
 use crate::port::{ActivityEvent, ActivityEventKind, ExeUnitService};
 
-/// What the REST call itself waits longer than it lets the provider.
+/// The time for which the REST call waits beyond the provider's own.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// All activities.
@@ -33,10 +33,11 @@ pub(crate) struct ActivityRecord {
     pub(crate) agreement: AgreementId,
     pub(crate) requestor: NodeId,
     pub(crate) provider: NodeId,
-    /// What the provider's daemon knows.
+    /// The state in the books of the provider's daemon.
     pub(crate) state: ActivityState,
     pub(crate) usage: Option<ActivityUsage>,
-    /// What the requestor's daemon knows: nothing of an activity whose creation failed, and of others what it saw last.
+    /// The state in the books of the requestor's daemon: nothing of an activity whose creation failed, and of others
+    /// what it saw last.
     seen: Option<Seen>,
     pub(crate) created: Timestamp,
     pub(crate) unit: Option<Arc<dyn ExeUnitService>>,
@@ -134,7 +135,7 @@ impl World {
         }
     }
 
-    /// The same for its usage.
+    /// Answers the request for an activity's usage, with the same rules as for its state.
     pub(crate) async fn activity_usage(
         &self,
         caller: &NodeId,
@@ -193,7 +194,7 @@ impl World {
     }
 }
 
-/// What a daemon answers when the other one is frozen: nothing, until its own patience ends.
+/// The answer of a daemon when the other one is frozen: nothing, until its own patience ends.
 async fn silence(wait: Duration) -> Refusal {
     tokio::time::sleep(wait + MARGIN).await;
     Refusal::timeout()
@@ -258,8 +259,8 @@ impl State {
         }
     }
 
-    /// What the requestor's daemon knows, after a look at what the provider's knows unless the activity is past it;
-    /// `None` when that one is frozen.
+    /// The state in the books of the requestor's daemon, after a look at the provider's unless the activity is past it;
+    /// `None` when the provider's daemon is frozen.
     fn look_at(
         &mut self,
         caller: &NodeId,
@@ -387,7 +388,7 @@ impl State {
         Ok((id, wake))
     }
 
-    /// What hasn't come up in its time is no longer wanted.
+    /// Gives up an activity that hasn't started in time.
     pub(crate) fn give_up_activity(&mut self, id: &ActivityId) {
         let given_up = self.activities.0.get_mut(id).is_some_and(|record| {
             record.state.state.0 == ActivityStage::New && !std::mem::replace(&mut record.given_up, true)

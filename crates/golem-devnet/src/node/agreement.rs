@@ -35,8 +35,8 @@ pub(crate) struct AgreementRecord {
     pub(crate) approved: Option<Timestamp>,
     /// As last moved; see [`AgreementRecord::state`] for expiry.
     pub(crate) moved_to: AgreementState,
-    /// What the requestor's daemon still holds of it while, or since, it told the provider's daemon of a move and hasn't
-    /// written that down. Where the request is cut off in between, this stays so for good.
+    /// The state that the requestor's daemon still has while it tells the provider's daemon of a change, until it has
+    /// recorded that. Where the request is cut off in between, this stays so for good.
     pub(crate) held: Option<AgreementState>,
     pub(crate) requestor_session: Option<AppSessionId>,
     pub(crate) provider_session: Option<AppSessionId>,
@@ -54,12 +54,12 @@ pub(crate) struct AgreementEntry {
 }
 
 impl AgreementRecord {
-    /// Where it stands for its provider: what isn't approved in time has expired.
+    /// The state for its provider: an agreement that isn't approved in time has expired.
     pub(crate) fn state(&self, now: Timestamp) -> AgreementState {
         self.in_time(self.moved_to, now)
     }
 
-    /// Where it stands in the books of one side's daemon.
+    /// The state in the books of one side's daemon.
     pub(crate) fn state_of(&self, side: Side, now: Timestamp) -> AgreementState {
         self.in_time(self.moved_for(side), now)
     }
@@ -77,7 +77,7 @@ impl AgreementRecord {
         }
     }
 
-    /// Has it been sent to its provider, as this side's daemon knows?
+    /// True if this side's daemon knows that it has been sent to its provider.
     pub(crate) fn is_confirmed(&self, side: Side) -> bool {
         self.moved_for(side) != AgreementState::Proposal
     }
@@ -138,7 +138,7 @@ pub(crate) struct Closing {
     kind: AgreementEventKind,
 }
 
-/// What a wait for approval finds.
+/// The result of a wait for approval.
 pub(crate) type Decision = Result<(), Refusal>;
 
 impl State {
@@ -289,7 +289,7 @@ impl State {
         })
     }
 
-    /// Has it run out undecided?
+    /// True if it has expired undecided.
     pub(crate) fn has_expired(&self, id: &AgreementId) -> bool {
         self.agreements
             .0

@@ -234,7 +234,7 @@ impl State {
         Ok(())
     }
 
-    /// What was taken from an allocation, released or not, and for whom.
+    /// The amounts taken from an allocation, released or not, with what they were for.
     pub(crate) fn expenditures(
         &self,
         owner: &NodeId,
@@ -255,7 +255,7 @@ impl State {
             .collect())
     }
 
-    /// What a demand must say of payment for these allocations.
+    /// The properties of payment that a demand needs for these allocations.
     pub(crate) fn decorations(&self, owner: &NodeId, ids: &[&str]) -> Result<Value, Refusal> {
         let mut properties = Vec::new();
         let mut constraints: Vec<String> = Vec::new();
@@ -367,7 +367,8 @@ fn not_ours(address: &str, request: &impl Serialize) -> Refusal {
     )
 }
 
-/// What is left, as the daemon's database writes it: once something was spent, whole amounts have a point too.
+/// The rest of an allocation as the daemon's database writes it: once something was spent, whole amounts have a point
+/// too.
 fn as_kept(document: &Allocation) -> String {
     let left = document.remaining_amount.to_string();
     if document.spent_amount.is_zero() || left.contains('.') { left } else { format!("{left}.0") }

@@ -16,9 +16,9 @@ use crate::provider::billing::{coefficients, cost, reported};
 pub struct Books {
     /// All nodes by name.
     pub nodes: Vec<(String, NodeId)>,
-    /// How many demands live.
+    /// The number of live demands.
     pub demands: usize,
-    /// How many offers live.
+    /// The number of live offers.
     pub offers: usize,
     /// All agreements.
     pub agreements: Vec<AgreementRow>,
@@ -39,23 +39,23 @@ pub struct Books {
 pub struct AgreementRow {
     /// Its id.
     pub id: AgreementId,
-    /// Where it stands.
+    /// Its present state.
     pub state: AgreementState,
-    /// Who buys.
+    /// The requestor.
     pub requestor: NodeId,
-    /// Who sells.
+    /// The provider.
     pub provider: NodeId,
     /// The requestor's session.
     pub session: Option<AppSessionId>,
-    /// When it was made.
+    /// The time at which it was made.
     pub created: Timestamp,
-    /// When it was approved, if it was.
+    /// The time at which it was approved, if it was.
     pub approved: Option<Timestamp>,
-    /// When it was ended, if it was.
+    /// The time at which it was ended, if it was.
     pub ended: Option<Timestamp>,
-    /// Who ended it, if it was ended.
+    /// The party that ended it, if it was ended.
     pub terminator: Option<Terminator>,
-    /// Why, if they said.
+    /// The reason, if one was given.
     pub reason: Option<Reason>,
 }
 
@@ -66,15 +66,15 @@ pub struct ActivityRow {
     pub id: ActivityId,
     /// Its agreement.
     pub agreement: AgreementId,
-    /// What the provider says of it.
+    /// The state that the provider reports.
     pub state: ActivityState,
     /// The usage counters, as last reported.
     pub usage: Vec<f64>,
-    /// When it was asked for.
+    /// The time at which it was asked for.
     pub created: Timestamp,
-    /// Is there an exe-unit for it? Not before it is made, nor after its end, nor once its provider has vanished.
+    /// True if an exe-unit exists for it. Not before it is made, nor after its end, nor once its provider has vanished.
     pub alive: bool,
-    /// What that usage costs at the agreement's prices, the start price included; none where the agreement names no
+    /// The cost of that usage at the agreement's prices, the start price included; none where the agreement names no
     /// prices that can be read.
     pub owed: Option<Glm>,
 }
@@ -90,9 +90,9 @@ pub struct BillRow {
     pub activity: Option<ActivityId>,
     /// All it asks for.
     pub amount: Glm,
-    /// Where it stands.
+    /// Its present state.
     pub status: BillStatus,
-    /// When it was made.
+    /// The time at which it was made.
     pub issued: Timestamp,
 }
 
@@ -101,13 +101,13 @@ pub struct BillRow {
 pub struct AllocationRow {
     /// Its id.
     pub id: AllocationId,
-    /// Whose it is.
+    /// The node that owns it.
     pub owner: NodeId,
-    /// How much was set aside.
+    /// The amount that was set aside.
     pub total: Glm,
-    /// How much is promised to accepted bills.
+    /// The amount that is promised to accepted bills.
     pub spent: Glm,
-    /// Is it given back?
+    /// True if it has been released.
     pub released: bool,
 }
 

@@ -16,13 +16,13 @@ use super::refusal::Refusal;
 use super::{State, World};
 use crate::port::{BusError, BusValue};
 
-/// How long a call waits for its answer.
+/// The time that a call waits for its answer.
 const CALL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The call that brings a piece of a file.
 const CHUNK: &str = "UploadChunk";
 
-/// How many unanswered calls a service may have.
+/// The most unanswered calls that a service may have.
 const MAX_PENDING: usize = 4096;
 
 type Reply = Result<BusValue, BusError>;
@@ -50,9 +50,9 @@ struct Service {
 #[derive(Debug)]
 pub(crate) struct Request {
     id: String,
-    /// What it asks for, as FlexBuffers.
+    /// The request, as FlexBuffers.
     pub(crate) frame: Vec<u8>,
-    /// Does it bring a piece of a file?
+    /// True if it brings a piece of a file.
     pub(crate) is_chunk: bool,
 }
 
@@ -102,7 +102,7 @@ impl World {
     }
 }
 
-/// Why a socket serves no more.
+/// The reasons why a socket serves no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BusClosed {
     /// A newer socket serves these services.
@@ -245,7 +245,7 @@ impl State {
         Ok(())
     }
 
-    /// Are these bound?
+    /// Checks that these services are bound.
     pub(crate) fn check_services(&self, id: &ServicesId) -> Result<(), Refusal> {
         let address = address_of(id)?;
         if self.bus.services.contains_key(id) { Ok(()) } else { Err(no_service(&address)) }

@@ -13,7 +13,7 @@ use yagna_api::{DemandId, NodeId};
 use super::World;
 use super::market::DemandItem;
 
-/// What happens to a request that a fault hits.
+/// The faults that can hit a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It is answered with this status, and nothing is done.
@@ -36,10 +36,10 @@ pub struct Faults {
 #[derive(Debug)]
 struct Shared {
     rules: Mutex<Vec<Rule>>,
-    /// How many rules there are, so that requests needn't take the lock when there are none.
+    /// The number of rules, so that requests needn't take the lock when there are none.
     active: AtomicUsize,
     cut: Notify,
-    /// The same for what outlives its request.
+    /// The cuts of streams and sockets, which outlive their request.
     cuts: watch::Sender<u64>,
     requests: AtomicU64,
 }
@@ -146,12 +146,12 @@ impl Faults {
         });
     }
 
-    /// How many requests have come so far.
+    /// The number of requests so far.
     pub fn request_count(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// What goes wrong with this request, if anything; counts it. `line` is only asked for when it matters.
+    /// Counts a request, and gives the fault that hits it, if there is one. `line` is only asked for when it matters.
     pub(crate) fn hit(&self, line: impl FnOnce() -> String) -> Option<Fault> {
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
         if self.shared.active.load(Ordering::Acquire) == 0 {
@@ -177,7 +177,7 @@ impl Faults {
         self.shared.cut.notified()
     }
 
-    /// The same for a stream or a socket, which outlives its request.
+    /// Waits for the next cut of a stream or a socket, which outlives its request.
     pub(crate) fn watch_cut(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut cuts = self.shared.cuts.subscribe();
         // An error means that the network itself is gone.

@@ -106,13 +106,13 @@ impl State {
         self.bills.orders.iter().rev().filter(own)
     }
 
-    /// How much of an order is paid.
+    /// The part of an order that is paid.
     pub(crate) fn paid_of(&self, order: &Order) -> Glm {
         let paid = |item: &&OrderItem| self.bills.records[&item.bill].status == BillStatus::Settled;
         order.items.iter().filter(paid).map(|item| item.amount).sum()
     }
 
-    /// What was ordered out of an allocation for an agreement, or for one activity of it.
+    /// The amount that was ordered out of an allocation for an agreement, or for one activity of it.
     pub(crate) fn scheduled_for(
         &self,
         allocation: &AllocationId,
@@ -192,7 +192,7 @@ impl State {
         self.bills.orders.iter().flat_map(|order| &order.items).any(|item| item.bill == bill.id)
     }
 
-    /// What was ordered before for what a bill asks for.
+    /// The amount that was ordered earlier for the same debt as a bill.
     fn ordered_for(&self, bill: &Bill, newest: &Order) -> Glm {
         let items = self.bills.orders.iter().chain([newest]).flat_map(|order| &order.items);
         items.filter(|item| self.covers(bill, &item.bill)).map(|item| item.amount).sum()

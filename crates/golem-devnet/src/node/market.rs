@@ -16,7 +16,7 @@ use super::matching::Sheet;
 use super::negotiation::{ProposalRecord, ProposalView};
 use super::refusal::Refusal;
 
-/// How long a subscription lives.
+/// The lifetime of a subscription.
 pub(crate) const SUBSCRIPTION_TTL: Duration = Duration::from_secs(3600);
 
 /// All subscriptions and the proposals between them.
@@ -52,7 +52,7 @@ pub(crate) struct OfferRecord {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// What waits in a demand's queue.
+/// The entries of a demand's queue.
 #[derive(Debug)]
 pub(crate) enum DemandItem {
     /// A proposal of a provider, as it was when it came.
@@ -63,7 +63,7 @@ pub(crate) enum DemandItem {
     Raw(Value),
 }
 
-/// What waits in an offer's queue.
+/// The entries of an offer's queue.
 #[derive(Debug)]
 pub(crate) enum OfferItem {
     Proposal(Box<ProposalView>),
@@ -81,7 +81,7 @@ pub(crate) struct Listing {
 }
 
 impl Market {
-    /// Was the proposal with this hash answered?
+    /// True if the proposal with this hash was answered.
     pub(crate) fn is_countered(&self, hash: &str) -> bool {
         self.proposals.get(hash).is_some_and(|record| record.countered)
     }
@@ -187,7 +187,7 @@ impl State {
         Ok(demand.queue.drain(..count).collect())
     }
 
-    /// What wakes those who wait for an offer's events; `None` when it was withdrawn, and has none ever.
+    /// The notification for those who wait for an offer's events; `None` when it was withdrawn, and never has any.
     pub(crate) fn offer_wake(&self, id: &OfferId) -> Result<Option<Arc<Notify>>, Refusal> {
         match self.market.offers.get(id) {
             Some(offer) if offer.expires <= self.now => Err(expired_for_events(id.as_str())),

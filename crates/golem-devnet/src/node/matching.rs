@@ -10,12 +10,12 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use yagna_api::Properties;
 
-/// What one side says and asks, read once.
+/// The properties and constraints of one side, parsed once.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Sheet {
-    /// What it says.
+    /// Its properties.
     pub(crate) properties: Properties,
-    /// What it asks, as written.
+    /// Its constraints, as written.
     pub(crate) constraints: String,
     filter: Result<Filter, SyntaxError>,
 }
@@ -31,7 +31,7 @@ pub(crate) enum SyntaxError {
     Unexpected,
 }
 
-/// What a filter says of some properties.
+/// The verdict of a filter on some properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// They suit.
@@ -49,12 +49,12 @@ impl Sheet {
         Self { properties, constraints, filter }
     }
 
-    /// What is wrong with the constraints, if anything.
+    /// The syntax error in the constraints, if there is one.
     pub(crate) fn syntax_error(&self) -> Option<SyntaxError> {
         self.filter.as_ref().err().copied()
     }
 
-    /// What our constraints say of the other side's properties.
+    /// The verdict of our constraints on the other side's properties.
     pub(crate) fn judge(&self, other: &Self) -> Verdict {
         self.filter.as_ref().map_or(Verdict::Undefined, |filter| filter.judge(&other.properties))
     }
@@ -69,7 +69,7 @@ impl Sheet {
         missing
     }
 
-    /// Do both sides suit each other?
+    /// True if both sides suit each other.
     pub(crate) fn suits(&self, other: &Self) -> bool {
         self.judge(other) == Verdict::True && other.judge(self) == Verdict::True
     }

@@ -19,20 +19,21 @@ use super::activity::ActivityRecord;
 const UNRESPONSIVE_AFTER: i64 = 6;
 /// More than ten whole seconds.
 const DESTROYED_AFTER: i64 = 11;
-/// When to look again at an activity whose daemon is frozen.
+/// The pause before an activity whose daemon is frozen is looked at again.
 const LATER: Duration = Duration::from_secs(1);
 
-/// Which activities to look at, and when.
+/// The schedule of looks at activities.
 #[derive(Debug, Default)]
 pub(crate) struct Monitor {
     all: BTreeSet<(Timestamp, ActivityId)>,
     by_node: HashMap<NodeId, BTreeSet<(Timestamp, ActivityId)>>,
 }
 
-/// What the monitor knows of one activity.
+/// The monitor's record of one activity.
 #[derive(Debug)]
 pub(crate) struct Vigil {
-    /// When usage was reported last, in whole seconds; before that, when the activity was asked for.
+    /// The time of the last report of usage, in whole seconds; before the first one, the time at which the activity was
+    /// asked for.
     reported: i64,
     stage: Stage,
 }
@@ -128,7 +129,7 @@ impl State {
         }
     }
 
-    /// How long until the monitor has something to say about one of a provider's activities, at the earliest.
+    /// The time until the monitor next has to report one of a provider's activities.
     pub(crate) fn next_monitored(&self, node: &NodeId) -> Option<Duration> {
         self.monitor.by_node.get(node)?.first().map(|(at, _)| between(self.now, *at))
     }

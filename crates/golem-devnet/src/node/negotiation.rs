@@ -279,7 +279,7 @@ impl State {
         }
     }
 
-    /// Is it the provider's negotiation?
+    /// Checks that it is the provider's negotiation.
     fn check_provider(&self, caller: &NodeId, hash: &str) -> Result<(), Refusal> {
         if self.market.proposals[hash].provider == *caller {
             return Ok(());
@@ -289,7 +289,7 @@ impl State {
         Err(Refusal::new(401, problem))
     }
 
-    /// Is it the other side's proposal?
+    /// Checks that it is the other side's proposal.
     fn check_foreign(&self, side: Side, hash: &str) -> Result<(), Refusal> {
         if self.market.proposals[hash].issuer == side {
             return Err(Refusal::new(400, format!("Can't react to own Proposal [{}].", side.id(hash))));

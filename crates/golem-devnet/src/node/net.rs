@@ -13,11 +13,11 @@ use super::{State, World};
 #[derive(Debug, Default)]
 pub(crate) struct Nets {
     records: BTreeMap<NetworkId, NetRecord>,
-    /// Where connections to a node's port really go.
+    /// The real targets of connections to a node's port.
     listeners: HashMap<(NodeId, u16), SocketAddr>,
 }
 
-/// What is at an address and port of a network.
+/// The kinds of things at an address and port of a network.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     /// No node has that address.
@@ -171,7 +171,7 @@ impl State {
         Ok(())
     }
 
-    /// Where a connection into a network goes.
+    /// The target of a connection into a network.
     pub(crate) fn tcp_target(
         &mut self,
         owner: &NodeId,

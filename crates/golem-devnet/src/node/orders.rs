@@ -16,7 +16,7 @@ pub(crate) struct Order {
     pub(crate) items: Vec<OrderItem>,
 }
 
-/// What of an order is for one bill.
+/// The part of an order that is for one bill.
 #[derive(Debug, Clone)]
 pub(crate) struct OrderItem {
     pub(crate) bill: Arc<str>,

@@ -25,7 +25,7 @@ pub(crate) struct Bills {
     last_note: HashMap<ActivityId, Arc<str>>,
     /// The highest debit note of an activity.
     requested_for_activity: HashMap<ActivityId, Glm>,
-    /// What an agreement's bills ask for in all: the highest of each activity, or the invoice.
+    /// The sum that an agreement's bills ask for: the highest of each activity, or the invoice.
     requested_for_agreement: HashMap<AgreementId, Glm>,
     accepted_for_activity: HashMap<ActivityId, Glm>,
     accepted_for_agreement: HashMap<AgreementId, Glm>,
@@ -48,11 +48,11 @@ pub(crate) struct Bill {
     pub(crate) amount: Glm,
     pub(crate) due: Option<Timestamp>,
     pub(crate) status: BillStatus,
-    /// What it is paid from, once accepted.
+    /// The allocation that pays it, once it is accepted.
     pub(crate) allocation: Option<AllocationId>,
 }
 
-/// What a bill is for.
+/// The subject of a bill.
 #[derive(Debug, Clone)]
 pub(crate) enum BillKind {
     /// One activity, so far.
@@ -61,7 +61,7 @@ pub(crate) enum BillKind {
     Invoice { activities: Vec<ActivityId> },
 }
 
-/// Which of the two kinds a request is about.
+/// The two kinds of bills that a request may be about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paper {
     DebitNote,
@@ -94,12 +94,12 @@ impl Bills {
         }
     }
 
-    /// What an agreement's bills ask for.
+    /// The sum that an agreement's bills ask for.
     pub(crate) fn requested(&self, agreement: &AgreementId) -> Glm {
         self.requested_for_agreement.get(agreement).copied().unwrap_or_default()
     }
 
-    /// What was accepted of them.
+    /// The accepted part of that sum.
     pub(crate) fn accepted(&self, agreement: &AgreementId) -> Glm {
         self.accepted_for_agreement.get(agreement).copied().unwrap_or_default()
     }
@@ -113,7 +113,7 @@ impl Bill {
         }
     }
 
-    /// Is it this node's to see? A recipient doesn't know of what hasn't been sent.
+    /// True if this node may see it. A recipient doesn't know of what hasn't been sent.
     pub(crate) fn is_seen_by(&self, node: &NodeId) -> bool {
         self.issuer == *node || (self.recipient == *node && self.status != BillStatus::Issued)
     }

@@ -23,7 +23,7 @@ use crate::port::{
     PortResult, Terms,
 };
 
-/// How many events one poll gives at most.
+/// The most events that one poll returns.
 const MAX_EVENTS: usize = 100;
 
 /// A provider node of a [`World`].

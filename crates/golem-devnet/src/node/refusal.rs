@@ -56,7 +56,7 @@ impl Refusal {
         Self { status, form: Form::NullMessage }
     }
 
-    /// What nobody answered in time.
+    /// The refusal of a request that nobody answered in time.
     pub(crate) fn timeout() -> Self {
         Self::new(408, "Timeout")
     }

@@ -41,7 +41,7 @@ pub(crate) fn read(text: &str) -> Result<Timestamp, &'static str> {
     read.checked_add(leap).map_err(|_| OUT_OF_RANGE)
 }
 
-/// The same within a JSON body.
+/// Reads a time within a JSON body.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     struct Text;
 

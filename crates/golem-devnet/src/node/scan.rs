@@ -53,7 +53,7 @@ impl State {
         Ok(id)
     }
 
-    /// What a scan hasn't shown yet. Asking keeps it alive.
+    /// The offers or demands that a scan hasn't shown yet. Asking keeps it alive.
     pub(crate) fn scan_more(
         &mut self,
         caller: &NodeId,

@@ -75,13 +75,13 @@ impl State {
         self.bills.payments.iter().filter(for_bill).cloned().collect()
     }
 
-    /// What was paid for an agreement.
+    /// The amount that was paid for an agreement.
     pub(crate) fn paid_for(&self, agreement: &AgreementId) -> Glm {
         let own = |payment: &&PaymentRecord| self.bills.records[&payment.bill].agreement == *agreement;
         self.bills.payments.iter().filter(own).map(|payment| payment.document.amount).sum()
     }
 
-    /// Does paying the bill pay the other one too?
+    /// True if paying the bill pays the other one too.
     pub(crate) fn covers(&self, bill: &Bill, other: &str) -> bool {
         let other = &self.bills.records[other];
         match (&bill.kind, &other.kind) {

@@ -23,7 +23,7 @@ use crate::news::{HappeningKind, NewsDesk, Reporter};
 use crate::port::Port;
 use crate::runtime::Runtime;
 
-/// How long a provider may take to end what runs.
+/// The time that a provider may take to end its work.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// So many events may wait for the agent before those who bring them wait.
 const INBOX: usize = 256;
@@ -59,7 +59,7 @@ impl Provider {
         Self::start_with_news(config, port, clock, runtime, NewsDesk::new())
     }
 
-    /// The same, telling this desk what happens.
+    /// Starts the agent, and reports its events to this desk.
     pub fn start_with_news(
         config: ProviderConfig,
         port: Arc<dyn Port>,
@@ -81,7 +81,7 @@ impl Provider {
         Self { handle, cancel, life }
     }
 
-    /// What changes it while it runs.
+    /// The handle that changes it while it runs.
     pub fn handle(&self) -> &ProviderHandle {
         &self.handle
     }
@@ -109,7 +109,7 @@ impl ProviderHandle {
         &self.config.name
     }
 
-    /// How it was set up; its behaviour may have changed since.
+    /// The configuration with which it was set up; its behaviour may have changed since.
     pub fn config(&self) -> &ProviderConfig {
         &self.config
     }
@@ -119,7 +119,7 @@ impl ProviderHandle {
         &self.node
     }
 
-    /// How it behaves just now.
+    /// Its present behaviour.
     pub fn behaviour(&self) -> Behaviour {
         self.manners.behaviour()
     }

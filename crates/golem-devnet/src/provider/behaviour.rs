@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use yagna_api::market::Reason;
 
-/// How a provider behaves. The default is honest; faults can be combined and changed while it runs.
+/// The behaviour of a provider. The default is honest; faults can be combined and changed while it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Behaviour {
-    /// How it answers a proposed agreement.
+    /// The way in which it answers a proposed agreement.
     pub approval: ApprovalManner,
     /// The moment when it vanishes: its exe-units are gone and it answers nothing any more; or its agent alone is.
     pub vanishes: Option<Vanishing>,
-    /// How long after it vanished it comes back, with a new offer and no memory; never unless this says so.
+    /// The time after which it comes back once it has vanished, with a new offer and no memory; never without this.
     pub returns_after: Option<Duration>,
     /// Every `run` command ends with this exit code at once.
     pub fails_commands: Option<i32>,
@@ -22,22 +22,22 @@ pub struct Behaviour {
     pub cuts_output: Option<u64>,
     /// Every `deploy` fails.
     pub fails_deploy: bool,
-    /// How many times longer every command takes; 1 is the runtime's own speed.
+    /// The factor by which every command is slower; 1 is the runtime's own speed.
     pub slowdown: f64,
     /// So many bytes a second of its commands' output travel to the requestor; at once unless this says so. Activities that
     /// are created later have it.
     pub bandwidth: Option<u64>,
-    /// How many times more than it should it bills; 1 is honest.
+    /// The factor by which its bills are too high; 1 is honest.
     pub bill_factor: f64,
     /// Its debit notes report the same usage for ever, while the amounts grow.
     pub frozen_usage: bool,
-    /// How it sends the invoice.
+    /// The way in which it sends the invoice.
     pub invoicing: InvoiceManner,
     /// It ends every agreement after this long, with this reason.
     pub terminates: Option<(Duration, Reason)>,
     /// It sends debit notes this often, whatever was agreed.
     pub debit_notes_every: Option<Duration>,
-    /// What is wrong with its offer. Takes effect with the next offer it publishes.
+    /// The flaw of its offer. Takes effect with the next offer it publishes.
     pub offer_flaw: Option<OfferFlaw>,
 }
 
@@ -63,13 +63,13 @@ impl Default for Behaviour {
     }
 }
 
-/// How a provider answers a proposed agreement.
+/// The ways in which a provider answers a proposed agreement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ApprovalManner {
     /// It approves what its rules allow.
     #[default]
     AtOnce,
-    /// The same, after a while.
+    /// It approves, after a while.
     After(Duration),
     /// It never answers.
     Never,
@@ -77,10 +77,10 @@ pub enum ApprovalManner {
     Rejects,
 }
 
-/// When a provider vanishes.
+/// The moments at which a provider vanishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vanishing {
-    /// When it is asked to run a command after this many.
+    /// It vanishes when it is asked to run a command after this many.
     AfterCommands(u64),
     /// This long after it started.
     After(Duration),
@@ -89,7 +89,7 @@ pub enum Vanishing {
     AgentAfter(Duration),
 }
 
-/// How a provider sends the invoice of an ended agreement.
+/// The ways in which a provider sends the invoice of an ended agreement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum InvoiceManner {
     /// Once, at the end.
@@ -103,7 +103,7 @@ pub enum InvoiceManner {
     After(Duration),
 }
 
-/// What is wrong with a provider's offer.
+/// The flaws of a provider's offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfferFlaw {
     /// The prices are strings.

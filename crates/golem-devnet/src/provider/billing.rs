@@ -17,13 +17,13 @@ use super::negotiation::seconds;
 pub(crate) struct BillingTerms {
     /// Prices by usage counter, in the order of the usage vector, and the start price last.
     pub(crate) coefficients: Vec<f64>,
-    /// How often a debit note is due, counted from `since`.
+    /// The interval of debit notes, counted from `since`.
     pub(crate) interval: Duration,
-    /// How long a debit note may wait for its acceptance, if that was agreed.
+    /// The time for which a debit note may wait for its acceptance, if that was agreed.
     pub(crate) accept_timeout: Option<Duration>,
-    /// How long a payable debit note may wait for its payment, if that was agreed.
+    /// The time for which a payable debit note may wait for its payment, if that was agreed.
     pub(crate) payment_timeout: Option<Duration>,
-    /// When the agreement began.
+    /// The time at which the agreement began.
     pub(crate) since: Timestamp,
 }
 
@@ -46,7 +46,7 @@ impl BillingTerms {
         }
     }
 
-    /// What this usage costs, rounded down to what can be paid.
+    /// The cost of this usage, rounded down to what can be paid.
     pub(crate) fn cost(&self, usage: &[f64]) -> Glm {
         cost(&self.coefficients, usage)
     }
@@ -80,7 +80,7 @@ pub(crate) fn reported(usage: &[f64]) -> Vec<f64> {
     usage.iter().map(|counter| (counter * MICROS).floor() / MICROS).collect()
 }
 
-/// How long from `now` to the next whole interval after `since`.
+/// The time from `now` to the next whole interval after `since`.
 pub(crate) fn until_next(since: Timestamp, interval: Duration, now: Timestamp) -> Duration {
     let passed = yagna_api::time::between(since, now).as_nanos();
     let interval = interval.as_nanos().max(1);

@@ -31,29 +31,29 @@ pub(crate) const USAGE_VECTOR: [&str; 2] = [name::USAGE_DURATION, name::USAGE_CP
 pub struct ProviderConfig {
     /// Its display name, unique in its devnet.
     pub name: String,
-    /// What it has to offer.
+    /// The hardware that it offers.
     pub hardware: Hardware,
     /// Its runtime's name; `vm` runs images.
     pub runtime_name: String,
     /// Its runtime's version.
     pub runtime_version: String,
-    /// What its runtime can do.
+    /// The capabilities of its runtime.
     pub capabilities: Vec<String>,
     /// The part of the market it offers itself to; `None` is the devnet's.
     pub subnet: Option<String>,
-    /// What it asks for.
+    /// The prices that it asks for.
     pub prices: Prices,
     /// Its offer counts CPU time before duration, in its usage vector and in its prices; as a rule duration comes first.
     pub cpu_first: bool,
     /// Usage counters of its own, with the price of a unit of each; its runtime must know them.
     pub counters: Vec<(String, Glm)>,
-    /// Where it can be paid; none at all means on the devnet's platform.
+    /// The platforms on which it can be paid; none at all means the devnet's platform.
     pub platforms: Vec<String>,
-    /// What it agrees to.
+    /// The terms that it agrees to.
     pub limits: Limits,
-    /// How it strays from what an honest provider does.
+    /// The ways in which it deviates from an honest provider.
     pub behaviour: Behaviour,
-    /// What runs its commands; `None` is the devnet's.
+    /// The runtime that runs its commands; `None` is the devnet's.
     pub runtime: Option<Arc<dyn Runtime>>,
 }
 
@@ -77,19 +77,19 @@ impl ProviderConfig {
         }
     }
 
-    /// The same provider with other manners.
+    /// Gives the provider another behaviour.
     #[must_use]
     pub fn behaving(self, behaviour: Behaviour) -> Self {
         Self { behaviour, ..self }
     }
 
-    /// The same provider with other prices.
+    /// Gives the provider other prices.
     #[must_use]
     pub fn priced(self, prices: Prices) -> Self {
         Self { prices, ..self }
     }
 
-    /// The same provider with one more usage counter of its own, and what a unit of it costs.
+    /// Gives the provider one more usage counter of its own, with the price of a unit.
     #[must_use]
     pub fn counting(mut self, counter: impl Into<String>, price: Glm) -> Self {
         self.counters.push((counter.into(), price));
@@ -115,7 +115,7 @@ impl ProviderConfig {
     }
 }
 
-/// What a provider's machine gives to an activity.
+/// The hardware that a provider's machine gives to an activity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hardware {
     /// CPU cores.
@@ -134,7 +134,7 @@ impl Default for Hardware {
     }
 }
 
-/// What a provider asks for.
+/// The prices of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prices {
     /// For each activity, once.
@@ -172,22 +172,22 @@ impl Default for Prices {
     }
 }
 
-/// What a provider agrees to. The defaults are those of Golem's own agent.
+/// The terms that a provider agrees to. The defaults are those of Golem's own agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Demands that end sooner are refused for good.
     pub min_expiration: Duration,
     /// Demands that end later are refused for now, if the requestor promises to accept debit notes.
     pub max_expiration: Duration,
-    /// The same without that promise.
+    /// The longest agreement without a promise to accept debit notes.
     pub max_expiration_without_accept: Duration,
-    /// How long a debit note may wait for its acceptance.
+    /// The time for which a debit note may wait for its acceptance.
     pub accept_timeout: Duration,
-    /// How often debit notes come, unless the requestor asks for another interval.
+    /// The interval of debit notes, unless the requestor asks for another one.
     pub debit_note_interval: Duration,
     /// The intervals it lets a requestor ask for.
     pub debit_note_intervals: (Duration, Duration),
-    /// How long a payable debit note may wait for its payment.
+    /// The time for which a payable debit note may wait for its payment.
     pub payment_timeout: Duration,
     /// The payment time-outs it lets a requestor ask for.
     pub payment_timeouts: (Duration, Duration),

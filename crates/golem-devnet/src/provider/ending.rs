@@ -7,7 +7,7 @@ use yagna_api::market::Reason;
 
 use super::negotiation::spoken;
 
-/// Why an agreement ended.
+/// The reasons why an agreement ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ending {
     /// The requestor ended it, perhaps with a reason.
@@ -31,7 +31,7 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// What to tell the requestor; `None` when it ended the agreement itself.
+    /// The reason to tell the requestor; `None` when it ended the agreement itself.
     pub(crate) fn reason(&self) -> Option<Reason> {
         let (message, code) = match self {
             Self::ByRequestor(_) => return None,

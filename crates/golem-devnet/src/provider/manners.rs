@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::Behaviour;
 
-/// Is the provider there?
+/// The presence of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// It works.
@@ -74,7 +74,7 @@ impl Manners {
         self.presence.send_replace(presence);
     }
 
-    /// How many commands ran before this one, since the provider came.
+    /// Counts a command, and gives the number of commands before it since the provider came.
     pub(crate) fn count_command(&self) -> u64 {
         self.commands.fetch_add(1, Ordering::Relaxed)
     }

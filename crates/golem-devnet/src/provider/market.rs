@@ -388,5 +388,5 @@ fn is_about_a_lost_demand(error: &ApiError) -> bool {
     matches!(error.status, 400 | 404 | 410) && error.message.contains("Subscription [")
 }
 
-/// How long a provider may take to withdraw its offer at its end.
+/// The time that a provider may take to withdraw its offer at its end.
 pub(crate) const WITHDRAWAL: Duration = Duration::from_secs(2);

@@ -21,7 +21,7 @@ const LEAST_ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 const SCHEME_TERMS: [&str; 2] = [name::DEBIT_NOTE_INTERVAL, name::PAYMENT_TIMEOUT];
 const SCHEME_BRANCH: &str = "golem.com.scheme.payu";
 
-/// What the rules say to a requestor's terms.
+/// The verdict of the rules on a requestor's terms.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Verdict {
     /// Both sides say the same.
@@ -30,9 +30,9 @@ pub(crate) enum Verdict {
     Counter(Terms),
     /// No.
     Reject {
-        /// Why.
+        /// The reason.
         message: String,
-        /// Is trying again useless?
+        /// True if trying again is useless.
         is_final: bool,
     },
     /// The terms can't be understood; Golem's agent doesn't even answer such.
@@ -59,7 +59,7 @@ pub(crate) fn negotiate(
     }
 }
 
-/// When a demand's work ends at the latest.
+/// The latest end of a demand's work.
 pub(crate) fn expiration(demand: &Properties) -> Option<Timestamp> {
     Timestamp::from_millisecond(demand.get(name::EXPIRATION)?.as_i64()?).ok()
 }

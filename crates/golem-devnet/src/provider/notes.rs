@@ -34,7 +34,7 @@ impl Notes {
         Self { accept_timeout, payment_timeout, open: HashMap::new(), last_sent: now, last_payable: now }
     }
 
-    /// How long from now a note sent now may wait for its payment; `None` when it isn't payable by itself.
+    /// The time for which a note that is sent now may wait for its payment; `None` when it isn't payable by itself.
     pub(crate) fn due(&self, is_last: bool, now: Instant) -> Option<Duration> {
         let timeout = self.payment_timeout?;
         (is_last || self.last_payable + timeout <= now).then_some(timeout)
@@ -76,7 +76,7 @@ impl Notes {
         self.change(note, |open| open.pay_by = None);
     }
 
-    /// Is it one of ours?
+    /// True if it is one of ours.
     pub(crate) fn knows(&self, note: &DebitNoteId) -> bool {
         self.open.contains_key(note)
     }
@@ -86,7 +86,7 @@ impl Notes {
         self.open.values().flat_map(|open| [open.accept_by, open.pay_by]).flatten().min()
     }
 
-    /// What is overdue.
+    /// The reason to end the agreement, if a note is overdue.
     pub(crate) fn overdue(&self, now: Instant) -> Option<Ending> {
         let passed = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         if self.open.values().any(|open| passed(open.accept_by)) {

@@ -36,7 +36,7 @@ pub(crate) async fn persist<'a, T>(
     }
 }
 
-/// May the same call succeed later?
+/// True if the same call may succeed later.
 pub(crate) fn may_pass(error: &ApiError) -> bool {
     error.is_passing() || error.is_timeout()
 }

@@ -12,12 +12,12 @@ use yagna_api::{AgreementId, ApiError, OfferId, Timestamp};
 use super::shared::Shared;
 use crate::port::{ActivityEvent, OfferEvent};
 
-/// How long one poll waits.
+/// The time that one poll waits.
 const WAIT: Duration = Duration::from_secs(20);
-/// How long to rest after a poll that failed.
+/// The pause after a poll that failed.
 const REST: Duration = Duration::from_secs(1);
 
-/// What the agent reacts to.
+/// The inputs of the agent.
 #[derive(Debug)]
 pub(crate) enum Input {
     /// Something happened to an offer.

@@ -26,10 +26,10 @@ use crate::exe_unit::{ExeUnit, ExeUnitConfig};
 use crate::news::{ActivityEnd, BillId, HappeningKind};
 use crate::port::{ActivityEvent, ActivityEventKind, NewDebitNote, NewInvoice, PortResult};
 
-/// When an invoice is due where no payment time-out was agreed.
+/// The time until an invoice is due where no payment time-out was agreed.
 const INVOICE_DUE: Duration = Duration::from_secs(24 * 3600);
 
-/// What the agent passes on to an agreement.
+/// The inputs that the agent passes on to an agreement.
 #[derive(Debug)]
 pub(crate) enum RentalInput {
     /// The requestor ended it, perhaps with a reason.
@@ -69,7 +69,7 @@ struct Running {
     bill: Bill,
 }
 
-/// What an activity was billed so far.
+/// The amounts that an activity was billed so far.
 struct Bill {
     activity: ActivityId,
     amount: Glm,

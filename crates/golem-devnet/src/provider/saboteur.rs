@@ -24,7 +24,7 @@ pub(crate) struct Saboteur {
     runtime: Arc<dyn Runtime>,
     manners: Manners,
     news: Reporter,
-    /// How many programs each activity ran.
+    /// The number of programs that each activity ran.
     counts: Mutex<HashMap<ActivityId, Arc<AtomicU64>>>,
 }
 

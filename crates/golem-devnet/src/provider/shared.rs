@@ -16,7 +16,7 @@ use crate::exe_unit::ExeUnit;
 use crate::news::{OpenBills, Reporter};
 use crate::port::Port;
 
-/// How long an exe-unit may take to end.
+/// The time that an exe-unit may take to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// One provider, as its tasks see it.

@@ -41,7 +41,7 @@ impl Folder {
         Ok(Self { dir, root, _lock: lock, foreign: BTreeSet::new() })
     }
 
-    /// Where the activity's `/` is on the host.
+    /// The activity's `/` on the host.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
@@ -56,7 +56,7 @@ impl Folder {
         self.foreign.insert(name);
     }
 
-    /// Does the host show through at this name right under the root?
+    /// True if the host shows through at this name right under the root.
     pub(super) fn is_foreign(&self, name: &OsStr) -> bool {
         self.foreign.contains(name)
     }
@@ -109,7 +109,7 @@ impl Folder {
         Ok(dir)
     }
 
-    /// The same place without links, `.` and `..`, as the activity's own `/` would resolve it.
+    /// Resolves the path to one without links, `.` and `..`, as the activity's own `/` would.
     fn resolve(&self, path: &str) -> Result<Vec<OsString>, RuntimeError> {
         if !path.starts_with('/') {
             return Err(RuntimeError::OutsideVolumes(path.to_owned()));

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// What the name of an activity's folder begins with.
+/// The beginning of the name of an activity's folder.
 pub(super) const PREFIX: &str = "golem-activity-";
 /// The locked file in it.
 const LOCK: &str = "lock";

@@ -28,15 +28,15 @@ use self::tree::Target;
 use super::folder::Folder;
 use super::{Deployment, Instance, Output, Runtime, RuntimeError, leftovers};
 
-/// Where programs are looked for, whatever the host's own variable says.
+/// The folders in which programs are looked for, whatever the host's own variable says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where commands begin.
+/// The folder in which commands begin.
 const WORK: &str = "/golem/work";
 
-/// How a [`ProcessRuntime`] treats the commands.
+/// The settings of a [`ProcessRuntime`].
 #[derive(Debug, Clone)]
 pub struct ProcessConfig {
-    /// Where the activities' folders are made; the system's temporary folder by default.
+    /// The folder in which the activities' folders are made; the system's temporary folder by default.
     pub folder: PathBuf,
     /// Namespaces or not.
     pub isolation: IsolationChoice,
@@ -51,7 +51,7 @@ impl Default for ProcessConfig {
     }
 }
 
-/// Whether activities get namespaces.
+/// The choice whether activities get namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IsolationChoice {
     /// If the machine allows them.
@@ -63,7 +63,7 @@ pub enum IsolationChoice {
     Plain,
 }
 
-/// What keeps an activity's commands apart from the rest of the machine.
+/// The means that keep an activity's commands apart from the rest of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Isolation {
     /// Each activity has its own namespaces, and `/golem` is its own.
@@ -97,7 +97,8 @@ impl ProcessRuntime {
         Self { shared: Arc::new(Shared { config, method: tokio::sync::OnceCell::new() }) }
     }
 
-    /// What activities get on this machine. Tried out once, at the first call or the first `deploy`.
+    /// Finds out which isolation activities get on this machine. Tried out once, at the first call or the first
+    /// `deploy`.
     pub async fn isolation(&self) -> Isolation {
         match self.shared.method().await {
             #[cfg(target_os = "linux")]
@@ -202,9 +203,9 @@ struct ProcessInstance {
 
 #[derive(Debug, Default)]
 struct Cpu {
-    /// Of programs that ended.
+    /// The CPU time of programs that ended.
     ended: Duration,
-    /// What was told last: processes that end unseen must not make the sum fall.
+    /// The last reported value: processes that end unseen must not make the sum fall.
     told: Duration,
 }
 

@@ -17,7 +17,7 @@ use yagna_api::ActivityId;
 use super::folder::Folder;
 use super::{Deployment, Instance, Output, Runtime, RuntimeError};
 
-/// What a command does when it is scripted. The default: exit code 0 at once, without a word.
+/// The scripted behaviour of a command. The default: exit code 0 at once, without a word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScriptedAnswer {
     stdout: Bytes,
@@ -152,13 +152,13 @@ impl ScriptedRuntime {
         self.changed(|table| table.rules.push(Box::new(rule)))
     }
 
-    /// What `deploy` does; an exit code other than 0 makes it fail with what it writes to its standard error.
+    /// Scripts `deploy`; an exit code other than 0 makes it fail with what it writes to its standard error.
     #[must_use]
     pub fn deploying(self, answer: ScriptedAnswer) -> Self {
         self.changed(|table| table.deploy = answer)
     }
 
-    /// What `start` does; an exit code other than 0 makes it fail with what it writes to its standard error.
+    /// Scripts `start`; an exit code other than 0 makes it fail with what it writes to its standard error.
     #[must_use]
     pub fn starting(self, answer: ScriptedAnswer) -> Self {
         self.changed(|table| table.start = answer)

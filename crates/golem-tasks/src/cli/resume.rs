@@ -69,8 +69,8 @@ impl ResumeFlags {
         let named = given.first().is_some_and(|word| !word.starts_with('-')).then(|| given.remove(0));
         // Behind the run's name they are words like any others; still they say where the run is kept.
         let mut place = self.place.clone();
-        place.devnet |= remove(&mut given, "devnet", run).is_some();
-        place.dsn = remove(&mut given, "dsn", run).flatten().or(place.dsn);
+        place.devnet |= !remove(&mut given, "devnet", run).is_empty();
+        place.dsn = remove(&mut given, "dsn", run).pop().or(place.dsn);
         let record = inspect::record(&place, named.as_deref(), environment).await?;
         let mut words = started(&record, program)?;
         for word in &given {
@@ -132,24 +132,22 @@ fn arg_of<'c>(word: &str, run: &'c clap::Command) -> Option<&'c Arg> {
     run.get_arguments().find(|arg| arg.get_short() == Some(first)).filter(|_| short.next().is_none())
 }
 
-/// Removes a flag of `run` by its id or long name, each time it is given. Gives the last value, if it takes any; `None` where it wasn't given.
-fn remove(words: &mut Vec<String>, flag: &str, run: &clap::Command) -> Option<Option<String>> {
-    let is_meant =
-        |word: &str| arg_of(word, run).filter(|arg| arg.get_id() == flag || arg.get_long() == Some(flag));
-    let mut removed = None;
+/// Removes a flag of `run`, named by its id or long name, wherever it is given. Returns its values; an empty one where it takes none.
+fn remove(words: &mut Vec<String>, flag: &str, run: &clap::Command) -> Vec<String> {
+    let is_meant = |arg: &&Arg| arg.get_id() == flag || arg.get_long() == Some(flag);
+    let mut removed = Vec::new();
     let mut place = 0;
     while let Some(word) = words.get(place) {
-        let Some(arg) = is_meant(word) else {
+        let Some(arg) = arg_of(word, run).filter(is_meant) else {
             place += 1;
             continue;
         };
         let word = words.remove(place);
-        let value = match word.split_once('=') {
-            Some((_, value)) => Some(value.to_owned()),
-            None if arg.get_action().takes_values() && place < words.len() => Some(words.remove(place)),
-            None => None,
-        };
-        removed = Some(value);
+        removed.push(match word.split_once('=') {
+            Some((_, value)) => value.to_owned(),
+            None if arg.get_action().takes_values() && place < words.len() => words.remove(place),
+            None => String::new(),
+        });
     }
     removed
 }
@@ -192,9 +190,9 @@ mod tests {
     #[test]
     fn a_flag_that_is_given_again_replaces_each_of_the_old_ones() {
         let mut line = words("p run a.toml --budget 2/h --budget=9/d -q --workers 3");
-        assert_eq!(remove(&mut line, "budget", &run()), Some(Some("9/d".to_owned())));
-        assert_eq!(remove(&mut line, "quiet", &run()), Some(None));
-        assert_eq!(remove(&mut line, "results", &run()), None);
+        assert_eq!(remove(&mut line, "budget", &run()), ["2/h", "9/d"]);
+        assert_eq!(remove(&mut line, "quiet", &run()), [""]);
+        assert_eq!(remove(&mut line, "results", &run()).len(), 0);
         assert_eq!(line, words("p run a.toml --workers 3"));
     }
 

@@ -12,7 +12,7 @@ use crate::join::wire::{Body, Call, FULL, OK, Reply};
 /// So many calls may wait for their answers.
 const MAX_PENDING: usize = 4096;
 
-/// What can be done with a connection that stands.
+/// The sending half of a connection that stands.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     out: mpsc::Sender<Body>,
@@ -26,7 +26,7 @@ struct Pending {
 }
 
 impl Link {
-    /// What is sent goes through `out`.
+    /// Makes a link that sends through `out`.
     pub(super) fn new(out: mpsc::Sender<Body>) -> Self {
         Self { out, pending: Arc::default() }
     }

@@ -12,9 +12,9 @@ use super::SessionError;
 use super::{Registration, Shared};
 use crate::join::wire::{Body, OK, Outcome, ServiceName};
 
-/// How long the daemon's router may take.
+/// The time that the daemon's router may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// When to ask again for an address that was refused: another connection may have to be given up first.
+/// The pause before an address that was refused is asked for again: another connection may have to be given up first.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The address belongs to another connection.
 const TAKEN: i32 = 409;

@@ -22,7 +22,7 @@ use crate::join::wire::{
 const OUTBOX: usize = 64;
 /// The registrar asks one thing at a time.
 const OUTCOMES: usize = 4;
-/// How long the daemon may take nothing from us.
+/// The longest time for which the daemon may accept no data from us.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 /// Say something when nothing came for this long..
 const PING_AFTER: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ const PING_AFTER: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// Answers of more bytes are not given: a packet's length has 32 bits, and others have less memory than that.
 const MAX_ANSWER: usize = 1 << 30;
-/// What the router of a bus says where nobody serves an address.
+/// The message of a bus's router where nobody serves an address.
 const NO_ENDPOINT: &str = "Bad request: endpoint address not found";
 
 /// A connection on which both sides have said hello.

@@ -25,7 +25,7 @@ const NETWORKS: [(&str, &str); 9] = [
 pub(crate) enum NamedPlatform {
     /// `driver-network-token`.
     Whole(String),
-    /// What it cares about.
+    /// The parts that were named.
     Parts { driver: Option<String>, network: Option<String>, token: Option<String> },
 }
 
@@ -87,7 +87,7 @@ fn token_of(network: &str) -> Option<&'static str> {
     NETWORKS.iter().find(|(name, _)| *name == network).map(|(_, token)| *token)
 }
 
-/// Where a token is used if nobody says where.
+/// The default network of a token.
 fn network_of(token: Option<&str>) -> Result<&'static str, String> {
     match token {
         None | Some("tglm") => Ok(TEST_NETWORK),

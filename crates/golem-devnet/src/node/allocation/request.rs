@@ -33,7 +33,7 @@ pub(crate) struct DepositRequest {
     pub(crate) validate: Option<serde_json::Value>,
 }
 
-/// What to change of an allocation.
+/// The changes to an allocation.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AllocationUpdate {
@@ -53,7 +53,7 @@ pub(crate) struct Acceptance {
     pub(crate) allocation_id: AllocationId,
 }
 
-/// What is wrong with a text that should be a time.
+/// The problem with a text that should be a time.
 pub(crate) fn time_problem(text: &str) -> &'static str {
     // A time without its zone ends too early; anything else is wrong somewhere.
     let ends_early = text.len() >= 10 && text.is_ascii() && !text.contains(['z', 'Z', '+']);

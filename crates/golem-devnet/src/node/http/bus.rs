@@ -22,7 +22,7 @@ use crate::node::World;
 use crate::node::bus::{BusClosed, BusSocket};
 use crate::node::refusal::Refusal;
 
-/// How long a piece of a file waits for the answer to the one before it.
+/// The time that a piece of a file waits for the answer to the one before it.
 ///
 /// Golem's exe-unit sends eight pieces at a time, but a real network brings them some 15 ms apart. There are clients that
 /// write them in the order in which their disk finishes (golem-js): without a pause their files are jumbled.

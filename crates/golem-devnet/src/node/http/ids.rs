@@ -35,7 +35,7 @@ pub(super) fn proposal_parts(text: &str) -> Result<(Side, &str), String> {
     hash_problem(hash).map_or(Ok((side, hash)), Err)
 }
 
-/// The same of an id in a path.
+/// Reads a proposal's id in a path.
 pub(super) fn proposal_in_path(text: &str) -> Result<(Side, &str), Refusal> {
     proposal_parts(text).map_err(|problem| Refusal::path(&problem))
 }
@@ -48,17 +48,17 @@ pub(super) fn agreement_id(text: &str, answer: fn(&str, &str) -> Refusal) -> Res
     }
 }
 
-/// What most calls answer to a malformed agreement's id.
+/// The answer of most calls to a malformed id of an agreement.
 pub(super) fn no_agreement(_text: &str, problem: &str) -> Refusal {
     Refusal::new(400, format!("Invalid Agreement id. {problem}"))
 }
 
-/// What a wait answers.
+/// The answer of a wait to a malformed id of an agreement.
 pub(super) fn no_agreement_to_wait_for(_text: &str, problem: &str) -> Refusal {
     Refusal::new(400, format!("Invalid agreement id. {problem}"))
 }
 
-/// What those answer that end an agreement or tell why it ended.
+/// The answer of calls that end an agreement, or ask why it ended, to a malformed id.
 pub(super) fn no_agreement_to_end(text: &str, problem: &str) -> Refusal {
     Refusal::new(500, format!("Failed to get Agreement [{text}]. Error: Invalid Agreement id: {problem}"))
 }

@@ -25,7 +25,7 @@ use crate::node::refusal::Refusal;
 use crate::node::rfc3339;
 use crate::node::{Caller, State, World};
 
-/// How long a frozen daemon lets its partner's one wait for a message's receipt.
+/// The time for which the daemon of a frozen one's partner waits for a message to be confirmed.
 const MESSAGE_PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn routes() -> Router<World> {
@@ -340,7 +340,7 @@ async fn reach_provider(world: &World, id: &AgreementId) -> Result<(), Refusal> 
     Err(Refusal::new(500, format!("Protocol error: Agreement [{shown}] GSB error: Timeout.")))
 }
 
-/// What a demand says of itself. The daemon keeps what names nothing under no name.
+/// The properties of a published demand. The daemon keeps what names nothing under no name.
 fn published(value: Value) -> Properties {
     match value {
         Value::Object(fields) if !fields.is_empty() => Properties::from_value(Value::Object(fields)),

@@ -22,11 +22,11 @@ use crate::node::net::{NetRecord, Target};
 use crate::node::refusal::Refusal;
 use crate::node::{Caller, World};
 
-/// How long a connection is tried.
+/// The time that a connection may take to open.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-/// How often the daemon pings its client.
+/// The interval at which the daemon pings its client.
 const PING: Duration = Duration::from_secs(5);
-/// How long a client may be silent.
+/// The longest silence of a client.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn routes() -> Router<World> {

@@ -21,7 +21,7 @@ use crate::node::payment::{BillEntry, Paper};
 use crate::node::refusal::Refusal;
 use crate::node::{Caller, State, World};
 
-/// What providers of a devnet can be paid on.
+/// The platforms on which providers of a devnet can be paid.
 const PROVIDER_PLATFORMS: [&str; 3] = ["erc20-holesky-tglm", "erc20-hoodi-tglm", "erc20-polygon-glm"];
 
 pub(super) fn routes() -> Router<World> {

@@ -16,7 +16,7 @@ use super::extract::Params;
 use crate::node::World;
 use crate::node::negotiation::is_hex;
 
-/// What there is in place of every image.
+/// The text that stands in place of every image.
 const IMAGE: &str = "No image: the devnet's providers run programs of its own machine.\n";
 /// Digits of an image's hash, which is a SHA3-224.
 const HASH_DIGITS: usize = 56;
@@ -64,7 +64,7 @@ fn is_tag(text: &str) -> bool {
     parts.is_some_and(|(user, (name, tag))| [user, name, tag].into_iter().all(is_word))
 }
 
-/// The same for the same tag, and for no other: its images never change.
+/// Makes the hash of a tag: each tag has its own, for its image never changes.
 fn hash_of(tag: &str) -> String {
     hex::encode(Sha3_224::digest(tag))
 }

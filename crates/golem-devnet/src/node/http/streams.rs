@@ -20,7 +20,7 @@ use crate::node::market::Listing;
 use crate::node::refusal::Refusal;
 use crate::node::{State, World};
 
-/// How often a silent stream shows that it lives.
+/// The interval at which a silent stream shows that it is alive.
 const PING: Duration = Duration::from_secs(15);
 
 /// A batch's events; only when they are over pings begin, and the stream never ends by itself. An exe-unit that is gone
@@ -48,7 +48,7 @@ pub(super) fn results(
     answer(world, events.chain(pings))
 }
 
-/// What a scan finds, endless.
+/// Streams the findings of a scan, without end.
 pub(super) fn scan(
     world: &World,
     caller: NodeId,

@@ -63,7 +63,7 @@ impl Serialize for Outcome<'_> {
     }
 }
 
-/// What happened in a running batch.
+/// An event of a running batch in the form of the wire.
 pub(crate) struct Happened<'a>(pub(crate) &'a RuntimeEvent);
 
 impl Serialize for Happened<'_> {

@@ -17,12 +17,12 @@ use super::tree::{self, Scope};
 #[cfg(target_os = "linux")]
 use super::{PATH, WORK, sandbox};
 
-/// What images for Golem usually have.
+/// The folders that images for Golem usually have.
 const FOLDERS: [&str; 4] = [WORK, "/golem/resource", "/golem/output", "/golem/input"];
 /// A shell's exit code for a program that doesn't exist, and for one that can't be run.
 const NOT_FOUND: i32 = 127;
 const NOT_RUNNABLE: i32 = 126;
-/// What a shell adds to the number of the signal that ended a program.
+/// The number that a shell adds to the signal that ended a program.
 pub(super) const SIGNALLED: i32 = 128;
 /// The exit code of a program that was killed.
 const KILLED: i32 = SIGNALLED + 9;
@@ -30,7 +30,7 @@ const KILLED: i32 = SIGNALLED + 9;
 const DEATH_LOOKS: usize = 8;
 const DEATH_LOOK: Duration = Duration::from_millis(5);
 
-/// What `deploy` makes and `stop` takes away.
+/// The machine that `deploy` makes and `stop` removes.
 #[derive(Debug)]
 pub(super) struct Machine {
     kind: Kind,
@@ -127,7 +127,7 @@ impl Machine {
         }
     }
 
-    /// Is the machine still there after a program ended like this?
+    /// True if the machine still exists after a program ended like this.
     pub(super) async fn survived(&self, status: ExitStatus) -> bool {
         // When a whole namespace is killed, its first process is the last to be gone.
         for _ in 0..DEATH_LOOKS {

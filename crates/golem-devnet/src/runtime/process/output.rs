@@ -12,9 +12,9 @@ use super::Output;
 
 /// The most that is read at once, and that one piece of output holds.
 const PIECE: usize = 64 * 1024;
-/// What a pipe can still hold when its writer has ended.
+/// The number of bytes that a pipe can still hold when its writer has ended.
 const LEFT_IN_PIPE: usize = 1024 * 1024;
-/// How long a pipe without anything to read may stay open after the program's end.
+/// The longest time for which a pipe without data may stay open after the program's end.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// A pipe that something in the background still holds.

@@ -165,7 +165,7 @@ impl Sandbox {
         self.init
     }
 
-    /// Does the first process still live?
+    /// True if the first process is still alive.
     pub(super) fn is_alive(&self) -> bool {
         !ended(&self.init_fd, Duration::ZERO)
     }

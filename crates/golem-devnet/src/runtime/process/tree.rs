@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
-/// What a run started, for as long as it may have to be killed.
+/// The processes that a run started, for as long as they may have to be killed.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     /// Our child: the program itself, or the one that carries it into the namespaces. It leads a process group.
     pub(super) child: Pid,
-    /// Where its descendants are to be found even after they left the group.
+    /// The scope in which its descendants are found even after they left the group.
     pub(super) scope: Scope,
 }
 
-/// How the processes of one activity are told from all others.
+/// The way to tell the processes of one activity from all others.
 #[derive(Debug, Clone)]
 pub(super) enum Scope {
     /// They are in the PID namespace of this process, which is its first.
@@ -147,7 +147,8 @@ mod linux {
         }
     }
 
-    /// Is a process one of the scope? The first process of a namespace isn't counted: it belongs to no run.
+    /// Makes the test whether a process is in the scope. The first process of a namespace isn't counted: it belongs to
+    /// no run.
     fn membership(scope: &Scope) -> Box<dyn Fn(i32) -> bool> {
         match scope {
             Scope::Namespace { init } => {

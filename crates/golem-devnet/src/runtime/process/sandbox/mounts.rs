@@ -15,7 +15,7 @@ use super::super::super::{Deployment, RuntimeError};
 
 /// Names right under the root that are the activity's own, whatever the host has there.
 const OWN: [&str; 8] = ["golem", "tmp", "root", "home", "run", "dev", "proc", "sys"];
-/// Of those, the ones that are built from the host's or the kernel's things: no files are moved in or out there.
+/// Folders among them that are built from the host's or the kernel's things: no files are moved in or out there.
 const BUILT: [&str; 3] = ["dev", "proc", "sys"];
 /// More mounts than these are left as they came along.
 const MAX_MOUNTS: usize = 100;
@@ -139,7 +139,7 @@ fn name_servers(root: &Path, table: &mut String) -> io::Result<()> {
     Ok(())
 }
 
-/// What the host has: the entries of its root, with their targets where they are links, and its mounts.
+/// The host's entries: those of its root, with their targets where they are links, and its mounts.
 struct Host {
     entries: Vec<(OsString, Option<PathBuf>)>,
     mounts: Vec<Mount>,
