@@ -17,32 +17,32 @@ use crate::offer::plain;
 use crate::pricing::{Counter, Pricing, round_up, seconds, usage_amount};
 use crate::terms::AgreedTerms;
 
-/// How much longer than by our measure an activity may have run: ways and clocks differ.
+/// The time that an activity may have run beyond our own measure: messages and clocks differ.
 pub const GRACE: Duration = Duration::from_secs(30);
-/// How much older than an activity's end the last usage that is reported of it may be: after so long without a report
-/// a provider's daemon holds an activity for dead.
+/// The greatest age, at an activity's end, of the last usage reported of it: after so long without a report a
+/// provider's daemon holds an activity for dead.
 pub const USAGE_DELAY: Duration = Duration::from_secs(5);
-/// How much sooner than agreed a debit note may fall due, since it is dated before it is sent.
+/// The time by which a debit note may fall due sooner than agreed, since it is dated before it is sent.
 const PAYMENT_GRACE: Duration = Duration::from_secs(5 * 60);
 /// One billionth: what providers lose by computing in floats, and far less than they could gain by it.
 const TOLERANCE: Decimal = Decimal::from_parts(1, 0, 0, false, 9);
 
-/// What we ourselves know of an activity: the measure for its provider's bills.
+/// Our own measure of an activity, by which its provider's bills are checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Meter {
-    /// When we asked for it.
+    /// The time at which we asked for it.
     pub started: Timestamp,
-    /// When its end was confirmed.
+    /// The time at which its end was confirmed.
     pub ended: Option<Timestamp>,
     /// The CPU threads it was rented with.
     pub threads: u32,
     /// The highest usage seen so far, in the order of the agreement's usage vector.
     pub reported: Option<Vec<f64>>,
-    /// Was usage seen after the end was confirmed? Then it grows no more, but for what wasn't reported yet.
+    /// True if usage was seen after the end was confirmed. Then it grows no more, but for what wasn't reported yet.
     pub complete: bool,
     /// The highest `total_amount_due` accepted so far.
     pub noted: Glm,
-    /// Has its provider asked for more than there was? Then it is given nothing on trust any more.
+    /// True if its provider has asked for more than there was. Then it is given nothing on trust any more.
     pub overbilled: bool,
 }
 
@@ -110,7 +110,7 @@ impl Meter {
         round_up(by_reports.map_or(by_clock, |cost| cost.min(by_clock))).max(self.noted)
     }
 
-    /// What it costs by now, as far as is known: its start, its time by our clock, and of all else what was last reported.
+    /// The cost so far, as far as is known: its start, its time by our clock, and of all else what was last reported.
     /// Where nothing was, every thread was busy. What was accepted stays owed.
     ///
     /// Reports may be old, or never come again: its time goes on all the same.
@@ -141,8 +141,8 @@ impl Meter {
         }
     }
 
-    /// What the usage that was reported costs, or what was accepted, if that is more: nobody needs to be believed
-    /// for an invoice of that much.
+    /// The cost of the usage that was reported, or the accepted amount, if that is more: an invoice of that much needs
+    /// no trust.
     fn known(&self, pricing: &Pricing, now: Timestamp) -> Glm {
         self.by_reports(pricing, now)
             .map_or(Glm::ZERO, round_up)
@@ -150,7 +150,7 @@ impl Meter {
             .max(self.noted)
     }
 
-    /// What the usage that was reported costs, as far as it is possible at all; `None` where none was reported.
+    /// The cost of the usage that was reported, as far as it is possible at all; `None` where none was reported.
     fn by_reports(&self, pricing: &Pricing, now: Timestamp) -> Option<Decimal> {
         let reported = self.reported.as_deref()?;
         if reported.len() != pricing.rates.len() {
@@ -201,7 +201,7 @@ impl Meter {
     }
 }
 
-/// Why a bill isn't owed.
+/// The reasons why a bill isn't owed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BillProblem {
     /// Less than nothing.
@@ -238,9 +238,9 @@ pub enum BillProblem {
     /// More debit notes than were agreed.
     #[error("is number {notes} in {} s, more often than agreed", .age.as_secs())]
     TooManyNotes {
-        /// How many have come for its activity.
+        /// The number of notes for its activity.
         notes: u32,
-        /// How old the activity is.
+        /// The age of the activity.
         age: Duration,
         /// Accepted before.
         accepted: Glm,
@@ -248,9 +248,9 @@ pub enum BillProblem {
     /// More debit notes to be paid before the agreement ends than were agreed.
     #[error("is number {notes} to be paid on the way in {} s, more often than agreed", .age.as_secs())]
     TooManyPayableNotes {
-        /// How many of that kind have come for its activity.
+        /// The number of such notes for its activity.
         notes: u32,
-        /// How old the activity is.
+        /// The age of the activity.
         age: Duration,
         /// Accepted before.
         accepted: Glm,
@@ -258,7 +258,7 @@ pub enum BillProblem {
     /// Its usage vector doesn't fit the agreement's counters.
     #[error("its usage is not a list of {counters} amounts")]
     Usage {
-        /// How many counters there are.
+        /// The number of counters.
         counters: usize,
         /// Accepted before.
         accepted: Glm,
@@ -268,7 +268,7 @@ pub enum BillProblem {
     Implausible {
         /// The usage counter.
         counter: String,
-        /// What it says.
+        /// The amount that it states.
         claimed: Decimal,
         /// The most by our measure.
         most: Decimal,
@@ -280,7 +280,7 @@ pub enum BillProblem {
     AboveUsage {
         /// Its amount.
         asked: Glm,
-        /// What its usage costs.
+        /// The cost of its usage.
         owed: Glm,
     },
     /// It asks for more than can have been used.
@@ -310,7 +310,7 @@ pub enum BillProblem {
 }
 
 impl BillProblem {
-    /// How the daemon is told.
+    /// The reason as the daemon is told it.
     pub fn rejection_reason(&self) -> RejectionReason {
         match self {
             Self::UnknownActivity { .. }
@@ -338,23 +338,23 @@ impl BillProblem {
         }
     }
 
-    /// Is it no fault of the provider's to be held against it? So it is with a debit note that was overtaken by a
-    /// newer one: nothing is to be done about it.
+    /// True if it isn't held against the provider. So it is with a debit note that was overtaken by a newer one:
+    /// nothing is to be done about it.
     pub fn is_harmless(&self) -> bool {
         matches!(self, Self::Shrank { .. })
     }
 
-    /// What of the usage that the refused note names is believed all the same.
+    /// The part of the refused note's usage that is believed all the same.
     pub(crate) fn believed(&self, note: &DebitNote) -> Option<Vec<f64>> {
         note.usage().filter(|_| matches!(self, Self::AboveUsage { .. }))
     }
 
-    /// Does it ask for more than there was?
+    /// True if it asks for more than there was.
     pub(crate) fn is_overbilling(&self) -> bool {
         matches!(self, Self::Implausible { .. } | Self::AboveUsage { .. } | Self::AboveMeasure { .. })
     }
 
-    /// What may be owed at the most, where that is known; otherwise what was accepted before.
+    /// The most that may be owed, where that is known; otherwise the amount accepted before.
     pub fn owed(&self) -> Glm {
         match self {
             Self::Negative { .. } | Self::NoActivity { .. } => Glm::ZERO,
@@ -371,7 +371,7 @@ impl BillProblem {
     }
 }
 
-/// Is a debit note owed?
+/// Checks whether a debit note is owed.
 ///
 /// Its amount may not exceed what its own usage vector costs, beyond a billionth that floats lose, and of what
 /// a clock bounds, that vector may not claim more than can have been used: time no longer than by our measure
@@ -412,7 +412,7 @@ pub fn check_debit_note(
     if meter.complete { check_amount(asked, meter.ceiling(pricing, now)) } else { Ok(()) }
 }
 
-/// Have no more debit notes come for an activity than were agreed, this one included?
+/// Checks that no more debit notes have come for an activity than were agreed, this one included.
 ///
 /// Those that are to be paid on the way are counted apart.
 pub fn check_frequency(
@@ -432,7 +432,7 @@ pub fn check_frequency(
     }
 }
 
-/// Is an invoice owed?
+/// Checks whether an invoice is owed.
 ///
 /// It may ask for no more than the [`Meter::ceiling`] of each activity that it names, together; all of them must
 /// be ours. Where a debit note for any of `meters`, which are all of the agreement's, asked for more than there was, no
@@ -467,7 +467,7 @@ pub fn check_invoice(
     check_amount(asked, total(ours().map(|(_, meter)| meter.owed(pricing, trusted, now))))
 }
 
-/// Is what an invoice asks for known to be used? Otherwise a debit note that is still on its way may tell more.
+/// True if the amount of an invoice is known to be used. Otherwise a debit note that is still on its way may tell more.
 ///
 /// `true` says nothing of whether it is owed: that is [`check_invoice`]'s business.
 pub fn is_known(

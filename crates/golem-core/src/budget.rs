@@ -30,7 +30,7 @@ impl Window {
     /// The longest of them: what was promised before it counts in none.
     pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-    /// How long it is.
+    /// The length of the window.
     pub fn length(self) -> Duration {
         match self {
             Self::Hour => Duration::from_secs(3600),
@@ -123,7 +123,7 @@ impl Budget {
         })
     }
 
-    /// Is every limit an amount that something could be bought with?
+    /// Checks that every limit is an amount that could buy something.
     ///
     /// **Errors**: [`BudgetParseError::Nothing`] or [`BudgetParseError::Negative`] where one isn't.
     pub fn check(&self) -> Result<(), BudgetParseError> {
@@ -133,7 +133,7 @@ impl Budget {
         Ok(())
     }
 
-    /// The same with this much in all, where there is a limit in all.
+    /// Raises the limit in all to this much, if there is one.
     #[must_use]
     pub fn raised_to(self, total: Glm) -> Self {
         Self { total: self.total.map(|before| before.max(total)), ..self }
@@ -152,7 +152,7 @@ impl Budget {
         [self.total, self.hour, self.day].into_iter().flatten().min().unwrap_or_default()
     }
 
-    /// The same in words, such as `10 GLM in all and 3 GLM an hour`; `10 GLM` where nothing else is limited.
+    /// The budget in words, such as `10 GLM in all and 3 GLM an hour`; `10 GLM` where nothing else is limited.
     pub fn in_words(&self) -> String {
         let mut words = Vec::new();
         if let Some(total) = self.total {
@@ -217,18 +217,18 @@ pub enum BudgetParseError {
         "an amount is missing: expected GLM for the whole run such as 10, for any hour such as 3/h, or both: 10,3/h"
     )]
     Missing,
-    /// What should be an amount is none.
+    /// A part that should be an amount isn't one.
     #[error("`{text}` is not a valid amount of GLM")]
     Amount {
-        /// What was written.
+        /// The text of that part.
         text: String,
-        /// What is wrong with it.
+        /// The error in it.
         source: GlmError,
     },
     /// Nobody knows what stands behind the slash.
     #[error("`{text}` is not a valid budget: write `h` for any hour or `d` for any day behind the slash")]
     Window {
-        /// What was written.
+        /// The text of that part.
         text: String,
     },
     /// Less than nothing.
@@ -237,10 +237,10 @@ pub enum BudgetParseError {
     /// Nothing at all.
     #[error("nothing can be bought with a budget of 0 GLM")]
     Nothing,
-    /// The same is limited twice.
+    /// One window is limited twice.
     #[error("there are two amounts for {what}: leave one of them out")]
     Twice {
-        /// What is.
+        /// The window.
         what: &'static str,
     },
 }

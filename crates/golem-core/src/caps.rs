@@ -33,7 +33,7 @@ pub struct PriceCaps {
     pub per_unit: BTreeMap<String, Glm>,
 }
 
-/// Why we refuse an offer.
+/// The reasons why we refuse an offer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// An hour costs too much.
@@ -129,7 +129,7 @@ impl Refusal {
         Self::Unwanted(words.into())
     }
 
-    /// What the provider is told: what somebody noted about it for themselves isn't its business.
+    /// The reason as the provider is told it, without notes that somebody made for themselves.
     pub fn told(&self) -> String {
         match self {
             Self::Blocked(_) => Self::Blocked(None).to_string(),
@@ -202,7 +202,7 @@ impl PriceCaps {
         self
     }
 
-    /// Why this offer is too dear, if it is. A price that equals its cap is not.
+    /// The reason why this offer is too dear, if it is. A price that equals its cap is not.
     ///
     /// With a cap an hour, an offer that charges for a usage counter nobody can check is refused too, unless that
     /// counter has a cap of its own.

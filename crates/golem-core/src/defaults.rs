@@ -18,19 +18,19 @@ pub const RETRIES: u32 = 3;
 /// The budget of a run: 1 GLM in all.
 pub const BUDGET: Budget = Budget::in_all(Glm::ONE);
 
-/// How long an agreement may last.
+/// The longest time that an agreement may last.
 pub const EXPIRATION: Duration = Duration::from_secs(3600);
 
-/// How long a run waits with nothing running before it gives up.
+/// The time that a run waits with nothing running before it gives up.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// How long a provider may work before its results are held against their price.
+/// The time that a provider may work before its results are held against their price.
 pub const PRICE_GRACE: Duration = Duration::from_secs(5 * 60);
 
-/// How long a run waits for its last bills.
+/// The time that a run waits for its last bills.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long running tasks may go on once their run is stopping.
+/// The time that running tasks may go on once their run is stopping.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The part of the market to buy on.

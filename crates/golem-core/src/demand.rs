@@ -18,13 +18,13 @@ pub struct DemandSpec<'a> {
     pub payload: &'a Payload,
     /// The part of the market to look in; all of it otherwise.
     pub subnet: Option<&'a str>,
-    /// How we call ourselves.
+    /// The name of our node.
     pub node_name: Option<&'a str>,
-    /// When agreements made from it end at the latest. The market takes milliseconds, the rest is dropped.
+    /// The latest end of agreements made from it. The market takes milliseconds, the rest is dropped.
     pub expires: Timestamp,
-    /// What the daemon wants said of payment.
+    /// The properties of payment that the daemon asks for.
     pub decoration: &'a Decoration,
-    /// How long we take at the most to accept a debit note, in whole seconds.
+    /// The longest time that we take to accept a debit note, in whole seconds.
     pub accept_timeout: Duration,
 }
 

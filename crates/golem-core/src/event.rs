@@ -135,100 +135,71 @@ pub struct Provider {
 /// Something that happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
-    /// What.
+    /// The event itself.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of events of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum EventKind {
     /// Money is about to be set aside. Stored before the request.
     AllocationIntended {
-        /// How much.
         amount: Glm,
-        /// `driver-network-token`.
         platform: String,
-        /// When it is to be released by itself. No two intents of a wallet name the same moment: where the answer was
-        /// lost, the allocation is found again by it.
+        /// The time at which it is to be released by itself. No two intents of a wallet name the same moment: where the
+        /// answer was lost, the allocation is found again by it.
         expires: Timestamp,
     },
     /// Money was set aside.
     AllocationCreated {
-        /// The allocation.
         allocation: AllocationId,
-        /// How much.
         amount: Glm,
-        /// When the daemon releases it by itself.
+        /// The time at which the daemon releases it by itself.
         expires: Timestamp,
     },
     /// The allocation's end was moved ahead of the run.
     AllocationProlonged {
-        /// The allocation.
         allocation: AllocationId,
-        /// When the daemon releases it by itself now.
+        /// The time at which the daemon now releases it by itself.
         expires: Timestamp,
     },
     /// More is set aside: the windows of the budget allow it now.
     AllocationAmended {
-        /// The allocation.
         allocation: AllocationId,
-        /// How much it holds now, what is spent of it included.
+        /// The amount that it holds now, the spent part included.
         amount: Glm,
     },
     /// The daemon no longer has the allocation: somebody released it, or it expired. Nothing is signed and no bill
     /// accepted before there is a new one, whose intent and creation are told as those of the first.
-    AllocationLost {
-        /// The allocation.
-        allocation: AllocationId,
-    },
+    AllocationLost { allocation: AllocationId },
     /// The budget is about to be raised. Stored before the request.
-    BudgetIntended {
-        /// What it is to become.
-        budget: Glm,
-    },
+    BudgetIntended { budget: Glm },
     /// The budget was raised: more is set aside.
-    BudgetRaised {
-        /// What it is now.
-        budget: Glm,
-    },
+    BudgetRaised { budget: Glm },
     /// The budget couldn't be raised and is what it was.
     BudgetNotRaised {
-        /// What it should have become.
+        /// The budget that was asked for.
         budget: Glm,
-        /// Why not.
         reason: String,
     },
     /// The rest of the money was given back.
-    AllocationReleased {
-        /// The allocation.
-        allocation: AllocationId,
-    },
+    AllocationReleased { allocation: AllocationId },
     /// A demand is on the market.
     #[doc(alias = "SubscriptionCreated")]
     DemandPublished {
-        /// The demand.
         demand: DemandId,
-        /// When agreements made from it end at the latest.
+        /// The latest end of agreements made from it.
         expires: Timestamp,
     },
     /// A demand is no longer on the market.
-    DemandEnded {
-        /// The demand.
-        demand: DemandId,
-        /// Why.
-        why: String,
-    },
+    DemandEnded { demand: DemandId, why: String },
     /// Something couldn't be done just now; it will be tried again.
-    Trouble {
-        /// What we were doing.
-        doing: String,
-        /// What went wrong.
-        problem: String,
-    },
+    Trouble { doing: String, problem: String },
     /// Trouble that was told of is over.
     Recovered {
         /// The name of what works again, in words.
@@ -237,7 +208,6 @@ pub enum EventKind {
     /// An offer fits and is being negotiated.
     #[doc(alias = "ProposalReceived")]
     OfferReceived {
-        /// Whose.
         provider: Provider,
         /// GLM an hour at full use.
         per_hour: Glm,
@@ -246,91 +216,56 @@ pub enum EventKind {
     },
     /// We refused an offer.
     #[doc(alias = "ProposalRejected")]
-    OfferRefused {
-        /// Whose.
-        provider: Provider,
-        /// Why.
-        reason: String,
-    },
+    OfferRefused { provider: Provider, reason: String },
     /// A provider refused our terms.
     RefusedByProvider {
-        /// Who.
         provider: Provider,
-        /// Why, if it said.
+        /// The reason, if one was given.
         reason: Option<Reason>,
     },
     /// A provider agreed to our terms; an agreement can be signed.
     #[doc(alias = "ProposalConfirmed")]
-    TermsAgreed {
-        /// Who.
-        provider: Provider,
-    },
+    TermsAgreed { provider: Provider },
     /// An agreement is about to be signed. Stored before the request.
     AgreementIntended {
-        /// The rental.
         rental: RentalId,
-        /// With whom.
         provider: Provider,
-        /// On which terms.
         proposal: ProposalId,
         /// GLM an hour at full use.
         per_hour: Glm,
         /// GLM for the start of an activity.
         start: Glm,
-        /// What its bills are measured by.
+        /// The terms by which its bills are measured.
         terms: Box<RentalTerms>,
     },
     /// An agreement has an id, but isn't approved yet.
-    AgreementCreated {
-        /// The rental.
-        rental: RentalId,
-        /// The agreement.
-        agreement: AgreementId,
-    },
+    AgreementCreated { rental: RentalId, agreement: AgreementId },
     /// The provider approved.
     #[doc(alias = "AgreementConfirmed")]
     AgreementApproved {
-        /// The rental.
         rental: RentalId,
-        /// The agreement.
         agreement: AgreementId,
         /// The terms that both sides agreed to.
         agreed: AgreedTerms,
     },
     /// There will be no agreement.
     #[doc(alias = "AgreementRejected")]
-    AgreementFailed {
-        /// The rental.
-        rental: RentalId,
-        /// Why.
-        reason: String,
-    },
+    AgreementFailed { rental: RentalId, reason: String },
     /// An activity is about to be created. Stored before the request.
     ActivityIntended {
-        /// The rental.
         rental: RentalId,
         /// For which job; left out in records where it is the first.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
         job: JobId,
     },
     /// An activity has been created.
-    ActivityCreated {
-        /// The rental.
-        rental: RentalId,
-        /// The activity.
-        activity: ActivityId,
-    },
+    ActivityCreated { rental: RentalId, activity: ActivityId },
     /// The activity is deployed, started and set up; it takes tasks.
     #[doc(alias = "WorkerStarted")]
-    ActivityReady {
-        /// The rental.
-        rental: RentalId,
-    },
+    ActivityReady { rental: RentalId },
     /// A script was sent. A [detail](EventKind::is_detail).
     ScriptSent {
-        /// The rental.
         rental: RentalId,
-        /// The activity.
         activity: ActivityId,
         /// The batch that it became.
         batch: BatchId,
@@ -339,15 +274,13 @@ pub enum EventKind {
     },
     /// A command of a script has ended. A [detail](EventKind::is_detail), told when its script has ended too.
     CommandFinished {
-        /// The rental.
         rental: RentalId,
-        /// The batch.
         batch: BatchId,
         /// Its place there, from 0.
         place: u32,
         /// The command in a few words.
         command: String,
-        /// What it said when it failed; `None` where it succeeded.
+        /// The error when it failed; `None` where it succeeded.
         failure: Option<String>,
         /// The end of its captured standard output.
         #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -358,55 +291,45 @@ pub enum EventKind {
     },
     /// A script has ended. A [detail](EventKind::is_detail).
     ScriptFinished {
-        /// The rental.
         rental: RentalId,
-        /// The batch.
         batch: BatchId,
-        /// Why it failed, if it did.
+        /// The failure, if it failed.
         failure: Option<String>,
     },
     /// The activity is over.
     #[doc(alias = "WorkerFinished")]
     ActivityEnded {
-        /// The rental.
         rental: RentalId,
         /// The usage it ended with, if it could be read.
         usage: Option<Vec<f64>>,
-        /// Why it failed, if it did.
+        /// The failure, if it failed.
         failure: Option<String>,
-        /// Was its end confirmed, and its usage read after that? Then it has used no more.
+        /// True if its end was confirmed, and its usage read after that. Then it has used no more.
         #[serde(default, skip_serializing_if = "is_false")]
         complete: bool,
     },
     /// The agreement is over.
     #[doc(alias = "AgreementTerminated")]
     AgreementEnded {
-        /// The rental.
         rental: RentalId,
-        /// The agreement.
         agreement: AgreementId,
-        /// Who ended it.
         by: Terminator,
-        /// Why.
         reason: Reason,
-        /// Does the daemon no longer have it? Then no bill for it can come any more.
+        /// True if the daemon no longer has it. Then no bill for it can come any more.
         #[serde(default, skip_serializing_if = "is_false")]
         forgotten: bool,
     },
     /// A job is known to the run; its tasks follow.
     #[doc(alias("JobStarted", "ComputationStarted"))]
     JobAdded {
-        /// The job.
         job: JobId,
-        /// When it ends, finished or not.
+        /// The time at which it ends, finished or not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deadline: Option<Timestamp>,
-        /// How often its tasks are tried again after failing.
         retries: u32,
     },
     /// A job's source has been read so far. A later process compares the source with this before it reads on.
     SourceRead {
-        /// The job.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
         job: JobId,
         /// The place up to which it was read, and a digest of it.
@@ -414,67 +337,47 @@ pub enum EventKind {
     },
     /// A job's source has no more tasks.
     SourceExhausted {
-        /// The job.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
         job: JobId,
     },
     /// There is more to do for the run's own job, though it was over or its source had no more: tasks have been added to its
     /// source since, or tasks that failed are tried afresh.
     JobReopened {
-        /// The job.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
         job: JobId,
     },
     /// A job is over: no more comes of it.
     #[doc(alias("JobFinished", "ComputationFinished"))]
-    JobEnded {
-        /// The job.
-        job: JobId,
-        /// How.
-        end: JobEnd,
-    },
+    JobEnded { job: JobId, end: JobEnd },
     /// A task is known to the run.
     TaskAdded {
         /// Its job; left out in records where it is the first.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
         job: JobId,
-        /// The task.
         task: TaskId,
-        /// Its data.
         data: Value,
-        /// Did it come up on the way, beside the job's source?
+        /// True if another task added it, beside the job's source.
         #[serde(default, skip_serializing_if = "is_false")]
         spawned: bool,
     },
     /// A task that had failed for good is tried afresh: its attempts so far no longer count.
     TaskReopened {
-        /// Its job.
         #[serde(default, skip_serializing_if = "JobId::is_first")]
         job: JobId,
-        /// The task.
         task: TaskId,
-        /// Its data.
         data: Value,
         /// Its attempts so far: the next one's number is one more.
         attempts: u32,
     },
     /// A task is being tried.
-    TaskStarted {
-        /// The attempt.
-        attempt: Attempt,
-        /// Where.
-        rental: RentalId,
-    },
+    TaskStarted { attempt: Attempt, rental: RentalId },
     /// A script was sent to an activity: whoever goes on with it finds its batch by this.
     BatchSent {
-        /// The rental.
         rental: RentalId,
-        /// Which of its activities.
         no: ActivityNo,
         /// The attempts in its worker's hands; none while the worker sets itself up.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attempts: Vec<Attempt>,
-        /// The script.
         script: SentScript,
     },
     /// A task is done; this is its one result.
@@ -482,28 +385,17 @@ pub enum EventKind {
     TaskDone {
         /// The attempt that made it.
         attempt: Attempt,
-        /// Where.
         rental: RentalId,
-        /// Its outcome.
         output: TaskOutput,
         /// The duration of the attempt.
         took: Duration,
     },
     /// An attempt failed; the task will be tried again.
     #[doc(alias = "TaskRejected")]
-    AttemptFailed {
-        /// The attempt.
-        attempt: Attempt,
-        /// Where.
-        rental: RentalId,
-        /// Why.
-        failure: AttemptFailure,
-    },
+    AttemptFailed { attempt: Attempt, rental: RentalId, failure: AttemptFailure },
     /// An attempt was given up through no fault of its own; the task waits for another.
     AttemptCancelled {
-        /// The attempt.
         attempt: Attempt,
-        /// Where.
         rental: RentalId,
         /// The reason in words, where the machine was lost while it had other tasks in hand as well: any of them may have cost
         /// it, so that each is tried alone from now on.
@@ -515,59 +407,45 @@ pub enum EventKind {
     },
     /// A task failed for good.
     TaskFailed {
-        /// The last attempt.
         attempt: Attempt,
-        /// Where, unless it never began.
+        /// The rental, unless it never began.
         rental: Option<RentalId>,
-        /// Why.
         failure: AttemptFailure,
     },
     /// A task was given up with its job: it has no result and will have none.
-    TaskCancelled {
-        /// The task.
-        task: TaskId,
-    },
+    TaskCancelled { task: TaskId },
     /// A task wasn't finished when its job's deadline passed.
-    TaskExpired {
-        /// The task.
-        task: TaskId,
-    },
+    TaskExpired { task: TaskId },
     /// A bill came.
     #[doc(alias("DebitNoteReceived", "InvoiceReceived"))]
     BillReceived {
         /// The rental, if it is one of ours.
         rental: Option<RentalId>,
-        /// Which bill.
         bill: Bill,
-        /// What it asks for: for a debit note all that its activity owes so far.
+        /// The amount that it asks for: for a debit note all that its activity owes so far.
         amount: Glm,
-        /// When the daemon told of it, by the daemon's clock. Bills of each kind are told of in this order.
+        /// The time at which the daemon reported it, by the daemon's clock. Bills of each kind are told of in this
+        /// order.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         told: Option<Timestamp>,
     },
     /// A bill is about to be accepted. Stored before the request.
     BillAccepting {
-        /// The rental.
         rental: RentalId,
-        /// Which bill.
         bill: Bill,
-        /// Its amount.
         amount: Glm,
         /// GLM that it adds to what the rental's bills promised before.
         #[serde(default, skip_serializing_if = "is_zero")]
         increase: Glm,
-        /// Of a debit note: what it says of its activity.
+        /// The measurements of its activity that a debit note states.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         measured: Option<Measured>,
     },
     /// A bill has been accepted: it will be paid.
     #[doc(alias("DebitNoteAccepted", "InvoiceAccepted"))]
     BillAccepted {
-        /// The rental.
         rental: RentalId,
-        /// Which bill.
         bill: Bill,
-        /// Its amount.
         amount: Glm,
         /// The cost of the rental so far.
         total: Glm,
@@ -576,44 +454,26 @@ pub enum EventKind {
     BillRefused {
         /// The rental, if it is one of ours.
         rental: Option<RentalId>,
-        /// Which bill.
         bill: Bill,
-        /// Its amount.
         amount: Glm,
-        /// Why.
         reason: String,
-        /// Of a debit note: what it says of its activity, as far as that is believed.
+        /// The measurements of its activity that a debit note states, as far as they are believed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         measured: Option<Measured>,
-        /// Is it owed all the same? Then it couldn't be accepted for reasons of ours, such as the budget.
+        /// True if it is owed all the same. Then it couldn't be accepted for reasons of ours, such as the budget.
         #[serde(default, skip_serializing_if = "is_false")]
         open: bool,
     },
     /// A bill that was expected hasn't come in time.
-    BillMissing {
-        /// The rental.
-        rental: RentalId,
-        /// The agreement.
-        agreement: AgreementId,
-    },
+    BillMissing { rental: RentalId, agreement: AgreementId },
     /// A provider gets no tasks for a while.
-    ProviderSetBack {
-        /// Who.
-        provider: Provider,
-        /// Until when.
-        until: Timestamp,
-        /// Why.
-        reason: String,
-    },
+    ProviderSetBack { provider: Provider, until: Timestamp, reason: String },
     /// Tasks wait and nothing runs: this is why.
     #[doc(alias = "NoProposalsConfirmed")]
-    Waiting {
-        /// The reasons, counted.
-        explanation: Explanation,
-    },
+    Waiting { explanation: Explanation },
     /// The budget holds nothing more for now: what ran is ended, and the run waits.
     Paused {
-        /// When it goes on, as far as is known.
+        /// The time at which it is considered again, as far as is known.
         until: Timestamp,
         /// GLM that the budget's windows are to free before.
         missing: Glm,
@@ -622,28 +482,23 @@ pub enum EventKind {
     PauseEnded,
     /// The run is resumed after its process had ended.
     RunResumed {
-        /// What there was to go on with.
+        /// The things that were there to go on with.
         resumed: Resumed,
     },
     /// No more work is begun.
     #[doc(alias = "ExecutionInterrupted")]
-    Stopping {
-        /// Why.
-        why: StopReason,
-    },
+    Stopping { why: StopReason },
     /// The run is over.
     #[doc(alias = "ShutdownFinished")]
-    RunEnded {
-        /// How.
-        end: RunEnd,
-    },
+    RunEnded { end: RunEnd },
 }
 
 impl EventKind {
     /// The names of those that are details.
     pub const DETAILS: &[&str] = &["script_sent", "command_finished", "script_finished"];
 
-    /// Is it a detail: told at once to who asked for details, and neither stored nor decided upon?
+    /// True if the event is a detail: shown at once to those who asked for details, and neither stored nor decided
+    /// upon.
     ///
     /// There may be thousands a second, so they aren't even made where nobody asked.
     pub fn is_detail(&self) -> bool {

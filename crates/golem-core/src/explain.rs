@@ -17,7 +17,7 @@ pub struct Explanation {
     pub waited: Duration,
     /// Tasks that wait.
     pub tasks_waiting: u64,
-    /// Is a demand on the market?
+    /// True if a demand is on the market.
     pub published: bool,
     /// Providers whose offers were seen.
     pub offers: u64,
@@ -43,18 +43,18 @@ pub struct Explanation {
     pub idle: u64,
     /// GLM that may still be promised.
     pub budget_left: Option<Glm>,
-    /// Does the budget forbid another agreement?
+    /// True if the budget forbids another agreement.
     pub budget_blocks: bool,
     /// GLM that another agreement would need before it could be stopped again.
     #[serde(default)]
     pub agreement_needs: Option<Glm>,
-    /// When the run goes on that waits for its budget.
+    /// The time at which a run that waits for its budget continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until: Option<Timestamp>,
     /// GLM that the budget is to free before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_missing: Option<Glm>,
-    /// What the daemon last complained about.
+    /// The latest complaint of the daemon.
     pub daemon_trouble: Option<String>,
 }
 

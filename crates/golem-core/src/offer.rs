@@ -10,19 +10,19 @@ use yagna_api::{NodeId, Properties};
 
 use crate::pricing::Pricing;
 
-/// How much of a stranger's text is shown.
+/// The length of a stranger's text that is shown.
 const SHOWN: usize = 64;
 const PLATFORM_PREFIX: &str = "golem.com.payment.platform.";
 const PLATFORM_SUFFIX: &str = ".address";
 
-/// What a provider offers: its prices, its machine as far as prices need it, and how it can be paid.
+/// The offer of a provider: its prices, its machine as far as prices need it, and its payment platforms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OfferTerms {
     /// The provider.
     pub provider: NodeId,
     /// Its own name for itself, fit to be shown; the beginning of its id where it has none.
     pub name: String,
-    /// What it charges.
+    /// The prices.
     pub pricing: Pricing,
     /// CPU threads of an activity, at least 1.
     pub threads: u32,
@@ -32,7 +32,7 @@ pub struct OfferTerms {
     pub properties: Properties,
 }
 
-/// Why an offer can't be read. It concerns that offer alone.
+/// The reasons why an offer can't be read. It concerns that offer alone.
 ///
 /// What it quotes of the offer is cut and cleaned, so that it can be shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

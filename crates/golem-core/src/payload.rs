@@ -19,7 +19,7 @@ use yagna_api::{Constraints, Properties};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Payload {
-    /// What runs the work, such as `vm`.
+    /// The runtime that runs the work, such as `vm`.
     pub runtime: String,
     /// The image to run; the runtime `vm` always needs one on the real network.
     pub image: Option<Image>,
@@ -31,11 +31,11 @@ pub struct Payload {
     pub min_cpu_threads: u32,
     /// CPU cores, at least.
     pub min_cpu_cores: Option<u32>,
-    /// What the runtime must be able to do, such as `vpn`.
+    /// The capabilities that the runtime needs, such as `vpn`.
     pub capabilities: Vec<String>,
-    /// What else the demand says.
+    /// Further properties of the demand.
     pub properties: Properties,
-    /// What else it asks, each in the constraint language.
+    /// Further constraints, each in the constraint language.
     pub constraints: Vec<String>,
 }
 
@@ -45,11 +45,11 @@ pub struct Payload {
 pub struct Image {
     /// Its SHA-3 hash in hex; providers check what they fetched against it.
     pub hash: String,
-    /// Where it is fetched.
+    /// The address from which it is fetched.
     pub url: String,
 }
 
-/// What is wrong with a payload: no offer could match it, or others than were meant.
+/// The errors in a payload: no offer could match it, or others than were meant.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PayloadProblem {
     /// Empty, or with characters that mean something else in the constraint language.
@@ -76,7 +76,7 @@ pub enum PayloadProblem {
     Constraint {
         /// As given.
         text: String,
-        /// Why not.
+        /// The error.
         source: ConstraintsError,
     },
 }
@@ -150,7 +150,7 @@ impl Payload {
         Ok(())
     }
 
-    /// What it asks of an offer. A constraint that can't be read ([`Payload::check`] finds it) matches nothing.
+    /// The constraints on an offer. A constraint that can't be read ([`Payload::check`] finds it) matches nothing.
     pub fn constraints(&self) -> Constraints {
         let mut all = Vec::new();
         for (property, amount) in
@@ -175,7 +175,7 @@ impl Payload {
         Constraints::all(all)
     }
 
-    /// What it tells an offer.
+    /// The properties that an offer sees.
     pub fn properties(&self) -> Properties {
         let mut properties = self.properties.clone();
         if let Some(Image { hash, url }) = &self.image {
@@ -201,7 +201,7 @@ fn nothing() -> Constraints {
     Constraints::Any(Vec::new())
 }
 
-/// Can it stand in a constraint and mean itself?
+/// True if it can stand in a constraint and mean itself.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.trim() == text && !text.contains(['(', ')', '*'])
 }

@@ -28,7 +28,7 @@ pub struct Pricing {
     pub start: Decimal,
 }
 
-/// What a usage counter counts, as far as a requestor can check it.
+/// The subject of a usage counter, as far as a requestor can check it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counter {
     /// Seconds of the activity's life.
@@ -50,8 +50,8 @@ impl Counter {
 }
 
 impl Pricing {
-    /// What this usage costs, the start included; `None` when the vector doesn't fit the counters, holds what
-    /// is not a valid amount of use, or costs more than can be counted.
+    /// The cost of this usage, the start included; `None` when the vector doesn't fit the counters, holds what is not a
+    /// valid amount of use, or costs more than can be counted.
     pub fn cost(&self, usage: &[f64]) -> Option<Decimal> {
         if usage.len() != self.rates.len() {
             return None;
@@ -63,7 +63,7 @@ impl Pricing {
             .try_fold(self.start, |sum, ((_, rate), used)| sum.checked_add(rate.checked_mul(used?)?))
     }
 
-    /// What an activity of this age costs at the very most: all threads busy all the time.
+    /// The most that an activity of this age can cost: all threads busy all the time.
     ///
     /// Rounded up to the smallest part of a GLM, and never more than GLM's total supply, a billion.
     pub fn cost_at_full_use(&self, age: Duration, threads: u32) -> Glm {
@@ -104,7 +104,7 @@ impl Pricing {
         self.at_full_use(Decimal::ZERO, age, threads, others)
     }
 
-    /// The same, added to `cost`.
+    /// Adds the cost of full use to `cost`.
     fn at_full_use(
         &self,
         mut cost: Decimal,

@@ -60,7 +60,7 @@ pub struct Run {
 impl Run {
     /// A rental is remembered this long after it ended and was paid: a second bill for it is refused.
     const KEEP_PAID: Duration = Duration::from_secs(10 * 60);
-    /// The same where nothing was paid: a right bill may follow a wrong one.
+    /// The time for which a rental is kept where nothing was paid: a right bill may follow a wrong one.
     const KEEP_UNPAID: Duration = Duration::from_secs(3600);
     /// A demand is renewed this long after it was published: the daemon forgets it after an hour.
     const RENEW_AFTER: Duration = Duration::from_secs(25 * 60);

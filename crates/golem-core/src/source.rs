@@ -15,14 +15,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use sha3::{Digest as _, Sha3_256};
 
-/// How many of a number's digits an exponent may add when the number is written out: more than any 64-bit float has.
+/// The most digits that an exponent may add when a number is written out: more than any 64-bit float has.
 const LONGEST_EXPONENT: i64 = 400;
 
 /// A hash of 128 bits, written as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceDigest(pub u128);
 
-/// How far a source has been read, and what was read.
+/// The position up to which a source has been read, with a digest of what was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceMark {
     /// The items that were read, from the source's first one on.

@@ -27,7 +27,7 @@ struct Standing {
 }
 
 impl Standings {
-    /// How long a provider is left alone after its first failure; doubled with each further one.
+    /// The time for which a provider is paused after its first failure; doubled with each further one.
     pub const FIRST: Duration = Duration::from_secs(30);
     /// The longest time that a provider is left alone.
     pub const LONGEST: Duration = Duration::from_secs(3600);
@@ -51,19 +51,18 @@ impl Standings {
         self.0.remove(provider);
     }
 
-    /// May the provider be dealt with now?
+    /// True if the provider may be used now.
     pub fn is_welcome(&self, provider: &NodeId, now: Timestamp) -> bool {
         self.0.get(provider).is_none_or(|standing| standing.until <= now)
     }
 
-    /// How many are left alone now.
+    /// The number of providers that are paused now.
     pub fn n_set_back(&self, now: Timestamp) -> u64 {
         self.0.values().filter(|standing| standing.until > now).count() as u64
     }
 }
 
-/// What a run knows of a provider: what it has seen of it itself, all zero where it hasn't dealt with it, and what is
-/// known from earlier runs.
+/// The run's record of a provider: its own observations, all zero where there are none, and those of earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Record {
@@ -71,7 +70,7 @@ pub struct Record {
     pub approved: u32,
     /// Agreements that it didn't approve, or not in time.
     pub not_approved: u32,
-    /// The same since it last approved one.
+    /// The number of agreements that it didn't approve since it last approved one.
     pub not_approved_in_a_row: u32,
     /// Tasks that it has done.
     pub tasks_done: u64,
@@ -80,14 +79,15 @@ pub struct Record {
     /// Rentals that it failed in: an activity that didn't come to work or was lost, tasks that failed one after the
     /// other, a wrong bill, an agreement that it ended under our hands.
     pub failures: u32,
-    /// The same since it last did a task.
+    /// The number of failures since it last did a task.
     pub failures_in_a_row: u32,
-    /// What was known of it when the run began. What went wrong in a row is forgiven there too when it does well.
+    /// The knowledge of it from earlier runs, as it was when the run began. What went wrong in a row is forgiven there
+    /// too when it does well.
     pub known: Known,
 }
 
 impl Record {
-    /// The same, with nothing known from earlier runs.
+    /// Drops the knowledge from earlier runs.
     #[must_use]
     pub fn without_memory(self) -> Self {
         Self { known: Known::default(), ..self }
@@ -131,12 +131,12 @@ impl FromIterator<(NodeId, Known)> for Records {
 }
 
 impl Records {
-    /// What is known of a provider.
+    /// The record of a provider.
     pub fn of(&self, provider: &NodeId) -> Record {
         self.of.get(provider).copied().unwrap_or_default()
     }
 
-    /// The same, with what is known from earlier runs faded until now.
+    /// The record of a provider, with the knowledge from earlier runs faded until now.
     pub fn at(&self, provider: &NodeId, now: Timestamp) -> Record {
         let record = self.of(provider);
         Record { known: record.known.faded(now), ..record }

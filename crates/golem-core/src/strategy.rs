@@ -81,7 +81,7 @@ use crate::standing::Record;
 /// ```
 #[doc(alias = "MarketStrategy")]
 pub trait Strategy: Send + Sync {
-    /// How good an offer is, the higher the better, or why it isn't taken at all.
+    /// The score of an offer, the higher the better, or the reason why it isn't taken at all.
     fn appraise(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal>;
 
     /// Takes these providers only, each by its node id or its name.
@@ -149,9 +149,9 @@ impl fmt::Debug for dyn Strategy {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Candidate<'a> {
-    /// What its provider offers: prices, machine, properties.
+    /// The offer of its provider: prices, machine, properties.
     pub offer: &'a OfferTerms,
-    /// What this run knows of the provider, of its own and from earlier runs.
+    /// The record of the provider, from this run and from earlier ones.
     pub record: Record,
     /// The time.
     pub now: Timestamp,
@@ -184,7 +184,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// How good an offer is: the higher, the better. Any number, but always one.
+/// The score of an offer: the higher, the better. Any number, but always one.
 ///
 /// Scores are compared with one another only, so their scale is the strategy's own. They had better be positive: a
 /// factor that lowers scores can do nothing about a score of 0.

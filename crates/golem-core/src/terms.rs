@@ -60,7 +60,7 @@ impl TimeRange {
         self.most
     }
 
-    /// Is this time in it?
+    /// True if this time is in the range.
     pub fn contains(self, time: Duration) -> bool {
         self.least <= time && time <= self.most
     }
@@ -71,7 +71,7 @@ impl TimeRange {
     }
 }
 
-/// Are debit notes paid while their agreement goes on, or is all paid at its end?
+/// The choice whether debit notes are paid while their agreement goes on, or everything is paid at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MidAgreementPayments {
     /// All is paid at the end. Golem's own provider agent refuses demands that last ten hours or longer then.
@@ -84,20 +84,21 @@ pub enum MidAgreementPayments {
     Always,
 }
 
-/// What we agree to: for each time that is negotiated the range in which we take it.
+/// The terms that we agree to: for each negotiated time the range in which we take it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TermsPolicy {
     /// The payment platform we pay on.
     pub platform: String,
-    /// How long we have to accept a debit note. A provider that gives us less than the least is refused; where it
+    /// The time that we have to accept a debit note. A provider that gives us less than the least is refused; where it
     /// gives us more than the most, we ask for that.
     pub accept_timeout: TimeRange,
     /// The time between two debit notes, where they are paid on the way. A time beyond the range is answered by the
     /// range's end that is nearer.
     pub debit_interval: TimeRange,
-    /// How long we have to pay one. A time beyond the range is answered by the range's end that is nearer.
+    /// The time that we have to pay a debit note. A time beyond the range is answered by the range's end that is
+    /// nearer.
     pub payment_timeout: TimeRange,
-    /// Are they paid on the way?
+    /// The choice whether they are paid during the agreement.
     pub mid_agreement_payments: MidAgreementPayments,
 }
 
@@ -117,7 +118,7 @@ impl TermsPolicy {
         }
     }
 
-    /// Is this provider paid on the way, in an agreement that may last this long?
+    /// True if this provider is paid during an agreement that may last this long.
     fn pays_on_the_way(&self, offer: &OfferTerms, lasts: Duration) -> bool {
         match self.mid_agreement_payments {
             MidAgreementPayments::Never => false,
@@ -185,16 +186,16 @@ pub fn counter_terms(
 /// The times that are negotiated, as one side names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NegotiatedTimes {
-    /// How long we have to accept a debit note.
+    /// The time that we have to accept a debit note.
     pub accept_timeout: Option<Duration>,
     /// The time between two debit notes.
     pub debit_interval: Option<Duration>,
-    /// How long we have to pay one.
+    /// The time that we have to pay a debit note.
     pub payment_timeout: Option<Duration>,
 }
 
 impl NegotiatedTimes {
-    /// What one side says; what can't be read is left out.
+    /// Reads the times that one side states; what can't be read is left out.
     pub fn of(side: &Properties) -> Self {
         Self {
             accept_timeout: seconds(side, name::ACCEPT_TIMEOUT),
@@ -204,7 +205,7 @@ impl NegotiatedTimes {
     }
 }
 
-/// Does a provider's draft give us the times that we asked for?
+/// Checks that a provider's draft gives us the times that we asked for.
 ///
 /// A provider goes by its own draft. So none of its times may be shorter than ours, and it may not want to be paid on
 /// the way where we didn't agree to that. Longer times, and terms that it dropped, do us no harm.
@@ -233,14 +234,15 @@ pub fn check_draft(asked: &NegotiatedTimes, draft: &Properties) -> Result<(), Re
 /// Where the sides name different times, the shorter counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AgreedTerms {
-    /// How soon a debit note must be accepted. Counts when either side names it: to be quick can't be wrong.
+    /// The time within which a debit note must be accepted. Counts when either side names it: to be quick can't be
+    /// wrong.
     pub accept_timeout: Option<Duration>,
-    /// How much time lies between two debit notes. Counts when both sides name it.
+    /// The time between two debit notes. Counts when both sides name it.
     pub debit_interval: Option<Duration>,
-    /// How much time we have to pay a debit note. Counts when both sides name it; without it no debit note is
-    /// to be paid before the agreement ends.
+    /// The time that we have to pay a debit note. Counts when both sides name it; without it no debit note is to be
+    /// paid before the agreement ends.
     pub payment_timeout: Option<Duration>,
-    /// May there be several activities, one after the other? Only when both sides say so.
+    /// True if there may be several activities, one after the other. Only when both sides say so.
     pub multi_activity: bool,
 }
 
@@ -266,7 +268,7 @@ impl AgreedTerms {
         }
     }
 
-    /// May an activity of this age have sent so many debit notes? Always, where no interval was agreed.
+    /// True if an activity of this age may have sent so many debit notes. Always, where no interval was agreed.
     ///
     /// The one that ends the activity comes out of turn, and the first one by a clock that began with the agreement: so
     /// two more than the interval allows are fine.
@@ -274,8 +276,8 @@ impl AgreedTerms {
         allows(self.debit_interval, notes, age)
     }
 
-    /// The same for those that are to be paid on the way: one in each payment time-out. Always, where none was agreed:
-    /// then each single one is wrong.
+    /// True if an activity of this age may have sent so many notes that are to be paid during the agreement: one in
+    /// each payment time-out. Always, where none was agreed: then each single one is wrong.
     pub fn allows_payable_notes(&self, notes: u32, age: Duration) -> bool {
         allows(self.payment_timeout, notes, age)
     }

@@ -22,12 +22,12 @@ const DAY: i64 = 24 * HOUR;
 /// older than a day is kept as a sum: there are never many more than 5,000 entries, whoever bills how often.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ledger {
-    /// What was promised before the entries.
+    /// The sum that was promised before the entries.
     before: Glm,
     /// The end of each minute in which something was promised more than an hour ago, and all that was promised until then.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub(super) minutes: VecDeque<Entry>,
-    /// The same of each second since.
+    /// The promises of each second since then.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub(super) seconds: VecDeque<Entry>,
     /// Increases by rentals of which a bill is being accepted: they may be taken back.
@@ -94,7 +94,7 @@ impl Ledger {
         self.total().saturating_sub(outside)
     }
 
-    /// When no more than so much will have been promised in the window that ends then, if nothing is added.
+    /// The time at which the sum promised in the window that ends then is no more than this, if nothing is added.
     pub fn falls_to(&self, window: Window, most: Glm, now: Timestamp) -> Timestamp {
         if self.within(window, now) <= most {
             return now;

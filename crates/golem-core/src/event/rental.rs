@@ -12,15 +12,15 @@ use crate::pricing::Pricing;
 /// The terms that a rental's bills are measured by.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RentalTerms {
-    /// What the provider charges.
+    /// The prices of the provider.
     pub pricing: Pricing,
     /// CPU threads of an activity.
     pub threads: u32,
-    /// When the agreement ends by itself.
+    /// The time at which the agreement ends by itself.
     pub expires: Timestamp,
 }
 
-/// What a debit note says of its activity.
+/// The measurements of its activity that a debit note states.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// The activity.
@@ -28,7 +28,7 @@ pub struct Measured {
     /// Its usage counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Vec<f64>>,
-    /// Did the note ask for more than there was?
+    /// True if the note asked for more than there was.
     #[serde(default, skip_serializing_if = "super::is_false")]
     pub overbilled: bool,
 }

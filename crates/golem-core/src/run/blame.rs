@@ -70,7 +70,7 @@ impl Run {
         }
     }
 
-    /// Has what this rental failed at failed with other providers too?
+    /// True if the work that this rental failed at has failed with other providers too.
     fn has_failed_elsewhere(&self, id: RentalId) -> bool {
         self.rental(id).is_some_and(|rental| {
             let elsewhere = |task| self.failed_elsewhere(task, rental.provider());
@@ -78,8 +78,8 @@ impl Run {
         })
     }
 
-    /// Have the workers of all providers that there are failed in these words, and none done anything since? Then
-    /// those who were left alone for it aren't any more: there is nobody else to wait for.
+    /// True if the workers of all providers that there are failed in these words, and none has done anything since.
+    /// Then those who were left alone for it aren't any more: there is nobody else to wait for.
     fn has_failed_wherever(&mut self, now: Timestamp, job: JobId, words: &str) -> bool {
         let alike = self.live.jobs.get(&job).and_then(|job| job.failings.alike.get(words));
         let Some(providers) = alike.map(|alike| &alike.providers) else {
@@ -94,7 +94,7 @@ impl Run {
         true
     }
 
-    /// Is there a provider beside these who works for this job, could, or is being negotiated with?
+    /// True if there is a provider beside these who works for this job, could, or is being negotiated with.
     fn is_anybody_else(&self, now: Timestamp, job: JobId, these: &HashSet<NodeId>) -> bool {
         let at_hand = self
             .rentals()
@@ -116,7 +116,8 @@ impl Run {
         }
     }
 
-    /// May workers of this job be begun? Not after some couldn't for a reason of our own; a result gives new hope.
+    /// True if workers of this job may be started. Not after some couldn't for a reason of our own; a result gives new
+    /// hope.
     pub(super) fn may_begin(&self, job: JobId) -> bool {
         self.live.jobs.get(&job).is_some_and(|job| job.failings.ours < Failings::HOPELESS_OURS)
     }
@@ -146,7 +147,7 @@ impl Run {
     }
 }
 
-/// What a failure says without what differs from one provider or task to the next: the provider's name, what stands
+/// The words of a failure without those that differ from one provider or task to the next: the provider's name, text
 /// between backticks, numbers.
 fn common_words(message: &str, provider: &Provider) -> String {
     let mut words = without_details(without_others(message)).replace(provider.id.as_str(), "");

@@ -17,15 +17,16 @@ use crate::offer::OfferTerms;
 use crate::strategy::{Candidate, Score};
 
 impl Run {
-    /// Of so many agreements one is made without regard to what is known from earlier runs.
+    /// The number of agreements of which one is made without regard to earlier runs.
     pub(super) const FRESH_LOOK: u64 = 4;
 
-    /// What the strategy says of an offer, and of its provider, now.
+    /// The strategy's verdict on an offer, and on its provider, now.
     pub(super) fn appraise(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
         self.ask(&Candidate::new(offer, self.live.providers.records.at(&offer.provider, now), now))
     }
 
-    /// The same when an agreement is to be made. What is refused for what is known stays refused, whatever is looked at.
+    /// The strategy's verdict when an agreement is to be made. What is refused for what is known stays refused,
+    /// whatever is looked at.
     fn appraise_to_sign(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
         let candidate = Candidate::new(offer, self.live.providers.records.at(&offer.provider, now), now);
         let score = self.ask(&candidate)?;
@@ -36,8 +37,8 @@ impl Run {
         Ok(self.ask(&Candidate { record, ..candidate }).unwrap_or(score))
     }
 
-    /// Is the next agreement one that is made as if nothing were known? Agreements of earlier runs are counted too, so
-    /// that it comes to that also where each run makes one or two.
+    /// True if the next agreement is one that is made as if nothing were known. Agreements of earlier runs are counted
+    /// too, so that it comes to that also where each run makes one or two.
     fn looks_fresh(&self) -> bool {
         let known = self.live.providers.records.known_rentals();
         known > 0 && known.wrapping_add(self.next_rental().0).is_multiple_of(Self::FRESH_LOOK)
@@ -85,7 +86,7 @@ impl Run {
         }
     }
 
-    /// Is there a draft that could be signed now, of a provider that is of use for what waits?
+    /// True if there is a draft that could be signed now, of a provider that is of use for what waits.
     pub(super) fn has_draft_of_use(&self, now: Timestamp) -> bool {
         self.live.market.drafts().any(|draft| {
             let provider = &draft.terms.provider;
@@ -95,7 +96,7 @@ impl Run {
         })
     }
 
-    /// Would an agreement made of the demand that is on the market end before it was of use?
+    /// True if an agreement made of the demand that is on the market would end before it was of use.
     fn too_late_to_sign(&self, now: Timestamp) -> bool {
         let lifetime = self.config.expiration;
         let least = RunConfig::LEAST_AGREEMENT.min(lifetime.saturating_sub(lifetime / 4));
@@ -140,8 +141,8 @@ impl Run {
         best
     }
 
-    /// How old a demand may get before it is published anew. Agreements that are made late in its life are short, and
-    /// providers refuse those that are very short.
+    /// The age at which a demand is published anew. Agreements that are made late in its life are short, and providers
+    /// refuse those that are very short.
     pub(super) fn demand_is_old(&self, since: Timestamp, now: Timestamp) -> bool {
         let lifetime = self.config.expiration;
         let in_time = lifetime.saturating_sub(RunConfig::LEAST_AGREEMENT).max(lifetime / 4);

@@ -18,7 +18,7 @@ use crate::standing::Records;
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
 
-/// What a run does when its budget forbids all that it could do.
+/// The behaviour of a run when its budget forbids all that it could do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnBudget {
     /// It stops.
@@ -28,47 +28,48 @@ pub enum OnBudget {
     Pause,
 }
 
-/// What a run is to keep to.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct RunConfig {
-    /// What machine the work needs.
+    /// The machine that the work needs.
     pub payload: Payload,
     /// The part of the market to buy on.
     pub subnet: Option<String>,
     /// The requestor's name, as providers see it.
     pub node_name: Option<String>,
-    /// How to negotiate; holds the payment platform.
+    /// The terms to negotiate; they hold the payment platform.
     pub terms: TermsPolicy,
-    /// How long a provider is asked to wait for the acceptance of a debit note.
+    /// The time for which a provider is asked to wait for the acceptance of a debit note.
     pub accept_timeout: Duration,
-    /// Which offers are taken, and which of them first. It is used as it is: no caution is added to it.
+    /// The strategy that decides which offers are taken, and which of them first. It is used as it is: no caution is
+    /// added to it.
     pub strategy: Arc<dyn Strategy>,
-    /// What is known of providers from earlier runs; the run's own records go on from there.
+    /// The knowledge of providers from earlier runs; the run's own records go on from there.
     pub known: Records,
     /// The most GLM that a result may cost on average on one provider, once it has worked for a while.
     pub max_price: Option<Glm>,
-    /// How long a provider may work before its results are held against their price.
+    /// The time that a provider may work before its results are held against their price.
     pub price_grace: Duration,
     /// Providers that work at the same time, at most.
     pub workers: u32,
-    /// How often a task is tried again after failing.
+    /// The number of retries of a failed task.
     pub retries: u32,
     /// GLM that may be promised, in all or in any hour or day.
     pub budget: Budget,
-    /// What is done when the budget forbids all that could be done.
+    /// The reaction when the budget forbids all that could be done.
     pub on_budget: OnBudget,
-    /// How long an agreement may last.
+    /// The longest time that an agreement may last.
     pub expiration: Duration,
-    /// How long to collect offers before the first agreement.
+    /// The time in which offers are collected before the first agreement.
     pub selection_window: Duration,
-    /// How long a run may wait with nothing running before it gives up.
+    /// The time that a run may wait with nothing running before it gives up.
     pub idle_timeout: Duration,
-    /// How long an idle provider is kept while tasks elsewhere may still fail and come back.
+    /// The time for which an idle provider is kept while tasks elsewhere may still fail and come back.
     pub idle_grace: Duration,
-    /// How long an agreement without work is kept for the next job. Below the 90 s after which providers end it;
-    /// nothing is kept once no more work can come.
+    /// The time for which an agreement without work is kept for the next job. Below the 90 s after which providers end
+    /// it; nothing is kept once no more work can come.
     pub hold: Duration,
-    /// Does the run stand ready for jobs until it is closed? Otherwise it ends with the last one that it has.
+    /// True if the run stands ready for jobs until it is closed. Otherwise it ends with the last one that it has.
     pub standing: bool,
     /// The run ends as soon as so many tasks have a result; for all of them where this says nothing. Tasks are read only
     /// as far as they may be wanted.
@@ -80,13 +81,14 @@ pub struct RunConfig {
     pub only: Option<Arc<Selection>>,
     /// The run stops once so many tasks have failed for good; it bears any number where this says nothing.
     pub halt: Option<Halt>,
-    /// How long running tasks may go on once the run is stopping, and a worker that is told to end may take.
+    /// The time that running tasks may go on once the run is stopping, and that a worker may take when it is told to
+    /// end.
     pub stop_grace: Duration,
-    /// How long the last bills are awaited.
+    /// The time for which the last bills are awaited.
     pub settle_timeout: Duration,
-    /// How long it may take to stop a provider that should be stopped: what it can bill meanwhile counts as spent.
+    /// The time that it may take to stop a provider: the amount that it can bill meanwhile counts as spent.
     pub stop_horizon: Duration,
-    /// How often to say why nothing runs.
+    /// The interval at which the run explains why nothing runs.
     pub explain_every: Duration,
 }
 
@@ -138,10 +140,11 @@ impl RunConfig {
     /// another task.
     pub const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 
-    /// How long money stays set aside after the last moment that an agreement made now can reach.
+    /// The time for which money stays reserved after the last moment that an agreement made now can reach.
     pub const ALLOCATION_MARGIN: Duration = Duration::from_secs(24 * 3600);
 
-    /// When an allocation that is made now is to end by itself: a whole number of milliseconds, as daemons keep it.
+    /// The time at which an allocation that is made now is to end by itself: a whole number of milliseconds, as daemons
+    /// keep it.
     pub fn allocation_end(&self, now: Timestamp) -> Timestamp {
         let end = after(now, self.expiration.saturating_add(Self::ALLOCATION_MARGIN));
         Timestamp::from_millisecond(end.as_millisecond()).unwrap_or(end)

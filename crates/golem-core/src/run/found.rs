@@ -29,11 +29,11 @@ pub enum FoundAgreement {
     Approved(Box<Agreement>),
     /// It was in force, and one side has ended it.
     Ended {
-        /// When.
+        /// The time of the end.
         at: Timestamp,
-        /// Who.
+        /// The party that ended it.
         by: Terminator,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
     /// It never came into force, or the daemon no longer has it.

@@ -37,7 +37,7 @@ impl Share {
         )
     }
 
-    /// Would this job still be no worse off than the taker after giving it a worker?
+    /// True if this job would still be no worse off than the taker after giving it a worker.
     pub(super) fn spares_for(&self, taker: &Self) -> bool {
         let (mine, theirs) = (self.workers.saturating_sub(1), taker.workers + 1);
         mine > 0 && theirs.saturating_mul(self.work) <= mine.saturating_mul(taker.work)

@@ -102,7 +102,7 @@ impl Run {
         Ok((terms, score))
     }
 
-    /// What we would answer to an offer.
+    /// The demand with which we would answer an offer.
     fn terms_for(&self, now: Timestamp, offer: &OfferTerms) -> Result<NewDemand, Refusal> {
         let expires = self.live.market.expires().ok_or(Refusal::NoExpiration)?;
         counter_terms(&self.demand(expires), offer, &self.config.terms, now)

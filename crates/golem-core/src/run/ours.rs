@@ -49,7 +49,7 @@ impl Run {
         }
     }
 
-    /// What failed for a reason of our own that nobody has told of before.
+    /// Reports a failure for a reason of our own that nobody has reported before.
     pub(super) fn on_own_failure(&mut self, now: Timestamp, message: &str, step: &mut Step) {
         if !self.live.ours.is_in_trouble() {
             let fault = OwnFault { problem: message.to_owned(), folder: None, bytes: 0 };

@@ -15,8 +15,9 @@ use crate::event::{EventKind, JobId, RentalId, RentalTerms, RunEnd, StopReason};
 use crate::explain::Explanation;
 
 impl Run {
-    /// What a request to the daemon may take, sent again for as long as that is safe. For so long what is on its way is
-    /// waited for at the end of a run, whatever its settle time-out: it is known to come, or to fail, by then.
+    /// The longest time that a request to the daemon may take, sent again for as long as that is safe. For so long what
+    /// is on its way is waited for at the end of a run, whatever its settle time-out: it is known to come, or to fail,
+    /// by then.
     const ON_ITS_WAY: Duration = Duration::from_secs(120);
     /// Beyond the time that bills are awaited, rentals are given so long to be ended: with a daemon that doesn't answer, and
     /// with one that does.
@@ -281,7 +282,7 @@ impl Run {
             .collect()
     }
 
-    /// Where every worker's place is taken, lets go of one that has failed at all that waits, for one that hasn't.
+    /// Lets go of a worker that has failed at all that waits, for one that hasn't, where every place is taken.
     fn plan_replacement(&mut self, now: Timestamp, step: &mut Step) {
         if self.n_counted(now) < self.config.workers as usize || self.choose(now, step).is_none() {
             return;

@@ -22,7 +22,7 @@ impl Run {
     /// So many times as many rentals as there are workers are held or in the making, at most.
     const MOST_SIDE_BY_SIDE: usize = 2;
 
-    /// Is this rental one of the workers that there are or will be soon?
+    /// True if this rental is one of the workers that there are or will be soon.
     pub(super) fn counts(rental: &LiveRental, now: Timestamp) -> bool {
         rental.is_live() && !(rental.stage == Stage::Signing && between(rental.since, now) >= Self::SLOW)
     }
@@ -31,7 +31,7 @@ impl Run {
         self.live.rentals.values().filter(|rental| Self::counts(rental, now)).count()
     }
 
-    /// Is there a place for another rental, worker or not?
+    /// True if there is a place for another rental, worker or not.
     pub(super) fn has_place(&self, now: Timestamp) -> bool {
         self.n_counted(now) < self.config.workers as usize && self.n_live() < self.most_live()
     }

@@ -32,7 +32,7 @@ impl Run {
     /// After so long a bill that is still to come is no longer reserved for in windows. If it comes, it is accepted as
     /// soon as they hold it: nobody shall pay for a provider that is gone with an hour of all others, for ever.
     pub(super) const LATE: Duration = Duration::from_secs(3600);
-    /// What is set aside grows so long before it is needed.
+    /// The time by which the reserved amount grows before it is needed.
     const AHEAD: Duration = Duration::from_secs(60);
     /// The shortest pause between two reports that are asked for of the same activity.
     const USAGE_PAUSE: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use yagna_api::time::between;
 use yagna_api::{Glm, Timestamp};
 
-/// What is known of a provider from earlier runs, as of a moment. Nothing at all by default.
+/// The knowledge of a provider from earlier runs, as of a moment. Nothing at all by default.
 ///
 /// Numbers are weighted: what has happened just now counts as one, and half as much with each [`HALF_LIFE`](Self::HALF_LIFE)
 /// that has passed since.
@@ -18,7 +18,7 @@ pub struct Known {
     pub approved: f64,
     /// Agreements that it didn't approve, or not in time.
     pub not_approved: f64,
-    /// The same since it last approved one.
+    /// The number of agreements that it didn't approve since it last approved one.
     pub not_approved_in_a_row: f64,
     /// Tasks that it has done.
     pub tasks_done: f64,
@@ -26,18 +26,18 @@ pub struct Known {
     pub tasks_failed: f64,
     /// Rentals that it failed in.
     pub failures: f64,
-    /// The same since it last did a task.
+    /// The number of failures since it last did a task.
     pub failures_in_a_row: f64,
     /// GLM that a result cost there. What failed attempts and starts cost is in it.
     pub cost_per_task: Option<Glm>,
     /// GLM that an hour of activity cost there.
     pub cost_per_hour: Option<Glm>,
-    /// How many times as fast as others it did tasks of the same runs: 2 is half of the time.
+    /// The speed against others that did tasks of the same runs: 2 is half of the time.
     pub speed: Option<f64>,
-    /// How many times as much as with others of the same runs a result cost there, held against the price of an hour that
-    /// each had offered: 2 is twice as much as the offer lets expect.
+    /// The cost of a result against others of the same runs, held against the price of an hour that each had offered: 2
+    /// is twice as much as the offer lets expect.
     pub dearness: Option<f64>,
-    /// When it was last dealt with.
+    /// The time of the last contact.
     pub last_seen: Option<Timestamp>,
     /// The moment that the weights are of; they fade no further where there is none.
     pub as_of: Option<Timestamp>,
@@ -47,22 +47,22 @@ impl Known {
     /// After this time what has happened counts half. Machines of providers are restarted, updated, crowded and
     /// repriced within days: what one did yesterday says much, and what it did a month ago nearly nothing.
     pub const HALF_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
-    /// What is older than this counts less than a thousandth, and needn't be remembered.
+    /// The age after which an observation counts less than a thousandth, and needn't be remembered.
     pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(10 * Self::HALF_LIFE.as_secs());
 
     /// So many results are believed half of what they say about price and speed.
     const FEW: f64 = 3.0;
     /// Experience raises or lowers what a result is expected to cost by this factor at most.
     const MOST: f64 = 4.0;
-    /// What went wrong is still held against a provider while it weighs as much as this.
+    /// The least weight at which a failure is still held against a provider.
     const STILL_COUNTS: f64 = 0.25;
 
-    /// What something counts after this time: 1 at once, then less and less.
+    /// The weight of an observation after this time: 1 at once, then less and less.
     pub fn weight_after(age: Duration) -> f64 {
         (-age.as_secs_f64() / Self::HALF_LIFE.as_secs_f64()).exp2()
     }
 
-    /// The same, faded until then. Nothing gets fresher where the time lies before.
+    /// Fades the knowledge until then. Nothing gets fresher where the time lies before.
     #[must_use]
     pub fn faded(self, now: Timestamp) -> Self {
         let Some(as_of) = self.as_of else {
@@ -96,7 +96,7 @@ impl Known {
         ratio.clamp(Self::MOST.recip(), Self::MOST).powf(belief)
     }
 
-    /// Is what went wrong lately still held against it, by more than a little?
+    /// True if recent failures are still held against it, by more than a little.
     pub fn is_set_back(&self) -> bool {
         self.not_approved_in_a_row + self.failures_in_a_row >= Self::STILL_COUNTS
     }

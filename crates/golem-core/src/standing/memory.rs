@@ -18,23 +18,23 @@ const MICROS_AN_HOUR: u64 = 3_600_000_000;
 /// A rental of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RentalOutcome {
-    /// When it was last heard of.
+    /// The time at which it was last heard of.
     pub at: Timestamp,
-    /// Was its agreement approved? None where that was never known.
+    /// True if its agreement was approved. None where that was never known.
     pub approved: Option<bool>,
     /// Tasks that were done in it.
     pub tasks_done: u64,
     /// Attempts of tasks that failed in it.
     pub tasks_failed: u64,
-    /// How often its provider failed in it: activities that didn't come to work, were lost or had to be ended.
+    /// The number of its provider's failures in it: activities that didn't come to work, were lost or had to be ended.
     pub failures: u32,
     /// GLM accepted for it.
     pub cost: Glm,
     /// GLM an hour that was agreed on, at full use.
     pub per_hour: Glm,
-    /// How long its activities lasted.
+    /// The time that its activities lasted.
     pub active: Duration,
-    /// What a task took there, the middle one of all that were done.
+    /// The time that a task took there, the middle one of all that were done.
     pub task_took: Option<Duration>,
 }
 
@@ -108,12 +108,12 @@ impl Memory {
         }
     }
 
-    /// What is known of each provider at this moment.
+    /// The knowledge of each provider at this moment.
     pub fn known(&self, now: Timestamp) -> HashMap<NodeId, Known> {
         self.0.iter().map(|(provider, rentals)| (provider.clone(), known(rentals, now))).collect()
     }
 
-    /// The same, for a run to begin with.
+    /// The records of all providers, for a run to begin with.
     pub fn records(&self, now: Timestamp) -> Records {
         self.known(now).into_iter().collect()
     }

@@ -149,7 +149,7 @@ impl Rental {
         self.promised_with(None, Glm::ZERO)
     }
 
-    /// The same if this much were accepted too: for the activity at `place`, or else for the whole agreement.
+    /// The sum promised if this much were accepted too: for the activity at `place`, or else for the whole agreement.
     pub(crate) fn promised_with(&self, place: Option<usize>, amount: Glm) -> Glm {
         let being = |of: Option<&ActivityId>| {
             let its = self.accepting.values().filter(|accepting| accepting.activity.as_ref() == of);

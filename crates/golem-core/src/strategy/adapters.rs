@@ -10,7 +10,7 @@ use crate::caps::Refusal;
 pub struct Filtered<S, F> {
     strategy: S,
     condition: F,
-    /// What the condition must say.
+    /// The value that the condition must have.
     wanted: bool,
     reason: String,
 }

@@ -27,7 +27,7 @@ pub struct LeastExpensive {
 }
 
 impl LeastExpensive {
-    /// How long an activity is taken to be used, unless told otherwise.
+    /// The time for which an activity is assumed to be used, unless another one is set.
     pub const USE: Duration = Duration::from_secs(10 * 60);
 
     /// Within these caps.

@@ -34,7 +34,7 @@ pub struct ProviderList(Arc<RwLock<Entries>>);
 
 type Entries = BTreeMap<Entry, Listed>;
 
-/// How an entry came to be.
+/// The ways in which an entry names a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Listed {
     /// By a program.
@@ -52,8 +52,7 @@ enum Entry {
 }
 
 impl Entry {
-    /// What reads as a node id is one, `0x` with fewer digits is the beginning of one, and else it is a name, as it would be
-    /// shown.
+    /// Reads an entry: a node id, the beginning of one (`0x` with fewer digits), or else a name, as it would be shown.
     fn of(text: &str) -> Self {
         let lower = text.trim().to_ascii_lowercase();
         let digits = lower.strip_prefix("0x").filter(|digits| !digits.is_empty() && digits.len() < ID_DIGITS);
@@ -104,13 +103,13 @@ impl ProviderList {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&entry).is_some()
     }
 
-    /// Is there such an entry?
+    /// True if there is such an entry.
     pub fn has(&self, provider: impl AsRef<str>) -> bool {
         let entry = Entry::of(provider.as_ref());
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(&entry)
     }
 
-    /// Is a provider with this id and this name on it, by either?
+    /// True if a provider with this id and this name is on the list, by either.
     pub fn lists(&self, id: &NodeId, name: &str) -> bool {
         self.entry(id, name).is_some()
     }
@@ -155,7 +154,7 @@ impl<T: AsRef<str>> From<Vec<T>> for ProviderList {
 }
 
 impl From<&ProviderList> for ProviderList {
-    /// The same list.
+    /// Copies the list.
     fn from(list: &ProviderList) -> Self {
         list.clone()
     }
