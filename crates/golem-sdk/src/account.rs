@@ -4,7 +4,7 @@ use serde_json::Value;
 use yagna_api::Glm;
 use yagna_client::ClientError;
 
-/// Did the daemon refuse to set money aside because there is no account for it, or nothing in it?
+/// True if the daemon refused to reserve money because there is no account for it, or nothing in it.
 pub(crate) fn lacks_account(error: &ClientError) -> bool {
     let Some(problem) = error.api().and_then(|error| error.problem.as_ref()) else {
         return false;

@@ -60,19 +60,19 @@ pub enum BudgetError {
         available.map_or_else(String::new, |available| format!(", it has {available} GLM left"))
     )]
     NotEnoughFunds {
-        /// How much more was wanted.
+        /// The additional amount that was wanted.
         amount: Glm,
-        /// What the account could still set aside, if the daemon said so.
+        /// The amount that the account could still reserve, if the daemon said so.
         available: Option<Glm>,
-        /// What the daemon said.
+        /// The daemon's error.
         source: ClientError,
     },
     /// The daemon couldn't do it, or its answer was lost.
     #[error("the daemon couldn't set {amount} GLM more aside")]
     Daemon {
-        /// How much more was wanted.
+        /// The additional amount that was wanted.
         amount: Glm,
-        /// What happened.
+        /// The error of the request.
         source: ClientError,
     },
     /// The daemon no longer has the run's allocation. A new one is being made: try again then.

@@ -8,7 +8,7 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::executor::StartError;
 
-/// Where a daemon listens unless told otherwise.
+/// The address at which a daemon listens by default.
 pub const API_URL: &str = "http://127.0.0.1:7465";
 
 /// The daemon at `YAGNA_API_URL`, or else at [`API_URL`], with the key in `YAGNA_APPKEY`. Single APIs of it may be
@@ -19,7 +19,7 @@ pub fn from_env() -> Result<Client, StartError> {
     with(None, None, ApiUrls::default(), |name| std::env::var(name).ok())
 }
 
-/// The same, where address, key and the single APIs' addresses may be given and variables are looked up like this.
+/// Connects with the given address, key and addresses of single APIs; what is missing is looked up in these variables.
 pub(crate) fn with(
     address: Option<String>,
     key: Option<AppKey>,

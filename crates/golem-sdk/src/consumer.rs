@@ -22,8 +22,8 @@ pub trait EventConsumer: Send + 'static {
     /// A second or so has passed, with events or without.
     fn on_tick(&mut self, _now: Timestamp) {}
 
-    /// Is it to hear of [details](golem_core::event::EventKind::is_detail) as well, each script and its commands? They
-    /// are only made where somebody wants them. Asked once, in the beginning.
+    /// True if the consumer wants [details](golem_core::event::EventKind::is_detail) as well, each script and its
+    /// commands. They are only made where somebody wants them. Asked once, in the beginning.
     ///
     /// Details come at once, while other events come when they are stored: a script may be told of a moment before the
     /// task that it is for.
@@ -38,7 +38,7 @@ impl<F: FnMut(&Event) + Send + 'static> EventConsumer for F {
     }
 }
 
-/// The same consumer, with details.
+/// Makes a consumer that wants details out of one that doesn't.
 pub fn detailed(consumer: impl EventConsumer) -> impl EventConsumer {
     Detailed(consumer)
 }

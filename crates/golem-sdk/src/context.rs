@@ -49,7 +49,7 @@ pub(crate) use self::witness::Witness;
 use crate::script::{Program, Script, Source, Step, Target};
 use crate::transfer::Transfers;
 
-/// How long a batch may take when nothing is said.
+/// The time that a batch may take unless another one is set.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Runs scripts on one activity.
@@ -136,25 +136,25 @@ struct Inner {
     lost: Arc<AtomicBool>,
     /// Tells the run of scripts, and knows those of an earlier process.
     scripts: Arc<Scripts>,
-    /// Who has the activity's one place for a running batch.
+    /// The activity's one place for a running batch, and the holder of it.
     slot: Mutex<Slot>,
-    /// Who may want to know of its scripts.
+    /// The witness that may want to know of its scripts.
     witness: Option<(RentalId, Arc<dyn Witness>)>,
 }
 
-/// What waits for the next commit.
+/// The commands that wait for the next commit.
 #[derive(Debug)]
 struct Queue {
     id: QueueId,
     script: Script,
 }
 
-/// How an activity is made ready for its worker.
+/// The way to prepare an activity for its worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Preparation {
     /// Deploy and start it first; else the worker does that itself.
     pub(crate) implicit_start: bool,
-    /// How long that may take.
+    /// The time that this may take.
     pub(crate) limit: Duration,
 }
 
@@ -235,7 +235,7 @@ impl WorkContext {
         self.activity()
     }
 
-    /// How many commands wait for the next commit.
+    /// The number of commands that wait for the next commit.
     pub fn queued(&self) -> usize {
         self.queue.script.len()
     }

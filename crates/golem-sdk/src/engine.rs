@@ -48,19 +48,19 @@ const INPUT_QUEUE: usize = 1024;
 /// Inputs taken together before their effects are sent.
 const INPUTS_AT_ONCE: usize = 256;
 
-/// How long a finished run waits for what nobody asks for any more.
+/// The time that a finished run waits for requests whose answers nobody needs any more.
 const LAST_MOMENT: Duration = Duration::from_secs(10);
 
-/// How long it is tried to give the money back, and the pause between two attempts.
+/// The time for which the release of money is retried, and the pause between two attempts.
 const RELEASING: Duration = Duration::from_secs(90);
-/// The same, and what else there is to do, where agreements couldn't be ended: the daemon is gone, and somebody waits.
+/// The same two times where agreements couldn't be ended: the daemon is gone, and somebody waits.
 const LAST_TRIES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
 const RELEASE_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long a run that broke goes on ending what it began.
+/// The time for which a run that broke goes on ending its agreements.
 const ABANDONING: Duration = Duration::from_secs(60);
 
-/// What every effect needs, cheap to clone.
+/// The things that every effect needs, cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Outside {
     client: Client,
@@ -70,7 +70,7 @@ pub(crate) struct Outside {
     options: Arc<RunOptions>,
     inputs: mpsc::Sender<Input>,
     followed: Arc<Followed>,
-    /// Who may want to know of scripts.
+    /// The witness that may want to know of scripts.
     witness: Option<Arc<dyn Witness>>,
 }
 
@@ -91,7 +91,7 @@ struct Hold {
     created: oneshot::Receiver<ActivityId>,
     /// Ends when the worker has.
     ended: oneshot::Receiver<()>,
-    /// Is the activity known to be gone?
+    /// True if the activity is known to be gone.
     lost: Arc<AtomicBool>,
 }
 

@@ -186,7 +186,7 @@ pub struct Executor {
     implicit_start: bool,
 }
 
-/// What all jobs together are to keep to.
+/// The limits that hold for all jobs together.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     timeout: Duration,
@@ -210,7 +210,7 @@ impl Executor {
         &self.network
     }
 
-    /// What happens from now on. The queue is bounded and holds nobody up: a reader that falls far behind misses
+    /// Streams the events from now on. The queue is bounded and holds nobody up: a reader that falls far behind misses
     /// events, and is told how many.
     pub fn events(&self) -> Events {
         self.watch.events(false)

@@ -25,7 +25,7 @@ const OUT_OF_FILES: [i32; 2] =
 #[cfg(unix)]
 const BROKEN_DEVICE: i32 = rustix::io::Errno::IO.raw_os_error();
 
-/// Is this, or what it came of, that the process or the system is out of open files?
+/// True if this error, or one that caused it, says that the process or the system is out of open files.
 pub(crate) fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {
     let mut error = Some(error);
     while let Some(one) = error {
@@ -57,7 +57,7 @@ fn is_device_broken(_: &io::Error) -> bool {
     false
 }
 
-/// Does writing fail for a reason that is neither the provider's nor the task's?
+/// True if writing fails for a reason that is neither the provider's nor the task's.
 pub(crate) fn spoils_writing(error: &io::Error) -> bool {
     let by_kind = matches!(
         error.kind(),
@@ -73,13 +73,13 @@ pub(crate) fn spoils_writing(error: &io::Error) -> bool {
     by_kind || spoils_reading(error)
 }
 
-/// The same of reading: a file that isn't there or may not be read is a matter of its task.
+/// True if reading fails for such a reason: a file that is missing or may not be read is a matter of its task.
 pub(crate) fn spoils_reading(error: &io::Error) -> bool {
     let by_kind = matches!(error.kind(), ErrorKind::StaleNetworkFileHandle | ErrorKind::OutOfMemory);
     by_kind || lacks_files(error) || is_device_broken(error)
 }
 
-/// What of our own a failed transfer tells of, if it does; `bytes` were to be written.
+/// The fault of this machine that a failed transfer shows, if it does; `bytes` were to be written.
 pub(crate) fn of_transfer(error: &TransferError, bytes: u64) -> Option<OwnFault> {
     let ours = match error {
         TransferError::Unwritable { source, .. } => spoils_writing(source),

@@ -12,19 +12,19 @@ use serde::Deserialize;
 use sha3::{Digest, Sha3_224};
 use yagna_client::proxy::{self, NamedProxy};
 
-/// Where Golem's registry is, unless [`Registry::from_env`] finds another.
+/// The address of Golem's registry, unless [`Registry::from_env`] finds another.
 pub const REGISTRY: &str = "https://registry.golem.network";
 
 /// Variables that name another registry, the first that is set and not empty wins.
 pub const REGISTRY_VARIABLES: [&str; 2] = ["GOLEM_REGISTRY_URL", "REGISTRY_URL"];
 
-/// How long a registry, or whoever keeps an image, may take to answer.
+/// The time that a registry, or the server of an image, may take to answer.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Lengths in hex of the SHA-3 hashes that providers can check: 224, 256, 384 and 512 bits.
 const HASH_LENGTHS: [usize; 4] = [56, 64, 96, 128];
 
-/// How an image is named.
+/// The ways to name an image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ImageName {
     /// By the SHA3 hash of its content, in hex.
@@ -33,7 +33,7 @@ pub enum ImageName {
     Tag(String),
 }
 
-/// Why an image couldn't be found.
+/// The reasons why an image couldn't be found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
@@ -49,31 +49,31 @@ pub enum ImageError {
          `gvmkit-build --push-to user/name:tag`"
     )]
     NotFound {
-        /// Where it was looked for.
+        /// The address of the registry.
         registry: String,
-        /// What was looked for.
+        /// The name of the image.
         name: String,
     },
     /// The registry couldn't be asked, or had no answer.
     #[error("the registry at {registry} can't be asked for the image {name}{}", through(proxy.as_ref()))]
     Unreachable {
-        /// Where it was looked for.
+        /// The address of the registry.
         registry: String,
-        /// What was looked for.
+        /// The name of the image.
         name: String,
         /// The proxy of the environment that it was asked through.
         proxy: Option<NamedProxy>,
-        /// What went wrong.
+        /// The error of the request.
         source: reqwest::Error,
     },
     /// The registry said something else than where the image is.
     #[error("the registry at {registry} gave no readable answer for the image {name}: {problem}")]
     Unreadable {
-        /// Where it was looked for.
+        /// The address of the registry.
         registry: String,
-        /// What was looked for.
+        /// The name of the image.
         name: String,
-        /// What is wrong with the answer.
+        /// The problem with the answer.
         problem: String,
     },
     /// The address of a registry or an image is none.
@@ -86,7 +86,7 @@ pub enum ImageError {
         url: String,
         /// The proxy of the environment that it was asked through.
         proxy: Option<NamedProxy>,
-        /// What went wrong.
+        /// The error of the request.
         source: reqwest::Error,
     },
     /// There is no image at its address.
@@ -94,7 +94,7 @@ pub enum ImageError {
     NoImage {
         /// The address.
         url: String,
-        /// What was answered instead of 200.
+        /// The status that came instead of 200.
         status: u16,
     },
 }
@@ -189,21 +189,21 @@ impl Registry {
             .map_or_else(Self::default, Self::at)
     }
 
-    /// Whether providers are to fetch images over HTTPS. They needn't: what they fetch is checked by its hash.
+    /// Chooses whether providers fetch images over HTTPS. They needn't: what they fetch is checked by its hash.
     #[must_use]
     pub fn https(mut self, https: bool) -> Self {
         self.https = https;
         self
     }
 
-    /// Whether the registry is to count this use of the image, as it does unless told otherwise.
+    /// Chooses whether the registry counts this use of the image; it does by default.
     #[must_use]
     pub fn counted(mut self, counted: bool) -> Self {
         self.counted = counted;
         self
     }
 
-    /// Where it is; nowhere for [`Registry::devnet`].
+    /// The address of the registry; none for [`Registry::devnet`].
     pub fn address(&self) -> Option<&str> {
         self.address.as_deref().map(|address| address.trim_end_matches('/'))
     }
@@ -269,7 +269,7 @@ pub async fn find(registry: &str, name: &ImageName) -> Result<Image, ImageError>
     Registry::at(registry).find(name).await
 }
 
-/// Whether there is something at an image's address: a `HEAD` that ends in 200, redirects followed.
+/// Checks that an image's address answers: a `HEAD` that ends in 200, redirects followed.
 pub(crate) async fn reach(url: &str) -> Result<(), ImageError> {
     let address = http_url(url).ok_or_else(|| ImageError::Address(url.to_owned()))?;
     let proxy = proxy(&address);

@@ -103,7 +103,7 @@ const MAILBOX: usize = 4096;
 /// Tasks as they come: their data, in order; each may fail to be read.
 pub type TaskStream = BoxStream<'static, Result<Value, String>>;
 
-/// Where a job's tasks come from.
+/// The source of a job's tasks.
 pub enum JobSource {
     /// From something that has them at hand; it is read by the run itself and must not wait for others.
     Iterator(TaskSource),
@@ -120,12 +120,12 @@ impl fmt::Debug for JobSource {
     }
 }
 
-/// What a job is to keep to.
+/// The settings of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JobOptions {
-    /// How often a task is tried again after failing; as the run says where this says nothing.
+    /// The number of retries of a failed task; as the run says where this says nothing.
     pub retries: Option<u32>,
-    /// How long the job may take, from when the run hears of it: what isn't finished then has expired.
+    /// The time that the job may take from its start: tasks that aren't finished then have expired.
     pub timeout: Option<Duration>,
 }
 
@@ -214,7 +214,7 @@ impl Handle {
     }
 }
 
-/// What happens to one job, in order, as it becomes durable: what comes of its tasks, and how it ends.
+/// The events of one job, in order, as they become durable: the outcomes of its tasks, and its end.
 ///
 /// Dropping it gives the job up, for nobody would learn of its results; [`JobEvents::detach`] lets it go on.
 #[derive(Debug)]
@@ -269,7 +269,7 @@ pub(crate) struct Raise {
     pub(crate) answer: oneshot::Sender<Result<Glm, BudgetError>>,
 }
 
-/// What a handle asks of the run.
+/// The requests of a handle to the run.
 #[derive(Debug)]
 pub(crate) enum Command {
     Submit(Box<Submission>),
@@ -359,12 +359,12 @@ impl Outlet {
         }
     }
 
-    /// Is the reader so far behind that no more tasks should be read?
+    /// True if the reader is so far behind that no more tasks should be read.
     pub(crate) fn is_full(&self) -> bool {
         self.0.lock().events.len() > MAILBOX / 2
     }
 
-    /// Has the reader gone, and with it whoever wanted the results?
+    /// True if the reader has gone, and with it whoever wanted the results.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.0.abandoned.load(Ordering::Relaxed)
     }

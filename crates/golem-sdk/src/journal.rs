@@ -78,9 +78,9 @@ impl fmt::Debug for dyn Journal {
 #[derive(Debug, thiserror::Error)]
 #[error("the run's events can't be written to {place}")]
 pub struct JournalError {
-    /// Where they should have gone.
+    /// The place where they should be stored.
     pub place: String,
-    /// What went wrong there.
+    /// The error at that place.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }

@@ -179,7 +179,7 @@ impl<C: EventConsumer> EventConsumer for Only<C> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no event is called `{kind}`; there are {}", EventKind::NAMES.join(", "))]
 pub struct UnknownKind {
-    /// What was asked for.
+    /// The kind that was asked for.
     pub kind: String,
 }
 

@@ -30,7 +30,7 @@ pub use self::document::{
 pub use self::key::{Certificates, SigningKey};
 pub use self::sealed::{NODE_DESCRIPTOR, Proof, SealedManifest};
 
-/// Why a manifest couldn't be read or signed.
+/// The reasons why a manifest couldn't be read or signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
@@ -39,7 +39,7 @@ pub enum ManifestError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// It isn't JSON of the manifest's form.
@@ -125,7 +125,7 @@ impl Manifest {
         }
     }
 
-    /// What it is for, and its version.
+    /// Sets the purpose of the manifest, and its version.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>, version: impl Into<String>) -> Self {
         let version = version.into();

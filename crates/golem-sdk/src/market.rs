@@ -56,18 +56,18 @@ use yagna_client::{Client, ClientError};
 
 use crate::run::{RunError, greet};
 
-/// How long to look unless told otherwise.
+/// The time for which offers are collected by default.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// One request waits for offers so long.
 const POLL: Duration = Duration::from_secs(5);
-/// How late an answer may be.
+/// The time by which an answer may be late.
 const LATE: Duration = Duration::from_secs(10);
 /// Offers that one request brings.
 const AT_ONCE: u16 = 500;
 /// The daemon forgets a scan that nobody has asked for so many seconds: one whose reader was dropped.
 const IDLE_SECS: u32 = 60;
 
-/// Which offers to look for, and for how long. All of them for ten seconds, unless told otherwise.
+/// The choice of offers to look for, and the time to look. All of them for ten seconds, unless told otherwise.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `start`"]
 pub struct Scan {
@@ -87,7 +87,7 @@ pub struct Offer(WireOffer);
 #[must_use = "a scan is read or given up"]
 pub struct Offers(BoxStream<'static, Result<Offer, ScanError>>);
 
-/// Why the market can't be looked at.
+/// The reasons why the market can't be looked at.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanError {
@@ -99,7 +99,7 @@ pub enum ScanError {
     Constraint {
         /// As given.
         text: String,
-        /// Why not.
+        /// The error in the constraints.
         source: ConstraintsError,
     },
     /// The daemon isn't there, or doesn't take the key.
@@ -138,7 +138,7 @@ impl Scan {
         self
     }
 
-    /// How long to look. Offers that a daemon knows come at once, those of others within seconds or minutes.
+    /// Sets the time to look. Offers that a daemon knows come at once, those of others within seconds or minutes.
     pub fn lasting(self, time: Duration) -> Self {
         Self { time, ..self }
     }
@@ -170,7 +170,7 @@ impl Scan {
         Ok(Offers(reading.fuse().boxed()))
     }
 
-    /// What it asks of offers, if anything.
+    /// The constraints on offers, if there are any.
     fn constraints(&self) -> Result<Option<Constraints>, ScanError> {
         let mut all = Vec::new();
         if let Some(payload) = &self.payload {
@@ -194,12 +194,12 @@ impl Offer {
         &self.0.offer_id
     }
 
-    /// Who made it.
+    /// The provider that made it.
     pub fn provider(&self) -> &NodeId {
         &self.0.provider_id
     }
 
-    /// When it was published.
+    /// The time at which it was published.
     pub fn published(&self) -> Timestamp {
         self.0.timestamp
     }
@@ -209,7 +209,7 @@ impl Offer {
         &self.0.properties
     }
 
-    /// What it asks of demands, in the constraint language.
+    /// Its constraints on demands, in the constraint language.
     pub fn constraints(&self) -> &str {
         &self.0.constraints
     }

@@ -65,7 +65,7 @@ pub struct PayloadSpec {
 /// The image that is wanted.
 #[derive(Debug, Clone)]
 enum Wanted {
-    /// What the machine says already.
+    /// The number that the machine states already.
     Given,
     Named(ImageName),
     Url {
@@ -80,13 +80,13 @@ enum Wanted {
 /// A payload that is ready for the market, and what has to live as long as it.
 #[derive(Debug)]
 pub struct PreparedPayload {
-    /// What demands are made of.
+    /// The payload as demands state it.
     pub payload: Payload,
-    /// What serves a local image: providers can fetch it for as long as this is kept.
+    /// The service of a local image: providers can fetch it for as long as this is kept.
     pub serving: Option<Published>,
 }
 
-/// Why a payload couldn't be made of its description.
+/// The reasons why a description doesn't make a payload.
 #[doc(alias = "PackageException")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -277,7 +277,7 @@ impl PayloadSpec {
         self
     }
 
-    /// What the runtime must be able to do, such as `vpn` or `inet`, beside what was asked before.
+    /// Adds capabilities that the runtime needs, such as `vpn` or `inet`.
     #[must_use]
     pub fn capabilities<I: IntoIterator<Item: Into<String>>>(mut self, capabilities: I) -> Self {
         for capability in capabilities {
@@ -300,20 +300,21 @@ impl PayloadSpec {
         self
     }
 
-    /// What the provider fetches before it begins, for runtimes other than VMs: `hash:sha3:<hash>:<url>`.
+    /// Sets the package that the provider fetches before it begins, for runtimes other than VMs:
+    /// `hash:sha3:<hash>:<url>`.
     #[must_use]
     pub fn task_package(self, package: impl Into<String>) -> Self {
         self.property(name::TASK_PACKAGE, package.into())
     }
 
-    /// Where images are looked for: [`Registry::from_env`] unless told otherwise.
+    /// Sets the registry of images; the default is [`Registry::from_env`].
     #[must_use]
     pub fn registry(mut self, registry: Registry) -> Self {
         self.registry = Some(registry);
         self
     }
 
-    /// Whether providers are to fetch a registry's image over HTTPS; they don't unless told otherwise.
+    /// Chooses whether providers fetch a registry's image over HTTPS; they don't by default.
     #[must_use]
     pub fn https(mut self, https: bool) -> Self {
         self.https = Some(https);

@@ -49,20 +49,20 @@ const OVERLAP: Duration = Duration::from_millis(1);
 pub struct PaymentState {
     /// The agreement.
     pub agreement: AgreementId,
-    /// What its bills ask for, accepted or not.
+    /// The sum of its bills, accepted or not.
     pub billed: Glm,
-    /// What was promised.
+    /// The amount that was promised.
     pub accepted: Glm,
-    /// What the daemon has put into payment orders.
+    /// The amount that the daemon has put into payment orders.
     pub scheduled: Glm,
-    /// What the chain has confirmed.
+    /// The amount that the chain has confirmed.
     pub paid: Glm,
-    /// What hinders the payment of the rest just now, in words. The daemon tries again by itself: a payment isn't lost
-    /// by it. `None` where nothing does, or nothing is left to pay.
+    /// The obstacle to the payment of the rest, in words. The daemon tries again by itself: a payment isn't lost by it.
+    /// `None` where nothing does, or nothing is left to pay.
     pub failed: Option<String>,
 }
 
-/// Why it can't be said what became of the money.
+/// The reasons why the state of payments isn't known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PaymentsError {
@@ -72,12 +72,12 @@ pub enum PaymentsError {
     /// There are more agreements than are ever read at once.
     #[error("the daemon lists more than {read} agreements; ask for those since a later time")]
     TooMany {
-        /// How many were read.
+        /// The number of payments that were read.
         read: usize,
     },
 }
 
-/// What has become of the money of these agreements, in their order. Those of which no bill has come are left out.
+/// Reads the state of the payments for these agreements, in their order. Those of which no bill has come are left out.
 ///
 /// Asked for are the daemon's agreements whose first bill came after `since`: one request for each thousand of them, and
 /// one for each payment platform on which something is left to pay. For very few agreements it is one request each.
@@ -175,7 +175,7 @@ async fn listed(
     Err(PaymentsError::TooMany { read })
 }
 
-/// What hinders payments on a platform, in words. What can't be asked is no hindrance: the amounts are known all the
+/// The obstacle to payments on a platform, in words. What can't be asked is no hindrance: the amounts are known all the
 /// same.
 async fn hindrance(client: &Client, platform: &str) -> Option<String> {
     let mut parts = platform.splitn(3, '-').map(str::to_owned);

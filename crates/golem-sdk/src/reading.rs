@@ -8,7 +8,7 @@ use std::fmt;
 use golem_core::source::{KnownTasks, SourceDigest, SourceMark};
 use serde_json::Value;
 
-/// Where tasks come from: their data, in order; each may fail to be read.
+/// The source of tasks: their data, in order; each may fail to be read.
 pub type TaskSource = Box<dyn Iterator<Item = Result<Value, String>> + Send>;
 
 /// Items that are read at once at the most: a source may hold millions that the run has already, and other things wait meanwhile.
@@ -37,7 +37,7 @@ pub struct Reading {
     put_back: Option<Result<Value, String>>,
     /// A new item that was read to see whether there is one.
     peeked: Option<Result<Value, String>>,
-    /// Has the source been read to its end?
+    /// True if the source has been read to its end.
     exhausted: bool,
     growing: Option<Growing>,
     coming: Option<Coming>,
@@ -72,11 +72,11 @@ pub struct Matching {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the source of the tasks isn't the one that the run has read {} tasks of", mark.read)]
 pub struct SourceChanged {
-    /// How far the run had read it.
+    /// The position up to which the run had read it.
     pub mark: SourceMark,
 }
 
-/// Why a source can't be gone on with.
+/// The reasons why a source can't be continued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadingError {
     /// It is another source than the one that was read.
@@ -87,16 +87,16 @@ pub enum ReadingError {
     Broken(String),
 }
 
-/// What a look into a source has brought.
+/// The result of reading on in a source.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     /// The data of new tasks.
     pub(crate) data: Vec<Value>,
-    /// How far the source has been read.
+    /// The position up to which the source has been read.
     pub(crate) mark: SourceMark,
     /// There are no more.
     pub(crate) exhausted: bool,
-    /// Why it couldn't be read on.
+    /// The reason why it couldn't be read on.
     pub(crate) broken: Option<String>,
     /// There are no more now, and more may come.
     pub(crate) pending: bool,
@@ -162,7 +162,7 @@ impl Reading {
         Ok(reading)
     }
 
-    /// How far it has been read.
+    /// The position up to which it has been read.
     pub fn mark(&self) -> SourceMark {
         self.mark
     }

@@ -43,8 +43,8 @@ pub fn nothing_left(state: &RunState) -> Option<RunEnd> {
     recover::nothing_left(state)
 }
 
-/// Has everything that a run had begun at the daemon its end, and is nothing awaited from there? Then there is nothing to
-/// [settle](Run::settling), though there may be tasks left to do.
+/// True if everything that a run began at the daemon has ended, and nothing is awaited from there. Then there is
+/// nothing to [settle](Run::settling), though there may be tasks left to do.
 pub fn nothing_open(state: &RunState) -> bool {
     recover::nothing_open(state)
 }
@@ -64,7 +64,7 @@ pub struct Run {
     pub(crate) options: RunOptions,
     pub(crate) readers: Vec<Reader>,
     pub(crate) stop: CancellationToken,
-    /// Who may want to know of scripts.
+    /// The witness that may want to know of scripts.
     pub(crate) witness: Option<Arc<dyn Witness>>,
     pub(crate) state: Option<Box<RunState>>,
     /// Tasks that failed for good before and are tried afresh.

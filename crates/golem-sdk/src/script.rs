@@ -45,7 +45,7 @@ pub(crate) enum Step {
     Download { from: String, target: Target },
 }
 
-/// What is sent to a provider.
+/// The data that is sent to a provider.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A file, read while it is sent.
@@ -54,7 +54,7 @@ pub enum Source {
     Bytes(Bytes),
 }
 
-/// Where something from a provider goes.
+/// The place for data from a provider.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// A file. It appears whole or not at all; folders are made as needed.
@@ -73,12 +73,12 @@ impl Script {
         Self::default()
     }
 
-    /// How many commands it has. Results are counted the same way.
+    /// The number of its commands. Results are counted the same way.
     pub fn len(&self) -> usize {
         self.steps.len()
     }
 
-    /// Has it none?
+    /// True if it has no commands.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }

@@ -60,9 +60,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// A line for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// How much it matters.
+    /// The importance of the line.
     pub level: Level,
-    /// What it says: one line, of bounded length, without what could steer a terminal.
+    /// The text: one line, of bounded length, without characters that could control a terminal.
     pub text: String,
 }
 
@@ -73,7 +73,7 @@ pub struct Line {
 #[derive(Debug, Default)]
 pub struct LogSummary {
     lines: Vec<Line>,
-    /// When something of level info or above was last said.
+    /// The time at which a line of level info or above was last written.
     spoken: Option<Timestamp>,
     market: Market,
     rentals: Recent<RentalId, Rental>,
@@ -83,17 +83,17 @@ pub struct LogSummary {
     jobs_over: u64,
     done: u64,
     failed: u64,
-    /// Of the whole run.
+    /// The tally of the whole run.
     tally: Tally,
     budget: Option<Glm>,
     cost: Glm,
     /// Percent of the budget whose use was told of.
     told_of: u32,
     bills_refused: u64,
-    /// What last couldn't be done, and when that was told.
+    /// The latest request that failed, and the time of its report.
     trouble: Option<(String, Timestamp)>,
     stopping: Option<StopReason>,
-    /// Was it said that only bills are awaited?
+    /// True once it was said that only bills are awaited.
     settling: bool,
 }
 
@@ -109,7 +109,7 @@ struct Market {
 }
 
 impl LogSummary {
-    /// Of a run that begins.
+    /// Creates the summary of a new run.
     pub fn new() -> Self {
         Self::default()
     }
@@ -267,7 +267,7 @@ impl LogSummary {
         }
     }
 
-    /// Who refused whom how often, and why.
+    /// The refusals: the providers, the number of times, and the reasons.
     fn refusals(&self) -> Option<String> {
         let parts: Vec<_> =
             [(&self.market.refused_by_us, "by us"), (&self.market.refused_by_them, "by providers")]
@@ -341,7 +341,7 @@ fn hour(at: Timestamp) -> String {
     }
 }
 
-/// The same with a capital letter.
+/// Writes the text with a capital letter.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())

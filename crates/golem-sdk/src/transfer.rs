@@ -34,10 +34,10 @@ pub use self::service::{Answers, Offer, Receipt};
 pub use crate::fault::try_folder;
 use crate::script::{Source, Target};
 
-/// How long a script's end waits until its files are off the bus.
+/// The time that a script's end waits until its files are off the bus.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// How many addresses an activity keeps from one script to the next. Each holds a connection to the daemon.
+/// The most addresses that an activity keeps from one script to the next. Each holds a connection to the daemon.
 const KEPT: usize = 16;
 
 /// The transfers of one activity's scripts, on the bus of one daemon.
@@ -47,7 +47,7 @@ const KEPT: usize = 16;
 pub(crate) struct Transfers {
     client: Client,
     node: NodeId,
-    /// What serves the addresses; each ends with its address.
+    /// The tasks that serve the addresses; each ends with its address.
     services: TaskTracker,
     /// Addresses that serve nothing just now.
     idle: Arc<Mutex<Vec<Address>>>,
@@ -69,7 +69,7 @@ pub(crate) struct Served {
     idle: Arc<Mutex<Vec<Address>>>,
 }
 
-/// What is known of a script's transfers when it is finished.
+/// The state of a script's transfers when it is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// Each of them is over: nobody asks for anything any more.
@@ -87,23 +87,23 @@ pub(crate) enum Name {
     Known(String),
 }
 
-/// What the transfers of a script brought.
+/// The data that the transfers of a script brought.
 #[derive(Debug, Default)]
 pub(crate) struct Brought {
-    /// What was received into memory, by place in the script.
+    /// The data received into memory, by place in the script.
     pub(crate) bytes: Vec<Option<Bytes>>,
     /// Files that were received whole, by place in the script. They don't have their names yet.
     pub(crate) files: BTreeMap<usize, Arrival>,
-    /// How transfers ended, as seen from here.
+    /// The outcomes of transfers, as seen from here.
     pub(crate) seen: Seen,
 }
 
-/// How transfers ended, by place in the script.
+/// The outcomes of transfers, by place in the script.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// What has been received whole.
+    /// The transfers that were received whole.
     pub(crate) whole: BTreeSet<usize>,
-    /// Why we refused something that a provider asked or brought.
+    /// The reasons why we refused a request or data of a provider.
     pub(crate) refused: BTreeMap<usize, String>,
     /// Those among them that were our own trouble, and for how many bytes there was no room.
     pub(crate) ours: BTreeMap<usize, (TransferError, u64)>,

@@ -35,8 +35,9 @@ pub trait Worker: Send + Sync {
         tasks: &'a mut Tasks,
     ) -> BoxFuture<'a, Result<(), WorkerError>>;
 
-    /// Is each activity deployed and started before [`Worker::work`] is called? Otherwise the worker does so itself,
-    /// first of all, by [`WorkContext::deploy`] and [`WorkContext::start`]: with an environment, networks, arguments.
+    /// True if each activity is deployed and started before [`Worker::work`] is called. Otherwise the worker does so
+    /// itself, first of all, by [`WorkContext::deploy`] and [`WorkContext::start`]: with an environment, networks,
+    /// arguments.
     fn implicit_start(&self) -> bool {
         true
     }
@@ -58,7 +59,7 @@ pub enum WorkerError {
     Script(ScriptError),
     /// The preparation before the first task failed.
     Setup {
-        /// What went wrong.
+        /// The error in words.
         message: String,
     },
     /// Any other error.
@@ -214,7 +215,7 @@ impl Task {
         self.attempt.task.0
     }
 
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt.number
     }

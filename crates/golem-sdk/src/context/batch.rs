@@ -36,7 +36,7 @@ pub struct Batch {
     pub(super) downloads: Vec<Option<Brought>>,
 }
 
-/// What a download brought.
+/// The result of a download.
 #[derive(Debug, Clone)]
 pub(super) enum Brought {
     Bytes(Bytes),
@@ -47,25 +47,25 @@ pub(super) enum Brought {
 #[doc(alias = "CommandExecuted")]
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// Which one it was.
+    /// The command that it belongs to.
     pub command: CommandName,
     /// Its exit code; 0 is success, and `None` stands for a failure without one.
     pub exit_code: Option<i32>,
-    /// What the provider says of it, if anything.
+    /// The provider's message about it, if there is one.
     pub message: Option<String>,
-    /// When it ended, by the provider's clock.
+    /// The time of its end, by the provider's clock.
     pub at: Timestamp,
     stdout: Option<Output>,
     stderr: Option<Output>,
 }
 
 impl Batch {
-    /// How many commands have a result.
+    /// The number of commands that have a result.
     pub fn len(&self) -> usize {
         self.results.len()
     }
 
-    /// Has none?
+    /// True if no command has a result.
     pub fn is_empty(&self) -> bool {
         self.results.is_empty()
     }
@@ -146,23 +146,23 @@ impl Finished {
         }
     }
 
-    /// What was captured of its standard output, as text. Bytes that are no UTF-8 become other characters.
+    /// The captured standard output, as text. Bytes that are no UTF-8 become other characters.
     pub fn stdout(&self) -> Cow<'_, str> {
         text(self.stdout.as_ref())
     }
 
-    /// What was captured of its standard error, as text. Bytes that are no UTF-8 become other characters.
+    /// The captured standard error, as text. Bytes that are no UTF-8 become other characters.
     pub fn stderr(&self) -> Cow<'_, str> {
         text(self.stderr.as_ref())
     }
 
-    /// What was captured of its standard output. The very bytes only after
-    /// [`binary_output`](crate::Program::binary_output) or in a streamed batch; else as the provider made text of them.
+    /// The captured standard output. The very bytes only after [`binary_output`](crate::Program::binary_output) or in a
+    /// streamed batch; else as the provider made text of them.
     pub fn stdout_bytes(&self) -> &[u8] {
         self.stdout.as_ref().map(Output::as_bytes).unwrap_or_default()
     }
 
-    /// The same of its standard error.
+    /// The captured standard error, by the same rules as the output.
     pub fn stderr_bytes(&self) -> &[u8] {
         self.stderr.as_ref().map(Output::as_bytes).unwrap_or_default()
     }

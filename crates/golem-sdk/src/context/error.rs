@@ -21,7 +21,7 @@ use crate::transfer::TransferError;
 /// So much of the end of a failed command's standard error is kept.
 const STDERR_KEPT: usize = 4096;
 
-/// Why a script couldn't be carried out.
+/// The reasons why a script couldn't be carried out.
 #[doc(alias = "BatchError")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,7 +40,7 @@ pub enum ScriptError {
     /// The activity is gone; nothing more can be run in it.
     #[error("the activity is lost on {}: {reason}", shown(provider))]
     ActivityLost {
-        /// What the provider says of it.
+        /// The reason that the provider gives.
         reason: String,
         /// The provider.
         provider: Provider,
@@ -50,9 +50,9 @@ pub enum ScriptError {
     AgreementEnded {
         /// The agreement.
         agreement: AgreementId,
-        /// Who ended it.
+        /// The party that ended it.
         by: Terminator,
-        /// Why, in their words.
+        /// The reason, in the words of that party.
         reason: String,
         /// The provider.
         provider: Provider,
@@ -63,7 +63,7 @@ pub enum ScriptError {
         /// The provider.
         provider: Provider,
     },
-    /// What an earlier process had begun in the activity can't be gone on with; another activity takes its place.
+    /// The work that an earlier process began in the activity can't be continued; another activity takes its place.
     #[error("what was begun on {} before the run was interrupted can't be gone on with", shown(provider))]
     Interrupted {
         /// The provider.
@@ -74,7 +74,7 @@ pub enum ScriptError {
     Invalid {
         /// The command.
         command: CommandName,
-        /// What is wrong with it.
+        /// The problem with it.
         source: ProgramProblem,
     },
     /// The daemon takes no script of this size; nothing of it was sent. What is long belongs into files.
@@ -91,9 +91,9 @@ pub enum ScriptError {
     /// A value has no form in JSON.
     #[error("the content of {to} can't be written as JSON")]
     NoJson {
-        /// Where it should go.
+        /// The place where it should go.
         to: String,
-        /// Why not.
+        /// The error.
         source: serde_json::Error,
     },
     /// A downloaded document isn't what was expected.
@@ -101,7 +101,7 @@ pub enum ScriptError {
     Unreadable {
         /// The download.
         command: CommandName,
-        /// What is wrong with it.
+        /// The error in it.
         source: serde_json::Error,
     },
     /// A handle was used on another batch than that it was queued for, or its command wasn't reached.
@@ -133,7 +133,7 @@ pub enum ScriptError {
 }
 
 impl ScriptError {
-    /// Can the activity take the next script at once? If not, it is busy, gone, or out of reach.
+    /// True if the activity can take the next script at once. If not, it is busy, gone, or out of reach.
     pub fn leaves_activity_ready(&self) -> bool {
         match self {
             Self::CommandFailed(_)
@@ -158,7 +158,7 @@ impl ScriptError {
         }
     }
 
-    /// What it means for a task: what kind of failure, and whether another provider may do better.
+    /// The meaning for a task: the kind of failure, and whether another provider may do better.
     pub fn kind(&self) -> FailureKind {
         if self.own_fault(0).is_some() {
             return FailureKind::OwnTrouble;
@@ -189,7 +189,7 @@ impl ScriptError {
         }
     }
 
-    /// What of our own it tells of, if it does; for so many bytes there was no room.
+    /// The fault of this machine that the error shows, if it does; there was no room for `bytes`.
     pub(crate) fn own_fault(&self, bytes: u64) -> Option<OwnFault> {
         match self {
             Self::Transfer(error) => fault::of_transfer(error, bytes),
@@ -211,7 +211,7 @@ impl ScriptError {
     }
 }
 
-/// Is something wrong with our own file, so that nobody else could send or take it either?
+/// True if the fault is in our own file, so that nobody else could send or take it either.
 fn is_about_file(error: &TransferError) -> bool {
     matches!(error, TransferError::Unreadable { .. } | TransferError::Unwritable { .. })
 }
@@ -221,7 +221,7 @@ fn is_about_file(error: &TransferError) -> bool {
 pub struct CommandName {
     /// Its place in the batch, from 0.
     pub place: usize,
-    /// What it does, cut where it is long.
+    /// The command in words, cut where it is long.
     pub words: String,
 }
 
@@ -236,15 +236,15 @@ impl fmt::Display for CommandName {
 pub struct Failure {
     /// The command.
     pub command: CommandName,
-    /// Where it failed.
+    /// The provider where it failed.
     pub provider: Provider,
     /// Its exit code, if it was a program that ran to its end.
     pub exit_code: Option<i32>,
-    /// What the provider says of it; of a refused transfer, why we refused it.
+    /// The provider's message; for a refused transfer, our reason.
     pub message: String,
     /// The end of what it wrote to its standard error, as far as that was captured.
     pub stderr: String,
-    /// What came of the commands before it, and of itself.
+    /// The results of the commands before it, and its own.
     pub so_far: Batch,
 }
 
@@ -263,11 +263,11 @@ impl fmt::Display for Failure {
 pub struct Expiry {
     /// The first command without a result.
     pub command: CommandName,
-    /// How long the batch was given.
+    /// The time that the batch was given.
     pub limit: Duration,
-    /// Where.
+    /// The provider.
     pub provider: Provider,
-    /// What came of the commands before.
+    /// The results of the commands before.
     pub so_far: Batch,
 }
 

@@ -14,12 +14,12 @@ use super::{Inner, WorkContext};
 use crate::script::{Script, Step};
 use crate::transfer::{Arrivals, Brought};
 
-/// What came of a script.
+/// The outcome of a script.
 #[derive(Debug)]
 pub struct Execution {
     /// The results of its commands, in order, as far as it got.
     pub results: Vec<CommandResult>,
-    /// How it ended.
+    /// The way in which it ended.
     pub end: ExecutionEnd,
     downloads: Vec<Option<Bytes>>,
 }

@@ -9,12 +9,12 @@ use yagna_api::{Glm, Timestamp};
 use super::WorkContext;
 use super::error::ScriptError;
 
-/// What an activity has used, as its provider last reported it.
+/// The usage of an activity, as its provider last reported it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Usage {
     /// The counters and their values, in the agreement's order. Empty before the first report.
     pub counters: Vec<(String, f64)>,
-    /// When it was reported, to the second.
+    /// The time of the report, to the second.
     pub at: Timestamp,
 }
 
@@ -36,7 +36,7 @@ impl Usage {
 }
 
 impl WorkContext {
-    /// What the activity has used so far, as its provider last reported it.
+    /// Reads the usage of the activity so far, as its provider last reported it.
     ///
     /// **Errors**: [`ScriptError::Daemon`] when the daemon can't tell. Like all that is asked of an activity here, it can be
     /// asked while a batch runs, and is cancel safe.
@@ -53,7 +53,8 @@ impl WorkContext {
         })
     }
 
-    /// What was agreed with the provider: both sides' properties, prices and times. It is asked for once, the first time.
+    /// Reads the agreement with the provider: both sides' properties, prices and times. It is asked for once, the first
+    /// time.
     ///
     /// **Errors**: [`ScriptError::Daemon`] when the daemon can't tell.
     pub async fn terms(&self) -> Result<&Agreement, ScriptError> {
@@ -61,7 +62,7 @@ impl WorkContext {
         Ok(self.inner.terms.get_or_try_init(ask).await?)
     }
 
-    /// How the activity stands, as its provider says.
+    /// Reads the state of the activity, as its provider reports it.
     ///
     /// **Errors**: [`ScriptError::Daemon`] when the daemon or the provider can't tell.
     #[doc(alias = "get_raw_state")]
@@ -69,7 +70,8 @@ impl WorkContext {
         Ok(self.inner.client.call(&GetState(self.inner.activity.clone())).await?)
     }
 
-    /// What the reported usage costs by the agreement's prices, exactly; before the first report the price of the start.
+    /// Computes the cost of the reported usage by the agreement's prices, exactly; before the first report the price of
+    /// the start.
     ///
     /// It is what the provider may bill for by now, not what it has billed. What is less than the smallest part of a
     /// GLM is left out, as providers do.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-/// Which queue a command was put into. No two queues of a process are the same.
+/// The id of the queue that a command was put into. No two queues of a process are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct QueueId(u64);
 

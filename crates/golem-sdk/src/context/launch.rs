@@ -30,19 +30,19 @@ use crate::transfer::{Arrivals, Brought as Carried, Name, Rest, Served};
 pub(super) const LONGEST_POLL: Duration = Duration::from_secs(10);
 /// The first poll's wait: later ones wait longer, so that a batch that failed early is noticed early.
 pub(super) const FIRST_POLL: Duration = Duration::from_secs(2);
-/// How long a poll waits at the most once results have been found to take longer on their way than the daemon waits.
+/// The longest time that a poll waits once results have been found to take longer on their way than the daemon waits.
 pub(super) const LONGEST_JOURNEY: Duration = Duration::from_secs(5 * 60);
 /// By how much a poll's wait grows each time that results didn't come in time: each poll lets them travel anew.
 pub(super) const JOURNEY_GROWTH: u32 = 4;
 /// The pause before results are asked for again after an error, or after an answer that came at once and brought nothing.
 const POLL_PAUSE: Duration = Duration::from_secs(1);
-/// How long the exe-unit may take to accept a script.
+/// The time that the exe-unit may take to accept a script.
 const EXEC_WAIT: Duration = Duration::from_secs(30);
 /// Time that it is given in any case.
 const SHORTEST_EXEC: Duration = Duration::from_secs(1);
 /// "No limit", where a longer time would overflow the clock.
 const LONGEST_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How often a followed transfer says how far it is.
+/// The interval at which a followed transfer reports its progress.
 const PROGRESS_INTERVAL: &str = "1s";
 
 /// An activity's one place for a running batch.
@@ -70,7 +70,7 @@ impl Drop for Claim {
     }
 }
 
-/// What is kept of a step to speak about it.
+/// The part of a step that is kept to speak about it.
 #[derive(Debug)]
 struct Told {
     name: CommandName,
@@ -88,7 +88,7 @@ pub(super) struct Launched {
     limit: Duration,
     pub(super) batch: BatchId,
     pub(super) deadline: Instant,
-    /// What it is to be found again by, where an earlier process sent it.
+    /// The batch to attach to, set when an earlier process submitted it.
     again: Option<Again>,
 }
 
@@ -511,7 +511,7 @@ impl Inner {
         Ok(claim)
     }
 
-    /// Does a batch that nobody waits for still run? Where that can't be learnt, the next script will tell.
+    /// True if a batch that nobody waits for still runs. Where that can't be learnt, the next script will tell.
     async fn still_runs(&self, left: Option<(BatchId, usize)>) -> bool {
         if let Some((batch, n_commands)) = left {
             return match self.client.call(&self.look(&batch, Duration::ZERO)).await {
@@ -568,7 +568,7 @@ fn is_refusal(error: &ApiError) -> bool {
         && !error.message.contains("endpoint address not found")
 }
 
-/// How long the poll after this one waits. `was_late` is of the poll before it.
+/// The time that the poll after this one waits. `was_late` is of the poll before it.
 pub(super) fn next_wait(wait: Duration, is_late: bool, was_late: bool) -> Duration {
     match (is_late, was_late) {
         (true, _) => (wait * JOURNEY_GROWTH).min(LONGEST_JOURNEY),

@@ -6,7 +6,7 @@ use super::error::ScriptError;
 use crate::script::Step;
 use crate::transfer::{Brought, Rest, TransferError};
 
-/// How a script ended.
+/// The ways in which a script ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutionEnd {
     /// Every command succeeded.
@@ -33,9 +33,9 @@ pub(super) fn is_download(step: &Step) -> bool {
     matches!(step, Step::Download { .. })
 }
 
-/// How a script ended, once what it brought is looked at. Nothing that wasn't brought counts as done, whatever the provider
-/// says; what we refused is told in our words; and nothing that was brought counts where its command failed, or, of files,
-/// where another one did.
+/// Decides how a script ended, once the data that it brought is looked at. Nothing that wasn't brought counts as done,
+/// whatever the provider says; what we refused is told in our words; and nothing that was brought counts where its
+/// command failed, or, of files, where another one did.
 pub(super) fn judge(
     is_download: &[bool],
     results: &mut Vec<CommandResult>,
@@ -69,7 +69,7 @@ pub(super) fn judge(
     end
 }
 
-/// How the batch ended, if it has.
+/// The way in which the batch ended, if it has.
 pub(super) fn ended(results: &[CommandResult], n_commands: usize) -> Option<ExecutionEnd> {
     if let Some(index) = results.iter().position(|result| result.result == Outcome::Error) {
         return Some(ExecutionEnd::Failed { index });
@@ -78,8 +78,8 @@ pub(super) fn ended(results: &[CommandResult], n_commands: usize) -> Option<Exec
     (finished || results.len() >= n_commands).then_some(ExecutionEnd::Done)
 }
 
-/// What is known of a script's transfers once it has been followed. A batch ends with the first command that fails: where that
-/// one moves no file, each transfer before it has succeeded, and none after it has begun.
+/// The state of a script's transfers once it has been followed. A batch ends with the first command that fails: where
+/// that one moves no file, each transfer before it has succeeded, and none after it has begun.
 pub(super) fn rest_of(
     followed: &Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
     is_transfer: impl Fn(usize) -> bool,

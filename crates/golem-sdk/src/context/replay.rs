@@ -43,7 +43,7 @@ struct Recorded {
     tasks: VecDeque<SentScript>,
 }
 
-/// How far a worker that is run again has come.
+/// The progress of a worker that is run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Phase {
     /// It sets itself up.
@@ -63,7 +63,7 @@ pub(super) struct Again {
     pub(super) sent: SentScript,
 }
 
-/// What came of a script that was found again.
+/// The outcome of a script that was found again.
 pub(super) struct Replayed {
     brought: Brought,
     followed: Result<(Vec<CommandResult>, ExecutionEnd), ScriptError>,
@@ -128,7 +128,7 @@ impl Scripts {
         Ok(None)
     }
 
-    /// Did an earlier process send further scripts?
+    /// True if an earlier process sent further scripts.
     fn has_more(&self) -> bool {
         let recorded = self.lock();
         !recorded.setup.is_empty() || !recorded.tasks.is_empty()
@@ -176,7 +176,7 @@ pub(super) fn digest(commands: &[Command]) -> String {
 }
 
 impl Inner {
-    /// Has a batch come to its end? Where that can't be learnt, it may go on.
+    /// True if a batch has ended. Where that can't be learnt, it may go on.
     async fn is_over(&self, batch: &BatchId) -> bool {
         let looked = self.client.call(&self.look(batch, Duration::ZERO)).await;
         looked.is_ok_and(|results| ended(&results, usize::MAX).is_some())
@@ -261,9 +261,9 @@ impl Inner {
     }
 }
 
-/// Which steps are to be sent once more: downloads whose bytes nobody took, and all from a transfer on that failed, for
-/// nobody was there to serve it. `None` where that can't be made good: something ran after what is to be fetched, and
-/// may have changed it.
+/// The steps that must be sent once more: downloads whose bytes nobody took, and everything from a failed transfer on,
+/// for nobody was there to serve it. `None` where that can't be made good: something ran after what is to be fetched,
+/// and may have changed it.
 fn rest(
     steps: &[Step],
     results: &[CommandResult],
@@ -293,12 +293,12 @@ fn rest(
     Some(rest)
 }
 
-/// Does it move a file between the provider and us?
+/// True if it moves a file between the provider and us.
 fn is_ours(step: &Step) -> bool {
     matches!(step, Step::Upload { .. } | Step::Download { .. })
 }
 
-/// Where a batch's results stop being those of its success.
+/// The index of the first result of a batch that isn't one of success.
 fn first_missing(results: &[CommandResult]) -> usize {
     results.iter().position(|result| result.result == Outcome::Error).unwrap_or(results.len())
 }

@@ -42,7 +42,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub enum BatchEvent {
     /// A command begins.
     Started {
-        /// Which.
+        /// The command.
         command: Command,
     },
     /// It wrote to its standard output. What is captured only at its end comes in one piece then.
@@ -51,18 +51,18 @@ pub enum BatchEvent {
     Stderr(Chunk),
     /// A deployment or a transfer got further.
     Progress {
-        /// Which.
+        /// The command.
         command: Command,
-        /// How far.
+        /// The progress.
         progress: Progress,
     },
     /// A command has ended.
     Finished {
-        /// Which.
+        /// The command.
         command: Command,
         /// Its exit code: 0 is success, `None` a failure without one.
         exit_code: Option<i32>,
-        /// What the provider says of it, if anything.
+        /// The provider's message about it, if there is one.
         message: Option<String>,
     },
 }
@@ -72,7 +72,7 @@ pub enum BatchEvent {
 pub struct Chunk {
     /// The command.
     pub command: Command,
-    /// What it wrote. A character is never cut, unless [binary](crate::Program::binary_output) output was asked for.
+    /// The output. A character is never cut, unless [binary](crate::Program::binary_output) output was asked for.
     pub bytes: Bytes,
     /// It was written before all that has been told of this output so far: the daemon's stream began late, and this is
     /// what it had missed. All other pieces follow one another.
@@ -199,7 +199,7 @@ enum Phase {
     Over,
 }
 
-/// What a look at the results brought.
+/// The result of a look at the results.
 struct Looked {
     answer: Result<Option<Vec<CommandResult>>, ClientError>,
     /// It came long before the time that it was given.
@@ -216,10 +216,10 @@ struct Going {
     ready: VecDeque<BatchEvent>,
     /// The stream of events, while it holds.
     events: Option<BoxStream<'static, Result<RuntimeEvent, ClientError>>>,
-    /// When it is opened again, and the pause before the time after that.
+    /// The time at which it is opened again, and the pause before the time after that.
     reopen: Instant,
     reopen_pause: Duration,
-    /// What must not be told before the results have been looked at.
+    /// An event that must not be reported before the results have been looked at.
     held: Option<RuntimeEvent>,
     looking: bool,
     look: BoxFuture<'static, Looked>,
@@ -261,7 +261,7 @@ impl Follower {
     }
 }
 
-/// What came first.
+/// The source that answered first.
 enum News {
     Event(Option<Result<RuntimeEvent, ClientError>>),
     Looked(Looked),

@@ -18,7 +18,7 @@ const OUTPUT_TOLD: usize = 4096;
 
 /// Somebody who may want details.
 pub(crate) trait Witness: Send + Sync + fmt::Debug {
-    /// Does anybody, just now?
+    /// True if somebody wants details just now.
     fn wants_details(&self) -> bool;
 
     /// Tells of one.
@@ -26,7 +26,7 @@ pub(crate) trait Witness: Send + Sync + fmt::Debug {
 }
 
 impl WorkContext {
-    /// The same, which tells of its scripts.
+    /// Makes the context report its scripts to a witness.
     pub(crate) fn witnessed(mut self, rental: RentalId, witness: Option<Arc<dyn Witness>>) -> Self {
         // Nobody else has it yet.
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
@@ -42,7 +42,7 @@ impl Inner {
         witness.wants_details().then_some((*rental, witness.as_ref()))
     }
 
-    /// Does anybody want to know of scripts?
+    /// True if somebody wants to know of scripts.
     pub(super) fn is_witnessed(&self) -> bool {
         self.witness().is_some()
     }

@@ -24,7 +24,7 @@ use crate::text::chain;
 /// The moment that an allocation is to end at is moved by up to so many milliseconds, differently for each session.
 const SPREAD: u64 = 1000;
 
-/// What setting money aside needs.
+/// The things that are needed to reserve money.
 pub(super) struct Money<'a> {
     pub(super) client: &'a Client,
     pub(super) clock: &'a dyn Clock,
@@ -35,9 +35,9 @@ pub(super) struct Money<'a> {
 /// Money that is there, and what has been written down of it.
 pub(super) struct SetAside {
     pub(super) allocation: AllocationId,
-    /// How much it holds, what is spent of it included.
+    /// The amount that it holds, the spent part included.
     pub(super) amount: Glm,
-    /// How much of that isn't spent.
+    /// The part of it that isn't spent.
     pub(super) left: Glm,
     pub(super) events: Vec<Event>,
 }
@@ -121,7 +121,7 @@ impl Money<'_> {
         Ok(SetAside { allocation, amount, left, events })
     }
 
-    /// What was set aside is to cover what may still be spent, and to last as long as it may take. How much it holds
+    /// Changes a reservation so that it covers what may still be spent, for as long as that may take. How much it holds
     /// then.
     async fn amend(&self, allocation: &Allocation, left: Glm) -> Glm {
         let total = allocation.spent_amount.checked_add(left).unwrap_or(allocation.total_amount);
@@ -147,7 +147,8 @@ impl Money<'_> {
         Ok(event)
     }
 
-    /// When an allocation made now is released by itself. Runs that begin at the same moment differ by their sessions.
+    /// The time at which an allocation made now is released by itself. Runs that begin at the same moment differ by
+    /// their sessions.
     fn expires(&self) -> Timestamp {
         let session = self.options.session.as_str().bytes();
         let spread = session.fold(0, |hash: u64, byte| (hash * 31 + u64::from(byte)) % SPREAD);
@@ -203,7 +204,7 @@ fn new(amount: Glm, platform: String, expires: Timestamp) -> CreateAllocation {
     })
 }
 
-/// Was it made, or intended, by an earlier life of the run?
+/// True if it was made, or intended, by an earlier life of the run.
 fn is_ours(allocation: &Allocation, state: &RunState) -> bool {
     let is_meant = |intent: &AllocationIntent| {
         // Where one was made after several attempts, less may have been left by then.
@@ -212,7 +213,7 @@ fn is_ours(allocation: &Allocation, state: &RunState) -> bool {
     state.allocations.contains_key(&allocation.allocation_id) || state.allocation_intents.iter().any(is_meant)
 }
 
-/// Is it on this platform, and does it end at this very moment?
+/// True if it is on this platform and ends at exactly this time.
 fn is_of(allocation: &Allocation, platform: &str, expires: Timestamp) -> bool {
     // Daemons may keep no more than milliseconds.
     allocation.timeout.is_some_and(|timeout| timeout.as_millisecond() == expires.as_millisecond())

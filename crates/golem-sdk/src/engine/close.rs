@@ -22,21 +22,22 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 /// agreement whose end wasn't even asked for would be left in force.
 const LONGEST_DESTRUCTION: Duration = Duration::from_secs(4);
 
-/// How much longer than it was told to wait the daemon may take to say that it was in vain.
+/// The time beyond its own wait that the daemon may take to answer that it was in vain.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// How often an agreement is to be found over for its provider before that is believed, and the pause in between.
+/// The number of times that an agreement must be found over for its provider before that is believed, and the pause in
+/// between.
 const LOOKS: u32 = 3;
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 
 /// Usage that was reported so many seconds before an activity was ended may be all of it.
 const NEWEST: i64 = 2;
 
-/// What is left of an activity when its worker has ended.
+/// The remains of an activity when its worker has ended.
 pub(super) struct Left {
     /// None where it never came to be.
     pub(super) activity: Option<ActivityId>,
-    /// Is it known to be gone?
+    /// True if it is known to be gone.
     pub(super) lost: bool,
 }
 

@@ -15,7 +15,7 @@ const GAP: Duration = Duration::from_secs(10);
 /// Clocks that are further apart than this are told of.
 const APART: Duration = Duration::from_secs(60);
 
-/// How often the clocks are compared.
+/// The interval at which the clocks are compared.
 const COMPARING: Duration = Duration::from_secs(60);
 
 /// Notices when the loop has stood still: a stopped process, or a suspended machine.

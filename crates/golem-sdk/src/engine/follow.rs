@@ -296,7 +296,7 @@ impl Outside {
     }
 }
 
-/// What a look brought. Where there was trouble the stream that follows brings it.
+/// Takes the items that a look found. Where there was trouble the stream that follows brings it.
 fn there<T>(look: Result<Listed<T>, ClientError>) -> Vec<T> {
     match look {
         Ok(listed) => listed.items,

@@ -24,7 +24,7 @@ use crate::worker::Worker;
 pub(super) struct JobHands {
     pub(super) worker: Arc<dyn Worker>,
     source: Source,
-    /// How many tasks were asked for while its reader was too far behind.
+    /// The number of tasks that were asked for while its reader was too far behind.
     postponed: Option<usize>,
     /// True while a look at a source is on its way into which more may come.
     looks_again: Arc<AtomicBool>,
@@ -44,7 +44,7 @@ enum Source {
     },
 }
 
-/// Who hears of which job.
+/// The readers of each job's events.
 #[derive(Default)]
 pub(super) struct Outlets {
     jobs: HashMap<JobId, Outlet>,

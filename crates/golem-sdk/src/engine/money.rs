@@ -15,11 +15,11 @@ use crate::budget::BudgetError;
 use crate::jobs::Raise;
 use crate::text::chain;
 
-/// How often it is looked whether the daemon still has the allocation.
+/// The interval at which the run checks that the daemon still has the allocation.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// How many looks there are between two times that its end is moved ahead: once an hour, often enough that a dozen
-/// failures in a row do no harm.
+/// The number of checks between two times that its end is moved ahead: once an hour, often enough that a dozen failures
+/// in a row do no harm.
 const LOOKS: u32 = 60;
 
 /// The allocation that is paid from, and how much it holds.
@@ -31,7 +31,7 @@ impl Purse {
         Self(Mutex::new((allocation, amount)))
     }
 
-    /// What stands for an allocation where none is needed.
+    /// The id that stands for an allocation where none is needed.
     pub(super) fn nothing() -> AllocationId {
         AllocationId::new("")
     }
@@ -93,7 +93,7 @@ impl Engine {
         }
     }
 
-    /// Who waits for the wish that is under way; the wish keeps its place until it is over.
+    /// Takes the caller that waits for the present request; the request keeps its place until it is over.
     pub(super) fn take_answer(&mut self) -> oneshot::Sender<Result<Glm, BudgetError>> {
         let (nobody, _) = oneshot::channel();
         match self.raises.front_mut() {
@@ -203,7 +203,7 @@ impl Outside {
         known.is_ok_and(|allocation: Allocation| allocation.total_amount >= total)
     }
 
-    /// Does a refusal mean that the daemon no longer has the allocation?
+    /// True if a refusal means that the daemon no longer has the allocation.
     pub(super) async fn is_allocation_lost(&self, error: &ClientError, allocation: &AllocationId) -> bool {
         let refused = error.api().is_some_and(|api| matches!(api.status, 400 | 404 | 410));
         refused

@@ -37,7 +37,7 @@ impl Outbox {
         self.effects.extend(effects);
     }
 
-    /// Does so much wait that no more work should be begun before it is durable?
+    /// True if so much waits that no more work should be started before it is durable.
     pub(super) fn is_full(&self) -> bool {
         self.events.len() > MOST_EVENTS
     }

@@ -129,7 +129,7 @@ impl Engine {
     }
 }
 
-/// How demands speak of the money.
+/// Reads the properties of payment for demands.
 async fn decoration(
     client: &Client,
     allocation: &AllocationId,
@@ -147,7 +147,7 @@ async fn decoration(
     }
 }
 
-/// What is left of a run's job; nothing where the job is over.
+/// The rest of a run's job; none where the job is over.
 fn left_of(job: OneJob, state: Option<&RunState>) -> Option<OneJob> {
     let is_over =
         state.is_some_and(|state| state.next_job > JobId::FIRST.0 && !state.jobs.contains_key(&JobId::FIRST));

@@ -34,14 +34,14 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 /// The longest that a look at what has changed may take.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// What was found of a rental, and what in it belongs to nobody: its agreement, if that may still come into force, and
-/// activities.
+/// The findings about a rental, and its parts that belong to nobody: its agreement, if that may still come into force,
+/// and activities.
 type Told = (RentalId, FoundRental, Option<AgreementId>, Vec<ActivityId>);
 
-/// What was found of a run.
+/// The findings about a run.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
-    /// Of the rentals that it knows.
+    /// The findings about the rentals that it knows.
     pub(super) found: Found,
     /// Agreements that it doesn't know, or that were never decided about.
     strangers: Vec<AgreementId>,
@@ -54,7 +54,7 @@ pub(crate) fn nothing_left(state: &RunState) -> Option<RunEnd> {
     state.end.clone().filter(|_| state.is_finished() && nothing_open(state))
 }
 
-/// Has everything that was begun at the daemon its end, and is nothing awaited from there?
+/// True if everything that was begun at the daemon has ended, and nothing is awaited from there.
 pub(crate) fn nothing_open(state: &RunState) -> bool {
     state.allocations.is_empty()
         && state.allocation_intents.is_empty()
@@ -62,7 +62,7 @@ pub(crate) fn nothing_open(state: &RunState) -> bool {
         && !owes(state)
 }
 
-/// Is any rental still to be ended, or may it still be billed?
+/// True if any rental must still be ended, or may still be billed.
 pub(super) fn owes(state: &RunState) -> bool {
     state.rentals.values().any(|rental: &Rental| {
         rental.ended.is_none()
@@ -204,7 +204,7 @@ impl Outside {
         })
     }
 
-    /// How an activity stands. Its provider may be gone: what can't be learnt is no reason not to begin.
+    /// Asks for the state of an activity. Its provider may be gone: what can't be learnt is no reason not to begin.
     async fn find_activity(&self, id: &ActivityId, last: Option<&BatchId>) -> FoundActivity {
         let state = match self.client.call_once(&GetState(id.clone())).await {
             Ok(state) => Some(state.state),

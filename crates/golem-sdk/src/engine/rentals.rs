@@ -41,7 +41,7 @@ pub(super) struct Opening {
     pub(super) left: Option<(ActivityId, Box<Replay>)>,
 }
 
-/// Why there is no agreement to work with.
+/// The reasons why there is no agreement to work with.
 enum NotMade {
     /// There is none, and there will be none.
     Over(String),

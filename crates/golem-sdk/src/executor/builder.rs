@@ -32,8 +32,8 @@ use crate::log::log_summary;
 use crate::payload::{PayloadSpec, PreparedPayload};
 use crate::run::{Run, RunOptions, Timing, greet, platform};
 
-/// How long an agreement may outlast the executor's time-out: its last task may be handed out no later than a minute
-/// before its end.
+/// The time by which an agreement may outlast the executor's time-out: its last task may be handed out no later than a
+/// minute before its end.
 const AGREEMENT_MARGIN: Duration = Duration::from_secs(120);
 
 /// A change of the run's settings.
@@ -115,17 +115,17 @@ impl ExecutorBuilder {
         Self { budget: budget.into_budget(), ..self }
     }
 
-    /// What is done when the budget is exhausted: stop, or wait until an hour or day of it frees enough. Default: stop.
+    /// Sets the reaction to an exhausted budget: stop, or wait until an hour or day of it frees enough. Default: stop.
     pub fn on_budget(self, on_budget: OnBudget) -> Self {
         Self { on_budget, ..self }
     }
 
-    /// How long all jobs together may take, from the start on. Default: an hour.
+    /// Sets the time that all jobs together may take, from the start on. Default: an hour.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// How often a task that failed is tried again. Default: 3.
+    /// Sets the number of retries of a failed task. Default: 3.
     pub fn retries(self, retries: u32) -> Self {
         Self { retries, ..self }
     }
@@ -157,12 +157,12 @@ impl ExecutorBuilder {
         Self { network: Some(network.into()), ..self }
     }
 
-    /// Where the daemon is. Default: `YAGNA_API_URL`, or else `http://127.0.0.1:7465`.
+    /// Sets the address of the daemon. Default: `YAGNA_API_URL`, or else `http://127.0.0.1:7465`.
     pub fn api_url(self, url: impl Into<String>) -> Self {
         Self { api_url: Some(url.into()), ..self }
     }
 
-    /// Where single APIs of the daemon are, if they are elsewhere. Default, each for itself: `YAGNA_MARKET_URL`,
+    /// Sets the addresses of single APIs that differ from the daemon's. Default, each for itself: `YAGNA_MARKET_URL`,
     /// `YAGNA_PAYMENT_URL`, `YAGNA_ACTIVITY_URL` and `YAGNA_NET_URL`, or else where the daemon is.
     pub fn api_urls(self, apis: ApiUrls) -> Self {
         Self { apis, ..self }
@@ -199,8 +199,8 @@ impl ExecutorBuilder {
         Self { quiet: true, ..self }
     }
 
-    /// Is each activity deployed and started before its worker is called? Otherwise the worker does so itself, first of
-    /// all: by [`deploy`](crate::WorkContext::deploy), with an environment or networks, and by
+    /// Chooses whether each activity is deployed and started before its worker is called. Otherwise the worker does so
+    /// itself, first of all: by [`deploy`](crate::WorkContext::deploy), with an environment or networks, and by
     /// [`start`](crate::WorkContext::start), with arguments. A command that comes before them fails. Default: yes.
     #[doc(alias = "implicit_init")]
     pub fn implicit_start(self, implicit_start: bool) -> Self {
@@ -212,12 +212,12 @@ impl ExecutorBuilder {
         Self { journal: Some(journal), ..self }
     }
 
-    /// What tells the time. Default: the system's clock; a devnet has its own.
+    /// Sets the clock. Default: the system's clock; a devnet has its own.
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// How long the phases of a rental may take.
+    /// Sets the times that the phases of a rental may take.
     pub fn timing(self, timing: Timing) -> Self {
         Self { timing, ..self }
     }
@@ -228,8 +228,9 @@ impl ExecutorBuilder {
         Self { heeds_ctrl_c: true, ..self }
     }
 
-    /// Which offers are taken, and which of them first. Default: [`LeastExpensive::usual`], the least expensive ones, none
-    /// above 0.5 GLM for the start or 5 GLM an hour at full use.
+    /// Sets the strategy that decides which offers are taken, and which of them first. Default:
+    /// [`LeastExpensive::usual`], the least expensive ones, none above 0.5 GLM for the start or 5 GLM an hour at full
+    /// use.
     ///
     /// It is made [cautious](Strategy::cautious): providers that failed or didn't approve an agreement are set behind
     /// others until they do well again. [`ExecutorBuilder::strategy_alone`] leaves that out.
@@ -255,15 +256,15 @@ impl ExecutorBuilder {
         self.strategy_alone(strategy.cautious())
     }
 
-    /// The same, with nothing added to it: how providers have done so far counts only if the strategy looks at it. They
-    /// are still paused after failures.
+    /// Sets the strategy, with nothing added to it: how providers have done so far counts only if the strategy looks at
+    /// it. They are still paused after failures.
     pub fn strategy_alone(self, strategy: impl Strategy + 'static) -> Self {
         self.configure(move |config| config.strategy = Arc::new(strategy))
     }
 
-    /// What is known of providers from earlier runs, such as a [`Memory`](golem_core::standing::Memory) of them makes it. Those
-    /// that did well come first, those that failed lately come later, and one agreement in four is made as if nothing were
-    /// known, so that others get their chance. Default: nothing is known.
+    /// Sets the knowledge of providers from earlier runs, such as a [`Memory`](golem_core::standing::Memory) of them
+    /// makes it. Those that did well come first, those that failed lately come later, and one agreement in four is made
+    /// as if nothing were known, so that others get their chance. Default: nothing is known.
     ///
     /// # Example
     /// ```

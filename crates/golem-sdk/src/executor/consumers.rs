@@ -13,7 +13,7 @@ use super::watch::Watch;
 use crate::consumer::EventConsumer;
 use crate::run::Events;
 
-/// How often a consumer is told what time it is.
+/// The interval at which a consumer is told the time.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Those that are called.

@@ -14,7 +14,7 @@ use crate::account::{lacks_account, remedy};
 use crate::payload::PayloadError;
 use crate::run::RunError;
 
-/// Why an executor couldn't start.
+/// The reasons why an executor couldn't start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -33,7 +33,7 @@ pub enum StartError {
     Address {
         /// As given.
         address: String,
-        /// What is wrong with it.
+        /// The reason why it is refused.
         reason: String,
     },
     /// A variable names no address of an API.
@@ -62,7 +62,7 @@ pub enum StartError {
         driver: String,
         /// The chain.
         network: String,
-        /// What the daemon said when it was to set money aside.
+        /// The daemon's error when it was to reserve money.
         source: ClientError,
     },
     /// The run couldn't begin: no daemon, a key that it doesn't take, money that it can't set aside.
@@ -84,7 +84,7 @@ impl From<RunError> for StartError {
     }
 }
 
-/// Why an executor didn't come to its end as it should.
+/// The reasons why an executor ended with an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
@@ -119,17 +119,17 @@ impl<T> TaskFailure<T> {
         &self.data
     }
 
-    /// How often it was tried.
+    /// The number of attempts.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Why its last attempt failed.
+    /// The failure of its last attempt.
     pub fn failure(&self) -> &AttemptFailure {
         &self.failure
     }
 
-    /// Where it was tried last.
+    /// The provider of its last attempt.
     pub fn provider(&self) -> Option<&Provider> {
         self.provider.as_ref()
     }
@@ -157,7 +157,8 @@ impl<T> fmt::Debug for TaskFailure<T> {
     }
 }
 
-/// Why not every task of a job has a result, and which have none. It comes last, after every result that there is.
+/// The error of a job in which not every task has a result: the cause, and the tasks without one. It comes last, after
+/// every result that there is.
 ///
 /// Each task of the job has its result in the stream, or is among [`failed`](SubmitError::failed) or
 /// [`unfinished`](SubmitError::unfinished); of a source that wasn't read to its end there may be
@@ -185,7 +186,7 @@ pub struct SubmitError<T> {
     pub(super) more_in_source: bool,
 }
 
-/// What kept tasks of a job from being done.
+/// The reasons why tasks of a job were not done.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EndCause {
@@ -193,22 +194,22 @@ pub enum EndCause {
     TasksFailed,
     /// The executor's time-out passed.
     TimedOut {
-        /// How long there was.
+        /// The time that there was.
         timeout: Duration,
     },
     /// No more can be spent.
     BudgetReached {
-        /// How much there was.
+        /// The budget that there was.
         budget: Budget,
     },
     /// Nothing could run for too long.
     NothingRuns {
-        /// What was seen on the market and what became of it.
+        /// The explanation: the offers that were seen on the market, and the reasons against them.
         explanation: Option<Box<Explanation>>,
     },
     /// The source of the tasks failed.
     SourceFailed {
-        /// How.
+        /// The error in words.
         problem: String,
     },
     /// The user stopped the executor, as by Ctrl+C.
@@ -217,7 +218,7 @@ pub enum EndCause {
     Closed,
     /// The run itself broke.
     Broken {
-        /// Why.
+        /// The error in words.
         problem: String,
     },
 }
@@ -241,7 +242,7 @@ impl fmt::Display for EndCause {
 }
 
 impl<T> SubmitError<T> {
-    /// What kept them from being done.
+    /// The reason why they weren't done.
     pub fn cause(&self) -> &EndCause {
         &self.cause
     }
@@ -257,12 +258,12 @@ impl<T> SubmitError<T> {
         self.unfinished.iter().map(AsRef::as_ref)
     }
 
-    /// The same, to be kept or submitted again.
+    /// Takes the unfinished tasks, to be kept or submitted again.
     pub fn into_unfinished(self) -> Vec<Arc<T>> {
         self.unfinished
     }
 
-    /// May there be more tasks, in a source that wasn't read to its end?
+    /// True if there may be more tasks, in a source that wasn't read to its end.
     pub fn more_in_source(&self) -> bool {
         self.more_in_source
     }

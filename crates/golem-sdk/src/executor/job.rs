@@ -99,19 +99,19 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         Self { executor, source, describe: Box::new(describe), retries: None, timeout: None }
     }
 
-    /// How a task is called in events and in the log, so that people know it; at most 200 characters are kept.
+    /// Sets the name of a task in events and in the log, so that people know it; at most 200 characters are kept.
     ///
     /// Default: texts, numbers and paths are called what they are; anything else has its number only.
     pub fn described(self, describe: impl Fn(&T) -> String + Send + Sync + 'static) -> Self {
         Self { describe: Box::new(move |data| Some(describe(data))), ..self }
     }
 
-    /// How often a task of this job that failed is tried again. Default: as the executor says.
+    /// Sets the number of retries of a failed task of this job. Default: as the executor says.
     pub fn retries(self, retries: u32) -> Self {
         Self { retries: Some(retries), ..self }
     }
 
-    /// How long this job may take, from now on; never longer than the executor's own time-out.
+    /// Sets the time that this job may take, from now on; never longer than the executor's own time-out.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
     }
@@ -164,7 +164,7 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
     }
 }
 
-/// What data that people can read says of itself.
+/// The text of data that people can read.
 pub(super) fn of_itself<T: 'static>(data: &T) -> Option<String> {
     let data: &dyn Any = data;
     macro_rules! one_of {

@@ -13,12 +13,12 @@ use crate::jobs::JobSource;
 /// So many tasks of an iterator are read for the list of the unfinished ones, at most.
 const MOST_LISTED: usize = 1 << 20;
 
-/// What a job's source still has when the job ends early.
+/// The rest of a job's source when the job ends early.
 pub(super) trait Rest<T>: Send + Sync {
     /// The tasks that weren't read, as far as they can be; and whether there may be more.
     fn take_rest(&self) -> (Vec<T>, bool);
 
-    /// How it failed, if it did.
+    /// The error of the source, if it failed.
     fn problem(&self) -> Option<String>;
 }
 

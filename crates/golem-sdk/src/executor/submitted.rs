@@ -52,17 +52,17 @@ impl<T, R> Finished<T, R> {
         self.result
     }
 
-    /// How long the attempt took that made the result.
+    /// The time of the attempt that made the result.
     pub fn running_time(&self) -> Duration {
         self.took
     }
 
-    /// How often it was tried, the one that made the result included.
+    /// The number of attempts, the one that made the result included.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Where it was done.
+    /// The provider that did it.
     pub fn provider(&self) -> &Provider {
         &self.provider
     }
@@ -138,14 +138,14 @@ pub(super) enum Ended<T, R> {
     Failed(TaskFailure<T>),
 }
 
-/// What it takes to read a job.
+/// The things that it takes to read a job.
 pub(super) struct Reading<T, R> {
     pub(super) job: Handed,
     pub(super) table: Arc<Table<T, R>>,
     pub(super) rest: Arc<dyn Rest<T>>,
     pub(super) watch: Arc<Watch>,
     pub(super) timeout: Duration,
-    /// What the tasks that have no end yet are called in the table.
+    /// The keys of unfinished tasks in the table.
     pub(super) keys: HashMap<TaskId, u64>,
     pub(super) failed: Vec<TaskFailure<T>>,
 }

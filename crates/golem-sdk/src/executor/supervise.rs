@@ -19,7 +19,7 @@ use crate::payload::Published;
 use crate::run::{Run, RunError};
 use crate::text::chain;
 
-/// How long consumers have for what is left when the run is over.
+/// The time that consumers have for the last events when the run is over.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// A run and all that belongs to it.

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::label;
 
-/// What a task is called in events, made of its data.
+/// Makes the name of a task in events out of its data.
 pub(super) type Describe<T> = Box<dyn Fn(&T) -> Option<String> + Send + Sync>;
 
-/// What belongs to the tasks of one job that have no end yet, by their numbers.
+/// The entries of the unfinished tasks of one job, by their numbers.
 pub(super) struct Table<T, R> {
     inner: Mutex<Inner<T, R>>,
     describe: Describe<T>,
@@ -24,9 +24,9 @@ struct Inner<T, R> {
 
 struct Slot<T, R> {
     data: Arc<T>,
-    /// Where it was tried last.
+    /// The provider of its last attempt.
     tried: Option<Provider>,
-    /// What its attempts made: only the one that the run takes for its result counts.
+    /// The results of its attempts: only the one that the run accepts counts.
     results: Vec<Made<R>>,
 }
 
@@ -36,7 +36,7 @@ struct Made<R> {
     provider: Provider,
 }
 
-/// What is left of a task that has its end.
+/// The rest of a finished task's entry.
 pub(super) struct Ended<T, R> {
     pub(super) data: Arc<T>,
     pub(super) tried: Option<Provider>,

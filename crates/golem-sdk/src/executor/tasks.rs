@@ -124,7 +124,7 @@ impl<T, R> Task<T, R> {
         &self.data
     }
 
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.inner().attempt()
     }
@@ -208,7 +208,7 @@ impl Dropped {
 pub(super) struct Hands<T, R, F> {
     pub(super) worker: F,
     pub(super) table: Arc<Table<T, R>>,
-    /// Is its activity deployed and started for it?
+    /// True if its activity is deployed and started for it.
     pub(super) implicit_start: bool,
 }
 
@@ -280,7 +280,7 @@ fn take(tasks: &mut worker::Tasks) -> worker::Tasks {
     }
 }
 
-/// What a panic said.
+/// The text of a panic.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()

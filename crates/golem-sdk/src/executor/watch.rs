@@ -26,11 +26,11 @@ pub(super) struct Watch {
     journal: Option<Arc<dyn Journal>>,
     clock: Arc<dyn Clock>,
     seen: Mutex<Seen>,
-    /// Does anybody want details? Asked for each script.
+    /// True if somebody wants details. Asked for each script.
     wants_details: AtomicBool,
     /// The run has its money: nothing that the user could have got wrong stands in its way any more.
     pub(super) prepared: CancellationToken,
-    /// Why the run broke, once it is over.
+    /// The error that broke the run, once it is over.
     over: watch::Sender<Option<Result<(), String>>>,
 }
 
@@ -89,12 +89,12 @@ impl Watch {
         self.lock().budget
     }
 
-    /// Why the run stops, if it does.
+    /// The reason why the run stops, if it does.
     pub(super) fn stopping(&self) -> Option<StopReason> {
         self.lock().stopping
     }
 
-    /// Why nothing ran, when that was last said.
+    /// The latest explanation why nothing ran.
     pub(super) fn explanation(&self) -> Option<Box<Explanation>> {
         self.lock().explanation.clone()
     }

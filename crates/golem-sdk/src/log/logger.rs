@@ -14,7 +14,7 @@ use tracing_subscriber::{Layer as _, fmt};
 /// Crates of the SDK; others speak up from `warn` on only.
 const OURS: [&str; 4] = ["golem_sdk", "golem_core", "yagna_client", "yagna_api"];
 
-/// Where the log goes, and how much of it.
+/// The destinations of the log, and their levels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
     console: LevelFilter,
@@ -31,7 +31,7 @@ impl Default for LogOptions {
 }
 
 impl LogOptions {
-    /// How much standard error shows; info unless told. `RUST_LOG` has the last word.
+    /// Sets the level of standard error; the default is info. `RUST_LOG` has the last word.
     #[must_use]
     pub fn console(self, level: LevelFilter) -> Self {
         Self { console: level, ..self }
@@ -44,29 +44,29 @@ impl LogOptions {
         Self { file: Some(path.into()), ..self }
     }
 
-    /// How much the file has; debug unless told.
+    /// Sets the level of the file; the default is debug.
     #[must_use]
     pub fn file_level(self, level: LevelFilter) -> Self {
         Self { file_level: level, ..self }
     }
 
-    /// How many files of earlier runs are kept; 5 unless told.
+    /// Sets the number of files of earlier runs that are kept; the default is 5.
     #[must_use]
     pub fn keep(self, files: usize) -> Self {
         Self { keep: files, ..self }
     }
 }
 
-/// Why there is no default logger.
+/// The reasons why there is no default logger.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
     /// The file can't be written, or the one before it can't be kept.
     #[error("can't write the log to `{}`", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The error of the system.
         source: io::Error,
     },
     /// `RUST_LOG` can't be read.

@@ -8,14 +8,14 @@ use crate::image::plain_hash;
 
 const PROTOCOLS: [&str; 4] = ["http", "https", "ws", "wss"];
 
-/// What is wrong with a manifest.
+/// The problems of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestProblem {
     /// No version such as `1.0.0`.
     #[error("{what} `{text}` must have three parts, such as 1.0.0")]
     Version {
-        /// Which version.
+        /// The name of the version.
         what: &'static str,
         /// As given.
         text: String,
@@ -42,9 +42,9 @@ pub enum ManifestProblem {
     Url {
         /// As given.
         url: String,
-        /// Where it is.
+        /// The place in the manifest.
         place: &'static str,
-        /// What is wrong with it.
+        /// The reason why it is refused.
         reason: String,
     },
     /// No such protocol.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What a payload is and does, for providers to agree with.
+/// The description of a payload and its actions, for providers to agree with.
 ///
 /// Times are kept as instants: how a file wrote them may come out another way. Only a
 /// [`SealedManifest`](super::SealedManifest) keeps every character.
@@ -13,42 +13,42 @@ use serde_json::{Map, Value};
 pub struct Manifest {
     /// The manifest's own version, by the rules of Semantic Versioning.
     pub version: String,
-    /// When it was made.
+    /// The time at which it was made.
     pub created_at: Timestamp,
-    /// When it is no longer good.
+    /// The time at which it expires.
     pub expires_at: Timestamp,
-    /// What it is for.
+    /// The purpose of the payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
     /// The images: a provider takes the first one that suits its machine.
     pub payload: Vec<ManifestImage>,
-    /// What is going to be done.
+    /// The actions of the payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comp_manifest: Option<CompManifest>,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// What a manifest is for.
+/// The purpose of a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// The application's name.
     pub name: String,
-    /// What it does.
+    /// The description of the payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Its version, by the rules of Semantic Versioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Who made it.
+    /// The authors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<String>,
-    /// Where to read of it.
+    /// The address of a page about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homepage: Option<String>,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -60,11 +60,11 @@ pub struct ManifestImage {
     /// The machines; any where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// Where it is fetched; providers take the first.
+    /// The addresses from which it is fetched; providers take the first.
     pub urls: Vec<String>,
     /// Its hash: `sha3:<hex>`.
     pub hash: String,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -80,43 +80,43 @@ pub struct Platform {
     /// The system's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// What is going to be done.
+/// The actions of the payload.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CompManifest {
     /// The version of this part, by the rules of Semantic Versioning.
     pub version: String,
-    /// Which commands may be given; any where there is none.
+    /// The commands that may be given; any where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
-    /// What of the network may be reached.
+    /// The parts of the network that may be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<Net>,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// Which commands may be given.
+/// The commands that may be given.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Script {
     /// Each a line such as `run /bin/date .*`, or an object in JSON as a string.
     pub commands: Vec<String>,
-    /// How a given command is compared with them: strictly unless it says otherwise.
+    /// The way to compare a given command with them: strictly unless another one is set.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Match>,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// How commands are compared.
+/// The ways to compare commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Match {
@@ -126,31 +126,31 @@ pub enum Match {
     Regex,
 }
 
-/// What of the network may be reached.
+/// The parts of the network that may be reached.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Net {
     /// The internet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inet: Option<Inet>,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// What of the internet may be reached.
+/// The parts of the internet that may be reached.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inet {
     /// From inside to outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<InetOut>,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// What may be reached from inside: either some addresses or any.
+/// The targets that may be reached from inside: either some addresses or any.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InetOut {
@@ -163,7 +163,7 @@ pub struct InetOut {
     /// Any address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unrestricted: Option<Unrestricted>,
-    /// What else was there.
+    /// Further fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -183,7 +183,7 @@ impl Platform {
 }
 
 impl Manifest {
-    /// What of the internet it asks for, if anything.
+    /// The outbound access to the internet that it asks for, if any.
     pub fn asks_outbound(&self) -> Option<&InetOut> {
         let out = self.comp_manifest.as_ref()?.net.as_ref()?.inet.as_ref()?.out.as_ref()?;
         let asks = out.unrestricted.is_some() || out.urls.as_ref().is_some_and(|urls| !urls.is_empty());

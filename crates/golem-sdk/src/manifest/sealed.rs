@@ -37,7 +37,7 @@ pub struct SealedManifest {
     proof: Proof,
 }
 
-/// Why a provider should let a manifest in.
+/// The proof by which a provider should accept a manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Proof {
     /// Nothing: it may have all the addresses on its list.
@@ -130,12 +130,12 @@ impl SealedManifest {
         self
     }
 
-    /// What is in it.
+    /// The manifest itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// What proves it.
+    /// The proof.
     pub fn proof(&self) -> &Proof {
         &self.proof
     }
@@ -150,7 +150,7 @@ impl SealedManifest {
         Ok(self.manifest.check(now)?)
     }
 
-    /// What a demand says of it.
+    /// The properties of a demand with this manifest.
     pub fn properties(&self) -> Properties {
         let properties = Properties::new().with(MANIFEST, self.encoded.as_str());
         match &self.proof {
@@ -163,7 +163,7 @@ impl SealedManifest {
         }
     }
 
-    /// What a provider's runtime must be able to do for it.
+    /// The capabilities that a provider's runtime needs for it.
     pub fn capabilities(&self) -> Vec<&'static str> {
         match (&self.proof, self.manifest.asks_outbound()) {
             (Proof::NodeDescriptor(_), _) => vec![INET],
@@ -181,7 +181,7 @@ fn in_base64(content: &[u8]) -> (String, Vec<u8>) {
     }
 }
 
-/// What the text is the base64 of, if it is; lines may be broken, as tools do and providers take it.
+/// Decodes a text in base64; lines may be broken, as tools do and providers accept.
 fn as_base64(text: &[u8]) -> Option<Vec<u8>> {
     let text: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     if text.is_empty() { None } else { BASE64_STANDARD.decode(text).ok() }
@@ -192,7 +192,7 @@ fn looks_like_json(text: &[u8]) -> bool {
     text.trim_ascii_start().starts_with(b"{")
 }
 
-/// Whether the last certificate made the signature; `None` when that can't be told here.
+/// True if the last certificate made the signature; `None` when that can't be decided here.
 fn is_made_by(certificates: &[u8], algorithm: &str, text: &[u8], signature: &[u8]) -> Option<bool> {
     let last = match CertificateDer::pem_slice_iter(certificates).filter_map(Result::ok).last() {
         Some(certificate) => certificate,

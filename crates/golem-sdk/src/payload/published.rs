@@ -49,7 +49,7 @@ impl Published {
         &self.image
     }
 
-    /// How many bytes it has.
+    /// The size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }

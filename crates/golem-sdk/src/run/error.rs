@@ -6,47 +6,47 @@ use crate::account::{lacks_account, remedy};
 use crate::journal::JournalError;
 use crate::reading::ReadingError;
 
-/// Why a run couldn't begin or go on. Its agreements are ended first, as far as the daemon lets it.
+/// The reasons why a run couldn't begin or continue. Its agreements are ended first, as far as the daemon lets it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// No daemon answers.
     #[error("no yagna daemon answers at {address}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The address that was tried.
         address: String,
-        /// What happened.
+        /// The error of the request.
         #[source]
         source: ClientError,
     },
     /// The daemon doesn't accept the app key.
     #[error("the yagna daemon at {address} doesn't accept the app key")]
     Unauthorised {
-        /// Which daemon.
+        /// The address of the daemon.
         address: String,
-        /// What it said.
+        /// The daemon's error.
         #[source]
         source: ClientError,
     },
     /// Something answers at the daemon's address, but not as a yagna daemon does.
     #[error("what answers at {address} is not a yagna daemon")]
     NotYagna {
-        /// Where it was looked for.
+        /// The address that was tried.
         address: String,
-        /// What was answered.
+        /// The answer.
         #[source]
         source: ClientError,
     },
     /// The money couldn't be set aside.
     #[error("{amount} GLM can't be set aside on {driver}/{network}")]
     Allocation {
-        /// How much.
+        /// The amount.
         amount: yagna_api::Glm,
         /// The payment driver.
         driver: String,
         /// The chain.
         network: String,
-        /// What the daemon said.
+        /// The daemon's error.
         #[source]
         source: ClientError,
     },
@@ -65,7 +65,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Which command mends it, where it is for want of an account on the driver and network, or of funds in it.
+    /// The command that helps where an account on the driver and network is missing, or funds in it.
     pub fn account_remedy(&self) -> Option<String> {
         match self {
             Self::Allocation { driver, network, source, .. } if lacks_account(source) => {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use golem_core::run::RunConfig;
 use yagna_api::AppSessionId;
 
-/// What a run is given beside its work.
+/// The settings of a run beside its work.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// What the run is to keep to.
+    /// The settings of the decisions.
     pub config: RunConfig,
     /// The payment driver, such as `erc20`.
     pub driver: String,
@@ -16,7 +16,7 @@ pub struct RunOptions {
     pub network: String,
     /// The session under which the daemon keeps the run's agreements; the same for the same run, always.
     pub session: AppSessionId,
-    /// How long things may take.
+    /// The time limits of phases.
     pub timing: Timing,
 }
 
@@ -33,7 +33,7 @@ pub fn platform(driver: &str, network: &str) -> String {
     format!("{driver}-{network}-{token}")
 }
 
-/// How long each phase of a rental may take.
+/// The times that each phase of a rental may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// A provider's decision on an agreement.
@@ -45,7 +45,7 @@ pub struct Timing {
     /// The end of an agreement. The end of an activity is given four seconds of it at the most: its agreement's end follows, and
     /// ends it for certain.
     pub destruction: Duration,
-    /// How often the run looks at the clock.
+    /// The interval at which the run looks at the clock.
     pub tick: Duration,
 }
 

@@ -30,7 +30,7 @@ impl Events {
         self.receiver.recv().await
     }
 
-    /// How many events this reader has missed since it was last asked.
+    /// The number of events that this reader has missed since it was last asked.
     pub fn missed(&self) -> u64 {
         self.missed.swap(0, std::sync::atomic::Ordering::Relaxed)
     }

@@ -33,7 +33,7 @@ pub struct Program {
     binary: bool,
 }
 
-/// What to keep of a program's output.
+/// The parts of a program's output that are kept.
 ///
 /// Providers keep output in memory and set bounds to it; a program that writes more, into a capture that has no limit,
 /// may fail there. Large results belong into files.
@@ -140,7 +140,7 @@ impl Program {
         words(&self.program, &self.args)
     }
 
-    /// Is its output text?
+    /// True if its output is text.
     pub(crate) fn is_text(&self) -> bool {
         !self.binary
     }

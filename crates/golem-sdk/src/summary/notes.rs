@@ -33,7 +33,8 @@ impl<K: Ord + Copy, V> Recent<K, V> {
         }
     }
 
-    /// What is there, or a new one. The oldest makes room, which is never the one that is asked for.
+    /// The entry for a key; a new one if there is none. The oldest makes room, which is never the one that is asked
+    /// for.
     pub(super) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
         if self.0.len() >= REMEMBERED && !self.0.contains_key(&key) {
             self.0.pop_first();
@@ -67,7 +68,7 @@ impl<K: Ord + Copy, V> Recent<K, V> {
 pub(super) struct Seen(HashSet<NodeId>);
 
 impl Seen {
-    /// Is it a new one? Of too many nobody knows any more.
+    /// Adds a provider, and returns true if it is new. Of too many nobody knows any more.
     pub(super) fn add(&mut self, id: &NodeId) -> bool {
         self.0.len() < REMEMBERED && self.0.insert(id.clone())
     }
@@ -123,13 +124,13 @@ pub(super) struct Rental {
     pub(super) provider: Provider,
     /// GLM an hour, and for the start.
     pub(super) prices: (Glm, Glm),
-    /// Which job its activity serves.
+    /// The job that its activity serves.
     pub(super) job: JobId,
     pub(super) approved: bool,
-    /// Was there an activity?
+    /// True if there was an activity.
     pub(super) used: bool,
     pub(super) ended: bool,
-    /// Was its invoice accepted?
+    /// True if its invoice was accepted.
     pub(super) invoiced: bool,
     /// All that was accepted for it.
     pub(super) cost: Glm,
@@ -161,7 +162,7 @@ impl Job {
     }
 }
 
-/// Who did how much, of a job or of a whole run.
+/// The work of each provider, in a job or in a whole run.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     seen: BTreeSet<RentalId>,
@@ -170,7 +171,7 @@ pub(super) struct Tally {
     others: Share,
 }
 
-/// What one provider did.
+/// The work of one provider.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Share {
     pub(super) name: String,

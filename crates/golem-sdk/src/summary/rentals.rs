@@ -235,7 +235,7 @@ impl LogSummary {
         }
     }
 
-    /// Whose bill it is.
+    /// The name of the provider that sent the bill.
     fn from(&self, rental: Option<RentalId>) -> String {
         match rental {
             Some(rental) => format!("from {}", self.provider(rental)),
@@ -243,7 +243,7 @@ impl LogSummary {
         }
     }
 
-    /// Who did how much in the whole run, or in a job whose lines begin with this.
+    /// Writes the work of each provider in the whole run, or in a job whose lines begin with this.
     pub(super) fn negotiated(&mut self, prefix: &str) {
         let tally = std::mem::take(&mut self.tally);
         self.tallied(prefix, &tally);

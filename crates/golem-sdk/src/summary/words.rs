@@ -41,7 +41,7 @@ pub(super) fn amount(amount: Glm) -> String {
     Glm::from_decimal_rounding_down(rounded).unwrap_or(amount).to_string()
 }
 
-/// What is left of a budget, and never more than that.
+/// The rest of a budget, rounded down.
 pub(super) fn left(budget: Glm, cost: Glm) -> String {
     let left = budget.saturating_sub(cost);
     let shown = left.to_decimal().trunc_with_scale(4);
@@ -51,12 +51,12 @@ pub(super) fn left(budget: Glm, cost: Glm) -> String {
     }
 }
 
-/// What one of so many costs, where that can be said.
+/// The cost of one of `n`, where that can be computed.
 pub(super) fn each(sum: Glm, n: u64) -> Option<Glm> {
     Glm::from_decimal_rounding_down(sum.to_decimal().checked_div(n.into())?)
 }
 
-/// Has so much of the whole been used?
+/// True if so much of the whole has been used.
 pub(super) fn reaches(part: Glm, whole: Glm, percent: u32) -> bool {
     let share = whole.to_decimal().checked_mul(percent.into());
     let used = part.to_decimal().checked_mul(100_u32.into());

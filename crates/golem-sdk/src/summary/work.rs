@@ -14,7 +14,7 @@ use super::{LogSummary, hour};
 use crate::label;
 
 impl LogSummary {
-    /// Was it about work?
+    /// Handles an event about work, and returns true if it was one.
     pub(super) fn on_work(&mut self, event: &Event) -> bool {
         let at = event.at;
         match &event.kind {
@@ -171,7 +171,7 @@ impl LogSummary {
         self.jobs.entry(id, || Job::new(at))
     }
 
-    /// What lines about a job begin with.
+    /// The prefix of lines about a job.
     fn prefix(&self, id: JobId) -> String {
         match self.jobs.get(id) {
             Some(job) if job.announced => format!("[Job {}] ", id.0),

@@ -35,7 +35,7 @@ pub(super) struct Address {
     end: DropGuard,
 }
 
-/// What an address is to do from now on.
+/// The next role of an address.
 #[derive(Debug)]
 enum Turn {
     Serve(Box<ServedFile>),

@@ -21,7 +21,8 @@ const PREFIX: &str = ".partial-";
 const SUFFIX: &str = ".tmp";
 /// The number of random characters between the two.
 const RANDOM: usize = 12;
-/// How often a partial file is made anew because another process has just removed it as one that nobody holds.
+/// The number of times that a partial file is made anew because another process has just removed it as one that nobody
+/// holds.
 const CREATIONS: usize = 5;
 
 /// Folders in which this process has looked for files that killed processes left.

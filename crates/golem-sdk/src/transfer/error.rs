@@ -13,7 +13,7 @@ pub enum TransferError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// A file to be received can't be written.
@@ -21,13 +21,13 @@ pub enum TransferError {
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The daemon doesn't offer its bus.
     #[error("the daemon doesn't pass the file on")]
     Bus(#[source] ClientError),
-    /// What serves the file has panicked: a bug.
+    /// The service of the file has panicked: a bug.
     #[error("the file's service broke")]
     Broken,
 }

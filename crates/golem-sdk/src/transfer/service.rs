@@ -33,8 +33,8 @@ pub trait Answers: Send {
         payload: &BusValue,
     ) -> impl Future<Output = Result<BusValue, BusFault>> + Send;
 
-    /// Why the last request failed, where that is neither the provider's nor the file's fault; and how many bytes there
-    /// should have been room for.
+    /// The error of the last request, where that is neither the provider's nor the file's fault; and the number of
+    /// bytes for which there should have been room.
     fn own_fault(&mut self) -> Option<(TransferError, u64)> {
         None
     }
@@ -61,7 +61,7 @@ impl Offer {
         Content::open(path.into()).await.map(Self)
     }
 
-    /// How many bytes it has.
+    /// The size in bytes.
     pub fn size(&self) -> u64 {
         self.0.size()
     }
@@ -166,7 +166,7 @@ enum Content {
         path: PathBuf,
         file: File,
         size: u64,
-        /// Why it couldn't be read last, where that is our own trouble.
+        /// The last error of reading it, where that is our own trouble.
         fault: Option<std::io::Error>,
     },
 }
@@ -230,9 +230,9 @@ enum Store {
     File {
         path: PathBuf,
         partial: Option<Partial>,
-        /// Where it goes when it is complete; else it gets its name.
+        /// The slot for the complete file; without one it gets its name.
         slot: Option<ArrivalSlot>,
-        /// Why it couldn't be written last, and how long it would have been, where that is our own trouble.
+        /// The last error of writing it, and the length that it would have had, where that is our own trouble.
         fault: Option<(std::io::Error, u64)>,
     },
 }

@@ -8,7 +8,7 @@ use yagna_api::activity::{CaptureMode, CommandResult, Output, Progress, RuntimeE
 
 use crate::script::Step;
 
-/// Which of its outputs a program wrote to.
+/// The two output streams of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Out,
@@ -24,7 +24,7 @@ pub(super) enum Told {
     Finished { place: usize, exit_code: Option<i32>, message: Option<String> },
 }
 
-/// What has been told of a batch, and what is still owed.
+/// The events of a batch that have been reported, and those that are still owed.
 #[derive(Debug)]
 pub(super) struct Join {
     commands: Vec<Followed>,
@@ -52,7 +52,7 @@ struct Followed {
 struct Written {
     mode: Mode,
     text: bool,
-    /// How many bytes of it the stream has brought.
+    /// The number of its bytes that the stream has brought.
     streamed: usize,
     /// These, where it isn't known where in the output they belong.
     kept: Vec<u8>,
@@ -75,7 +75,7 @@ impl Join {
         Self { commands, waited_for: None, over: false }
     }
 
-    /// Must the results be looked at before this event is told?
+    /// True if the results must be looked at before this event is reported.
     ///
     /// Of what came before it, or of the command that it ends, something isn't known from the stream.
     pub(super) fn needs_results(&mut self, event: &RuntimeEvent) -> bool {
@@ -151,7 +151,7 @@ impl Join {
         }
     }
 
-    /// Has the stream told the batch's end?
+    /// True if the stream has reported the batch's end.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -182,7 +182,7 @@ impl Followed {
         Self { begun: false, ended: false, from_start: false, cut: false, sides }
     }
 
-    /// Does the stream tell all of it?
+    /// True if the stream reports all of it.
     fn is_known(&self) -> bool {
         self.from_start && !self.cut && self.sides.iter().all(|side| side.mode != Mode::AtEnd)
     }
@@ -261,7 +261,7 @@ impl Written {
     }
 }
 
-/// How many bytes at the end are the beginning of a character that further bytes may complete.
+/// The number of bytes at the end that begin a character which further bytes may complete.
 fn unfinished(bytes: &[u8]) -> usize {
     let tail = &bytes[bytes.len().saturating_sub(3)..];
     let Some(lead) = tail.iter().rposition(|byte| !matches!(byte, 0x80..=0xBF)) else {
