@@ -66,7 +66,7 @@ pub(crate) fn main(run: StartRun) -> Exit {
     })
 }
 
-/// The same of a program that brings its own job, under the program's own name.
+/// Runs a program that brings its own job, under the program's own name.
 pub(crate) fn main_of(job: &Arc<dyn AnyJob>, run: StartRun) -> Exit {
     let own = std::env::args_os().next();
     let name = own.as_deref().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());

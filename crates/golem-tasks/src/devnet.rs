@@ -35,22 +35,22 @@ use printer::{Manner, Printer};
 /// So many providers are made up at most: each one costs some memory and a few polls a minute.
 pub(crate) const MOST_PROVIDERS: u32 = 1000;
 
-/// How long an end may take before something is said about it.
+/// The time that an end may take before something is said about it.
 const SILENCE: Duration = Duration::from_millis(700);
 
 /// A devnet as it was asked for, complete and checked.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DevnetOptions {
-    /// Whose daemon the providers sell through.
+    /// The daemon that the providers sell through.
     pub place: Place,
-    /// How many providers to make up.
+    /// The number of providers to make up.
     pub providers: u32,
     /// Those that are described one by one.
     pub described: Vec<Described>,
-    /// What makes it the same again.
+    /// The seed that makes the network the same again.
     pub seed: u64,
-    /// What providers ask for that have no prices of their own.
+    /// The prices of providers that have none of their own.
     pub prices: Option<Prices>,
     /// The requestors' keys; one is made up where there are none. Unused at a real daemon, which has its own.
     pub app_keys: Vec<AppKey>,
@@ -60,9 +60,9 @@ pub struct DevnetOptions {
     pub driver: String,
     /// The chain.
     pub network: String,
-    /// Where to write the environment.
+    /// The file for the environment.
     pub env_file: Option<PathBuf>,
-    /// Where to write the network's books.
+    /// The file for the network's books.
     pub books: Option<PathBuf>,
     /// Tell of every command, too.
     pub commands: bool,
@@ -72,26 +72,26 @@ pub struct DevnetOptions {
     pub quiet: bool,
 }
 
-/// Whose daemon the providers sell through.
+/// The daemon that the providers sell through.
 #[derive(Debug, Clone)]
 pub enum Place {
     /// An emulated one.
     Own {
-        /// Where to serve its REST API.
+        /// The address at which its REST API is served.
         listen: SocketAddr,
-        /// How long things take.
+        /// The delays.
         pace: Pace,
     },
     /// A real one.
     Joined {
-        /// Where it is, and the first identity that sells there.
+        /// The address of the daemon, and the first identity that sells there.
         daemon: DaemonAddress,
         /// Keys of the further ones.
         further_keys: Vec<AppKey>,
     },
 }
 
-/// How long the emulated daemon takes for things.
+/// The delays of the emulated daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pace {
     /// As long as a real one.

@@ -12,7 +12,7 @@ use yagna_client::proxy::named_for;
 use crate::job::JobError;
 use crate::store::{DsnError, StoreError};
 
-/// What the program's exit code says. The numbers don't change from version to version.
+/// The program's exit codes. The numbers don't change from version to version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {
@@ -44,7 +44,7 @@ pub enum Exit {
     Cancelled = 130,
 }
 
-/// Why a command failed, how the program is to end for it, and what the user can do.
+/// The reason why a command failed, with the exit code and advice for the user.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
@@ -53,7 +53,7 @@ pub struct Failure {
 }
 
 impl Exit {
-    /// How a run's end is told to whoever started it.
+    /// The exit code for a run's end.
     pub fn of(end: &RunEnd) -> Self {
         match end.why {
             StopReason::AllDone | StopReason::Closed if end.failed == 0 && end.unfinished == 0 => Self::Done,
@@ -93,17 +93,17 @@ impl Failure {
         self
     }
 
-    /// How the program is to end.
+    /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// What went wrong.
+    /// The error.
     pub fn error(&self) -> &(dyn Error + 'static) {
         self.error.as_ref()
     }
 
-    /// What the user can do about it, if anything is known to help.
+    /// The advice for the user, if anything is known to help.
     pub fn advice(&self) -> Option<&str> {
         self.advice.as_deref()
     }
@@ -121,13 +121,13 @@ impl Error for Failure {
     }
 }
 
-/// What was written to standard output got lost on the way: a full disk, for example.
+/// Text for standard output got lost on the way: a full disk, for example.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output can't be written: some of what belongs there is lost")]
 struct LostOutput(#[source] io::Error);
 
 impl Failure {
-    /// Of standard output, with what the system said.
+    /// The failure of standard output, with the system's error.
     pub(crate) fn lost_output(error: &io::Error) -> Self {
         let error = match error.raw_os_error() {
             Some(code) => io::Error::from_raw_os_error(code),

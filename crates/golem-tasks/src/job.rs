@@ -99,19 +99,20 @@ pub struct Job {
     pub payload: Payload,
     /// The pile of work.
     pub tasks: Tasks,
-    /// What to do once on every provider before its first task. Never a download.
+    /// The steps that run once on every provider before its first task. Never a download.
     pub setup: Vec<RenderedStep>,
     /// The permissions of what each step of the set-up uploads.
     setup_modes: Vec<Option<Mode>>,
-    /// What to do for each task, in order; at least one.
+    /// The steps that run for each task, in order; at least one.
     pub steps: Vec<Step>,
-    /// What a run may take and cost.
+    /// The limits of a run.
     pub limits: Limits,
     /// The meaning of the end of a task's commands.
     pub verdicts: Verdicts,
-    /// What its tasks read and write on this machine, as far as one run has come to them.
+    /// The files of this machine that its tasks read and write, as far as one run has come to them.
     host: Arc<Mutex<HostFiles>>,
-    /// What two files have in common that describe the same work, whatever their limits, comments and order.
+    /// The digest that is the same for two files that describe the same work, whatever their limits, comments and
+    /// order.
     pub digest: String,
 }
 
@@ -189,7 +190,7 @@ fn read<'a>(
     })
 }
 
-/// What is said about the work, in one order and without what doesn't change it.
+/// The description of the work in one order, without parts that don't change it.
 fn digest(document: &DeTable<'_>) -> String {
     let mut hash = Sha3_256::new();
     let sections: BTreeMap<&str, &DeValue<'_>> =

@@ -24,11 +24,11 @@ use crate::work::AnyJob;
 pub struct RunOptions {
     /// The job.
     pub(crate) job: Arc<dyn AnyJob>,
-    /// What holds for this run.
+    /// The limits of this run.
     pub limits: Limits,
-    /// What the run is called.
+    /// The name of the run.
     pub run_id: String,
-    /// May the job be another one than the run was begun with?
+    /// True if the job may be another one than the run was begun with.
     pub changed_job: bool,
     /// The only tasks that are to be done; all where there are none.
     pub(crate) only: Vec<Wish>,
@@ -38,9 +38,9 @@ pub struct RunOptions {
     pub(crate) retry_command: Option<String>,
     /// The command line that the run is started with, as it is kept with it; null where none began it.
     pub(crate) command: Value,
-    /// Where it is kept.
+    /// The database of the run.
     pub dsn: Dsn,
-    /// Whom to talk to.
+    /// The daemon to use.
     pub daemon: DaemonChoice,
     /// The part of the market to buy on.
     pub subnet: String,
@@ -48,9 +48,9 @@ pub struct RunOptions {
     pub driver: String,
     /// The chain to pay on, such as `hoodi`.
     pub network: String,
-    /// How long to wait for the last bills.
+    /// The time to wait for the last bills.
     pub settle_timeout: Duration,
-    /// How to show it.
+    /// The way to show the run.
     pub style: Style,
 }
 
@@ -59,23 +59,23 @@ pub struct RunOptions {
 pub enum DaemonChoice {
     /// An emulated network inside this process.
     Devnet {
-        /// How many providers it has.
+        /// The number of its providers.
         providers: u32,
-        /// What makes it behave the same again; random unless given.
+        /// The seed that makes it behave the same again; random unless given.
         seed: Option<u64>,
     },
     /// A yagna daemon over HTTP.
     Yagna {
         /// Its address, without a slash at the end.
         url: String,
-        /// Where single APIs of it are that are elsewhere.
+        /// The addresses of single APIs that differ from it.
         apis: Box<ApiUrls>,
         /// The key it is to accept.
         app_key: AppKey,
     },
 }
 
-/// How a run is to be shown.
+/// The ways to show a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Style {
     /// A bar on a terminal, lines elsewhere.
@@ -124,7 +124,7 @@ impl fmt::Debug for RunOptions {
 }
 
 impl RunOptions {
-    /// What is run and under which limits, to be kept with the run. No secrets.
+    /// Describes the work and its limits, to be kept with the run. No secrets.
     pub fn describe(&self) -> Result<Value, Failure> {
         let limits = &self.limits;
         let daemon = match &self.daemon {

@@ -10,10 +10,10 @@ use yagna_client::Client;
 
 use crate::store::{RunStore, StoreError};
 
-/// How much older than its run a bill's entry may be by the daemon's clock.
+/// The time by which a bill's entry may be older than its run by the daemon's clock.
 const CLOCKS_APART: Duration = Duration::from_secs(3600);
 
-/// What was learnt.
+/// The news that was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Noted {
     /// Rentals that the daemon was asked about.
@@ -22,7 +22,7 @@ pub struct Noted {
     pub known: usize,
 }
 
-/// Why it couldn't be learnt or written down.
+/// The reasons why the state of payments couldn't be read or recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotePaymentsError {
@@ -31,7 +31,7 @@ pub enum NotePaymentsError {
     Asking {
         /// The run.
         run_id: String,
-        /// What the daemon said.
+        /// The daemon's error.
         source: PaymentsError,
     },
     /// The database failed.

@@ -48,14 +48,14 @@ pub(crate) mod settle;
 mod source;
 mod wanted;
 
-/// How long the daemon is given to take back the address of an image.
+/// The time that the daemon is given to take back the address of an image.
 const IMAGE_STOPS: Duration = Duration::from_secs(2);
 
-/// How long the daemon may take to tell what has become of the money, and how long where bills are missing.
+/// The time that the daemon may take to report the state of payments, and the time where bills are missing.
 const PAYMENTS_ASKED: Duration = Duration::from_secs(10);
 const PAYMENTS_ASKED_LATE: Duration = Duration::from_secs(1);
 
-/// Where to send requests, and with which key.
+/// The client of the daemon, with the address and the key.
 struct Daemon {
     url: String,
     apis: Box<ApiUrls>,
@@ -106,10 +106,10 @@ impl Daemon {
     }
 }
 
-/// What may stop a run from outside.
+/// The ways to stop a run from outside.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
-    /// Is Ctrl+C ours?
+    /// True if Ctrl+C is ours to handle.
     pub(crate) on_ctrl_c: bool,
     /// Stops the run in an orderly way.
     pub(crate) token: CancellationToken,
@@ -124,7 +124,7 @@ pub async fn run(options: RunOptions, terminal: Terminal) -> Result<RunEnd, Fail
     Ok(run_until(options, terminal, stop).await?.0)
 }
 
-/// The same, stopped by others too. Returns how it ended, and what is recorded of it.
+/// Carries a run out that others may stop too. Returns how it ended, and what is recorded of it.
 pub(crate) async fn run_until(
     options: RunOptions,
     terminal: Terminal,
@@ -398,7 +398,7 @@ async fn watch_and_listen(
     ended
 }
 
-/// How many tasks will have their end, if that is known.
+/// The number of tasks that will finish, if it is known.
 fn wanted(total: Option<u64>, results: Option<u64>) -> Option<u64> {
     match (total, results) {
         (Some(total), Some(results)) => Some(total.min(results)),

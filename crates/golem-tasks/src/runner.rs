@@ -91,7 +91,7 @@ impl Runner {
         self
     }
 
-    /// What to call the run; a random name unless given. At most 64 letters, digits, `-`, `_` and `.`.
+    /// Sets the name of the run; a random one unless given. At most 64 letters, digits, `-`, `_` and `.`.
     ///
     /// A run that has this name already is resumed; what is done isn't done again.
     pub fn run_id(mut self, run_id: impl Into<String>) -> Self {
@@ -130,7 +130,7 @@ impl Runner {
         self
     }
 
-    /// What is done when the budget is exhausted: stop, or wait until an hour or day of it frees enough.
+    /// Sets the reaction to an exhausted budget: stop, or wait until an hour or day of it frees enough.
     pub fn on_budget(mut self, on_budget: OnBudget) -> Self {
         self.flags.on_budget = Some(on_budget);
         self
@@ -142,7 +142,7 @@ impl Runner {
         self
     }
 
-    /// How long an activity may work before its results are held against their price.
+    /// Sets the time that an activity may work before its results are held against their price.
     pub fn price_grace(mut self, time: Duration) -> Self {
         self.flags.price_grace = Some(time);
         self
@@ -160,7 +160,7 @@ impl Runner {
         self
     }
 
-    /// How often a failed task is tried again.
+    /// Sets the number of retries of a failed task.
     pub fn retries(mut self, retries: u32) -> Self {
         self.flags.retries = Some(retries);
         self
@@ -172,7 +172,7 @@ impl Runner {
         self
     }
 
-    /// How long to wait for the last bills at the end.
+    /// Sets the time to wait for the last bills at the end.
     pub fn settle_timeout(mut self, time: Duration) -> Self {
         self.flags.settle_timeout = Some(time);
         self
@@ -198,7 +198,7 @@ impl Runner {
         self
     }
 
-    /// How to pay, such as `erc20`, and on which chain, such as `hoodi`.
+    /// Sets the payment driver, such as `erc20`, and the chain, such as `hoodi`.
     pub fn payment(mut self, driver: impl Into<String>, network: impl Into<String>) -> Self {
         self.flags.driver = Some(driver.into());
         self.flags.network = Some(network.into());
@@ -244,7 +244,7 @@ impl Runner {
         Ok(summary)
     }
 
-    /// What the command line's parser would refuse.
+    /// Refuses settings that the command line's parser would refuse.
     fn check(&self) -> Result<(), Failure> {
         let wrong = |name: &'static str, reason: &str| {
             let problem = WrongOption { name, reason: reason.to_owned() };

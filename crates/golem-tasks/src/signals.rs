@@ -37,7 +37,7 @@ mod unix {
         }
     }
 
-    /// Were we started to outlive our terminal, by `nohup` for example? Listening would undo that.
+    /// True if the program was started to outlive its terminal, by `nohup` for example. Listening would undo that.
     fn hangups_are_ignored() -> bool {
         // Only Linux tells in a file; elsewhere nothing is known.
         std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangups(&status))

@@ -60,13 +60,13 @@ pub struct Store {
 /// A run that is about to begin.
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// What people call it; see [`random_run_id`].
+    /// The name of the run for people; see [`random_run_id`].
     pub run_id: String,
-    /// When it begins.
+    /// The time at which it begins.
     pub created: Timestamp,
-    /// What its agreements are confirmed with; the same whenever this run is resumed.
+    /// The session with which its agreements are confirmed; the same whenever this run is resumed.
     pub app_session: AppSessionId,
-    /// What is run and under which limits. For people and for comparing; never secrets.
+    /// The work and its limits. For people and for comparing; never secrets.
     pub job: Value,
 }
 
@@ -115,7 +115,7 @@ impl Store {
         Ok(RunStore::new(self.clone(), &run.run_id, run_no, 0))
     }
 
-    /// Where the runs are, for people. Never a password.
+    /// The place of the runs, for people. Never a password.
     pub fn place(&self) -> &str {
         &self.place
     }

@@ -59,30 +59,30 @@ pub trait View: Send {
     /// The run is over or given up: the last words. `summary` is the store's.
     fn finish(&mut self, summary: &RunSummary);
 
-    /// Why some of what belongs to stdout was lost, though its reader was still there.
+    /// The error by which text for stdout was lost though its reader was still there.
     fn lost(&self) -> Option<&io::Error>;
 }
 
-/// What is known about a run before its first event.
+/// The facts about a run before its first event.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// The run.
     pub run_id: String,
-    /// When this process began to work on it.
+    /// The time at which this process began to work on it.
     pub started: Timestamp,
-    /// How many tasks there will be, if that is known.
+    /// The number of tasks, if it is known.
     pub total: Option<u64>,
-    /// What it may spend, for people.
+    /// The budget, for people.
     pub budget: Option<String>,
-    /// Where its results are kept, for people.
+    /// The place where its results are kept, for people.
     pub place: String,
     /// The command that tries again what failed, for people; none where no command line began the run.
     pub retry: Option<String>,
-    /// Is it a new run?
+    /// The way in which it begins, such as a new run.
     pub beginning: Beginning,
 }
 
-/// How work on a run begins.
+/// The ways in which work on a run begins.
 #[derive(Debug, Clone, Default)]
 pub enum Beginning {
     /// It is a new run.
@@ -106,7 +106,7 @@ impl Facts {
         }
     }
 
-    /// What is said of a run at first.
+    /// The first line about a run.
     fn hello(&self) -> String {
         let Self { run_id, place, .. } = self;
         match self.beginning {

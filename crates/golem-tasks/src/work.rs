@@ -74,9 +74,9 @@ use crate::job::Limits;
 /// # }
 /// ```
 pub trait Job: Send + Sync + Sized + 'static {
-    /// What is to be done, as it is written down.
+    /// The data of a task, as it is stored.
     type Task: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// What comes of a task, as it is written down.
+    /// The result of a task, as it is stored.
     type Output: Serialize + Send + 'static;
 
     /// The machine that the work needs. Asked for once a run, before anything is bought.
@@ -97,7 +97,7 @@ pub trait Job: Send + Sync + Sized + 'static {
         task: &Task<Self>,
     ) -> impl Future<Output = Result<Self::Output, TaskError>> + Send;
 
-    /// What is done once on each activity, before its first task: nothing unless overridden. An error ends the rental.
+    /// Prepares each activity before its first task: nothing unless overridden. An error ends the rental.
     fn set_up(&self, _ctx: &mut WorkContext) -> impl Future<Output = Result<(), WorkerError>> + Send {
         std::future::ready(Ok(()))
     }
@@ -120,7 +120,7 @@ pub trait Job: Send + Sync + Sized + 'static {
         }
     }
 
-    /// How many results are wanted: the run ends when they are there. All of them unless overridden; `--results` wins.
+    /// The number of wanted results: the run ends when they are there. All of them unless overridden; `--results` wins.
     fn results(&self) -> Option<u64> {
         None
     }
@@ -131,7 +131,7 @@ pub trait Job: Send + Sync + Sized + 'static {
         Vec::new()
     }
 
-    /// What a task is known by: of two tasks with one key, whether from the pile or added by other tasks, the first one is
+    /// The key of a task: of two tasks with one key, whether from the pile or added by other tasks, the first one is
     /// done and the second one dropped. Unless overridden each task is another one.
     ///
     /// Each key that was seen takes some 40 bytes of memory, however long it is.
@@ -139,7 +139,7 @@ pub trait Job: Send + Sync + Sized + 'static {
         None
     }
 
-    /// What a run may take and cost, where no flag says otherwise.
+    /// The limits of a run, where no flag says otherwise.
     fn limits(&self) -> Limits {
         Limits::default()
     }
@@ -173,8 +173,7 @@ pub trait Job: Send + Sync + Sized + 'static {
     #[doc(hidden)]
     fn note_done(&self, _index: u64, _task: &Self::Task) {}
 
-    /// What to write down of the job beside its tasks, for people and never secrets: the name of its type, unless
-    /// overridden.
+    /// Describes the job beside its tasks, for people and never with secrets: the name of its type, unless overridden.
     fn describe(&self) -> Value {
         Value::from(std::any::type_name::<Self>())
     }

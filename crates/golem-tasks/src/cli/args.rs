@@ -100,7 +100,7 @@ Exit codes:
                                   70  a bug
                                  130  cancelled by Ctrl+C";
 
-/// The same of its command `run`.
+/// The examples of its command `run`.
 pub(super) const OWN_RUN_EXAMPLES: &str = "\
 Examples:
   PROGRAM run --devnet

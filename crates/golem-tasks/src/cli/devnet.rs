@@ -50,7 +50,7 @@ pub(super) struct DevnetFlags {
     /// Providers one by one, and how they misbehave; docs/devnet.md explains the file. Flags win over it.
     #[arg(long, value_name = "FILE", help_heading = PROVIDING, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// What they ask for, in GLM: start=0.01,cpu-hour=0.06,env-hour=0.02; what is left out is free.
+    /// Their prices in GLM: start=0.01,cpu-hour=0.06,env-hour=0.02; what is left out is free.
     ///
     /// It holds for those that name no prices in the config file.
     #[arg(long, value_name = "PRICES", help_heading = PROVIDING, value_parser = prices)]
@@ -68,7 +68,7 @@ pub(super) struct DevnetFlags {
     #[arg(long, value_name = "NAME", help_heading = PROVIDING)]
     network: Option<String>,
 
-    /// Where to serve the daemon's REST API; with port 0 the system chooses a free one [default: 127.0.0.1:7465]
+    /// The address of the daemon's REST API; with port 0 the system chooses a free one [default: 127.0.0.1:7465]
     #[arg(long, value_name = "ADDRESS", help_heading = DAEMON)]
     listen: Option<SocketAddr>,
     /// The app key of a requestor; can be given several times [default: one that is made up]
@@ -76,7 +76,7 @@ pub(super) struct DevnetFlags {
     /// With --join a key of the daemon: providers sell in the name of its identity, with several keys in turn.
     #[arg(long, value_name = "KEY", help_heading = DAEMON, value_parser = app_key)]
     app_key: Vec<AppKey>,
-    /// How long the daemon takes for things [default: realistic]
+    /// The delays of the daemon [default: realistic]
     #[arg(long, value_name = "HOW", help_heading = DAEMON)]
     delays: Option<PaceFlag>,
     /// Sell through this real yagna daemon, such as http://127.0.0.1:7465, instead of an emulated one
@@ -117,7 +117,7 @@ enum PaceFlag {
     None,
 }
 
-/// What is wrong with a flag.
+/// The errors of a flag.
 #[derive(Debug, thiserror::Error)]
 enum OptionError {
     #[error("GSB_URL is wrong")]

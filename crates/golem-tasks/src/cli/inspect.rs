@@ -24,7 +24,7 @@ use output::Destination;
 pub(super) use providers::providers;
 use watch::{Manner, Seen};
 
-/// What is read out of the environment.
+/// The variables of the environment.
 type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Reasons shown by `errors`.
@@ -274,7 +274,7 @@ async fn within_to_write<T>(
     done
 }
 
-/// What is recorded of a run, named by its id or the beginning of it; without a name, of the newest.
+/// Reads the record of a run, named by its id or the beginning of it; without a name, of the newest.
 pub(super) async fn record(
     place: &Place,
     run_id: Option<&str>,

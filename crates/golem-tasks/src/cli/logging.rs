@@ -18,7 +18,7 @@ use crate::view::Terminal;
 const OURS: [&str; 6] =
     ["golem_tasks", "golem_sdk", "golem_core", "golem_devnet", "yagna_client", "yagna_api"];
 
-/// Why logging can't be set up.
+/// The reasons why logging can't be set up.
 #[derive(Debug, thiserror::Error)]
 enum LogError {
     #[error("can't write the log to `{}`", path.display())]

@@ -26,7 +26,7 @@ use crate::work::AnyJob;
 
 const DEVNET_PROVIDERS: u32 = 3;
 
-/// What is wrong with the flags together, or with the environment.
+/// The errors of the flags together, or of the environment.
 #[derive(Debug, thiserror::Error)]
 enum OptionError {
     #[error("`{0}` must not be empty")]

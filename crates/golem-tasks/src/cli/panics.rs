@@ -34,12 +34,12 @@ pub(crate) fn told(go: impl FnOnce() -> Exit) -> Exit {
     ended(outcome.ok(), first, &mut Output::stderr())
 }
 
-/// The same of a program whose job is its own: what that does is its own affair, as long as it doesn't end the program.
+/// Guards a program whose job is its own: a panic there is its own affair, as long as it doesn't end the program.
 pub(crate) fn told_of_own(go: impl FnOnce() -> Exit) -> Exit {
     ended(catch_unwind(AssertUnwindSafe(go)).ok(), None, &mut Output::stderr())
 }
 
-/// How the program ends, by how it went and the first panic.
+/// The exit code of the program, by its outcome and the first panic.
 fn ended(outcome: Option<Exit>, first: Option<Bug>, output: &mut Output) -> Exit {
     let bug = match (outcome, first) {
         (Some(exit), None) => return exit,

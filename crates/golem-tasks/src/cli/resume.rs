@@ -36,7 +36,7 @@ pub(super) struct ResumeFlags {
     words: Vec<String>,
 }
 
-/// Why a run can't be resumed by its id alone.
+/// The reasons why a run can't be resumed by its id alone.
 #[derive(Debug, thiserror::Error)]
 enum ResumeError {
     #[error("run `{0}` was not started from a command line")]
@@ -169,7 +169,7 @@ mod tests {
         line.split(' ').map(str::to_owned).collect()
     }
 
-    fn record(command: Value) -> RunRecord {
+    fn record(command: &Value) -> RunRecord {
         RunRecord {
             run_id: "calm-fox-1".to_owned(),
             created: yagna_api::Timestamp::UNIX_EPOCH,
@@ -200,7 +200,7 @@ mod tests {
     fn a_job_file_is_found_from_another_folder() {
         let started_at = |folder: &str| {
             let command = json!({ "folder": folder, "words": ["/bin/golem-tasks", "run", "jobs/a.toml"] });
-            started(&record(command), "golem-tasks").unwrap().join(" ")
+            started(&record(&command), "golem-tasks").unwrap().join(" ")
         };
         assert_eq!(started_at("/elsewhere"), "golem-tasks run /elsewhere/jobs/a.toml");
         let here = std::env::current_dir().unwrap();
@@ -209,10 +209,10 @@ mod tests {
 
     #[test]
     fn runs_of_other_programs_and_without_a_command_line_are_refused_with_advice() {
-        let other = started(&record(json!({ "words": ["./squares", "run"] })), "golem-tasks").unwrap_err();
+        let other = started(&record(&json!({ "words": ["./squares", "run"] })), "golem-tasks").unwrap_err();
         assert_eq!(other.to_string(), "run `calm-fox-1` was started by `squares`");
         assert_eq!(other.advice(), Some("`squares resume calm-fox-1`"));
-        let none = started(&record(Value::Null), "golem-tasks").unwrap_err();
+        let none = started(&record(&Value::Null), "golem-tasks").unwrap_err();
         assert_eq!(none.to_string(), "run `calm-fox-1` was not started from a command line");
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct SettleFlags {
     /// The run, by its id or the beginning of it [default: all that have something open]
     #[arg(value_name = "RUN", value_parser = run_id, conflicts_with = "run_id")]
     run: Option<String>,
-    /// The same as RUN.
+    /// RUN as a flag.
     #[arg(long, value_name = "ID", value_parser = run_id)]
     run_id: Option<String>,
     #[command(flatten)]

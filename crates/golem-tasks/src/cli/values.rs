@@ -53,7 +53,7 @@ pub(crate) fn halt(text: &str) -> Result<Halt, String> {
     text.parse().map_err(|error: HaltParseError| error.to_string())
 }
 
-/// What a run does when its budget is used up.
+/// The reaction of a run to an exhausted budget.
 pub(crate) fn on_budget(text: &str) -> Result<OnBudget, String> {
     match text {
         "stop" => Ok(OnBudget::Stop),

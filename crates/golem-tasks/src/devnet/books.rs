@@ -20,7 +20,7 @@ use super::file::{Readers, write_whole};
 use super::json::{VERSION, ended, words};
 use crate::exit::{Exit, Failure};
 
-/// Why the books aren't in their file.
+/// The books couldn't be written to their file.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write the books to `{}`", path.display())]
 struct BooksError {
@@ -28,7 +28,7 @@ struct BooksError {
     source: io::Error,
 }
 
-/// What the books are read from.
+/// The source of the books.
 #[derive(Debug)]
 pub(super) struct NetworkView {
     pub(super) world: World,
@@ -70,7 +70,7 @@ fn usage(error: BooksError) -> Failure {
     Failure::new(Exit::Usage, error)
 }
 
-/// Can files be made beside this one?
+/// Checks that files can be made beside this one.
 fn try_folder(path: &Path) -> io::Result<()> {
     let mut probe = path.as_os_str().to_owned();
     probe.push(".new");

@@ -17,7 +17,7 @@ use crate::job::Problems;
 use crate::job::document::{Diagnostics, Entry, Section, describe};
 use crate::job::schema::list;
 
-/// What a config file says; what it leaves out is left to the flags and their defaults.
+/// The settings of a config file; those that it leaves out are left to the flags and their defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConfigFile {
     pub(crate) seed: Option<u64>,
@@ -26,9 +26,9 @@ pub(crate) struct ConfigFile {
     pub(crate) driver: Option<String>,
     pub(crate) network: Option<String>,
     pub(crate) pace: Option<Pace>,
-    /// How many providers are made up.
+    /// The number of made-up providers.
     pub(crate) providers: Option<u32>,
-    /// What those ask for that name no prices.
+    /// The prices of those that name none.
     pub(crate) prices: Option<Prices>,
     pub(crate) described: Vec<Described>,
 }
@@ -38,11 +38,11 @@ pub(crate) struct ConfigFile {
 pub struct Described {
     /// The provider, but for its prices where it names none.
     pub config: ProviderConfig,
-    /// Does it name its prices?
+    /// True if it names its prices.
     pub has_prices: bool,
 }
 
-/// Why a config file can't be used.
+/// The reasons why a config file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("can't read the config file `{}`", path.display())]
@@ -148,7 +148,7 @@ fn described(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Vec
     sound.then_some(all)
 }
 
-/// What is wrong was reported already.
+/// An error that was reported already.
 #[derive(Debug, Clone, Copy)]
 struct Reported;
 
@@ -219,7 +219,7 @@ fn up_to(entry: &Entry<'_>, least: u32, most: u32, diagnostics: &mut Diagnostics
     Some(count)
 }
 
-/// What isn't named costs nothing.
+/// Reads prices; those that aren't named are zero.
 fn prices(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Prices> {
     let example = "{ start = \"0.01\", cpu_hour = \"0.06\", env_hour = \"0.02\" }";
     let section = entry.table(schema::PRICES, example, diagnostics)?;

@@ -11,7 +11,7 @@ use super::file::{Readers, write_whole};
 use super::network::Network;
 use crate::exit::{Exit, Failure};
 
-/// Why the environment isn't in its file.
+/// The environment couldn't be written to its file.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write the environment to `{}`", path.display())]
 struct EnvFileError {
@@ -58,7 +58,7 @@ impl Exports {
         text
     }
 
-    /// The same for machines, with the network it leads to.
+    /// The variables for machines, with the network that they lead to.
     pub(super) fn json(&self, options: &DevnetOptions, network: &Network) -> Value {
         let environment: Map<_, _> =
             self.variables.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();

@@ -4,7 +4,7 @@ use golem_devnet::news::{ActivityEnd, BillFate, BillId, CommandName, Happening, 
 use serde_json::{Map, Value, json};
 use yagna_api::market::{Reason, Terminator};
 
-/// Of the format.
+/// The version of the format.
 pub(super) const VERSION: u32 = 1;
 
 /// The line for a happening, with its end; none for commands unless they are asked for.

@@ -13,7 +13,7 @@ use super::books::NetworkView;
 use super::{Described, DevnetOptions, Pace, Place};
 use crate::exit::{Exit, Failure};
 
-/// What runs.
+/// The network that runs: an emulated one, or providers at a real daemon.
 #[derive(Debug)]
 pub(super) enum Network {
     /// A whole network, and where it is served.
@@ -42,7 +42,7 @@ impl Network {
         }
     }
 
-    /// Who buys, as far as that is ours to say.
+    /// The requestors, as far as they are ours to choose.
     pub(super) fn requestors(&self) -> &[Requestor] {
         match self {
             Self::Own { devnet, .. } => devnet.requestors(),
@@ -58,7 +58,7 @@ impl Network {
         }
     }
 
-    /// What its books are read from, if they are ours to read.
+    /// The source of its books, if they are ours to read.
     pub(super) fn view(&self) -> Option<NetworkView> {
         match self {
             Self::Own { devnet, .. } => Some(NetworkView {

@@ -13,10 +13,10 @@ use super::lines::Lines;
 use crate::exit::{Exit, Failure};
 use crate::view::Output;
 
-/// How long the last lines may take once nothing more happens.
+/// The time that the last lines may take once nothing more happens.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// How to show what happens.
+/// The forms in which events are shown.
 #[derive(Debug)]
 pub(super) enum Manner {
     /// Lines for people.

@@ -47,27 +47,27 @@ pub(super) enum Command {
     },
     /// Stop publishing; only what this very process has published, so of use to `gftp server` alone.
     Close {
-        /// Where they are.
+        /// The addresses of the files.
         #[arg(value_name = "URL", required = true)]
         urls: Vec<FileUrl>,
     },
     /// Fetch a file that somebody publishes.
     Download {
-        /// Where it is.
+        /// The address of the file.
         url: FileUrl,
-        /// What to call it here.
+        /// The name of the file here.
         #[arg(value_hint = ValueHint::FilePath)]
         output_file: PathBuf,
     },
     /// Print where a file can be handed in, and wait for it until Ctrl+C.
     Receive {
-        /// What to call it here.
+        /// The name of the file here.
         #[arg(value_hint = ValueHint::FilePath)]
         output_file: PathBuf,
     },
     /// Hand in a file that somebody waits for.
     Upload {
-        /// Where.
+        /// The address to upload to.
         url: FileUrl,
         /// The file.
         #[arg(value_hint = ValueHint::FilePath)]

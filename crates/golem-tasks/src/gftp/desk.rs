@@ -18,7 +18,7 @@ pub(super) enum Daemon {
     At(Client),
 }
 
-/// What one process does for its requestor.
+/// The files that one process serves for its requestor.
 pub(super) struct Desk {
     files: Option<Files>,
 }

@@ -20,7 +20,7 @@ const NAME: usize = 65;
 
 const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Why a file isn't served.
+/// The reasons why a file isn't served.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FilesError {
     /// The file itself.
@@ -29,9 +29,9 @@ pub(super) enum FilesError {
     /// The daemon's part.
     #[error("the daemon at {address} doesn't serve the file")]
     Daemon {
-        /// Where it is.
+        /// The address of the daemon.
         address: String,
-        /// Why.
+        /// The error of the request.
         source: ClientError,
     },
 }
@@ -42,7 +42,7 @@ pub(super) struct Files {
     client: Client,
     node: Option<NodeId>,
     services: HashMap<String, Service>,
-    /// What the content of a hash is called.
+    /// The name for the content of each hash.
     names: HashMap<String, String>,
 }
 
@@ -110,7 +110,7 @@ impl Files {
         join_all(self.services.drain().map(|(_, service)| service.close())).await;
     }
 
-    /// Whom the daemon's key belongs to: files have their addresses there.
+    /// The owner of the daemon's key: files have their addresses there.
     pub(super) async fn node(&mut self) -> Result<NodeId, FilesError> {
         if let Some(node) = &self.node {
             return Ok(node.clone());

@@ -14,7 +14,7 @@ use yagna_client::{BusFault, BusValue, Client, ClientError};
 
 use super::url::{FileUrl, NotGftp};
 
-/// What is asked for at once, as by Golem's program.
+/// The number of bytes that are asked for at once, as by Golem's program.
 const CHUNK: u64 = 40 * 1024;
 
 /// Somebody's file on the network.
@@ -24,7 +24,7 @@ pub(super) struct Peer<'a> {
     address: String,
 }
 
-/// Why a file didn't get from or to somebody else.
+/// The reasons why a file didn't get from or to somebody else.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PeerError {
     #[error(transparent)]
@@ -102,7 +102,7 @@ impl<'a> Peer<'a> {
     }
 }
 
-/// Where the pieces of a file of this size begin.
+/// The offsets of the pieces of a file of this size.
 fn offsets(size: u64) -> impl Iterator<Item = u64> {
     (0..size.div_ceil(CHUNK)).map(|n| n * CHUNK)
 }

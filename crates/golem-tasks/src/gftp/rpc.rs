@@ -13,7 +13,7 @@ use super::url::FileUrl;
 
 const JSONRPC: &str = "2.0";
 
-/// What can be asked for.
+/// The calls that can be made.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "method", content = "params", rename_all = "snake_case")]
 pub(super) enum Call {
@@ -27,7 +27,7 @@ pub(super) enum Call {
 }
 
 impl Call {
-    /// What the command line asks for, if it isn't the server.
+    /// The call that the command line makes, if it isn't the server.
     pub(super) fn of(command: &Command) -> Option<Self> {
         Some(match command {
             Command::Version => Self::Version {},
@@ -51,7 +51,7 @@ pub(super) struct Request {
     pub(super) call: Result<Call, RpcError>,
 }
 
-/// What is answered to a [`Call`].
+/// The answer to a [`Call`].
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Answer {
@@ -69,7 +69,7 @@ pub(super) struct Link {
     pub(super) url: FileUrl,
 }
 
-/// Whether it was done.
+/// The success or failure of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
@@ -77,7 +77,7 @@ pub(super) enum Status {
     Error,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct RpcError {
     code: i32,

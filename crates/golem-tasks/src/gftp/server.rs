@@ -16,7 +16,7 @@ use super::rpc::{self, Call, Reply, RpcError};
 /// No request is longer.
 const LONGEST: u64 = 16 << 20;
 
-/// Where answers go.
+/// The output for answers.
 #[derive(Debug)]
 pub(super) struct Answers<W>(W);
 

@@ -9,13 +9,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use yagna_client::BusSession;
 
-/// How long a daemon may take to forget a service.
+/// The time that a daemon may take to forget a service.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// A file that is served. Dropping it ends that, but leaves its address bound in the daemon.
 #[derive(Debug)]
 pub(super) struct Service {
-    /// How many have published it.
+    /// The number of times that it was published.
     pub(super) users: usize,
     /// The hash it is published by; none if a file is to come in.
     pub(super) hash: Option<String>,

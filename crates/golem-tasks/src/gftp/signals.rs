@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal};
 
 /// The signals that count.
 pub(super) struct Stops {
-    /// How many more of Ctrl+C are left to others.
+    /// The number of Ctrl+C that are left to others.
     spared: u32,
     #[cfg(unix)]
     end: Vec<tokio::signal::unix::Signal>,

@@ -26,18 +26,18 @@ pub(super) struct FileUrlError {
 pub(super) struct NotGftp(FileUrl);
 
 impl FileUrl {
-    /// Where a node has a file.
+    /// The address of a node's file.
     pub(super) fn new(node: &NodeId, name: &str) -> Result<Self, FileUrlError> {
         format!("gftp://{node}/{name}").parse()
     }
 
-    /// What the file is called: the end of the path, whatever stands before it.
+    /// The name of the file: the end of the path, whatever stands before it.
     pub(super) fn name(&self) -> Result<&str, NotGftp> {
         let name = self.0.path_segments().and_then(|mut segments| segments.next_back());
         name.filter(|name| !name.is_empty()).ok_or_else(|| NotGftp(self.clone()))
     }
 
-    /// Whose file it is, and what it is called there.
+    /// The owner of the file, and its name there.
     pub(super) fn place(&self) -> Result<(NodeId, &str), NotGftp> {
         let node = self.0.host_str().and_then(|host| host.parse().ok());
         match (self.0.scheme(), node) {

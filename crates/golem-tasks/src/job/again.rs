@@ -17,7 +17,7 @@ use super::steps::Step;
 use super::tasks::{ReadTasks, TaskSource, Tasks};
 use crate::work::Again;
 
-/// What tells two states of a file apart.
+/// The facts that tell two states of a file apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     len: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Matches {
 }
 
 impl Tasks {
-    /// How the source can be read again.
+    /// The way to read the source again.
     pub(crate) fn again(&self) -> Again {
         let places = self.clone();
         Again {
@@ -106,7 +106,7 @@ impl Tasks {
         Some(Box::new(move || input.is_open()))
     }
 
-    /// Where a task stands in its source, for people.
+    /// The place of a task in its source, for people.
     fn place(&self, index: u64) -> String {
         match self.source() {
             TaskSource::Values(_) => format!("item {} of `values`", index + 1),

@@ -23,7 +23,7 @@ pub(crate) struct Diagnostics<'t> {
     text: &'t str,
     /// The words of this kind of document.
     vocabulary: &'static Vocabulary,
-    /// Where each line begins.
+    /// The beginning of each line.
     lines: Vec<usize>,
     found: Vec<Found>,
 }
@@ -38,10 +38,10 @@ struct Found {
 /// A table of the document whose keys are known.
 #[derive(Debug, Clone)]
 pub(crate) struct Section<'a> {
-    /// How messages call it, for example `[payload]`.
+    /// The name in messages, for example `[payload]`.
     pub(crate) name: String,
     pub(crate) span: Range<usize>,
-    /// What its entries' names start with.
+    /// The prefix of its entries' names.
     prefix: String,
     /// Keys that a mistyped key was taken for.
     meant: Vec<String>,
@@ -51,19 +51,19 @@ pub(crate) struct Section<'a> {
 /// A key and its value.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry<'a> {
-    /// How messages call it, for example `budget` or `upload.from`.
+    /// The name in messages, for example `budget` or `upload.from`.
     pub(crate) name: String,
     pub(crate) key_span: Range<usize>,
     pub(crate) value: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'t> Diagnostics<'t> {
-    /// Of a job file.
+    /// Collects the problems of a job file.
     pub(crate) fn new(text: &'t str) -> Self {
         Self::of(text, &schema::JOB)
     }
 
-    /// Of another kind of file.
+    /// Collects the problems of another kind of file.
     pub(crate) fn of(text: &'t str, vocabulary: &'static Vocabulary) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
@@ -118,7 +118,7 @@ impl<'t> Diagnostics<'t> {
         JobError::Invalid(self.into_problems(origin))
     }
 
-    /// What was found, in the order of the lines.
+    /// The problems that were found, in the order of the lines.
     pub(crate) fn into_problems(mut self, origin: &Path) -> Problems {
         self.found.sort_by_key(|found| found.span.as_ref().map_or(0, |span| span.start));
         let count = self.found.len();
@@ -193,12 +193,12 @@ impl<'a> Section<'a> {
         found
     }
 
-    /// Is a key absent, and was no other key reported as a slip for it?
+    /// True if a key is absent, and no other key was reported as a slip for it.
     pub(crate) fn lacks(&self, key: &str) -> bool {
         self.get(key).is_none() && !self.meant.iter().any(|meant| meant == key)
     }
 
-    /// Are there keys that aren't among `known`? They were reported already.
+    /// True if there are keys that aren't among `known`. They were reported already.
     pub(crate) fn has_unknown(&self, known: &[&str]) -> bool {
         self.table.keys().any(|key| !known.contains(&key.get_ref().as_ref()))
     }
@@ -461,7 +461,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// What a value is, for "found ..".
+/// The kind of a value, for "found ..".
 pub(crate) fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) if text.chars().count() > 30 || text.contains('\n') => "a string".to_owned(),
@@ -482,7 +482,7 @@ pub(crate) fn is_array_of_tables(value: &DeValue<'_>) -> bool {
     })
 }
 
-/// Where to point when a whole section is meant: its first line.
+/// The position for messages about a whole section: its first line.
 fn heading(entry: &Entry<'_>, diagnostics: &Diagnostics<'_>) -> Range<usize> {
     let raw = diagnostics.raw(entry.span());
     if raw.starts_with('[') { entry.span() } else { entry.key_span.clone() }

@@ -33,7 +33,7 @@ pub(crate) struct Clash {
     pub(crate) help: &'static str,
 }
 
-/// What a file is to the job, apart from what its tasks do with it.
+/// The role of a file in the job, apart from the work of its tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The job file.
@@ -54,9 +54,9 @@ pub(crate) struct HostFiles {
     places: Places,
     /// Files that no task may write.
     kept: HashMap<FileId, Role, Ready>,
-    /// Who writes a file.
+    /// The task that writes each file.
     writers: HashMap<FileId, u64, Ready>,
-    /// Who reads a file first.
+    /// The task that reads each file first.
     readers: HashMap<FileId, u64, Ready>,
 }
 

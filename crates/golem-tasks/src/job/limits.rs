@@ -15,34 +15,34 @@ use super::verdicts::{self, Verdicts};
 /// Providers refuse agreements of less than 5 minutes from when they see the demand; a minute is for the way there.
 pub const SHORTEST_AGREEMENT: Duration = Duration::from_secs(6 * 60);
 
-/// What a run may take and cost. Every limit has a default, so the section may be left out.
+/// The limits of a run. Every limit has a default, so the section may be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// The longest one attempt of one task may take: 10 minutes, or `expiration` where that is shorter.
     pub task_timeout: Duration,
-    /// How often a failed task is tried again: 3, so that a task is tried 4 times at most.
+    /// The number of retries of a failed task: 3, so that a task is tried 4 times at most.
     pub retries: u32,
     /// Providers that work at the same time, at most and at least 1: 5.
     pub workers: u32,
-    /// What may be spent, in GLM: 1 in all.
+    /// The budget in GLM: 1 in all.
     pub budget: Budget,
-    /// What is done when that is reached: the run stops.
+    /// The reaction when that is exhausted: the run stops.
     pub on_budget: OnBudget,
-    /// What one result may cost on average, in GLM; no limit unless given.
+    /// The most that one result may cost on average, in GLM; no limit unless given.
     pub max_price: Option<Glm>,
-    /// How long an activity may work before that holds: 5 minutes.
+    /// The time that an activity may work before that applies: 5 minutes.
     pub price_grace: Duration,
-    /// What an hour of one provider at full use may cost, in GLM: its price an hour plus its price a CPU-hour times
-    /// its threads: 5 GLM.
+    /// The most that an hour of one provider at full use may cost, in GLM: its price an hour plus its price a CPU-hour
+    /// times its threads: 5 GLM.
     pub max_price_per_hour: Option<Glm>,
-    /// What a provider may charge for starting, in GLM: 0.5 GLM.
+    /// The most that a provider may charge for starting, in GLM: 0.5 GLM.
     pub max_start_price: Option<Glm>,
-    /// How long one agreement with a provider may last, at least [`SHORTEST_AGREEMENT`]: 1 hour. The run itself may
-    /// take longer: new agreements follow while there is work.
+    /// The longest time that one agreement with a provider may last, at least [`SHORTEST_AGREEMENT`]: 1 hour. The run
+    /// itself may take longer: new agreements follow while there is work.
     pub expiration: Duration,
-    /// How long to wait with no provider found before giving up: 15 minutes.
+    /// The time to wait with no provider found before giving up: 15 minutes.
     pub idle_timeout: Duration,
-    /// How many results are wanted: the run ends when they are there. All of them unless given.
+    /// The number of wanted results: the run ends when they are there. All of them unless given.
     pub results: Option<u64>,
     /// The number of tasks that may fail before the run stops, or their share of those that have come to their end. Any number unless given.
     pub halt: Option<Halt>,

@@ -27,7 +27,7 @@ struct Reported;
 /// The machine a job needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Payload {
-    /// What runs the work: `vm` unless the job file says otherwise.
+    /// The runtime of the work: `vm` unless the job file says otherwise.
     pub runtime: String,
     /// The image to run; always there when the runtime is `vm`.
     pub image: Option<Image>,
@@ -41,9 +41,9 @@ pub struct Payload {
     pub min_cpu_cores: Option<u32>,
     /// Capabilities the runtime must have, such as `vpn`.
     pub capabilities: Vec<String>,
-    /// What else the demand says.
+    /// Further properties of the demand.
     pub properties: Properties,
-    /// What else it asks, each in the constraint language.
+    /// Further constraints, each in the constraint language.
     pub constraints: Vec<String>,
     /// The only providers to work with, by name or id; any where there are none.
     pub providers: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Payload {
     pub keep_files: bool,
 }
 
-/// How a job file names its image.
+/// The ways in which a job file names its image.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Image {
     /// By the SHA-3 hash under which the registry knows it, in lower-case hex.
@@ -62,9 +62,9 @@ pub enum Image {
     Tag(String),
     /// By an address of one's own, with its SHA-3 hash in lower-case hex.
     Url {
-        /// Where providers fetch it.
+        /// The address from which providers fetch it.
         url: String,
-        /// What they must get.
+        /// The hash that it must have.
         hash: String,
     },
     /// By a file of one's own, which is served to providers.
@@ -72,7 +72,7 @@ pub enum Image {
     /// By a manifest, which names it and says what else it does.
     #[cfg(feature = "manifest")]
     Manifest {
-        /// Where the manifest was read.
+        /// The path of the manifest.
         path: PathBuf,
         /// The manifest with its proof.
         sealed: Box<SealedManifest>,

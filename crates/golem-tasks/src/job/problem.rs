@@ -10,7 +10,7 @@ pub(super) const MOST: usize = 10;
 /// Characters of a line shown around a problem.
 const WINDOW: usize = 100;
 
-/// Why a job file can't be used.
+/// The reasons why a job file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// The file can't be opened or read.
@@ -18,7 +18,7 @@ pub enum JobError {
     Read {
         /// The job file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file holds something else than text.
@@ -47,9 +47,9 @@ pub struct Problems {
 /// One thing wrong with a job file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it is; none when something is missing.
+    /// The place of the problem; none when something is missing.
     pub place: Option<Place>,
-    /// What is wrong.
+    /// The problem in words.
     pub message: String,
     /// The mend.
     pub help: Option<String>,
@@ -64,7 +64,7 @@ pub struct Place {
     pub column: usize,
     /// The line's text, or the part of a long line around the place.
     snippet: String,
-    /// Where in the snippet the caret goes, and how wide it is, in characters.
+    /// The position of the caret in the snippet, and its width, in characters.
     caret: (usize, usize),
 }
 
@@ -78,7 +78,7 @@ impl Problems {
         &self.list
     }
 
-    /// How many problems there are in all.
+    /// The number of problems in all.
     pub fn count(&self) -> usize {
         self.count
     }

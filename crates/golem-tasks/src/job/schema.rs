@@ -3,7 +3,7 @@
 /// The words of one kind of file.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
-    /// What the file is called, with its article.
+    /// The kind of file, with its article.
     pub(crate) file: &'static str,
     /// Its sections and keys outside of any.
     pub(crate) top: &'static [&'static str],
@@ -75,7 +75,7 @@ pub(super) const LIMITS: &[&str] = &[
 /// Filters of templates beside those of every Jinja.
 pub(super) const FILTERS: &[&str] = &["basename", "stem", "extension", "json", "shell"];
 
-/// Where a key that is right elsewhere belongs.
+/// The sections where keys belong that are right elsewhere.
 const HOMES: &[(&str, &[&str])] =
     &[("[payload]", PAYLOAD), ("[tasks]", TASKS), ("[limits]", LIMITS), ("[[steps]]", ACTIONS)];
 
@@ -155,7 +155,7 @@ impl Vocabulary {
     }
 }
 
-/// The same for the words of a job file.
+/// The closest of the words of a job file.
 pub(super) fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     JOB.closest(word, candidates)
 }

@@ -15,7 +15,8 @@ use super::tasks::ReadTasks;
 use super::template::{Compiler, Scene, Scope, Text};
 use super::{RenderedAction, RenderedStep, Step};
 
-/// How many tasks are asked for their files as soon as the job file is read; the others are when they are needed.
+/// The number of tasks that are asked for their files as soon as the job file is read; the others are when they are
+/// needed.
 const TARGETS_COMPARED: usize = 1000;
 
 /// The steps that are done on every provider before its first task.
@@ -136,7 +137,7 @@ fn read_list(
 /// Reads one step.
 struct StepReader<'c> {
     key: &'static str,
-    /// How messages call the step, for example "step 2".
+    /// The name of the step in messages, for example "step 2".
     name: String,
     scope: Scope,
     compiler: &'c mut Compiler,

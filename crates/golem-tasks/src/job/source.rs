@@ -21,11 +21,11 @@ pub(super) const LONGEST_LINE: usize = 16 * 1024 * 1024;
 pub struct TaskData {
     /// Its number among the tasks, from 0; the same each time the source is read.
     pub index: u64,
-    /// What `{{ task }}` stands for.
+    /// The value of `{{ task }}`.
     pub value: Value,
 }
 
-/// Why tasks can't be read from their source.
+/// The reasons why tasks can't be read from their source.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The file isn't there or may not be read.
@@ -33,7 +33,7 @@ pub enum SourceError {
     Open {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// Reading broke off.
@@ -43,7 +43,7 @@ pub enum SourceError {
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A line says something that is no task.
@@ -53,7 +53,7 @@ pub enum SourceError {
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The error in it.
         reason: String,
     },
     /// A folder below a `glob` can't be searched.
@@ -61,7 +61,7 @@ pub enum SourceError {
     Search {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A file found by a `glob` has a name that no template can hold.
@@ -129,7 +129,7 @@ impl<R: BufRead> Lines<R> {
         })
     }
 
-    /// How many lines there are that `wanted` picks.
+    /// Counts the lines that `wanted` picks.
     pub(super) fn count(mut self, wanted: impl Fn(&[u8]) -> bool) -> Result<u64, SourceError> {
         let mut count = 0;
         while let Some(line) = self.next_raw() {

@@ -32,13 +32,13 @@ pub struct Step {
 pub struct RenderedStep {
     /// Its place in its section of the job file, from 1; 0 for one that the program itself adds.
     pub number: usize,
-    /// What to do.
+    /// The action.
     pub action: RenderedAction,
     /// The longest the step may take, where the job file limits it.
     pub timeout: Option<Duration>,
 }
 
-/// What a step does. Host paths start at the job file's folder; container paths are absolute.
+/// The action of a step. Host paths start at the job file's folder; container paths are absolute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RenderedAction {
     /// Run a program in the container. A shell line has become `/bin/sh -c <line>`.
@@ -93,7 +93,7 @@ pub(in crate::job) struct HostFile {
 }
 
 impl HostFile {
-    /// What is done with it.
+    /// The way in which it uses a file.
     pub(super) fn touch(&self) -> Touch<'_> {
         if self.written { Touch::Write(&self.path) } else { Touch::Read(&self.path) }
     }
@@ -269,7 +269,7 @@ impl Plan {
         }
     }
 
-    /// Where on the host it writes.
+    /// The path on the host that it writes.
     pub(super) fn target(&self) -> Option<&Text> {
         match self {
             Self::Download { to, .. } => Some(to),
@@ -304,8 +304,8 @@ fn host_path(text: &Text, scene: &Scene<'_>) -> Result<PathBuf, RenderError> {
     Ok(scene.folder.join(possible::path(text, rendered, scene)?))
 }
 
-/// Where on the host a download goes: what a task says may name the file and folders below the job's, but not lead
-/// out of it. That is for the job file alone to say.
+/// The path on the host that a download writes: text of a task may name the file and folders below the job's, but not
+/// lead out of it. That is for the job file alone to say.
 fn host_target(text: &Text, scene: &Scene<'_>) -> Result<PathBuf, RenderError> {
     let path = host_path(text, scene)?;
     let below = path.strip_prefix(scene.folder).unwrap_or(&path);

@@ -28,7 +28,7 @@ pub struct Tasks {
     pub(super) input: Arc<Input>,
 }
 
-/// Where tasks come from. Paths are as the job file writes them, relative to its folder.
+/// The source of tasks. Paths are as the job file writes them, relative to its folder.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskSource {
     /// Values written in the job file itself.
@@ -70,7 +70,7 @@ pub(super) struct ReadTasks {
 }
 
 impl Tasks {
-    /// Where the tasks come from.
+    /// The source of the tasks.
     pub fn source(&self) -> &TaskSource {
         &self.source
     }
@@ -128,7 +128,7 @@ impl Tasks {
         matches!(self.source, TaskSource::Range { end: None, .. })
     }
 
-    /// How many tasks there are: `None` when they have no end, or when their source can't be read.
+    /// The number of tasks: `None` when they have no end, or when their source can't be read.
     ///
     /// Files are read through for it, in constant memory; a line that is malformed counts like any other.
     pub fn len_hint(&self) -> Option<u64> {
@@ -151,7 +151,7 @@ impl Tasks {
         }
     }
 
-    /// The same without the files that these steps write.
+    /// Leaves out the files that these steps write.
     pub(super) fn without_outputs_of(self, steps: &[Step]) -> Self {
         Self { outputs: outputs_of(steps), ..self }
     }
@@ -357,7 +357,7 @@ fn report_source_error(error: &SourceError, entry: &Entry<'_>, diagnostics: &mut
     }
 }
 
-/// Is a number of a range still before its end?
+/// True if a number of a range is still before its end.
 fn is_before(number: i64, end: Option<i64>, step: i64) -> bool {
     end.is_none_or(|end| if step > 0 { number < end } else { number > end })
 }

@@ -28,26 +28,26 @@ use places::{block_around, literal_offset, missing_column, sole_expression, word
 /// The most that a template may make of a task, in bytes.
 const MOST_TEXT: usize = 64 << 20;
 
-/// What templates may use.
+/// The variables that templates may use.
 const VARIABLES: [&str; 2] = ["task", "index"];
 
-/// Why a step can't be rendered for a task: its template asks for something the task doesn't have, or makes
-/// something that is no path.
+/// The reason why a step can't be rendered for a task: its template asks for something the task doesn't have, or makes
+/// an invalid path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, {label}{}: {reason}", task.map(|task| format!(", task {task}")).unwrap_or_default())]
 pub struct RenderError {
     /// The line of the job file with the template, from 1.
     pub line: usize,
-    /// Which string of which step, for example "step 2 `upload.from`".
+    /// The name of the string and its step, for example "step 2 `upload.from`".
     pub label: String,
     /// The number of the task, from 0; none in the setup.
     pub task: Option<u64>,
-    /// What is wrong.
+    /// The reason in words.
     pub reason: String,
     marks: Box<Marks>,
 }
 
-/// What only the reader of a job file's text has a use for.
+/// Marks that only the reader of a job file's text uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marks {
     help: Option<String>,
@@ -57,7 +57,7 @@ struct Marks {
     part: Option<Range<usize>>,
 }
 
-/// Where a string stands: that decides what it may use.
+/// The place of a string, which decides on the variables that it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// In a step of the setup, before any task.
@@ -77,13 +77,13 @@ pub(super) struct Compiler {
 #[derive(Debug, Clone)]
 pub(super) struct Engine(Arc<Environment<'static>>);
 
-/// What one rendering knows.
+/// The data of one rendering.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
     engine: &'a Engine,
     values: Value,
     task: Option<&'a TaskData>,
-    /// Where relative paths start.
+    /// The folder that relative paths start from.
     pub(super) folder: &'a Path,
 }
 
@@ -245,7 +245,7 @@ impl<'a> Scene<'a> {
 }
 
 impl Text {
-    /// Does it say something else for each task?
+    /// True if it differs from task to task.
     pub(super) fn is_per_task(&self) -> bool {
         self.per_task
     }
@@ -269,7 +269,7 @@ impl Text {
         }
     }
 
-    /// The same with [`MARK`] before and after everything that isn't in the job file, to tell the two apart.
+    /// Renders with [`MARK`] before and after everything that isn't in the job file, to tell the two apart.
     pub(super) fn render_marked(&self, scene: &Scene<'_>) -> Result<String, RenderError> {
         let values = minijinja::context! { ..BTreeMap::from([(MARKED, true)]), ..scene.values.clone() };
         self.render(&Scene { engine: scene.engine, values, task: scene.task, folder: scene.folder })
@@ -304,7 +304,7 @@ impl Text {
         }
     }
 
-    /// What the template engine says about `source`, which begins at `start` of this text.
+    /// The template engine's error about `source`, which begins at `start` of this text.
     fn failure(&self, error: &Error, start: usize, source: &str, task: Option<&TaskData>) -> RenderError {
         let reason = match error.detail() {
             Some(detail) if error.kind() == ErrorKind::SyntaxError => detail.to_owned(),

@@ -352,7 +352,7 @@ impl Job {
     }
 }
 
-/// What the steps of a task have brought so far.
+/// The results of a task's steps so far.
 #[derive(Default)]
 struct Gathered {
     stdout: Printed,

@@ -27,7 +27,7 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
-/// Are there enough open files for every worker?
+/// Checks that there are enough open files for every worker.
 pub(super) fn check_files(options: &RunOptions, workers: u32) -> Result<(), Failure> {
     let is_here = matches!(options.daemon, DaemonChoice::Devnet { .. });
     let each = OF_WORKER + if is_here { OF_COMMAND } else { 0 };
@@ -65,7 +65,7 @@ fn file_limit() -> Option<u64> {
     None
 }
 
-/// Can the first task's results be written? Its folders are made.
+/// Checks that the first task's results can be written. Its folders are made.
 pub(super) async fn check_folders(options: &RunOptions, first: Option<&Value>) -> Result<(), Failure> {
     let Some(first) = first else { return Ok(()) };
     for folder in options.job.output_folders(first) {

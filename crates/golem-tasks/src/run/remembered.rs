@@ -19,12 +19,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Each failure with another run lowers a provider's score by this factor, as one with this run does.
 const FAILED: f64 = 0.5;
 
-/// What a run begins with.
+/// The knowledge that a run begins with.
 #[derive(Debug)]
 pub(super) struct Remembered {
-    /// How providers did in earlier runs.
+    /// The work of providers in earlier runs.
     pub(super) known: Records,
-    /// Who gets no agreement; as it is in the database while somebody [follows](follow) it.
+    /// The providers that get no agreement; as it is in the database while somebody [follows](follow) it.
     pub(super) blocked: ProviderList,
     /// The providers that failed other runs since this one began.
     pub(super) elsewhere: Elsewhere,

@@ -11,7 +11,7 @@ use crate::store::RunRecord;
 /// Parts of a run's description that may change from one start to the next, or that are compared one by one.
 const NO_JOB: [&str; 7] = ["limits", "daemon", "command", "subnet", "driver", "network", "job"];
 
-/// What isn't as it was when the run was begun.
+/// The differences to the run as it was begun.
 #[derive(Debug, thiserror::Error)]
 enum Differs {
     #[error("run `{run_id}` was begun with another job")]
@@ -55,12 +55,12 @@ pub(super) fn check(record: &RunRecord, described: &Value, options: &RunOptions)
     Ok(())
 }
 
-/// Was the run begun on a devnet that ended with its process?
+/// True if the run was begun on a devnet that ended with its process.
 pub(super) fn is_on_devnet(record: &RunRecord) -> bool {
     record.job.pointer("/daemon/devnet").is_some()
 }
 
-/// How the run pays, and on which chain.
+/// The payment driver of the run, and its chain.
 pub(super) fn payment(record: &RunRecord) -> (&str, &str) {
     let text = |name: &str| record.job.get(name).and_then(Value::as_str).unwrap_or_default();
     (text("driver"), text("network"))

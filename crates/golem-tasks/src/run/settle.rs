@@ -27,19 +27,19 @@ use crate::view::{Beginning, Facts, Output, Plain, Quiet, SummaryFold, View};
 /// So many runs are settled at the same time.
 const AT_ONCE: usize = 16;
 
-/// What is to be settled, and through which daemon.
+/// The runs to settle, and the daemon.
 pub(crate) struct SettleOptions {
-    /// Where runs are kept.
+    /// The database of runs.
     pub(crate) dsn: Dsn,
-    /// Which run; all that have something open unless given.
+    /// The run; all that have something open unless given.
     pub(crate) run_id: Option<String>,
     /// The daemon's address; each run's own unless given.
     pub(crate) url: Option<String>,
-    /// Where single APIs of it are that are elsewhere.
+    /// The addresses of single APIs that differ from it.
     pub(crate) apis: ApiUrls,
     /// The key it is to accept; needed where something is open only.
     pub(crate) app_key: Option<AppKey>,
-    /// How long to wait for bills.
+    /// The time to wait for bills.
     pub(crate) settle_timeout: Duration,
     /// One JSON object for each run, instead of a line.
     pub(crate) json: bool,
@@ -47,7 +47,7 @@ pub(crate) struct SettleOptions {
     pub(crate) quiet: bool,
 }
 
-/// What became of a run.
+/// The outcome of settling a run.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "settle")]
 struct Settled<'a> {
@@ -55,7 +55,7 @@ struct Settled<'a> {
     run: &'a str,
     /// GLM accepted in all.
     cost: Glm,
-    /// What of it was accepted just now.
+    /// The amount that was accepted just now.
     accepted_now: Glm,
     /// Rentals whose final bill is still awaited, or can't be accepted yet.
     unsettled: u64,
@@ -126,7 +126,7 @@ async fn settle_in(store: &Store, options: SettleOptions) -> Result<Exit, Failur
     }
 }
 
-/// What became of one run, and what is to be said about it.
+/// The outcome of one run, and the message about it.
 enum Settling {
     /// So many of its rentals stay open.
     Settled { open: u64, told: String },

@@ -42,7 +42,7 @@ enum Difference {
 pub(super) struct Ready {
     /// The source.
     pub(super) reading: Reading,
-    /// Why it couldn't be read on, once it couldn't.
+    /// The error by which it couldn't be read on, once there is one.
     pub(super) broken: std::sync::Arc<std::sync::OnceLock<String>>,
 }
 

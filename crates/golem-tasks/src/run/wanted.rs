@@ -7,14 +7,14 @@ use golem_sdk::strategy::ProviderList;
 use yagna_api::Timestamp;
 use yagna_api::time::between;
 
-/// How long offers may take to come before somebody is missed.
+/// The time that offers may take to come before somebody is missed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Those that are wanted, or not wanted, and weren't seen yet.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     missing: Vec<String>,
-    /// When offers were first asked for.
+    /// The time at which offers were first asked for.
     asked: Option<Timestamp>,
 }
 
@@ -40,7 +40,7 @@ impl Wanted {
         }
     }
 
-    /// What is to be said now, once.
+    /// The message that is due now, once.
     pub(super) fn due(&mut self, now: Timestamp) -> Option<String> {
         let asked = self.asked.filter(|asked| between(*asked, now) >= PATIENCE)?;
         if self.missing.is_empty() {

@@ -31,7 +31,7 @@ pub(super) use value::{Statement, Value, to_json};
 use super::StoreError;
 use super::dsn::Dsn;
 
-/// How long one process waits for another one's transaction.
+/// The time that one process waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Statements kept prepared on a connection; the writer has some dozens of its own.
 const PREPARED_STATEMENTS: usize = 256;

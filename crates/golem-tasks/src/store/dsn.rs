@@ -18,7 +18,7 @@ const EXTENSIONS: [&str; 3] = ["db", "sqlite", "sqlite3"];
 /// The variable that stands in for `--dsn`.
 const VARIABLE: &str = "GOLEM_TASKS_DSN";
 
-/// Which database runs are kept in.
+/// The database in which runs are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dsn {
@@ -69,7 +69,7 @@ pub enum DsnError {
         key: &'static str,
         /// Its value.
         value: String,
-        /// What it can be.
+        /// The forms that it can have.
         expected: &'static str,
     },
     /// `key=value` pairs that don't read as such.

@@ -12,7 +12,7 @@ use super::trouble::Trouble;
 /// Candidates that are named where a beginning fits several.
 const CANDIDATES: usize = 10;
 
-/// Why a store can't be used.
+/// The reasons why a store can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -21,7 +21,7 @@ pub enum StoreError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The database can't be opened or created.
@@ -29,7 +29,7 @@ pub enum StoreError {
     Open {
         /// The database.
         place: String,
-        /// What the database says.
+        /// The database's error.
         source: sqlx::Error,
     },
     /// The database can only be read by way of a copy, and that can't be made.
@@ -37,7 +37,7 @@ pub enum StoreError {
     Copy {
         /// The database.
         place: String,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The address of the database can't be used.
@@ -48,7 +48,7 @@ pub enum StoreError {
     Unreachable {
         /// The database.
         place: String,
-        /// What the system says.
+        /// The system's error.
         source: sqlx::Error,
     },
     /// A server is there, but says nothing.
@@ -56,7 +56,7 @@ pub enum StoreError {
     NoAnswer {
         /// The database.
         place: String,
-        /// How long it was waited for.
+        /// The time that it was waited for.
         patience: Duration,
     },
     /// The server doesn't know the user, or wants another password.
@@ -64,19 +64,19 @@ pub enum StoreError {
     NotLetIn {
         /// The database.
         place: String,
-        /// Who asked.
+        /// The user.
         user: String,
-        /// What the server says.
+        /// The server's error.
         source: sqlx::Error,
     },
     /// The server has no such database.
     #[error("the PostgreSQL server has no database `{database}` ({place})")]
     NoDatabase {
-        /// Where.
+        /// The database.
         place: String,
         /// The database's name.
         database: String,
-        /// What the server says.
+        /// The server's error.
         source: sqlx::Error,
     },
     /// The user may not do what has to be done.
@@ -84,11 +84,11 @@ pub enum StoreError {
     NoRights {
         /// The database.
         place: String,
-        /// Who asked.
+        /// The user.
         user: String,
-        /// What for.
+        /// The action that was refused.
         doing: &'static str,
-        /// What the server says.
+        /// The server's error.
         source: sqlx::Error,
     },
     /// The schema `tasks` is there, and golem-tasks-python made it.
@@ -126,7 +126,7 @@ pub enum StoreError {
     Migrate {
         /// The database.
         place: String,
-        /// What went wrong.
+        /// The error of the migration.
         source: sqlx::migrate::MigrateError,
     },
     /// The id is taken.
@@ -158,7 +158,7 @@ pub enum StoreError {
         place: String,
         /// Names that look like it, the nearest first.
         nearest: Vec<String>,
-        /// Were only blocked ones looked through?
+        /// True if only blocked ones were looked through.
         blocked: bool,
     },
     /// More than one provider has this name, or a name or an id that begins like this.
@@ -197,7 +197,7 @@ pub enum StoreError {
         run_id: String,
         /// The database.
         place: String,
-        /// Who holds it.
+        /// The process that holds it.
         by: Box<HeldBy>,
     },
     /// Another process has taken the run since; nothing was written.
@@ -213,31 +213,31 @@ pub enum StoreError {
     /// Something is the matter with the file of the database.
     #[error("can't {doing} at {place}: {trouble}")]
     Trouble {
-        /// What we were doing.
+        /// The action that failed.
         doing: &'static str,
         /// The database.
         place: String,
-        /// What is the matter.
+        /// The problem of the file.
         trouble: Trouble,
-        /// What the database says.
+        /// The database's error.
         source: sqlx::Error,
     },
     /// The database refused to do something.
     #[error("can't {doing} at {place}")]
     Query {
-        /// What we were doing.
+        /// The action that failed.
         doing: &'static str,
         /// The database.
         place: String,
-        /// What the database says.
+        /// The database's error.
         source: sqlx::Error,
     },
     /// Something in the database isn't what we write there.
     #[error("the database of runs holds a value that makes no sense in `{column}`")]
     Damaged {
-        /// Where.
+        /// The column.
         column: &'static str,
-        /// Why it makes no sense.
+        /// The reason why it is invalid.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -257,7 +257,7 @@ impl StoreError {
         matches!(self, Self::Trouble { trouble: Trouble::Damaged, .. } | Self::Damaged { .. })
     }
 
-    /// What the user can do about it, if there is something.
+    /// The advice for the user, if there is any.
     pub fn advice(&self) -> Option<String> {
         Some(match self {
             Self::Trouble { trouble, place, .. } => trouble.advice(place),

@@ -21,22 +21,23 @@ pub struct Holder {
     pub host: String,
     /// Its pid there.
     pub pid: u32,
-    /// When it started, in whatever words its system has for that; tells it from a later process of the same pid.
+    /// The time at which it started, in whatever form its system has for that; tells it from a later process of the
+    /// same pid.
     pub(super) process: Option<String>,
     /// Among which pids its pid is one; none when that isn't known.
     pub(super) machine: Option<String>,
 }
 
-/// Who holds a run that was asked for.
+/// The process that holds a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBy {
     /// The process.
     pub holder: Holder,
     /// Since when, by the database's clock.
     pub since: Timestamp,
-    /// When it was last heard of, by the same clock.
+    /// The time at which it was last heard of, by the same clock.
     pub heard: Timestamp,
-    /// How long ago that was when we asked.
+    /// The time since then, at the moment of asking.
     pub silent: Duration,
 }
 
@@ -47,7 +48,7 @@ impl Holder {
         Self { host: host(), pid, process: started(pid), machine: machine() }
     }
 
-    /// Is it known for sure that this process is no more? Only a process of the same machine can know.
+    /// True if this process has certainly ended. Only a process of the same machine can know.
     pub(super) fn is_dead(&self, here: &Self) -> bool {
         let same_machine = self.machine.is_some() && self.machine == here.machine;
         same_machine && self.process.is_some() && started(self.pid) != self.process
@@ -79,7 +80,7 @@ fn machine() -> Option<String> {
     said_by("uname", &["-n"])
 }
 
-/// When a process started; none when there is no such process, or only what is left of it.
+/// The time at which a process started; none when there is no such process, or only what is left of it.
 fn started(pid: u32) -> Option<String> {
     if cfg!(target_os = "linux") {
         return started_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);

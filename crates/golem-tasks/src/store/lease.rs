@@ -14,7 +14,7 @@ use super::holder::{HeldBy, Holder, LEASE_TIMEOUT};
 use super::record::RunStore;
 use super::{Store, StoreError};
 
-/// How often a lease is to be renewed while nothing is committed. Commits renew it too.
+/// The interval at which a lease is renewed while nothing is committed. Commits renew it too.
 pub const LEASE_RENEWAL: Duration = Duration::from_secs(5);
 
 /// The right to write one run. It is given up by [`Self::release`], by dying, or by silence for [`LEASE_TIMEOUT`].
@@ -67,7 +67,7 @@ impl Store {
         Ok(Lease { run: RunStore::new(self.clone(), run_id, run_no, lease_no) })
     }
 
-    /// Who holds a run, alive or not; none when nobody took it or it was released.
+    /// The process that holds a run, alive or not; none when nobody took it or it was released.
     pub async fn holder(&self, run_id: &str) -> Result<Option<HeldBy>, StoreError> {
         let found = Statement::new(
             "SELECT l.host, l.pid, l.process, l.machine, l.since_at, l.heard_at, {now} AS now FROM leases AS l \
@@ -85,7 +85,7 @@ impl Lease {
         &self.run
     }
 
-    /// How many leases of the run there have been, this one included.
+    /// The number of leases that the run has had, this one included.
     pub fn number(&self) -> u64 {
         u64::try_from(self.run.lease_no()).unwrap_or(0)
     }
@@ -137,7 +137,7 @@ impl Lease {
     }
 }
 
-/// Who holds the run of this row of `leases`, which has the database's clock as `now`.
+/// The holder of the run in this row of `leases`, which has the database's clock as `now`.
 pub(super) fn held_by(row: &Row) -> Result<Option<HeldBy>, StoreError> {
     let Some(host) = row.optional_text("host")? else {
         return Ok(None);

@@ -15,7 +15,7 @@ pub(super) const OF_RUN: &str = "SELECT r.provider_id, r.cost, p.accepted, p.sch
      FROM rentals AS r LEFT JOIN payments AS p ON p.run_no = r.run_no AND p.rental_no = r.rental_no \
      WHERE r.run_no = $1 ORDER BY r.rental_no";
 
-/// What became of the money of several rentals, as far as the daemon was asked. The amounts count from the rentals' begin, and
+/// The payments for several rentals, as far as the daemon was asked. The amounts count from the rentals' begin, and
 /// each holds the next: what is scheduled was accepted, what is paid was scheduled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentTotals {
@@ -29,21 +29,21 @@ pub struct PaymentTotals {
     pub as_of: Timestamp,
     /// Rentals that cost something and of which the daemon wasn't asked, or knew nothing.
     pub unknown: u64,
-    /// What hindered payments then, in words.
+    /// The obstacles to payments then, in words.
     pub failures: BTreeSet<String>,
 }
 
 /// Rentals of a run of whose money the daemon is still to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenPayments {
-    /// When the run began: bills came later.
+    /// The time at which the run began: bills came later.
     pub since: Timestamp,
     /// Agreements that were approved and aren't known to be settled and paid.
     pub agreements: Vec<AgreementId>,
 }
 
 impl RunStore {
-    /// Which rentals of this run may still be scheduled or paid, by what was recorded.
+    /// The rentals of this run that may still be scheduled or paid, by the records.
     pub async fn open_payments(&self) -> Result<OpenPayments, StoreError> {
         let store = self.store();
         let failed = |source| store.failed("read what is to be paid", source);

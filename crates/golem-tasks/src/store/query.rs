@@ -31,9 +31,9 @@ use golem_core::event::Provider;
 use super::database::{Database, Row, Statement, Transaction};
 use super::{Dsn, Store, StoreError, schema};
 
-/// How many of the newest ids are looked through for one that looks like the one that was typed.
+/// The number of the newest ids that are searched for one that looks like the one that was typed.
 const LOOKED_THROUGH: i64 = 1000;
-/// How much two ids must be alike, of 1.
+/// The likeness that two ids must have, of 1.
 const ALIKE: f64 = 0.75;
 /// Ids named at most.
 const NAMED: usize = 3;

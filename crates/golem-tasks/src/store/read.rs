@@ -19,7 +19,7 @@ use super::{Store, StoreError};
 /// Tasks read at once.
 const PAGE: i64 = 500;
 
-/// Where a task is.
+/// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskStatus {
     /// It waits for an attempt.
@@ -43,9 +43,9 @@ pub struct TaskRow {
     pub task: TaskId,
     /// Its data.
     pub data: Value,
-    /// Where it is.
+    /// Its present state.
     pub status: TaskStatus,
-    /// How often it was tried.
+    /// The number of its attempts.
     pub attempts: u32,
     /// True if it is done and has no result.
     pub no_result: bool,
@@ -55,18 +55,18 @@ pub struct TaskRow {
     pub stdout: Printed,
     /// Standard error of its commands.
     pub stderr: Printed,
-    /// Why it failed, if it did.
+    /// The failure, if it failed.
     pub failure: Option<TaskFailureRow>,
-    /// Who tried it last.
+    /// The provider that tried it last.
     pub provider: Option<String>,
-    /// How long its last attempt took, once it has ended.
+    /// The time that its last attempt took, once it has ended.
     pub took: Option<Duration>,
 }
 
-/// Why a task failed.
+/// The reason why a task failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskFailureRow {
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: FailureKind,
     /// In words.
     pub message: String,
@@ -81,7 +81,7 @@ impl Store {
         row.map(|row| row.text("run_id")).transpose()
     }
 
-    /// What a run came to so far, all of it as of one moment.
+    /// Sums up a run so far, all of it as of one moment.
     pub async fn run_summary(&self, run_id: &str) -> Result<RunSummary, StoreError> {
         let failed = |source| self.failed("read the run", source);
         let mut transaction = self.database.read().await.map_err(failed)?;

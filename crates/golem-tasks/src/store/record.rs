@@ -22,7 +22,7 @@ pub struct RunStore {
     store: Store,
     run_id: Arc<str>,
     run_no: i64,
-    /// Which lease this writes under; 0 before anybody took one.
+    /// The lease under which this writes; 0 before anybody took one.
     lease_no: i64,
     kept: kept::Slot,
 }
@@ -73,8 +73,8 @@ impl RunStore {
         Ok(())
     }
 
-    /// Is the lease this writes under the newest one? It stays so until the transaction is over, and its holder has
-    /// been heard of.
+    /// True if the lease under which this writes is the newest one. It stays so until the transaction is over, and its
+    /// holder has been heard of.
     pub(super) async fn is_ours(&self, transaction: &mut Transaction) -> Result<bool, sqlx::Error> {
         let heard = Statement::new("UPDATE leases SET heard_at = {now} WHERE run_no = $1 AND lease_no = $2")
             .int(self.run_no)
@@ -137,7 +137,7 @@ struct Batch<'c, 'e> {
     run_no: i64,
     tasks: tasks::Pending<'e>,
     notes: Vec<notes::Note<'e>>,
-    /// Does the run end with it?
+    /// True if the run ends with it.
     ends: bool,
 }
 
@@ -172,7 +172,7 @@ impl<'e> Batch<'_, 'e> {
         Ok(())
     }
 
-    /// What happens to the run itself and to its jobs.
+    /// Writes the events of the run itself and of its jobs.
     async fn write_run(&mut self, event: &Event) -> Result<(), sqlx::Error> {
         let statement = match &event.kind {
             EventKind::Waiting { explanation } => {
@@ -246,7 +246,7 @@ impl<'e> Batch<'_, 'e> {
     }
 }
 
-/// How numbers that count within a run are stored.
+/// The stored form of numbers that count within a run.
 fn count(number: u64) -> Result<i64, sqlx::Error> {
     i64::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()))
 }

@@ -13,9 +13,9 @@ use super::database::Database;
 const SQLITE: &[(&str, &str)] = &[("runs", include_str!("../../migrations/sqlite/0001_runs.sql"))];
 const POSTGRES: &[(&str, &str)] = &[("runs", include_str!("../../migrations/postgres/0001_runs.sql"))];
 
-/// What our SQLite files are marked with; see the first migration.
+/// The mark of our SQLite files; see the first migration.
 const APPLICATION_ID: i64 = 1_196_379_211;
-/// What processes that install at the same time wait for, one for the other: "golem-tasks", in digits.
+/// The lock for which processes that install at the same time wait, one for the other: "golem-tasks", in digits.
 const INSTALLING: i64 = 0x676f_6c65_6d74_6173;
 /// Tables of ours that are there whichever version made them; with the table of versions they tell a schema as ours.
 const OURS: &str =
@@ -27,7 +27,7 @@ const EMPTY: &str = "SELECT NOT EXISTS (SELECT FROM pg_class AS c JOIN pg_namesp
      WHERE n.nspname = 'tasks') AND NOT EXISTS (SELECT FROM pg_proc AS p \
      JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'tasks')";
 
-/// What was done to a database so that runs can be kept in it.
+/// The changes to a database by which runs can be kept in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     /// The database.
@@ -48,7 +48,7 @@ pub(super) async fn install(database: &Database, place: &str) -> Result<Installe
     Ok(Installed { place: place.to_owned(), before, now })
 }
 
-/// Has the database tables of ours, whatever their version? Nothing is made. A SQLite file that exists counts.
+/// True if the database has tables of ours, whatever their version. Nothing is made. A SQLite file that exists counts.
 pub(super) async fn is_there(database: &Database, place: &str) -> Result<bool, StoreError> {
     match database {
         Database::Sqlite(..) => Ok(true),
@@ -205,7 +205,7 @@ impl Installer<'_> {
     }
 }
 
-/// Does the server say that we may not?
+/// True if the server refuses the right.
 fn is_refusal(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42501"))
 }

@@ -22,17 +22,17 @@ use super::{ExplainedEnd, Store, StoreError, TaskStatus};
 /// A run as it was recorded when it began, and its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRecord {
-    /// What people call it.
+    /// The name of the run for people.
     pub run_id: String,
-    /// When it began.
+    /// The time at which it began.
     pub created: Timestamp,
-    /// What its agreements are confirmed with.
+    /// The session with which its agreements are confirmed.
     pub app_session: AppSessionId,
-    /// Of the program that began it.
+    /// The version of the program that began it.
     pub version: String,
-    /// What is run and under which limits.
+    /// The work and its limits.
     pub job: Value,
-    /// When and how it ended, if it did since it was last resumed.
+    /// The time and the reason of its end, if it ended since it was last resumed.
     pub ended: Option<ExplainedEnd>,
 }
 
@@ -178,7 +178,8 @@ impl RunStore {
     }
 }
 
-/// What is kept as it is: everything but tasks, jobs and counts. None of a run that was made before it was kept.
+/// Reads the part of the state that is stored as it is: everything but tasks, jobs and counts. None of a run that was
+/// made before it was kept.
 pub(super) async fn read_kept(
     store: &Store,
     transaction: &mut Transaction,
@@ -212,7 +213,7 @@ pub(super) fn rental(row: &Row) -> Result<RentalId, StoreError> {
     Ok(RentalId(row.unsigned("rental_no")?))
 }
 
-/// Which attempt a row is about.
+/// The number of the attempt that a row is about.
 pub(super) fn attempt_number(row: &Row, column: &'static str) -> Result<u32, StoreError> {
     u32::try_from(row.int(column)?).map_err(|error| damaged(column, error))
 }

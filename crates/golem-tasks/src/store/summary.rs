@@ -10,25 +10,25 @@ use yagna_api::{Glm, NodeId, Timestamp};
 
 use super::PaymentTotals;
 
-/// How many failed tasks and refused bills are listed one by one; all of them are counted.
+/// The number of failed tasks and refused bills that are listed one by one; all of them are counted.
 pub const LISTED: usize = 10;
 
-/// What a run came to so far.
+/// The totals of a run so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSummary {
     /// The run.
     pub run_id: String,
-    /// When it was recorded first.
+    /// The time at which it was first recorded.
     pub started: Timestamp,
     /// Its tasks, counted.
     pub tasks: TaskCounts,
-    /// Who worked for it or signed an agreement, those with the most results first.
+    /// The providers that worked for it or signed an agreement, those with the most results first.
     pub providers: Vec<ProviderSummary>,
     /// GLM accepted in all.
     pub cost: Glm,
     /// Rentals that were approved and whose final bill wasn't accepted or refused yet.
     pub unsettled: u64,
-    /// What became of the accepted money, as far as the daemon was asked.
+    /// The payments of the accepted money, as far as the daemon was asked.
     pub payments: Option<PaymentTotals>,
     /// Failed tasks, those with the lowest numbers, at most [`LISTED`].
     pub failures: Vec<FailedTask>,
@@ -42,18 +42,18 @@ pub struct RunSummary {
     pub refused_by_providers: BTreeMap<String, u64>,
     /// Agreements that didn't come to be and activities that failed, by reason.
     pub rentals_failed: BTreeMap<String, u64>,
-    /// Why nothing ran when that was last asked.
+    /// The latest explanation why nothing ran.
     pub waiting: Option<Explanation>,
-    /// How it ended, if it has.
+    /// The end of the run, if it has ended.
     pub ended: Option<ExplainedEnd>,
 }
 
-/// How and when a run ended.
+/// The end of a run, and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainedEnd {
-    /// When.
+    /// The time of the end.
     pub at: Timestamp,
-    /// How, as the engine said it.
+    /// The end, as the engine reported it.
     pub end: RunEnd,
 }
 
@@ -76,7 +76,7 @@ pub struct TaskCounts {
     pub expired: u64,
 }
 
-/// What one provider did for a run.
+/// The work of one provider for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderSummary {
     /// Its node id.
@@ -96,7 +96,7 @@ pub struct ProviderSummary {
     pub cost: Glm,
     /// Its rentals that aren't settled.
     pub unsettled: u64,
-    /// What became of the money accepted for it, as far as the daemon was asked.
+    /// The payments of the money accepted for it, as far as the daemon was asked.
     pub payments: Option<PaymentTotals>,
 }
 
@@ -111,9 +111,9 @@ pub struct FailedTask {
     pub attempt: u32,
     /// The number of its attempts that count, the last one included: not those that were given back.
     pub tried: u64,
-    /// Where that was, unless it never began.
+    /// The provider, unless it never began.
     pub provider: Option<String>,
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: FailureKind,
     /// In words.
     pub message: String,
@@ -124,11 +124,11 @@ pub struct FailedTask {
 /// A bill that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedBill {
-    /// Whose, if it is for one of our rentals.
+    /// The provider, if it is for one of our rentals.
     pub provider: Option<String>,
-    /// What it asked for.
+    /// The amount that it asked for.
     pub amount: Glm,
-    /// Why it was refused.
+    /// The reason why it was refused.
     pub reason: String,
 }
 
@@ -200,7 +200,7 @@ impl ProviderSummary {
         }
     }
 
-    /// Did it approve an agreement, or was it paid?
+    /// True if it approved an agreement or was paid.
     pub(crate) fn took_part(&self) -> bool {
         self.agreements > 0 || !self.cost.is_zero()
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What is the matter with the file of a database, and not with what was to be done there.
+/// The problems of a database's file, which have nothing to do with the action there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble {
@@ -38,7 +38,7 @@ pub enum Trouble {
 pub(super) struct Vanished;
 
 impl Trouble {
-    /// What is the matter, if the error is of that kind; `place` is the database, for people.
+    /// The problem, if the error is of that kind; `place` is the database, for people.
     pub(super) fn of(source: &sqlx::Error, place: &str) -> Option<Self> {
         if let sqlx::Error::Io(error) = source {
             return error
@@ -51,7 +51,7 @@ impl Trouble {
         Self::of_code(code, || lockers(Path::new(place)))
     }
 
-    /// What is the matter by SQLite's code, and by who holds a lock on the file, where that is known.
+    /// The problem by SQLite's code, and by the holder of a lock on the file, where that is known.
     fn of_code(code: u32, lockers: impl FnOnce() -> Option<Vec<u32>>) -> Option<Self> {
         // The low byte is the primary code.
         Some(match code & 0xff {
@@ -74,7 +74,7 @@ impl Trouble {
         })
     }
 
-    /// What to do about it.
+    /// The advice about it.
     pub(super) fn advice(&self, place: &str) -> String {
         let network = network_file_system(Path::new(place)).map(|name| {
             format!(

@@ -37,7 +37,7 @@ const WIDE: usize = 120;
 const BESIDE: usize = 12;
 /// Tasks without a known end.
 const ENDLESS: &str = "{spinner} {elapsed} {pos} tasks{wide_msg}";
-/// How often the spinner turns.
+/// The interval at which the spinner turns.
 const TURN: Duration = Duration::from_millis(120);
 /// Failures shown one by one; more would hide the results.
 const FAILURES: u32 = 20;
@@ -49,19 +49,19 @@ pub struct Bar {
     out: Output,
     terminal: Terminal,
     bar: ProgressBar,
-    /// What is being waited for, or what happened last.
+    /// The thing that is waited for, or the latest event.
     note: ProgressBar,
     failures: u32,
-    /// When the first task began, and how many had their end by then.
+    /// The time at which the first task began, and the number that had finished by then.
     first: Option<(Timestamp, u64)>,
-    /// When something was last heard of.
+    /// The time of the latest event.
     now: Timestamp,
-    /// Why nothing runs, as last told.
+    /// The latest explanation why nothing runs.
     told: Option<Explanation>,
 }
 
 impl Bar {
-    /// Of a run that begins.
+    /// Creates the view of a new run.
     pub fn new(mut facts: Facts, out: Output, terminal: &Terminal) -> Self {
         Output::stderr().write(&(facts.hello() + "\n"));
         let bar = match facts.total {
@@ -92,7 +92,7 @@ impl Bar {
         self.note.finish_and_clear();
     }
 
-    /// What deserves a line of its own above the bar.
+    /// The line above the bar that an event deserves, if it does.
     fn lasting(&mut self, event: &Event) -> Option<String> {
         match event.kind {
             EventKind::TaskFailed { .. } | EventKind::BillRefused { .. } => {
@@ -222,7 +222,7 @@ impl fmt::Debug for Bar {
     }
 }
 
-/// How wide standard error is.
+/// The width of standard error.
 fn columns() -> usize {
     usize::from(Term::stderr().size().1)
 }

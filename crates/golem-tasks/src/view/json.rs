@@ -50,7 +50,7 @@ struct TaskResult<'a> {
     failure: Option<Failure<'a>>,
 }
 
-/// What commands wrote: text as it is; where it isn't UTF-8, base64 of the bytes in a field of its own instead.
+/// The output of commands: text as it is; where it isn't UTF-8, base64 of the bytes in a field of its own instead.
 #[derive(Serialize)]
 pub(super) struct Outputs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ pub(super) struct Summary<'a> {
     started: Timestamp,
     ended: Option<Timestamp>,
     wall_seconds: Option<f64>,
-    /// Why it stopped; none when it didn't come to a proper end.
+    /// The reason why it stopped; none when it didn't end properly.
     why: Option<StopReason>,
     tasks: Tasks,
     providers: Vec<ProviderLine<'a>>,
@@ -121,7 +121,7 @@ struct ProviderLine<'a> {
     payments: Option<Payments<'a>>,
 }
 
-/// What became of accepted money.
+/// The payments of accepted money.
 #[derive(Serialize)]
 pub(super) struct Payments<'a> {
     as_of: Timestamp,
@@ -153,7 +153,7 @@ struct BillLine<'a> {
 }
 
 impl Json {
-    /// Of a run that begins.
+    /// Creates the view of a new run.
     pub fn new(facts: Facts, mut out: Output, err: Output) -> Self {
         let (run, tasks, resumed) =
             (facts.run_id.clone(), facts.total, !matches!(facts.beginning, Beginning::New));
@@ -276,7 +276,7 @@ impl<'a> Summary<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Of a result, or without standard output of what has none.
+    /// The output of a result; a failure has no standard output.
     pub(super) fn of(stdout: Option<&'a Printed>, stderr: &'a Printed) -> Self {
         Self {
             stdout: stdout.and_then(Printed::as_text),

@@ -32,7 +32,7 @@ use crate::store::RunStatus;
 /// Characters of a provider's name that are always shown: a name can be an argument, and strangers' names may be long.
 const NAME: usize = 24;
 
-/// How much can be shown at once; no limits where it isn't a terminal.
+/// The size of the output; no limits where it isn't a terminal.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Room {
     /// Characters in a line.
@@ -41,7 +41,7 @@ pub(crate) struct Room {
     pub(crate) height: Option<usize>,
 }
 
-/// What every object of a command's JSON begins with.
+/// The head of every object of a command's JSON.
 #[derive(Serialize)]
 struct Head<'a> {
     #[serde(rename = "type")]
@@ -50,7 +50,7 @@ struct Head<'a> {
     run: &'a str,
 }
 
-/// Where a run stands, in JSON.
+/// The status of a run, in JSON.
 #[derive(Serialize)]
 struct State<'a> {
     state: &'static str,

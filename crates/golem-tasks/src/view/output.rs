@@ -28,12 +28,12 @@ impl Output {
         Self { to: Some(Box::new(to)), lost: None, terminal: false }
     }
 
-    /// Does a person read this as it is written?
+    /// True if a person reads this as it is written.
     pub fn is_terminal(&self) -> bool {
         self.terminal
     }
 
-    /// Is what comes left out, for its reader has gone or it can't be written?
+    /// True if further text is left out, for its reader has gone or it can't be written.
     pub(crate) fn is_closed(&self) -> bool {
         self.to.is_none()
     }
@@ -43,12 +43,12 @@ impl Output {
         Self { to: None, lost: None, terminal: false }
     }
 
-    /// Why some of the text was lost, though its reader was still there.
+    /// The error by which text was lost, though its reader was still there.
     pub fn lost(&self) -> Option<&io::Error> {
         self.lost.as_ref()
     }
 
-    /// The same, of an output that is done.
+    /// The error of an output that is done.
     #[cfg(feature = "devnet")]
     pub(crate) fn into_lost(self) -> Option<io::Error> {
         self.lost

@@ -33,9 +33,9 @@ pub(super) struct Lines {
     pub(super) fold: SummaryFold,
     facts: Facts,
     err: Output,
-    /// When something was last written.
+    /// The time of the latest line.
     spoken: Timestamp,
-    /// When tasks were last counted.
+    /// The time at which tasks were last counted.
     counted: Timestamp,
     /// The counts as last written.
     last: String,
@@ -46,7 +46,7 @@ pub(super) struct Lines {
 }
 
 impl Plain {
-    /// Of a run that begins.
+    /// Creates the view of a new run.
     pub fn new(facts: Facts, out: Output, err: Output) -> Self {
         Self { lines: Lines::new(facts, err), out }
     }

@@ -19,7 +19,7 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    /// Of a run that begins.
+    /// Creates the view of a new run.
     pub fn new(facts: Facts, out: Output, err: Output) -> Self {
         Self { facts, out, err }
     }

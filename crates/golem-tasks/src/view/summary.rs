@@ -23,7 +23,7 @@ pub struct SummaryFold {
     counts: RunSummary,
     /// Tasks without an end.
     open: HashMap<TaskId, OpenTask>,
-    /// What tasks are called beside their numbers: those without an end, and those that came to it lately.
+    /// The names of tasks beside their numbers: those of unfinished tasks, and of those that finished lately.
     names: HashMap<TaskId, String>,
     /// Tasks that came to their end lately.
     over: Vec<TaskId>,
@@ -35,7 +35,7 @@ pub struct SummaryFold {
     failed_attempts: u64,
     /// Bills refused, with the two things they are sorted by.
     refused: Vec<(i64, String, RefusedBill)>,
-    /// Is it only brought to its end, and its bills settled?
+    /// True if the run is only ended, and its bills settled.
     settles: bool,
 }
 
@@ -45,7 +45,7 @@ struct OpenTask {
     failed: u32,
     /// The newest attempt.
     attempt: u32,
-    /// Where it runs and since when.
+    /// The rental where it runs, and the time since which it does.
     running: Option<(RentalId, Timestamp)>,
 }
 
@@ -58,17 +58,17 @@ struct Rental {
     had_activity: bool,
     ended: bool,
     settled: bool,
-    /// Is it settled because nothing ran in it, as far as is known?
+    /// True if it is settled because nothing ran in it, as far as is known.
     nothing_ran: bool,
     cost: Glm,
     /// Since when its activity uses what is paid for, while it does.
     active: Option<Timestamp>,
-    /// What activities that are over used, as far as we can tell.
+    /// The cost of activities that are over, as far as it is known.
     used: Glm,
 }
 
 impl SummaryFold {
-    /// Of a run that was recorded at `started` and of which no event has been seen.
+    /// Creates the totals of a run that was recorded at `started` and of which no event has been seen.
     pub fn new(run_id: impl Into<String>, started: Timestamp) -> Self {
         Self {
             counts: RunSummary::new(run_id, whole_micros(started)),
@@ -91,12 +91,12 @@ impl SummaryFold {
         self
     }
 
-    /// Is nothing to be begun?
+    /// True if nothing is to be started.
     pub(crate) fn settles(&self) -> bool {
         self.settles
     }
 
-    /// Of a run that is resumed: what it had come to by then, and what of it wasn't over.
+    /// Creates the totals of a run that is resumed: those by then, and its open parts.
     pub fn resumed(summary: &RunSummary, state: &RunState, now: Timestamp) -> Self {
         let mut fold = Self::new(summary.run_id.clone(), summary.started);
         let known = summary.providers.iter().map(|provider| (provider.id.clone(), provider.clone()));
@@ -212,7 +212,7 @@ impl SummaryFold {
         }
     }
 
-    /// What the run came to so far.
+    /// The totals of the run so far.
     pub fn summary(&self) -> RunSummary {
         let mut summary = self.counts.clone();
         summary.providers =
@@ -223,7 +223,7 @@ impl SummaryFold {
         summary
     }
 
-    /// The same without its lists of providers and bills, for what is shown all the time.
+    /// The totals without the lists of providers and bills, for what is shown all the time.
     pub(super) fn counts(&self) -> &RunSummary {
         &self.counts
     }
@@ -251,7 +251,7 @@ impl SummaryFold {
         self.rentals.get(&rental)?.prices
     }
 
-    /// How many attempts failed.
+    /// The number of failed attempts.
     pub(super) fn failed_attempts(&self) -> u64 {
         self.failed_attempts
     }
@@ -264,7 +264,7 @@ impl SummaryFold {
         sum(self.counts.cost, open)
     }
 
-    /// How many rentals are under way: approved, and not yet ended.
+    /// The number of rentals under way: approved, and not yet ended.
     pub(super) fn rented(&self) -> u64 {
         self.rented
     }
@@ -376,7 +376,7 @@ impl SummaryFold {
         true
     }
 
-    /// What concerns agreements and bills.
+    /// Counts events about agreements and bills.
     fn on_rental(&mut self, event: &Event) {
         match &event.kind {
             EventKind::AgreementIntended { rental, provider, per_hour, start, .. } => {

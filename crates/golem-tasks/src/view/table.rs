@@ -10,7 +10,7 @@ use super::text::clean;
 /// Between two columns.
 const GAP: usize = 2;
 
-/// How one column is shown.
+/// The style of one column.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
     title: &'static str,
@@ -187,7 +187,7 @@ impl Table {
     }
 }
 
-/// How wide the columns are.
+/// The widths of the columns.
 #[derive(Debug)]
 struct Layout {
     widths: Vec<usize>,
@@ -201,7 +201,7 @@ impl Layout {
     }
 }
 
-/// What of a title stands in a line of its own where titles are stacked.
+/// The words of a title, each in a line of its own where titles are stacked.
 fn words(title: &str) -> impl Iterator<Item = &str> {
     title.split_inclusive([' ', '/', '_']).map(str::trim_end)
 }

@@ -24,7 +24,7 @@ impl Terminal {
         Self { bars: MultiProgress::with_draw_target(target), attended }
     }
 
-    /// Does a person look at it?
+    /// True if a person looks at it.
     pub fn is_attended(&self) -> bool {
         self.attended
     }

@@ -23,7 +23,7 @@ pub(crate) fn short(text: &str) -> String {
     line.chars().take(SHOWN).chain(['…']).collect()
 }
 
-/// How far the tasks are: `3 of 24 tasks done, 1 failed, 2 running`.
+/// The progress of the tasks: `3 of 24 tasks done, 1 failed, 2 running`.
 pub(super) fn progress(tasks: TaskCounts, total: Option<u64>) -> String {
     let mut text = match total {
         Some(total) => format!("{} of {} done", tasks.done, plural(total.max(tasks.total()), "task")),
@@ -78,7 +78,7 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// How many decimal places these amounts need so that each shows its first three digits.
+/// The number of decimal places that these amounts need so that each shows its first three digits.
 pub(super) fn money_places(amounts: impl IntoIterator<Item = Glm>) -> u32 {
     amounts.into_iter().map(places_of).max().unwrap_or(4).clamp(4, Glm::PLACES)
 }
@@ -101,7 +101,7 @@ pub(super) fn used_money(accepted: Glm, estimate: Glm, places: u32) -> String {
     if estimate > accepted { format!("~{}", money(estimate, places)) } else { money(accepted, places) }
 }
 
-/// What was used so far: what was accepted, or our own estimate where that is more, marked as one.
+/// The amount used so far: the accepted one, or our own estimate where that is more, marked as one.
 pub(crate) fn used(accepted: Glm, estimate: Glm) -> String {
     if estimate <= accepted {
         return one_amount(accepted);
@@ -111,7 +111,7 @@ pub(crate) fn used(accepted: Glm, estimate: Glm) -> String {
     format!("~{rounded}")
 }
 
-/// How long after the start something happened: `+12.3s`.
+/// The time of an event after the start: `+12.3s`.
 pub(super) fn since(start: Timestamp, at: Timestamp) -> String {
     format!("+{:.1}s", yagna_api::time::between(start, at).as_secs_f64())
 }

@@ -12,7 +12,7 @@ fn tried(attempt: Attempt, failure: &AttemptFailure) -> u32 {
     if failure.failures == 0 { attempt.number } else { failure.failures }
 }
 
-/// What happened in one line for people; none for what is only counted.
+/// The event in one line for people; none for an event that is only counted.
 pub(super) fn line(event: &Event, fold: &SummaryFold) -> Option<String> {
     let name =
         |rental: &RentalId| fold.provider(*rental).map_or("a provider", |provider| provider.name.as_str());

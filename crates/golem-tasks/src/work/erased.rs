@@ -19,15 +19,15 @@ use super::{Job, JobWorker};
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
 
-/// What a run needs of a job.
+/// The interface of a job that a run uses.
 pub(crate) trait AnyJob: Send + Sync {
-    /// What a run may take and cost, where nothing else is said.
+    /// The limits of a run, where nothing else is said.
     fn limits(&self) -> Result<Limits, Failure>;
 
-    /// How many results are wanted, where nothing else is said.
+    /// The number of wanted results, where nothing else is said.
     fn results(&self) -> Result<Option<u64>, Failure>;
 
-    /// What to write down of it.
+    /// Describes the job, to be kept with a run.
     fn describe(&self) -> Result<Value, Failure>;
 
     /// The machine it needs.
@@ -58,7 +58,8 @@ pub(crate) trait AnyJob: Send + Sync {
     /// Takes note of a task that has its result from an earlier life of the run.
     fn note_done(&self, index: u64, data: Value);
 
-    /// What does them. Of two tasks with one key, one from an open pile and one that is added, only one is done.
+    /// The worker that does the tasks. Of two tasks with one key, one from an open pile and one that is added, only one
+    /// is done.
     fn worker(&self, limits: &Limits) -> Arc<dyn Worker>;
 }
 
@@ -66,11 +67,11 @@ pub(crate) trait AnyJob: Send + Sync {
 pub(crate) struct Opened {
     /// The tasks.
     pub(crate) tasks: TaskSource,
-    /// How many there are, if that is known.
+    /// The number of tasks, if it is known.
     pub(crate) total: Option<u64>,
-    /// Why they couldn't be read on.
+    /// The error by which they couldn't be read on.
     pub(crate) broken: Arc<OnceLock<String>>,
-    /// How their source can be read again, if it can.
+    /// The way to read their source again, if there is one.
     pub(crate) again: Option<Again>,
 }
 

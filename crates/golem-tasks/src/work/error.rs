@@ -8,7 +8,7 @@ use golem_sdk::text::chain;
 use golem_sdk::{ScriptError, WorkerError};
 use yagna_api::time::short;
 
-/// Why an attempt of a task came to nothing, and what follows from it.
+/// The reason why an attempt of a task failed, and the consequences.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
@@ -16,7 +16,7 @@ pub enum TaskError {
     /// rental ends.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// What the provider delivered is no good. The task is tried elsewhere.
+    /// The provider's result is not acceptable. The task is tried elsewhere.
     #[error("{0}")]
     Rejected(String),
     /// The task itself can't be done: it has failed for good, whatever tries it has left.
@@ -34,12 +34,12 @@ pub enum TaskError {
     /// A failure in the words of the engine, after which the task has failed for good, whatever attempts it has left.
     #[error("{}", .0.message)]
     GivenUp(AttemptFailure),
-    /// The same, of which the rental ends.
+    /// The task failed, and the rental ends.
     #[error("{}", .failure.message)]
     Lost {
-        /// What the task failed of.
+        /// The failure of the task.
         failure: AttemptFailure,
-        /// What the rental ends of.
+        /// The error that ends the rental.
         worker: WorkerError,
     },
 }
@@ -70,7 +70,7 @@ impl TaskError {
         }
     }
 
-    /// What the task failed of, whether it may be tried again, and what becomes of the worker.
+    /// The failure of the task, whether it may be retried, and the outcome for the worker.
     pub(super) fn consequences(self) -> (AttemptFailure, bool, Result<(), WorkerError>) {
         match self {
             Self::Script(error) => {

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
-/// Who brought a task with a key.
+/// The origin of a task with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The pile.
@@ -27,7 +27,7 @@ impl Keys {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Is this the first task with this key, or the same one again from the same task?
+    /// True if this is the first task with this key, or the same one again from the same task.
     pub(super) fn is_new(&self, key: &str, origin: Origin) -> bool {
         let [one, other] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(key)));
         // Nothing is done under the lock that could leave it half done.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use golem_sdk::reading::{Coming, Reopen};
 
-/// Why a task, or the whole pile, can't be read.
+/// The error by which a task, or the whole pile, can't be read.
 pub(crate) type PileError = Box<dyn Error + Send + Sync>;
 
 /// Tasks in their order, read as they are wanted and never held together: a pile may be endless.
@@ -43,7 +43,7 @@ pub(crate) struct Again {
     pub(crate) place: Box<dyn Fn(u64) -> String + Send + Sync>,
     /// Opens it once more; none of a source that can't grow.
     pub(crate) reopen: Option<Reopen>,
-    /// What comes into it comes at its end.
+    /// True if new tasks always come at its end.
     pub(crate) ordered: bool,
     /// Tells whether more may come into one that has nothing more at this moment.
     pub(crate) coming: Option<Coming>,
@@ -56,7 +56,7 @@ impl<T> fmt::Debug for Pile<T> {
 }
 
 impl<T: 'static> Pile<T> {
-    /// Of these tasks. An iterator that knows how many there are says so to those who watch.
+    /// Makes a pile of these tasks. An iterator that knows how many there are says so to those who watch.
     pub fn new<I>(tasks: I) -> Self
     where
         I: IntoIterator<Item = T>,
@@ -67,7 +67,7 @@ impl<T: 'static> Pile<T> {
         Self { tasks: Ok(Box::new(tasks.map(Ok))), total, again: None }
     }
 
-    /// Of tasks that are read from where reading may fail. The first error stops the run; what is done is kept.
+    /// Makes a pile of tasks whose reading may fail. The first error stops the run; what is done is kept.
     pub fn fallible<I, E>(tasks: I) -> Self
     where
         I: IntoIterator<Item = Result<T, E>>,
@@ -97,12 +97,12 @@ impl<T: 'static> Pile<T> {
         self
     }
 
-    /// How the source can be read again, if it can.
+    /// The way to read the source again, if there is one.
     pub(crate) fn take_again(&mut self) -> Option<Again> {
         self.again.take()
     }
 
-    /// How many tasks there are, if that is known.
+    /// The number of tasks, if it is known.
     pub fn total(&self) -> Option<u64> {
         self.total
     }

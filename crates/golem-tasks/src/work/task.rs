@@ -85,7 +85,7 @@ impl<'a, J: Job> Tasks<'a, J> {
         }
     }
 
-    /// How long one attempt of one task may take.
+    /// The longest time of one attempt at one task.
     pub fn time_limit(&self) -> Duration {
         self.shared.task_timeout
     }
@@ -140,7 +140,7 @@ impl<'a, J: Job> Tasks<'a, J> {
 }
 
 impl<J: Job> Task<J> {
-    /// What is to be done.
+    /// The data of the task.
     pub fn data(&self) -> &J::Task {
         &self.data
     }
@@ -155,12 +155,12 @@ impl<J: Job> Task<J> {
         self.inner.index()
     }
 
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.inner.attempt()
     }
 
-    /// How long one attempt may take.
+    /// The longest time of one attempt.
     pub fn time_limit(&self) -> Duration {
         self.time_limit
     }

@@ -110,7 +110,7 @@ pub(in crate::cli) struct Which {
     /// The run, by its id or the beginning of it [default: the newest]
     #[arg(value_name = "RUN", value_parser = run_id, conflicts_with = "run_id")]
     run: Option<String>,
-    /// The same as RUN.
+    /// RUN as a flag.
     #[arg(long, value_name = "ID", value_parser = run_id)]
     run_id: Option<String>,
     #[command(flatten)]
@@ -150,7 +150,7 @@ pub(in crate::cli) struct RunsFlags {
     pub(super) action: Option<RunsAction>,
     #[command(flatten)]
     pub(super) place: Place,
-    /// How many, the newest first.
+    /// The most runs to list, the newest first.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one::<u32>)]
     pub(super) limit: u32,
     /// Write one JSON object; docs/json-output.md explains it.
@@ -158,7 +158,7 @@ pub(in crate::cli) struct RunsFlags {
     pub(super) json: bool,
 }
 
-/// How runs are deleted.
+/// The ways to delete runs.
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum RunsAction {
     /// Delete runs with their tasks, results and bills: all of the named ones, or none.
@@ -189,7 +189,7 @@ pub(in crate::cli) struct RmFlags {
 
 #[derive(Debug, Clone, ClapArgs)]
 pub(in crate::cli) struct PruneFlags {
-    /// How long ago a run ended, at least, such as 30d, 2w or 12h; one that never ended counts from its beginning.
+    /// The least age of a run since its end, such as 30d, 2w or 12h; one that never ended counts from its beginning.
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub(super) older_than: Duration,
     /// Only runs with failed tasks, and runs that were stopped or interrupted before they were done.
@@ -222,7 +222,7 @@ fn age(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// How results are written.
+/// The format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Format {
     /// One JSON object a line; docs/json-output.md explains it.
@@ -241,7 +241,7 @@ pub(in crate::cli) struct ResultsFlags {
     /// `best.score` is a field of a field, and `data.seed`, `result.pi` and `stdout.pi` say where to look.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = column)]
     pub(super) columns: Option<Vec<String>>,
-    /// How to write them [default: csv with --columns and where the output's name ends in .csv, else jsonl]
+    /// The format [default: csv with --columns and where the output's name ends in .csv, else jsonl]
     #[arg(long, value_enum)]
     pub(super) format: Option<Format>,
     /// Write to this file, which is there only once it is whole [default: standard output]
@@ -269,10 +269,10 @@ pub(in crate::cli) struct ErrorsFlags {
 pub(in crate::cli) struct ProvidersFlags {
     #[command(subcommand)]
     pub(super) action: Option<ProvidersAction>,
-    /// What they did in this run alone, named by its id or the beginning of it [default: in all runs]
+    /// Only the work for this run, named by its id or the beginning of it [default: for all runs]
     #[arg(value_name = "RUN", value_parser = run_id, conflicts_with = "run_id")]
     run: Option<String>,
-    /// The same as RUN.
+    /// RUN as a flag.
     #[arg(long, value_name = "ID", value_parser = run_id)]
     run_id: Option<String>,
     #[command(flatten)]
@@ -289,7 +289,7 @@ impl ProvidersFlags {
     }
 }
 
-/// What is decided about providers by hand.
+/// The decisions about providers that people make.
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum ProvidersAction {
     /// Never rent from these providers again, in any run of this database.
@@ -305,7 +305,7 @@ pub(in crate::cli) struct BlockFlags {
     /// Each by its node id or its name, or by the beginning of either where only one provider has it.
     #[arg(value_name = "NAME|ID", required = true)]
     pub(super) providers: Vec<String>,
-    /// Why, for yourself: it is shown where offers are refused, and never told to the provider.
+    /// A reason for yourself: it is shown where offers are refused, and never told to the provider.
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
     #[command(flatten)]

@@ -76,7 +76,7 @@ pub(super) async fn cancel(store: &Store, run_id: &str, say: &mut Output) -> Res
     }
 }
 
-/// How far the stopping is.
+/// The progress of stopping.
 fn far(overview: &Overview) -> String {
     format!(
         "{}: {} running, {} open, {} not settled",

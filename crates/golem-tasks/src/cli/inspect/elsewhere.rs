@@ -16,7 +16,7 @@ pub(in crate::cli) async fn hinted(failure: Failure, run_id: Option<&str>, asked
     }
 }
 
-/// What to do to see the run that is meant, if it is in the other of the two default databases.
+/// Hints at the run that is meant, if it is in the other of the two default databases.
 pub(in crate::cli) async fn hint(run_id: Option<&str>, asked: &Dsn) -> Option<String> {
     let (own, devnet) = (Dsn::user_default().ok()?, Dsn::devnet_default().ok()?);
     let (other, flag) = match asked {

@@ -81,7 +81,7 @@ impl Destination {
         }
     }
 
-    /// Has the reader gone? What comes would be lost, and nobody misses it.
+    /// True if the reader has gone. What comes would be lost, and nobody misses it.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
@@ -112,7 +112,7 @@ impl Destination {
 }
 
 impl Drop for Destination {
-    /// What was begun and not finished is taken away.
+    /// Removes a file that was begun and not finished.
     fn drop(&mut self) {
         if let Some(Partial { written, wanted }) = &self.file
             && written != wanted

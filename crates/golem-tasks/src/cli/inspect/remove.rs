@@ -92,13 +92,13 @@ async fn kept_because(
     }
 }
 
-/// Did the run end, or begin where it never ended, so long ago?
+/// True if the run ended so long ago, or began then where it never ended.
 fn is_old(run: &RunRow, older_than: Duration, now: Timestamp) -> bool {
     let at = run.ended.unwrap_or(run.began);
     at <= now && between(at, now) >= older_than
 }
 
-/// Did every task get its result, or as many as were wanted?
+/// True if every task got its result, or as many as were wanted.
 fn has_succeeded(run: &RunRow) -> bool {
     match run.status {
         RunStatus::Ended(StopReason::ResultsReached) => true,

@@ -16,7 +16,7 @@ use crate::view::kept::Room;
 /// The time between two looks.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What is shown.
+/// The forms in which a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
     /// Text for people.
@@ -25,15 +25,15 @@ pub(super) enum Manner {
     Json,
 }
 
-/// How much fits on the terminal that standard output is, if it is one.
+/// The size of the terminal that standard output is, if it is one.
 pub(super) fn room() -> Room {
     let size = Term::stdout().size_checked().filter(|_| Output::stdout().is_terminal());
     Room { width: size.map(|(_, columns)| usize::from(columns)), height: None }
 }
 
-/// What was seen of a run.
+/// The view of a run at one moment.
 pub(super) struct Seen {
-    /// What is shown of it.
+    /// The text that shows it.
     pub(super) text: String,
     /// True if the run has ended, so that nothing in it changes any more.
     pub(super) is_last: bool,
@@ -87,7 +87,7 @@ fn screen() -> Room {
     }
 }
 
-/// What turns so many lines that were painted before into these. No line is longer than the terminal is wide, for it
+/// The text that replaces so many lines that were painted before. No line is longer than the terminal is wide, for it
 /// would take two.
 fn repaint(text: &str, painted: usize, room: Room) -> String {
     let mut paint = String::new();

@@ -7,7 +7,7 @@ const DRIVERS: [&str; 2] = ["erc20", "dummy"];
 /// The networks that yagna's erc20 driver knows, as of 0.17: those with real money, then those for tests.
 const NETWORKS: [&str; 9] =
     ["mainnet", "polygon", "hoodi", "holesky", "sepolia", "amoy", "mumbai", "goerli", "rinkeby"];
-/// How much two names must be alike, of 1, for one to be meant by the other.
+/// The likeness, of 1, that two names must have for one to be meant by the other.
 const ALIKE: f64 = 0.7;
 
 /// A name that no daemon knows.

@@ -12,13 +12,13 @@ use super::{Described, Reported, choice, optional, prices, schema, unknown_word,
 use crate::devnet::MOST_PROVIDERS;
 use crate::job::document::{Diagnostics, Entry, Section};
 
-/// What a provider says that ends an agreement without giving its own reason.
+/// The reason of a provider that ends an agreement without giving its own.
 const TERMINATES_BECAUSE: &str = "The provider feels like it.";
 
-/// What one section describes: one provider, or several alike.
+/// The content of one section: one provider, or several alike.
 pub(super) struct Read {
     pub(super) providers: Vec<Described>,
-    /// Where the name stands, for what is said about it.
+    /// The position of the name, for messages about it.
     pub(super) name_span: Range<usize>,
 }
 
@@ -226,7 +226,7 @@ fn terminates(
     Ok(time?.map(|time| (time, Reason::new(because.unwrap_or_else(|| TERMINATES_BECAUSE.to_owned())))))
 }
 
-/// How many times longer.
+/// Reads the factor by which commands are slower.
 fn slower(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<f64> {
     let factor = entry.amount(diagnostics)?;
     if factor < 1.0 {

@@ -22,10 +22,10 @@ pub(super) struct Places {
     folders: HashMap<PathBuf, Folder>,
 }
 
-/// What is known of a folder.
+/// The facts about a folder.
 #[derive(Debug, Clone)]
 struct Folder {
-    /// Where it is, without links as far as it exists.
+    /// The path of it, without links as far as it exists.
     path: PathBuf,
     ignores_case: bool,
 }
@@ -139,7 +139,7 @@ fn ignores_case(folder: &Path) -> bool {
     }
 }
 
-/// What an entry tells about its folder; nothing where its name has no letters.
+/// The fact that an entry shows about its folder; none where its name has no letters.
 fn told_by(folder: &Path, name: &OsStr) -> Option<bool> {
     let text = name.to_str()?;
     let other: String = text

@@ -162,7 +162,7 @@ fn tag(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// What may have been meant by a text that isn't a tag.
+/// The advice for a text that isn't a tag.
 fn tag_help(text: &str) -> String {
     let is_hash = HASH_LENGTHS.contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
     if is_hash {

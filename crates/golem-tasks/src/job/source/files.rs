@@ -49,7 +49,7 @@ pub(in crate::job) fn glob_files(pattern: &str, folder: &Path) -> Result<Vec<Str
     Ok(files)
 }
 
-/// What a pattern says between two separators.
+/// The part of a pattern between two separators.
 enum Part<'p> {
     Name(&'p str),
     Pattern(Pattern),

@@ -4,7 +4,7 @@ use std::path::is_separator;
 
 use crate::job::template::MARK;
 
-/// Does inserted text lead a path out of the folder it starts in?
+/// True if inserted text leads a path out of the folder that it starts in.
 ///
 /// Whatever the job file itself says, `..` or a path from the root, is where its author wants to go; from there on,
 /// inserted text may only lead down.
@@ -48,12 +48,12 @@ pub(super) fn leads_out(marked: &str) -> bool {
     false
 }
 
-/// Does it begin with a separator?
+/// True if it begins with a separator.
 fn is_rooted(marked: &str) -> bool {
     marked.trim_start_matches(MARK).starts_with(is_separator)
 }
 
-/// Does it begin with a drive's letter, where there are drives?
+/// True if it begins with a drive's letter, where there are drives.
 fn has_drive(name: &str) -> bool {
     cfg!(windows) && name.contains(':')
 }

@@ -60,7 +60,7 @@ pub(super) fn block_around(source: &str, at: usize) -> Range<usize> {
     start..end.map_or(source.len(), |end| at + end)
 }
 
-/// Where a variable stands in a template.
+/// The position of a variable in a template.
 pub(super) fn word(source: &str, variable: &str) -> Option<Range<usize>> {
     let first = source.find("{{").into_iter().chain(source.find("{%")).min()?;
     source.match_indices(variable).map(|(at, _)| at..at + variable.len()).find(|range| {
@@ -74,7 +74,7 @@ fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// Where in a TOML string as it is written a byte of its content stands.
+/// The position in a TOML string, as it is written, of a byte of its content.
 pub(super) fn literal_offset(raw: &str, content_offset: usize) -> usize {
     let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
     let mut at = quotes;

@@ -8,7 +8,7 @@ use super::super::{Job, Payload, RenderedAction, RenderedStep};
 /// So many characters of a command are told when it failed.
 const QUOTED: usize = 80;
 
-/// What kind of failure it is, and its words. What belongs to one task alone stands between backquotes.
+/// The kind of failure, and its words. What belongs to one task alone stands between backquotes.
 pub(super) fn failed(job: &Job, step: &RenderedStep, result: &CommandResult) -> (FailureKind, String) {
     let what = match &step.action {
         RenderedAction::Run { program, args } => {
@@ -57,7 +57,7 @@ fn name(step: &RenderedStep) -> String {
     }
 }
 
-/// What an exit code often comes of, and what helps. Codes above 128 are signals.
+/// The usual cause of an exit code, and the remedy. Codes above 128 are signals.
 fn hint(code: i32, machine: &Payload) -> Option<String> {
     let memory = machine.min_mem_gib;
     Some(match code {

@@ -40,7 +40,7 @@ impl FileMark {
         }
     }
 
-    /// The same after something was written, which SQLite keeps in a file of its own beside it for a while.
+    /// Checks the file after something was written, which SQLite keeps in a file of its own beside it for a while.
     pub(super) fn check_kept(&self) -> Result<(), sqlx::Error> {
         self.check()?;
         match &self.0 {

@@ -17,11 +17,12 @@ use crate::store::StoreError;
 use crate::store::dsn::PostgresDsn;
 
 pub(super) const NOW: &str = "clock_timestamp()";
-/// How many rows go into one statement. They travel as arrays, so that one prepared statement does for any number.
+/// The number of rows that go into one statement. They travel as arrays, so that one prepared statement does for any
+/// number.
 const CHUNK: usize = 1000;
-/// What each session is set to. Plans are made anew for each execution, which costs little: one that was made while a
-/// table was small would be kept when it has grown. And rows are found by their keys, however small a table seems:
-/// what the server counted of it may be minutes old, and thousands of tasks come and go in between.
+/// The settings of each session. Plans are made anew for each execution, which costs little: one that was made while a
+/// table was small would be kept when it has grown. And rows are found by their keys, however small a table seems: what
+/// the server counted of it may be minutes old, and thousands of tasks come and go in between.
 const SESSION: &str = "SET search_path TO tasks; SET plan_cache_mode TO force_custom_plan; \
      SET enable_seqscan TO off; SET TimeZone TO 'UTC'; SET client_min_messages TO warning; SET lock_timeout TO '15s'; \
      SET idle_in_transaction_session_timeout TO '60s'; \
@@ -155,7 +156,7 @@ fn place(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Why a server didn't let us in.
+/// The reason why a server refused the connection.
 fn refused(options: &PgConnectOptions, place: String, source: sqlx::Error) -> StoreError {
     let user = options.get_username().to_owned();
     let database = options.get_database().unwrap_or(&user).to_owned();

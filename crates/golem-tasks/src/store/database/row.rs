@@ -117,7 +117,7 @@ impl Row {
     }
 }
 
-/// What is stored there makes no sense.
+/// The error about a stored value that is invalid.
 pub(in super::super) fn damaged(
     column: &'static str,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

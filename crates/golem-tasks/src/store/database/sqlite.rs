@@ -20,8 +20,8 @@ use crate::store::{Dsn, StoreError};
 pub(super) const NOW: &str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
 /// The pause before a new database is opened again that another process is setting up.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// How many rows go into one statement, largest first. Few sizes, so that each statement is prepared once and reused
-/// ever after.
+/// The numbers of rows that go into one statement, largest first. Few sizes, so that each statement is prepared once
+/// and reused ever after.
 const CHUNKS: [usize; 5] = [128, 32, 8, 2, 1];
 
 /// Opens a file to read it, with what another program writes there meanwhile. Where the file or its folder may not be

@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::DsnError;
 
-/// What we understand.
+/// The keys that are understood.
 const KEYS: [&str; 12] = [
     "application_name",
     "connect_timeout",
@@ -28,7 +28,7 @@ const KEYS: [&str; 12] = [
     "sslrootcert",
 ];
 const USER: &str = "user";
-/// What makes no difference to us, and may be there.
+/// The keys that make no difference here, and may be there.
 const HARMLESS: [&str; 13] = [
     "client_encoding",
     "fallback_application_name",
@@ -44,7 +44,7 @@ const HARMLESS: [&str; 13] = [
     "target_session_attrs",
     "tcp_user_timeout",
 ];
-/// What would change the meaning of an address, and isn't ours to drop.
+/// The keys that would change the meaning of an address, and must not be dropped.
 const UNSUPPORTED: [&str; 10] = [
     "channel_binding",
     "passfile",
@@ -61,12 +61,12 @@ const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-c
 const SSL_MODE_WORDS: &str = "disable, allow, prefer, require, verify-ca or verify-full";
 const PORT_WORDS: &str = "a number from 1 to 65535";
 const SECONDS_WORDS: &str = "a number of seconds";
-/// How long to wait for a server that doesn't answer, unless `connect_timeout` says otherwise.
+/// The time to wait for a server that doesn't answer, unless `connect_timeout` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What `connect_timeout=0`, no limit, comes to.
+/// The time that `connect_timeout=0`, no limit, stands for.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
 
-/// Which database of which server, as far as the address says it. Prints everything but the password.
+/// The server and the database, as far as the address says it. Prints everything but the password.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct PostgresDsn {
     said: BTreeMap<&'static str, String>,
@@ -87,7 +87,7 @@ pub(super) fn read(text: &str) -> Option<Result<PostgresDsn, DsnError>> {
 }
 
 impl PostgresDsn {
-    /// What to connect with: what the address says, and for the rest the environment and the password file.
+    /// The options of the connection: those of the address, and for the rest the environment and the password file.
     pub(in super::super) fn options(&self) -> Result<PgConnectOptions, DsnError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if variable("PGSERVICE").is_some() {
@@ -110,8 +110,9 @@ impl PostgresDsn {
         })
     }
 
-    /// Which database it is, however it was spelled: the host, the port and the name, each with what the environment and
-    /// PostgreSQL's defaults say where the address doesn't. Who connects, and how, makes no other database of it.
+    /// The identity of the database, however it was spelled: the host, the port and the name, each with what the
+    /// environment and PostgreSQL's defaults say where the address doesn't. Who connects, and how, makes no other
+    /// database of it.
     pub(super) fn identity(&self) -> Result<String, DsnError> {
         let options = self.options()?;
         let host = match options.get_socket() {
@@ -126,7 +127,7 @@ impl PostgresDsn {
         Ok(format!("postgres:host={host} port={} dbname={database}", options.get_port()))
     }
 
-    /// How long to wait for the server.
+    /// The time to wait for the server.
     pub(in super::super) fn connect_timeout(&self) -> Result<Duration, DsnError> {
         let (key, value) = match self.said.get("connect_timeout") {
             Some(value) => ("connect_timeout", value.clone()),

@@ -11,7 +11,7 @@ use super::{Reader, provider};
 use crate::store::database::{Row, damaged};
 use crate::store::{Store, StoreError};
 
-/// Where an activity stands, in the words of golem-tasks-python.
+/// The state of an activity, in the words of golem-tasks-python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActivityStatus {
     /// It is being created, deployed or set up.
@@ -27,11 +27,11 @@ pub enum ActivityStatus {
 pub struct ActivityRow {
     /// The rental it belongs to.
     pub rental: RentalId,
-    /// Which of the rental's activities it is, from 1.
+    /// The number of the activity in its rental, from 1.
     pub number: u64,
     /// The daemon's id for it, once it has one.
     pub activity: Option<ActivityId>,
-    /// Where it stands.
+    /// Its present state.
     pub status: ActivityStatus,
     /// Attempts of tasks that began there.
     pub attempts: u64,
@@ -43,9 +43,9 @@ pub struct ActivityRow {
     pub results_took: Duration,
     /// GLM accepted for it; see [`Store::activities`].
     pub cost: Glm,
-    /// Why it is over, or why its rental is.
+    /// The reason why it is over, or why its rental is.
     pub stop_reason: Option<String>,
-    /// Whose it is.
+    /// The provider.
     pub provider: Provider,
     /// The agreement it was made under.
     pub agreement: Option<AgreementId>,
@@ -53,9 +53,9 @@ pub struct ActivityRow {
     pub per_hour: Glm,
     /// GLM for the start.
     pub start: Glm,
-    /// When it was created, or asked for.
+    /// The time at which it was created, or asked for.
     pub began: Timestamp,
-    /// When it was over.
+    /// The time at which it ended.
     pub ended: Option<Timestamp>,
     /// True if the final bill of its rental is decided about.
     pub settled: bool,
@@ -90,7 +90,7 @@ impl ActivityRow {
     }
 }
 
-/// What a time costs at a price an hour.
+/// The cost of a time at a price an hour.
 pub(crate) fn used_in(per_hour: Glm, since: Timestamp, until: Timestamp) -> Option<Glm> {
     let millis = u64::try_from(yagna_api::time::between(since, until).as_millis()).ok()?;
     let cost = per_hour.to_decimal().checked_mul(millis.into())?.checked_div(3_600_000_u64.into())?;
@@ -130,7 +130,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// What was tried on each activity, by its rental and its number there.
+    /// The attempts on each activity, by its rental and its number there.
     async fn attempts(&mut self) -> Result<HashMap<(i64, i64), Attempts>, StoreError> {
         let rows = self
             .rows(
@@ -156,7 +156,7 @@ impl Reader<'_> {
         Ok(attempts)
     }
 
-    /// What each activity cost, by its rental and its number there.
+    /// The cost of each activity, by its rental and its number there.
     async fn costs(&mut self) -> Result<HashMap<(i64, i64), Glm>, StoreError> {
         let notes = self
             .rows(
@@ -194,7 +194,7 @@ impl Reader<'_> {
     }
 }
 
-/// What was tried on one activity.
+/// The attempts on one activity.
 #[derive(Debug, Clone, Copy, Default)]
 struct Attempts {
     all: u64,

@@ -11,9 +11,9 @@ use crate::store::{Store, StoreError};
 /// A decision that a provider gets no more agreements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// Who; the name is empty where it was never known.
+    /// The provider; the name is empty where it was never known.
     pub provider: Provider,
-    /// Why, if that was said.
+    /// The reason, if one was given.
     pub reason: Option<String>,
     /// Since when.
     pub at: Timestamp,
@@ -202,7 +202,7 @@ pub(super) fn blocks(rows: &[Row]) -> Result<Vec<Block>, StoreError> {
         .collect()
 }
 
-/// What reads as a node id is one, in whatever letters.
+/// Reads a node id, in whatever letters.
 fn as_id(text: &str) -> Option<NodeId> {
     text.to_ascii_lowercase().parse().ok()
 }

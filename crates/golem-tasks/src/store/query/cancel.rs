@@ -4,7 +4,7 @@ use super::RunStatus;
 use crate::store::database::Statement;
 use crate::store::{Lease, Store, StoreError};
 
-/// What came of asking a run to stop.
+/// The result of asking a run to stop.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
     /// Its process was asked, and looks for that several times a second.
@@ -42,7 +42,7 @@ impl Store {
 }
 
 impl Lease {
-    /// Did somebody ask for the run to be cancelled since it was taken?
+    /// True if somebody has asked for the run to be cancelled since it was taken.
     pub async fn is_asked_to_cancel(&self) -> Result<bool, StoreError> {
         let store = self.run().store();
         let asked = Statement::new(

@@ -19,7 +19,7 @@ const PAGE: i64 = 200;
 /// Errors read by their keys at once.
 const AT_ONCE: usize = 10;
 
-/// What something that went wrong is about.
+/// The subjects of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// An attempt of a task failed, or a task before its first attempt.
@@ -37,13 +37,13 @@ pub enum ErrorKind {
 /// One thing that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorRow {
-    /// What it is about.
+    /// The subject of the error.
     pub kind: ErrorKind,
-    /// When it was known.
+    /// The time at which it was known.
     pub at: Timestamp,
-    /// Why, in words.
+    /// The reason in words.
     pub reason: String,
-    /// Of a task: the kind of failure. Of a bill: which kind of bill. Of trouble: what was being done.
+    /// The kind of failure of a task. Of a bill: which kind of bill. Of trouble: what was being done.
     pub detail: Option<String>,
     /// The task and the number of its attempt.
     pub attempt: Option<(u64, u64)>,
@@ -51,7 +51,7 @@ pub struct ErrorRow {
     pub tried: u64,
     /// The task itself, where it is short.
     pub task_name: Option<String>,
-    /// Where.
+    /// The provider.
     pub provider: Option<Provider>,
     /// The end of what the task's commands wrote to standard error.
     pub stderr: Printed,
@@ -62,13 +62,13 @@ pub struct ErrorRow {
 pub struct ErrorGroup {
     /// The newest of them.
     pub newest: ErrorRow,
-    /// Why, as far as all of them have it in common.
+    /// The reason, as far as all of them have it in common.
     pub reason: String,
-    /// How many there are.
+    /// The number of errors.
     pub count: u64,
     /// On how many providers.
     pub providers: u64,
-    /// When the oldest of them was known.
+    /// The time at which the oldest of them was known.
     pub first: Timestamp,
 }
 
@@ -117,7 +117,7 @@ impl ErrorKind {
 }
 
 impl Store {
-    /// What went wrong in a run, grouped by what it has in common, such as the step and its exit code; the group with the
+    /// Groups the errors of a run by what they have in common, such as the step and its exit code; the group with the
     /// newest first, at most so many groups. Also how many groups there are in all.
     pub async fn error_groups(&self, run_id: &str, limit: u32) -> Result<(Vec<ErrorGroup>, u64), StoreError> {
         let mut reader = Reader::new(self, run_id).await?;
@@ -226,7 +226,7 @@ impl Reader<'_> {
     }
 }
 
-/// What errors are grouped by.
+/// The key by which errors are grouped.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Group {
     what: String,

@@ -7,12 +7,12 @@ use super::activities::{ActivityRow, ActivityStatus, per_result};
 use super::{Reader, RunStatus};
 use crate::store::{RunSummary, Store, StoreError};
 
-/// Where a run stands.
+/// The present state of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Overview {
-    /// What it came to so far.
+    /// The totals so far.
     pub summary: RunSummary,
-    /// Is it running, and who runs it?
+    /// The status, and the process that runs it.
     pub status: RunStatus,
     /// Activities that take tasks.
     pub ready: u64,
@@ -41,7 +41,7 @@ impl Overview {
 }
 
 impl Store {
-    /// Where a run stands now.
+    /// Reads the present state of a run.
     ///
     /// Its activities and its tasks are counted one after the other: of a run that goes on they may be some
     /// milliseconds apart.

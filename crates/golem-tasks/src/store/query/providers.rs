@@ -12,7 +12,7 @@ use crate::store::{ProviderSummary, Store, StoreError, payments};
 /// A provider with what it did and asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProviderRow {
-    /// What it did.
+    /// The work that it did.
     pub did: ProviderSummary,
     /// The time of the attempts that made its results, added up.
     pub results_took: Duration,
@@ -22,12 +22,12 @@ pub struct ProviderRow {
     pub per_hour: Glm,
     /// GLM for the start, there.
     pub start: Glm,
-    /// When its newest rental began.
+    /// The time at which its newest rental began.
     pub newest: Timestamp,
 }
 
 impl ProviderRow {
-    /// How long an attempt that made a result took on average.
+    /// The average time of an attempt that made a result.
     pub fn took_on_average(&self) -> Option<Duration> {
         let n = u32::try_from(self.did.tasks_done).ok()?;
         self.results_took.checked_div(n)

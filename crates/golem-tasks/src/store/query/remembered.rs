@@ -20,7 +20,7 @@ use crate::store::{Store, StoreError};
 /// A provider as all runs of a database know it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RememberedProvider {
-    /// Who.
+    /// The provider.
     pub provider: Provider,
     /// Agreements that it approved.
     pub agreements: u64,
@@ -34,7 +34,7 @@ pub struct RememberedProvider {
     pub failed_attempts: u64,
     /// GLM accepted.
     pub cost: Glm,
-    /// The same weighed by age, as the next run begins with it.
+    /// The record weighed by age, as the next run begins with it.
     pub known: Known,
     /// The decision that it gets no more agreements, if somebody made it.
     pub blocked: Option<Block>,
@@ -80,7 +80,7 @@ struct Rental {
     outcome: RentalOutcome,
 }
 
-/// What was tried in a rental.
+/// The attempts in a rental.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     done: u64,
@@ -90,7 +90,7 @@ struct Tally {
 }
 
 impl Store {
-    /// What a run that begins now knows of providers.
+    /// Reads the knowledge of providers with which a new run begins.
     pub async fn known_providers(&self, now: Timestamp) -> Result<Records, StoreError> {
         let since = now.checked_sub(Known::FORGOTTEN_AFTER).unwrap_or(Timestamp::UNIX_EPOCH);
         let failed = |source| self.failed("read what is known of providers", source);

@@ -19,9 +19,9 @@ const PAGE: i64 = 100;
 pub struct ResultRow {
     /// The task.
     pub task: TaskRow,
-    /// Who tried it last.
+    /// The provider that tried it last.
     pub provider: Option<Provider>,
-    /// When it came to its end.
+    /// The time at which it finished.
     pub finished: Option<Timestamp>,
     /// GLM that its result cost, as far as bills were accepted when reading began; see [`Store::results`].
     pub cost: Option<Glm>,
@@ -53,9 +53,9 @@ impl Store {
         .boxed()
     }
 
-    /// What can be read of the results of a run whose database is damaged, in order, after task `after` if there is one.
-    /// What a result cost and who did it isn't looked for. At the end, how many tasks can't be read; their number is known
-    /// as far as the newest task can be found.
+    /// Reads the results of a run whose database is damaged, as far as that is possible, in order, after task `after`
+    /// if there is one. What a result cost and who did it isn't looked for. At the end, how many tasks can't be read;
+    /// their number is known as far as the newest task can be found.
     ///
     /// # Errors
     /// When the run itself, or any of its tasks, can't be found.
@@ -168,7 +168,7 @@ impl Store {
     }
 }
 
-/// How far was read, and what is known of the costs.
+/// The position of reading, and the costs that are known.
 struct Place {
     run_no: i64,
     after: i64,
@@ -178,7 +178,7 @@ struct Place {
     shares: HashMap<(u64, u64), Rate>,
 }
 
-/// What the results of an activity cost together, and how long they took.
+/// The sum of the costs of an activity's results, and of their times.
 struct Rate {
     cost: Glm,
     results: u64,
@@ -202,7 +202,7 @@ impl Place {
 }
 
 impl Rate {
-    /// What a result costs whose attempt took so many microseconds.
+    /// The cost of a result whose attempt took so many microseconds.
     fn share(&self, took: i64) -> Option<Glm> {
         if self.cost.is_zero() {
             return None;

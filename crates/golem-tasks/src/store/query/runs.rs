@@ -12,7 +12,7 @@ use crate::store::holder::LEASE_TIMEOUT;
 use crate::store::lease::held_by;
 use crate::store::{HeldBy, Holder, Store, StoreError};
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunStatus {
     /// A live process works on it.
@@ -25,7 +25,7 @@ pub enum RunStatus {
     Interrupted(Option<HeldBy>),
 }
 
-/// Whether all that a run owes is decided.
+/// The decisions on the bills of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
     /// GLM accepted.
@@ -39,7 +39,7 @@ pub struct Settled {
 pub struct RunRow {
     /// Its id.
     pub run_id: String,
-    /// Where it stands.
+    /// The status.
     pub status: RunStatus,
     /// Until when it waits for its budget, if it does: it goes on by itself.
     pub paused_until: Option<Timestamp>,
@@ -49,11 +49,11 @@ pub struct RunRow {
     pub failed: u64,
     /// Tasks known that have neither.
     pub left: u64,
-    /// What it cost so far.
+    /// The cost so far.
     pub settled: Settled,
-    /// When it was recorded.
+    /// The time at which it was recorded.
     pub began: Timestamp,
-    /// When it ended.
+    /// The time at which it ended.
     pub ended: Option<Timestamp>,
 }
 
@@ -161,7 +161,7 @@ impl Reader<'_> {
     }
 }
 
-/// Where the run of this row stands.
+/// The status of the run in this row.
 fn status(row: &Row, here: &Holder) -> Result<RunStatus, StoreError> {
     let held = held_by(row)?;
     let alive = held.as_ref().is_some_and(|held| held.silent <= LEASE_TIMEOUT && !held.holder.is_dead(here));

@@ -20,22 +20,22 @@ use crate::store::database::{Statement, Transaction, Value, to_json};
 use crate::store::state::{attempt_number, read_kept, rental};
 use crate::store::{Store, StoreError};
 
-/// What the last commit left for the next one. Clones share it.
+/// The state that the last commit left for the next one. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot(Arc<Mutex<Option<(i64, Kept)>>>);
 
 /// The stored part of a run's state, as it is after a commit.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// Of tasks only those in a worker's hands, without their data.
+    /// The state; its tasks are only those in a worker's hands, without their data.
     state: RunState,
     /// The run's own row as it was written last.
     written: String,
-    /// How many scripts of each rental are written.
+    /// The number of stored scripts of each rental.
     scripts: HashMap<RentalId, usize>,
 }
 
-/// What some events change.
+/// The changes that some events make.
 #[derive(Default)]
 struct Changes {
     of_run: bool,
@@ -45,7 +45,7 @@ struct Changes {
 }
 
 impl Slot {
-    /// What there was after that commit, if nothing came since.
+    /// The state after that commit, if nothing came since.
     pub(super) fn after(&self, commit: i64) -> Option<Kept> {
         let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         left.filter(|(number, _)| *number == commit).map(|(_, kept)| kept)

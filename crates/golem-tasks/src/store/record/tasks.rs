@@ -124,7 +124,7 @@ impl<'e> Change<'e> {
 }
 
 impl<'e> Pending<'e> {
-    /// May this change be written together with the pending ones?
+    /// True if this change may be written together with the pending ones.
     pub(super) fn takes(&self, change: &Change<'e>) -> bool {
         self.newest.get(&change.task).is_none_or(|newest| *newest < change.phase())
     }

@@ -7,7 +7,7 @@ use yagna_api::time::short;
 /// Time that must have passed before a rate means something.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
-/// What the bar tells of a run.
+/// The facts about a run that the bar shows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Told {
     /// Tasks that came to their end since somebody looks.
@@ -22,7 +22,7 @@ pub(super) struct Told {
     /// Attempts that failed.
     pub(super) failed_attempts: u64,
     pub(super) providers: u64,
-    /// What was used so far, and whether that is an estimate.
+    /// The amount used so far, marked if it is an estimate.
     pub(super) cost: String,
     pub(super) budget: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Told {
         }
     }
 
-    /// How long what is left takes at the pace so far.
+    /// The time that the rest takes at the pace so far.
     fn time_left(&self) -> Option<Duration> {
         let left = self.left.filter(|left| *left > 0)?;
         if self.ended == 0 || self.looked < FIRST_LOOK {

@@ -112,7 +112,7 @@ impl Show {
         until.map(|until| format!("paused until {}\n", moment(until))).unwrap_or_default()
     }
 
-    /// The same as one JSON object.
+    /// The activities as one JSON object.
     pub(crate) fn json(&self) -> String {
         line(&ShowJson {
             head: Head::of("show", &self.overview.summary.run_id),
@@ -121,7 +121,7 @@ impl Show {
         })
     }
 
-    /// Which rows aren't shown where there is room for so many: the oldest of those that are over, then the oldest.
+    /// The rows that aren't shown where there is room for so many: the oldest of those that are over, then the oldest.
     fn left_out(&self, most: usize) -> Vec<bool> {
         let mut left_out = vec![false; self.activities.len()];
         let mut too_many = self.activities.len().saturating_sub(most);

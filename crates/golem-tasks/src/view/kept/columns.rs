@@ -39,7 +39,7 @@ pub(crate) struct NoSuchColumns {
 }
 
 impl NoSuchColumns {
-    /// What there is instead.
+    /// The advice about the columns that exist.
     pub(crate) fn advice(&self) -> String {
         let fields = if self.fields.is_empty() {
             String::new()
@@ -96,7 +96,7 @@ impl Columns {
     }
 }
 
-/// Where fields are looked for, in this order.
+/// The places where fields are looked for, in this order.
 struct Sources<'a>([(&'static str, Option<Cow<'a, Value>>); 3]);
 
 impl<'a> Sources<'a> {

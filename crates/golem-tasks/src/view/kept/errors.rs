@@ -13,12 +13,12 @@ use crate::store::{ErrorGroup, ErrorKind, ErrorRow};
 /// Lines shown of what was written to standard error.
 const STDERR_LINES: usize = 4;
 
-/// What failed in a run, by reason.
+/// The failures of a run, by reason.
 #[derive(Debug)]
 pub(crate) struct Grouped {
     pub(crate) run_id: String,
     pub(crate) groups: Vec<ErrorGroup>,
-    /// How many groups there are in all.
+    /// The number of groups in all.
     pub(crate) total: u64,
 }
 
@@ -93,7 +93,7 @@ impl Grouped {
         text
     }
 
-    /// The same as one JSON object.
+    /// The groups as one JSON object.
     pub(crate) fn json(&self) -> String {
         let groups = self
             .groups
@@ -137,7 +137,7 @@ fn error(error: &ErrorRow) -> ErrorJson<'_> {
     }
 }
 
-/// What failed, and for this reason.
+/// The subject of the error, with this reason.
 fn what(error: &ErrorRow, reason: &str) -> String {
     let what = match (error.kind, error.detail.as_deref()) {
         (ErrorKind::Task, Some(kind)) => kind.replace('_', " "),
@@ -153,7 +153,7 @@ fn what(error: &ErrorRow, reason: &str) -> String {
     format!("{what}: {}", one_line(reason))
 }
 
-/// Where it failed: `, task 3, attempt 1, on lively-lynx`.
+/// The place of the failure: `, task 3, attempt 1, on lively-lynx`.
 fn place(error: &ErrorRow) -> String {
     let mut place = String::new();
     if let Some((task, _)) = error.attempt {

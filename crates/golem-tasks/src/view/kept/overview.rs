@@ -130,7 +130,7 @@ fn paid(payments: &PaymentTotals) -> String {
     text
 }
 
-/// The same as one JSON object: that of `run --json`, and where the run stands now.
+/// The state of the run as one JSON object: that of `run --json`, and its present status.
 pub(crate) fn json(overview: &Overview) -> String {
     let tasks = &overview.summary.tasks;
     line(&OverviewJson {

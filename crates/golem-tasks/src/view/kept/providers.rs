@@ -95,7 +95,7 @@ impl Providers {
         table.text(room.width)
     }
 
-    /// The same as one JSON object.
+    /// The providers as one JSON object.
     pub(crate) fn json(&self) -> String {
         let providers = self
             .rows

@@ -44,7 +44,7 @@ struct BlockJson<'a> {
     reason: Option<&'a str>,
 }
 
-/// How much of it still counts.
+/// The part of it that still counts.
 #[derive(Serialize)]
 struct WeighsJson {
     tasks_done: f64,
@@ -92,7 +92,7 @@ fn standing(row: &RememberedProvider) -> String {
     }
 }
 
-/// The same as one JSON object.
+/// The providers as one JSON object.
 pub(crate) fn json(rows: &[RememberedProvider]) -> String {
     let providers = rows
         .iter()

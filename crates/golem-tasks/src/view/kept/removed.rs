@@ -45,7 +45,7 @@ impl Removed {
         })
     }
 
-    /// The same as one JSON object, with those that are kept.
+    /// The deleted runs as one JSON object, with those that are kept.
     pub(crate) fn json(&self) -> String {
         let Self { runs, kept, dry_run } = self;
         line(&RemovedJson { of: "removed", version: VERSION, dry_run: *dry_run, runs, kept })

@@ -68,7 +68,7 @@ pub(crate) fn text(runs: &[RunRow], room: Room) -> String {
     table.text(room.width)
 }
 
-/// The same as one JSON object.
+/// The runs as one JSON object.
 pub(crate) fn json(runs: &[RunRow]) -> String {
     let runs = runs
         .iter()
@@ -89,7 +89,7 @@ pub(crate) fn json(runs: &[RunRow]) -> String {
     line(&RunsJson { of: "runs", version: VERSION, runs })
 }
 
-/// Where a run stands, in words; and until when it pauses, if it does.
+/// The status of a run, in words; and the end of its pause, if it pauses.
 pub(crate) fn state_text(state: &RunStatus, paused_until: Option<Timestamp>) -> String {
     let word = state.word();
     match state {

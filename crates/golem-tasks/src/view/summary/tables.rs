@@ -51,7 +51,7 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, facts: &Facts) -> Str
     text
 }
 
-/// Was something left that the run would do when it is resumed?
+/// True if the run left work that it would do when it is resumed.
 fn may_go_on(summary: &RunSummary) -> bool {
     summary.ended.as_ref().is_none_or(|ended| match ended.end.why {
         StopReason::Cancelled
@@ -177,7 +177,7 @@ fn failed_task(text: &mut String, failure: &FailedTask) {
     }
 }
 
-/// What stood in the way, when something did.
+/// Writes the obstacles, when there were any.
 fn obstacles(text: &mut String, summary: &RunSummary) {
     let why = summary.ended.as_ref().map(|ended| ended.end.why);
     if summary.tasks.unfinished() == 0

@@ -37,7 +37,7 @@ impl NumericText {
 }
 
 impl JsonText {
-    /// What is sent for a JSON text.
+    /// The value that is sent for a JSON text.
     pub(in super::super) fn of(text: Cow<'_, str>) -> Self {
         if !text.contains(STAND_IN) && !text.contains("\\u0000") {
             return Self(text.into_owned());

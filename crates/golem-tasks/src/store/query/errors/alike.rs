@@ -2,7 +2,7 @@
 
 use golem_core::words::without_others;
 
-/// What stands for a part that differs from one failure to the next.
+/// The text that stands for a part that differs from one failure to the next.
 const ANY: &str = "…";
 
 /// A reason without what belongs to one task or one provider alone: what is quoted in it, the provider's name, and what a
