@@ -91,12 +91,24 @@ impl Run {
         if self.books.state.end.is_some() {
             return step;
         }
+        let is_tick = matches!(input, Input::Tick);
+        let ready = if let Input::WorkerReady { rental, .. } = &input { Some(*rental) } else { None };
         self.take(now, input, &mut step);
-        self.plan(now, &mut step);
-        if self.books.state.end.is_none() {
-            self.plan_growth(now, &mut step);
+        if self.live.pace.may_look(now, &self.config, self.live.rentals.len()) || is_tick {
+            self.live.pace.begin(now);
+            self.plan(now, &mut step);
+            if self.books.state.end.is_none() {
+                self.plan_growth(now, &mut step);
+            }
+        } else if let Some(id) = ready {
+            self.plan_next_tasks(now, id, &mut step);
         }
         step
+    }
+
+    /// The moment at which the run wants a [`Tick`](Input::Tick), where that may be before the next regular one.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        self.live.pace.due(&self.config, self.live.rentals.len()).filter(|_| self.books.state.end.is_none())
     }
 
     /// The end of the run, once it has ended.
@@ -321,10 +333,12 @@ impl Run {
     }
 
     fn forget(&mut self, id: RentalId) {
-        if let Some(agreement) = self.books.rental(id).and_then(|rental| rental.agreement.as_ref()) {
-            self.live.by_agreement.remove(agreement);
+        if let Some(rental) = self.books.rental(id) {
+            if let Some(agreement) = &rental.agreement {
+                self.live.by_agreement.remove(agreement);
+            }
+            self.live.remove_rental(id, &rental.provider.id);
         }
-        self.live.rentals.remove(&id);
         self.books.forget(id);
     }
 

@@ -320,6 +320,16 @@ impl TaskQueue {
         }
     }
 
+    /// True if any task waits for a fresh activity.
+    pub(crate) fn wants_any_fresh(&self) -> bool {
+        self.jobs.values().any(|pile| !pile.wants_fresh.is_empty())
+    }
+
+    /// True if a task of this job waits that was tried before.
+    pub(crate) fn has_failed_tasks(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|pile| !pile.again.is_empty())
+    }
+
     /// Lets a job's tasks be tried in used activities too, because the budget doesn't allow fresh ones.
     pub(crate) fn waive_fresh(&mut self, job: JobId) {
         if let Some(pile) = self.jobs.get_mut(&job) {

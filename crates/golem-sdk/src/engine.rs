@@ -30,6 +30,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use yagna_api::payment::ReleaseAllocation;
+use yagna_api::time::between;
 use yagna_api::{ActivityId, AllocationId, Clock, NodeId, Timestamp};
 use yagna_client::{Client, Disposition};
 
@@ -145,6 +146,7 @@ impl Engine {
             self.begin_own_job(worker, tasks);
         }
         while self.core.end().is_none() {
+            let next_tick = self.core.next_tick().map(|at| between(self.outside.clock.now(), at));
             tokio::select! {
                 biased;
                 committed = self.outbox.committed(), if self.outbox.is_committing() => {
@@ -197,6 +199,10 @@ impl Engine {
                 }
                 Some(ended) = self.effects.join_next() => sound(ended)?,
                 Some(ended) = self.followers.join_next() => sound(ended)?,
+                () = sleep(next_tick.unwrap_or_default()), if next_tick.is_some() => {
+                    self.decide(Input::Tick);
+                    self.outbox.commit_next();
+                }
                 _ = tick.tick() => {
                     self.decide(Input::Tick);
                     self.outbox.commit_next();

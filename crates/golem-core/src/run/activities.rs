@@ -198,12 +198,19 @@ impl Run {
         }
         let is_open = |rental: &RentalView<'_>| rental.live.stage == Stage::Held && rental.takes_tasks(now);
         let held: Vec<_> = self.rentals().filter(|(_, rental)| is_open(rental)).map(|(id, _)| id).collect();
+        if held.is_empty() {
+            return blocked;
+        }
+        let mut exposures = self.exposures(now, self.config.stop_horizon);
         for id in held {
             let Some(job) = self.job_for(now, id) else { continue };
             let Some(rental) = self.rental(id) else { continue };
             let opening = rental.price_of_opening(self.config.stop_horizon);
-            match self.affords(now, opening) {
-                Room::Enough => self.open_activity(now, id, job, step),
+            match self.affords(now, &exposures, opening) {
+                Room::Enough => {
+                    self.open_activity(now, id, job, step);
+                    exposures.begin(opening);
+                }
                 // More is being set aside.
                 Room::NotBacked => {}
                 Room::NotInAll | Room::NotInWindow => blocked = true,

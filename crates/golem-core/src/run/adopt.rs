@@ -118,7 +118,7 @@ impl Run {
                 self.live.by_agreement.insert(agreement.clone(), *id);
             }
             self.live.bills.accepting.extend(rental.accepting.keys().map(|bill| (bill.clone(), *id)));
-            self.live.rentals.insert(*id, LiveRental::of(rental, now));
+            self.live.add_rental(*id, &rental.provider.id, LiveRental::of(rental, now));
         }
         for (id, task) in &state.tasks {
             if let Some(rental) = task.running.and_then(|rental| self.live.rentals.get_mut(&rental)) {

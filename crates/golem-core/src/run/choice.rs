@@ -4,6 +4,8 @@
 //! [four](Run::FRESH_LOOK) is made as if nothing were known, by the offer and what this run itself has seen: so strangers and
 //! those who once did badly are tried beside those who did well, at the same prices as ever.
 
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use yagna_api::time::{after, between};
@@ -16,6 +18,15 @@ use crate::caps::Refusal;
 use crate::offer::OfferTerms;
 use crate::strategy::{Candidate, Score};
 
+/// The order in which drafts are to be signed, as long as nothing else comes in between.
+#[derive(Debug, Default)]
+pub(super) struct Ranks {
+    /// By all that is known of their providers.
+    as_known: Option<VecDeque<NodeId>>,
+    /// As if nothing were known from earlier runs.
+    afresh: Option<VecDeque<NodeId>>,
+}
+
 impl Run {
     /// The number of agreements of which one is made without regard to earlier runs.
     pub(super) const FRESH_LOOK: u64 = 4;
@@ -27,10 +38,15 @@ impl Run {
 
     /// The strategy's verdict when an agreement is to be made. What is refused for what is known stays refused,
     /// whatever is looked at.
-    fn appraise_to_sign(&self, now: Timestamp, offer: &OfferTerms) -> Result<Score, Refusal> {
+    fn appraise_to_sign(
+        &self,
+        now: Timestamp,
+        offer: &OfferTerms,
+        looks_fresh: bool,
+    ) -> Result<Score, Refusal> {
         let candidate = Candidate::new(offer, self.live.providers.records.at(&offer.provider, now), now);
         let score = self.ask(&candidate)?;
-        if !self.looks_fresh() {
+        if !looks_fresh {
             return Ok(score);
         }
         let record = candidate.record.without_memory();
@@ -73,14 +89,31 @@ impl Run {
     /// for what waits, the one with the best score, and the earlier one of two that are as good.
     ///
     /// What the strategy refuses now is refused.
-    pub(super) fn choose(&mut self, now: Timestamp, step: &mut Step) -> Option<NodeId> {
+    pub(super) fn choose(
+        &mut self,
+        now: Timestamp,
+        ranks: &mut Ranks,
+        n_counted: usize,
+        step: &mut Step,
+    ) -> Option<NodeId> {
         if self.too_late_to_sign(now) {
             return None;
         }
-        let best = self.best_draft(now, step, |run, provider| run.books.has_any_use_for(provider));
+        let looks_fresh = self.looks_fresh();
+        let ranked = if looks_fresh { &mut ranks.afresh } else { &mut ranks.as_known };
+        let ranked = ranked.get_or_insert_with(|| {
+            self.rank(now, looks_fresh, step, |run, provider| run.books.has_any_use_for(provider))
+        });
+        let best = loop {
+            match ranked.pop_front() {
+                // What was signed a moment ago may stand in both orders.
+                Some(provider) if self.live.market.draft(&provider).is_none() => {}
+                best => break best,
+            }
+        };
         // With nobody at work one that has failed before is better than none.
-        if best.is_none() && self.n_counted(now) == 0 {
-            self.best_draft(now, step, |_, _| true)
+        if best.is_none() && n_counted == 0 {
+            self.rank(now, looks_fresh, step, |_, _| true).pop_front()
         } else {
             best
         }
@@ -107,38 +140,37 @@ impl Run {
         self.live.providers.standings.is_welcome(provider, now) && !self.rents_from(provider)
     }
 
-    fn best_draft(
+    /// The providers whose drafts could be signed, the best first. What the strategy refuses now is refused.
+    fn rank(
         &mut self,
         now: Timestamp,
+        looks_fresh: bool,
         step: &mut Step,
         is_of_use: impl Fn(&Self, &NodeId) -> bool,
-    ) -> Option<NodeId> {
-        let mut best: Option<(Score, &Draft)> = None;
+    ) -> VecDeque<NodeId> {
+        let mut ranked: Vec<(Score, &Draft)> = Vec::new();
         let mut refused = Vec::new();
         for draft in self.live.market.drafts() {
             let provider = &draft.terms.provider;
             if !self.is_welcome(provider, now) || !is_of_use(self, provider) {
                 continue;
             }
-            match self.appraise_to_sign(now, &draft.terms) {
-                Ok(score) => {
-                    let is_better = best.is_none_or(|(known, other)| {
-                        score > known || (score == known && draft.received < other.received)
-                    });
-                    if is_better {
-                        best = Some((score, draft));
-                    }
-                }
+            match self.appraise_to_sign(now, &draft.terms, looks_fresh) {
+                Ok(score) => ranked.push((score, draft)),
                 Err(refusal) => refused.push((provider.clone(), refusal)),
             }
         }
-        let best = best.map(|(_, draft)| draft.terms.provider.clone());
+        ranked.sort_by(|(score, draft), (other, than)| {
+            let by_score = other.partial_cmp(score).unwrap_or(Ordering::Equal);
+            by_score.then(draft.received.cmp(&than.received))
+        });
+        let ranked = ranked.into_iter().map(|(_, draft)| draft.terms.provider.clone()).collect();
         for (id, refusal) in refused {
             if let Some(draft) = self.live.market.take_draft(&id) {
                 self.refuse(now, &draft.proposal, provider(&draft.terms), &refusal, step);
             }
         }
-        best
+        ranked
     }
 
     /// The age at which a demand is published anew. Agreements that are made late in its life are short, and providers

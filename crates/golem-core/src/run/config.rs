@@ -90,6 +90,11 @@ pub struct RunConfig {
     pub stop_horizon: Duration,
     /// The interval at which the run explains why nothing runs.
     pub explain_every: Duration,
+    /// A run with no more rentals than this looks at everything after each input.
+    pub rentals_at_once: u32,
+    /// A run with more rentals looks at everything after a pause of so long for each of them; meanwhile it only records what
+    /// comes, and hands the next task to whoever asks for one.
+    pub pause_per_rental: Duration,
 }
 
 impl RunConfig {
@@ -126,12 +131,23 @@ impl RunConfig {
             // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.
             stop_horizon: Duration::from_secs(120),
             explain_every: Duration::from_secs(30),
+            rentals_at_once: 16,
+            pause_per_rental: Duration::from_micros(100),
         }
     }
 
     /// The budget must cover at least so much work of a new activity before it would have to be stopped again: one that
     /// barely fits would be opened and ended over and over, and nothing done.
     pub const LEAST_USE: Duration = Duration::from_secs(10);
+
+    /// The longest pause between two looks at everything. Nothing that must be stopped in time may wait longer.
+    pub const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+    /// A selection window that is no longer than this ends early where enough offers are there and no more come.
+    pub const SHORT_WINDOW: Duration = Duration::from_secs(1);
+
+    /// The time without a new offer after which no more are expected in a short selection window.
+    pub const QUIET: Duration = Duration::from_millis(200);
 
     /// No agreement is made that would last less than this: providers refuse those that end within five minutes.
     pub const LEAST_AGREEMENT: Duration = Duration::from_secs(5 * 60 + 30);

@@ -5,6 +5,7 @@ pub(super) mod jobs;
 pub(super) mod market;
 pub(super) mod money;
 pub(super) mod ours;
+pub(super) mod pace;
 pub(super) mod part;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,6 +17,7 @@ use self::jobs::Job;
 use self::market::Market;
 use self::money::Money;
 use self::ours::Ours;
+use self::pace::Pace;
 use self::part::Part;
 use super::config::RunConfig;
 use super::rental::LiveRental;
@@ -37,6 +39,8 @@ pub(super) struct Live {
     pub(super) part: Option<Part>,
     pub(super) market: Market,
     pub(super) rentals: BTreeMap<RentalId, LiveRental>,
+    /// The rentals of each provider, for as long as they are kept.
+    pub(super) by_provider: HashMap<NodeId, Vec<RentalId>>,
     /// Rentals by agreement, for as long as the rentals are kept: bills may come late.
     pub(super) by_agreement: HashMap<AgreementId, RentalId>,
     /// Agreements that were taken back since a provider last approved one.
@@ -50,6 +54,7 @@ pub(super) struct Live {
     pub(super) told: BTreeMap<String, String>,
     pub(super) failures: BTreeMap<String, u64>,
     pub(super) ours: Ours,
+    pub(super) pace: Pace,
 }
 
 /// The run's experience with providers.
@@ -83,6 +88,7 @@ impl Live {
             part: config.only.clone().map(Part::new),
             market: Market::default(),
             rentals: BTreeMap::new(),
+            by_provider: HashMap::new(),
             by_agreement: HashMap::new(),
             taken_back: 0,
             stopping: None,
@@ -92,6 +98,26 @@ impl Live {
             told: BTreeMap::new(),
             failures: BTreeMap::new(),
             ours: Ours::default(),
+            pace: Pace::default(),
+        }
+    }
+}
+
+impl Live {
+    /// Adds a rental of this provider.
+    pub(super) fn add_rental(&mut self, id: RentalId, provider: &NodeId, rental: LiveRental) {
+        self.rentals.insert(id, rental);
+        self.by_provider.entry(provider.clone()).or_default().push(id);
+    }
+
+    /// Forgets a rental of this provider.
+    pub(super) fn remove_rental(&mut self, id: RentalId, provider: &NodeId) {
+        self.rentals.remove(&id);
+        if let Some(ids) = self.by_provider.get_mut(provider) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_provider.remove(provider);
+            }
         }
     }
 }

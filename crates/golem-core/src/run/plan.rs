@@ -1,11 +1,13 @@
 //! What to do next: after every input the run looks at where it stands and brings itself to where it should be.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use yagna_api::time::{after, between};
 use yagna_api::{Glm, NodeId, Timestamp};
 
 use super::books::Books;
+use super::choice::Ranks;
 use super::live::Stopping;
 use super::rental::{LiveRental, RentalView, Stage, price_of_opening};
 use super::rentals::Ending;
@@ -143,16 +145,19 @@ impl Run {
 
     /// Ends activities that others have run in where tasks wait for one that nothing has run in, as many as are needed.
     fn plan_fresh_starts(&mut self, now: Timestamp, step: &mut Step) {
+        if !self.books.queue.wants_any_fresh() {
+            return;
+        }
         let used: Vec<_> = self
             .rentals()
             .filter(|(_, rental)| rental.live.room.is_some() && rental.takes_tasks(now))
             .filter(|(_, rental)| rental.kept.current().is_some_and(|activity| activity.was_given))
             .map(|(id, _)| id)
             .collect();
+        let elsewhere = self.in_reach(now);
         for id in used {
             let Some(rental) = self.rental(id) else { continue };
             let Some(job) = rental.job() else { continue };
-            let elsewhere = self.elsewhere(now, rental.provider());
             let (wanting, is_urgent) =
                 self.books.queue.n_wanting_fresh(&self.books.state, job, rental.provider(), &elsewhere, now);
             if !is_urgent || wanting == 0 {
@@ -171,7 +176,8 @@ impl Run {
                 continue;
             }
             let opening = rental.price_of_opening(self.config.stop_horizon);
-            if self.affords(now, opening) == Room::Enough {
+            let exposures = self.exposures(now, self.config.stop_horizon);
+            if self.affords(now, &exposures, opening) == Room::Enough {
                 self.end_activity(now, id, true, step);
             } else {
                 // A used machine is better than none.
@@ -181,58 +187,99 @@ impl Run {
     }
 
     fn plan_assignments(&mut self, now: Timestamp, step: &mut Step) {
+        // Those without a job may come to this one.
+        let only = self.live.jobs.keys().next().copied();
+        let mut takers: BTreeMap<Option<JobId>, usize> = BTreeMap::new();
+        for (_, rental) in self.rentals().filter(|(_, rental)| Self::counts(rental.live, now)) {
+            *takers.entry(rental.job()).or_default() += 1;
+        }
+        let idlers = takers.get(&None).copied().unwrap_or_default();
+        let takers = |job| (takers.get(&Some(job)).copied().unwrap_or_default() + idlers).max(1);
+        self.live.pace.takers = only.map_or(1, takers);
+        if self.books.queue.n_waiting() == 0 {
+            return;
+        }
         let mut free: Vec<_> = self
             .rentals()
             .filter(|(_, rental)| rental.live.room.is_some() && rental.takes_tasks(now))
             .map(|(id, _)| id)
             .collect();
-        if free.is_empty() || self.books.queue.n_waiting() == 0 {
+        if free.is_empty() {
             return;
         }
-        let mut own_room = self.live.ours.room(self.books.queue.n_running());
+        let elsewhere = self.in_reach(now);
         // Who has waited longest comes first.
         free.sort_by_key(|id| (self.live.rentals[id].idle_since, *id));
         for id in free {
-            let Some(rental) = self.rental(id) else { continue };
-            let Some(job) = rental.job() else { continue };
-            // Those without a job may come to this one.
-            let takers = self.rentals().map(|(_, rental)| rental).filter(|rental| {
-                Self::counts(rental.live, now) && rental.job().is_none_or(|other| other == job)
-            });
-            let share = self.books.queue.n_waiting_for(job).div_ceil(takers.count().max(1));
-            let elsewhere = self.elsewhere(now, rental.provider());
-            let Some(room) = rental.live.room.map(|room| room.min(own_room)).filter(|room| *room > 0) else {
-                continue;
-            };
-            let is_fresh = rental.kept.current().is_none_or(|activity| !activity.was_given);
-            let room = room.min(share);
-            let provider = rental.kept.provider.id.clone();
-            let Books { state, queue, .. } = &mut self.books;
-            let tasks = queue.take(state, job, &provider, room, is_fresh, &elsewhere, now);
-            if tasks.is_empty() {
-                continue;
+            if let Some(job) = self.rental(id).and_then(|rental| rental.job()) {
+                self.assign(now, id, job, takers(job), &elsewhere, step);
             }
-            own_room = own_room.saturating_sub(tasks.len());
-            let Some(rental) = self.live.rentals.get_mut(&id) else { continue };
-            rental.room = None;
-            rental.idle_since = None;
-            rental.failed_shared = false;
-            rental.lost_several = false;
-            rental.lost_to_task = false;
-            for task in &tasks {
-                rental.running.insert(task.attempt, now);
-                step.emit(&mut self.books, now, EventKind::TaskStarted { attempt: task.attempt, rental: id });
-            }
-            self.live.last_alive = now;
-            step.effects.push(Effect::Assign { rental: id, tasks });
         }
     }
 
-    /// The other providers that could take a task, now or soon.
-    fn elsewhere(&self, now: Timestamp, provider: &NodeId) -> Vec<NodeId> {
+    /// Hands the next tasks to a worker that has just asked for some, between two looks at everything: as long as a single job
+    /// has enough that waits, nothing else has to be known.
+    pub(super) fn plan_next_tasks(&mut self, now: Timestamp, id: RentalId, step: &mut Step) {
+        let is_stopping = self.live.stopping.is_some() || self.has_all_results() || self.has_done_part();
+        let Some((&job, _)) = self.live.jobs.first_key_value().filter(|_| self.live.jobs.len() == 1) else {
+            return;
+        };
+        let takes = |rental: &RentalView<'_>| rental.job() == Some(job) && rental.takes_tasks(now);
+        if is_stopping || !self.rental(id).is_some_and(|rental| takes(&rental)) {
+            return;
+        }
+        self.plan_loading(step);
+        if self.books.queue.n_waiting_for(job) == 0 {
+            return;
+        }
+        // Only a task that has failed asks who else there is.
+        let elsewhere = if self.books.queue.has_failed_tasks(job) { self.in_reach(now) } else { Vec::new() };
+        self.assign(now, id, job, self.live.pace.takers.max(1), &elsewhere, step);
+    }
+
+    /// Hands tasks of its job to a worker that waits for some: its share of those that wait, as far as it has room and they fit.
+    fn assign(
+        &mut self,
+        now: Timestamp,
+        id: RentalId,
+        job: JobId,
+        takers: usize,
+        elsewhere: &[NodeId],
+        step: &mut Step,
+    ) {
+        let own_room = self.live.ours.room(self.books.queue.n_running());
+        let Some(rental) = self.rental(id) else { return };
+        let share = self.books.queue.n_waiting_for(job).div_ceil(takers);
+        let Some(room) = rental.live.room.map(|room| room.min(own_room).min(share)).filter(|room| *room > 0)
+        else {
+            return;
+        };
+        let is_fresh = rental.kept.current().is_none_or(|activity| !activity.was_given);
+        let provider = rental.kept.provider.id.clone();
+        let Books { state, queue, .. } = &mut self.books;
+        let tasks = queue.take(state, job, &provider, room, is_fresh, elsewhere, now);
+        if tasks.is_empty() {
+            return;
+        }
+        let Some(rental) = self.live.rentals.get_mut(&id) else { return };
+        rental.room = None;
+        rental.idle_since = None;
+        rental.failed_shared = false;
+        rental.lost_several = false;
+        rental.lost_to_task = false;
+        for task in &tasks {
+            rental.running.insert(task.attempt, now);
+            step.emit(&mut self.books, now, EventKind::TaskStarted { attempt: task.attempt, rental: id });
+        }
+        self.live.last_alive = now;
+        step.effects.push(Effect::Assign { rental: id, tasks });
+    }
+
+    /// The providers that could take a task, now or soon.
+    fn in_reach(&self, now: Timestamp) -> Vec<NodeId> {
         let counted = self.rentals().filter(|(_, rental)| Self::counts(rental.live, now));
         let live = counted.map(|(_, rental)| rental.provider());
-        live.chain(self.live.market.in_sight()).filter(|other| *other != provider).cloned().collect()
+        live.chain(self.live.market.in_sight()).cloned().collect()
     }
 
     /// Ends the workers that nothing can be given to; their agreements are held for other jobs.
@@ -284,7 +331,11 @@ impl Run {
 
     /// Lets go of a worker that has failed at all that waits, for one that hasn't, where every place is taken.
     fn plan_replacement(&mut self, now: Timestamp, step: &mut Step) {
-        if self.n_counted(now) < self.config.workers as usize || self.choose(now, step).is_none() {
+        let n_counted = self.n_counted(now);
+        if n_counted < self.config.workers as usize || self.live.market.n_drafts() == 0 {
+            return;
+        }
+        if self.stuck(now).is_empty() || self.choose(now, &mut Ranks::default(), n_counted, step).is_none() {
             return;
         }
         if let Some(id) = self.stuck(now).first() {
@@ -293,15 +344,28 @@ impl Run {
     }
 
     fn plan_signing(&mut self, now: Timestamp, opening_blocked: bool, step: &mut Step) {
-        let Some(first) = self.live.market.first_draft else {
+        let n_live = self.n_live();
+        let mut n_counted = self.n_counted(now);
+        let mut n_missing = self.n_wanted().saturating_sub(n_counted - self.stuck(now).len());
+        let Some(until) = self.live.market.collects_until(self.config.selection_window, n_missing) else {
             return;
         };
-        if between(first, now) < self.config.selection_window || !self.live.money.can_pay() {
+        if now < until {
+            self.live.pace.alarm = Some(until);
+            return;
+        }
+        if !self.live.money.can_pay() {
             return;
         }
         self.live.money.budget_blocks = opening_blocked;
-        while self.n_wanted() > self.n_counted(now) - self.stuck(now).len() && self.has_place(now) {
-            let Some(chosen) = self.choose(now, step) else {
+        let mut n_places = self.n_places(n_counted, n_live);
+        if n_missing == 0 || n_places == 0 || self.live.market.n_drafts() == 0 {
+            return;
+        }
+        let mut exposures = self.exposures(now, self.config.stop_horizon);
+        let mut ranks = Ranks::default();
+        while n_missing > 0 && n_places > 0 {
+            let Some(chosen) = self.choose(now, &mut ranks, n_counted, step) else {
                 return;
             };
             let Some(draft) = self.live.market.draft(&chosen).cloned() else {
@@ -312,11 +376,12 @@ impl Run {
             let pricing = &draft.terms.pricing;
             let terms = RentalTerms { pricing: pricing.clone(), threads: draft.terms.threads, expires };
             let exposure = price_of_opening(&terms, self.config.stop_horizon);
-            if self.affords(now, self.room_to_sign(exposure)) != Room::Enough {
+            if self.affords(now, &exposures, self.room_to_sign(exposure)) != Room::Enough {
                 return;
             }
             let id = self.next_rental();
             self.live.market.take_draft(&who.id);
+            self.live.add_rental(id, &who.id, LiveRental::new(now));
             step.emit(
                 &mut self.books,
                 now,
@@ -329,8 +394,11 @@ impl Run {
                     terms: Box::new(terms),
                 },
             );
-            self.live.rentals.insert(id, LiveRental::new(now));
             step.effects.push(Effect::Sign { rental: id, proposal: draft.proposal });
+            exposures.begin(exposure);
+            n_counted += 1;
+            n_missing -= 1;
+            n_places -= 1;
         }
     }
 

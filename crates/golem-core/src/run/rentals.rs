@@ -58,7 +58,8 @@ impl Run {
 
     /// True if a rental with this provider isn't over.
     pub(super) fn rents_from(&self, provider: &NodeId) -> bool {
-        self.rentals().any(|(_, rental)| rental.provider() == provider && rental.live.stage != Stage::Closed)
+        let rentals = self.live.by_provider.get(provider).into_iter().flatten();
+        rentals.filter_map(|id| self.live.rentals.get(id)).any(|rental| rental.stage != Stage::Closed)
     }
 
     pub(super) fn on_agreement_created(

@@ -36,6 +36,12 @@ impl Run {
         self.n_counted(now) < self.config.workers as usize && self.n_live() < self.most_live()
     }
 
+    /// The number of places for other rentals, workers or not, beside so many that are counted and so many that live.
+    pub(super) fn n_places(&self, n_counted: usize, n_live: usize) -> usize {
+        let workers = (self.config.workers as usize).saturating_sub(n_counted);
+        workers.min(self.most_live().saturating_sub(n_live))
+    }
+
     fn most_live(&self) -> usize {
         (self.config.workers as usize).saturating_mul(Self::MOST_SIDE_BY_SIDE)
     }

@@ -28,6 +28,23 @@ pub(super) enum Room {
     NotInWindow,
 }
 
+/// GLM that rentals can still bill beyond what is promised.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exposures {
+    /// The amount of those whose bill still counts in the windows of the budget.
+    recent: Glm,
+    /// The amount of all.
+    all: Glm,
+}
+
+impl Exposures {
+    /// Counts something in that is begun now.
+    pub(super) fn begin(&mut self, exposure: Glm) {
+        self.recent = add(self.recent, exposure);
+        self.all = add(self.all, exposure);
+    }
+}
+
 impl Run {
     /// After so long a bill that is still to come is no longer reserved for in windows. If it comes, it is accepted as
     /// soon as they hold it: nobody shall pay for a provider that is gone with an hour of all others, for ever.
@@ -43,10 +60,15 @@ impl Run {
 
     /// Looks whether there is room for so much more, if what runs were stopped only `horizon` from now.
     pub(super) fn room(&self, now: Timestamp, horizon: Duration, more: Glm) -> Room {
-        let recent = add(self.exposure(now, horizon, true), more);
+        self.room_beside(now, &self.exposures(now, horizon), more)
+    }
+
+    /// Looks whether there is room for so much more beside what rentals can still bill.
+    fn room_beside(&self, now: Timestamp, exposures: &Exposures, more: Glm) -> Room {
+        let recent = add(exposures.recent, more);
         let windows_hold = self.windows_hold(now, recent);
         if let Some(total) = self.budget().total() {
-            let all = add(self.exposure(now, horizon, false), more);
+            let all = add(exposures.all, more);
             if add(self.promised(), all) > total {
                 return Room::NotInAll;
             }
@@ -72,6 +94,19 @@ impl Run {
     pub(super) fn exposure(&self, now: Timestamp, horizon: Duration, recent: bool) -> Glm {
         let counted = self.rentals().filter(|(_, rental)| !(recent && is_late(rental, now)));
         counted.map(|(_, rental)| rental.exposure(now, horizon)).fold(Glm::ZERO, add)
+    }
+
+    /// GLM that rentals can still bill beyond what is promised, if they were stopped only `horizon` from now.
+    pub(super) fn exposures(&self, now: Timestamp, horizon: Duration) -> Exposures {
+        let mut exposures = Exposures { recent: Glm::ZERO, all: Glm::ZERO };
+        for (_, rental) in self.rentals() {
+            let exposure = rental.exposure(now, horizon);
+            exposures.all = add(exposures.all, exposure);
+            if !is_late(&rental, now) {
+                exposures.recent = add(exposures.recent, exposure);
+            }
+        }
+        exposures
     }
 
     /// True if more is promised, or may be before what runs could be stopped, than any limit allows.
@@ -147,8 +182,10 @@ impl Run {
     }
 
     /// Looks whether something may be begun that needs so much before it could be stopped again, and notes what forbids it.
-    pub(super) fn affords(&mut self, now: Timestamp, needs: Glm) -> Room {
-        let room = self.room(now, self.config.stop_horizon, needs);
+    ///
+    /// It is begun beside these exposures, which are those of the stop horizon.
+    pub(super) fn affords(&mut self, now: Timestamp, exposures: &Exposures, needs: Glm) -> Room {
+        let room = self.room_beside(now, exposures, needs);
         match room {
             Room::Enough => {}
             Room::NotBacked => self.live.money.growth.needed = Some(needs),

@@ -1,11 +1,12 @@
 //! Effects that wait until the events they rest on are durable.
 
 use std::future::pending;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use golem_core::event::Event;
 use golem_core::run::Effect;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::journal::{Journal, JournalError};
 
@@ -24,7 +25,8 @@ pub(super) struct Outbox {
 struct Committing {
     events: Arc<Vec<Event>>,
     effects: Vec<Effect>,
-    done: BoxFuture<'static, Result<(), JournalError>>,
+    /// It goes on by itself, whatever the engine does meanwhile.
+    done: AbortOnDropHandle<Result<(), JournalError>>,
 }
 
 impl Outbox {
@@ -58,10 +60,9 @@ impl Outbox {
         let events = Arc::new(std::mem::take(&mut self.events));
         let effects = std::mem::take(&mut self.effects);
         let to_commit = Arc::clone(&events);
-        let done =
-            Box::pin(
-                async move { if to_commit.is_empty() { Ok(()) } else { journal.commit(&to_commit).await } },
-            );
+        let done = AbortOnDropHandle::new(tokio::spawn(async move {
+            if to_commit.is_empty() { Ok(()) } else { journal.commit(&to_commit).await }
+        }));
         self.committing = Some(Committing { events, effects, done });
         true
     }
@@ -73,7 +74,13 @@ impl Outbox {
         let Some(committing) = &mut self.committing else {
             return pending().await;
         };
-        let result = (&mut committing.done).await;
+        let result = match (&mut committing.done).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(error) => Err(JournalError { place: "the journal".to_owned(), source: error.into() }),
+            },
+        };
         let (events, effects) =
             self.committing.take().map(|done| (done.events, done.effects)).unwrap_or_default();
         match result {

@@ -303,6 +303,8 @@ pub(crate) fn config() -> RunConfig {
         on_budget: OnBudget::Stop,
         expiration: secs(3600),
         selection_window: secs(1),
+        rentals_at_once: 16,
+        pause_per_rental: Duration::from_micros(100),
         idle_timeout: secs(600),
         idle_grace: secs(5),
         hold: secs(30),

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use yagna_api::market::{Proposal, Reason};
-use yagna_api::time::between;
+use yagna_api::time::{after, between};
 use yagna_api::{DemandId, Glm, NodeId, ProposalId, Timestamp};
 
 use crate::event::Provider;
 use crate::offer::OfferTerms;
+use crate::run::RunConfig;
 use crate::terms::NegotiatedTimes;
 
 /// The reason for which a provider was refused.
@@ -56,6 +57,8 @@ pub(in crate::run) struct Market {
     pub(in crate::run) drafts: BTreeMap<NodeId, Draft>,
     /// The moment at which the first draft of all came.
     pub(in crate::run) first_draft: Option<Timestamp>,
+    /// When the newest draft came.
+    pub(in crate::run) last_draft: Option<Timestamp>,
     pub(in crate::run) seen: HashSet<NodeId>,
     pub(in crate::run) refused_by_us: HashMap<NodeId, Refused>,
     pub(in crate::run) unreadable: u64,
@@ -117,7 +120,20 @@ impl Market {
 
     pub(in crate::run) fn add_draft(&mut self, draft: Draft) {
         self.first_draft.get_or_insert(draft.received);
+        self.last_draft = Some(draft.received);
         self.drafts.insert(draft.terms.provider.clone(), draft);
+    }
+
+    /// The moment until which offers are collected before the first of them are chosen, once one has come.
+    ///
+    /// A short window ends early where as many as are `wanted` are there, or nobody else is being asked, and no more come.
+    pub(in crate::run) fn collects_until(&self, window: Duration, wanted: usize) -> Option<Timestamp> {
+        let end = after(self.first_draft?, window);
+        let has_enough = self.drafts.len() >= wanted || (self.held.is_empty() && self.n_unanswered() == 0);
+        if window > RunConfig::SHORT_WINDOW || !has_enough {
+            return Some(end);
+        }
+        Some(self.last_draft.map_or(end, |last| after(last, RunConfig::QUIET).min(end)))
     }
 
     pub(in crate::run) fn take_draft(&mut self, provider: &NodeId) -> Option<Draft> {
