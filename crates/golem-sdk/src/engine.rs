@@ -147,6 +147,7 @@ impl Engine {
         }
         while self.core.end().is_none() {
             let next_tick = self.core.next_tick().map(|at| between(self.outside.clock.now(), at));
+            let due = self.outbox.due();
             tokio::select! {
                 biased;
                 committed = self.outbox.committed(), if self.outbox.is_committing() => {
@@ -155,24 +156,24 @@ impl Engine {
                     for effect in effects {
                         self.carry_out(effect);
                     }
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
                     self.load_postponed();
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
                 }
                 // Before the inputs: of those there may always be one more.
                 () = self.stop.cancelled(), if !stopped => {
                     stopped = true;
                     self.decide(Input::Stop { why: StopReason::Cancelled });
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
                 }
                 () = self.door.closed.cancelled(), if !closed => {
                     closed = true;
                     self.decide(Input::Stop { why: StopReason::Closed });
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
                 }
                 () = self.door.wake.notified() => {
                     self.look_after_readers();
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
                 }
                 Some(input) = self.inputs.recv() => {
                     self.decide(input);
@@ -186,7 +187,7 @@ impl Engine {
                     if let Ok(command) = self.door.commands.try_recv() {
                         self.obey(command);
                     }
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
                 }
                 command = self.door.commands.recv(), if !left_alone => {
                     if let Some(command) = command {
@@ -195,17 +196,20 @@ impl Engine {
                         left_alone = true;
                         self.decide(Input::NoMoreJobs);
                     }
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
                 }
                 Some(ended) = self.effects.join_next() => sound(ended)?,
                 Some(ended) = self.followers.join_next() => sound(ended)?,
                 () = sleep(next_tick.unwrap_or_default()), if next_tick.is_some() => {
                     self.decide(Input::Tick);
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.outbox.commit_in_time();
                 }
                 _ = tick.tick() => {
                     self.decide(Input::Tick);
-                    self.outbox.commit_next();
+                    self.outbox.commit_in_time();
                 }
             }
         }

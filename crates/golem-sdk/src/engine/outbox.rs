@@ -3,9 +3,11 @@
 use std::future::pending;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use golem_core::event::Event;
 use golem_core::run::Effect;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::journal::{Journal, JournalError};
@@ -14,11 +16,17 @@ use crate::journal::{Journal, JournalError};
 /// held in memory.
 const MOST_EVENTS: usize = 4096;
 
+/// Events on which no effect waits are gathered for so long, and up to so many, before they are committed: a worker that tells of
+/// a result asks for its next task in the same moment, and hears of its script's batch a little later.
+const GATHERING: (Duration, usize) = (Duration::from_millis(5), 64);
+
 /// Collects events and effects, commits the events in groups, and gives the effects back once they may be sent.
 pub(super) struct Outbox {
     journal: Arc<dyn Journal>,
     events: Vec<Event>,
     effects: Vec<Effect>,
+    /// When the oldest of these events came.
+    since: Option<Instant>,
     committing: Option<Committing>,
 }
 
@@ -31,10 +39,13 @@ struct Committing {
 
 impl Outbox {
     pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
-        Self { journal, events: Vec::new(), effects: Vec::new(), committing: None }
+        Self { journal, events: Vec::new(), effects: Vec::new(), since: None, committing: None }
     }
 
     pub(super) fn push(&mut self, events: Vec<Event>, effects: Vec<Effect>) {
+        if !events.is_empty() {
+            self.since.get_or_insert_with(Instant::now);
+        }
         self.events.extend(events);
         self.effects.extend(effects);
     }
@@ -48,6 +59,19 @@ impl Outbox {
         self.committing.is_some()
     }
 
+    /// The moment at which what has been gathered is to be committed, where that is to wait.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.since.filter(|_| self.committing.is_none()).map(|since| since + GATHERING.0)
+    }
+
+    /// Begins to commit what has been collected, if nothing is being committed and more need not be waited for.
+    pub(super) fn commit_in_time(&mut self) {
+        let may_wait = self.effects.is_empty() && self.events.len() < GATHERING.1;
+        if !may_wait || self.due().is_some_and(|due| due <= Instant::now()) {
+            self.commit_next();
+        }
+    }
+
     /// Begins to commit what has been collected, if nothing is being committed. `false` when there is nothing.
     pub(super) fn commit_next(&mut self) -> bool {
         if self.committing.is_some() {
@@ -56,6 +80,7 @@ impl Outbox {
         if self.events.is_empty() && self.effects.is_empty() {
             return false;
         }
+        self.since = None;
         let journal = Arc::clone(&self.journal);
         let events = Arc::new(std::mem::take(&mut self.events));
         let effects = std::mem::take(&mut self.effects);
@@ -97,6 +122,7 @@ impl Outbox {
         let mut effects = self.committing.take().map(|committing| committing.effects).unwrap_or_default();
         effects.append(&mut self.effects);
         self.events.clear();
+        self.since = None;
         effects
     }
 }
