@@ -296,6 +296,8 @@ impl Run {
 
     /// All rentals that the run has or still keeps.
     fn rentals(&self) -> impl Iterator<Item = (RentalId, RentalView<'_>)> {
+        #[cfg(test)]
+        self.live.pace.looks.set(self.live.pace.looks.get() + self.live.rentals.len() as u64);
         let mut kept = self.books.ascending();
         self.live
             .rentals

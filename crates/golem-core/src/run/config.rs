@@ -132,7 +132,7 @@ impl RunConfig {
             stop_horizon: Duration::from_secs(120),
             explain_every: Duration::from_secs(30),
             rentals_at_once: 16,
-            pause_per_rental: Duration::from_micros(100),
+            pause_per_rental: Duration::from_millis(1),
         }
     }
 

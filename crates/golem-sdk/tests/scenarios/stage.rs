@@ -304,7 +304,7 @@ pub(crate) fn config() -> RunConfig {
         expiration: secs(3600),
         selection_window: secs(1),
         rentals_at_once: 16,
-        pause_per_rental: Duration::from_micros(100),
+        pause_per_rental: Duration::from_millis(1),
         idle_timeout: secs(600),
         idle_grace: secs(5),
         hold: secs(30),

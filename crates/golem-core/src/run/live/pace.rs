@@ -18,6 +18,9 @@ pub(in crate::run) struct Pace {
     pub(in crate::run) alarm: Option<Timestamp>,
     /// The number of rentals that the tasks of a run's only job are shared out among, as it was at the last look.
     pub(in crate::run) takers: usize,
+    /// The number of rentals that were looked at, each time that all of them were.
+    #[cfg(test)]
+    pub(in crate::run) looks: std::cell::Cell<u64>,
 }
 
 impl Pace {

@@ -23,6 +23,7 @@ use crate::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use crate::terms::{MidAgreementPayments, TermsPolicy};
 
 mod budgets;
+mod pace;
 mod packs;
 mod prices;
 pub(super) mod remembered;
