@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use golem_devnet::devnet::Devnet;
 use golem_devnet::runtime::ScriptedRuntime;
-use golem_sdk::core::event::{RunEnd, StopReason};
-use golem_sdk::core::payload::Payload;
-use golem_sdk::core::run::RunConfig;
-use golem_sdk::{Run, RunOptions, SystemClock, Timing};
+use golem_sdk::event::{RunEnd, StopReason};
+use golem_sdk::payload::Payload;
+use golem_sdk::run::RunConfig;
+use golem_sdk::{Run, RunOptions, SystemClock};
 use golem_tasks::job::Job;
 use golem_tasks::store::{Dsn, NewRun, Store};
 use golem_tasks::work::JobWorker;
@@ -119,13 +119,7 @@ async fn measure(
             job: serde_json::Value::Null,
         })
         .await?;
-    let options = RunOptions {
-        config: config(job, u32::try_from(providers)?)?,
-        driver: "erc20".to_owned(),
-        network: "hoodi".to_owned(),
-        session,
-        timing: Timing::default(),
-    };
+    let options = RunOptions::new(config(job, u32::try_from(providers)?)?, "erc20", "hoodi", session);
     let tasks = job.tasks.open()?.map(|task| task.map(|task| task.value).map_err(|error| error.to_string()));
     let worker = Arc::new(JobWorker::new(Arc::new(job.clone())));
     let run = Run::new(client, Arc::new(SystemClock), Arc::new(recorded), worker, Box::new(tasks), options);
@@ -140,15 +134,16 @@ async fn measure(
 
 fn config(job: &Job, workers: u32) -> Result<RunConfig, Failure> {
     // The devnet's providers offer `vm`; what they really run by is the devnet's business.
-    let payload = Payload { min_mem_gib: 0.1, min_storage_gib: 0.1, ..Payload::default() };
-    Ok(RunConfig {
-        workers,
-        retries: job.limits.retries,
-        budget: "100".parse()?,
-        selection_window: Duration::from_millis(100),
-        stop_horizon: Duration::from_secs(30),
-        ..RunConfig::new(payload, "erc20-hoodi-tglm")
-    })
+    let mut payload = Payload::default();
+    payload.min_mem_gib = 0.1;
+    payload.min_storage_gib = 0.1;
+    let mut config = RunConfig::new(payload, "erc20-hoodi-tglm");
+    config.workers = workers;
+    config.retries = job.limits.retries;
+    config.budget = "100".parse()?;
+    config.selection_window = Duration::from_millis(100);
+    config.stop_horizon = Duration::from_secs(30);
+    Ok(config)
 }
 
 /// The most memory this process ever had, in KiB, where the system tells.

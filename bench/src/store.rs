@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use golem_sdk::SystemClock;
-use golem_sdk::core::event::{Attempt, Event, EventKind, JobId, Provider, RentalId, TaskId, TaskOutput};
+use golem_sdk::event::{Attempt, Event, EventKind, JobId, Provider, RentalId, TaskId, TaskOutput};
 use golem_tasks::store::{Dsn, Holder, NewRun, Store};
 use serde_json::json;
 use tokio::time::Instant;

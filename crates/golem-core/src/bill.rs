@@ -203,6 +203,7 @@ impl Meter {
 
 /// The reasons why a bill isn't owed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BillProblem {
     /// Less than nothing.
     #[error("asks for {asked} GLM")]

@@ -24,6 +24,7 @@ use crate::pricing::{round_up, supply};
 /// # Ok::<(), yagna_api::money::GlmError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PriceCaps {
     /// GLM for starting an activity.
     pub start: Option<Glm>,
@@ -35,6 +36,7 @@ pub struct PriceCaps {
 
 /// The reasons why we refuse an offer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// An hour costs too much.
     #[error("{price} GLM an hour is above the cap of {cap}")]

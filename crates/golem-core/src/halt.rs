@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A share is that of the tasks that have come to their end so far, for how many there will be isn't always known. It counts from the
 /// third failure on: before that it says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Halt {
     /// So many.
     Count(u64),
@@ -19,6 +20,7 @@ pub enum Halt {
 
 /// A text that isn't a limit of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HaltParseError {
     /// It is neither a number nor a share.
     #[error("expected a number of tasks, such as 20, or a share of those that have ended, such as 10%")]

@@ -3,9 +3,10 @@
 //! No I/O, no clock, no chance and no global state: everything this crate knows came in as an input, and all it
 //! wants goes out as an effect. The same inputs give the same decisions, always.
 //!
-//! Users of the SDK meet this crate as `golem_sdk::core`: for payloads ([`payload::Payload`]), events
-//! ([`event::EventKind`]), settings ([`run::RunConfig`]), strategies ([`strategy::Strategy`]), and where something didn't happen, for why
-//! ([`explain::Explanation`]). The rest is for those who build another engine or test a decision by itself.
+//! The SDK shows its users a part of this crate: payloads ([`payload::Payload`]), events ([`event::EventKind`]), settings
+//! ([`run::RunConfig`]), strategies ([`strategy::Strategy`]), and the reason why something didn't happen ([`explain::Explanation`]).
+//! The rest is for those who build another engine or test a decision by itself.
+
 //!
 //! | module | what it decides, or says |
 //! |---|---|

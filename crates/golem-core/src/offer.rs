@@ -36,6 +36,7 @@ pub struct OfferTerms {
 ///
 /// What it quotes of the offer is cut and cleaned, so that it can be shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OfferProblem {
     /// A property that every offer has.
     #[error("the offer lacks `{0}`")]

@@ -10,7 +10,8 @@ use yagna_api::{Constraints, Properties};
 /// # Example
 /// ```
 /// use golem_core::payload::Payload;
-/// let payload = Payload { min_cpu_threads: 4, ..Payload::default() };
+/// let mut payload = Payload::default();
+/// payload.min_cpu_threads = 4;
 /// assert_eq!(
 ///     payload.constraints().to_string(),
 ///     "(&(golem.inf.mem.gib>=0.5)(golem.inf.storage.gib>=2)(golem.inf.cpu.threads>=4)(golem.runtime.name=vm))",
@@ -18,6 +19,7 @@ use yagna_api::{Constraints, Properties};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Payload {
     /// The runtime that runs the work, such as `vm`.
     pub runtime: String,
@@ -51,6 +53,7 @@ pub struct Image {
 
 /// The errors in a payload: no offer could match it, or others than were meant.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PayloadProblem {
     /// Empty, or with characters that mean something else in the constraint language.
     #[error("the {what} `{text}` must be a plain word")]
@@ -104,7 +107,8 @@ impl Payload {
     /// # Example
     /// ```
     /// use golem_core::payload::Payload;
-    /// let payload = Payload { min_mem_gib: 1.0, ..Payload::runtime("wasmtime") };
+    /// let mut payload = Payload::runtime("wasmtime");
+    /// payload.min_mem_gib = 1.0;
     /// assert_eq!(
     ///     payload.constraints().to_string(),
     ///     "(&(golem.inf.mem.gib>=1)(golem.runtime.name=wasmtime))",

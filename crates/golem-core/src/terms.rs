@@ -73,6 +73,7 @@ impl TimeRange {
 
 /// The choice whether debit notes are paid while their agreement goes on, or everything is paid at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum MidAgreementPayments {
     /// All is paid at the end. Golem's own provider agent refuses demands that last ten hours or longer then.
     Never,

@@ -21,6 +21,9 @@
 //!   doesn't compile; a task that is dropped without one is tried again.
 //! - **Nothing is global.** Settings are read when an executor starts, and events carry their own times and ids.
 //!
+//! **Most programs need no worker.** [`Executor::map`] applies an async function to each input, and gives each its result or its
+//! failure; [`ExecutorBuilder::run`] starts and closes the executor around it.
+//!
 //! Since a worker is called several times at once, it can't lend out what it has captured. An `async` closure that uses
 //! captured values borrows them, and is refused by the compiler. Let a plain closure give each call its share and make
 //! the future with `async move`:
@@ -29,7 +32,7 @@
 //! use std::time::Duration;
 //!
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -89,12 +92,12 @@
 //! | `event_classes_or_names` | [`log::only`] | names, checked |
 //! | `stream_output` | [`WorkContext::commit_streamed`] | said for each batch |
 //! | `api_config`, `app_key` | [`ExecutorBuilder::api_url`], [`ExecutorBuilder::app_key`], [`ExecutorBuilder::client`] | |
-//! | `start`, `async with` | [`ExecutorBuilder::start`], [`Executor::scope`] | fails with a [`StartError`] that says what mends it |
+//! | `start`, `async with` | [`ExecutorBuilder::run`], [`ExecutorBuilder::start`] | fails with a [`StartError`] that says what mends it |
 //! | `stop`, the end of `async with` | [`Executor::close`], the end of [`Executor::scope`] | says how it all went; dropping closes in the background |
 //! | `stop(wait_for_payments=False)` | [`Executor::leave`] | bills stay unsettled |
 //! | `executor.driver`, `executor.network` | [`Executor::driver`], [`Executor::network`] | |
 //! | `Golem.strategy`, `.subnet_tag`, `.operative` | none needed | an executor keeps its settings and runs while it exists |
-//! | `submit(worker, data)`, `execute_tasks(..)` | [`Executor::submit`] | begins at once, read or not |
+//! | `submit(worker, data)`, `execute_tasks(..)` | [`Executor::submit`], [`Executor::map`] | begins at once, read or not; `map` needs no loop over tasks |
 //! | `data`: an async iterator | [`Executor::submit_stream`], [`Executor::submit_try_stream`] | a source may fail: [`EndCause::SourceFailed`] |
 //! | `job_id` | [`JobId`] | counted, never taken twice |
 //! | `implicit_init` | [`ExecutorBuilder::implicit_start`] | done before the worker is called |
@@ -317,28 +320,28 @@
 use crate::manifest::{Manifest, SealedManifest};
 #[cfg(doc)]
 use {
+    crate::Explanation,
     crate::budget::Budget,
     crate::consumer::EventConsumer,
     crate::context::{self, Batch, BatchEvent, ScriptError, WorkContext},
-    crate::core::demand::DemandSpec,
-    crate::core::event::{Bill, Event, EventKind, FailureKind, JobId, RunEnd, StopReason},
-    crate::core::explain::Explanation,
-    crate::core::offer::OfferProblem,
-    crate::core::payload::PayloadProblem,
-    crate::core::pricing::Pricing,
-    crate::core::terms::{MidAgreementPayments, TermsPolicy, TimeRange},
-    crate::core::{caps::PriceCaps, caps::Refusal},
+    crate::event::{Bill, Event, EventKind, FailureKind, JobId, RunEnd, StopReason},
     crate::executor::{
         self, EndCause, Executor, ExecutorBuilder, Finished, StartError, SubmitError, Task, Tasks,
     },
     crate::image::Registry,
     crate::jobs::{Handle, JobEvents},
     crate::log::{self, LogOptions, enable_default_logger, log_event, log_event_repr, log_summary},
+    crate::market::OfferProblem,
+    crate::market::Pricing,
+    crate::payload::PayloadProblem,
     crate::payload::{PayloadError, PayloadSpec, Vm},
     crate::script::{Capture, Program, Script},
     crate::strategy::{Candidate, Cautious, LeastExpensive, ProviderList, Score, Strategy, from_fn},
     crate::summary::LogSummary,
+    crate::{MidAgreementPayments, TermsPolicy, TimeRange},
+    crate::{PriceCaps, Refusal},
     crate::{run, text, transfer},
+    golem_core::demand::DemandSpec,
     yagna_api::activity::{CreateActivity, Deploy, DestroyActivity, Exec, GetResults, GetState, GetUsage},
     yagna_api::market::{
         ConfirmAgreement, CounterProposal, CreateAgreement, GetAgreement, ListDemands, NewDemand,

@@ -67,10 +67,10 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// use std::time::Duration;
 ///
 /// # use futures_util::future::BoxFuture;
-/// # use golem_sdk::core::payload::Payload;
-/// # use golem_sdk::core::run::RunConfig;
-/// # use golem_sdk::{MemoryJournal, Run, RunOptions, SystemClock, Tasks, Timing, Worker, WorkerError};
-/// use golem_sdk::core::event::TaskOutput;
+/// # use golem_sdk::payload::Payload;
+/// # use golem_sdk::run::RunConfig;
+/// # use golem_sdk::{MemoryJournal, Run, RunOptions, SystemClock, Tasks, Worker, WorkerError};
+/// use golem_sdk::event::TaskOutput;
 /// use golem_sdk::{Program, WorkContext};
 /// # use golem_devnet::devnet::Devnet;
 /// # use yagna_client::{Client, InProcessTransport};
@@ -101,13 +101,7 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let devnet = Devnet::builder().providers(1).start().await?;
 /// # let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key)?;
-/// # let options = RunOptions {
-/// #     config: RunConfig { workers: 1, ..RunConfig::new(Payload::default(), devnet.payment_platform()) },
-/// #     driver: "erc20".into(),
-/// #     network: "hoodi".into(),
-/// #     session: yagna_api::AppSessionId::new("sorter"),
-/// #     timing: Timing::default(),
-/// # };
+/// # let options = RunOptions::new(RunConfig::new(Payload::default(), devnet.payment_platform()).workers(1), "erc20", "hoodi", yagna_api::AppSessionId::new("sorter"));
 /// # let tasks = Box::new([serde_json::json!([1, 20, 21])].into_iter().map(Ok));
 /// # let client = Client::new(Arc::new(transport));
 /// # let run = Run::new(client, Arc::new(SystemClock), Arc::new(MemoryJournal::new()), Arc::new(Sorter), tasks, options);

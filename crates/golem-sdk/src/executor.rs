@@ -13,7 +13,7 @@
 //! # use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! use golem_sdk::core::payload::Payload;
+//! use golem_sdk::payload::Payload;
 //! use golem_sdk::executor::Executor;
 //! # use golem_devnet::devnet::Devnet;
 //! # use yagna_client::{Client, InProcessTransport};
@@ -63,7 +63,7 @@
 //! may go back into the stream. Here, the first task says how many parts there are:
 //! ```
 //! # use std::sync::Arc;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_sdk::executor::Executor;
 //! # use golem_devnet::devnet::Devnet;
 //! # use yagna_client::{Client, InProcessTransport};
@@ -345,7 +345,7 @@ impl Executor {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use golem_sdk::core::payload::Payload;
+    /// # use golem_sdk::payload::Payload;
     /// # use golem_sdk::Executor;
     /// # use golem_devnet::devnet::Devnet;
     /// # use yagna_client::{Client, InProcessTransport};

@@ -26,6 +26,7 @@ const HASH_LENGTHS: [usize; 4] = [56, 64, 96, 128];
 
 /// The ways to name an image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ImageName {
     /// By the SHA3 hash of its content, in hex.
     Hash(String),

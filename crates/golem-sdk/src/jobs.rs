@@ -10,11 +10,11 @@
 //! use std::sync::Arc;
 //!
 //! use futures_util::future::BoxFuture;
-//! use golem_sdk::core::event::{EventKind, TaskOutput};
-//! use golem_sdk::core::payload::Payload;
-//! use golem_sdk::core::run::RunConfig;
+//! use golem_sdk::event::{EventKind, TaskOutput};
+//! use golem_sdk::payload::Payload;
+//! use golem_sdk::run::RunConfig;
 //! use golem_sdk::{
-//!     JobOptions, JobSource, MemoryJournal, Run, RunOptions, SystemClock, Tasks, Timing, WorkContext, Worker,
+//!     JobOptions, JobSource, MemoryJournal, Run, RunOptions, SystemClock, Tasks, WorkContext, Worker,
 //!     WorkerError,
 //! };
 //! use golem_devnet::devnet::Devnet;
@@ -47,13 +47,7 @@
 //!     Client::new(Arc::new(transport)),
 //!     Arc::new(SystemClock),
 //!     Arc::new(MemoryJournal::new()),
-//!     RunOptions {
-//!         config: RunConfig { workers: 1, ..RunConfig::new(Payload::default(), devnet.payment_platform()) },
-//!         driver: "erc20".into(),
-//!         network: "hoodi".into(),
-//!         session: yagna_api::AppSessionId::new("echoes"),
-//!         timing: Timing::default(),
-//!     },
+//!     RunOptions::new(RunConfig::new(Payload::default(), devnet.payment_platform()).workers(1), "erc20", "hoodi", yagna_api::AppSessionId::new("echoes")),
 //! );
 //! let handle = run.handle();
 //! let two_jobs = async {
@@ -104,6 +98,7 @@ const MAILBOX: usize = 4096;
 pub type TaskStream = BoxStream<'static, Result<Value, String>>;
 
 /// The source of a job's tasks.
+#[non_exhaustive]
 pub enum JobSource {
     /// From something that has them at hand; it is read by the run itself and must not wait for others.
     Iterator(TaskSource),
@@ -122,11 +117,26 @@ impl fmt::Debug for JobSource {
 
 /// The settings of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobOptions {
     /// The number of retries of a failed task; as the run says where this says nothing.
     pub retries: Option<u32>,
     /// The time that the job may take from its start: tasks that aren't finished then have expired.
     pub timeout: Option<Duration>,
+}
+
+impl JobOptions {
+    /// With this number of retries for a task that failed.
+    #[must_use]
+    pub fn retries(self, retries: u32) -> Self {
+        Self { retries: Some(retries), ..self }
+    }
+
+    /// With this limit for the whole job, from when the run hears of it.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self }
+    }
 }
 
 /// The run is over, or was never started: it takes no jobs.

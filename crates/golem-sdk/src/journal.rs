@@ -17,7 +17,7 @@ use golem_core::event::Event;
 /// A file with an event on each line:
 /// ```
 /// use futures_util::future::BoxFuture;
-/// use golem_sdk::core::event::Event;
+/// use golem_sdk::event::Event;
 /// use golem_sdk::{Journal, JournalError};
 /// use tokio::fs::File;
 /// use tokio::io::AsyncWriteExt;
@@ -48,7 +48,7 @@ use golem_core::event::Event;
 /// }
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use golem_sdk::core::event::{EventKind, StopReason};
+/// # use golem_sdk::event::{EventKind, StopReason};
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("events.jsonl");
 /// # let journal = Lines(Mutex::new(File::create(&path).await?));

@@ -10,47 +10,45 @@
 //!
 //! # A first program
 //!
-//! It has eight numbers squared on a devnet, which is a whole network of providers in this process (crate
-//! `golem-devnet`). On the Golem Network the five lines that lead to the devnet go, and `YAGNA_APPKEY` has a key of your
-//! daemon; nothing else changes.
+//! It has eight numbers squared. `YAGNA_APPKEY` has a key of your daemon.
 //! ```
-//! use std::time::Duration;
-//!
-//! use golem_sdk::Executor;
-//! use golem_sdk::core::payload::Payload;
-//! use golem_devnet::devnet::Devnet;
+//! use golem_sdk::prelude::*;
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let devnet = Devnet::builder().providers(3).start().await?;
-//!     let address = devnet.listen(([127, 0, 0, 1], 0).into()).await?;
-//!     let executor = Executor::builder(Payload::default())
-//!         .api_url(format!("http://{address}"))
-//!         .app_key(devnet.requestor().key.clone())
-//!         .start()
-//!         .await?;
-//!     let mut squares = executor.submit(
-//!         async |mut ctx, mut tasks| {
-//!             while let Some(task) = tasks.next().await {
-//!                 let square = ctx.shell(format!("echo $(( {n} * {n} ))", n = task.data()));
-//!                 let done = ctx.commit(Duration::from_secs(60)).await?;
-//!                 task.accept_result(done[square].stdout().trim().to_owned()).await;
+//! async fn main() -> Result<()> {
+//! #   let devnet = golem_devnet::devnet::Devnet::builder().providers(3).start().await?;
+//! #   let address = devnet.listen(([127, 0, 0, 1], 0).into()).await?;
+//! #   struct Vm;
+//! #   impl Vm {
+//! #       fn image_tag(tag: &str) -> golem_sdk::payload::PayloadSpec {
+//! #           golem_sdk::payload::Vm::image_tag(tag).registry(golem_sdk::image::Registry::devnet())
+//! #       }
+//! #   }
+//!     Executor::builder(Vm::image_tag("golem/alpine:latest"))
+//! #       .api_url(format!("http://{address}"))
+//! #       .app_key(devnet.requestor().key.clone())
+//!         .budget(0.5)
+//!         .run(async |golem| {
+//!             let mut squares = golem.map(1..=8, async |ctx, n| {
+//!                 Ok(ctx.sh(format!("echo $(( {n} * {n} ))")).await?.stdout().trim().to_owned())
+//!             });
+//!             while let Some((n, square)) = squares.try_next().await? {
+//!                 println!("{n} squared is {square}");
+//! #               assert_eq!(square, (n * n).to_string());
 //!             }
 //!             Ok(())
-//!         },
-//!         1..=8,
-//!     );
-//!     while let Some(task) = squares.try_next().await? {
-//!         println!("{} squared is {}, says {}", task.data(), task.result(), task.provider().name);
-//! #       assert_eq!(task.result(), &(task.data() * task.data()).to_string());
-//!     }
-//!     let end = executor.close().await?;
-//!     println!("{} tasks for {} GLM", end.done, end.cost);
-//! #   assert_eq!((end.done, end.failed), (8, 0));
+//!         })
+//!         .await?;
 //! #   devnet.stop().await;
 //!     Ok(())
 //! }
 //! ```
+//!
+//! [`map`](Executor::map) gives each input to one call of the function, on any provider. Results come as they are there, or with
+//! [`ordered`](executor::Mapped::ordered) in the order of the inputs; an input that fails ends no other.
+//! [`run`](executor::ExecutorBuilder::run) closes the executor at the end of its function, whatever comes of it.
+//!
+//! The examples below run on a devnet, which is a whole network of providers in this process (crate `golem-devnet`).
 //!
 //! # Payloads: which machine
 //!
@@ -89,7 +87,7 @@
 //! use std::time::Duration;
 //!
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -161,7 +159,7 @@
 //!     done.json(seeds)
 //! }
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -208,7 +206,7 @@
 //!     Ok(done[count].stdout().into_owned())
 //! }
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -244,7 +242,7 @@
 //! use golem_sdk::ScriptError;
 //!
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -287,7 +285,7 @@
 //! use std::time::Duration;
 //!
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -326,7 +324,7 @@
 //! use golem_sdk::{LeastExpensive, PriceCaps, ProviderList, Strategy};
 //!
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -354,17 +352,17 @@
 //!
 //! # Events, log and summary
 //!
-//! All that happens is one stream of typed [`Event`](core::event::Event)s: offers, agreements, activities, tasks, bills,
+//! All that happens is one stream of typed [`Event`](event::Event)s: offers, agreements, activities, tasks, bills,
 //! each with its own time and ids. An [event consumer](executor::ExecutorBuilder::event_consumer) is called with each of
 //! them; there may be any number, and a slow one holds nobody up. [`log::log_summary`] is the one that an executor has
 //! where none is set: it writes lines for people to the log. [`log::enable_default_logger`] shows the log of a program
 //! that has no logger of its own.
 //! ```
-//! use golem_sdk::core::event::EventKind;
+//! use golem_sdk::event::EventKind;
 //! use golem_sdk::log::{LogOptions, enable_default_logger, log_summary};
 //!
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -399,7 +397,7 @@
 //! use golem_sdk::executor::Finished;
 //!
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -447,7 +445,7 @@
 //! [`SubmitError`](executor::SubmitError) that says why, which tasks failed and which weren't finished.
 //! ```
 //! # use golem_sdk::Executor;
-//! # use golem_sdk::core::payload::Payload;
+//! # use golem_sdk::payload::Payload;
 //! # use golem_devnet::devnet::Devnet;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -505,7 +503,7 @@
 //! use std::time::Duration;
 //!
 //! use golem_sdk::Executor;
-//! use golem_sdk::core::payload::Payload;
+//! use golem_sdk::payload::Payload;
 //! use golem_devnet::clock::DevnetClock;
 //! use golem_devnet::devnet::Devnet;
 //! use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
@@ -563,7 +561,8 @@
 //!   its caller.
 //! - A [`Journal`] makes events durable before anything follows from them: the way to runs that survive their process.
 //! - A [`yagna_client::Client`] sends any request of the daemon's API, as values of [`yagna_api`].
-//! - All decisions are made in [`core`], which does no I/O: [`core::run::Run`] takes what happened and says what to do.
+//! - All decisions are made in the crate [`golem_core`], which does no I/O: [`golem_core::run::Run`] takes what happened and
+//!   says what to do.
 //!
 //! # Modules
 //!
@@ -590,8 +589,8 @@
 //! | [`transfer`] | files to and from providers, and to whoever asks for longer |
 //! | [`defaults`] | what holds where nobody says otherwise |
 //! | [`clock`], [`text`] | the real hour; errors with their causes on one line |
-//! | [`core`] | the decisions: events, terms, prices, budget, bills |
-//! | [`client`], [`api`] | the daemon's interface, for what this crate doesn't do |
+//! | [`event`] | everything that happens in a run |
+//! | [`standing`] | what is known of providers from earlier runs |
 //! | [`coming_from_yapapi`] | each name of yapapi, and ours |
 
 mod account;
@@ -624,17 +623,15 @@ pub mod text;
 pub mod transfer;
 pub mod worker;
 
-pub use golem_core as core;
-pub use golem_core::{defaults, strategy};
-pub use yagna_api as api;
-pub use yagna_client as client;
+pub use golem_core::{defaults, event, standing, strategy};
 
-pub use yagna_api::{AppKey, Clock, Glm};
+pub use yagna_api::{AppKey, Clock, Glm, NodeId, Timestamp};
 pub use yagna_client::Client;
 
 pub use golem_core::caps::{PriceCaps, Refusal};
+pub use golem_core::explain::Explanation;
 pub use golem_core::strategy::{LeastExpensive, ProviderList, Strategy};
-pub use golem_core::terms::{MidAgreementPayments, TermsPolicy};
+pub use golem_core::terms::{MidAgreementPayments, TermsPolicy, TimeRange};
 
 pub use crate::budget::{Budget, BudgetError, OnBudget};
 pub use crate::clock::SystemClock;

@@ -14,7 +14,7 @@
 //! # Example
 //!
 //! ```no_run
-//! use golem_sdk::core::payload::Payload;
+//! use golem_sdk::payload::Payload;
 //! use golem_sdk::executor::Executor;
 //! use golem_sdk::log::{LogOptions, enable_default_logger, log_event_repr, log_summary, only};
 //!

@@ -83,7 +83,7 @@ impl Manifest {
     /// # Example
     /// ```
     /// use golem_sdk::SystemClock;
-    /// use golem_sdk::core::payload::Image;
+    /// use golem_sdk::payload::Image;
     /// use golem_sdk::manifest::Manifest;
     /// use yagna_api::Clock;
     ///

@@ -10,7 +10,7 @@
 //! # use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! use golem_sdk::core::payload::Payload;
+//! use golem_sdk::payload::Payload;
 //! use golem_sdk::market::Scan;
 //! # use golem_devnet::devnet::Devnet;
 //! # use yagna_client::{Client, InProcessTransport};
@@ -20,7 +20,8 @@
 //! # let devnet = Devnet::builder().providers(4).start().await?;
 //! # let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), &devnet.requestor().key)?));
 //! # let time = Duration::from_millis(500);
-//! let payload = Payload { min_cpu_threads: 2, ..Payload::default() };
+//! let mut payload = Payload::default();
+//! payload.min_cpu_threads = 2;
 //! let mut offers = Scan::new().payload(&payload).subnet("public").lasting(time).start(&client).await?;
 //! let mut least = None;
 //! while let Some(offer) = offers.try_next().await? {
@@ -45,8 +46,9 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
-use golem_core::offer::{OfferProblem, OfferTerms};
+pub use golem_core::offer::{OfferProblem, OfferTerms};
 use golem_core::payload::{Payload, PayloadProblem};
+pub use golem_core::pricing::Pricing;
 use tokio::time::Instant;
 use yagna_api::constraints::ConstraintsError;
 use yagna_api::market::{DeleteScan, Offer as WireOffer, PollScan, ScanKind, StartScan};

@@ -28,7 +28,7 @@
 
 use std::path::{Path, PathBuf};
 
-use golem_core::payload::{Image, Payload, PayloadProblem};
+pub use golem_core::payload::{Image, Payload, PayloadProblem};
 use serde_json::Value;
 use yagna_api::Constraints;
 use yagna_api::constraints::Operator;
@@ -56,23 +56,30 @@ pub struct Vm;
 #[derive(Debug, Clone)]
 pub struct PayloadSpec {
     machine: Payload,
-    image: Wanted,
+    image: Option<WantedImage>,
     registry: Option<Registry>,
     https: Option<bool>,
     versions: Vec<(Operator, String)>,
 }
 
 /// The image that is wanted.
-#[derive(Debug, Clone)]
-enum Wanted {
-    /// The number that the machine states already.
-    Given,
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum WantedImage {
+    /// This image, taken as it is.
+    Known(Image),
+    /// An image in the registry, by its hash or its tag.
     Named(ImageName),
+    /// An image that is served elsewhere; its address is tried out.
     Url {
+        /// The address.
         url: String,
+        /// The SHA-3 hash of its content.
         hash: String,
     },
+    /// A file, which is served to providers.
     File(PathBuf),
+    /// The image that a manifest names.
     #[cfg(feature = "manifest")]
     Manifest(Box<SealedManifest>),
 }
@@ -135,17 +142,17 @@ pub enum PayloadError {
 impl Vm {
     /// With an image in the registry, by the SHA3-224 hash of its content.
     pub fn image_hash(hash: impl Into<String>) -> PayloadSpec {
-        PayloadSpec::vm(Wanted::Named(ImageName::Hash(hash.into())))
+        PayloadSpec::vm(WantedImage::Named(ImageName::Hash(hash.into())))
     }
 
     /// With an image in the registry, by its tag: `user/name:tag`.
     pub fn image_tag(tag: impl Into<String>) -> PayloadSpec {
-        PayloadSpec::vm(Wanted::Named(ImageName::Tag(tag.into())))
+        PayloadSpec::vm(WantedImage::Named(ImageName::Tag(tag.into())))
     }
 
     /// With an image that is served elsewhere, and the SHA-3 hash of its content.
     pub fn image_url(url: impl Into<String>, hash: impl Into<String>) -> PayloadSpec {
-        PayloadSpec::vm(Wanted::Url { url: url.into(), hash: hash.into() })
+        PayloadSpec::vm(WantedImage::Url { url: url.into(), hash: hash.into() })
     }
 
     /// With an image of our own, a file, which we serve to providers ourselves.
@@ -153,7 +160,7 @@ impl Vm {
     /// It has to be [prepared](PayloadSpec::prepare) with a client, which an executor does by itself, and mustn't change
     /// while it is served.
     pub fn image_file(path: impl AsRef<Path>) -> PayloadSpec {
-        PayloadSpec::vm(Wanted::File(path.as_ref().to_owned()))
+        PayloadSpec::vm(WantedImage::File(path.as_ref().to_owned()))
     }
 
     /// With the image that a manifest names, which may reach out to the internet as the manifest says.
@@ -180,13 +187,13 @@ impl Vm {
     /// ```
     #[cfg(feature = "manifest")]
     pub fn manifest(manifest: SealedManifest) -> PayloadSpec {
-        PayloadSpec::vm(Wanted::Manifest(Box::new(manifest)))
+        PayloadSpec::vm(WantedImage::Manifest(Box::new(manifest)))
     }
 }
 
 impl From<Payload> for PayloadSpec {
     fn from(machine: Payload) -> Self {
-        Self { machine, image: Wanted::Given, registry: None, https: None, versions: Vec::new() }
+        Self::new(machine, None)
     }
 }
 
@@ -217,8 +224,13 @@ impl PayloadSpec {
         Payload::runtime(name).into()
     }
 
-    fn vm(image: Wanted) -> Self {
-        Self { image, ..Payload::default().into() }
+    /// This machine with this image; the machine's own image where there is none.
+    pub fn new(machine: Payload, image: impl Into<Option<WantedImage>>) -> Self {
+        Self { machine, image: image.into(), registry: None, https: None, versions: Vec::new() }
+    }
+
+    fn vm(image: WantedImage) -> Self {
+        Self::new(Payload::default(), image)
     }
 
     /// All of what a machine asks, in place of what was said of it so far; the image stays.
@@ -330,8 +342,9 @@ impl PayloadSpec {
     pub async fn resolve(&self) -> Result<Payload, PayloadError> {
         let mut payload = self.checked()?;
         match &self.image {
-            Wanted::Given => {}
-            Wanted::Named(name) => {
+            None => {}
+            Some(WantedImage::Known(image)) => payload.image = Some(image.clone()),
+            Some(WantedImage::Named(name)) => {
                 let registry = self.registry.clone().unwrap_or_else(Registry::from_env);
                 let registry = match self.https {
                     Some(https) => registry.https(https),
@@ -339,7 +352,7 @@ impl PayloadSpec {
                 };
                 payload.image = Some(registry.find(name).await?);
             }
-            Wanted::Url { url, hash } => {
+            Some(WantedImage::Url { url, hash }) => {
                 if hash.trim().is_empty() {
                     return Err(PayloadError::UrlWithoutHash { url: url.clone() });
                 }
@@ -347,11 +360,9 @@ impl PayloadSpec {
                 image::reach(url).await?;
                 payload.image = Some(Image { hash, url: url.clone() });
             }
-            Wanted::File(path) => return Err(PayloadError::NeedsDaemon { path: path.clone() }),
+            Some(WantedImage::File(path)) => return Err(PayloadError::NeedsDaemon { path: path.clone() }),
             #[cfg(feature = "manifest")]
-            Wanted::Manifest(manifest) => {
-                manifest::ask(&mut payload, manifest)?;
-            }
+            Some(WantedImage::Manifest(manifest)) => manifest::ask(&mut payload, manifest)?,
         }
         payload.check()?;
         Ok(payload)
@@ -363,7 +374,7 @@ impl PayloadSpec {
     /// **Errors**: those of [`PayloadSpec::resolve`], and for a local image that it can't be read, or that the
     /// daemon doesn't pass it on.
     pub async fn prepare(&self, client: &Client) -> Result<PreparedPayload, PayloadError> {
-        let Wanted::File(path) = &self.image else {
+        let Some(WantedImage::File(path)) = &self.image else {
             return Ok(PreparedPayload { payload: self.resolve().await?, serving: None });
         };
         let mut payload = self.checked()?;
@@ -377,17 +388,15 @@ impl PayloadSpec {
     /// **Errors**: those of [`PayloadSpec::resolve`] that need no answer.
     pub fn check(&self) -> Result<(), PayloadError> {
         match &self.image {
-            Wanted::Named(name) => name.check()?,
-            Wanted::Url { url, hash } => {
+            Some(WantedImage::Named(name)) => name.check()?,
+            Some(WantedImage::Url { url, hash }) => {
                 image::http_url(url).ok_or_else(|| ImageError::Address(url.clone()))?;
                 if hash.trim().is_empty() {
                     return Err(PayloadError::UrlWithoutHash { url: url.clone() });
                 }
                 image::plain_hash(hash)?;
             }
-            Wanted::Given | Wanted::File(_) => {}
-            #[cfg(feature = "manifest")]
-            Wanted::Manifest(_) => {}
+            _ => {}
         }
         self.checked().map(drop)
     }

@@ -10,7 +10,7 @@
 //!
 //! ```
 //! # use std::sync::Arc;
-//! # use golem_sdk::api::AgreementId;
+//! # use yagna_api::AgreementId;
 //! # use golem_devnet::devnet::Devnet;
 //! # use yagna_client::{Client, InProcessTransport};
 //! # #[tokio::main]

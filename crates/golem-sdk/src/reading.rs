@@ -78,6 +78,7 @@ pub struct SourceChanged {
 
 /// The reasons why a source can't be continued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadingError {
     /// It is another source than the one that was read.
     #[error(transparent)]

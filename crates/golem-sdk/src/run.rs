@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use golem_core::event::{JobId, RunEnd};
-use golem_core::state::RunState;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use yagna_api::identity::GetMe;
@@ -21,6 +20,9 @@ use crate::worker::Worker;
 mod error;
 mod options;
 mod parts;
+
+pub use golem_core::run::RunConfig;
+pub use golem_core::state::RunState;
 
 pub use self::error::RunError;
 pub use self::options::{RunOptions, Timing, platform};

@@ -47,6 +47,7 @@ pub(crate) enum Step {
 
 /// The data that is sent to a provider.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Source {
     /// A file, read while it is sent.
     File(PathBuf),
@@ -56,6 +57,7 @@ pub enum Source {
 
 /// The place for data from a provider.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Target {
     /// A file. It appears whole or not at all; folders are made as needed.
     File(PathBuf),

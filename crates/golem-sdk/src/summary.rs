@@ -18,7 +18,7 @@
 //! # Example
 //!
 //! ```
-//! use golem_sdk::core::event::{Event, EventKind, Provider, RentalId};
+//! use golem_sdk::event::{Event, EventKind, Provider, RentalId};
 //! use golem_sdk::summary::LogSummary;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use golem_core::event::TaskOutput;
+use golem_core::payload::Payload;
+use golem_core::run::RunConfig;
 use golem_devnet::devnet::Devnet;
 use golem_sdk::EventConsumer as _;
-use golem_sdk::core::event::TaskOutput;
-use golem_sdk::core::payload::Payload;
-use golem_sdk::core::run::RunConfig;
 use golem_sdk::log::{LogError, LogOptions, enable_default_logger, log_event_repr, log_summary, only};
-use golem_sdk::{
-    MemoryJournal, Run, RunOptions, SystemClock, Tasks, Timing, WorkContext, Worker, WorkerError,
-};
+use golem_sdk::{MemoryJournal, Run, RunOptions, SystemClock, Tasks, WorkContext, Worker, WorkerError};
 use tracing::level_filters::LevelFilter;
 use yagna_client::{Client, InProcessTransport};
 
@@ -54,13 +52,12 @@ async fn a_run_is_kept_in_the_file_without_the_app_key() {
         Arc::new(MemoryJournal::new()),
         Arc::new(Echo),
         Box::new((0..3).map(|n| Ok(n.into()))),
-        RunOptions {
-            config: RunConfig { workers: 1, ..RunConfig::new(Payload::default(), devnet.payment_platform()) },
-            driver: "erc20".into(),
-            network: "hoodi".into(),
-            session: yagna_api::AppSessionId::new("echoes"),
-            timing: Timing::default(),
-        },
+        RunOptions::new(
+            RunConfig::new(Payload::default(), devnet.payment_platform()).workers(1),
+            "erc20",
+            "hoodi",
+            yagna_api::AppSessionId::new("echoes"),
+        ),
     );
     let mut events = run.events();
     let (mut summary, mut ends) = (log_summary(), only(&["run_ended"], log_event_repr).unwrap());

@@ -74,6 +74,7 @@ pub struct DevnetOptions {
 
 /// The daemon that the providers sell through.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Place {
     /// An emulated one.
     Own {
@@ -93,6 +94,7 @@ pub enum Place {
 
 /// The delays of the emulated daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Pace {
     /// As long as a real one.
     #[default]

@@ -15,6 +15,7 @@ use crate::store::{DsnError, StoreError};
 /// The program's exit codes. The numbers don't change from version to version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Exit {
     /// Everything asked for is done; of a run: every task has its result, or as many as were wanted have.
     Done = 0,
@@ -64,7 +65,7 @@ impl Exit {
             StopReason::BudgetReached => Self::BudgetReached,
             StopReason::NothingRuns => Self::NothingRan,
             StopReason::TooManyFailed => Self::Halted,
-            StopReason::Broken | StopReason::OwnTrouble => Self::BrokeOff,
+            _ => Self::BrokeOff,
         }
     }
 

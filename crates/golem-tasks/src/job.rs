@@ -57,7 +57,7 @@ pub(crate) use input::forget as forget_inputs;
 pub(crate) use limits::NO_CAP;
 pub use limits::{Limits, SHORTEST_AGREEMENT};
 pub(crate) use look::{ENDLESS, Look};
-pub use payload::{Image, Payload};
+pub use payload::Payload;
 pub use problem::{JobError, Place, Problem, Problems};
 use sections::Setup;
 pub use source::{SourceError, TaskData};

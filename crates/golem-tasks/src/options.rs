@@ -56,6 +56,7 @@ pub struct RunOptions {
 
 /// The daemon a run goes through.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DaemonChoice {
     /// An emulated network inside this process.
     Devnet {
@@ -77,6 +78,7 @@ pub enum DaemonChoice {
 
 /// The ways to show a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Style {
     /// A bar on a terminal, lines elsewhere.
     #[default]
@@ -142,7 +144,7 @@ impl RunOptions {
             "retries": limits.retries,
             "workers": limits.workers,
             "budget": limits.budget,
-            "on_budget": limits.on_budget_word(),
+            "on_budget": limits.on_budget.word(),
             "max_price": limits.max_price,
             "price_grace_seconds": limits.price_grace.as_secs_f64(),
             "max_price_per_hour": limits.max_price_per_hour,

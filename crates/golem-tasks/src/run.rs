@@ -5,17 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_sdk::core::caps::PriceCaps;
-use golem_sdk::core::event::{RunEnd, StopReason};
-use golem_sdk::core::payload::Payload;
-use golem_sdk::core::run::RunConfig;
-use golem_sdk::core::state::RunState;
-use golem_sdk::core::strategy::{LeastExpensive, ProviderList, Strategy};
+use golem_core::caps::PriceCaps;
+use golem_core::event::{RunEnd, StopReason};
+use golem_core::payload::Payload;
+use golem_core::run::RunConfig;
+use golem_core::state::RunState;
+use golem_core::strategy::{LeastExpensive, ProviderList, Strategy};
 use golem_sdk::image::{ImageError, Registry};
 use golem_sdk::payload::{PayloadError, PreparedPayload};
 use golem_sdk::run::{Events, nothing_left, nothing_open};
 use golem_sdk::text::chain;
-use golem_sdk::{Run, SystemClock, Timing};
+use golem_sdk::{Run, SystemClock};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
@@ -255,22 +255,15 @@ async fn hold_and_run(
     if let Some(note) = part.as_ref().and_then(Part::note) {
         view.note(clock.now(), &note);
     }
+    let mut config = config(&options, payload, &remembered);
+    config.only = part.as_ref().map(|part| Arc::clone(&part.selection));
     let run = Run::new(
         client.clone(),
         Arc::new(clock),
         Arc::<RunStore>::new(lease.run().clone()),
         options.job.worker(&options.limits),
         Box::new(std::iter::empty()),
-        golem_sdk::RunOptions {
-            config: RunConfig {
-                only: part.as_ref().map(|part| Arc::clone(&part.selection)),
-                ..config(&options, payload, &remembered)
-            },
-            driver: options.driver.clone(),
-            network: options.network.clone(),
-            session,
-            timing: Timing::default(),
-        },
+        golem_sdk::RunOptions::new(config, &options.driver, &options.network, session),
     );
     let leave = CancellationToken::new();
     let run = run.reading(ready.reading).resumed(state).retrying(retried);
@@ -505,25 +498,24 @@ fn strategy(limits: &Limits, caps: PriceCaps, remembered: &Remembered) -> Arc<dy
 fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> RunConfig {
     let limits = &options.limits;
     let platform = golem_sdk::run::platform(&options.driver, &options.network);
-    let caps =
-        PriceCaps { start: limits.max_start_price, per_hour: limits.max_price_per_hour, ..PriceCaps::none() };
-    RunConfig {
-        subnet: Some(options.subnet.clone()),
-        node_name: Some("golem-tasks".to_owned()),
-        strategy: strategy(limits, caps, remembered),
-        known: remembered.known.clone(),
-        max_price: limits.max_price,
-        price_grace: limits.price_grace,
-        workers: limits.workers,
-        retries: limits.retries,
-        budget: limits.budget,
-        on_budget: limits.on_budget,
-        expiration: limits.expiration,
-        idle_timeout: limits.idle_timeout,
-        results: limits.results,
-        halt: limits.halt,
-        settle_timeout: options.settle_timeout,
-        fresh_retries: true,
-        ..RunConfig::new(payload, platform)
-    }
+    let mut caps = PriceCaps::none();
+    (caps.start, caps.per_hour) = (limits.max_start_price, limits.max_price_per_hour);
+    let mut config = RunConfig::new(payload, platform);
+    config.subnet = Some(options.subnet.clone());
+    config.node_name = Some("golem-tasks".to_owned());
+    config.strategy = strategy(limits, caps, remembered);
+    config.known = remembered.known.clone();
+    config.max_price = limits.max_price;
+    config.price_grace = limits.price_grace;
+    config.workers = limits.workers;
+    config.retries = limits.retries;
+    config.budget = limits.budget;
+    config.on_budget = limits.on_budget;
+    config.expiration = limits.expiration;
+    config.idle_timeout = limits.idle_timeout;
+    config.results = limits.results;
+    config.halt = limits.halt;
+    config.settle_timeout = options.settle_timeout;
+    config.fresh_retries = true;
+    config
 }

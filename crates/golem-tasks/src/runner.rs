@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_sdk::core::halt::Halt;
+use golem_core::halt::Halt;
 use golem_sdk::{Budget, OnBudget};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Glm};

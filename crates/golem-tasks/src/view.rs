@@ -84,6 +84,7 @@ pub struct Facts {
 
 /// The ways in which work on a run begins.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum Beginning {
     /// It is a new run.
     #[default]

@@ -6,8 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use golem_sdk::image::ImageName;
+use golem_sdk::payload::{Image, WantedImage};
 use golem_tasks::job::{
-    Image, Job, JobError, Limits, RenderedAction, RenderedStep, SourceError, TaskData, TaskSource,
+    Job, JobError, Limits, RenderedAction, RenderedStep, SourceError, TaskData, TaskSource,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -77,11 +79,11 @@ fn shell(line: &str) -> RenderedAction {
 #[test]
 fn a_job_file_of_few_lines_has_sensible_defaults() {
     let job = parse(&format!("{PAYLOAD}{TASKS}{STEPS}")).unwrap();
-    assert_eq!(job.payload.runtime, "vm");
-    assert_eq!(job.payload.image, Some(Image::Tag("golem/alpine:latest".to_owned())));
-    assert_eq!((job.payload.min_mem_gib, job.payload.min_storage_gib), (0.5, 2.0));
-    assert_eq!(job.payload.min_cpu_threads, 1);
-    assert!(job.payload.capabilities.is_empty());
+    assert_eq!(job.payload.machine.runtime, "vm");
+    assert_eq!(job.payload.image, Some(WantedImage::Named(ImageName::Tag("golem/alpine:latest".to_owned()))));
+    assert_eq!((job.payload.machine.min_mem_gib, job.payload.machine.min_storage_gib), (0.5, 2.0));
+    assert_eq!(job.payload.machine.min_cpu_threads, 1);
+    assert!(job.payload.machine.capabilities.is_empty());
     assert_eq!(job.limits, Limits::default());
     assert_eq!(job.limits.task_timeout, Duration::from_secs(600));
     assert_eq!((job.limits.retries, job.limits.workers), (3, 5));
@@ -115,7 +117,10 @@ fn a_manifest_comes_with_what_proves_it() {
     ] {
         let text = format!("[payload]\nmanifest = \"manifest.json\"\n{proof}{TASKS}{STEPS}");
         let job = parse_in(&folder, &text).unwrap();
-        let Some(Image::Manifest { path, sealed }) = job.payload.image else { panic!("{text}") };
+        let (Some(path), Some(WantedImage::Manifest(sealed))) = (job.payload.manifest, job.payload.image)
+        else {
+            panic!("{text}")
+        };
         assert_eq!(path, folder.path().join("manifest.json"));
         assert_eq!(sealed.properties().text("golem.srv.comp.payload.sig").is_some(), signed);
     }
@@ -171,10 +176,10 @@ fn a_payload_may_say_and_ask_what_it_wants() {
         {TASKS}{STEPS}"#
     );
     let job = parse_in(&folder, &text).unwrap();
-    assert_eq!(job.payload.image, Some(Image::File(folder.path().join("images/alpine.gvmi"))));
-    assert_eq!(job.payload.min_cpu_cores, Some(2));
-    assert_eq!(job.payload.constraints, ["(golem.inf.cpu.architecture=x86_64)"]);
-    let properties = serde_json::to_value(&job.payload.properties).unwrap();
+    assert_eq!(job.payload.image, Some(WantedImage::File(folder.path().join("images/alpine.gvmi"))));
+    assert_eq!(job.payload.machine.min_cpu_cores, Some(2));
+    assert_eq!(job.payload.machine.constraints, ["(golem.inf.cpu.architecture=x86_64)"]);
+    let properties = serde_json::to_value(&job.payload.machine.properties).unwrap();
     assert_eq!(properties, json!({ "golem.example.share": 0.25, "golem.example.words": ["a", 1] }));
 }
 
@@ -228,12 +233,12 @@ fn every_key_of_a_job_file_is_read() {
         ),
     )
     .unwrap();
-    let image = Image::Url { url: "https://example.com/image.gvmi".to_owned(), hash: hash.to_lowercase() };
-    assert_eq!(job.payload.image, Some(image));
-    assert_eq!(job.payload.runtime, "vm-nvidia");
-    assert_eq!((job.payload.min_mem_gib, job.payload.min_storage_gib), (4.0, 10.5));
-    assert_eq!(job.payload.min_cpu_threads, 2);
-    assert_eq!(job.payload.capabilities, ["vpn", "inet"]);
+    let image = Image { url: "https://example.com/image.gvmi".to_owned(), hash: hash.to_lowercase() };
+    assert_eq!(job.payload.image, Some(WantedImage::Known(image)));
+    assert_eq!(job.payload.machine.runtime, "vm-nvidia");
+    assert_eq!((job.payload.machine.min_mem_gib, job.payload.machine.min_storage_gib), (4.0, 10.5));
+    assert_eq!(job.payload.machine.min_cpu_threads, 2);
+    assert_eq!(job.payload.machine.capabilities, ["vpn", "inet"]);
     assert_eq!(job.tasks.source(), &TaskSource::Range { start: 10, end: Some(0), step: -5 });
     assert_eq!(values(&job), [json!(10), json!(5)]);
     assert_eq!(

@@ -27,6 +27,7 @@ pub struct Glm(Decimal);
 
 /// A text that is not a valid amount of GLM.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GlmError {
     /// Not a decimal number.
     #[error("`{0}` is not a valid amount of GLM: expected a decimal number such as 0.05")]

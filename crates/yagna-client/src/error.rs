@@ -39,6 +39,7 @@ pub enum ClientError {
 
 /// The reaction that an error calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Disposition {
     /// The same request may succeed later: the daemon is restarting or overloaded, or its peer is slow.
     Retry,

@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use golem_tasks::golem_sdk::core::event::StopReason;
+use golem_tasks::golem_sdk::event::StopReason;
 use golem_tasks::store::{Dsn, RunSummary, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;

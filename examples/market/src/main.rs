@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use golem_examples::{CANCELLED, Failure, Flags, ended};
-use golem_sdk::core::offer::OfferTerms;
-use golem_sdk::core::payload::Payload;
+use golem_sdk::market::OfferTerms;
 use golem_sdk::market::{Offer, Offers, Scan};
+use golem_sdk::payload::Payload;
 use serde_json::{Value, json};
 use yagna_api::Glm;
 use yagna_api::properties::name;

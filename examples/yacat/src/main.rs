@@ -101,7 +101,7 @@ impl Job for Yacat {
     }
 
     fn limits(&self) -> Limits {
-        Limits { workers: 3, ..Limits::default() }
+        Limits::default().workers(3)
     }
 
     /// A run is only gone on with where it looks for the same word in the same parts.

@@ -6,6 +6,7 @@ use yagna_api::Glm;
 /// The reason why a run begins no more work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StopReason {
     /// All tasks have finished.
     AllDone,
@@ -47,9 +48,24 @@ impl StopReason {
     }
 }
 
+impl StopReason {
+    /// True if a run that stopped for this reason may go on when it is resumed.
+    pub fn may_go_on(self) -> bool {
+        match self {
+            Self::Cancelled | Self::BudgetReached | Self::NothingRuns | Self::Broken | Self::OwnTrouble => {
+                true
+            }
+            Self::AllDone | Self::ResultsReached | Self::Closed | Self::TooManyFailed | Self::PartDone => {
+                false
+            }
+        }
+    }
+}
+
 /// The reason why a job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum JobEndReason {
     /// All its tasks have finished, and no more will come.
     Finished,

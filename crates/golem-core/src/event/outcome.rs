@@ -52,6 +52,7 @@ pub struct AttemptFailure {
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FailureKind {
     /// A command said no.
     CommandFailed,
@@ -87,6 +88,20 @@ impl AttemptFailure {
 }
 
 impl FailureKind {
+    /// The word for it in the store, in JSON and in lists.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CommandFailed => "command_failed",
+            Self::Expired => "expired",
+            Self::Lost => "lost",
+            Self::TransferFailed => "transfer_failed",
+            Self::OutputIncomplete => "output_incomplete",
+            Self::Rejected => "rejected",
+            Self::Invalid => "invalid",
+            Self::OwnTrouble => "own_trouble",
+        }
+    }
+
     /// True if another provider may succeed.
     pub fn may_succeed_elsewhere(self) -> bool {
         self != Self::Invalid

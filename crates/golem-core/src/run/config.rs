@@ -20,6 +20,7 @@ use crate::terms::TermsPolicy;
 
 /// The behaviour of a run when its budget forbids all that it could do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnBudget {
     /// It stops.
     #[default]
@@ -28,8 +29,24 @@ pub enum OnBudget {
     Pause,
 }
 
+impl OnBudget {
+    /// The word for it in job files and on command lines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Pause => "pause",
+        }
+    }
+
+    /// The meaning of such a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Stop, Self::Pause].into_iter().find(|one| one.word() == word)
+    }
+}
+
 /// The settings of a run.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RunConfig {
     /// The machine that the work needs.
     pub payload: Payload,
@@ -134,6 +151,12 @@ impl RunConfig {
             rentals_at_once: 16,
             pause_per_rental: Duration::from_millis(1),
         }
+    }
+
+    /// With this number of providers that work at the same time, at most.
+    #[must_use]
+    pub fn workers(self, workers: u32) -> Self {
+        Self { workers, ..self }
     }
 
     /// The budget must cover at least so much work of a new activity before it would have to be stopped again: one that

@@ -13,7 +13,7 @@ use yagna_api::activity::{CreateActivity, DestroyActivity, State, StatePair};
 use yagna_client::InProcessTransport;
 
 use super::*;
-use crate::{MemoryJournal, Run, RunOptions, Tasks, Timing, Worker, WorkerError};
+use crate::{MemoryJournal, Run, RunOptions, Tasks, Worker, WorkerError};
 
 /// Opens another activity on its agreement, and starts it itself.
 #[derive(Debug)]
@@ -81,13 +81,12 @@ async fn an_activity_that_isnt_started_implicitly_is_started_by_its_worker() {
         Arc::new(MemoryJournal::new()),
         Arc::new(Starter),
         Box::new(std::iter::once(Ok(0.into()))),
-        RunOptions {
-            config: RunConfig { workers: 1, ..RunConfig::new(Payload::default(), devnet.payment_platform()) },
-            driver: "erc20".into(),
-            network: "hoodi".into(),
-            session: AppSessionId::new("starter"),
-            timing: Timing::default(),
-        },
+        RunOptions::new(
+            RunConfig::new(Payload::default(), devnet.payment_platform()).workers(1),
+            "erc20",
+            "hoodi",
+            AppSessionId::new("starter"),
+        ),
     );
     let end = run.run().await.unwrap();
     assert_eq!((end.done, end.failed), (1, 0), "{end:?}");

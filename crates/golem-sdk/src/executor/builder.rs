@@ -239,7 +239,7 @@ impl ExecutorBuilder {
     ///
     /// # Example
     /// ```
-    /// use golem_sdk::core::payload::Payload;
+    /// use golem_sdk::payload::Payload;
     /// use golem_sdk::strategy::{LeastExpensive, ProviderList, Strategy};
     /// use golem_sdk::{Executor, PriceCaps};
     ///
@@ -268,8 +268,8 @@ impl ExecutorBuilder {
     ///
     /// # Example
     /// ```
-    /// use golem_sdk::core::payload::Payload;
-    /// use golem_sdk::core::standing::{Memory, RentalOutcome};
+    /// use golem_sdk::payload::Payload;
+    /// use golem_sdk::standing::{Memory, RentalOutcome};
     /// use golem_sdk::{Executor, SystemClock};
     /// use yagna_api::Clock;
     ///
@@ -290,7 +290,7 @@ impl ExecutorBuilder {
     ///
     /// # Example
     /// ```
-    /// use golem_sdk::core::payload::Payload;
+    /// use golem_sdk::payload::Payload;
     /// use golem_sdk::{Executor, MidAgreementPayments};
     /// let builder = Executor::builder(Payload::default())
     ///     .terms(|terms| terms.mid_agreement_payments = MidAgreementPayments::Always);
@@ -360,13 +360,13 @@ impl ExecutorBuilder {
         for consumer in self.consumers {
             consumers.add(consumer);
         }
-        let options = RunOptions {
+        let options = RunOptions::new(
             config,
-            driver: driver.clone(),
-            network: network.clone(),
-            session: AppSessionId::new(format!("golem-{}", uuid::Uuid::new_v4())),
-            timing: self.timing,
-        };
+            driver.clone(),
+            network.clone(),
+            AppSessionId::new(format!("golem-{}", uuid::Uuid::new_v4())),
+        )
+        .timing(self.timing);
         let mut run = Run::standing(client, self.clock, Arc::clone(&watch) as Arc<dyn Journal>, options);
         run.witness = Some(Arc::clone(&watch) as Arc<dyn Witness>);
         let (handle, stop, leave) = (run.handle(), run.stopper(), CancellationToken::new());

@@ -30,7 +30,7 @@ const DESCRIPTION: usize = 200;
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use golem_sdk::core::payload::Payload;
+/// # use golem_sdk::payload::Payload;
 /// # use golem_sdk::executor::Executor;
 /// # use golem_devnet::devnet::Devnet;
 /// # use yagna_client::{Client, InProcessTransport};

@@ -110,7 +110,7 @@ impl Executor {
     /// # async fn main() -> golem_sdk::Result<()> {
     /// # let devnet = Devnet::builder().providers(2).start().await?;
     /// # let client = Client::new(Arc::new(InProcessTransport::new(devnet.router(), &devnet.requestor().key)?));
-    /// # let builder = Executor::builder(golem_sdk::core::payload::Payload::default()).client(client);
+    /// # let builder = Executor::builder(golem_sdk::payload::Payload::default()).client(client);
     /// # stringify! {
     /// let builder = Executor::builder(Vm::image_tag("golem/alpine:latest"));
     /// # };

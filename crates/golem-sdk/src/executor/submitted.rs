@@ -244,7 +244,8 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
                 EndCause::SourceFailed { problem }
             }
             JobEndReason::NothingRuns => EndCause::NothingRuns { explanation: self.watch.explanation() },
-            JobEndReason::Stopped => self.why_stopped(None).await,
+            // It stopped with its run.
+            _ => self.why_stopped(None).await,
         };
         Err(self.ended_early(cause))
     }
@@ -262,10 +263,8 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Reading<T, R> {
                 let problem = self.watch.broken().await.unwrap_or_else(|| "it doesn't say why".to_owned());
                 EndCause::Broken { problem }
             }
-            Some(
-                StopReason::Closed | StopReason::AllDone | StopReason::ResultsReached | StopReason::PartDone,
-            )
-            | None => EndCause::Closed,
+            // It had done what it was to do.
+            _ => EndCause::Closed,
         }
     }
 

@@ -119,6 +119,7 @@ pub struct Script {
 /// The ways to compare commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum Match {
     /// Character by character.
     Strict,

@@ -39,6 +39,7 @@ pub struct SealedManifest {
 
 /// The proof by which a provider should accept a manifest.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Proof {
     /// Nothing: it may have all the addresses on its list.
     None,

@@ -75,7 +75,8 @@ async fn only_what_is_asked_for_is_shown() {
     let (devnet, client) =
         start(providers.into_iter().fold(Devnet::builder(), DevnetBuilder::provider)).await;
     let vm = Payload::default();
-    let four = Payload { min_cpu_threads: 4, ..Payload::default() };
+    let mut four = Payload::default();
+    four.min_cpu_threads = 4;
     for (scan, expected) in [
         (Scan::new(), &["ada", "big", "eve", "wim"][..]),
         (Scan::new().subnet("public"), &["ada", "big", "wim"]),
@@ -123,7 +124,8 @@ async fn what_stands_in_its_way_is_said_at_the_start() {
     assert!(odd.starts_with("the constraint `(broken` can't be read: "), "{odd}");
     let odd = said(Scan::new().subnet("a)(b=c"), &client).await;
     assert!(odd.starts_with("the constraint `(golem.node.debug.subnet=a)(b=c)` can't be read: "), "{odd}");
-    let nothing = Payload { min_mem_gib: -1.0, ..Payload::default() };
+    let mut nothing = Payload::default();
+    nothing.min_mem_gib = -1.0;
     let odd = said(Scan::new().payload(&nothing), &client).await;
     assert_eq!(odd, "no offer could match the payload: -1 is not a valid amount of memory");
     let transport = InProcessTransport::new(devnet.router(), &AppKey::new("nobody's")).unwrap();

@@ -7,6 +7,7 @@ use yagna_api::AppSessionId;
 
 /// The settings of a run beside its work.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RunOptions {
     /// The settings of the decisions.
     pub config: RunConfig,
@@ -21,6 +22,23 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
+    /// A run that keeps to `config`, pays with this driver on this network and is known to the daemon by `session`.
+    pub fn new(
+        config: RunConfig,
+        driver: impl Into<String>,
+        network: impl Into<String>,
+        session: AppSessionId,
+    ) -> Self {
+        let (driver, network) = (driver.into(), network.into());
+        Self { config, driver, network, session, timing: Timing::default() }
+    }
+
+    /// With these times for the phases of a rental.
+    #[must_use]
+    pub fn timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
     /// The payment platform's name: `erc20-hoodi-tglm`.
     pub fn platform(&self) -> String {
         platform(&self.driver, &self.network)
@@ -35,6 +53,7 @@ pub fn platform(driver: &str, network: &str) -> String {
 
 /// The times that each phase of a rental may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timing {
     /// A provider's decision on an agreement.
     pub approval: Duration,

@@ -155,7 +155,7 @@ impl LogSummary {
             JobEndReason::Expired => "its deadline passed",
             JobEndReason::Broken => "its tasks couldn't be read",
             JobEndReason::NothingRuns => "nothing could run for it",
-            JobEndReason::Stopped => self.stopping.map_or("the run stopped", StopReason::words),
+            _ => self.stopping.map_or("the run stopped", StopReason::words),
         };
         match why {
             JobEndReason::Finished => self.info(format!("{prefix}Job finished in {took}: {counts}")),
@@ -244,11 +244,11 @@ fn shown(data: &Value) -> String {
 
 fn failed_words(kind: FailureKind) -> &'static str {
     match kind {
-        FailureKind::CommandFailed | FailureKind::TransferFailed | FailureKind::Invalid => "failed",
         FailureKind::OwnTrouble => "was given back",
         FailureKind::OutputIncomplete => "brought incomplete output",
         FailureKind::Expired => "expired",
         FailureKind::Lost => "was lost",
         FailureKind::Rejected => "was rejected",
+        _ => "failed",
     }
 }

@@ -1,8 +1,8 @@
 //! Queueing and its results.
 
+use golem_core::event::FailureKind;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
 use golem_sdk::context::Failure;
-use golem_sdk::core::event::FailureKind;
 use golem_sdk::{Program, ScriptError};
 use serde_json::json;
 

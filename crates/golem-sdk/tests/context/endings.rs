@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use golem_core::event::FailureKind;
 use golem_devnet::node::Fault;
 use golem_devnet::provider::Behaviour;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::FailureKind;
 use golem_sdk::script::LONGEST_ARGUMENT;
 use golem_sdk::text::chain;
 use golem_sdk::{Program, Script, ScriptError};

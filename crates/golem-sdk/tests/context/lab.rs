@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use golem_core::event::{RunEnd, TaskOutput};
+use golem_core::payload::Payload;
+use golem_core::run::RunConfig;
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::{Devnet, DevnetBuilder};
 use golem_devnet::provider::{Prices, ProviderConfig};
 use golem_devnet::runtime::Runtime;
-use golem_sdk::core::event::{RunEnd, TaskOutput};
-use golem_sdk::core::payload::Payload;
-use golem_sdk::core::run::RunConfig;
-use golem_sdk::{MemoryJournal, Run, RunError, RunOptions, Tasks, Timing, WorkContext, Worker, WorkerError};
+use golem_sdk::{MemoryJournal, Run, RunError, RunOptions, Tasks, WorkContext, Worker, WorkerError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -59,21 +59,13 @@ impl Lab {
         let (ready, mut opened) = mpsc::channel(1);
         let (done, over) = oneshot::channel();
         let worker = Door { ready, over: Mutex::new(Some(over)) };
-        let config = RunConfig {
-            workers: 1,
-            retries: 0,
-            budget: "100".parse().unwrap(),
-            expiration: secs(3 * 3600),
-            selection_window: Duration::from_millis(50),
-            ..RunConfig::new(Payload::default(), devnet.payment_platform())
-        };
-        let options = RunOptions {
-            config,
-            driver: "erc20".into(),
-            network: "hoodi".into(),
-            session: AppSessionId::new("lab"),
-            timing: Timing::default(),
-        };
+        let mut config = RunConfig::new(Payload::default(), devnet.payment_platform());
+        config.workers = 1;
+        config.retries = 0;
+        config.budget = "100".parse().unwrap();
+        config.expiration = secs(3 * 3600);
+        config.selection_window = Duration::from_millis(50);
+        let options = RunOptions::new(config, "erc20", "hoodi", AppSessionId::new("lab"));
         let clock = Arc::new(devnet.clock());
         let tasks = Box::new(std::iter::once(Ok(0.into())));
         let run = Run::new(client, clock, Arc::new(MemoryJournal::new()), Arc::new(worker), tasks, options);

@@ -1,7 +1,7 @@
 //! What an activity has used and cost.
 
+use golem_core::pricing::Pricing;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::pricing::Pricing;
 use yagna_api::Glm;
 use yagna_api::activity::{State, StatePair};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use golem_core::event::{Event, EventKind, StopReason};
 use golem_devnet::provider::{Prices, ProviderConfig};
-use golem_sdk::core::event::{Event, EventKind, StopReason};
 use golem_sdk::executor::{CloseError, EndCause};
 use golem_sdk::{Journal, JournalError, LeastExpensive, MemoryJournal, RunError};
 use tokio::time::{Instant, sleep};

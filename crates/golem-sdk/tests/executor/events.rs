@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use golem_core::event::{Event, EventKind, TaskId};
 use golem_devnet::runtime::ScriptedAnswer;
 use golem_sdk::EventConsumer;
 use golem_sdk::consumer::detailed;
-use golem_sdk::core::event::{Event, EventKind, TaskId};
 use golem_sdk::executor::Tasks;
 use golem_sdk::{Script, WorkContext};
 use yagna_api::Timestamp;

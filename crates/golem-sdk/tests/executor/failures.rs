@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::stream;
+use golem_core::event::{EventKind, FailureKind};
 use golem_devnet::runtime::ScriptedAnswer;
-use golem_sdk::core::event::{EventKind, FailureKind};
 use golem_sdk::executor::{EndCause, Tasks};
 use golem_sdk::{WorkContext, WorkerError};
 use tokio::time::Instant;

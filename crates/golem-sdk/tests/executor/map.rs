@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use golem_core::event::FailureKind;
 use golem_devnet::runtime::ScriptedAnswer;
-use golem_sdk::core::event::FailureKind;
 use golem_sdk::executor::{EndCause, MapFailure, NotMapped, StartError};
 use golem_sdk::{ExecutionEnd, Result, Script, WorkContext};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use golem_core::event::EventKind;
 use golem_devnet::node::Fault;
 use golem_sdk::BudgetError;
-use golem_sdk::core::event::EventKind;
 use golem_sdk::executor::EndCause;
 use tokio::time::sleep;
 use yagna_api::payment::ReleaseAllocation;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem_core::event::{EventKind, RunEnd};
+use golem_core::payload::Payload;
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::{Devnet, DevnetBuilder};
 use golem_devnet::provider::{Prices, ProviderConfig};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{EventKind, RunEnd};
-use golem_sdk::core::payload::Payload;
 use golem_sdk::executor::{
     CloseError, Executor, ExecutorBuilder, Finished, SubmitError, Submitted, Task, Tasks,
 };

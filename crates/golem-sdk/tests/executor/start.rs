@@ -1,7 +1,7 @@
 //! What keeps an executor from starting, and what the user is told.
 
+use golem_core::payload::Payload;
 use golem_sdk::RunError;
-use golem_sdk::core::payload::Payload;
 use golem_sdk::executor::{Executor, StartError};
 use golem_sdk::text::chain;
 use yagna_api::AppKey;

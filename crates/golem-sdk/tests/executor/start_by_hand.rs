@@ -1,7 +1,7 @@
 //! Workers that deploy and start their activities themselves.
 
+use golem_core::event::FailureKind;
 use golem_devnet::devnet::Devnet;
-use golem_sdk::core::event::FailureKind;
 use golem_sdk::executor::{EndCause, Executor, Tasks};
 use golem_sdk::{Program, WorkContext};
 use yagna_api::activity::Deploy;
@@ -14,7 +14,7 @@ async fn an_environment_that_a_worker_deploys_reaches_every_command() {
     // Commands that really run.
     let devnet = Devnet::builder().providers(1).start().await.unwrap();
     let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key).unwrap();
-    let executor = Executor::builder(golem_sdk::core::payload::Payload::default())
+    let executor = Executor::builder(golem_core::payload::Payload::default())
         .client(Client::new(std::sync::Arc::new(transport)))
         .implicit_start(false)
         .start()

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use golem_core::event::{Bill, EventKind};
+use golem_core::standing::{Memory, RentalOutcome};
 use golem_devnet::devnet::Devnet;
 use golem_devnet::news::{HappeningKind, Heard, News};
 use golem_devnet::node::Delays;
 use golem_devnet::provider::{Behaviour, Prices, ProviderConfig};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{Bill, EventKind};
-use golem_sdk::core::standing::{Memory, RentalOutcome};
 use golem_sdk::executor::{Submitted, Tasks};
 use golem_sdk::strategy::{LeastExpensive, ProviderList, Score, Strategy, from_fn};
 use golem_sdk::{MidAgreementPayments, PriceCaps, Refusal, Script, WorkContext, WorkerError};
@@ -193,7 +193,7 @@ async fn the_cheaper_of_two_is_taken_though_it_comes_later() {
 async fn an_executor_that_is_told_nothing_pays_no_price_without_limit() {
     let devnet = network([priced("dear", "5.1"), honest("ada")]).await;
     let journal = Arc::new(golem_sdk::MemoryJournal::new());
-    let executor = golem_sdk::Executor::builder(golem_sdk::core::payload::Payload::default())
+    let executor = golem_sdk::Executor::builder(golem_core::payload::Payload::default())
         .client(client(&devnet))
         .clock(Arc::new(devnet.clock()))
         .subnet_tag("public")

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use golem_sdk::core::event::{Event, EventKind};
+use golem_core::event::{Event, EventKind};
 use golem_sdk::executor::Tasks;
 use golem_sdk::{Script, WorkContext};
 use tokio::time::{Instant, sleep};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use golem_core::event::{Bill, EventKind, StopReason};
 use golem_devnet::node::Delays;
 use golem_devnet::provider::{Behaviour, InvoiceManner, Prices, ProviderConfig};
-use golem_sdk::core::event::{Bill, EventKind, StopReason};
 use golem_sdk::payments::PaymentState;
 use yagna_api::Glm;
 use yagna_api::payment::BillStatus;

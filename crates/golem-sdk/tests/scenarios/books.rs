@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use golem_core::event::{Bill, EventKind, RentalId};
 use golem_devnet::node::{AgreementRow, BillRow, Books};
-use golem_sdk::core::event::{Bill, EventKind, RentalId};
 use yagna_api::activity::State;
 use yagna_api::market::AgreementState;
 use yagna_api::payment::BillStatus;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use golem_core::event::{EventKind, StopReason};
+use golem_core::run::OnBudget;
 use golem_devnet::devnet::Devnet;
 use golem_devnet::node::Books;
 use golem_devnet::provider::Prices;
-use golem_sdk::core::event::{EventKind, StopReason};
-use golem_sdk::core::run::OnBudget;
 use tokio::time::{Instant, sleep};
 use yagna_api::Glm;
 use yagna_api::payment::BillStatus;

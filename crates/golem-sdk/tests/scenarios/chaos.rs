@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use golem_core::event::{Attempt, EventKind, JobId, TaskId};
 use golem_devnet::devnet::Devnet;
 use golem_devnet::node::{Delays, Fault};
 use golem_devnet::provider::{
     ApprovalManner, Behaviour, InvoiceManner, OfferFlaw, ProviderConfig, Vanishing,
 };
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{Attempt, EventKind, JobId, TaskId};
 use golem_sdk::{JobEvents, JobOptions, JobSource};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -174,10 +174,9 @@ async fn survive_jobs(seed: u64) {
         let worker = Arc::new(Hands { room: random.usize(1..5), limit: secs(40), setup: None });
         let tasks = (0..random.u64(0..25)).map(|n| Ok(json!(n)));
         let one_in = |random: &mut Rng, n| random.u32(0..n) == 0;
-        let options = JobOptions {
-            retries: one_in(&mut random, 2).then(|| random.u32(0..4)),
-            timeout: one_in(&mut random, 4).then(|| secs(random.u64(0..300))),
-        };
+        let mut options = JobOptions::default();
+        options.retries = one_in(&mut random, 2).then(|| random.u32(0..4));
+        options.timeout = one_in(&mut random, 4).then(|| secs(random.u64(0..300)));
         let Ok(job) = handle.submit(worker, JobSource::Iterator(Box::new(tasks)), options).await else {
             break;
         };

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use golem_core::event::{Event, EventKind, StopReason};
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::node::Fault;
-use golem_sdk::core::event::{Event, EventKind, StopReason};
 use golem_sdk::{MemoryJournal, RunError};
 use tokio::time::Instant;
 use yagna_api::{Clock as _, Request, Timestamp};

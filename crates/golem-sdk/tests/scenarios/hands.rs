@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use golem_sdk::core::event::{AttemptFailure, FailureKind, TaskOutput};
+use golem_core::event::{AttemptFailure, FailureKind, TaskOutput};
 use golem_sdk::{ExecutionEnd, Script, Tasks, WorkContext, Worker, WorkerError};
 use yagna_api::activity::Outcome;
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use golem_core::event::{EventKind, JobEnd, JobEndReason, JobId, StopReason, TaskId};
 use golem_devnet::provider::{ApprovalManner, Behaviour, Prices, ProviderConfig, Vanishing};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{EventKind, JobEnd, JobEndReason, JobId, StopReason, TaskId};
 use golem_sdk::{JobEvents, JobOptions, JobSource, RunOver, Script, Tasks, WorkContext, Worker, WorkerError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -214,7 +214,7 @@ impl Worker for Spawner {
                 if n < 10 {
                     tasks.add(vec![json!(n * 2 + 10), json!(n * 2 + 11)]).await;
                 }
-                task.done(golem_sdk::core::event::TaskOutput {
+                task.done(golem_core::event::TaskOutput {
                     stdout: n.to_string().into(),
                     ..Default::default()
                 })
@@ -243,7 +243,7 @@ async fn results_may_add_tasks_to_their_job() {
 async fn a_jobs_deadline_ends_it_and_names_what_is_unfinished() {
     let (live, handle) = Stage::new(["ada", "bob"].map(honest)).stand().await;
     let worker = Arc::new(Hands::default());
-    let late = JobOptions { timeout: Some(secs(40)), ..JobOptions::default() };
+    let late = JobOptions::default().timeout(secs(40));
     let begun = Instant::now();
     let job = handle.submit(Arc::clone(&worker) as _, numbers(200), late).await.unwrap();
     let outcome = Outcome::of(job).await;
@@ -296,7 +296,7 @@ impl Worker for Polite {
     ) -> BoxFuture<'a, Result<(), WorkerError>> {
         Box::pin(async move {
             while let Some(task) = tasks.next().await {
-                task.done(golem_sdk::core::event::TaskOutput::default()).await;
+                task.done(golem_core::event::TaskOutput::default()).await;
             }
             ctx.execute(Script::new().run("goodbye", [""; 0]), secs(3)).await?;
             self.goodbyes.fetch_add(1, Ordering::Relaxed);
@@ -332,7 +332,7 @@ impl Worker for Stoic {
                     task.give_back().await;
                     return Ok(());
                 }
-                task.done(golem_sdk::core::event::TaskOutput::default()).await;
+                task.done(golem_core::event::TaskOutput::default()).await;
             }
             ctx.execute(Script::new().run("goodbye", [""; 0]), secs(60)).await.ok();
             Ok(())
@@ -434,7 +434,7 @@ async fn a_result_that_no_retry_can_mend_is_rejected_once() {
         }
     }
     let (live, handle) = Stage::new(["ada", "bob"].map(honest)).stand().await;
-    let options = JobOptions { retries: Some(2), ..JobOptions::default() };
+    let options = JobOptions::default().retries(2);
     let job = handle.submit(Arc::new(Strict), numbers(3), options).await.unwrap();
     let outcome = Outcome::of(job).await;
     assert_eq!((outcome.end().why, outcome.end().failed), (JobEndReason::Finished, 3));

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
+use golem_core::event::{Bill, Event, EventKind};
 use golem_devnet::devnet::Devnet;
 use golem_devnet::node::Books;
 use golem_devnet::provider::Behaviour;
-use golem_sdk::core::event::{Bill, Event, EventKind};
 use golem_sdk::{Journal, JournalError, MemoryJournal, RunError};
 use tokio::time::sleep;
 use yagna_api::payment::BillStatus;

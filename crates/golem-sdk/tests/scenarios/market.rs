@@ -1,8 +1,8 @@
 //! The market: offers that can't be used, none at all, and how much is bought.
 
+use golem_core::event::{EventKind, StopReason};
+use golem_core::explain::Explanation;
 use golem_devnet::provider::{Behaviour, OfferFlaw, Prices, ProviderConfig};
-use golem_sdk::core::event::{EventKind, StopReason};
-use golem_sdk::core::explain::Explanation;
 
 use crate::books::n_agreements;
 use crate::stage::{Live, Played, Stage, Task, at_any_price, config, honest, options, secs, strange};

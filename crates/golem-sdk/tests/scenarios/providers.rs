@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use golem_core::event::{EventKind, FailureKind, StopReason};
 use golem_devnet::provider::{ApprovalManner, Behaviour, Prices, Vanishing};
 use golem_devnet::runtime::ScriptedAnswer;
-use golem_sdk::core::event::{EventKind, FailureKind, StopReason};
 use yagna_api::market::{AgreementState, Reason, Terminator};
 use yagna_api::time::between;
 

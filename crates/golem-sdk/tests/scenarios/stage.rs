@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem_core::event::{Event, EventKind, RunEnd};
+use golem_core::payload::Payload;
+use golem_core::run::RunConfig;
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::{Devnet, DevnetBuilder};
 use golem_devnet::provider::{Behaviour, Prices, ProviderConfig, ProviderHandle};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{Event, EventKind, RunEnd};
-use golem_sdk::core::payload::Payload;
-use golem_sdk::core::run::{OnBudget, RunConfig};
-use golem_sdk::core::standing::Records;
-use golem_sdk::core::terms::TermsPolicy;
 use golem_sdk::strategy::{LeastExpensive, Strategy};
 use golem_sdk::{Handle, Journal, MemoryJournal, PriceCaps, Run, RunError, RunOptions, Timing, Worker};
 use serde_json::json;
@@ -275,48 +273,18 @@ pub(crate) fn client(devnet: &Devnet) -> Client {
 }
 
 pub(crate) fn options(config: RunConfig, timing: Timing, session: &str) -> RunOptions {
-    RunOptions {
-        config,
-        driver: "erc20".into(),
-        network: "hoodi".into(),
-        session: AppSessionId::new(session),
-        timing,
-    }
+    RunOptions::new(config, "erc20", "hoodi", AppSessionId::new(session)).timing(timing)
 }
 
 /// The settings of the `golem-tasks` binary, with a small budget.
 pub(crate) fn config() -> RunConfig {
-    RunConfig {
-        payload: Payload::default(),
-        subnet: Some("public".into()),
-        node_name: Some("scenario".into()),
-        terms: TermsPolicy::new("erc20-hoodi-tglm"),
-        accept_timeout: secs(120),
-        known: Records::default(),
-        max_price: None,
-        price_grace: secs(300),
-        strategy: within("2"),
-        workers: 4,
-        fresh_retries: false,
-        retries: 3,
-        budget: "2".parse().unwrap(),
-        on_budget: OnBudget::Stop,
-        expiration: secs(3600),
-        selection_window: secs(1),
-        rentals_at_once: 16,
-        pause_per_rental: Duration::from_millis(1),
-        idle_timeout: secs(600),
-        idle_grace: secs(5),
-        hold: secs(30),
-        standing: false,
-        results: None,
-        halt: None,
-        only: None,
-        stop_grace: secs(5),
-        settle_timeout: secs(120),
-        stop_horizon: secs(120),
-        explain_every: secs(30),
-    }
+    let mut config = RunConfig::new(Payload::default(), "erc20-hoodi-tglm").workers(4);
+    config.node_name = Some("scenario".into());
+    config.strategy = within("2");
+    config.budget = "2".parse().unwrap();
+    config.idle_timeout = secs(600);
+    config.settle_timeout = secs(120);
+    config
 }
 
 /// The least expensive for at most so much an hour.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use golem_core::event::{Event, EventKind};
 use golem_devnet::provider::{Behaviour, Prices, ProviderConfig};
-use golem_sdk::core::event::{Event, EventKind};
 use golem_sdk::summary::{Line, LogSummary};
 use golem_sdk::{JobOptions, JobSource};
 use insta::assert_snapshot;

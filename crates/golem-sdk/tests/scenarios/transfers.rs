@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use golem_core::event::{AttemptFailure, EventKind, FailureKind, StopReason, TaskOutput};
 use golem_devnet::provider::Behaviour;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{AttemptFailure, EventKind, FailureKind, StopReason, TaskOutput};
 use golem_sdk::{ExecutionEnd, Script, ScriptError, Source, Tasks, WorkContext, Worker, WorkerError};
 use tempfile::TempDir;
 

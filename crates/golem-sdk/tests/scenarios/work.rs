@@ -1,8 +1,8 @@
 //! Ordinary work: how much is bought for it, how tasks travel, what a worker may do wrong, how a run is stopped.
 
 use futures_util::future::BoxFuture;
+use golem_core::event::{EventKind, FailureKind, StopReason};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{EventKind, FailureKind, StopReason};
 use golem_sdk::{Tasks, WorkContext, Worker, WorkerError};
 
 use crate::books::{n_agreements, n_done_by};

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::TryStreamExt;
+use golem_core::event::{Attempt, EventKind, FailureKind, StopReason};
 use golem_devnet::provider::{Prices, ProviderConfig};
 use golem_devnet::runtime::ScriptedAnswer;
-use golem_sdk::core::event::{Attempt, EventKind, FailureKind, StopReason};
 use golem_sdk::executor::{EndCause, Tasks};
 use golem_sdk::{LeastExpensive, PriceCaps, ScriptError, WorkContext, WorkerError};
 use tokio::time::{Instant, sleep};

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use golem_core::event::{Event, EventKind, RentalId, RunEnd};
 use golem_devnet::devnet::Devnet;
 use golem_devnet::node::{AgreementRow, BillRow, Books};
-use golem_sdk::core::event::{Event, EventKind, RentalId, RunEnd};
 use yagna_api::payment::BillStatus;
 
 use crate::stage::Stage;

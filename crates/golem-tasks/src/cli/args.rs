@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
-use golem_sdk::core::halt::Halt;
+use golem_core::halt::Halt;
 use golem_sdk::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
 

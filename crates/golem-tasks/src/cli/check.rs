@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use golem_sdk::image::ImageName;
+use golem_sdk::payload::WantedImage;
+
 use crate::exit::{Exit, Failure};
 use crate::job::{
-    ENDLESS, Image, Job, Limits, LineForm, Look, Mode, Payload, RenderedAction, RenderedStep, TaskData,
-    TaskSource, Verdicts,
+    ENDLESS, Job, Limits, LineForm, Look, Mode, Payload, RenderedAction, RenderedStep, TaskData, TaskSource,
+    Verdicts,
 };
 use crate::view::text::{plural, short};
 use crate::work::AnyJob;
@@ -152,23 +155,25 @@ fn try_all(job: &Job) -> Result<(Option<TaskData>, Option<u64>), Failure> {
 }
 
 fn machine(payload: &Payload) -> String {
-    let mut text = payload.runtime.clone();
+    let machine = &payload.machine;
+    let mut text = machine.runtime.clone();
     let _ = match &payload.image {
-        Some(Image::Tag(tag)) => write!(text, ", image {tag}"),
-        Some(Image::Hash(hash)) => write!(text, ", image {}…", hash.chars().take(16).collect::<String>()),
-        Some(Image::Url { url, .. }) => write!(text, ", image {url}"),
-        Some(Image::File(path)) => write!(text, ", image {}", path.display()),
-        #[cfg(feature = "manifest")]
-        Some(Image::Manifest { path, .. }) => write!(text, ", manifest {}", path.display()),
-        None => Ok(()),
+        Some(WantedImage::Named(ImageName::Tag(tag))) => write!(text, ", image {tag}"),
+        Some(WantedImage::Named(ImageName::Hash(hash))) => write!(text, ", image {hash:.16}…"),
+        Some(WantedImage::Known(image)) => write!(text, ", image {}", image.url),
+        Some(WantedImage::File(path)) => write!(text, ", image {}", path.display()),
+        _ => Ok(()),
     };
+    if let Some(path) = &payload.manifest {
+        let _ = write!(text, ", manifest {}", path.display());
+    }
     let _ = write!(
         text,
         ", at least {} GiB memory, {} GiB storage, CPU threads: {}",
-        payload.min_mem_gib, payload.min_storage_gib, payload.min_cpu_threads
+        machine.min_mem_gib, machine.min_storage_gib, machine.min_cpu_threads
     );
-    if !payload.capabilities.is_empty() {
-        let _ = write!(text, ", with {}", payload.capabilities.join(", "));
+    if !machine.capabilities.is_empty() {
+        let _ = write!(text, ", with {}", machine.capabilities.join(", "));
     }
     text
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use golem_sdk::core::halt::{Halt, HaltParseError};
+use golem_core::halt::{Halt, HaltParseError};
 use golem_sdk::text::chain;
 use golem_sdk::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
@@ -55,11 +55,7 @@ pub(crate) fn halt(text: &str) -> Result<Halt, String> {
 
 /// The reaction of a run to an exhausted budget.
 pub(crate) fn on_budget(text: &str) -> Result<OnBudget, String> {
-    match text {
-        "stop" => Ok(OnBudget::Stop),
-        "pause" => Ok(OnBudget::Pause),
-        _ => Err("expected stop or pause".to_owned()),
-    }
+    OnBudget::from_word(text).ok_or_else(|| "expected stop or pause".to_owned())
 }
 
 /// A duration greater than zero.

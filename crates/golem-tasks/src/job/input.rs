@@ -35,6 +35,7 @@ pub(crate) struct Input {
 
 /// The way in which a line becomes a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LineForm {
     /// As a string.
     Text,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use golem_core::halt::Halt;
 use golem_sdk::budget::{Budget, OnBudget};
-use golem_sdk::core::halt::Halt;
 use golem_sdk::defaults;
 use golem_sdk::text::chain;
 use yagna_api::Glm;
@@ -17,6 +17,7 @@ pub const SHORTEST_AGREEMENT: Duration = Duration::from_secs(6 * 60);
 
 /// The limits of a run. Every limit has a default, so the section may be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The longest one attempt of one task may take: 10 minutes, or `expiration` where that is shorter.
     pub task_timeout: Duration,
@@ -53,6 +54,38 @@ pub struct Limits {
     pub exclude_providers: Vec<String>,
 }
 
+/// Makes a setter of each of these fields.
+macro_rules! setters {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        impl Limits {$(
+            #[doc = concat!("With this value of [`Limits::", stringify!($field), "`].")]
+            #[must_use]
+            pub fn $field(mut self, $field: $type) -> Self {
+                self.$field = $field.into();
+                self
+            }
+        )*}
+    };
+}
+
+setters! {
+    task_timeout: Duration,
+    retries: u32,
+    workers: u32,
+    budget: Budget,
+    on_budget: OnBudget,
+    max_price: impl Into<Option<Glm>>,
+    price_grace: Duration,
+    max_price_per_hour: impl Into<Option<Glm>>,
+    max_start_price: impl Into<Option<Glm>>,
+    expiration: Duration,
+    idle_timeout: Duration,
+    results: impl Into<Option<u64>>,
+    halt: impl Into<Option<Halt>>,
+    providers: Vec<String>,
+    exclude_providers: Vec<String>,
+}
+
 /// The word for "any price", in job files and on the command line.
 pub(crate) const NO_CAP: &str = "none";
 
@@ -75,16 +108,6 @@ impl Default for Limits {
             halt: None,
             providers: Vec::new(),
             exclude_providers: Vec::new(),
-        }
-    }
-}
-
-impl Limits {
-    /// As it is written.
-    pub(crate) fn on_budget_word(&self) -> &'static str {
-        match self.on_budget {
-            OnBudget::Stop => "stop",
-            OnBudget::Pause => "pause",
         }
     }
 }
@@ -209,14 +232,11 @@ fn one_budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Bu
 }
 
 fn on_budget(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<OnBudget> {
-    match entry.string(diagnostics)? {
-        "stop" => Some(OnBudget::Stop),
-        "pause" => Some(OnBudget::Pause),
-        _ => {
-            entry.expected("\"stop\" or \"pause\"", diagnostics);
-            None
-        }
+    let read = OnBudget::from_word(entry.string(diagnostics)?);
+    if read.is_none() {
+        entry.expected("\"stop\" or \"pause\"", diagnostics);
     }
+    read
 }
 
 #[cfg(test)]

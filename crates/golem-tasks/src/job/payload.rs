@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "manifest")]
-use golem_sdk::manifest::SealedManifest;
+use golem_sdk::payload::{Payload as Machine, WantedImage};
 use toml::de::DeTable;
 use yagna_api::{Constraints, Properties};
 
@@ -24,59 +23,22 @@ const VM: &str = "vm";
 /// Stands for a problem that has been reported.
 struct Reported;
 
-/// The machine a job needs.
+/// The content of the section.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Payload {
-    /// The runtime of the work: `vm` unless the job file says otherwise.
-    pub runtime: String,
+    /// The machine.
+    pub machine: Machine,
     /// The image to run; always there when the runtime is `vm`.
-    pub image: Option<Image>,
-    /// Memory in GiB, at least.
-    pub min_mem_gib: f64,
-    /// Storage in GiB, at least.
-    pub min_storage_gib: f64,
-    /// CPU threads, at least.
-    pub min_cpu_threads: u32,
-    /// CPU cores, at least.
-    pub min_cpu_cores: Option<u32>,
-    /// Capabilities the runtime must have, such as `vpn`.
-    pub capabilities: Vec<String>,
-    /// Further properties of the demand.
-    pub properties: Properties,
-    /// Further constraints, each in the constraint language.
-    pub constraints: Vec<String>,
+    pub image: Option<WantedImage>,
+    /// The file of the manifest that names the image, where one does.
+    pub manifest: Option<PathBuf>,
     /// The only providers to work with, by name or id; any where there are none.
     pub providers: Vec<String>,
     /// Providers not to work with, by name or id.
     pub exclude_providers: Vec<String>,
     /// True if a task may find on its machine what others have left there. Otherwise each has an activity of its own.
     pub keep_files: bool,
-}
-
-/// The ways in which a job file names its image.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Image {
-    /// By the SHA-3 hash under which the registry knows it, in lower-case hex.
-    Hash(String),
-    /// By its tag in the registry, such as `golem/alpine:latest`.
-    Tag(String),
-    /// By an address of one's own, with its SHA-3 hash in lower-case hex.
-    Url {
-        /// The address from which providers fetch it.
-        url: String,
-        /// The hash that it must have.
-        hash: String,
-    },
-    /// By a file of one's own, which is served to providers.
-    File(PathBuf),
-    /// By a manifest, which names it and says what else it does.
-    #[cfg(feature = "manifest")]
-    Manifest {
-        /// The path of the manifest.
-        path: PathBuf,
-        /// The manifest with its proof.
-        sealed: Box<SealedManifest>,
-    },
 }
 
 /// The files that the section names.
@@ -127,16 +89,20 @@ pub(super) fn read(top: &Section<'_>, folder: &Path, diagnostics: &mut Diagnosti
     let providers = section.value_or("providers", Vec::new(), diagnostics, named);
     let exclude_providers = section.value_or("exclude_providers", Vec::new(), diagnostics, named);
     let keep_files = section.value_or("keep_files", true, diagnostics, Entry::boolean);
+    let image = image.ok()?;
+    let manifest = section.get("manifest").and_then(|entry| Some(folder.join(entry.as_str()?)));
+    let mut machine = Machine::runtime(runtime?);
+    machine.min_mem_gib = min_mem_gib?;
+    machine.min_storage_gib = min_storage_gib?;
+    machine.min_cpu_threads = min_cpu_threads?;
+    machine.min_cpu_cores = min_cpu_cores?;
+    machine.capabilities = capabilities?;
+    machine.properties = properties?;
+    machine.constraints = constraints?;
     Some(Payload {
-        runtime: runtime?,
-        image: image.ok()?,
-        min_mem_gib: min_mem_gib?,
-        min_storage_gib: min_storage_gib?,
-        min_cpu_threads: min_cpu_threads?,
-        min_cpu_cores: min_cpu_cores?,
-        capabilities: capabilities?,
-        properties: properties?,
-        constraints: constraints?,
+        machine,
+        image,
+        manifest,
         providers: providers?,
         exclude_providers: exclude_providers?,
         keep_files: keep_files?,

@@ -12,6 +12,7 @@ const WINDOW: usize = 100;
 
 /// The reasons why a job file can't be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum JobError {
     /// The file can't be opened or read.
     #[error("can't read the job file `{}`", path.display())]

@@ -27,6 +27,7 @@ pub struct TaskData {
 
 /// The reasons why tasks can't be read from their source.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SourceError {
     /// The file isn't there or may not be read.
     #[error("can't open `{}`", path.display())]

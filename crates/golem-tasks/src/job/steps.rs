@@ -40,6 +40,7 @@ pub struct RenderedStep {
 
 /// The action of a step. Host paths start at the job file's folder; container paths are absolute.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum RenderedAction {
     /// Run a program in the container. A shell line has become `/bin/sh -c <line>`.
     Run {

@@ -30,6 +30,7 @@ pub struct Tasks {
 
 /// The source of tasks. Paths are as the job file writes them, relative to its folder.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum TaskSource {
     /// Values written in the job file itself.
     Values(Arc<[Value]>),

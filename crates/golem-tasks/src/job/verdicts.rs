@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use golem_sdk::core::event::TaskOutput;
+use golem_core::event::TaskOutput;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::document::{Diagnostics, Entry, Section};
@@ -33,6 +33,7 @@ pub struct ExitCodes(Vec<RangeInclusive<u8>>);
 
 /// A condition that ends the run.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum StopWhen {
     /// A line that commands printed matches.
     Matches {

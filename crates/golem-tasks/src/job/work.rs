@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use golem_sdk::core::event::{AttemptFailure, FailureKind, Printed, TaskOutput};
-use golem_sdk::core::payload::{Image as CoreImage, Payload as Machine};
-use golem_sdk::payload::{PayloadSpec, Vm};
+use golem_core::event::{AttemptFailure, FailureKind, Printed, TaskOutput};
+use golem_sdk::image::ImageName;
+use golem_sdk::payload::{Image, PayloadSpec, WantedImage};
 use golem_sdk::{Arrivals, Execution, ExecutionEnd, ScriptError, WorkContext, WorkerError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use super::numbers::first_inexact;
 use super::script::{script, segments};
 use super::steps::with_modes;
 use super::verdicts::Verdict;
-use super::{Image, Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource};
+use super::{Job, Limits, RenderError, RenderedAction, RenderedStep, TaskData, TaskSource};
 use crate::exit::Failure;
 use crate::work::{self, Pile, Task, TaskError, Tasks};
 
@@ -42,30 +42,7 @@ impl work::Job for Job {
     type Output = TaskOutput;
 
     fn payload(&self) -> PayloadSpec {
-        let wanted = &self.payload;
-        let machine = Machine {
-            runtime: wanted.runtime.clone(),
-            image: None,
-            min_mem_gib: wanted.min_mem_gib,
-            min_storage_gib: wanted.min_storage_gib,
-            min_cpu_threads: wanted.min_cpu_threads,
-            min_cpu_cores: wanted.min_cpu_cores,
-            capabilities: wanted.capabilities.clone(),
-            properties: wanted.properties.clone(),
-            constraints: wanted.constraints.clone(),
-        };
-        match &wanted.image {
-            None => PayloadSpec::from(machine),
-            Some(Image::Url { url, hash }) => {
-                let image = Some(CoreImage { hash: hash.clone(), url: url.clone() });
-                PayloadSpec::from(Machine { image, ..machine })
-            }
-            Some(Image::Hash(hash)) => Vm::image_hash(hash).on_machine(machine),
-            Some(Image::Tag(tag)) => Vm::image_tag(tag).on_machine(machine),
-            Some(Image::File(path)) => Vm::image_file(path).on_machine(machine),
-            #[cfg(feature = "manifest")]
-            Some(Image::Manifest { sealed, .. }) => Vm::manifest((**sealed).clone()).on_machine(machine),
-        }
+        PayloadSpec::new(self.payload.machine.clone(), self.payload.image.clone())
     }
 
     fn tasks(&self) -> Pile<Value> {
@@ -166,30 +143,16 @@ impl work::Job for Job {
     }
 
     fn describe(&self) -> Value {
-        let payload = &self.payload;
-        let image = payload.image.as_ref().map(|image| match image {
-            Image::Hash(hash) => json!({ "hash": hash }),
-            Image::Tag(tag) => json!({ "tag": tag }),
-            Image::Url { url, hash } => json!({ "url": url, "hash": hash }),
-            Image::File(path) => json!({ "file": path.display().to_string() }),
-            #[cfg(feature = "manifest")]
-            Image::Manifest { path, .. } => json!({ "manifest": path.display().to_string() }),
+        let image = self.payload.image.as_ref().map(|image| match image {
+            WantedImage::Known(Image { url, hash }) => json!({ "url": url, "hash": hash }),
+            WantedImage::Named(ImageName::Hash(hash)) => json!({ "hash": hash }),
+            WantedImage::Named(ImageName::Tag(tag)) => json!({ "tag": tag }),
+            WantedImage::File(path) => json!({ "file": path }),
+            _ => json!({ "manifest": self.payload.manifest }),
         });
-        json!({
-            "job": self.path.display().to_string(),
-            "digest": self.digest,
-            "payload": {
-                "runtime": payload.runtime,
-                "image": image,
-                "min_mem_gib": payload.min_mem_gib,
-                "min_storage_gib": payload.min_storage_gib,
-                "min_cpu_threads": payload.min_cpu_threads,
-                "min_cpu_cores": payload.min_cpu_cores,
-                "capabilities": payload.capabilities,
-                "properties": payload.properties,
-                "constraints": payload.constraints,
-            },
-        })
+        let mut payload = json!(self.payload.machine);
+        payload["image"] = image.into();
+        json!({ "job": self.path, "digest": self.digest, "payload": payload })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a run that has ended has done what it was asked for.
 
-use golem_sdk::core::event::{RunEnd, StopReason};
+use golem_core::event::{RunEnd, StopReason};
 
 use crate::exit::{Exit, Failure};
 use crate::store::RunSummary;

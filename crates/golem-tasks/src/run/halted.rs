@@ -1,7 +1,7 @@
 //! Runs of which so many tasks have failed that they would stop as soon as they are resumed.
 
-use golem_sdk::core::halt::Halt;
-use golem_sdk::core::state::RunState;
+use golem_core::halt::Halt;
+use golem_core::state::RunState;
 use golem_sdk::run::nothing_open;
 
 use crate::exit::{Exit, Failure};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use golem_sdk::core::event::TaskId;
-use golem_sdk::core::selection::Selection;
-use golem_sdk::core::source::SourceDigest;
-use golem_sdk::core::state::RunState;
+use golem_core::event::TaskId;
+use golem_core::selection::Selection;
+use golem_core::source::SourceDigest;
+use golem_core::state::RunState;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};

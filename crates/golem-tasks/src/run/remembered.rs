@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use golem_sdk::core::caps::Refusal;
-use golem_sdk::core::standing::Records;
-use golem_sdk::core::strategy::{Candidate, Score};
+use golem_core::caps::Refusal;
+use golem_core::standing::Records;
+use golem_core::strategy::{Candidate, Score};
 use golem_sdk::strategy::{ProviderList, Strategy};
 use tokio::time::{MissedTickBehavior, interval};
 use yagna_api::{NodeId, Timestamp};

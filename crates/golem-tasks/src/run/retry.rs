@@ -1,6 +1,6 @@
 //! The tasks of a run that failed for good and are tried afresh, and what is said of them.
 
-use golem_sdk::core::state::RunState;
+use golem_core::state::RunState;
 use golem_sdk::run::FailedTask;
 
 use super::part::Part;

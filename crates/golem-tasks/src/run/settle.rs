@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use golem_sdk::core::payload::Payload;
-use golem_sdk::core::run::RunConfig;
-use golem_sdk::core::state::RunState;
+use golem_core::payload::Payload;
+use golem_core::run::RunConfig;
+use golem_core::state::RunState;
 use golem_sdk::run::nothing_open;
 use golem_sdk::text::chain;
-use golem_sdk::{Run, SystemClock, Timing};
+use golem_sdk::{Run, SystemClock};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -253,13 +253,8 @@ async fn bring_to_an_end(
         Box::new(Plain::new(facts, Output::none(), Output::stderr()))
     };
     let (driver, network) = same::payment(record);
-    let run_options = golem_sdk::RunOptions {
-        config: config(record, driver, network, options.settle_timeout)?,
-        driver: driver.to_owned(),
-        network: network.to_owned(),
-        session: record.app_session.clone(),
-        timing: Timing::default(),
-    };
+    let config = config(record, driver, network, options.settle_timeout)?;
+    let run_options = golem_sdk::RunOptions::new(config, driver, network, record.app_session.clone());
     let journal = Arc::<RunStore>::new(lease.run().clone());
     let run = Run::settling(client.clone(), Arc::new(clock), journal, state, run_options);
     let stop = Stop { on_ctrl_c: true, token: CancellationToken::new() };
@@ -286,12 +281,12 @@ fn config(
     settle_timeout: Duration,
 ) -> Result<RunConfig, Failure> {
     let platform = golem_sdk::run::platform(driver, network);
-    let nothing = RunConfig::new(Payload::runtime("none"), platform);
-    let budget = match record.job.pointer("/limits/budget") {
-        None => nothing.budget,
-        Some(budget) => serde_json::from_value(budget.clone()).map_err(|source| {
+    let mut config = RunConfig::new(Payload::runtime("none"), platform);
+    if let Some(budget) = record.job.pointer("/limits/budget") {
+        config.budget = serde_json::from_value(budget.clone()).map_err(|source| {
             Failure::new(Exit::Store, StoreError::Damaged { column: "job", source: Box::new(source) })
-        })?,
-    };
-    Ok(RunConfig { budget, settle_timeout, ..nothing })
+        })?;
+    }
+    config.settle_timeout = settle_timeout;
+    Ok(config)
 }

@@ -1,8 +1,8 @@
 //! The source of a run's tasks when the run is resumed: it must be what it was, or the user wants to go on with another one.
 
-use golem_sdk::core::event::{Event, EventKind, JobId};
-use golem_sdk::core::source::{KnownTasks, SourceDigest, SourceMark};
-use golem_sdk::core::state::RunState;
+use golem_core::event::{Event, EventKind, JobId};
+use golem_core::source::{KnownTasks, SourceDigest, SourceMark};
+use golem_core::state::RunState;
 use golem_sdk::reading::{Matching, OpenSource, Reading, ReadingError};
 use serde_json::Value;
 use yagna_api::Timestamp;
@@ -74,7 +74,7 @@ pub(super) async fn compared(
     match Reading::behind(source, mark, known) {
         Ok(reading) => Ok(Ready { reading, broken }),
         Err(ReadingError::Changed(_)) => Err(differs(options, run, mark).await?),
-        Err(error @ ReadingError::Broken(_)) => {
+        Err(error) => {
             let mend = "mend the source of the tasks; what is done is kept, and nothing was bought";
             Err(Failure::new(Exit::Usage, error).advise(mend))
         }

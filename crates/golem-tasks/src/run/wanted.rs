@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use golem_sdk::core::event::{Event, EventKind, Provider};
+use golem_core::event::{Event, EventKind, Provider};
 use golem_sdk::strategy::ProviderList;
 use yagna_api::Timestamp;
 use yagna_api::time::between;

@@ -21,6 +21,7 @@ const PAGE: i64 = 500;
 
 /// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TaskStatus {
     /// It waits for an attempt.
     Waiting,

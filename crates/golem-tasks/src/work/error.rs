@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use golem_sdk::core::event::{AttemptFailure, FailureKind};
+use golem_core::event::{AttemptFailure, FailureKind};
 use golem_sdk::text::chain;
 use golem_sdk::{ScriptError, WorkerError};
 use yagna_api::time::short;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use golem_sdk::core::event::{FailureKind, TaskId, TaskOutput};
+use golem_core::event::{FailureKind, TaskId, TaskOutput};
 use golem_sdk::{WorkContext, WorkerError};
 use serde::Deserialize;
 use tokio::time::timeout;

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use golem_sdk::core::event::TaskOutput;
-use golem_sdk::core::payload::Payload;
-use golem_sdk::core::run::RunConfig;
+use golem_core::event::TaskOutput;
+use golem_core::payload::Payload;
+use golem_core::run::RunConfig;
 use golem_sdk::{
-    MemoryJournal, Run, RunOptions, Script, SystemClock, Tasks, Timing, WorkContext, Worker, WorkerError,
+    MemoryJournal, Run, RunOptions, Script, SystemClock, Tasks, WorkContext, Worker, WorkerError,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -56,16 +56,12 @@ pub(crate) async fn rent(stage: &Stage, count: usize, running: &mut JoinSet<()>)
         Arc::new(MemoryJournal::new()),
         Arc::new(OnCall { ready: Mutex::new(ready) }),
         Box::new((0..count).map(|n| Ok(n.into()))),
-        RunOptions {
-            config: RunConfig {
-                workers,
-                ..RunConfig::new(Payload::default(), stage.devnet.payment_platform())
-            },
-            driver: "erc20".into(),
-            network: "hoodi".into(),
-            session: AppSessionId::new("gftp"),
-            timing: Timing::default(),
-        },
+        RunOptions::new(
+            RunConfig::new(Payload::default(), stage.devnet.payment_platform()).workers(workers),
+            "erc20",
+            "hoodi",
+            AppSessionId::new("gftp"),
+        ),
     );
     running.spawn(async move {
         run.run().await.unwrap();

@@ -7,10 +7,10 @@ use futures_util::TryStreamExt;
 use golem_devnet::devnet::Devnet;
 use golem_tasks::Runner;
 use golem_tasks::exit::Exit;
-use golem_tasks::golem_sdk::core::event::{EventKind, FailureKind, StopReason};
-use golem_tasks::golem_sdk::core::payload::Payload;
-use golem_tasks::golem_sdk::core::run::RunConfig;
-use golem_tasks::golem_sdk::{MemoryJournal, Run, RunOptions, SystemClock, Timing};
+use golem_tasks::golem_sdk::event::{EventKind, FailureKind, StopReason};
+use golem_tasks::golem_sdk::payload::Payload;
+use golem_tasks::golem_sdk::run::RunConfig;
+use golem_tasks::golem_sdk::{MemoryJournal, Run, RunOptions, SystemClock};
 use golem_tasks::store::{Dsn, Store};
 use golem_tasks::work::JobWorker;
 use libtest_mimic::Trial;
@@ -87,13 +87,12 @@ async fn tasks_of_another_type_fail_for_good() {
         Arc::<MemoryJournal>::clone(&journal),
         Arc::new(JobWorker::new(Arc::new(Lengths))),
         Box::new(written.into_iter().map(Ok)),
-        RunOptions {
-            config: RunConfig { workers: 1, ..RunConfig::new(Payload::default(), devnet.payment_platform()) },
-            driver: "erc20".into(),
-            network: "hoodi".into(),
-            session: yagna_api::AppSessionId::new("another-type"),
-            timing: Timing::default(),
-        },
+        RunOptions::new(
+            RunConfig::new(Payload::default(), devnet.payment_platform()).workers(1),
+            "erc20",
+            "hoodi",
+            yagna_api::AppSessionId::new("another-type"),
+        ),
     );
     let end = run.run().await.unwrap();
     assert_eq!((end.done, end.failed), (1, 2));

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use golem_tasks::golem_sdk::core::payload::{Image, Payload};
+use golem_tasks::golem_sdk::payload::{Image, Payload, WantedImage};
 use golem_tasks::{Job, Limits, PayloadSpec, Pile, Task, TaskError, Tasks, Vm, WorkContext, WorkerError};
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ impl Job for Lengths {
     }
 
     fn limits(&self) -> Limits {
-        Limits { workers: 2, ..Limits::default() }
+        Limits::default().workers(2)
     }
 }
 
@@ -92,7 +92,7 @@ impl Job for Endless {
     fn payload(&self) -> PayloadSpec {
         // Of a daemon nobody knows that it is emulated: no registry must be asked.
         let image = Image { hash: HASH.to_owned(), url: "http://registry.invalid/image".to_owned() };
-        Payload { image: Some(image), ..Payload::default() }.into()
+        PayloadSpec::new(Payload::default(), WantedImage::Known(image))
     }
 
     fn tasks(&self) -> Pile<u64> {
@@ -184,7 +184,7 @@ impl Job for Listed {
     }
 
     fn limits(&self) -> Limits {
-        Limits { workers: 1, ..Limits::default() }
+        Limits::default().workers(1)
     }
 }
 
@@ -273,6 +273,6 @@ impl Job for Trouble {
     }
 
     fn limits(&self) -> Limits {
-        Limits { retries: 1, workers: 1, ..Limits::default() }
+        Limits::default().retries(1).workers(1)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use golem_examples::{CANCELLED, Failure, Flags, ended};
-use golem_sdk::core::event::StopReason;
+use golem_sdk::event::StopReason;
 use golem_sdk::executor::Tasks;
 use golem_sdk::payload::Vm;
 use golem_sdk::{WorkContext, WorkerError};

@@ -23,7 +23,8 @@ async fn without_a_key_one_line_says_how_to_get_one() {
 
 #[tokio::test]
 async fn what_could_never_work_is_refused_before_anything_else() {
-    let payload = Payload { min_mem_gib: -1.0, ..Payload::default() };
+    let mut payload = Payload::default();
+    payload.min_mem_gib = -1.0;
     let error = Executor::builder(payload).start_in(variables(&[])).await.unwrap_err();
     assert!(matches!(error, StartError::Payload(_)), "{error:?}");
     let nobody = Executor::builder(Payload::default()).max_workers(0);

@@ -1,8 +1,8 @@
 //! A run that dies at each of its commits, once.
 
+use golem_core::event::EventKind;
 use golem_devnet::node::Delays;
 use golem_devnet::provider::Behaviour;
-use golem_sdk::core::event::EventKind;
 use tokio::time::sleep;
 
 use super::lives::{Death, Lives};

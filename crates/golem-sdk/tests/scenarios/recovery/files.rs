@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use golem_core::event::{EventKind, TaskOutput};
 use golem_devnet::node::Delays;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{EventKind, TaskOutput};
 use golem_sdk::{ExecutionEnd, Script, Source, Tasks, WorkContext, Worker, WorkerError};
 use tempfile::TempDir;
 use tokio::time::sleep;

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, pending};
+use golem_core::event::{Event, EventKind, RunEnd};
+use golem_core::run::RunConfig;
+use golem_core::state::RunState;
 use golem_devnet::devnet::Devnet;
-use golem_sdk::core::event::{Event, EventKind, RunEnd};
-use golem_sdk::core::run::RunConfig;
-use golem_sdk::core::state::RunState;
 use golem_sdk::{Journal, JournalError, MemoryJournal, Run, RunError, TaskSource, Timing, Worker};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use golem_core::event::{EventKind, Resumed, StopReason};
 use golem_devnet::node::{Delays, Fault};
 use golem_devnet::provider::Behaviour;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{EventKind, Resumed, StopReason};
 use tokio::time::sleep;
 use yagna_api::market::{Reason, Terminator};
 use yagna_api::payment::BillStatus;
@@ -47,7 +47,7 @@ fn resumed(lives: &Lives) -> Vec<Resumed> {
         .collect()
 }
 
-async fn assert_sound(lives: &Lives, end: golem_sdk::core::event::RunEnd) {
+async fn assert_sound(lives: &Lives, end: golem_core::event::RunEnd) {
     let played = lives.played(end);
     assert_results(&played);
     assert_books_closed(&played).await;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use golem_core::event::{EventKind, StopReason};
 use golem_devnet::node::Fault;
 use golem_devnet::provider::{Prices, ProviderConfig};
-use golem_sdk::core::event::{EventKind, StopReason};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use yagna_api::Glm;
@@ -38,7 +38,7 @@ async fn lose_the_allocation(lives: &Lives) {
     assert!(client(&lives.devnet).call(&ReleaseAllocation(allocation)).await.unwrap());
 }
 
-async fn assert_sound(lives: &Lives, end: golem_sdk::core::event::RunEnd) {
+async fn assert_sound(lives: &Lives, end: golem_core::event::RunEnd) {
     let played = lives.played(end);
     assert_results(&played);
     assert_books_closed(&played).await;

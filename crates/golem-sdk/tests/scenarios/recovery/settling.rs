@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem_core::event::{Bill, EventKind, RunEnd, StopReason};
 use golem_devnet::node::{Delays, Fault};
 use golem_devnet::provider::{Behaviour, InvoiceManner};
-use golem_sdk::core::event::{Bill, EventKind, RunEnd, StopReason};
 use golem_sdk::run::{nothing_left, nothing_open};
 use golem_sdk::{MemoryJournal, Run};
 use tokio::time::{Instant, sleep, timeout};

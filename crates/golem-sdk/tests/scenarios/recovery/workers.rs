@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use golem_core::event::{EventKind, TaskOutput};
 use golem_devnet::node::Delays;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{EventKind, TaskOutput};
 use golem_sdk::{Tasks, WorkContext, Worker, WorkerError};
 use tokio::time::sleep;
 

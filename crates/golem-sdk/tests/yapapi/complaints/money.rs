@@ -1,9 +1,9 @@
 //! Money: allocations that last, bills that are accepted in time.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use golem_core::event::{Bill, EventKind};
 use golem_devnet::provider::Behaviour;
 use golem_devnet::runtime::ScriptedAnswer;
-use golem_sdk::core::event::{Bill, EventKind};
 use golem_sdk::executor::Tasks;
 use golem_sdk::{Timing, WorkContext};
 use tokio::time::{Instant, sleep};
@@ -16,11 +16,13 @@ use crate::stage::{Outcome, Stage, client, honest, scripted, secs, sevens, wait_
 
 #[tokio::test(start_paused = true)]
 async fn an_allocation_lasts_as_long_as_its_executor() {
+    let mut timing = Timing::default();
+    timing.tick = secs(5);
     let stage = Stage::with(&["ada"], |builder| {
         builder
             .max_workers(1)
             .timeout(secs(30 * 3600))
-            .timing(Timing { tick: secs(5), ..Timing::default() })
+            .timing(timing)
             .configure(|config| config.expiration = secs(3600))
     })
     .await;

@@ -1,9 +1,9 @@
 //! Rentals: how soon they are made, when they end, and whom they hold up.
 
+use golem_core::event::{EventKind, FailureKind};
 use golem_devnet::node::Fault;
 use golem_devnet::provider::{ApprovalManner, Behaviour, Prices, ProviderConfig};
 use golem_devnet::runtime::ScriptedAnswer;
-use golem_sdk::core::event::{EventKind, FailureKind};
 use golem_sdk::executor::Tasks;
 use golem_sdk::{WorkContext, WorkerError};
 use tokio::time::{Instant, sleep};

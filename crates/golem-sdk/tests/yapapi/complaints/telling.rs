@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use golem_core::event::EventKind;
 use golem_devnet::node::Fault;
 use golem_sdk::WorkContext;
-use golem_sdk::core::event::EventKind;
 use golem_sdk::executor::Tasks;
 use golem_sdk::summary::LogSummary;
 use tracing::field::{Field, Visit};

@@ -1,8 +1,8 @@
 //! Waits that users notice: for providers that say nothing, for bills that never come, for work that can't succeed.
 
+use golem_core::event::{EventKind, FailureKind};
 use golem_devnet::provider::{ApprovalManner, Behaviour, Prices, ProviderConfig};
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::core::event::{EventKind, FailureKind};
 use golem_sdk::executor::{EndCause, Tasks};
 use golem_sdk::{WorkContext, WorkerError};
 use tokio::time::Instant;

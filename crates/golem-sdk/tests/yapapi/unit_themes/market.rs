@@ -1,8 +1,8 @@
 //! Choosing offers, ending agreements, and what is said on the way.
 
+use golem_core::event::EventKind;
 use golem_devnet::devnet::Devnet;
 use golem_devnet::provider::{Behaviour, Prices, ProviderConfig};
-use golem_sdk::core::event::EventKind;
 use golem_sdk::executor::Executor;
 use golem_sdk::run::platform;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ async fn the_token_is_money_on_mainnets_and_a_test_token_elsewhere() {
         let devnet = Devnet::builder().payment_platform(&expected).provider(honest("ada")).start();
         let devnet = devnet.await.unwrap();
         let journal = std::sync::Arc::new(golem_sdk::MemoryJournal::new());
-        let builder = Executor::builder(golem_sdk::core::payload::Payload::default())
+        let builder = Executor::builder(golem_core::payload::Payload::default())
             .client(client(&devnet))
             .network(network.to_uppercase())
             .journal(std::sync::Arc::clone(&journal) as _);

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use golem_sdk::core::event::EventKind;
+use golem_core::event::EventKind;
 use golem_sdk::executor::Tasks;
 use golem_sdk::{WorkContext, WorkerError};
 use tokio::time::sleep;

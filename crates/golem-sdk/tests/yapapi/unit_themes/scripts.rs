@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
+use golem_core::event::{EventKind, FailureKind};
 use golem_devnet::node::Fault;
 use golem_devnet::runtime::ScriptedAnswer;
-use golem_sdk::core::event::{EventKind, FailureKind};
 use golem_sdk::executor::Tasks;
 use golem_sdk::{MemoryJournal, Program, ScriptError, WorkContext, WorkerError};
 use yagna_client::{Client, InProcessTransport};

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use golem_sdk::image::ImageName;
+use golem_sdk::payload::{Image, WantedImage};
 use yagna_client::Url;
 
 use super::super::document::{Diagnostics, Entry, Section};
 use super::super::schema;
 #[cfg(feature = "manifest")]
 use super::manifest;
-use super::{Image, Reported, VM};
+use super::{Reported, VM};
 
 /// Keys that name an image each by itself.
 const ALONE: [&str; 3] = ["image_tag", "image_file", "manifest"];
@@ -26,7 +27,7 @@ pub(super) fn read(
     runtime: Option<&str>,
     folder: &Path,
     diagnostics: &mut Diagnostics<'_>,
-) -> Result<Option<Image>, Reported> {
+) -> Result<Option<WantedImage>, Reported> {
     check_proofs(section, diagnostics)?;
     if let Some(alone) = section.entries(&ALONE).first()
         && section.entries(&ALONE).len() + section.entries(&TOGETHER).len() > 1
@@ -39,7 +40,9 @@ pub(super) fn read(
         return Err(Reported);
     }
     if let Some(entry) = section.get("image_file") {
-        return super::file(&entry, folder, diagnostics).map(|path| Some(Image::File(path))).ok_or(Reported);
+        return super::file(&entry, folder, diagnostics)
+            .map(|path| Some(WantedImage::File(path)))
+            .ok_or(Reported);
     }
     if let Some(entry) = section.get("manifest") {
         #[cfg(feature = "manifest")]
@@ -54,7 +57,7 @@ pub(super) fn read(
         };
     let (hash, tag, url) = (read("image_hash", hash), read("image_tag", tag), read("image_url", url));
     match (hash?, tag?, url?) {
-        (Some(hash), None, Some(url)) => Ok(Some(Image::Url { url, hash })),
+        (Some(hash), None, Some(url)) => Ok(Some(WantedImage::Known(Image { url, hash }))),
         (None, None, Some(_)) => {
             let span = section.get("image_url").map_or_else(|| section.span.clone(), |entry| entry.key_span);
             diagnostics.report_with_help(
@@ -64,8 +67,8 @@ pub(super) fn read(
             );
             Err(Reported)
         }
-        (Some(hash), ..) => Ok(Some(Image::Hash(hash))),
-        (None, Some(tag), _) => Ok(Some(Image::Tag(tag))),
+        (Some(hash), ..) => Ok(Some(WantedImage::Named(ImageName::Hash(hash)))),
+        (None, Some(tag), _) => Ok(Some(WantedImage::Named(ImageName::Tag(tag)))),
         (None, None, None) if runtime.is_none_or(|runtime| runtime == VM) => {
             // A key that is none may well have been meant for the image.
             if !section.has_unknown(schema::PAYLOAD) {
@@ -117,7 +120,7 @@ fn check_proofs(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Res
 fn without_manifests(
     entry: &Entry<'_>,
     diagnostics: &mut Diagnostics<'_>,
-) -> Result<Option<Image>, Reported> {
+) -> Result<Option<WantedImage>, Reported> {
     let help = "build golem-tasks with its feature `manifest`, which is on by default";
     diagnostics.report_with_help(entry.key_span.clone(), "this build has no support for manifests", help);
     Err(Reported)

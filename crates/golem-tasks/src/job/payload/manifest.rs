@@ -6,7 +6,7 @@ use golem_sdk::manifest::{Certificates, ManifestError, SealedManifest, SigningKe
 use golem_sdk::text::chain;
 
 use super::super::document::{Diagnostics, Entry, Section};
-use super::{Image, file};
+use super::{WantedImage, file};
 
 /// Reads the manifest and proves it; what is wrong with it is told at its place in the job file.
 pub(super) fn read(
@@ -14,7 +14,7 @@ pub(super) fn read(
     entry: &Entry<'_>,
     folder: &Path,
     diagnostics: &mut Diagnostics<'_>,
-) -> Option<Image> {
+) -> Option<WantedImage> {
     let path = file(entry, folder, diagnostics)?;
     let read =
         std::fs::read(&path).map_err(|source| ManifestError::Unreadable { path: path.clone(), source });
@@ -24,7 +24,7 @@ pub(super) fn read(
     });
     let sealed = told(entry, sealed, diagnostics)?;
     let sealed = prove(section, sealed, folder, diagnostics)?;
-    Some(Image::Manifest { path, sealed: Box::new(sealed) })
+    Some(WantedImage::Manifest(Box::new(sealed)))
 }
 
 fn prove(

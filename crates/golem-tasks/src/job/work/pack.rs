@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use golem_sdk::core::event::{AttemptFailure, FailureKind};
+use golem_core::event::{AttemptFailure, FailureKind};
 use golem_sdk::{ExecutionEnd, Script, ScriptError, Together, WorkContext, WorkerError};
 use yagna_api::activity::{CommandResult, Outcome};
 use yagna_api::time::short;

@@ -1,9 +1,10 @@
 //! A step's failure in words: the step, its command, its end, and what may help.
 
-use golem_sdk::core::event::FailureKind;
+use golem_core::event::FailureKind;
+use golem_core::payload::Payload as Machine;
 use yagna_api::activity::CommandResult;
 
-use super::super::{Job, Payload, RenderedAction, RenderedStep};
+use super::super::{Job, RenderedAction, RenderedStep};
 
 /// So many characters of a command are told when it failed.
 const QUOTED: usize = 80;
@@ -16,7 +17,7 @@ pub(super) fn failed(job: &Job, step: &RenderedStep, result: &CommandResult) -> 
                 ("/bin/sh", [flag, line]) if flag == "-c" => line.clone(),
                 _ => format!("{program} {}", args.join(" ")),
             };
-            let hint = result.exit_code().and_then(|code| hint(code, &job.payload));
+            let hint = result.exit_code().and_then(|code| hint(code, &job.payload.machine));
             let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
             let message = format!("{} (`{}`) {}{hint}", name(step), quoted(&line), result.reason());
             return (FailureKind::CommandFailed, message);
@@ -58,7 +59,7 @@ fn name(step: &RenderedStep) -> String {
 }
 
 /// The usual cause of an exit code, and the remedy. Codes above 128 are signals.
-fn hint(code: i32, machine: &Payload) -> Option<String> {
+fn hint(code: i32, machine: &Machine) -> Option<String> {
     let memory = machine.min_mem_gib;
     Some(match code {
         126 => "it was found and can't be executed: without an executable bit (an upload keeps that of the local file, and \
@@ -156,7 +157,7 @@ mod tests {
             assert!(told.starts_with(&format!("step 1 (`x`) exited with code {code}: ")), "{told}");
             assert!(told.contains(hint), "{told}");
         }
-        assert!((1..=125).chain([128, 130, 255]).all(|code| hint(code, &job.payload).is_none()));
+        assert!((1..=125).chain([128, 130, 255]).all(|code| hint(code, &job.payload.machine).is_none()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::store::{Store, StoreError};
 
 /// The state of an activity, in the words of golem-tasks-python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ActivityStatus {
     /// It is being created, deployed or set up.
     New,

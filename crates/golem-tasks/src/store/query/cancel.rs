@@ -6,6 +6,7 @@ use crate::store::{Lease, Store, StoreError};
 
 /// The result of asking a run to stop.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Ask {
     /// Its process was asked, and looks for that several times a second.
     Asked,

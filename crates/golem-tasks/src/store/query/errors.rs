@@ -21,6 +21,7 @@ const AT_ONCE: usize = 10;
 
 /// The subjects of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// An attempt of a task failed, or a task before its first attempt.
     Task,

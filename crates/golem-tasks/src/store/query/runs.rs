@@ -14,6 +14,7 @@ use crate::store::{HeldBy, Holder, Store, StoreError};
 
 /// The status of a run.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum RunStatus {
     /// A live process works on it.
     Running(HeldBy),

@@ -395,13 +395,13 @@ fn attempt_key<'q>(run_no: i64, attempt: Attempt) -> Result<[Value<'q>; 3], sqlx
 /// The four columns that tell a failure.
 fn why(failure: &AttemptFailure) -> [Value<'_>; 4] {
     let [stderr, stderr_bytes] = Value::printed(Some(&failure.stderr));
-    [Value::text(kind_word(failure.kind)), Value::text(failure.message.as_str()), stderr, stderr_bytes]
+    [Value::text(failure.kind.word()), Value::text(failure.message.as_str()), stderr, stderr_bytes]
 }
 
 /// The four columns of an attempt that was given back because its machine was lost with several tasks in hand.
 fn why_lost(reason: &str) -> [Value<'_>; 4] {
     let [stderr, stderr_bytes] = Value::printed(None);
-    [Value::text(kind_word(FailureKind::Lost)), Value::text(reason), stderr, stderr_bytes]
+    [Value::text(FailureKind::Lost.word()), Value::text(reason), stderr, stderr_bytes]
 }
 
 /// The four columns of an attempt that didn't fail.
@@ -425,20 +425,6 @@ fn took_alone(failure: &AttemptFailure) -> Option<i64> {
 
 fn in_micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// The word that a kind of failure has everywhere outside the program.
-fn kind_word(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::CommandFailed => "command_failed",
-        FailureKind::Expired => "expired",
-        FailureKind::Lost => "lost",
-        FailureKind::TransferFailed => "transfer_failed",
-        FailureKind::OutputIncomplete => "output_incomplete",
-        FailureKind::Rejected => "rejected",
-        FailureKind::Invalid => "invalid",
-        FailureKind::OwnTrouble => "own_trouble",
-    }
 }
 
 /// Rows that a guard left alone are news of old attempts; they are dropped, but not unseen.

@@ -53,18 +53,7 @@ pub(in crate::view) fn write_summary(summary: &RunSummary, facts: &Facts) -> Str
 
 /// True if the run left work that it would do when it is resumed.
 fn may_go_on(summary: &RunSummary) -> bool {
-    summary.ended.as_ref().is_none_or(|ended| match ended.end.why {
-        StopReason::Cancelled
-        | StopReason::BudgetReached
-        | StopReason::NothingRuns
-        | StopReason::Broken
-        | StopReason::OwnTrouble => true,
-        StopReason::AllDone
-        | StopReason::ResultsReached
-        | StopReason::Closed
-        | StopReason::TooManyFailed
-        | StopReason::PartDone => false,
-    })
+    summary.ended.as_ref().is_none_or(|ended| ended.end.why.may_go_on())
 }
 
 fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {

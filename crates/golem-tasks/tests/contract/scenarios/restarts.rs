@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join};
+use golem_core::event::{EventKind, RunEnd, StopReason, TaskOutput};
+use golem_core::payload::Payload;
+use golem_core::run::RunConfig;
 use golem_devnet::provider::{Prices, ProviderConfig};
-use golem_sdk::core::event::{EventKind, RunEnd, StopReason, TaskOutput};
-use golem_sdk::core::payload::Payload;
-use golem_sdk::core::run::RunConfig;
 use golem_sdk::{
-    MemoryJournal, Run, RunOptions, Script, SystemClock, Tasks, Timing, WorkContext, Worker, WorkerError,
+    MemoryJournal, Run, RunOptions, Script, SystemClock, Tasks, WorkContext, Worker, WorkerError,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
@@ -107,19 +107,13 @@ pub(super) async fn a_run_outlives_its_daemon(scene: Scene) {
     let hand = &stage.hand;
     let begun = now();
     let journal = Arc::new(MemoryJournal::new());
-    let options = RunOptions {
-        config: RunConfig {
-            subnet: Some(stage.subnet.clone()),
-            workers: 2,
-            budget: "2".parse().expect("an amount"),
-            selection_window: Duration::from_millis(200),
-            ..RunConfig::new(Payload::default(), PLATFORM)
-        },
-        driver: "erc20".into(),
-        network: "hoodi".into(),
-        session: AppSessionId::new("a-run-that-outlives-its-daemon"),
-        timing: Timing::default(),
-    };
+    let mut config = RunConfig::new(Payload::default(), PLATFORM);
+    config.subnet = Some(stage.subnet.clone());
+    config.workers = 2;
+    config.budget = "2".parse().expect("an amount");
+    config.selection_window = Duration::from_millis(200);
+    let options =
+        RunOptions::new(config, "erc20", "hoodi", AppSessionId::new("a-run-that-outlives-its-daemon"));
     let data = (0..TASKS).map(|n| Ok(json!(n)));
     let run = Run::new(
         hand.client.clone(),

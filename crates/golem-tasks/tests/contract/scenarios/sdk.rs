@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use golem_core::event::{EventKind, RunEnd};
+use golem_core::payload::Payload;
 use golem_devnet::provider::{Prices, ProviderConfig};
-use golem_sdk::core::event::{EventKind, RunEnd};
-use golem_sdk::core::payload::Payload;
 use golem_sdk::executor::{Executor, Finished, Tasks};
 use golem_sdk::payload::{PayloadSpec, Vm};
 use golem_sdk::{BatchEvent, MemoryJournal, ScriptError, WorkContext, WorkerError};
