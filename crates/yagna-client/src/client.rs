@@ -180,10 +180,20 @@ impl Client {
             let waited = request.patience.saturating_add(MARGIN).min(FAR);
             (Instant::now() + waited, waited)
         };
+        let logged = tracing::enabled!(tracing::Level::TRACE)
+            .then(|| (request.method.as_str(), request.path.clone(), Instant::now()));
         let response = timeout_at(until, self.transport.send(request))
             .await
-            .map_err(|_| ClientError::TimedOut { operation, waited })?
-            .map_err(|source| ClientError::transport(operation, source))?;
+            .map_err(|_| ClientError::TimedOut { operation, waited })
+            .and_then(|sent| sent.map_err(|source| ClientError::transport(operation, source)));
+        if let Some((method, path, sent)) = logged {
+            let took_ms = sent.elapsed().as_millis();
+            match &response {
+                Ok(response) => tracing::trace!(status = response.status, took_ms, "{method} {path}"),
+                Err(error) => tracing::trace!(problem = %error.brief(), took_ms, "{method} {path}"),
+            }
+        }
+        let response = response?;
         self.note_time(&response.headers);
         endpoint
             .answer(response.status, &response.body)

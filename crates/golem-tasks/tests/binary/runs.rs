@@ -14,6 +14,23 @@ use crate::stage::{Home, PATIENCE};
 const HELLO_WORLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hello_world/job.toml");
 
 #[tokio::test]
+async fn the_log_tells_the_lifecycle_then_decisions_then_requests() {
+    let home = Home::new();
+    let job = home.job("[tasks]\nrange = { end = 2 }\n[[steps]]\nrun = \"echo {{ task }}\"\n");
+    let all = ["agreement_approved", "task_started", "POST /market-api/v1/demands"];
+    for (flags, told) in [("--quiet", 0), ("-v", 1), ("-vv", 2), ("-vvv", 3)] {
+        let ended = home.run(&job, &[flags]).await;
+        ended.assert_code(0);
+        let found: Vec<_> = all.iter().filter(|what| ended.err.contains(**what)).collect();
+        assert_eq!(found.len(), told, "{flags}: {found:?}\n{}", ended.err);
+    }
+    let file = home.path("run.log");
+    home.run(&job, &["--log-file", file.to_str().unwrap()]).await.assert_code(0);
+    let kept = String::from_utf8(home.read("run.log")).unwrap();
+    assert!(all[..2].iter().all(|what| kept.contains(what)) && !kept.contains(all[2]), "{kept}");
+}
+
+#[tokio::test]
 async fn hello_world_is_run_shown_paid_and_kept() {
     let home = Home::new();
     let ended = home.run(Path::new(HELLO_WORLD), &[]).await;
