@@ -1,18 +1,14 @@
-//! "Coming from yapapi" stands in the documentation, where every link to a name of ours is checked when it is built, and
-//! in `docs/`, where it is read without links. Here the two are held together, and held complete.
-//!
-//! After a change of the first, `GOLEM_RECORD=1` writes the second anew.
+//! The page "Coming from yapapi" is part of the documentation, where every link to a name of ours is checked when it is built.
+//! These tests check that every name of ours is a link, and that every name of yapapi is there.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-const SOURCE: &str = include_str!("../src/coming_from_yapapi.rs");
+const SOURCE: &str = include_str!("../src/coming_from_yapapi.md");
 
-/// What stands in the second column as code and is no name of a Rust item.
+/// Code in the second column that is not the name of a Rust item.
 const NO_ITEMS: [&str; 4] = ["T: Send + Sync", "Ok", "RUST_LOG=yagna_client=trace", "golem-devnet"];
 
-/// What yapapi's users import, call or wait for.
+/// The names that users of yapapi import, call or wait for.
 const THEIRS: &str = "\
     Golem Executor submit execute_tasks Task WorkContext NoPaymentAccountError windows_event_loop_fix __version__ \
     get_version ExecOptions package payload max_workers budget timeout strategy subnet_tag driver network payment_driver \
@@ -44,17 +40,6 @@ const THEIRS: &str = "\
     DavStorageProvider ComposedStorageProvider";
 
 #[test]
-fn the_page_without_links_says_the_same() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/coming-from-yapapi.md");
-    let page = page();
-    if std::env::var_os("GOLEM_RECORD").is_some() {
-        fs::write(&path, &page).unwrap();
-    }
-    let kept = fs::read_to_string(&path).unwrap();
-    assert!(kept == page, "{} isn't up to date: set GOLEM_RECORD=1 and run this test again", path.display());
-}
-
-#[test]
 fn every_name_of_ours_is_a_link_that_is_checked() {
     let rows = rows();
     assert!(rows.len() > 150, "{} rows", rows.len());
@@ -80,17 +65,9 @@ fn every_name_of_yapapi_is_there() {
     assert!(missing.is_empty(), "no row tells of {missing:?}");
 }
 
-/// The documentation's lines.
-fn lines() -> impl Iterator<Item = &'static str> {
-    SOURCE
-        .lines()
-        .filter_map(|line| line.strip_prefix("//!"))
-        .map(|line| line.strip_prefix(' ').unwrap_or(line))
-}
-
 /// The cells of the tables' rows, without their heads.
 fn rows() -> Vec<Vec<String>> {
-    let rows = lines().filter(|line| line.starts_with('|'));
+    let rows = SOURCE.lines().filter(|line| line.starts_with('|'));
     rows.map(|line| {
         line.trim_matches('|').split(" | ").map(|cell| cell.trim_matches([' ', '|']).to_owned()).collect()
     })
@@ -101,27 +78,4 @@ fn rows() -> Vec<Vec<String>> {
 /// The names in a cell.
 fn words(cell: &str) -> impl Iterator<Item = String> {
     cell.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).map(str::to_owned)
-}
-
-/// The documentation as a page: headings one deeper, code without its hidden lines, no links to Rust items.
-fn page() -> String {
-    let mut page = String::from("# Coming from yapapi\n\n");
-    let mut in_code = false;
-    for line in lines() {
-        if line.starts_with("```") {
-            page.push_str(if in_code { "```" } else { "```rust" });
-            in_code = !in_code;
-        } else if in_code && (line == "#" || line.starts_with("# ")) {
-            continue;
-        } else if in_code {
-            page.push_str(line);
-        } else {
-            if line.starts_with('#') {
-                page.push('#');
-            }
-            page.push_str(&line.replace("[`", "`").replace("`]", "`"));
-        }
-        page.push('\n');
-    }
-    page
 }
