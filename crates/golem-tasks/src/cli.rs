@@ -159,7 +159,7 @@ fn go<J: ClapArgs>(
         Command::Run(flags) => {
             let mut options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
             options.retry_command = Some(repeated::retrying(words.iter().cloned(), &options.run_id));
-            options.command = resume::kept(words, &run_command(Args::<J>::command()));
+            options.command = Some(resume::kept(words, &run_command(Args::<J>::command())));
             block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
         }
         Command::Resume(_) => Err(Failure::new(Exit::Bug, "a resumed run was not read as a `run`")),

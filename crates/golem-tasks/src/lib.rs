@@ -14,6 +14,7 @@
 //! | [`gftp`] | the program that other SDKs start to move files |
 
 pub mod cli;
+mod description;
 #[cfg(feature = "devnet")]
 pub mod devnet;
 pub mod exit;

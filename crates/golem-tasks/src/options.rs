@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use golem_sdk::connect::API_URL;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use yagna_api::AppKey;
 use yagna_client::ApiUrls;
 
+use crate::description::{CommandLine, DaemonDescription, DevnetDescription, RunDescription};
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
 use crate::store::Dsn;
@@ -37,7 +38,7 @@ pub struct RunOptions {
     /// The command line that does so, for people; none where the run isn't begun by one.
     pub(crate) retry_command: Option<String>,
     /// The command line that the run is started with, as it is kept with it; null where none began it.
-    pub(crate) command: Value,
+    pub(crate) command: Option<CommandLine>,
     /// The database of the run.
     pub dsn: Dsn,
     /// The daemon to use.
@@ -127,46 +128,26 @@ impl fmt::Debug for RunOptions {
 
 impl RunOptions {
     /// Describes the work and its limits, to be kept with the run. No secrets.
-    pub fn describe(&self) -> Result<Value, Failure> {
-        let limits = &self.limits;
-        let daemon = match &self.daemon {
+    pub(crate) fn describe(&self) -> Result<RunDescription, Failure> {
+        let mut daemon = DaemonDescription::default();
+        match &self.daemon {
             DaemonChoice::Devnet { providers, seed } => {
-                json!({ "devnet": { "providers": providers, "seed": seed } })
+                daemon.devnet = Some(DevnetDescription { providers: *providers, seed: *seed });
             }
-            DaemonChoice::Yagna { url, .. } => json!({ "url": url }),
-        };
-        let mut whole = match self.job.describe()? {
-            Value::Object(job) => job,
-            job => Map::from_iter([("job".to_owned(), job)]),
-        };
-        let limits = json!({
-            "task_timeout_seconds": limits.task_timeout.as_secs_f64(),
-            "retries": limits.retries,
-            "workers": limits.workers,
-            "budget": limits.budget,
-            "on_budget": limits.on_budget.word(),
-            "max_price": limits.max_price,
-            "price_grace_seconds": limits.price_grace.as_secs_f64(),
-            "max_price_per_hour": limits.max_price_per_hour,
-            "max_start_price": limits.max_start_price,
-            "expiration_seconds": limits.expiration.as_secs_f64(),
-            "idle_timeout_seconds": limits.idle_timeout.as_secs_f64(),
-            "results": limits.results,
-            "halt": limits.halt,
-            "providers": limits.providers,
-            "exclude_providers": limits.exclude_providers,
-        });
-        for (name, value) in [
-            ("limits", limits),
-            ("daemon", daemon),
-            ("command", self.command.clone()),
-            ("subnet", Value::from(self.subnet.as_str())),
-            ("driver", Value::from(self.driver.as_str())),
-            ("network", Value::from(self.network.as_str())),
-        ] {
-            whole.insert(name.to_owned(), value);
+            DaemonChoice::Yagna { url, .. } => daemon.url = Some(url.clone()),
         }
-        Ok(Value::Object(whole))
+        Ok(RunDescription {
+            limits: self.limits.clone(),
+            daemon,
+            command: self.command.clone(),
+            subnet: self.subnet.clone(),
+            driver: self.driver.clone(),
+            network: self.network.clone(),
+            job: match self.job.describe()? {
+                Value::Object(job) => job,
+                job => Map::from_iter([("job".to_owned(), job)]),
+            },
+        })
     }
 }
 

@@ -27,7 +27,7 @@ use crate::job::Limits;
 use crate::options::{DaemonChoice, RunOptions};
 use crate::payments::note_payments;
 use crate::signals::Stops;
-use crate::store::{Holder, Lease, NewRun, RunStore, RunSummary, Store};
+use crate::store::{Holder, Lease, NewRun, RunRecord, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
 use ending::{all_done, not_cut};
 use part::Part;
@@ -175,11 +175,12 @@ async fn hold_and_run(
         beginning: Beginning::New,
     };
     let record = store.run_record(&options.run_id).await?;
+    let before = record.as_ref().map(RunRecord::description).transpose()?;
     let mut state = RunState::default();
     let mut retried = Vec::new();
     let part;
-    let mut ready = if let Some(record) = &record {
-        same::check(record, &described, &options)?;
+    let mut ready = if let Some(before) = &before {
+        same::check(&options.run_id, before, &described, &options)?;
         let lease = holding.insert(Arc::new(store.take(&options.run_id, &Holder::here()).await?));
         if let DaemonChoice::Devnet { seed: Some(seed), .. } = &mut options.daemon {
             // What a devnet calls things by depends on its seed, and in no two lives of a run may they be called the same.
@@ -225,9 +226,9 @@ async fn hold_and_run(
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
     let identity = golem_sdk::run::greet(&client).await?;
-    same::note_identity(&mut described, &identity);
-    if let Some(record) = &record {
-        same::check_identity(record, identity)?;
+    described.daemon.identity = Some(identity.to_string());
+    if let Some(before) = &before {
+        same::check_identity(&options.run_id, before, identity)?;
     }
     let PreparedPayload { payload, serving } = payload(&options, &client).await?;
     let session = match &record {
@@ -235,12 +236,12 @@ async fn hold_and_run(
         None => AppSessionId::new(format!("golem-tasks-{}", options.run_id)),
     };
     let lease = if let Some(lease) = holding {
-        lease.describe(&described).await?;
+        lease.describe(&described.to_json()).await?;
         Arc::clone(lease)
     } else {
         let run_id = options.run_id.clone();
         let (created, app_session) = (facts.started, session.clone());
-        store.create_run(&NewRun { run_id, created, app_session, job: described }).await?;
+        store.create_run(&NewRun { run_id, created, app_session, job: described.to_json() }).await?;
         let lease = store.take(&options.run_id, &Holder::here()).await?;
         let lease = Arc::clone(holding.insert(Arc::new(lease)));
         options.job.begin_input(&options.dsn.input_folder()?, &options.run_id, true)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use yagna_api::market::NewDemand;
 use yagna_api::payment::Decoration;
 use yagna_api::time::after;
@@ -19,7 +20,8 @@ use crate::strategy::{LeastExpensive, Strategy};
 use crate::terms::TermsPolicy;
 
 /// The behaviour of a run when its budget forbids all that it could do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnBudget {
     /// It stops.

@@ -96,7 +96,7 @@ pub(crate) fn resolve<J: ClapArgs>(
         only: flags.only.clone(),
         retry_failed: flags.retry_failed,
         retry_command: None,
-        command: serde_json::Value::Null,
+        command: None,
         dsn,
         daemon,
         subnet,

@@ -6,10 +6,10 @@
 use std::path::Path;
 
 use clap::{Arg, Args as ClapArgs};
-use serde_json::{Value, json};
 
 use super::inspect;
 use super::inspect::args::Place;
+use crate::description::CommandLine;
 use crate::exit::{Exit, Failure};
 use crate::store::RunRecord;
 
@@ -46,13 +46,13 @@ enum ResumeError {
 }
 
 /// The part of a command line that is kept with its run.
-pub(super) fn kept(words: &[String], run: &clap::Command) -> Value {
+pub(super) fn kept(words: &[String], run: &clap::Command) -> CommandLine {
     let folder = std::env::current_dir().ok().map(|folder| folder.to_string_lossy().into_owned());
     let mut words = words.to_vec();
     for flag in NOT_KEPT {
         remove(&mut words, flag, run);
     }
-    json!({ "folder": folder, "words": words })
+    CommandLine { folder, words }
 }
 
 impl ResumeFlags {
@@ -90,10 +90,8 @@ impl ResumeFlags {
 /// The command line that a run was last started with, as this program would read it in its own folder.
 fn started(record: &RunRecord, program: &str) -> Result<Vec<String>, Failure> {
     let run_id = record.run_id.clone();
-    let text = |pointer| record.job.pointer(pointer).and_then(Value::as_str);
-    let words = record.job.pointer("/command/words").and_then(Value::as_array);
-    let mut words: Vec<String> =
-        words.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect();
+    let description = record.description()?;
+    let CommandLine { folder, mut words } = description.command.clone().unwrap_or_default();
     let Some(first) = words.first_mut() else {
         let advice = format!("start the program that began it again, with the run's id `{run_id}`");
         return Err(Failure::new(Exit::Usage, ResumeError::NoCommand(run_id)).advise(advice));
@@ -107,12 +105,11 @@ fn started(record: &RunRecord, program: &str) -> Result<Vec<String>, Failure> {
     }
     program.clone_into(first);
     // A path of a job file counts from the folder where it was typed.
-    let file = text("/job").filter(|_| record.job.get("payload").is_some());
-    if let (Some(file), Some(folder)) = (file, text("/command/folder"))
+    if let (Some(file), Some(folder)) = (description.job_file(), folder)
         && let Some(word) = words.iter_mut().find(|word| *word == file)
-        && !std::env::current_dir().is_ok_and(|here| here == Path::new(folder))
+        && !std::env::current_dir().is_ok_and(|here| here == Path::new(&folder))
     {
-        *word = Path::new(folder).join(file).to_string_lossy().into_owned();
+        *word = Path::new(&folder).join(file).to_string_lossy().into_owned();
     }
     Ok(words)
 }
@@ -156,6 +153,8 @@ fn remove(words: &mut Vec<String>, flag: &str, run: &clap::Command) -> Vec<Strin
 mod tests {
     use clap::CommandFactory;
 
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::cli::args::{Args, JobFile};
 
@@ -184,7 +183,7 @@ mod tests {
     fn secrets_and_what_is_asked_for_once_are_not_kept() {
         let line = "golem-tasks -v run a.toml --app-key 1234 --dsn=postgres://me:pw@h/d --run-id x --retry-failed --only 1,2 --budget 2";
         let kept = kept(&words(line), &run());
-        assert_eq!(kept["words"], json!(words("golem-tasks -v run a.toml --budget 2")));
+        assert_eq!(kept.words, words("golem-tasks -v run a.toml --budget 2"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use golem_core::halt::Halt;
 use golem_sdk::budget::{Budget, OnBudget};
 use golem_sdk::defaults;
 use golem_sdk::text::chain;
+use serde::{Deserialize, Serialize};
 use yagna_api::Glm;
 
 use super::document::{Diagnostics, Entry, Section};
@@ -16,10 +17,12 @@ use super::verdicts::{self, Verdicts};
 pub const SHORTEST_AGREEMENT: Duration = Duration::from_secs(6 * 60);
 
 /// The limits of a run. Every limit has a default, so the section may be left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
     /// The longest one attempt of one task may take: 10 minutes, or `expiration` where that is shorter.
+    #[serde(rename = "task_timeout_seconds", with = "seconds")]
     pub task_timeout: Duration,
     /// The number of retries of a failed task: 3, so that a task is tried 4 times at most.
     pub retries: u32,
@@ -32,6 +35,7 @@ pub struct Limits {
     /// The most that one result may cost on average, in GLM; no limit unless given.
     pub max_price: Option<Glm>,
     /// The time that an activity may work before that applies: 5 minutes.
+    #[serde(rename = "price_grace_seconds", with = "seconds")]
     pub price_grace: Duration,
     /// The most that an hour of one provider at full use may cost, in GLM: its price an hour plus its price a CPU-hour
     /// times its threads: 5 GLM.
@@ -40,8 +44,10 @@ pub struct Limits {
     pub max_start_price: Option<Glm>,
     /// The longest time that one agreement with a provider may last, at least [`SHORTEST_AGREEMENT`]: 1 hour. The run
     /// itself may take longer: new agreements follow while there is work.
+    #[serde(rename = "expiration_seconds", with = "seconds")]
     pub expiration: Duration,
     /// The time to wait with no provider found before giving up: 15 minutes.
+    #[serde(rename = "idle_timeout_seconds", with = "seconds")]
     pub idle_timeout: Duration,
     /// The number of wanted results: the run ends when they are there. All of them unless given.
     pub results: Option<u64>,
@@ -52,6 +58,21 @@ pub struct Limits {
     pub providers: Vec<String>,
     /// Providers not to work with, each by its name, its id or the beginning of its id.
     pub exclude_providers: Vec<String>,
+}
+
+/// Durations as numbers of seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(time.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(from)?).map_err(de::Error::custom)
+    }
 }
 
 /// Makes a setter of each of these fields.

@@ -1,15 +1,11 @@
 //! Whether what is asked for is what a run was begun with: results of two jobs must not be mixed in one run, and its bills
 //! can only be settled where they come.
 
-use serde_json::Value;
 use yagna_api::NodeId;
 
+use crate::description::RunDescription;
 use crate::exit::{Exit, Failure};
 use crate::options::{DaemonChoice, RunOptions};
-use crate::store::RunRecord;
-
-/// Parts of a run's description that may change from one start to the next, or that are compared one by one.
-const NO_JOB: [&str; 7] = ["limits", "daemon", "command", "subnet", "driver", "network", "job"];
 
 /// The differences to the run as it was begun.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +23,15 @@ enum Differs {
 }
 
 /// Compares what can be compared without asking anybody.
-pub(super) fn check(record: &RunRecord, described: &Value, options: &RunOptions) -> Result<(), Failure> {
-    let run_id = record.run_id.clone();
+pub(super) fn check(
+    run_id: &str,
+    before: &RunDescription,
+    now: &RunDescription,
+    options: &RunOptions,
+) -> Result<(), Failure> {
+    let run_id = run_id.to_owned();
     let other = "choose another --run-id to begin a new run";
-    let on_devnet = is_on_devnet(record);
-    match (&options.daemon, on_devnet) {
+    match (&options.daemon, before.is_on_devnet()) {
         (DaemonChoice::Yagna { .. }, true) => {
             return Err(usage(Differs::Devnet { run_id }).advise(format!("add --devnet, or {other}")));
         }
@@ -40,13 +40,12 @@ pub(super) fn check(record: &RunRecord, described: &Value, options: &RunOptions)
         }
         _ => {}
     }
-    let (driver, network) = payment(record);
-    if (driver, network) != (&options.driver, &options.network) {
+    if (&before.driver, &before.network) != (&now.driver, &now.network) {
+        let (driver, network) = (before.driver.clone(), before.network.clone());
         let advice = format!("add --driver {driver} --network {network}, or {other}");
-        let (driver, network) = (driver.to_owned(), network.to_owned());
         return Err(usage(Differs::Payment { run_id, driver, network }).advise(advice));
     }
-    if !options.changed_job && !is_same_job(&record.job, described) {
+    if !options.changed_job && !before.has_job_of(now) {
         let advice = format!(
             "{other}, or add --changed-job to go on with this one: results stay, tasks that were read stay as they were read"
         );
@@ -55,23 +54,11 @@ pub(super) fn check(record: &RunRecord, described: &Value, options: &RunOptions)
     Ok(())
 }
 
-/// True if the run was begun on a devnet that ended with its process.
-pub(super) fn is_on_devnet(record: &RunRecord) -> bool {
-    record.job.pointer("/daemon/devnet").is_some()
-}
-
-/// The payment driver of the run, and its chain.
-pub(super) fn payment(record: &RunRecord) -> (&str, &str) {
-    let text = |name: &str| record.job.get(name).and_then(Value::as_str).unwrap_or_default();
-    (text("driver"), text("network"))
-}
-
 /// Compares the requestor, whose agreements and bills nobody else can see.
-pub(super) fn check_identity(record: &RunRecord, now: NodeId) -> Result<(), Failure> {
-    let before = record.job.pointer("/daemon/identity").and_then(Value::as_str);
-    match before {
-        Some(before) if !is_on_devnet(record) && before != now.to_string() => {
-            let (run_id, before) = (record.run_id.clone(), before.to_owned());
+pub(super) fn check_identity(run_id: &str, before: &RunDescription, now: NodeId) -> Result<(), Failure> {
+    match &before.daemon.identity {
+        Some(identity) if !before.is_on_devnet() && *identity != now.to_string() => {
+            let (run_id, before) = (run_id.to_owned(), identity.clone());
             let advice = format!(
                 "give a key of {before}: `yagna app-key list` shows a daemon's keys; another --run-id begins a new run"
             );
@@ -81,52 +68,6 @@ pub(super) fn check_identity(record: &RunRecord, now: NodeId) -> Result<(), Fail
     }
 }
 
-/// Adds to what is kept of a run whose it is.
-pub(super) fn note_identity(described: &mut Value, identity: &NodeId) {
-    if let Some(daemon) = described.get_mut("daemon").and_then(Value::as_object_mut) {
-        daemon.insert("identity".to_owned(), Value::from(identity.to_string()));
-    }
-}
-
-fn is_same_job(before: &Value, now: &Value) -> bool {
-    let digest = |job: &Value| job.get("digest").and_then(Value::as_str).map(str::to_owned);
-    match (digest(before), digest(now)) {
-        (Some(before), Some(now)) => before == now,
-        _ => only_job(before) == only_job(now),
-    }
-}
-
-fn only_job(described: &Value) -> Value {
-    let mut job = described.clone();
-    if let Some(object) = job.as_object_mut() {
-        // Of a program's own job the name says what it is; of a job file, where it is.
-        let has_file = object.contains_key("payload");
-        object.retain(|name, _| !NO_JOB.contains(&name.as_str()) || (name == "job" && !has_file));
-    }
-    job
-}
-
 fn usage(error: Differs) -> Failure {
     Failure::new(Exit::Usage, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_job_is_the_same_wherever_its_file_is_and_whatever_its_limits() {
-        let job = |path, digest, budget| json!({ "job": path, "digest": digest, "payload": {}, "limits": { "budget": budget } });
-        assert!(is_same_job(&job("a.toml", "1", "1"), &job("b.toml", "1", "2")));
-        assert!(!is_same_job(&job("a.toml", "1", "1"), &job("a.toml", "2", "1")));
-    }
-
-    #[test]
-    fn a_programs_own_job_is_what_it_says_of_itself() {
-        let job = |name, budget| json!({ "job": name, "limits": budget, "daemon": { "url": "x" } });
-        assert!(is_same_job(&job("Squares", 1), &job("Squares", 2)));
-        assert!(!is_same_job(&job("Squares", 1), &job("Cubes", 1)));
-    }
 }

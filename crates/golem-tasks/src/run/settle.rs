@@ -12,14 +12,15 @@ use golem_sdk::run::nothing_open;
 use golem_sdk::text::chain;
 use golem_sdk::{Run, SystemClock};
 use serde::Serialize;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use yagna_api::{AppKey, Clock, Glm};
 use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use super::wanted::Wanted;
 use super::{Stop, held, same, tell_payments, watch_and_listen};
+use crate::description::RunDescription;
 use crate::exit::{Exit, Failure};
+use crate::job::Limits;
 use crate::store::{Dsn, Holder, Lease, RunRecord, RunStore, RunSummary, Store, StoreError};
 use crate::view::text::{one_amount, plural};
 use crate::view::{Beginning, Facts, Output, Plain, Quiet, SummaryFold, View};
@@ -147,7 +148,7 @@ async fn settle_run(
         let Some(record) = store.run_record(&run_id).await? else {
             return Ok(Settling::Nothing { told: String::new() });
         };
-        if same::is_on_devnet(&record) {
+        if record.description()?.is_on_devnet() {
             let told = format!(
                 "run {run_id} was on an emulated network that ended with its process: there is nothing to settle\n"
             );
@@ -224,7 +225,7 @@ async fn settle_one(
 async fn greeted(record: &RunRecord, options: &SettleOptions) -> Result<Client, Failure> {
     let client = client(record, options)?;
     let identity = golem_sdk::run::greet(&client).await?;
-    same::check_identity(record, identity)?;
+    same::check_identity(&record.run_id, &record.description()?, identity)?;
     Ok(client)
 }
 
@@ -252,8 +253,8 @@ async fn bring_to_an_end(
     } else {
         Box::new(Plain::new(facts, Output::none(), Output::stderr()))
     };
-    let (driver, network) = same::payment(record);
-    let config = config(record, driver, network, options.settle_timeout)?;
+    let RunDescription { driver, network, limits, .. } = record.description()?;
+    let config = config(&limits, &driver, &network, options.settle_timeout);
     let run_options = golem_sdk::RunOptions::new(config, driver, network, record.app_session.clone());
     let journal = Arc::<RunStore>::new(lease.run().clone());
     let run = Run::settling(client.clone(), Arc::new(clock), journal, state, run_options);
@@ -265,8 +266,8 @@ async fn bring_to_an_end(
 
 fn client(record: &RunRecord, options: &SettleOptions) -> Result<Client, Failure> {
     let app_key = crate::options::app_key(options.app_key.clone())?;
-    let own = record.job.pointer("/daemon/url").and_then(Value::as_str);
-    let url = options.url.as_deref().or(own).unwrap_or(golem_sdk::connect::API_URL);
+    let own = record.description()?.daemon.url;
+    let url = options.url.as_deref().or(own.as_deref()).unwrap_or(golem_sdk::connect::API_URL);
     let url: Url = url.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
     let transport = HttpTransport::with_apis(&url, &options.apis, &app_key)
         .map_err(|error| Failure::new(Exit::Daemon, error))?;
@@ -274,19 +275,9 @@ fn client(record: &RunRecord, options: &SettleOptions) -> Result<Client, Failure
 }
 
 /// Nothing is bought: of what a run keeps to, only its money counts.
-fn config(
-    record: &RunRecord,
-    driver: &str,
-    network: &str,
-    settle_timeout: Duration,
-) -> Result<RunConfig, Failure> {
-    let platform = golem_sdk::run::platform(driver, network);
-    let mut config = RunConfig::new(Payload::runtime("none"), platform);
-    if let Some(budget) = record.job.pointer("/limits/budget") {
-        config.budget = serde_json::from_value(budget.clone()).map_err(|source| {
-            Failure::new(Exit::Store, StoreError::Damaged { column: "job", source: Box::new(source) })
-        })?;
-    }
+fn config(limits: &Limits, driver: &str, network: &str, settle_timeout: Duration) -> RunConfig {
+    let mut config = RunConfig::new(Payload::runtime("none"), golem_sdk::run::platform(driver, network));
+    config.budget = limits.budget;
     config.settle_timeout = settle_timeout;
-    Ok(config)
+    config
 }

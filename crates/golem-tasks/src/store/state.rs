@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use golem_core::event::{JobId, RentalId, TaskId};
 use golem_core::state::{AttemptScript, OpenJob, OpenTask, Rental, RunState};
+use serde::Deserialize;
 use serde_json::Value;
 use yagna_api::{AppSessionId, Timestamp};
 
@@ -18,6 +19,7 @@ use super::database::{Row, Statement, Transaction, damaged};
 use super::read::status;
 use super::record::RunStore;
 use super::{ExplainedEnd, Store, StoreError, TaskStatus};
+use crate::description::RunDescription;
 
 /// A run as it was recorded when it began, and its end.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,14 @@ pub struct RunRecord {
     pub job: Value,
     /// The time and the reason of its end, if it ended since it was last resumed.
     pub ended: Option<ExplainedEnd>,
+}
+
+impl RunRecord {
+    /// The work and its limits, read.
+    pub(crate) fn description(&self) -> Result<RunDescription, StoreError> {
+        RunDescription::deserialize(&self.job)
+            .map_err(|source| StoreError::Damaged { column: "job", source: Box::new(source) })
+    }
 }
 
 /// A task as it is stored.

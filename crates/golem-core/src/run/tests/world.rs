@@ -33,11 +33,9 @@ use crate::event::{
 use crate::payload::Payload;
 use crate::pricing::Pricing;
 use crate::run::rental::{LiveRental, Stage};
-use crate::run::{Effect, Input, JobSpec, OnBudget, Run, RunConfig, Step, WorkerFailure};
-use crate::standing::Records;
+use crate::run::{Effect, Input, JobSpec, Run, RunConfig, Step, WorkerFailure};
 use crate::strategy::{LeastExpensive, Strategy};
 use crate::tasks::AssignedTask;
-use crate::terms::TermsPolicy;
 
 #[derive(Debug)]
 struct Signed {
@@ -156,30 +154,15 @@ impl World {
     fn without_jobs(seed: u64, faults: Faults, change: impl FnOnce(&mut RunConfig)) -> Self {
         let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
         let mut config = RunConfig {
-            subnet: Some("public".into()),
-            node_name: None,
-            terms: TermsPolicy::new(Self::PLATFORM),
-            accept_timeout: Duration::from_secs(120),
             strategy: Arc::new(
                 LeastExpensive::new(PriceCaps::none().per_hour_at_most("2".parse().unwrap())).cautious(),
             ),
-            known: Records::default(),
-            max_price: None,
-            price_grace: Duration::from_secs(300),
             workers: Self::WORKERS,
             retries: Self::RETRIES,
             fresh_retries: seed % 2 == 1,
             budget: "1".parse().unwrap(),
-            on_budget: OnBudget::Stop,
-            expiration: Duration::from_secs(3600),
-            selection_window: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(600),
-            idle_grace: Duration::from_secs(5),
-            hold: Duration::from_secs(30),
-            stop_grace: Duration::from_secs(5),
-            settle_timeout: Duration::from_secs(60),
             stop_horizon: Duration::from_secs(30),
-            explain_every: Duration::from_secs(30),
             // Of those that the properties draw every third run looks at everything only from time to time, as runs with many
             // rentals do.
             rentals_at_once: if seed > 1000 && seed % 3 == 0 { 0 } else { 16 },

@@ -232,8 +232,8 @@ fn flags_override_the_limits_of_the_job_file() {
     assert_eq!(options.daemon, devnet);
     assert_eq!((options.run_id.as_str(), options.style), ("mine", Style::Json));
     assert_eq!(options.settle_timeout, Duration::ZERO);
-    assert_eq!(options.describe().unwrap()["limits"]["budget"], "0.5,2/h");
-    assert_eq!(options.describe().unwrap()["limits"]["on_budget"], "pause");
+    assert_eq!(options.describe().unwrap().to_json()["limits"]["budget"], "0.5,2/h");
+    assert_eq!(options.describe().unwrap().to_json()["limits"]["on_budget"], "pause");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn what_makes_no_sense_is_refused() {
 fn the_app_key_is_told_to_nobody() {
     let options = Scene::new().resolve(&["--app-key", "s3cret"], &[]).unwrap();
     assert!(!format!("{options:?}").contains("s3cret"));
-    assert!(!options.describe().unwrap().to_string().contains("s3cret"));
+    assert!(!options.describe().unwrap().to_json().to_string().contains("s3cret"));
 }
 
 fn yagna(url: &str, key: &str) -> DaemonChoice {

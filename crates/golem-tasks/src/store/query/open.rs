@@ -26,9 +26,8 @@ impl Store {
     /// Tells whether a run may still owe something: an agreement of it isn't known to be over, or a bill isn't decided
     /// about. On an emulated network, which ended with its process, nothing is owed.
     pub async fn owes(&self, run_id: &str) -> Result<bool, StoreError> {
-        let on_devnet =
-            self.run_record(run_id).await?.is_some_and(|run| run.job.pointer("/daemon/devnet").is_some());
-        if on_devnet {
+        let description = self.run_record(run_id).await?.map(|run| run.description()).transpose()?;
+        if description.is_some_and(|description| description.is_on_devnet()) {
             return Ok(false);
         }
         let owing = Statement::new(
