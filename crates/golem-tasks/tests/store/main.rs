@@ -61,7 +61,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         writing::any_text_and_any_number_come_back_as_they_were,
         writing::any_bytes_that_were_printed_come_back_as_they_were,
         mixing::both_counts_agree_after_every_event,
-        state::invariant_4_a_past_read_back_is_the_fold_of_the_events,
+        state::invariant_4_a_state_read_back_is_the_fold_of_the_events,
         state::a_run_with_nearly_everything_is_read_back,
         state::a_commit_that_failed_left_nothing,
         state::a_run_resumed_is_running,

@@ -41,7 +41,7 @@ fn assert_same(read: &state::RunState, folded: &state::RunState, after: &str) {
 
 /// Histories of random runs in random commits, with processes that die in between.
 #[expect(clippy::print_stdout, reason = "the seed, to play the same again")]
-pub(crate) async fn invariant_4_a_past_read_back_is_the_fold_of_the_events(ground: Ground) {
+pub(crate) async fn invariant_4_a_state_read_back_is_the_fold_of_the_events(ground: Ground) {
     let given = std::env::var("GOLEM_SEED").ok().map(|seed| seed.parse().unwrap());
     let rounds = std::env::var("GOLEM_SEEDS").ok().map_or(12, |rounds| rounds.parse().unwrap());
     let mut chance = fastrand::Rng::new();
