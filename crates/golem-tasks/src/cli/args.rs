@@ -322,7 +322,7 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// those that are done stay done.
     #[arg(long, value_name = "TASKS", value_delimiter = ',', help_heading = KEEPING)]
     pub(crate) only: Vec<Wish>,
-    /// Resume although the job file has changed; tasks already read keep their old values.
+    /// Resume although the job has changed; tasks already read keep their old values.
     #[arg(long, requires = "run_id", help_heading = KEEPING)]
     pub(crate) changed_job: bool,
     /// The database of runs, such as sqlite:runs.db or postgres://me@localhost/golem [env: GOLEM_TASKS_DSN] [default:

@@ -2,6 +2,7 @@
 
 mod bills;
 mod crash;
+mod ends;
 mod ours;
 mod purse;
 
@@ -12,7 +13,6 @@ use std::time::Duration;
 use serde_json::json;
 use yagna_api::market::{
     Agreement, AgreementDemand, AgreementOffer, AgreementState, NewDemand, Proposal, ProposalState, Reason,
-    Terminator,
 };
 use yagna_api::payment::Decoration;
 use yagna_api::properties::name;
@@ -752,36 +752,6 @@ impl World {
         if terminates {
             let time = 2.0 + self.chance.f64() * 60.0;
             self.terminate(rental, time, "shutting down");
-        }
-    }
-
-    fn terminate(&mut self, rental: RentalId, seconds: f64, why: &str) {
-        let at = after(self.now, Duration::from_secs_f64(seconds));
-        let signed = self.signed.get_mut(&rental).unwrap();
-        // Of two reasons to end it the earlier one counts.
-        signed.ended = Some(signed.ended.map_or(at, |ended| ended.min(at)));
-        let agreement = signed.agreement.clone();
-        let reason = Some(Reason::new(why));
-        self.later(seconds, Input::AgreementTerminated { agreement, by: Terminator::Provider, reason });
-    }
-
-    fn close_activity(&mut self, rental: RentalId, no: ActivityNo, gently: bool) {
-        let (now, clings) = (self.now, self.roll(self.faults.clings));
-        let signed = self.signed.get_mut(&rental).unwrap();
-        let activity = signed.activities.last_mut().filter(|activity| activity.no == no);
-        if clings || activity.is_none() {
-            let failure = Some("the activity didn't end in 15 s".to_owned());
-            return self.later(15.0, Input::ActivityClosed { rental, no, usage: None, failure });
-        }
-        activity.unwrap().ended = Some(now);
-        let (single, activities) = (signed.single, signed.activities.len());
-        let usage = Some(self.due(&self.signed[&rental], activities - 1).0);
-        if gently {
-            self.later(0.5, Input::WorkerEnded { rental, no, failure: None });
-        }
-        self.later(1.0, Input::ActivityClosed { rental, no, usage, failure: None });
-        if single {
-            self.terminate(rental, 0.7, "the only activity has ended");
         }
     }
 }
