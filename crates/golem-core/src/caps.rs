@@ -1,4 +1,4 @@
-//! Which offers are too dear, which of two is the cheaper, and in what words offers are refused.
+//! Price caps: offers that are too expensive, the cheaper of two, and the words in which offers are refused.
 //!
 //! What is made of that is a matter of the [`crate::strategy`].
 

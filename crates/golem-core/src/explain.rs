@@ -1,4 +1,4 @@
-//! Why nothing runs: what was seen on the market and what became of it, counted.
+//! The explanation why nothing runs: the offers that were seen on the market, and the reasons against them, counted.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How a source of tasks is recognised when it is read once more: by a running hash over the data of its tasks.
+//! The recognition of a source of tasks that is read once more, by a running hash over the data of its tasks.
 //!
 //! A run keeps a [`SourceMark`]: how many items of its source it has read, and a hash of them all. A later process reads as many items
 //! again and compares. Where the source is another one and the user wants to go on all the same, [`KnownTasks`] tells the

@@ -1,5 +1,4 @@
-//! How providers stand with us: who gets no tasks for a while after failing, and for how long; and what a run knows
-//! of each, of its own and from earlier runs.
+//! The standing of providers: pauses after failures, and the run's records of each, of its own and from earlier runs.
 //!
 //! Left to others: keeping what happened ([`Memory`] is made of it), and what is made of it in a choice
 //! ([`crate::strategy`]).

@@ -117,7 +117,7 @@ impl TaskQueue {
             }
         }
         for pile in queue.jobs.values_mut() {
-            // Who failed first is tried again first.
+            // The task that failed first is retried first.
             pile.again.make_contiguous().sort_by_key(|id| (state.tasks[id].since, *id));
         }
         queue

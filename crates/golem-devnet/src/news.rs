@@ -1,4 +1,4 @@
-//! What happens to providers, as they see it themselves: one stream for whoever watches a devnet.
+//! The events of providers, as they see them themselves: one stream for whoever watches a devnet.
 //!
 //! Providers tell a [`NewsDesk`]; each [`News`] taken from it hears what is told from then on. It is the same at the
 //! emulated daemon and at a real one, since only providers tell. Nobody waits for a reader: one that is too slow

@@ -1,4 +1,4 @@
-//! What a provider asks of its daemon, and what it serves there.
+//! The requests of a provider to its daemon, and the services that it offers there.
 //!
 //! A provider is written against [`Port`] alone, so that the same code works inside the devnet and as an agent of a
 //! real daemon, where these calls travel over REST and the daemon's bus (see [`join`](crate::join)). The shapes follow

@@ -1,4 +1,4 @@
-//! What runs the commands of an activity.
+//! The runtimes that run the commands of an activity.
 //!
 //! A [`Runtime`] makes one [`Instance`] for each activity. Two are here: [`ProcessRuntime`] really runs programs,
 //! [`ScriptedRuntime`] answers from a table without any process. The exe-unit, not the runtime, knows about

@@ -1,4 +1,4 @@
-//! What a refusal says of the account that is to pay, and what mends it.
+//! The meaning of a refusal for the account that is to pay, and the remedy.
 
 use serde_json::Value;
 use yagna_api::Glm;

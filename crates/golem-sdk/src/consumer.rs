@@ -1,4 +1,4 @@
-//! Who hears of what happens in a run.
+//! The consumers of a run's events.
 //!
 //! The simplest consumer is a closure that takes `&Event`. One that must know what it missed, look at the clock, or
 //! see each script is a type with [`EventConsumer`].

@@ -140,7 +140,7 @@ impl Engine {
         let mut tick = interval(self.outside.options.timing.tick);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut stopped, mut closed, mut left_alone) = (false, false, false);
-        // What came before the first decision was no gap.
+        // The time before the first decision was no gap.
         self.pulse = Pulse::new(self.outside.options.timing.tick);
         self.follow_daemon();
         if let Some(OneJob { worker, tasks }) = self.first.take() {
@@ -184,7 +184,7 @@ impl Engine {
                             Err(_) => break,
                         }
                     }
-                    // Of inputs there may always be one more, and none of them may keep a command waiting.
+                    // There may always be one more input, and none of them may keep a command waiting.
                     if let Ok(command) = self.door.commands.try_recv() {
                         self.obey(command);
                     }

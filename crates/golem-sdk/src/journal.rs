@@ -1,4 +1,4 @@
-//! Where a run's events are made durable before anything follows from them.
+//! The journal, where a run's events are made durable before anything follows from them.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! How an executor's task stands in a run's events: by its number in the executor's table, and with its description.
+//! The label of an executor's task in a run's events: its number in the executor's table, and its description.
 
 use serde_json::{Map, Value};
 

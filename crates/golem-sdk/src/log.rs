@@ -1,5 +1,5 @@
-//! What happens in a run, in the log: consumers of events that write to [`tracing`], and a default logger for
-//! programs that have none of their own.
+//! The events of a run in the log: consumers of events that write to [`tracing`], and a default logger for programs
+//! that have none of their own.
 //!
 //! A consumer takes events; give it to whoever tells of a run, such as an executor, which has the first of them by
 //! default. There are three:
@@ -109,7 +109,7 @@ pub fn words(event: &Event) -> String {
     let name = chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect());
     let fields = match serde_json::to_value(&event.kind) {
         Ok(Value::Object(fields)) => fields,
-        // What has no record has no fields.
+        // A value without a record has no fields.
         _ => serde_json::Map::new(),
     };
     let fields: Vec<_> = fields

@@ -1,4 +1,4 @@
-//! What has become of money that was promised: accepted, scheduled, paid, as the daemon tells it.
+//! The state of promised money: accepted, scheduled, paid, as the daemon reports it.
 //!
 //! To accept a bill is to promise its amount. The daemon then *schedules* it: now and then it puts all that is promised
 //! into a payment order. What the chain has confirmed is *paid*. A requestor is told nothing of the last two; it must ask.

@@ -297,11 +297,11 @@ impl Reading {
         self.exhausted = false;
         self.mark = SourceMark::at_start(mark.tasks);
         if let Some(seen) = growing.seen.as_mut() {
-            // What it had before is known now, wherever it is.
+            // Tasks that it had before are known now, wherever they are.
             self.known.absorb(std::mem::take(seen));
             return Ok(());
         }
-        // What the run has beside these was counted already.
+        // Tasks that the run has beside these were counted already.
         let known = std::mem::take(&mut self.known);
         let skipped = self.skip_to(mark);
         self.known = known;

@@ -224,7 +224,7 @@ impl Run {
         if let Some(end) = self.state.as_deref().and_then(over) {
             return Ok(end);
         }
-        // What it holds is large; whoever waits for a run needn't be.
+        // Its state is large; the future that waits for a run needn't be.
         let engine = Box::pin(Engine::prepare(self)).await?;
         Box::pin(engine.run()).await
     }

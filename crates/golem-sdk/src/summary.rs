@@ -1,4 +1,4 @@
-//! What happens in a run, in lines for people, made from its events and nothing else.
+//! The events of a run in lines for people, made from its events and nothing else.
 //!
 //! A [`LogSummary`] is given events and gives lines, each with how much it matters; who writes them, and where, is
 //! left to others: [`crate::log::log_summary`] writes them to the log. The time is that of the events, so the same

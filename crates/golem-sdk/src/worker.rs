@@ -162,7 +162,7 @@ impl Tasks {
             self.inputs.send(ready).await.ok()?;
             self.assigned.recv().await?
         } else {
-            // What was packed together once is packed together again.
+            // Tasks that were packed together once are packed together again.
             self.scripts.in_hands();
             std::mem::take(&mut self.again)
         };

@@ -123,7 +123,7 @@ pub(crate) async fn serve(options: DevnetOptions) -> Result<Exit, Failure> {
     };
     let ended = tokio::select! {
         biased;
-        // What is left of it ends at once when it is dropped.
+        // The rest of the network ends at once when it is dropped.
         () = stops.next() => None,
         ended = end(network, printer, &mut people) => Some(ended),
     };

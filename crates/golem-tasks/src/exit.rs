@@ -1,4 +1,4 @@
-//! How the program ends: its exit codes, and the errors that lead to them. `docs/exit-codes.md` explains each.
+//! The exit codes of the program, and the errors that lead to them. `docs/exit-codes.md` explains each.
 
 use std::error::Error;
 use std::fmt;

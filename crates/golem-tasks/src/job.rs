@@ -140,7 +140,7 @@ impl Job {
         let mut diagnostics = Diagnostics::new(text);
         let (document, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            // What a broken document means is a guess, so its mistakes in grammar are all we report.
+            // The meaning of a broken document is a guess, so its mistakes in grammar are all we report.
             diagnostics.syntax_errors(&errors);
             return Err(diagnostics.into_error(origin));
         }

@@ -183,7 +183,7 @@ async fn hold_and_run(
         same::check(&options.run_id, before, &described, &options)?;
         let lease = holding.insert(Arc::new(store.take(&options.run_id, &Holder::here()).await?));
         if let DaemonChoice::Devnet { seed: Some(seed), .. } = &mut options.daemon {
-            // What a devnet calls things by depends on its seed, and in no two lives of a run may they be called the same.
+            // The names on a devnet depend on its seed, and no two lives of a run may use the same names.
             *seed = seed.wrapping_add(lease.number());
         }
         state = lease.run().state().await?;
@@ -289,7 +289,7 @@ async fn hold_and_run(
     };
     tokio::select! {
         biased;
-        // What is left of a devnet ends at once when it is dropped.
+        // The rest of a devnet ends at once when it is dropped.
         () = leave.cancelled() => {}
         () = close => {}
     }

@@ -1,4 +1,4 @@
-//! Where runs are kept: what was intended, what came of it, and every task's one result, in a database.
+//! The store of runs: intents, outcomes, and every task's one result, in a database.
 //!
 //! All SQL of the project is in this module. A [`Store`] is one database, SQLite or PostgreSQL, with many runs; a
 //! [`RunStore`] writes the events of one run, as the engine's journal; a [`Lease`] says which process may;

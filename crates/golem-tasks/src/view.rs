@@ -1,4 +1,4 @@
-//! What people and machines see of a run while it goes on, made from its events and nothing else.
+//! The views of a running run for people and machines, made from its events and nothing else.
 //!
 //! A [`View`] is fed the events once they are durable. Results go to stdout, everything else to stderr; so results
 //! can be piped while somebody watches. Nothing here waits for anything or knows the engine.

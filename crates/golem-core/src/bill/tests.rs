@@ -296,7 +296,7 @@ fn an_invoice_equal_to_a_refused_debit_note_is_refused() {
     meter.report(&[12.0, 2.0]);
     assert_eq!(check("0.116", &meter), Ok(()));
     assert!(check("0.117", &meter).is_err());
-    // What was accepted stays owed.
+    // Accepted amounts stay owed.
     meter.accepted(glm("0.2"));
     assert_eq!(check("0.2", &meter), Ok(()));
 }
@@ -312,7 +312,7 @@ fn a_wrong_debit_note_for_one_activity_costs_the_trust_in_all_of_the_agreement()
     let check = |amount, first: &Meter, second: &Meter| {
         check_invoice(&invoice(amount, &["a", "b"]), &pricing(), &[(&a, first), (&b, second)], at(100))
     };
-    // Of the first 0.114 are known and 0.025 more believed.
+    // 0.114 of it are known, and 0.025 more are believed.
     let padded = note("0.139", json!([10, 2]));
     let problem =
         check_debit_note(&padded, &pricing(), &second, &AgreedTerms::default(), at(30)).unwrap_err();

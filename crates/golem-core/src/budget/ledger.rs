@@ -1,4 +1,4 @@
-//! What was promised when, so that any hour and any day can be summed.
+//! Promises with their times, so that any hour and any day can be summed.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! What each kind of event is called: in records, in filters, in the log.
+//! The names of the kinds of events: in records, in filters, in the log.
 
 use super::EventKind;
 

@@ -159,7 +159,7 @@ mod tests {
         {
             assert_eq!(Printed::from(text).tail(most), kept, "{text} {most}");
         }
-        // What is no text is cut where it is asked for.
+        // Binary output is cut where it is asked for.
         assert_eq!(Printed::from(vec![0xbf; 9]).tail(8).as_bytes(), [0xbf; 8]);
         assert_eq!(Printed::from(vec![0xbf; 3]).tail(3).as_bytes(), [0xbf; 3]);
     }

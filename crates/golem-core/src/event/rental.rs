@@ -1,4 +1,4 @@
-//! What records keep of a rental so that its bills can be checked by another process.
+//! The terms of a rental that records keep, so that another process can check its bills.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! What happens to the activities of rentals: opened for a job, ready, ended; and which job gets the next one.
+//! The activities of rentals: opened for a job, ready, ended; and the choice of the job that gets the next one.
 
 use std::time::Duration;
 
@@ -108,8 +108,8 @@ impl Run {
         };
         match failure {
             None => {
-                // What it was given and didn't answer is lost; and one that never took a task while there were some
-                // would end the same way the next time.
+                // Its unanswered tasks are lost. A worker that never took a task while there were some would end the
+                // same way the next time.
                 let why = "the worker ended without an answer";
                 let idle = !asked && !was_given;
                 if is_busy || (idle && self.books.queue.n_waiting_for(job) > 0) {

@@ -68,7 +68,7 @@ impl Run {
         for demand in state.demands.keys() {
             run.withdraw(now, demand.clone(), "the run was resumed", &mut step);
         }
-        // Whether the daemon was asked to is unknown; it takes a demand off the market once.
+        // The daemon may or may not have been asked to; it takes a demand off the market once.
         let withdrawn = state.withdrawn.iter().filter(|(_, expires)| **expires > now);
         step.effects.extend(withdrawn.map(|(demand, _)| Effect::Withdraw { demand: demand.clone() }));
         for (id, kept) in &state.rentals {

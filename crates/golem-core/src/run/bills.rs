@@ -211,11 +211,11 @@ impl Run {
     ) -> Option<RentalId> {
         let rental = self.live.by_agreement.get(agreement).copied();
         if rental.is_none() && amount.is_zero() {
-            // Of an agreement that was ended before it was known, and that nothing ran in.
+            // A zero bill for an agreement that was ended before it was stored, and that nothing ran in: ignore it.
             return None;
         }
         let seen_before = self.live.bills.seen_before.contains(bill);
-        // Is it one that came before, and is still to be decided about?
+        // The bill may have come before, and still be undecided.
         let (seen, undecided) = match rental.and_then(|id| self.live.rentals.get_mut(&id)) {
             Some(rental) => (!rental.seen_bills.insert(bill.clone()), rental.asked_again.remove(bill)),
             None => (false, false),

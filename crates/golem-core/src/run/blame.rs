@@ -1,5 +1,5 @@
-//! Whose fault it is when a worker fails: its provider's, who is then left alone for a while, or that of the work, which
-//! would fail anywhere. And which jobs are given up because no worker of theirs can begin.
+//! The blame for a worker that fails: its provider, which is then paused for a while, or the work, which would fail
+//! anywhere. And which jobs are given up because no worker of theirs can begin.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Which offers are taken: the strategy is asked when one comes, and again when an agreement is to be made.
+//! The choice of offers: the strategy is asked when one comes, and again when an agreement is to be made.
 //!
 //! What is known from earlier runs is part of a provider's record, so strategies go by it. One agreement in
 //! [four](Run::FRESH_LOOK) is made as if nothing were known, by the offer and what this run itself has seen: so strangers and
@@ -106,7 +106,7 @@ impl Run {
         });
         let best = loop {
             match ranked.pop_front() {
-                // What was signed a moment ago may stand in both orders.
+                // An offer that was signed a moment ago may be in both orders.
                 Some(provider) if self.live.market.draft(&provider).is_none() => {}
                 best => break best,
             }

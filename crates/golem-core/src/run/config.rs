@@ -1,4 +1,4 @@
-//! What a run is to keep to.
+//! The settings of a run.
 
 use std::sync::Arc;
 use std::time::Duration;

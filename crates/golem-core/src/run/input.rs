@@ -1,4 +1,4 @@
-//! What comes into a run and what goes out.
+//! The inputs of a run, and its effects.
 
 use std::path::PathBuf;
 use std::time::Duration;

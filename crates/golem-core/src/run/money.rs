@@ -81,7 +81,7 @@ impl Run {
         let expires = self.config.allocation_end(now);
         self.live.money.backing = Backing::Lost { expires, failures: 0, next: Next::Ask(now) };
         step.emit(&mut self.books, now, EventKind::AllocationLost { allocation });
-        // What is left. Bills that are being accepted aren't: they come to the new one.
+        // The amount is the rest of the budget, including bills that are being accepted: they come to the new allocation.
         let amount = self.to_set_aside(now);
         let platform = self.config.terms.platform.clone();
         step.emit(&mut self.books, now, EventKind::AllocationIntended { amount, platform, expires });
@@ -106,7 +106,7 @@ impl Run {
         self.live.money.anew = Some(allocation.clone());
         step.emit(&mut self.books, now, EventKind::AllocationCreated { allocation, amount, expires });
         if self.decoration != decoration {
-            // What is on the market says that we pay otherwise.
+            // The demand on the market states other terms of payment.
             self.decoration = decoration;
             if self.live.stopping.is_none()
                 && let Some(demand) = self.live.market.withdraw()

@@ -1,4 +1,4 @@
-//! What to do next: after every input the run looks at where it stands and brings itself to where it should be.
+//! The plan: after every input the run compares its state with its goal, and decides the next steps.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -208,7 +208,7 @@ impl Run {
             return;
         }
         let elsewhere = self.in_reach(now);
-        // Who has waited longest comes first.
+        // The job that has waited longest comes first.
         free.sort_by_key(|id| (self.live.rentals[id].idle_since, *id));
         for id in free {
             if let Some(job) = self.rental(id).and_then(|rental| rental.job()) {
@@ -306,7 +306,7 @@ impl Run {
         };
         let wanted = || self.is_wanted_elsewhere(job, rental.provider());
         if self.books.queue.n_waiting_for(job) > 0 {
-            // What waits has failed here.
+            // The waiting tasks have failed here.
             !self.books.has_use_for(job, rental.provider()) && wanted()
         } else if self.books.is_exhausted(job) {
             self.books.queue.n_running_for(job) == 0 || idle >= self.config.idle_grace
@@ -517,7 +517,7 @@ impl Run {
             return;
         }
         let paying = self.live.rentals.values().any(|rental| !rental.sending.is_empty());
-        // What waits to be decided about waits a few seconds at the most.
+        // An undecided bill waits a few seconds at the most.
         let undecided = !self.live.bills.held.is_empty();
         let in_time = now < after(settling_since, self.config.settle_timeout);
         let unanswered = self.is_answer_awaited(now, settling_since);

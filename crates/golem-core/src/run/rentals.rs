@@ -1,4 +1,4 @@
-//! What happens to rentals: signed or not, held, working, closed; and to the tasks in their hands.
+//! The course of rentals: signed or not, held, working, closed; and of the tasks in their hands.
 //!
 //! What happens to their activities is in `activities`.
 
@@ -511,7 +511,7 @@ impl Run {
         }
         rental.stage = Stage::Closed;
         rental.since = now;
-        // What couldn't be ended is ended again and again meanwhile, and its provider may come back.
+        // The end of the activity is requested again and again meanwhile, and its provider may come back.
         rental.out_of_reach &= failure.is_none();
         // Nothing ever ran: nothing is owed, and providers send no bill or one of zero.
         rental.owes_nothing |= kept.is_unseen();
@@ -552,7 +552,7 @@ impl Run {
             // That it approved no agreement is on its record already.
             self.live.providers.records.failed(&provider.id);
         }
-        // What it agreed to before it failed is no longer wanted.
+        // Terms that it agreed to before it failed are no longer wanted.
         self.live.market.take_draft(&provider.id);
         step.emit(&mut self.books, now, EventKind::ProviderSetBack { provider, until, reason });
     }

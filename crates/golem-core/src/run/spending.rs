@@ -1,4 +1,5 @@
-//! How much may be spent: every limit of the budget at once, with what running rentals can still bill counted as spent.
+//! The amounts that may be spent: every limit of the budget at once, with the exposure of running rentals counted as
+//! spent.
 //!
 //! A window counts what was promised in it and all that could still be billed: whatever of that is promised, and
 //! whenever, no window that contains it holds more. Limits are looked at before anything is signed or opened, and again
@@ -161,7 +162,7 @@ impl Run {
                 .map(|(id, _)| id);
             let Some(id) = dearest else { break };
             self.close(now, id, &Ending::cancelled("the budget is used up"), step);
-            // What it has used counts on; what it could have used doesn't.
+            // Its usage so far still counts; the usage that it could have had doesn't.
             if let Some(activity) =
                 self.live.rentals.get_mut(&id).and_then(|rental| rental.activities.last_mut())
             {

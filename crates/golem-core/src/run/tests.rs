@@ -69,7 +69,7 @@ fn a_run_stops_when_too_many_of_its_tasks_fail_and_ends_what_runs() {
             let end = world.run_to_end();
             assert_eq!(end.why, StopReason::TooManyFailed, "seed {seed}");
             assert!(halt.is_reached(end.done, end.failed) && end.unfinished > 0, "seed {seed}: {end:?}");
-            // What was in hand may fail as well, nothing is begun after that.
+            // Tasks in hand may fail as well; nothing is started after that.
             assert!(end.failed < 4 + u64::from(World::WORKERS) * 8, "seed {seed}: {end:?}");
             world.assert_nothing_left();
         }
@@ -109,7 +109,7 @@ fn a_run_ends_with_the_result_that_ends_it() {
         let mut world = World::new(seed, 600, Faults { ends_with: Some(9), ..Faults::none() });
         let end = world.run_to_end();
         assert_eq!((end.why, end.failed), (StopReason::ResultsReached, 0), "seed {seed}");
-        // What was in hand may still be done, nothing is begun after it.
+        // Tasks in hand may still be done; nothing is started after that.
         assert!(end.done < 40 && end.unfinished > 200, "seed {seed}: {end:?}");
         world.assert_nothing_left();
     }

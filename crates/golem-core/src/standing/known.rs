@@ -1,4 +1,4 @@
-//! What is remembered of a provider from earlier runs, how it fades, and what it is worth in a choice.
+//! The memory of a provider from earlier runs, its fading, and its weight in a choice.
 
 use std::time::Duration;
 

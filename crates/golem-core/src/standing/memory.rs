@@ -89,7 +89,7 @@ impl Memory {
     /// Adds all rentals of one run.
     pub fn add_run(&mut self, rentals: impl IntoIterator<Item = (NodeId, RentalOutcome)>) {
         let rentals: Vec<_> = rentals.into_iter().collect();
-        // Who was alone in a run says nothing about being faster or dearer than others.
+        // A provider that had a run to itself gives nothing to compare with.
         let middle_of = |measure: fn(&RentalOutcome) -> Option<f64>| {
             let measured = || rentals.iter().filter(|(_, rental)| measure(rental).is_some());
             let (first, _) = measured().next()?;

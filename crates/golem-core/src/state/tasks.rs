@@ -32,7 +32,7 @@ impl RunState {
                     job.exhausted = false;
                 }
             }
-            // What a run leaves when it stops is gone on with when it is resumed.
+            // Tasks that a run leaves when it stops are continued when it is resumed.
             EventKind::JobEnded { job, end } if end.why != JobEndReason::Stopped => {
                 let over = self.jobs.remove(job);
                 if *job == JobId::FIRST && end.why == JobEndReason::Finished {

@@ -1,4 +1,4 @@
-//! What folds to what, in the small; whole runs are folded and resumed in the tests of `run`.
+//! Small folds of events; whole runs are folded and resumed in the tests of `run`.
 
 use serde_json::json;
 use yagna_api::market::{Reason, Terminator};
@@ -258,7 +258,7 @@ fn scripts_are_kept_while_what_they_were_sent_for_goes_on() {
     kinds.push(EventKind::AttemptCancelled { attempt: pack[0], rental: RENTAL, lost: None, took: None });
     assert_eq!(fold(kinds.clone()).rentals[&RENTAL].activities[0].scripts.len(), 2);
     kinds.push(EventKind::AttemptCancelled { attempt: pack[1], rental: RENTAL, lost: None, took: None });
-    // What a worker does between two tasks isn't done again.
+    // Commands that a worker sends between two tasks aren't sent again.
     kinds.push(sent(&[], "tidy up"));
     let activity = &fold(kinds).rentals[&RENTAL].activities[0];
     assert_eq!((activity.setup.len(), activity.scripts.len()), (1, 0));

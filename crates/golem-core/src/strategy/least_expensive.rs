@@ -54,7 +54,7 @@ impl Strategy for LeastExpensive {
             return Err(refusal);
         }
         let cost = float(candidate.cost_of(self.use_for)) + LEAST_COST;
-        // What comes for nothing had better come soon too.
+        // Offers that cost nothing still differ by their speed.
         Score::new(1.0 / (cost * candidate.record.known.handicap()))
     }
 }

@@ -1,4 +1,4 @@
-//! What is kept of a program's output, and in which form it is given out.
+//! The captured output of a program, and the form in which it is given out.
 
 use std::collections::VecDeque;
 

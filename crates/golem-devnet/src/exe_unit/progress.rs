@@ -1,4 +1,4 @@
-//! How often a long command says how far it is.
+//! The interval at which a long command reports its progress.
 
 use std::time::Duration;
 

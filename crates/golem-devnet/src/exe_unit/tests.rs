@@ -229,7 +229,7 @@ async fn streams_tell_everything_from_the_start_whenever_they_begin() {
         (0, "stdout slept"),
         (0, "finished 0 None"),
         (1, "started \"false\""),
-        // What is captured at the end isn't streamed.
+        // Output that is captured at the end isn't streamed.
         (1, "finished 1 Some(\"ExeScript command exited with code 1\")"),
     ];
     assert_eq!(kinds, wanted.map(|(index, kind)| (index, kind.to_owned())));

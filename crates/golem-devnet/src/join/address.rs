@@ -1,4 +1,4 @@
-//! Where a daemon is: its REST API, its bus, and the key that says which identity sells there.
+//! The address of a daemon: its REST API, its bus, and the key that says which identity sells there.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ impl FromStr for GsbAddress {
             // The daemon itself takes that for TCP.
             None => text,
         };
-        // What follows the last colon is a port, unless that colon is part of a bracketed IPv6 address.
+        // The part after the last colon is a port, unless that colon is part of a bracketed IPv6 address.
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
             _ => (place, DEFAULT_PORT),

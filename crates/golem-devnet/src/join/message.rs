@@ -1,4 +1,4 @@
-//! What the bus's calls carry: FlexBuffers, perhaps compressed, and Rust's own `Result` in every answer.
+//! The content of the bus's calls: FlexBuffers, perhaps compressed, and Rust's own `Result` in every answer.
 
 use std::borrow::Cow;
 use std::io::Read as _;

@@ -106,7 +106,7 @@ impl World {
     ) -> Result<(), Refusal> {
         let (wake, ending, frozen) = self.with(|state| {
             let record = state.own_activity(caller, id)?;
-            // What is on its way to its end isn't waited for.
+            // Activities that are about to end aren't waited for.
             let (wake, ending) = (Arc::clone(&record.wake), !is_alive(&record.state));
             let frozen = state.is_frozen(&record.provider);
             state.ask_destruction(id);
@@ -312,7 +312,7 @@ impl State {
         state: ActivityState,
     ) -> Result<(), Refusal> {
         let record = self.provided_activity(provider, id)?;
-        // What has ended stays so: a late report of a running exe-unit changes nothing.
+        // An ended activity stays ended: a late report of a running exe-unit changes nothing.
         if !record.is_over() {
             record.report(state);
         }

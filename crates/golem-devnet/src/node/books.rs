@@ -1,4 +1,4 @@
-//! What the network knows, copied out for tests and for people: nothing left running, everything paid?
+//! The network's books, copied for tests and for people, to see that nothing is left running and everything is paid.
 
 use yagna_api::activity::ActivityState;
 use yagna_api::activity::State as Stage;

@@ -203,7 +203,7 @@ impl Drop for BusSocket {
     fn drop(&mut self) {
         self.world.with(|state| {
             if let Some(service) = state.bus.services.get_mut(&self.id) {
-                // What this socket took and didn't answer, nobody will: its callers learn that now.
+                // Calls that this socket took and didn't answer will get no answer: their callers learn that now.
                 service.pending.retain(|_, pending| pending.taken_by != Some(self.session));
                 if service.session == Some(self.session) {
                     service.session = None;

@@ -72,7 +72,7 @@ impl State {
         for bill in notes.into_iter().chain(invoices) {
             let before = self.ordered_for(&bill, &order);
             let amount = bill.amount.saturating_sub(before);
-            // What others pay for is settled with them; that takes a place in an order, too, but no money.
+            // Amounts that others pay for are settled with them; that takes a place in an order, too, but no money.
             if amount > Glm::ZERO || !self.is_ordered(&bill) {
                 order.payer_addr.clone_from(&bill.payer_addr);
                 order.items.push(OrderItem { bill: Arc::clone(&bill.id), amount });

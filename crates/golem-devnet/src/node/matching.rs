@@ -1,4 +1,4 @@
-//! When an offer and a demand suit each other: the constraint language, evaluated as the daemon does it.
+//! The matching of an offer and a demand: the constraint language, evaluated as the daemon does it.
 //!
 //! The devnet reads constraints with a parser of its own. What the daemon takes literally (white space around a
 //! name or a value, text after the filter) is taken literally here too, so that a client's slip shows.

@@ -1,4 +1,4 @@
-//! What a provider's daemon makes of an exe-unit that reports no usage any more.
+//! The reaction of a provider's daemon to an exe-unit that no longer reports usage.
 //!
 //! After five seconds of silence the activity is `Unresponsive`, until a report brings back the state it had. After ten
 //! its provider is asked to destroy it, and from then on no report helps any more. The daemon looks every second and

@@ -213,7 +213,7 @@ async fn live(shared: Arc<Shared>, cancel: CancellationToken) {
 async fn business(shared: &Arc<Shared>, cancel: &CancellationToken) {
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let mut tasks = JoinSet::new();
-    // What happened before is none of this life's business.
+    // Events before this life of the agent don't concern it.
     let since = shared.clock.now().checked_sub(Duration::from_secs(1)).unwrap_or(Timestamp::MIN);
     let (ours, to) = (Arc::clone(shared), sender.clone());
     tasks.spawn(async move { follow_agreements(&ours, since, to).await });

@@ -1,4 +1,4 @@
-//! What an activity owes: exact amounts from prices and usage. Pure.
+//! The amount that an activity owes: exact sums from prices and usage. Pure.
 
 use std::time::Duration;
 

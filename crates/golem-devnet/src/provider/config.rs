@@ -1,4 +1,5 @@
-//! What one provider is: its machine, its prices and its rules. How it misbehaves is [`Behaviour`]'s business.
+//! The configuration of one provider: its machine, its prices and its rules. How it misbehaves is [`Behaviour`]'s
+//! business.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Why an agreement ended, and what the provider tells its requestor about it.
+//! The reasons why an agreement ended, and the reason that the provider gives to its requestor.
 
 use std::time::Duration;
 

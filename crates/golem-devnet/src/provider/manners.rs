@@ -1,4 +1,4 @@
-//! What can be changed about a provider while it runs: its behaviour, and whether it is there at all.
+//! The switches of a running provider: its behaviour, and its presence.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

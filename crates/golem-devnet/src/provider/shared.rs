@@ -1,4 +1,4 @@
-//! What all tasks of one provider share: its settings, its daemon, its clock, its switches, its exe-units.
+//! The state that all tasks of one provider share: its settings, its daemon, its clock, its switches, its exe-units.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -266,7 +266,7 @@ impl Instance for ProcessInstance {
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // What still lives is counted for the last time.
+            // Processes that are still alive are counted for the last time.
             let told = self.cpu_time();
             self.cpu().ended = told;
             let Some(machine) = self.machine().take() else {

@@ -133,7 +133,7 @@ async fn one_whose_agent_dies_while_its_exe_unit_works_on_and_its_old_offer_stay
     sleep(3 * MINUTE + SECOND).await;
     assert!(ada.is_gone());
     let notes = buyer.bills("debitNotes", &agreement).await.len();
-    // What runs there goes on, and takes more work.
+    // Commands that run there continue, and it takes more work.
     assert_eq!(buyer.run(&activity, json!([run("/bin/work", &[])])).await[0]["result"], "Ok");
     assert_eq!(buyer.state(&activity).await["state"], json!(["Ready", null]));
     // But nobody sends bills, ends activities, or minds that notes aren't accepted.

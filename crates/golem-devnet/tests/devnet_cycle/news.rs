@@ -1,4 +1,4 @@
-//! What providers tell of themselves while they work.
+//! The reports of providers while they work.
 
 use std::time::Duration;
 

@@ -119,7 +119,8 @@ async fn an_agreement_reads_as_it_grows() {
 #[tokio::test(start_paused = true)]
 async fn every_call_in_every_state_has_its_status() {
     type Step = &'static str;
-    // What brings an agreement into the state, and the status of each call then made, on an agreement of its own.
+    // The requests that bring an agreement into the state, and the status of each call then made, on an agreement of
+    // its own.
     let calls: [Step; 5] = ["confirm", "wait?timeout=0", "cancel", "terminate", "terminate/reason"];
     let table: [(AgreementState, &[Step], [u16; 5]); 7] = [
         (AgreementState::Proposal, &[], [204, 400, 500, 409, 400]),

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose, and event cursors under random interleavings.
+//! Faults on purpose, and event cursors under random interleavings.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What providers hear from their daemon, and what the daemon makes of their silence.
+//! The requests that providers get from their daemon, and the daemon's reaction to their silence.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ async fn a_silent_exe_unit_is_unresponsive_until_it_reports() {
     assert_eq!(state(&net, &id).await, json!(["Deployed", null]));
     sleep(Duration::from_millis(1)).await;
     assert_eq!(state(&net, &id).await, json!(["Unresponsive", null]));
-    // What it does shows once it reports.
+    // Its work shows once it reports.
     net.set_state(&id, State::Ready, None).await;
     assert_eq!(state(&net, &id).await, json!(["Unresponsive", null]));
     sleep(secs(4)).await;

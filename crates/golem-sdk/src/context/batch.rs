@@ -1,4 +1,4 @@
-//! What came of a batch.
+//! The results of a batch.
 
 use std::borrow::Cow;
 use std::ops::Index;

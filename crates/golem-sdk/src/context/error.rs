@@ -1,4 +1,4 @@
-//! Why a script, or something asked about an activity, came to nothing.
+//! The reasons why a script, or a question about an activity, failed.
 
 use std::fmt;
 use std::time::Duration;
@@ -170,7 +170,8 @@ impl ScriptError {
             Self::Transfer(error) if !is_about_file(error) => FailureKind::TransferFailed,
             Self::Expired(_) => FailureKind::Expired,
             Self::Unreadable { .. } => FailureKind::Rejected,
-            // What the daemon itself can't read nobody else gets to see. A provider speaks for itself alone.
+            // A message that the daemon itself can't read never reaches anybody else. A provider speaks for itself
+            // alone.
             Self::Refused(error) if error.disposition() != Disposition::Bug => FailureKind::CommandFailed,
             Self::ActivityLost { .. }
             | Self::AgreementEnded { .. }

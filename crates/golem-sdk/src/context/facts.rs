@@ -1,4 +1,4 @@
-//! What an activity has used, how it stands, and what it has cost so far.
+//! The facts about an activity: its usage, its state, and its cost so far.
 
 use golem_core::pricing::Pricing;
 use yagna_api::activity::{ActivityState, GetState, GetUsage};

@@ -1,4 +1,4 @@
-//! What queueing a command gives: a claim to its result, good for that batch alone.
+//! The value that queueing a command returns: a claim to its result, good for that batch alone.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -398,12 +398,12 @@ impl Inner {
         watch: &mut Watch,
     ) -> Result<(Vec<CommandResult>, ExecutionEnd), ScriptError> {
         let mut wait = FIRST_POLL;
-        // Did the last poll's answer not come in time? Then what it would have brought may be on its way.
+        // True if the last poll's answer didn't come in time. Then what it would have brought may be on its way.
         let mut is_late = false;
         loop {
             let begun = Instant::now();
             let left = watch.deadline().saturating_duration_since(begun);
-            // What has been done in time counts: the daemon gives a last look a second.
+            // Results in time count: the daemon gives a last look a second.
             let is_last = left.is_zero();
             let asked = wait.min(left).min(watch.longest_poll());
             let known = watch.seen.len();
@@ -434,7 +434,7 @@ impl Inner {
             if is_last && watch.seen.len() == known {
                 return Ok((std::mem::take(&mut watch.seen), ExecutionEnd::Expired));
             }
-            // What brings nothing and doesn't wait either isn't asked again at once.
+            // A poll that brings nothing and doesn't wait either isn't repeated at once.
             let is_hasty = watch.seen.len() == known && begun.elapsed() < asked / 2;
             let left = watch.deadline().saturating_duration_since(Instant::now());
             if is_trouble || is_hasty {
@@ -474,7 +474,7 @@ impl Inner {
         let event = self.client.call_once(&GetTerminationReason(id.clone())).await.ok();
         let (by, reason) = match event.map(|event| event.kind) {
             Some(AgreementEventKind::Terminated(ended)) => (ended.terminator, ended.reason),
-            // Who did it isn't known; we would know it of ourselves.
+            // The party that did it isn't known; we would know it of ourselves.
             _ => (Terminator::Provider, None),
         };
         let reason = reason.map_or_else(|| "no reason given".to_owned(), |reason| reason.message);

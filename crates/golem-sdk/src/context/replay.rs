@@ -218,7 +218,7 @@ impl Inner {
             return Err(self.scripts.give_up(self).await);
         };
         if !rest.is_empty() && self.scripts.has_more() {
-            // What was sent after this one may have changed what is to be fetched.
+            // A script sent after this one may have changed the files that are to be fetched.
             return Err(self.scripts.give_up(self).await);
         }
         if !rest.is_empty() {

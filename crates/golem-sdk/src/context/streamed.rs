@@ -374,7 +374,7 @@ impl Going {
                 }
             }
             Ok(Some(results)) => {
-                // What brings nothing and doesn't wait either isn't asked again at once.
+                // A poll that brings nothing and doesn't wait either isn't repeated at once.
                 if looked.is_hasty && results.len() <= self.results.len() {
                     pause = FIRST_PAUSE;
                 }

@@ -87,7 +87,7 @@ impl Outside {
     pub(super) async fn close_activity(&self, rental: RentalId, no: ActivityNo, left: Left) {
         let (mut usage, mut failure) = self.end_activity(&left).await;
         if let Some(activity) = left.activity.filter(|_| left.lost) {
-            // Whether it has ended its provider alone knows: with the agreement it is over for certain.
+            // Only its provider knows whether it has ended: with the agreement it is certainly over.
             failure = Some(format!("activity {activity} is lost"));
             usage = self.usage(activity).await;
         }

@@ -1,5 +1,5 @@
-//! What must be there before the first decision: who we are, the money, and how demands speak of it. A run that is
-//! resumed finds what is left of it at the daemon.
+//! The preparation for the first decision: our identity, the money, and the payment properties of demands. A run that
+//! is resumed finds what is left of it at the daemon.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the daemon has of a run that is resumed: its rentals, and what the run never learnt of.
+//! The daemon's view of a run that is resumed: its rentals, and the parts that the run never learnt of.
 //!
 //! Everything here only asks. What follows from the answers is decided in the core; only what belongs to nobody is
 //! ended from here.
@@ -123,7 +123,7 @@ impl Outside {
             let listed = self.client.call(&list).await?.items;
             let ours = listed.into_iter().filter(|listed| listed.role == Terminator::Requestor);
             strangers.extend(ours.map(|listed| listed.id).filter(|id| {
-                // What its provider hasn't decided about isn't waited for any more.
+                // An agreement that its provider hasn't decided about isn't waited for any more.
                 state == AgreementState::Pending || !known.contains(id)
             }));
         }
@@ -183,7 +183,7 @@ impl Outside {
                 }
             }
         }
-        // What was sent in the last moment may still be on its way to the provider.
+        // A request sent in the last moment may still be on its way to the provider.
         let stranger = (state == AgreementState::Proposal).then(|| id.clone());
         Ok((rental, FoundRental { agreement, activities }, stranger, strays))
     }

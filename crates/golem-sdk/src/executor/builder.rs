@@ -328,7 +328,7 @@ impl ExecutorBuilder {
         if self.consumers.is_empty() && !self.quiet && LevelFilter::current() > LevelFilter::OFF {
             self.consumers.push(Box::new(log_summary()));
         }
-        // What could never work is said before anybody is asked.
+        // Settings that could never work are refused before anybody is asked.
         self.payload.checked()?;
         if self.max_workers == 0 {
             return Err(StartError::NoWorkers);

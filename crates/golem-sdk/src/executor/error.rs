@@ -1,4 +1,4 @@
-//! Why an executor couldn't start, and why a job ended before all its tasks were done.
+//! The reasons why an executor couldn't start, and why a job ended before all its tasks were done.
 
 use std::fmt;
 use std::sync::Arc;

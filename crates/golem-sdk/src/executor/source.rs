@@ -1,4 +1,4 @@
-//! Where an executor's tasks come from: the user's own iterators and streams, which may wait, fail and panic.
+//! The sources of an executor's tasks: the user's own iterators and streams, which may wait, fail and panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -74,7 +74,7 @@ impl<T, R> Table<T, R> {
 
     /// Keeps what an attempt made. For a task that has its end it comes too late, and is dropped.
     pub(super) fn keep(&self, key: u64, attempt: u32, result: R, provider: Provider) {
-        // What isn't wanted is dropped outside the lock: its drop is the user's code.
+        // Unwanted results are dropped outside the lock: their drop is the user's code.
         let late = match self.lock().slots.get_mut(&key) {
             Some(slot) => {
                 slot.results.push(Made { attempt, result, provider });

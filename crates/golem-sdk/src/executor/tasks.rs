@@ -1,4 +1,4 @@
-//! What a worker function is handed: its tasks, and each task with the user's own data.
+//! The arguments of a worker function: its tasks, and each task with the user's own data.
 
 use std::any::Any;
 use std::fmt;
@@ -250,7 +250,7 @@ where
                     Ok(())
                 }
                 Ok(Err(error)) => {
-                    // What it had in its hands fails with the same reason; where it is lost, so is all that the rental has.
+                    // Its tasks in hand fail with the same reason; if it is lost, so is everything that the rental has.
                     if let WorkerError::Script(script) = &error
                         && script.kind() != FailureKind::Lost
                     {

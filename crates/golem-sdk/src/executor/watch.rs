@@ -1,5 +1,5 @@
-//! What an executor knows of its run: it stands where the run writes its events down, and so sees each before anything
-//! follows from it.
+//! The executor's knowledge of its run: it stands where the run writes its events down, and so sees each before
+//! anything follows from it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What providers would refuse in a manifest, found before they see it.
+//! The problems for which providers would refuse a manifest, found before they see it.
 
 use jiff::Timestamp;
 use reqwest::Url;

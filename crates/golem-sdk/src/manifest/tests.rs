@@ -260,7 +260,7 @@ fn a_signature_of_something_else_is_found_before_providers_see_it() {
     assert!(matches!(of_another, ManifestError::Signature), "{of_another}");
     let changed = SealedManifest::from_text(TEXT.replace("sunny", "rainy")).unwrap();
     assert!(changed.signature(SIGNATURE, "sha256", LEAF).is_err());
-    // What can't be checked here is for providers to judge.
+    // Facts that can't be checked here are for providers to judge.
     sealed().signature(SIGNATURE, "sm3", LEAF).unwrap();
     sealed().signature(SIGNATURE, "sha256", r#"{"$schema": "golem"}"#).unwrap();
 }

@@ -1,4 +1,4 @@
-//! What a manifest asks of the machine that its payload runs on.
+//! The demands of a manifest on the machine that its payload runs on.
 
 use golem_core::payload::Payload;
 use yagna_api::Clock;

@@ -1,4 +1,4 @@
-//! What a run is given beside its work.
+//! The settings of a run beside its work.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a summary remembers, each part with its bound.
+//! The memory of a summary, each part with its bound.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;

@@ -45,7 +45,7 @@ impl LogSummary {
             }
             EventKind::AllocationReleased { .. } => self.debug("The rest of the money was given back"),
             EventKind::AgreementIntended { rental, provider, per_hour, start, .. } => {
-                // Who is signed with was found before.
+                // The provider of the agreement was chosen before.
                 self.count(event.at);
                 let entry = Rental {
                     provider: provider.clone(),

@@ -283,7 +283,7 @@ fn a_summary_never_goes_silent() {
 
 #[test]
 fn every_kind_is_told_of_by_itself() {
-    // What is told of only when something came of it, or in a count.
+    // Events that are reported only once something came of them, or in a count.
     let quiet = [
         "allocation_intended",
         "agreement_intended",

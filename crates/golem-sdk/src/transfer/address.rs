@@ -153,7 +153,7 @@ async fn serve(
     let mut current = Some(file);
     loop {
         let request = tokio::select! {
-            // What is to be served is known before it is asked for.
+            // The files to serve are known before they are asked for.
             biased;
             () = done.cancelled() => break,
             Some(turn) = turns.recv() => {
@@ -185,7 +185,7 @@ async fn serve(
             }
         }
     }
-    // What is half received is removed before anybody hears that this is over.
+    // A half received file is removed before anybody learns that this is over.
     drop(current);
     if let Err(error) = session.close().await {
         tracing::debug!(%error, "a transfer's address couldn't be unbound");

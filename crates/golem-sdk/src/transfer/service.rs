@@ -1,4 +1,5 @@
-//! What providers ask of a transfer, answered: [`Offer`] gives a file away piece by piece, [`Receipt`] takes one in.
+//! The requests of providers about a transfer, answered: [`Offer`] gives a file away piece by piece, [`Receipt`] takes
+//! one in.
 //!
 //! The messages are those of Golem's file transfer protocol. Which address on the bus they come from, and for how
 //! long, is the caller's business.

@@ -1,4 +1,4 @@
-//! What an activity has used and cost.
+//! The usage and the cost of an activity.
 
 use golem_core::pricing::Pricing;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};

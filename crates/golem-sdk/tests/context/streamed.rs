@@ -127,7 +127,7 @@ async fn output_is_told_when_it_is_written() {
 
 #[tokio::test(start_paused = true)]
 async fn streamed_output_is_whole_though_the_stream_began_late() {
-    // What the stream misses, and what the reader is told all the same.
+    // The stream misses some results, and the reader is told all the same.
     let whole = ["0 start", "0 out a", "0 out b", "0 end 0", "1 start", "1 out c", "1 out d", "1 end 0"];
     let late_start = ["0 start", "0 out a", "0 out b", "0 end 0", "1 start", "1 out c", "1 out d", "1 end 0"];
     let late_a = ["0 start", "0 out b", "0 late a", "0 end 0", "1 start", "1 out c", "1 out d", "1 end 0"];

@@ -1,4 +1,4 @@
-//! How jobs and executors end: time-outs, budgets, dropped streams, dropped executors, stops.
+//! The ends of jobs and executors: time-outs, budgets, dropped streams, dropped executors, stops.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What consumers of an executor's events hear: descriptions, details, what they missed, the time.
+//! The events that consumers of an executor get: descriptions, details, the number of missed ones, the time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

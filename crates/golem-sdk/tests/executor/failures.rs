@@ -1,5 +1,5 @@
-//! What fails, and what it may not do to the rest. Each test is named after a complaint about an older SDK, or after what
-//! its users fear.
+//! Failures, and the things that they may not do to the rest. Each test is named after a complaint about an older SDK,
+//! or after what its users fear.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

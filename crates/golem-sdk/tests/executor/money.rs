@@ -51,7 +51,7 @@ async fn a_budget_that_the_account_does_not_have_is_refused_and_nothing_changes(
     assert!(error.to_string().contains("yagna payment fund"), "{error}");
     assert_eq!((stage.executor.budget(), amounts(&stage)[0].1), (glm("2").into(), glm("2")));
     assert_eq!(stage.count(|kind| matches!(kind, EventKind::BudgetNotRaised { .. })), 1);
-    // What is there can be had.
+    // The amount that is there can be had.
     assert_eq!(stage.executor.add_budget(glm("1")).await.unwrap(), glm("3"));
     stage.close().await;
 }

@@ -1,4 +1,4 @@
-//! What keeps an executor from starting, and what the user is told.
+//! The reasons why an executor doesn't start, and the messages for the user.
 
 use golem_core::payload::Payload;
 use golem_sdk::RunError;

@@ -1,4 +1,4 @@
-//! Which offers an executor takes, what it agrees with their providers, and how they are paid on the way.
+//! The offers that an executor takes, the terms that it agrees with their providers, and payments during an agreement.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -263,7 +263,7 @@ async fn all_done(mut submitted: Submitted<u64, ()>, n: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn a_day_long_agreement_is_paid_on_the_way() {
-    // What is to be paid is paid soon: its provider would end the agreement otherwise.
+    // Payable notes are paid soon: otherwise the provider would end the agreement.
     let delays = Delays { settlement: Some(secs(60)), ..Delays::none() };
     let devnet = devnet(long(secs(11 * HOUR)), [priced("ada", "0.01")]).delays(delays).start().await.unwrap();
     let stage = Stage::at(Arc::new(devnet), |builder| builder.timeout(secs(24 * HOUR))).await;

@@ -1,4 +1,4 @@
-//! What must hold in the network's books and in the journal when a run is over.
+//! The conditions that must hold in the network's books and in the journal when a run is over.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

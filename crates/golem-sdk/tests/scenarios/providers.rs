@@ -119,7 +119,7 @@ async fn one_that_falls_silent_in_a_task_is_left_when_the_task_expires() {
     let is_left =
         |kind: &EventKind| matches!(kind, EventKind::Trouble { doing, .. } if doing == "end an agreement");
     live.until_seen(1, is_left).await;
-    // What it missed it hears now: that the agreement is over is said again until it is heard.
+    // It learns of the missed events now: the end of the agreement is repeated until it is heard.
     live.devnet.faults().clear();
     live.provider("frosty").thaw();
     let played = live.end().await;

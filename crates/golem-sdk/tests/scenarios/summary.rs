@@ -1,4 +1,4 @@
-//! What a person sees of a run in the log.
+//! The view of a person on a run in the log.
 
 use std::sync::Arc;
 

@@ -148,7 +148,7 @@ impl Worker for Clumsy {
                 let message = self.fail(ctx).await;
                 let kind = FailureKind::TransferFailed;
                 task.failed(AttemptFailure::new(kind, message)).await;
-                // What went wrong with one file says nothing about the next one.
+                // A failure with one file says nothing about the next one.
                 let script =
                     Script::new().upload_text("fine", "/golem/input/y").download_bytes("/golem/input/y", 4);
                 let execution = ctx.execute(script, secs(30)).await?;

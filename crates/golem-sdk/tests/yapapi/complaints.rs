@@ -1,4 +1,4 @@
-//! What yapapi's users complained of: each complaint has a test that shows that they needn't here.
+//! The complaints of yapapi's users: each has a test that shows that it has no reason here.
 
 mod money;
 mod rentals;

@@ -248,7 +248,7 @@ async fn a_usage_counter_of_the_providers_own_grows_and_is_paid() {
     let price: Glm = "0.01".parse().unwrap();
     let printer = ProviderConfig::new("ada").priced(Prices::per_hour("0", "0", "0").unwrap());
     let stage = Stage::on(runtime, [printer.counting(PAGES, price)], |builder| {
-        // What nobody can bound needs to be allowed.
+        // A cost that nobody can bound needs to be allowed.
         builder.max_workers(1).strategy(LeastExpensive::new(PriceCaps::none()))
     })
     .await;

@@ -1,4 +1,4 @@
-//! What users of yapapi tested, complained of and suffered from: each theme has a test that is named after it.
+//! The tests, complaints and problems of yapapi's users: each theme has a test that is named after it.
 //!
 //! Most play on a devnet in virtual time, through the executor. Themes that other tests show already aren't repeated here.
 

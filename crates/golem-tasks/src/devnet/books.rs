@@ -155,7 +155,7 @@ impl Commands {
                     self.rows[place].ended = Some((happening.at, result.clone()));
                 }
             }
-            // What was running there ended with it.
+            // Programs that ran there ended with it.
             HappeningKind::ActivityEnded { activity, .. } => {
                 self.cut(happening.at, |row| row.activity == *activity);
             }

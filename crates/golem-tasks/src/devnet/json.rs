@@ -1,4 +1,4 @@
-//! What happens on a devnet, for machines: one JSON object a line. `docs/json-output.md` is its reference.
+//! The events of a devnet, for machines: one JSON object a line. `docs/json-output.md` is its reference.
 
 use golem_devnet::news::{ActivityEnd, BillFate, BillId, CommandName, Happening, HappeningKind};
 use serde_json::{Map, Value, json};

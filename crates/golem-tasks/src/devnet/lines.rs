@@ -1,4 +1,4 @@
-//! What happens on a devnet, in lines for people.
+//! The events of a devnet, in lines for people.
 
 use std::collections::HashMap;
 use std::sync::Arc;

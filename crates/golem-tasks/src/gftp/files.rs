@@ -78,7 +78,7 @@ impl Files {
 
     /// Waits for a file; the answer is the name by which it is handed in.
     pub(super) async fn receive(&mut self, path: &Path) -> Result<String, FilesError> {
-        // What a link leads to is what is meant, not the link.
+        // The target of a link is meant, not the link.
         let path = tokio::fs::canonicalize(path).await.unwrap_or_else(|_| PathBuf::from(path));
         let receipt = Receipt::file(path).await?;
         let name = random_name();
@@ -141,7 +141,7 @@ fn is_taken(error: &ClientError) -> bool {
 fn random_name() -> String {
     let mut name = String::with_capacity(NAME);
     while name.len() < NAME {
-        // Of a random UUID, bytes 6 and 8 aren't all random. The rest is used as far as it is fair to every letter.
+        // Bytes 6 and 8 of a random UUID aren't all random. The rest is used as far as it is fair to every letter.
         let uuid = uuid::Uuid::new_v4().into_bytes();
         let random = uuid.iter().enumerate().filter(|(place, byte)| !matches!(place, 6 | 8) && **byte < 248);
         name.extend(

@@ -116,7 +116,7 @@ struct BusCall {
 impl Endpoint for BusCall {
     type Answer = Value;
     const NAME: &'static str = "call a service on the bus";
-    // What the daemon can't pass on, it can't pass on the next time either.
+    // A message that the daemon can't pass on fails the next time as well.
     const REPEAT: Repeat = Repeat::Twice;
 
     fn request(&self) -> Request {

@@ -1,4 +1,4 @@
-//! Where files are: `gftp://<node id>/<name>`.
+//! The addresses of files: `gftp://<node id>/<name>`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -245,7 +245,7 @@ mod tests {
             }
             assert_eq!(job.tasks.len_hint(), Some(values(&job).len() as u64), "{to}");
         }
-        // What a run writes doesn't change its tasks.
+        // The files that a run writes don't change its tasks.
         let job = job(&folder, "glob = \"in/*\"", &download("in/{{ index }}.out"));
         let before = values(&job);
         for n in 0..3 {

@@ -1,5 +1,5 @@
-//! What is wrong with a job file, as a reader should see it: file, line, column, the line itself with a caret, and
-//! the mend. Finding the problems is left to the modules of the sections.
+//! The problems of a job file, as a reader should see them: file, line, column, the line itself with a caret, and the
+//! remedy. Finding the problems is left to the modules of the sections.
 
 use std::fmt;
 use std::ops::Range;

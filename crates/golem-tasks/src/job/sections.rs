@@ -330,9 +330,9 @@ fn check_targets(steps: &[Step], tasks: &ReadTasks, host: &mut HostFiles, diagno
     if !sound || targets.is_empty() {
         return;
     }
-    // What the job wrote in an earlier process is no task of it.
+    // A file that the job wrote in an earlier process is not a task of it.
     let Ok(items) = tasks.tasks.clone().without_outputs_of(steps).open() else { return };
-    // What is wrong with later tasks shows when all of them are read; here only the files of the first ones matter.
+    // Errors of later tasks show when all of them are read; here only the files of the first ones matter.
     for task in items.map_while(Result::ok).take(TARGETS_COMPARED) {
         let Some(files) = steps.iter().map(|step| step.file(&task).ok()).collect::<Option<Vec<_>>>() else {
             continue;

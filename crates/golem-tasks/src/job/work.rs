@@ -262,7 +262,7 @@ impl Job {
         let mut gathered = Gathered::default();
         let mut done = 0;
         for segment in segments(steps, limit) {
-            // What it was given by the job file; what is left of it may be less.
+            // The time that the job file gave it; the rest of it may be less.
             let given = segment.limit.min(limit);
             let limit = segment.limit.min(deadline.saturating_duration_since(Instant::now()));
             let (mut execution, arrivals) =

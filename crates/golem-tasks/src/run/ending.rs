@@ -1,4 +1,4 @@
-//! Whether a run that has ended has done what it was asked for.
+//! The decision whether a run that has ended has done its work.
 
 use golem_core::event::{RunEnd, StopReason};
 

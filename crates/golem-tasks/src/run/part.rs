@@ -80,7 +80,7 @@ pub(super) fn look(wishes: &[Wish], job: &dyn AnyJob) -> Result<Looked, Failure>
         return Ok(looked);
     }
     if job.reads_input() {
-        // Whether they come shows as they come.
+        // Their existence shows as they come.
         for text in texts {
             let as_text = SourceDigest::of(&Value::from(text));
             let as_json = serde_json::from_str::<Value>(text).ok().map(|task| SourceDigest::of(&task));
@@ -95,7 +95,7 @@ pub(super) fn look(wishes: &[Wish], job: &dyn AnyJob) -> Result<Looked, Failure>
         return Ok(looked);
     }
     let mut n_tasks = 0;
-    // What can't be read is told of where it is read for the run.
+    // Unreadable tasks are reported where they are read for the run.
     for task in opened.tasks.take(LOOKED_THROUGH).map_while(Result::ok) {
         n_tasks += 1;
         for text in texts.iter().filter(|text| is_called(&task, text)) {

@@ -1,4 +1,5 @@
-//! What this machine must give before anything is bought: open files for every worker, folders that can be written.
+//! The requirements on this machine before anything is bought: open files for every worker, folders that can be
+//! written.
 
 use golem_sdk::transfer::try_folder;
 use serde_json::Value;

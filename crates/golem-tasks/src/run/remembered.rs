@@ -68,7 +68,7 @@ impl<S: Strategy> Strategy for Warned<S> {
     fn appraise(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal> {
         let score = self.strategy.appraise(candidate)?;
         let record = candidate.record;
-        // What this run has seen itself counts more than what others have.
+        // The run's own observations count more than those of others.
         let does_well = record.tasks_done > 0 && record.failures_in_a_row == 0;
         match self.elsewhere.of(candidate.id()) {
             times if times > 0 && !does_well => score.lowered(FAILED.powf(f64::from(times))),

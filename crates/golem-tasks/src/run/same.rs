@@ -1,5 +1,5 @@
-//! Whether what is asked for is what a run was begun with: results of two jobs must not be mixed in one run, and its bills
-//! can only be settled where they come.
+//! The comparison of a request with the run as it was begun: results of two jobs must not be mixed in one run, and its
+//! bills can only be settled where they come.
 
 use yagna_api::NodeId;
 

@@ -102,7 +102,7 @@ impl Dsn {
         if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) && !text.contains("://") {
             return Ok(Self::Sqlite(PathBuf::from(text)));
         }
-        // Of what looks like an address only the beginning is repeated: the rest may hold a password.
+        // Only the beginning of a text that looks like an address is repeated: the rest may hold a password.
         let shown =
             text.split_once("://").map_or_else(|| text.to_owned(), |(scheme, _)| format!("{scheme}://.."));
         Err(DsnError::Unknown(shown))

@@ -1,4 +1,4 @@
-//! What can go wrong with a store, and what a user can do about it.
+//! The errors of a store, and the advice for a user.
 
 use std::path::PathBuf;
 use std::time::Duration;

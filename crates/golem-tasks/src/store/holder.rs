@@ -1,4 +1,4 @@
-//! Which process holds a run, and whether it is still alive.
+//! The process that holds a run, and whether it is still alive.
 //!
 //! On Linux a process is known by its pid and the moment it started, as the kernel counts it, within one boot and one
 //! namespace of pids; elsewhere by its pid and what `ps` says of its start, on one host. Left to others: keeping it in

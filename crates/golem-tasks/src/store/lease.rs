@@ -1,4 +1,4 @@
-//! Who holds a run: one process at a time, and what to do about one that died.
+//! The lease of a run: one process holds it at a time, and another one may take it over when that one dies.
 //!
 //! A lease has a number, one higher each time a run is taken. Every commit names its lease and is refused in its own
 //! transaction once a newer one exists, so a holder that was thought dead can't write any more, whatever it does.

@@ -1,4 +1,4 @@
-//! What a task is called beside its number: itself, where it is short.
+//! The name of a task beside its number: the task itself, if it is short.
 
 use serde_json::Value;
 

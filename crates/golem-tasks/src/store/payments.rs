@@ -1,4 +1,4 @@
-//! What became of accepted money: what the daemon said of each rental when it was asked last.
+//! The payments of accepted money: the daemon's last report on each rental.
 //!
 //! Left to others: asking it (`crate::payments`), and what we accepted, which the events of a run say (`record`).
 

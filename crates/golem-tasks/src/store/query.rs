@@ -1,4 +1,5 @@
-//! What people ask of a database of runs: which ones there are, where one of them stands, who did what, what failed.
+//! The questions that people ask of a database of runs: the runs there are, the state of one of them, the work of
+//! providers, the failures.
 //!
 //! Everything here reads, also while another process writes; all that is written is the request to stop a run, and which
 //! providers are blocked. Left to others: showing it, and what a run needs of its own record (`read.rs`).

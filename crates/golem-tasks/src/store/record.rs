@@ -181,7 +181,7 @@ impl<'e> Batch<'_, 'e> {
                     .int(self.run_no)
             }
             EventKind::PauseEnded => {
-                // What it waited for is there.
+                // The result that it waited for is there.
                 Statement::new("UPDATE runs SET waiting = NULL WHERE run_no = $1").int(self.run_no)
             }
             EventKind::Stopping { why } => Statement::new(

@@ -1,4 +1,4 @@
-//! What a run is resumed from: the fold of its events, read from its rows.
+//! The state from which a run is resumed: the fold of its events, read from its rows.
 //!
 //! Tasks, attempts and jobs are read from their tables: of what is over only counts, of what is open the rows. Everything
 //! else is kept as it is (`record/kept.rs`). [`RunStore::state`] gives the same value as [`RunState::apply`] makes of the

@@ -1,5 +1,4 @@
-//! What a run came to, in numbers. Counted by `read` from the database and by the views from the event stream; both
-//! must agree.
+//! The totals of a run. Counted by `read` from the database and by the views from the event stream; both must agree.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

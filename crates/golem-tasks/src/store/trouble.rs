@@ -1,5 +1,4 @@
-//! What is the matter with a SQLite file that can't be used: told by SQLite's codes, and by what the system knows of the
-//! file.
+//! The problems of a SQLite file that can't be used, found by SQLite's codes and by the system's facts about the file.
 
 use std::error::Error;
 use std::fmt;

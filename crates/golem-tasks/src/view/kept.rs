@@ -1,4 +1,4 @@
-//! What is seen of runs that are kept: text for people and JSON for machines, made from what the store read.
+//! The views of stored runs: text for people and JSON for machines, made from the store's rows.
 //!
 //! Nothing here reads the database or knows where its text goes. `docs/json-output.md` documents the JSON.
 

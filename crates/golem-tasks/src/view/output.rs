@@ -1,4 +1,4 @@
-//! Where text goes. A reader that goes away ends the text, never the run.
+//! The outputs for text. A reader that goes away ends the text, never the run.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};

@@ -169,7 +169,7 @@ impl<J: Job> AnyJob for Typed<J> {
         let Ok(task) = serde_json::from_value::<J::Task>(data) else { return };
         let key = guarded("named the key of a task", || self.job.key(&task));
         if let Some(key) = key.ok().flatten() {
-            // Who added it is done, and adds nothing again: nobody else may have the key.
+            // The task that added it is done, and adds nothing again: no other task may have the key.
             self.keys.is_new(&key, Origin::Pile);
         }
     }
@@ -191,7 +191,7 @@ impl<J: Job> AnyJob for Typed<J> {
     }
 
     fn note_done(&self, index: u64, data: Value) {
-        // Of one that can't be read any more nothing is known.
+        // Nothing is known of a task that can't be read any more.
         let Ok(task) = serde_json::from_value::<J::Task>(data) else { return };
         if let Err(panicked) = guarded("noted a task that is done", || self.job.note_done(index, &task)) {
             tracing::warn!(error = %panicked, index, "a task that is done couldn't be noted");

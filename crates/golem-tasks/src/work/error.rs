@@ -1,4 +1,4 @@
-//! Why an attempt of a task came to nothing, in the words of whoever does it.
+//! The reasons why an attempt of a task failed, in the words of the worker.
 
 use std::error::Error;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which keys of tasks were seen, and where first.
+//! The keys of tasks that were seen, and their first origins.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,4 +1,4 @@
-//! What a job is handed on an activity: its tasks as they come, and each with what can be done with it.
+//! The interface of a job on an activity: its tasks as they come, and the actions on each.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -94,7 +94,7 @@ impl<'a, J: Job> Tasks<'a, J> {
     ///
     /// **Errors**: when nothing more can be done on this activity.
     pub async fn run_one(&self, ctx: &WorkContext, task: Task<J>) -> Result<(), WorkerError> {
-        // What a task that failed has left in its queue is nothing to the next one.
+        // Commands that a failed task has left in its queue don't concern the next one.
         let mut own = ctx.clone();
         let limit = task.time_limit;
         let run = AssertUnwindSafe(async { self.shared.job.run(&mut own, &task).await }).catch_unwind();

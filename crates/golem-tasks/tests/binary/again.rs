@@ -103,7 +103,7 @@ async fn a_killed_run_goes_on_where_it_was_and_nothing_is_done_twice() {
     again.assert_says(&["run again is resumed, kept in ", " to do", "10 of 10 tasks done in "]);
     let results = network.ask(&home, &["results"]).await;
     assert_all_results(&again, &results.out);
-    // What was on its way when it was killed may be printed in both lives; a result is recorded once.
+    // Results on their way when it was killed may be printed in both lives; a result is recorded once.
     assert!(again.results().len() <= 10 - done_before + 3, "{}", again.out);
     let attempts: Vec<_> = home.kept().await.tasks.iter().map(|task| task.attempts).collect();
     let is_once = |task: &u64| attempts[usize::try_from(*task).unwrap()] == 1;
@@ -216,7 +216,7 @@ async fn another_job_under_the_same_id_is_refused_unless_it_is_meant() {
     let elsewhere = network.ask(&home, &[&run[..], &["--network", "polygon"]].concat()).await;
     elsewhere.assert_code(2);
     elsewhere.assert_says(&["run `job` pays by erc20 on hoodi", "--network hoodi"]);
-    // What came into it since is done, and what failed for good has failed.
+    // Tasks that came into it since are done, and those that failed for good have failed.
     let over = network.ask(&home, &[&run[..], &["--changed-job"]].concat()).await;
     over.assert_code(1);
     over.assert_says(&["3 of 4 tasks done", "1 failed"]);

@@ -1,4 +1,4 @@
-//! What people ask of runs, of those of other processes too.
+//! The questions of people about runs, those of other processes included.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -179,7 +179,7 @@ async fn providers_that_are_blocked_by_hand_are_never_signed_with_again() {
     assert_eq!(listed.out.matches("blocked: they are too loud").count(), 2, "{}", listed.out);
     ask(&home, &["providers", "unblock", &name, &id]).await.assert_code(0);
     assert!(!ask(&home, &["providers"]).await.out.contains("blocked"));
-    // What is known goes with its runs, and is of both.
+    // The knowledge goes with its runs, and is of both.
     let known = providers(&["providers", "--json"]).await;
     assert_eq!(known.iter().map(|row| row["tasks_done"].as_u64().unwrap()).sum::<u64>(), 48);
     devnet.stop().await;

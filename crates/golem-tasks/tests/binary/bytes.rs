@@ -1,4 +1,4 @@
-//! What commands print arrives byte by byte.
+//! The output of commands arrives byte by byte.
 
 use std::process::Output;
 

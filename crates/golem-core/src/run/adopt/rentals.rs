@@ -15,7 +15,7 @@ impl LiveRental {
     /// The rental of an earlier process, taken for one in the making until it is known how it stands.
     pub(super) fn of(kept: &Rental, now: Timestamp) -> Self {
         Self {
-            // How often its provider asked for money counts anew.
+            // The provider's requests for money are counted anew.
             activities: vec![LiveActivity::default(); kept.activities.len()],
             // They are sent again when it is their turn.
             sending: kept.accepting.keys().map(|bill| (bill.clone(), Sending::default())).collect(),
@@ -37,7 +37,7 @@ impl Run {
         found: Option<&FoundRental>,
         step: &mut Step,
     ) {
-        // Whether the daemon took these is unknown; it takes a bill once.
+        // The daemon may or may not have taken these; it takes a bill once.
         for bill in kept.accepting.keys() {
             self.send_acceptance(now, bill.clone(), step);
         }
@@ -62,7 +62,7 @@ impl Run {
                 self.ended_meanwhile(now, id, Terminator::Requestor, &reason, true, step);
                 self.end_at(now, now, id, found, step);
                 if let Some(rental) = self.live.rentals.get_mut(&id) {
-                    // What it doesn't have it can't tell of.
+                    // The daemon can't report an agreement that it doesn't have.
                     rental.has_invoice = false;
                 }
             }
@@ -214,7 +214,7 @@ impl Run {
         let in_hands = self.live.rentals.get(&id)?.in_hands();
         let last = kept.activities.last()?;
         let recorded = if in_hands.is_empty() {
-            // What it had sent before its first task is known; that it had sent nothing isn't.
+            // Scripts that it had sent before its first task are known; the absence of any isn't.
             !last.setup.is_empty()
         } else {
             !last.scripts.is_empty() && last.scripts.iter().all(|script| script.attempts == in_hands)

@@ -62,7 +62,7 @@ impl Failings {
         } else if kind == FailureKind::Invalid {
             self.ours += 1;
         }
-        // What was lost says nothing about the work.
+        // A loss says nothing about the work.
         if kind == FailureKind::Lost
             || (self.alike.len() >= Self::MOST_WORDS && !self.alike.contains_key(words))
         {

@@ -1,4 +1,5 @@
-//! How often a run looks at all that it has: the more rentals, the rarer, so that looking takes no more time where there are many.
+//! The interval at which a run looks at everything: the more rentals, the longer, so that looking takes no more time
+//! where there are many.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is rolled for the simulated market: how much goes wrong, and which jobs there are.
+//! The random settings of the simulated market: the rates of faults, and the jobs.
 
 use std::sync::Arc;
 

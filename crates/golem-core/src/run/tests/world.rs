@@ -163,8 +163,8 @@ impl World {
             budget: "1".parse().unwrap(),
             idle_timeout: Duration::from_secs(600),
             stop_horizon: Duration::from_secs(30),
-            // Of those that the properties draw every third run looks at everything only from time to time, as runs with many
-            // rentals do.
+            // Every third of the runs that the properties draw looks at everything only from time to time, as runs with
+            // many rentals do.
             rentals_at_once: if seed > 1000 && seed % 3 == 0 { 0 } else { 16 },
             pause_per_rental: Duration::from_millis(150),
             ..RunConfig::new(Payload::default(), Self::PLATFORM)
@@ -339,7 +339,7 @@ impl World {
                     let lives = self.crashes.n_happened();
                     self.give(input.clone());
                     if self.crashes.n_happened() > lives {
-                        // What was on its way to a process dies with it.
+                        // Messages on their way to a process are lost with it.
                         return;
                     }
                 }

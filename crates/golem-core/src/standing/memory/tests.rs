@@ -1,4 +1,4 @@
-//! What is remembered, by tables and properties, with a clock that is moved.
+//! The memory of providers, tested by tables and properties, with a clock that is moved.
 
 use proptest::prelude::*;
 

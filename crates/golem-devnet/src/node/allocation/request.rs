@@ -1,5 +1,5 @@
-//! What requestors send about allocations and bills, read as the daemon reads it, with its words for what can't
-//! be read: the types' names are part of them.
+//! The requests of requestors about allocations and bills, read as the daemon reads them, with its words for errors:
+//! the types' names are part of them.
 
 use std::fmt;
 

@@ -92,7 +92,7 @@ impl Params {
             Some(text) => text.parse().map_err(|error| Refusal::query(&format!("{error}")))?,
             None => default,
         };
-        // What is not a number is no time to wait, too.
+        // Text that is not a number is not a time to wait, either.
         let seconds = if seconds.is_nan() { 0.0 } else { seconds.min(MAX_WAIT) };
         Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }

@@ -210,7 +210,7 @@ async fn wait(Ext(world): Ext<World>, Path(agreement): Path<String>, params: Par
     let Some(wake) = wake.filter(|_| first.is_none()) else {
         return first.unwrap_or(Ok(())).and_then(|()| status(StatusCode::NO_CONTENT));
     };
-    // Who waits isn't told that it has expired meanwhile.
+    // A waiting request isn't told that the agreement has expired meanwhile.
     let look = |state: &mut State| state.decision(&id).filter(|_| !state.has_expired(&id));
     if let Some(decision) = world.wait(&wake, deadline, Duration::ZERO, look).await {
         decision.and_then(|()| status(StatusCode::NO_CONTENT))

@@ -1,4 +1,4 @@
-//! What belongs to no API of its own: identity, version, health, metrics, and the bridge to the bus.
+//! The routes that belong to no API of their own: identity, version, health, metrics, and the bridge to the bus.
 
 use std::fmt::Write as _;
 

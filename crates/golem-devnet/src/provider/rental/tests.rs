@@ -1,4 +1,4 @@
-//! What an agreement's task tells its daemon.
+//! The reports of an agreement's task to its daemon.
 
 use serde_json::json;
 

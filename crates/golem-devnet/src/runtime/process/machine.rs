@@ -1,4 +1,4 @@
-//! What one deployment makes: a folder, and either namespaces or nothing around the processes.
+//! The machine of one deployment: a folder, and either namespaces or nothing around the processes.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -377,7 +377,7 @@ async fn a_dead_machine_is_noticed() {
     }
     let instance = runtime.create(&ActivityId::new("a")).unwrap();
     instance.deploy(&Deployment::default()).await.unwrap();
-    // What the kernel does when memory runs out: the first process inside is killed from outside.
+    // This is the kernel's reaction when memory runs out: the first process inside is killed from outside.
     let marker = unique();
     let args = ["-c".to_owned(), format!("sleep {marker}")];
     let (sender, _receiver) = mpsc::channel(1);

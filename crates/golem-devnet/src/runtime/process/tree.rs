@@ -1,4 +1,4 @@
-//! Which processes belong to a run or an activity, what CPU they used, and ending them.
+//! The processes of a run or an activity, their CPU time, and their end.
 //!
 //! Everything is read from `/proc`. Where there is none (macOS), only process groups are known.
 

@@ -160,7 +160,7 @@ impl Join {
 impl Followed {
     fn new(step: &Step) -> Self {
         let (capture, text) = match step {
-            // What can't be sent won't be followed either.
+            // Output that can't be sent won't be followed either.
             Step::Program(program) => {
                 (program.command(true).ok().and_then(|run| run.capture), program.is_text())
             }

@@ -1,4 +1,4 @@
-//! Where an executor's settings come from.
+//! The sources of an executor's settings.
 
 use golem_devnet::devnet::Devnet;
 use yagna_api::identity::GetMe;

@@ -130,7 +130,7 @@ async fn what_is_to_be_named_by_others_is_only_kept_for_them() {
     std::fs::write(&path, b"good").unwrap();
     let slot = ArrivalSlot::default();
     let mut receipt = Receipt::unnamed(path.clone(), slot.clone()).await.unwrap();
-    // What a provider brings of a file that isn't there.
+    // A provider delivers this for a file that doesn't exist.
     receipt.answer("UploadFinished", &finished(Some(&sha3(b"")))).await.unwrap();
     receipt.answer("UploadChunk", &chunk(0, b"better")).await.unwrap();
     receipt.answer("UploadFinished", &finished(Some(&sha3(b"better")))).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is gone on with after a death, and what is ended.
+//! The parts of a run that continue after a death, and those that are ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -177,7 +177,7 @@ async fn an_activity_that_is_never_created_is_given_up_and_leaves_no_ghost() {
     let begun = Instant::now();
     Outcome::of(submitted).await.assert_sevens(0..24);
     assert!(begun.elapsed() < secs(240), "{:?}", begun.elapsed());
-    // What it missed it hears now, and acts upon: that must come to nothing.
+    // It learns of the missed events now, and acts upon them: that must come to nothing.
     bob.thaw();
     let played = Played::of(stage).await;
     assert_eq!(played.end.done, 24);

@@ -1,4 +1,4 @@
-//! What is told: no errors that are none, and numbers that are right.
+//! The messages: no errors without a cause, and numbers that are right.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Where results go: standard output, or a file that is there only once it is whole.
+//! The destination of results: standard output, or a file that is there only once it is whole.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

@@ -96,7 +96,7 @@ fn repaint(text: &str, painted: usize, room: Room) -> String {
     }
     for line in text.lines().take(room.height.unwrap_or(usize::MAX)) {
         paint.push_str(&truncate_str(line, room.width.unwrap_or(usize::MAX), "…"));
-        // What was there in this line goes.
+        // The earlier text in this line is removed.
         paint.push_str("\u{1b}[K\n");
     }
     paint.push_str("\u{1b}[J");

@@ -1,4 +1,4 @@
-//! Where a path really leads, whether or not anything is there yet.
+//! The real target of a path, whether or not anything is there yet.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -90,7 +90,7 @@ fn resolved(path: &Path) -> PathBuf {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut real = PathBuf::new();
-    // How many names at the end of it don't exist.
+    // The number of names at the end of it that don't exist.
     let mut missing = 0_usize;
     for part in path.components() {
         match part {

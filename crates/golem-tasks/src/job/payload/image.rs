@@ -1,4 +1,4 @@
-//! How the image is named: which of the ways, and that it is only one.
+//! The name of the image: which of the ways, and that it is only one.
 
 use std::path::Path;
 

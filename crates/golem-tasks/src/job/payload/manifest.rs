@@ -19,7 +19,7 @@ pub(super) fn read(
     let read =
         std::fs::read(&path).map_err(|source| ManifestError::Unreadable { path: path.clone(), source });
     let sealed = read.and_then(SealedManifest::from_text).and_then(|sealed| {
-        // Whether it is over is for the hour of the run to tell.
+        // The end of its validity is checked at the time of the run.
         sealed.check(sealed.manifest().created_at).map(|()| sealed)
     });
     let sealed = told(entry, sealed, diagnostics)?;

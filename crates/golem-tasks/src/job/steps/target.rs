@@ -1,4 +1,4 @@
-//! Where a download goes, looked at word by word: what the job file says is trusted, what a task says isn't.
+//! The target of a download, word by word: text of the job file is trusted, text of a task isn't.
 
 use std::path::is_separator;
 
@@ -9,7 +9,7 @@ use crate::job::template::MARK;
 /// Whatever the job file itself says, `..` or a path from the root, is where its author wants to go; from there on,
 /// inserted text may only lead down.
 pub(super) fn leads_out(marked: &str) -> bool {
-    // How deep below the start we are, and how far up inserted text may lead.
+    // The depth below the start, and the number of levels that inserted text may go up.
     let (mut depth, mut floor) = (0_i64, 0_i64);
     let mut inserted = false;
     let mut any_inserted = false;

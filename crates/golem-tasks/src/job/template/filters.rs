@@ -1,5 +1,4 @@
-//! How templates are written and what they can do to a value: the syntax, and the filters beside those of every
-//! Jinja.
+//! The syntax of templates, and the filters beside those of every Jinja.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! How many tasks to send at once.
+//! The number of tasks to send at once.
 
 use std::time::Duration;
 

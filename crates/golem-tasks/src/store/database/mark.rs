@@ -1,4 +1,4 @@
-//! Which file was opened, so that one that is deleted, moved or replaced under a running program is noticed.
+//! The identity of the opened file, so that one that is deleted, moved or replaced under a running program is noticed.
 
 use std::io;
 use std::path::PathBuf;

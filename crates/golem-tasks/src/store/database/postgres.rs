@@ -1,4 +1,4 @@
-//! What is PostgreSQL's own: how a server is reached, how its answers are told to people, and many rows in one
+//! The parts that only PostgreSQL needs: reaching a server, reporting its answers to people, and many rows in one
 //! statement.
 
 mod types;
@@ -38,7 +38,7 @@ pub(super) async fn connect(dsn: &PostgresDsn) -> Result<(PgPool, String), Store
     // By hand first: a pool would try again for long before it says what is wrong.
     match timeout(patience, PgConnection::connect_with(&options)).await {
         Ok(Ok(connection)) => {
-            // What matters is that it came to be; the pool makes its own.
+            // Only its success matters; the pool makes its own.
             let _closed = connection.close().await;
         }
         Ok(Err(source)) => return Err(refused(&options, place, source)),

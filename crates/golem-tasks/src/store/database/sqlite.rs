@@ -1,4 +1,4 @@
-//! What is SQLite's own: how a file is opened, how values are kept, and many rows in one statement.
+//! The parts that only SQLite needs: opening a file, storing values, and many rows in one statement.
 //!
 //! Moments are microseconds since 1970, money and JSON are text.
 
@@ -42,7 +42,7 @@ pub(super) async fn read_only(path: &Path, place: &str) -> Result<SqlitePool, St
     if std::fs::metadata(&wal).map_or(0, |found| found.len()) == 0 {
         return readable(pool(4), options.immutable(true)).await.map_err(failed);
     }
-    // What was written last isn't in the file itself yet: a copy can take it over.
+    // The latest writes aren't in the file itself yet: a copy can take it over.
     let copied = |source| StoreError::Copy { place: place.to_owned(), source };
     let folder =
         std::env::temp_dir().join(format!("golem-tasks-{}-{:016x}", std::process::id(), fastrand::u64(..)));

@@ -201,7 +201,7 @@ fn read_pairs(text: &str) -> Result<PostgresDsn, DsnError> {
         let Some((key, value)) =
             pair.filter(|(key, _)| !key.is_empty() && !key.contains(char::is_whitespace))
         else {
-            // What stands here may be the rest of a password.
+            // The text here may be the rest of a password.
             let place =
                 before.map_or_else(|| "the address".to_owned(), |key| format!("the value of `{key}`"));
             return Err(DsnError::Syntax(format!(
@@ -244,7 +244,7 @@ fn read_url(url: &str) -> Result<PostgresDsn, DsnError> {
     let (url, query) = url.split_once('?').unwrap_or((url, ""));
     let (authority, database) = url.split_once('/').unwrap_or((url, ""));
     if database.contains('@') {
-        // What would be taken for the port is a part of the password then.
+        // The text that would be taken for the port is a part of the password then.
         return Err(DsnError::Syntax(
             "the address of the PostgreSQL server has an `@` after a `/`: in a password write / as %2F and @ as %40"
                 .to_owned(),

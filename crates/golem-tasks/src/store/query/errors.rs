@@ -1,4 +1,4 @@
-//! What went wrong in a run: attempts, rentals, bills and everything else that has a reason, the newest first.
+//! The errors of a run: attempts, rentals, bills and everything else that has a reason, the newest first.
 
 mod alike;
 
@@ -217,7 +217,7 @@ impl Reader<'_> {
                 " WHERE f.key IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
             ))
             .int(self.run_no);
-            // What isn't needed is no key of anything.
+            // The unused keys are empty; no row has an empty key.
             let all = keys.iter().copied().chain(std::iter::repeat("")).take(AT_ONCE);
             for row in self.read(all.fold(some, Statement::text)).await? {
                 errors.insert(row.text("key")?, error(&row)?);

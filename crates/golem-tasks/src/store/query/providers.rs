@@ -1,4 +1,4 @@
-//! What each provider did for a run.
+//! The work of each provider for a run.
 
 use std::collections::HashMap;
 use std::time::Duration;

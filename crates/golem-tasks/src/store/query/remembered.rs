@@ -1,4 +1,4 @@
-//! What is remembered of providers across all runs of a database.
+//! The memory of providers across all runs of a database.
 //!
 //! Nothing is written for it but a tally of each rental's attempts, once, with the end of its run: what is remembered is always
 //! what the tables say, and is weighed by its age when it is read. A run that never came to its end is counted anew each

@@ -106,7 +106,7 @@ impl Store {
             let mut reader = Reader { store: self, transaction, run_no };
             let settled = reader.settled().await?;
             let (done, failed, left) = match (&status, row.optional_json::<RunEnd>("finish")?) {
-                // What it came to was written down: counting would take long where there were many tasks.
+                // The totals were written down: counting would take long where there were many tasks.
                 (RunStatus::Ended(_), Some(end)) => (end.done, end.failed, end.unfinished),
                 _ => reader.counts().await?,
             };

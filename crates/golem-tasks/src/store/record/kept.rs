@@ -156,7 +156,7 @@ impl Kept {
                 *changes.scripts.entry(rental).or_default() |= now < before;
             }
         }
-        // What is in nobody's hands any more is known from its row.
+        // A task that is in nobody's hands any more is known from its row.
         if let Some(task) = task
             && self.state.tasks.get(&task).is_some_and(|task| task.running.is_none())
         {

@@ -57,7 +57,7 @@ fn may_go_on(summary: &RunSummary) -> bool {
 }
 
 fn headline(text: &mut String, summary: &RunSummary, total: Option<u64>) {
-    // What still ran when it was given up is as unfinished as what never began.
+    // A task that still ran when it was given up is as unfinished as one that never began.
     let TaskCounts { done, failed, .. } = summary.tasks;
     let tasks = TaskCounts { done, failed, waiting: summary.tasks.unfinished(), ..TaskCounts::default() };
     text.push_str(&progress(tasks, total));

@@ -1,4 +1,4 @@
-//! What a budget lets a run do, one step after the other.
+//! The effects of a budget on a run, one step after the other.
 
 use yagna_api::AllocationId;
 use yagna_api::time::between;
@@ -65,7 +65,7 @@ fn a_bill_that_is_still_to_come_is_reserved_for_in_windows_for_an_hour_and_in_th
 
 #[test]
 fn what_a_rental_that_ended_may_still_bill_leaves_no_room_for_another() {
-    // What it may bill, its 100 seconds and the 30 that clocks may differ by, is nearly all.
+    // The amount that it may bill, for its 100 seconds and the 30 by which clocks may differ, is nearly all.
     for (budget, on_budget) in [("0.0015", OnBudget::Stop), ("0.0015/h", OnBudget::Pause)] {
         let mut desk = unbilled();
         desk.run.config.budget = budget.parse().unwrap();
@@ -230,7 +230,7 @@ fn a_pause_that_lasts_longer_than_was_thought_is_told_anew() {
 #[test]
 fn a_bill_that_the_whole_does_not_hold_is_left_open_and_ends_the_run() {
     let (mut desk, _) = at_work(MidAgreementPayments::Never);
-    // Of what was reserved for it something else took a part.
+    // Something else took a part of the reserved amount.
     desk.run.config.budget = "0.0005".parse().unwrap();
     desk.now = after(desk.now, secs(100));
     let step = desk.note(100, None);

@@ -1,5 +1,5 @@
-//! What it costs to decide: a run with many rentals looks at each of them no more often, for a task, than one with few. And how
-//! soon the first agreements are signed.
+//! The cost of decisions: a run with many rentals looks at each of them no more often, for a task, than one with few.
+//! And how soon the first agreements are signed.
 
 use super::*;
 use crate::event::{Attempt, TaskOutput};

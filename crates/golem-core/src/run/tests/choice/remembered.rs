@@ -1,4 +1,4 @@
-//! What is known from earlier runs, and what it does to a choice.
+//! The knowledge from earlier runs, and its effect on a choice.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the miniature market's providers ask for: debit notes on the way, invoices at the end, right or wrong.
+//! The bills of the miniature market's providers: debit notes on the way, invoices at the end, right or wrong.
 
 use std::time::Duration;
 

@@ -114,7 +114,7 @@ impl World {
         &mut self,
         begin: impl FnOnce(RunConfig, Decoration, &RunState, &Found, Timestamp) -> (Run, Step),
     ) {
-        // What was on its way to the dead process is lost; what the daemon keeps comes again.
+        // Messages on their way to the dead process are lost; those that the daemon keeps come again.
         self.coming.clear();
         self.accepting.clear();
         let gap = self.chance.f64() * if self.chance.bool() { 5.0 } else { 900.0 };
@@ -125,7 +125,7 @@ impl World {
         }
         self.coming.clear();
         self.demand = None;
-        // What a run left when it stopped isn't over.
+        // Jobs that a run left when it stopped aren't over.
         self.ended_jobs.retain(|_, end| end.why != JobEndReason::Stopped);
         // Where no money is left aside, the engine sees to that before the run goes on.
         if self.allocation.is_none() {

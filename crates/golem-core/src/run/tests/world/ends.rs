@@ -13,7 +13,7 @@ impl World {
     pub(super) fn terminate(&mut self, rental: RentalId, seconds: f64, why: &str) {
         let at = after(self.now, Duration::from_secs_f64(seconds));
         let signed = self.signed.get_mut(&rental).unwrap();
-        // Of two reasons to end it the earlier one counts.
+        // The earlier of two reasons to end it counts.
         signed.ended = Some(signed.ended.map_or(at, |ended| ended.min(at)));
         let agreement = signed.agreement.clone();
         let reason = Some(Reason::new(why));

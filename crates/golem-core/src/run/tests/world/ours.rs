@@ -21,7 +21,7 @@ impl World {
     pub(in crate::run::tests) fn stand_still(&mut self, lasted: Duration) {
         self.now = after(self.now, lasted);
         self.give(Input::Gap { lasted });
-        // Of those that worked meanwhile nothing is heard any more.
+        // No answer comes from those that worked meanwhile.
         let working = self.run.live.rentals.iter().filter(|(_, rental)| !rental.running.is_empty());
         let working: Vec<_> = working.map(|(id, _)| *id).collect();
         for rental in working {

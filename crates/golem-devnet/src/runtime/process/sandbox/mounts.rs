@@ -1,5 +1,5 @@
-//! What the root of an activity is put together from: folders, links, and a table of mounts in the form of fstab(5),
-//! which one call of `mount` carries out.
+//! The parts of an activity's root: folders, links, and a table of mounts in the form of fstab(5), which one call of
+//! `mount` carries out.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -46,7 +46,7 @@ pub(super) fn prepare(folder: &mut Folder, deployment: &Deployment) -> Result<Pa
         bind(&mut table, &path.source, &inside(folder, &path.source), &format!("rbind,ro{}", path.flags));
     }
     built_folders(folder, &mut table).map_err(RuntimeError::Folder)?;
-    // What the user has at home, and other activities' folders, are not shown where they happen to lie elsewhere.
+    // The user's home and other activities' folders are hidden, also where they lie elsewhere.
     let hidden = folder.outer().join("hidden");
     fs::create_dir(&hidden).map_err(RuntimeError::Folder)?;
     let home = std::env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
@@ -69,7 +69,7 @@ pub(super) fn writable(init: i32) -> Vec<PathBuf> {
 }
 
 fn writable_in(table: &[u8]) -> Vec<PathBuf> {
-    // Of several on one spot the last covers the others.
+    // The last of several mounts on one spot covers the others.
     let mounts = table.split(|byte| *byte == b'\n').filter_map(Mount::parse);
     let visible: BTreeMap<PathBuf, String> = mounts.map(|mount| (mount.path, mount.flags)).collect();
     let foreign = visible.into_iter().filter(|(path, flags)| {
@@ -188,7 +188,7 @@ impl Host {
 
     fn flags_at(&self, path: &Path) -> String {
         let mount = self.mounts.iter().filter(|mount| path.starts_with(&mount.path));
-        // Of several on one spot, the last one covers the others.
+        // The last of several mounts on one spot covers the others.
         mount
             .max_by_key(|mount| mount.path.as_os_str().len())
             .map(|mount| mount.flags.clone())

@@ -1,5 +1,5 @@
-//! How values travel to PostgreSQL and back, in its binary form: moments, exact amounts, JSON, and text with
-//! characters that it can't hold.
+//! The values for PostgreSQL and from it, in its binary form: moments, exact amounts, JSON, and text with characters
+//! that it can't hold.
 //!
 //! PostgreSQL has no place for the character NUL in text, which programs do write. It is kept as U+E000 and `0`, and
 //! U+E000 itself, a character for private use, as U+E000 and `1`; what is read back is what was written.

@@ -1,4 +1,4 @@
-//! Which failures are told as one: those of the same step with the same exit code, whatever the task was.
+//! The grouping of failures: those of the same step with the same exit code are one, whatever the task was.
 
 use golem_core::words::without_others;
 
@@ -23,7 +23,7 @@ pub(super) fn alike(reason: &str, provider: Option<&str>) -> String {
 fn step(reason: &str) -> Option<String> {
     let (number, rest) = reason.strip_prefix("step ")?.split_once(" (")?;
     number.parse::<u64>().ok()?;
-    // What was rendered may have quotes in it.
+    // The rendered text may have quotes in it.
     let (quoted, said) = rest.rsplit_once("`)")?;
     let what = quoted.split_once('`')?.0.trim_end();
     let what = if what.is_empty() { String::new() } else { format!(" ({what})") };
