@@ -38,43 +38,6 @@ async fn creation_waits_for_the_provider_and_answers_in_the_form_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn creation_is_refused_as_the_daemon_does() {
-    let net = Net::new();
-    let agreement = net.rental().await;
-    let reply = net.post(BASE, json!("nope")).await.expect(500);
-    assert_eq!(reply.message(), "Service error: Id [nope] contains non hexadecimal characters.");
-    net.post(BASE, json!("0".repeat(64))).await.expect(404);
-    net.post(BASE, json!({"agreementId": agreement, "requestorPubKey": "xyz"})).await.expect(400);
-    net.post(BASE, json!(1)).await.expect(400);
-    // A silent provider: 408 after the time, and it is told to end what it hasn't begun.
-    let began = Instant::now();
-    let reply = net.post(&format!("{BASE}?timeout=7"), json!(agreement)).await.expect(408);
-    assert_eq!((reply.message().as_str(), began.elapsed()), ("Timeout", Duration::from_secs(7)));
-    let events = net.port.activity_events(Timestamp::MIN, Duration::ZERO).await.unwrap();
-    assert_eq!(
-        events.iter().map(|event| event.kind).collect::<Vec<_>>(),
-        [ActivityEventKind::Create, ActivityEventKind::Destroy]
-    );
-    // One whose exe-unit dies at once.
-    let create = net.post(BASE, json!(agreement));
-    let serve = async {
-        let events = net.port.activity_events(events[1].event_date, Duration::from_secs(9)).await.unwrap();
-        net.set_state(&events[0].activity, State::Terminated, Some("no image")).await;
-        events[0].activity.clone()
-    };
-    let (reply, id) = tokio::join!(create, serve);
-    let text =
-        format!("Service error: Activity {id} was abruptly terminated. Reason: no image, message: it broke");
-    assert_eq!(reply.expect(500).message(), text);
-    net.post(&format!("/market-api/v1/agreements/{agreement}/terminate"), json!(null)).await.expect(200);
-    let reply = net.post(BASE, json!(agreement)).await.expect(400);
-    assert_eq!(
-        reply.message(),
-        format!("Bad request: Agreement {agreement} is not Approved. Current state: Terminated")
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn creation_and_destruction_are_looked_for_every_750_ms() {
     let net = Net::with(Delays { activity_poll: Duration::from_millis(750), ..Delays::none() });
     let agreement = net.rental().await;
@@ -172,27 +135,6 @@ async fn a_hanging_or_dead_exe_unit_is_told_from_a_living_one() {
         json!({"state": ["Terminated", null], "reason": "execution aborted", "errorMessage": "it broke"})
     );
     net.activity(&agreement, FakeUnit::default()).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn unknown_and_foreign_activities_are_refused() {
-    let net = Net::new();
-    let agreement = net.rental().await;
-    let id = net.activity(&agreement, FakeUnit::default()).await;
-    let other = net.world.add_requestor("other");
-    for (method, tail, body) in [
-        ("GET", "/state", None),
-        ("GET", "/usage", None),
-        ("GET", "/agreement", None),
-        ("GET", "/exec/1", None),
-        ("POST", "/exec", Some(json!({"text": "[]"}))),
-        ("DELETE", "", None),
-    ] {
-        let reply = net.call(&format!("{method} {BASE}/nope{tail}"), body.clone()).await.expect(500);
-        assert_eq!(reply.message(), "DAO error: Not found: agreement id for activity: nope", "{tail}");
-        let line = format!("{method} {BASE}/{id}{tail}");
-        net.call_as(other.key.expose(), &line, body.as_ref()).await.expect(403);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,25 +168,6 @@ async fn a_worker_that_always_panics_fails_its_tasks_and_not_the_executor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_provider_stalls_nobody() {
-    let stage = Stage::new(&["ada", "bob", "eve"]).await;
-    let submitted = stage.executor.submit(sevens, 0..20);
-    let eve = stage.devnet.provider("eve").unwrap();
-    let at_work = || {
-        let books = stage.devnet.books();
-        let mut with_eve = books.agreements.iter().filter(|row| row.provider == *eve.node());
-        with_eve.any(|row| books.running_activities().any(|activity| activity.agreement == row.id))
-    };
-    wait_for("eve to work", at_work).await;
-    let begun = Instant::now();
-    eve.freeze();
-    Outcome::of(submitted).await.assert_sevens(0..20);
-    assert!(begun.elapsed() < secs(300), "{:?}", begun.elapsed());
-    stage.devnet.provider("eve").unwrap().thaw();
-    stage.close().await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_source_that_panics_ends_its_own_job() {
     let stage = Stage::new(&["ada"]).await;
     let tasks = (0..20).inspect(|n| assert!(*n < 3, "the source is broken at {n}"));
@@ -208,24 +189,5 @@ async fn a_stream_that_fails_ends_its_job_and_says_why() {
     let error = outcome.error();
     assert!(matches!(error.cause(), EndCause::SourceFailed { problem } if problem == "the disk is gone"));
     assert!(error.more_in_source());
-    stage.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_worker_that_takes_no_task_is_not_called_for_ever() {
-    let stage = Stage::with(&["ada", "bob"], |builder| {
-        builder.configure(|config| config.idle_timeout = secs(120)).timeout(secs(1800))
-    })
-    .await;
-    let called = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&called);
-    let worker = move |_: WorkContext, _: Tasks<u64, String>| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        async { Ok(()) }
-    };
-    let outcome = Outcome::of(stage.executor.submit(worker, 0..3)).await;
-    assert_eq!(outcome.error().unfinished().copied().collect::<Vec<_>>(), [0, 1, 2]);
-    let called = called.load(Ordering::Relaxed);
-    assert!(called < 60, "it was called {called} times");
     stage.close().await;
 }

@@ -171,25 +171,6 @@ async fn a_list_that_is_changed_while_an_executor_works_counts_at_the_next_choic
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_cheaper_of_two_is_taken_though_it_comes_later() {
-    let stage = Stage::on(scripted(), [priced("dear", "0.9"), priced("cheap", "0.1")], |builder| {
-        builder.max_workers(1).configure(|config| config.selection_window = secs(30))
-    })
-    .await;
-    stage.devnet.provider("cheap").unwrap().kill();
-    let submitted = stage.executor.submit(sevens, 0..4);
-    let reading = Outcome::of(submitted);
-    let coming = async {
-        stage.until_seen(1, |kind| matches!(kind, EventKind::TermsAgreed { .. })).await;
-        stage.devnet.provider("cheap").unwrap().restart();
-    };
-    let (outcome, ()) = tokio::join!(reading, coming);
-    outcome.assert_sevens(0..4);
-    assert_eq!((n_agreements(&stage, "dear"), n_agreements(&stage, "cheap")), (0, 1));
-    stage.close().await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_executor_that_is_told_nothing_pays_no_price_without_limit() {
     let devnet = network([priced("dear", "5.1"), honest("ada")]).await;
     let journal = Arc::new(golem_sdk::MemoryJournal::new());

@@ -173,48 +173,6 @@ async fn tasks_come_from_a_stream_that_takes_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_results_of_one_job_are_the_tasks_of_the_next() {
-    let stage = Stage::with(&["ada", "bob"], |builder| builder.max_workers(2)).await;
-    let first = stage.executor.submit(sevens, 0..6);
-    let numbers = first.map_ok(|task| task.result().parse::<u64>().unwrap());
-    let second = stage.executor.submit_try_stream(sevens, numbers);
-    Outcome::of(second).await.assert_sevens((0..6).map(|n| n * 7));
-    assert_eq!(stage.close().await.done, 12);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_slow_reader_gets_every_result_and_holds_its_source_back() {
-    const TASKS: u64 = 12_000;
-    let stage = Stage::new(&["ada", "bob"]).await;
-    let read = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&read);
-    let worker = |_: WorkContext, mut tasks: Tasks<u64, u64>| async move {
-        while let Some(pack) = tasks.next_pack(100).await {
-            for task in pack {
-                let n = *task.data();
-                task.accept_result(n).await;
-            }
-        }
-        Ok(())
-    };
-    let tasks = (0..TASKS).inspect(move |_| {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
-    let submitted = stage.executor.submit(worker, tasks);
-    let begun = Instant::now();
-    while begun.elapsed() < secs(120) {
-        sleep(secs(1)).await;
-    }
-    let held = read.load(Ordering::Relaxed);
-    assert!(held > 0 && held < 6000, "{held} tasks were read for a reader that read nothing");
-    let outcome = Outcome::of(submitted).await;
-    assert!(outcome.error.is_none(), "{:?}", outcome.error);
-    let results: BTreeSet<u64> = outcome.done.iter().map(|task| *task.result()).collect();
-    assert_eq!((outcome.done.len(), results.len()), (12_000, 12_000));
-    stage.close().await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn every_consumer_hears_of_everything_in_order_and_a_broken_one_harms_nobody() {
     let heard: [Arc<Mutex<Vec<_>>>; 2] = Default::default();
     let [one, other] = heard.clone();

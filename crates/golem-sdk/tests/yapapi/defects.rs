@@ -111,39 +111,6 @@ async fn an_agreement_whose_activity_failed_to_begin_is_settled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewed_demand_has_a_new_expiration() {
-    const LASTS: u64 = 900;
-    let runtime = scripted().on("nap", &[], ScriptedAnswer::ok().taking(secs(LASTS)));
-    // There is work for two, so that one is looked for all the time.
-    let stage = Stage::on(runtime, [honest("ada")], |builder| builder.max_workers(2).timeout(secs(4 * 3600)));
-    let stage = stage.await;
-    let worker = |ctx: WorkContext, mut tasks: Tasks<u64, u64>| async move {
-        let mut ctx = ctx;
-        while let Some(task) = tasks.next().await {
-            ctx.run("nap", [""; 0]);
-            ctx.commit(secs(2 * LASTS)).await?;
-            let n = *task.data();
-            task.accept_result(n).await;
-        }
-        Ok(())
-    };
-    let done: Vec<_> = stage.executor.submit(worker, 0..8).try_collect().await.unwrap();
-    assert_eq!(done.len(), 8);
-    let played = Played::of(stage).await;
-    let published: Vec<_> = played
-        .events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::DemandPublished { expires, .. } => Some(between(event.at, *expires)),
-            _ => None,
-        })
-        .collect();
-    assert!(published.len() >= 3, "{published:?}");
-    let (least, most) = (secs(4 * 3600), secs(4 * 3600 + 200));
-    assert!(published.iter().all(|lasts| *lasts >= least && *lasts <= most), "{published:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_failed_worker_ends_its_agreement_as_a_failure_and_not_as_cancelled() {
     let stage = Stage::new(&["ada", "bob"]).await;
     let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {

@@ -65,26 +65,6 @@ async fn after_a_failed_command_its_agreement_gets_no_further_task() {
     assert_eq!(played.count(done), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn results_spawn_tasks_with_one_provider() {
-    let stage = Stage::with(&["ada"], |builder| builder.max_workers(1)).await;
-    let worker = |ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
-        while let Some(task) = tasks.next().await {
-            let n = *task.data();
-            let result = seven_times(&ctx, n).await?;
-            if n < 32 {
-                tasks.add_all([n * 2, n * 2 + 1]).await;
-            }
-            task.accept_result(result).await;
-        }
-        Ok(())
-    };
-    Outcome::of(stage.executor.submit(worker, [1])).await.assert_sevens(1..64);
-    let played = Played::of(stage).await;
-    played.assert_all_paid();
-    assert_eq!(played.books.agreements.len(), 1);
-}
-
 /// The results of one job are the tasks of the next; one worker of the first job fails, once.
 #[tokio::test(start_paused = true)]
 async fn in_a_pipeline_of_two_jobs_a_worker_that_fails_once_costs_one_agreement() {

@@ -87,27 +87,6 @@ async fn an_idle_worker_keeps_no_agreement_while_the_slowest_task_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cheaper_offer_within_the_selection_window_is_taken() {
-    let priced = |name, hour| ProviderConfig::new(name).priced(Prices::per_hour("0", "0", hour).unwrap());
-    let providers = [priced("dear", "0.5"), priced("cheap", "0.05")];
-    let stage = Stage::on(scripted(), providers, |builder| {
-        builder.max_workers(1).configure(|config| config.selection_window = secs(30))
-    })
-    .await;
-    let cheap = stage.devnet.provider("cheap").unwrap().clone();
-    cheap.freeze();
-    let submitted = stage.executor.submit(sevens, 0..4);
-    stage.until_seen(1, |kind| matches!(kind, EventKind::TermsAgreed { .. })).await;
-    sleep(secs(10)).await;
-    assert!(stage.devnet.books().agreements.is_empty(), "the first offer was taken at once");
-    cheap.thaw();
-    Outcome::of(submitted).await.assert_sevens(0..4);
-    let played = Played::of(stage).await;
-    let n = |name| played.agreements_with(name).len();
-    assert_eq!((n("dear"), n("cheap")), (0, 1));
-}
-
-#[tokio::test(start_paused = true)]
 async fn twenty_providers_are_at_work_within_seconds_though_some_are_silent() {
     let honest_ones = (0..20).map(|n| honest(&format!("p{n}")));
     let silent = (0..3).map(|n| {

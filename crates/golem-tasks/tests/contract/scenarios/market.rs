@@ -208,7 +208,7 @@ const CONSTRAINTS: [&str; 71] = [
 pub(super) async fn properties_decide_who_finds(scene: Scene) {
     let stage = scene.open([ProviderConfig::new("solo")]).await;
     let (subnet, expires) = (stage.subnet.as_str(), in_time(Duration::from_secs(1200)).as_millisecond());
-    let state = now().as_millisecond() - 3_600_000;
+    let past = now().as_millisecond() - 3_600_000;
     let subnet_only = json!({ name::SUBNET: subnet });
     let with_end = |end: Value| json!({ name::SUBNET: subnet, name::EXPIRATION: end });
     let cases = [
@@ -223,7 +223,7 @@ pub(super) async fn properties_decide_who_finds(scene: Scene) {
             json!({"golem.node": {"debug.subnet": subnet}, "golem": {"srv.comp": {"expiration": expires}}}),
         ),
         ("no end", subnet_only),
-        ("an end in the state", with_end(json!(state))),
+        ("an end in the past", with_end(json!(past))),
         ("an end as text", with_end(json!(expires.to_string()))),
         ("an end that isn't whole", with_end(json!(1e13 + 0.5))),
         ("no end but null", with_end(Value::Null)),

@@ -232,7 +232,7 @@ pub(super) async fn we_are_refused(scene: Scene) {
         let read = hand.call(&GetProposal { demand: demand.clone(), proposal: ours }).await;
         assert_eq!(read.state, ProposalState::Rejected, "{what}");
         let answer = hand.post(&path(&demand, &initial.proposal_id), &usual.json()).await;
-        stage.look("another attempt", &answer);
+        stage.look("another try", &answer);
         hand.call(&Unsubscribe(demand)).await;
     }
     stage.close().await;

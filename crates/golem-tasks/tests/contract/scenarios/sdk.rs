@@ -203,7 +203,7 @@ async fn past_its_limit(ctx: &mut WorkContext, limit: u64) -> Result<(), WorkerE
     ctx.download_bytes(format!("{WORK}/twice"), limit);
     match ctx.commit(PATIENCE).await {
         Err(ScriptError::TransferFailed(_)) => Ok(()),
-        other => Err(WorkerError::other(format!("a download state its limit ended as {other:?}"))),
+        other => Err(WorkerError::other(format!("a download past its limit ended as {other:?}"))),
     }
 }
 
