@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use golem_devnet::port::{OfferEvent, Port as _};
-use serde_json::{Value, json};
+use golem_devnet::port::Port as _;
+use serde_json::json;
 use tokio::time::Instant;
-use yagna_api::market::{AgreementState, Reason};
-use yagna_api::{AgreementId, AppSessionId, Timestamp};
+use yagna_api::market::Reason;
+use yagna_api::{AgreementId, Timestamp};
 
-use crate::kit::{Net, as_provider};
+use crate::kit::Net;
 
 fn path(id: &AgreementId) -> String {
     format!("/market-api/v1/agreements/{id}")

@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 use yagna_api::activity::{
     ActivityState, CommandResult, Outcome, RuntimeEvent, RuntimeEventKind, Script, State, StatePair,
 };
-use yagna_api::{ActivityId, AgreementId, BatchId, OfferId, Properties, ProposalId, Timestamp};
+use yagna_api::{ActivityId, AgreementId, BatchId, OfferId, Properties, Timestamp};
 
 pub const PLATFORM: &str = "erc20-holesky-tglm";
 pub const CHOSEN: &str = "golem.com.payment.chosen-platform";
@@ -276,9 +276,4 @@ impl ExeUnitService for FakeUnit {
         ];
         futures_util::stream::iter(events).boxed()
     }
-}
-
-/// The same proposal as the provider names it.
-pub fn as_provider(id: &str) -> ProposalId {
-    ProposalId::new(id.replacen("R-", "P-", 1))
 }

@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_devnet::port::{OfferEvent, Port as _, Terms};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use yagna_api::Properties;
-use yagna_api::market::{ProposalState, Reason};
 
-use crate::kit::{Net, as_provider};
+use crate::kit::Net;
 
 #[tokio::test(start_paused = true)]
 async fn a_poll_waits_for_events_for_its_timeout_and_for_the_demands_end() {

@@ -7,7 +7,7 @@ use golem_devnet::port::{NewDebitNote, NewInvoice, Port as _};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use yagna_api::payment::{BillEventKind, BillStatus};
-use yagna_api::{ActivityId, AgreementId, AllocationId, DebitNoteId, Glm, InvoiceId, Timestamp};
+use yagna_api::{ActivityId, AgreementId, DebitNoteId, Glm, InvoiceId, Timestamp};
 
 use crate::kit::{FakeUnit, Net, PLATFORM};
 
@@ -43,12 +43,6 @@ async fn invoice(net: &Net, agreement: &AgreementId, amount: &str) -> InvoiceId 
 
 fn acceptance(amount: &str, allocation: &str) -> Value {
     json!({"totalAmountAccepted": amount, "allocationId": allocation})
-}
-
-impl Net {
-    async fn call_owned(&self, line: String) -> crate::kit::Reply {
-        self.call(&line, None).await
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,7 +37,7 @@ fn is_lifecycle(kind: &EventKind) -> bool {
             | EventKind::JobEnded { .. }
             | EventKind::BudgetRaised { .. }
             | EventKind::Paused { .. }
-            | EventKind::PauseEnded { .. }
+            | EventKind::PauseEnded
             | EventKind::RunResumed { .. }
             | EventKind::Stopping { .. }
             | EventKind::RunEnded { .. }

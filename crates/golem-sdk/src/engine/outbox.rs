@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use golem_core::event::Event;
 use golem_core::run::Effect;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::journal::{Journal, JournalError};
 
@@ -28,18 +28,25 @@ pub(super) struct Outbox {
     /// When the oldest of these events came.
     since: Option<Instant>,
     committing: Option<Committing>,
+    /// The commit that is under way: it goes on whatever the engine does meanwhile.
+    work: JoinSet<Result<(), JournalError>>,
 }
 
 struct Committing {
     events: Arc<Vec<Event>>,
     effects: Vec<Effect>,
-    /// It goes on by itself, whatever the engine does meanwhile.
-    done: AbortOnDropHandle<Result<(), JournalError>>,
 }
 
 impl Outbox {
     pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
-        Self { journal, events: Vec::new(), effects: Vec::new(), since: None, committing: None }
+        Self {
+            journal,
+            events: Vec::new(),
+            effects: Vec::new(),
+            since: None,
+            committing: None,
+            work: JoinSet::new(),
+        }
     }
 
     pub(super) fn push(&mut self, events: Vec<Event>, effects: Vec<Effect>) {
@@ -85,10 +92,10 @@ impl Outbox {
         let events = Arc::new(std::mem::take(&mut self.events));
         let effects = std::mem::take(&mut self.effects);
         let to_commit = Arc::clone(&events);
-        let done = AbortOnDropHandle::new(tokio::spawn(async move {
+        self.work.spawn(async move {
             if to_commit.is_empty() { Ok(()) } else { journal.commit(&to_commit).await }
-        }));
-        self.committing = Some(Committing { events, effects, done });
+        });
+        self.committing = Some(Committing { events, effects });
         true
     }
 
@@ -96,10 +103,10 @@ impl Outbox {
     ///
     /// **Cancel safety**: dropping the future leaves the commit under way.
     pub(super) async fn committed(&mut self) -> Result<(Arc<Vec<Event>>, Vec<Effect>), JournalError> {
-        let Some(committing) = &mut self.committing else {
+        let Some(done) = self.work.join_next().await else {
             return pending().await;
         };
-        let result = match (&mut committing.done).await {
+        let result = match done {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
@@ -121,6 +128,7 @@ impl Outbox {
     pub(super) fn abandon(&mut self) -> Vec<Effect> {
         let mut effects = self.committing.take().map(|committing| committing.effects).unwrap_or_default();
         effects.append(&mut self.effects);
+        self.work.abort_all();
         self.events.clear();
         self.since = None;
         effects

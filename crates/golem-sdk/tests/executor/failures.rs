@@ -11,7 +11,7 @@ use golem_sdk::executor::{EndCause, Tasks};
 use golem_sdk::{WorkContext, WorkerError};
 use tokio::time::Instant;
 
-use crate::stage::{Outcome, Stage, do_one, honest, scripted, secs, seven_times, sevens, wait_for};
+use crate::stage::{Outcome, Stage, do_one, honest, scripted, secs, seven_times, sevens};
 
 #[tokio::test(start_paused = true)]
 async fn rejecting_with_one_worker_never_deadlocks() {

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use golem_core::event::{Event, EventKind};
 use golem_sdk::executor::Tasks;
 use golem_sdk::{Script, WorkContext};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::stage::{Outcome, Stage, TASK_TAKES, do_one, secs, seven_times, sevens};
 

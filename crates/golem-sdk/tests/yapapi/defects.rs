@@ -6,7 +6,6 @@ use futures_util::TryStreamExt;
 use golem_core::event::{Event, EventKind};
 use golem_core::payload::Payload;
 use golem_devnet::provider::{ApprovalManner, Behaviour};
-use golem_devnet::runtime::ScriptedAnswer;
 use golem_sdk::executor::{Executor, Tasks};
 use golem_sdk::{MemoryJournal, WorkContext, WorkerError};
 use serde_json::{Value, json};

@@ -165,7 +165,7 @@ impl World {
             stop_horizon: Duration::from_secs(30),
             // Every third of the runs that the properties draw looks at everything only from time to time, as runs with
             // many rentals do.
-            rentals_at_once: if seed > 1000 && seed % 3 == 0 { 0 } else { 16 },
+            rentals_at_once: if seed > 1000 && seed.is_multiple_of(3) { 0 } else { 16 },
             pause_per_rental: Duration::from_millis(150),
             ..RunConfig::new(Payload::default(), Self::PLATFORM)
         };

@@ -2,7 +2,7 @@
 
 use golem_core::event::{EventKind, FailureKind};
 use golem_devnet::node::Fault;
-use golem_devnet::provider::{ApprovalManner, Behaviour, Prices, ProviderConfig};
+use golem_devnet::provider::{ApprovalManner, Behaviour};
 use golem_devnet::runtime::ScriptedAnswer;
 use golem_sdk::executor::Tasks;
 use golem_sdk::{WorkContext, WorkerError};
