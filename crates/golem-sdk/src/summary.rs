@@ -45,12 +45,13 @@ mod tests;
 use std::time::Duration;
 
 use golem_core::event::{Event, EventKind, JobId, RentalId, Resumed, StopReason, TaskId};
+use golem_core::words::{amount, duration, plural};
 use tracing::Level;
 use yagna_api::time::between;
 use yagna_api::{Glm, Timestamp};
 
 use notes::{Job, OpenTask, Reasons, Recent, Rental, Seen, Tally};
-use words::{amount, left, line, name, plural};
+use words::{left, line, name};
 
 /// The time between two lines that count providers, at least.
 const COUNT_EVERY: Duration = Duration::from_secs(3);
@@ -176,7 +177,7 @@ impl LogSummary {
             EventKind::PauseEnded => self.info("The pause is over"),
             EventKind::Recovered { what } => self.info(sentence(what)),
             EventKind::ProviderSetBack { provider, until, reason } => {
-                let rest = words::duration(between(at, *until));
+                let rest = duration(between(at, *until));
                 let (name, reason) = (name(&provider.name), words::part(reason));
                 self.info(format!("Provider {name} gets no tasks for {rest}: {reason}"));
             }

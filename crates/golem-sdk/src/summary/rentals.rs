@@ -1,12 +1,13 @@
 //! Lines about agreements, bills, money, and the end of the run.
 
 use golem_core::event::{Bill, Event, EventKind, JobEndReason, JobId, RentalId, RunEnd, StopReason};
+use golem_core::words::{amount, plural};
 use tracing::Level;
 use yagna_api::market::{Reason, Terminator};
 use yagna_api::{Glm, Timestamp};
 
 use super::notes::Rental;
-use super::words::{amount, each, left, name, part, plural, reaches, replaced};
+use super::words::{each, left, name, part, reaches, replaced};
 use super::{LogSummary, hour};
 
 /// Providers that a list names, at most.

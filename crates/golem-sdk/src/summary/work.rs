@@ -3,13 +3,14 @@
 use golem_core::event::{
     Attempt, AttemptFailure, Event, EventKind, FailureKind, JobEndReason, JobId, RentalId, StopReason, TaskId,
 };
+use golem_core::words::{duration, plural};
 use serde_json::Value;
 use tracing::Level;
 use yagna_api::Timestamp;
 use yagna_api::time::between;
 
 use super::notes::{Job, OpenTask};
-use super::words::{duration, part, plural};
+use super::words::part;
 use super::{LogSummary, hour};
 use crate::label;
 

@@ -1,9 +1,10 @@
 //! Numbers, amounts and durations in words, and text from strangers made safe to show.
 
-use std::fmt::Write as _;
-use std::time::Duration;
-
+use golem_core::words;
+pub(super) use golem_core::words::money_places;
+pub(crate) use golem_core::words::{amount as one_amount, clean, duration, plural};
 use serde_json::Value;
+use std::fmt::Write as _;
 use yagna_api::{Glm, Timestamp};
 
 use crate::store::TaskCounts;
@@ -58,42 +59,10 @@ pub(crate) fn quoted(data: &Value) -> String {
     format!("`{}…`", line.chars().take(SHOWN).collect::<String>())
 }
 
-/// `1 task`, `2 tasks`.
-pub(crate) fn plural(n: u64, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
-/// A duration at the precision people care for.
-pub(crate) fn duration(time: Duration) -> String {
-    let tenths = (time.as_millis() + 50) / 100;
-    let seconds =
-        if tenths < 600 { tenths / 10 } else { u128::from((time + Duration::from_millis(500)).as_secs()) };
-    match seconds {
-        _ if time.is_zero() => "0 s".to_owned(),
-        0 => format!("{:.2} s", time.as_secs_f64()),
-        1..60 if tenths.is_multiple_of(10) => format!("{} s", tenths / 10),
-        1..60 => format!("{}.{} s", tenths / 10, tenths % 10),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-/// The number of decimal places that these amounts need so that each shows its first three digits.
-pub(super) fn money_places(amounts: impl IntoIterator<Item = Glm>) -> u32 {
-    amounts.into_iter().map(places_of).max().unwrap_or(4).clamp(4, Glm::PLACES)
-}
-
 /// An amount with exactly so many decimal places, rounded.
 pub(super) fn money(amount: Glm, places: u32) -> String {
     let width = usize::try_from(places).unwrap_or(18);
     format!("{:.width$}", amount.to_decimal().round_dp(places))
-}
-
-/// An amount alone.
-pub(crate) fn one_amount(amount: Glm) -> String {
-    Glm::from_decimal_rounding_down(amount.to_decimal().round_dp(money_places([amount])))
-        .unwrap_or(amount)
-        .to_string()
 }
 
 /// An amount for a table: what was accepted, or our own estimate where that is more, marked as one.
@@ -116,17 +85,6 @@ pub(super) fn since(start: Timestamp, at: Timestamp) -> String {
     format!("+{:.1}s", yagna_api::time::between(start, at).as_secs_f64())
 }
 
-/// Text from strangers without what could steer a terminal; line breaks and tabs stay.
-pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// True for characters that are commands to a terminal: control characters, and those that turn the direction of text.
-fn steers(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// The bytes without the line breaks at their end.
 pub(crate) fn trimmed(bytes: &[u8]) -> &[u8] {
     let last = bytes.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
@@ -135,49 +93,12 @@ pub(crate) fn trimmed(bytes: &[u8]) -> &[u8] {
 
 /// Text from strangers in one line of bounded length.
 pub(crate) fn one_line(text: &str) -> String {
-    let mut line = clean(text).replace('\n', " ");
-    if let Some((end, _)) = line.char_indices().nth(LINE) {
-        line.truncate(end);
-        line.push('…');
-    }
-    line
-}
-
-/// Decimal places up to the third digit that isn't a leading zero.
-fn places_of(amount: Glm) -> u32 {
-    if amount.is_zero() {
-        return 0;
-    }
-    let text = amount.to_string();
-    let Some((whole, places)) = text.split_once('.') else {
-        return 0;
-    };
-    if whole.trim_start_matches('-') != "0" {
-        return 3;
-    }
-    let zeros = places.bytes().take_while(|digit| *digit == b'0').count();
-    u32::try_from(zeros).unwrap_or(0) + 3
+    words::one_line(text, LINE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_read_well() {
-        for (millis, text) in [
-            (0, "0 s"),
-            (204, "0.20 s"),
-            (1_999, "2 s"),
-            (30_000, "30 s"),
-            (12_300, "12.3 s"),
-            (59_960, "1 min 00 s"),
-            (61_000, "1 min 01 s"),
-            (7_440_000, "2 h 04 min"),
-        ] {
-            assert_eq!(duration(Duration::from_millis(millis)), text);
-        }
-    }
 
     #[test]
     fn money_shows_three_digits_of_the_smallest_amount() {
@@ -190,10 +111,5 @@ mod tests {
         assert_eq!(money(glm("0.0000005"), 18), "0.000000500000000000");
         assert_eq!(one_amount(glm("0.000123456789")), "0.000123");
         assert_eq!(one_amount(Glm::ZERO), "0");
-    }
-
-    #[test]
-    fn strangers_cannot_steer_the_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\tc\nd\r"), "a\u{fffd}[2Jb\tc\nd\u{fffd}");
     }
 }
