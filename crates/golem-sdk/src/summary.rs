@@ -36,6 +36,7 @@
 
 mod notes;
 mod rentals;
+mod sentence;
 mod words;
 mod work;
 
@@ -44,11 +45,13 @@ mod tests;
 
 use std::time::Duration;
 
-use golem_core::event::{Event, EventKind, JobId, RentalId, Resumed, StopReason, TaskId};
-use golem_core::words::{amount, duration, plural};
+use golem_core::event::{Event, EventKind, JobId, RentalId, StopReason, TaskId};
+use golem_core::words::{amount, plural};
 use tracing::Level;
 use yagna_api::time::between;
 use yagna_api::{Glm, Timestamp};
+
+pub use self::sentence::{Names, sentence};
 
 use notes::{Job, OpenTask, Reasons, Recent, Rental, Seen, Tally};
 use words::{left, line, name};
@@ -153,11 +156,8 @@ impl LogSummary {
                     self.market.news.get_or_insert(at);
                 }
             }
-            EventKind::DemandPublished { expires, .. } => {
-                self.info(format!("Demand published, looking for providers until {}", hour(*expires)));
-            }
             EventKind::DemandEnded { why, .. } => self.debug(format!("Demand ended: {}", words::part(why))),
-            EventKind::Trouble { doing, problem } => {
+            EventKind::Trouble { doing, .. } => {
                 // A flood of the same, such as offers that nobody can read, is not for everybody.
                 let same = self.trouble.as_ref().is_some_and(|(last, told)| {
                     last == doing && between(*told, at) < COUNT_EVERY && *told <= at
@@ -166,28 +166,15 @@ impl LogSummary {
                     self.trouble = Some((doing.clone(), at));
                 }
                 let level = if same { Level::DEBUG } else { Level::WARN };
-                self.say(level, format!("Couldn't {doing}: {problem}"));
+                self.tell(level, event);
             }
-            EventKind::Waiting { explanation } => self.warn(sentence(&explanation.to_string())),
-            EventKind::Paused { until, missing } => self.info(format!(
-                "Pausing until {}: the budget is to free {} GLM before",
-                hour(*until),
-                amount(*missing)
-            )),
-            EventKind::PauseEnded => self.info("The pause is over"),
-            EventKind::Recovered { what } => self.info(sentence(what)),
-            EventKind::ProviderSetBack { provider, until, reason } => {
-                let rest = duration(between(at, *until));
-                let (name, reason) = (name(&provider.name), words::part(reason));
-                self.info(format!("Provider {name} gets no tasks for {rest}: {reason}"));
-            }
-            EventKind::RunResumed { resumed } => {
-                let Resumed { tasks, running, adopted, unsettled, .. } = resumed;
-                self.info(format!(
-                    "The run is resumed: {tasks} tasks to do, {running} of them going on, {adopted} agreements \
-                     in force, {unsettled} bills awaited"
-                ));
-            }
+            EventKind::Waiting { .. } => self.tell(Level::WARN, event),
+            EventKind::DemandPublished { .. }
+            | EventKind::Paused { .. }
+            | EventKind::PauseEnded
+            | EventKind::Recovered { .. }
+            | EventKind::ProviderSetBack { .. }
+            | EventKind::RunResumed { .. } => self.tell(Level::INFO, event),
             EventKind::Stopping { why } => {
                 self.stopping = Some(*why);
                 let level = match why {
@@ -198,7 +185,7 @@ impl LogSummary {
                     StopReason::Broken => Level::ERROR,
                     _ => Level::WARN,
                 };
-                self.say(level, format!("Golem is shutting down: {}", why.words()));
+                self.tell(level, event);
                 let running = self.tasks.values().filter(|task| task.running).count() as u64;
                 if running > 0 {
                     self.info(format!(
@@ -316,6 +303,21 @@ impl LogSummary {
             .map_or_else(|| "of an unknown rental".to_owned(), |rental| name(&rental.provider.name))
     }
 
+    /// Says the sentence of this event.
+    fn tell(&mut self, level: Level, event: &Event) {
+        self.tell_behind("", level, event);
+    }
+
+    /// Says the sentence of this event behind a prefix.
+    fn tell_behind(&mut self, prefix: &str, level: Level, event: &Event) {
+        let Some(text) = sentence(event, self) else { return };
+        // A name stays as it is.
+        let begins_with_name =
+            matches!(event.kind, EventKind::ProviderSetBack { .. } | EventKind::ActivityReady { .. });
+        let text = if begins_with_name { format!("Provider {text}") } else { capital(&text) };
+        self.say(level, format!("{prefix}{text}"));
+    }
+
     fn say(&mut self, level: Level, text: impl AsRef<str>) {
         self.lines.push(Line { level, text: line(text.as_ref()) });
     }
@@ -333,6 +335,23 @@ impl LogSummary {
     }
 }
 
+impl Names for LogSummary {
+    fn provider_name(&self, rental: RentalId) -> Option<String> {
+        self.rentals.get(rental).map(|rental| rental.provider.name.clone())
+    }
+
+    fn rental_prices(&self, rental: RentalId) -> Option<(Glm, Glm)> {
+        self.rentals.get(rental).map(|rental| rental.prices)
+    }
+
+    fn named_task(&self, task: TaskId) -> String {
+        match self.tasks.get(task) {
+            Some(open) if !open.data.is_empty() => format!("task {} ({})", task.0, open.data),
+            _ => format!("task {}", task.0),
+        }
+    }
+}
+
 /// An instant as people read it, to the second.
 fn hour(at: Timestamp) -> String {
     let text = at.to_string();
@@ -343,7 +362,7 @@ fn hour(at: Timestamp) -> String {
 }
 
 /// Writes the text with a capital letter.
-fn sentence(text: &str) -> String {
+fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -18,11 +18,10 @@ const MARKS: [u32; 3] = [50, 75, 90];
 impl LogSummary {
     pub(super) fn on_rental(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::AllocationCreated { amount: set_aside, expires, .. } => {
+            EventKind::AllocationCreated { amount: reserved, .. } => {
                 // One that takes a lost one's place holds what is left.
-                self.budget.get_or_insert(*set_aside);
-                let text = format!("{} GLM set aside until {}", amount(*set_aside), hour(*expires));
-                self.info(text);
+                self.budget.get_or_insert(*reserved);
+                self.tell(Level::INFO, event);
             }
             EventKind::AllocationProlonged { expires, .. } => {
                 self.debug(format!("The money is set aside until {} now", hour(*expires)));
@@ -63,14 +62,20 @@ impl LogSummary {
             EventKind::AgreementCreated { rental, agreement } => {
                 self.info(format!("Agreement proposed to provider {} ({agreement})", self.provider(*rental)));
             }
-            EventKind::AgreementApproved { rental, .. } => self.approved(*rental),
-            EventKind::AgreementFailed { rental, reason } => {
+            EventKind::AgreementApproved { rental, .. } => {
+                if let Some(entry) = self.rentals.get_mut(*rental) {
+                    entry.approved = true;
+                    self.tally.agree(*rental, &entry.provider);
+                }
+                self.tell(Level::INFO, event);
+            }
+            EventKind::AgreementFailed { rental, .. } => {
                 if let Some(entry) = self.rentals.get_mut(*rental) {
                     entry.ended = true;
                 }
-                self.warn(format!("No agreement with provider {}: {}", self.provider(*rental), part(reason)));
+                self.tell(Level::WARN, event);
             }
-            EventKind::AgreementEnded { rental, by, reason, .. } => self.ended(*rental, *by, reason),
+            EventKind::AgreementEnded { rental, by, reason, .. } => self.ended(event, *rental, *by, reason),
             EventKind::BillReceived { rental, bill, amount: asked, .. } => {
                 self.debug(format!(
                     "Received {} {}, amount: {} GLM",
@@ -87,24 +92,13 @@ impl LogSummary {
                     let share = self.tally.share(&entry.provider);
                     share.cost = replaced(share.cost, before, *total);
                 }
-                self.accepted(*rental, bill, *due);
+                self.accepted(event, *rental, bill, *due);
             }
-            EventKind::BillRefused { rental, bill, amount: asked, reason, .. } => {
+            EventKind::BillRefused { .. } => {
                 self.bills_refused += 1;
-                self.warn(format!(
-                    "Refused {} {}, amount: {} GLM: {}",
-                    kind(bill),
-                    self.from(*rental),
-                    amount(*asked),
-                    part(reason)
-                ));
+                self.tell(Level::WARN, event);
             }
-            EventKind::BillMissing { rental, .. } => {
-                self.warn(format!(
-                    "The final bill of provider {} hasn't come in time",
-                    self.provider(*rental)
-                ));
-            }
+            EventKind::BillMissing { .. } => self.tell(Level::WARN, event),
             // Intents are told of when something came of them.
             _ => {}
         }
@@ -123,20 +117,7 @@ impl LogSummary {
         }
     }
 
-    fn approved(&mut self, rental: RentalId) {
-        let provider = self.provider(rental);
-        let prices = self.rentals.get_mut(rental).map(|entry| {
-            entry.approved = true;
-            self.tally.agree(rental, &entry.provider);
-            entry.prices
-        });
-        let prices = prices.map_or_else(String::new, |(per_hour, start)| {
-            format!(" ({} GLM an hour, {} GLM for the start)", amount(per_hour), amount(start))
-        });
-        self.info(format!("Agreement confirmed by provider {provider}{prices}"));
-    }
-
-    fn ended(&mut self, rental: RentalId, by: Terminator, reason: &Reason) {
+    fn ended(&mut self, event: &Event, rental: RentalId, by: Terminator, reason: &Reason) {
         if let Some(entry) = self.rentals.get_mut(rental) {
             entry.ended = true;
         }
@@ -144,32 +125,27 @@ impl LogSummary {
             Terminator::Requestor => "golem.requestor.code",
             Terminator::Provider => "golem.provider.code",
         };
-        let code = reason.extra.get(key).and_then(|code| code.as_str()).unwrap_or_default();
-        let why = match (reason.message.is_empty(), code.is_empty()) {
-            (true, true) => "no reason given".to_owned(),
-            (false, true) => part(&reason.message),
-            (true, false) => part(code),
-            (false, false) => format!("{} ({})", part(&reason.message), part(code)),
-        };
-        let provider = self.provider(rental);
-        match by {
-            Terminator::Provider => {
-                let level = if code == "Success" { Level::INFO } else { Level::WARN };
-                self.say(level, format!("Provider {provider} terminated the agreement: {why}"));
-            }
-            Terminator::Requestor => {
-                let level = if code == "Success" { Level::DEBUG } else { Level::INFO };
-                self.say(level, format!("Terminated agreement with {provider}: {why}"));
-            }
-        }
+        let is_usual = reason.extra.get(key).and_then(|code| code.as_str()) == Some("Success");
+        self.tell(
+            match (by, is_usual) {
+                (Terminator::Provider, false) => Level::WARN,
+                (Terminator::Requestor, true) => Level::DEBUG,
+                _ => Level::INFO,
+            },
+            event,
+        );
     }
 
-    fn accepted(&mut self, rental: RentalId, bill: &Bill, due: Glm) {
-        let text =
-            format!("Accepted {} {}, amount: {} GLM", kind(bill), self.from(Some(rental)), amount(due));
+    fn accepted(&mut self, event: &Event, rental: RentalId, bill: &Bill, due: Glm) {
         match bill {
-            Bill::Invoice(_) => self.info(format!("{text} (in all: {})", self.money())),
-            Bill::DebitNote(_) => self.debug(text),
+            Bill::Invoice(_) => {
+                self.tell(Level::INFO, event);
+                self.info(format!("The cost so far: {}", self.money()));
+            }
+            Bill::DebitNote(_) => {
+                let from = self.from(Some(rental));
+                self.debug(format!("Debit note {from} accepted: {} GLM", amount(due)));
+            }
         }
         let Some(budget) = self.budget.filter(|budget| !budget.is_zero()) else { return };
         let reached = MARKS.into_iter().rev().find(|mark| reaches(self.cost, budget, *mark)).unwrap_or(0);

@@ -430,15 +430,12 @@ fn a_provider_that_leaves_is_told_of_with_its_reason() {
     assert_eq!(
         told,
         [
-            (
-                Level::WARN,
-                "Task was lost on provider 'p1' (task 1), it will be retried; reason: no such file"
-            ),
+            (Level::WARN, "Task 1 failed on p1 (attempt 1) and will be retried: no such file"),
             (Level::DEBUG, "It wrote to standard error: last"),
-            (Level::ERROR, "Task failed for good on provider 'p1' (task 1); reason: no such file"),
+            (Level::ERROR, "Task 1 failed for good at attempt 1: no such file"),
             (Level::DEBUG, "It wrote to standard error: last"),
-            (Level::WARN, "Refused invoice from a stranger, amount: 0.25 GLM: not ours"),
-            (Level::WARN, "Provider 'p1' terminated the agreement: bye (Shutdown)"),
+            (Level::WARN, "Invoice of a stranger over 0.25 GLM refused: not ours"),
+            (Level::WARN, "Agreement with p1 ended by the provider: bye"),
         ]
     );
 }

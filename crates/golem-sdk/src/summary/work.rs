@@ -1,7 +1,7 @@
 //! Lines about jobs, tasks and activities.
 
 use golem_core::event::{
-    Attempt, AttemptFailure, Event, EventKind, FailureKind, JobEndReason, JobId, RentalId, StopReason, TaskId,
+    Attempt, AttemptFailure, Event, EventKind, JobEndReason, JobId, RentalId, StopReason, TaskId,
 };
 use golem_core::words::{duration, plural};
 use serde_json::Value;
@@ -69,13 +69,12 @@ impl LogSummary {
                 }
                 self.debug(format!("Activity created on provider {} ({activity})", self.provider(*rental)));
             }
-            EventKind::ActivityReady { rental } => {
-                self.debug(format!("Worker started for provider {}", self.provider(*rental)));
+            EventKind::ActivityReady { .. } => {
+                self.tell(Level::DEBUG, event);
             }
-            EventKind::ActivityEnded { rental, failure: Some(failure), .. } => {
+            EventKind::ActivityEnded { rental, failure: Some(_), .. } => {
                 self.share(None, *rental, |share| share.activities_failed += 1);
-                let provider = self.provider(*rental);
-                self.warn(format!("Activity failed on provider {provider}; reason: {}", part(failure)));
+                self.tell(Level::WARN, event);
             }
             EventKind::ActivityEnded { rental, .. } => {
                 self.debug(format!("Worker finished for provider {}", self.provider(*rental)));
@@ -106,10 +105,7 @@ impl LogSummary {
             EventKind::AttemptFailed { attempt, rental, failure } => {
                 self.runs(attempt.task, false);
                 self.share(Some(attempt.task), *rental, |share| share.attempts_failed += 1);
-                let words = failed_words(failure.kind);
-                let text = format!("Task {words} on provider {}", self.provider(*rental));
-                let end = format!(", it will be retried; reason: {}", part(&failure.message));
-                self.task_line(Level::WARN, *attempt, &text, &end);
+                self.tell_of_task(Level::WARN, attempt.task, event);
                 self.stderr(failure);
             }
             EventKind::AttemptCancelled { attempt, rental, .. } => {
@@ -119,15 +115,10 @@ impl LogSummary {
             }
             EventKind::TaskFailed { attempt, rental, failure } => {
                 self.failed += 1;
-                let mut on = String::new();
                 if let Some(rental) = *rental {
                     self.share(Some(attempt.task), rental, |share| share.attempts_failed += 1);
-                    on = format!(" on provider {}", self.provider(rental));
                 }
-                let words = failed_words(failure.kind);
-                let text = format!("Task {words} for good{on}");
-                let end = format!("; reason: {}", part(&failure.message));
-                self.task_line(Level::ERROR, *attempt, &text, &end);
+                self.tell_of_task(Level::ERROR, attempt.task, event);
                 self.stderr(failure);
                 self.over(attempt.task, *rental, |job| job.failed += 1);
             }
@@ -214,6 +205,12 @@ impl LogSummary {
         self.debug(format!("{prefix}Task {how} (task {})", task.0));
     }
 
+    /// The sentence of an event about a task.
+    fn tell_of_task(&mut self, level: Level, task: TaskId, event: &Event) {
+        let prefix = self.tasks.get(task).map_or_else(String::new, |open| self.prefix(open.job));
+        self.tell_behind(&prefix, level, event);
+    }
+
     /// A line about an attempt of a task.
     fn task_line(&mut self, level: Level, attempt: Attempt, text: &str, end: &str) {
         let open = self.tasks.get(attempt.task);
@@ -240,16 +237,5 @@ fn shown(data: &Value) -> String {
     match data {
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    }
-}
-
-fn failed_words(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::OwnTrouble => "was given back",
-        FailureKind::OutputIncomplete => "brought incomplete output",
-        FailureKind::Expired => "expired",
-        FailureKind::Lost => "was lost",
-        FailureKind::Rejected => "was rejected",
-        _ => "failed",
     }
 }

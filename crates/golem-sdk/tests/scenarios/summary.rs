@@ -58,16 +58,16 @@ async fn a_bill_that_is_too_high_is_told_of_with_what_is_owed() {
     let greedy = strange("greedy", Behaviour { bill_factor: 3.0, ..Behaviour::default() });
     let played = Stage::new([greedy]).tasks(2).play().await;
     let lines = all_lines(&played.events);
-    let refused: Vec<_> = lines.iter().filter(|line| line.text.starts_with("Refused ")).collect();
+    let refused: Vec<_> = lines
+        .iter()
+        .filter(|line| line.text.contains(" refused: ") && line.text.contains(" of greedy over "))
+        .collect();
     let bill = played.kinds().find_map(|kind| match kind {
         EventKind::BillRefused { reason, .. } => Some(reason),
         _ => None,
     });
     let told = |line: &&Line| line.level == Level::WARN && line.text.ends_with(bill.unwrap().as_str());
-    assert!(
-        refused.iter().any(|line| told(line) && line.text.contains("from 'greedy', amount: ")),
-        "{lines:#?}"
-    );
+    assert!(refused.iter().any(|line| told(line)), "{lines:#?}");
     let counted =
         if refused.len() == 1 { "1 bill refused" } else { &format!("{} bills refused", refused.len()) };
     assert_eq!(lines.iter().filter(|line| line.text == counted).count(), 1, "{lines:#?}");
@@ -108,10 +108,10 @@ async fn everything_that_matters_is_told_once_however_bad_the_market() {
     let counted = [
         ("Task started on provider", "task_started"),
         ("Task finished by provider", "task_done"),
-        ("it will be retried", "attempt_failed"),
+        ("and will be retried: ", "attempt_failed"),
         ("Agreement proposed to provider", "agreement_created"),
-        ("Agreement confirmed by provider", "agreement_approved"),
-        ("Activity failed on provider", "activity_ended"),
+        (" approved (", "agreement_approved"),
+        ("The activity on ", "activity_ended"),
         ("Refused the offer of provider", "offer_refused"),
         ("gets no tasks for", "provider_set_back"),
         ("Golem engine has shut down", "run_ended"),
@@ -123,11 +123,8 @@ async fn everything_that_matters_is_told_once_however_bad_the_market() {
         });
         assert_eq!(told(text), happened.count(), "{text}: {lines:#?}");
     }
-    assert!(
-        told("Refused debit note from 'greedy'") + told("Refused invoice from 'greedy'") > 0,
-        "{lines:#?}"
-    );
-    assert!(told("Activity failed on provider 'full'; reason: ") > 0, "{lines:#?}");
+    assert!(told("Debit note of greedy over ") + told("Invoice of greedy over ") > 0, "{lines:#?}");
+    assert!(told("The activity on full failed: ") > 0, "{lines:#?}");
     assert_eq!(told(&format!("Total cost: {}", short(played.end().cost))), 1, "{lines:#?}");
 }
 
