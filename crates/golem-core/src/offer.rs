@@ -2,7 +2,7 @@
 //!
 //! Whether we take it is decided in [`crate::caps`] and [`crate::terms`].
 
-mod prices;
+pub(crate) mod prices;
 
 use serde_json::Value;
 use yagna_api::properties::name;

@@ -155,21 +155,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use yagna_api::Properties;
 
-    use crate::offer::OfferProblem;
-
-    fn offer(counters: &Value, prices: &Value) -> Properties {
-        Properties::new()
-            .with(name::PRICING_MODEL, "linear")
-            .with(name::PAYMENT_SCHEME, "payu")
-            .with(name::USAGE_VECTOR, counters.clone())
-            .with(name::PRICING_COEFFICIENTS, prices.clone())
-    }
-
-    fn usual(prices: &Value) -> Result<Pricing, OfferProblem> {
-        Pricing::read(&offer(&json!([name::USAGE_DURATION, name::USAGE_CPU]), prices))
-    }
+    use crate::offer::prices::tests::{offer, usual};
 
     fn glm(text: &str) -> Glm {
         text.parse().unwrap()

@@ -1,6 +1,14 @@
-//! Errors as text.
+//! Errors and panics as text.
+
+use std::any::Any;
 
 pub use yagna_api::error::chain;
+
+/// The message of a panic.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it didn't say why")
+}
 
 /// So many characters of a text, with a sign where there were more.
 pub(crate) fn cut(text: &str, most: usize) -> String {

@@ -96,12 +96,13 @@ fn price(value: &Value) -> Result<Decimal, OfferProblem> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn offer(counters: &Value, prices: &Value) -> Properties {
+    /// The properties of an offer with these usage counters and prices.
+    pub(crate) fn offer(counters: &Value, prices: &Value) -> Properties {
         Properties::new()
             .with(name::PRICING_MODEL, "linear")
             .with(name::PAYMENT_SCHEME, "payu")
@@ -109,7 +110,8 @@ mod tests {
             .with(name::PRICING_COEFFICIENTS, prices.clone())
     }
 
-    fn usual(prices: &Value) -> Result<Pricing, OfferProblem> {
+    /// The pricing of an offer with the usual counters.
+    pub(crate) fn usual(prices: &Value) -> Result<Pricing, OfferProblem> {
         Pricing::read(&offer(&json!([name::USAGE_DURATION, name::USAGE_CPU]), prices))
     }
 

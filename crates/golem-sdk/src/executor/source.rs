@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::{Stream, StreamExt};
 
 use super::table::Table;
-use super::tasks::panic_text;
 use crate::jobs::JobSource;
+use crate::text::panic_text;
 
 /// So many tasks of an iterator are read for the list of the unfinished ones, at most.
 const MOST_LISTED: usize = 1 << 20;

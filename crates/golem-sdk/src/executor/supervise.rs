@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::consumers::Consumers;
 use super::error::CloseError;
-use super::tasks::panic_text;
 use super::watch::Watch;
 use crate::payload::Published;
 use crate::run::{Run, RunError};
 use crate::text::chain;
+use crate::text::panic_text;
 
 /// The time that consumers have for the last events when the run is over.
 const LAST_EVENTS: Duration = Duration::from_secs(5);

@@ -1,6 +1,5 @@
 //! The arguments of a worker function: its tasks, and each task with the user's own data.
 
-use std::any::Any;
 use std::fmt;
 use std::mem;
 use std::panic::AssertUnwindSafe;
@@ -15,6 +14,7 @@ use tokio::sync::mpsc;
 use super::table::Table;
 use crate::context::WorkContext;
 use crate::label;
+use crate::text::panic_text;
 use crate::worker::{self, Worker, WorkerError};
 
 /// The tasks for one worker, as they come.
@@ -278,15 +278,6 @@ fn take(tasks: &mut worker::Tasks) -> worker::Tasks {
         again: mem::take(&mut tasks.again),
         scripts: Arc::clone(&tasks.scripts),
     }
-}
-
-/// The text of a panic.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("it didn't say why")
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ async fn a_bill_that_is_too_high_is_told_of_with_what_is_owed() {
         _ => None,
     });
     let told = |line: &&Line| line.level == Level::WARN && line.text.ends_with(bill.unwrap().as_str());
-    assert!(refused.iter().any(|line| told(line)), "{lines:#?}");
+    assert!(refused.iter().any(told), "{lines:#?}");
     let counted =
         if refused.len() == 1 { "1 bill refused" } else { &format!("{} bills refused", refused.len()) };
     assert_eq!(lines.iter().filter(|line| line.text == counted).count(), 1, "{lines:#?}");

@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 
 use golem_sdk::payload::PayloadSpec;
 use golem_sdk::text::chain;
+use golem_sdk::text::panic_text;
 use golem_sdk::{TaskSource, Worker};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::keys::{Keys, Origin};
 use super::pile::{Again, PileError};
-use super::shared::panic_text;
 use super::{Job, JobWorker};
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;

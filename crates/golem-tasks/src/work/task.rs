@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use golem_core::event::{FailureKind, TaskId, TaskOutput};
+use golem_sdk::text::panic_text;
 use golem_sdk::{WorkContext, WorkerError};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::error::failure;
 use super::keys::Origin;
-use super::shared::{Shared, panic_text};
+use super::shared::Shared;
 use super::{Job, TaskError};
 
 /// The tasks for one activity, as they come.

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use golem_sdk::text::panic_text;
 use golem_sdk::{WorkContext, Worker, WorkerError};
 use serde_json::Value;
 
 use super::keys::{Keys, Origin};
-use super::shared::{Shared, panic_text};
+use super::shared::Shared;
 use super::{Job, Tasks};
 
 /// Does the tasks of one job.
