@@ -204,18 +204,15 @@ impl Meter {
 /// The reasons why a bill isn't owed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum BillProblem {
     /// Less than nothing.
     #[error("asks for {asked} GLM")]
-    Negative {
-        /// Its amount.
-        asked: Glm,
-    },
+    Negative { asked: Glm },
     /// A debit note below one that was accepted: an old one that came late, or a mistake. There is nothing to
     /// accept, the newer one stands.
     #[error("asks for {asked} GLM in all, less than the {accepted} GLM accepted before")]
     Shrank {
-        /// Its amount.
         asked: Glm,
         /// Accepted before.
         accepted: Glm,
@@ -229,9 +226,7 @@ pub enum BillProblem {
     /// A debit note to be paid sooner than was agreed.
     #[error("is to be paid by {due}, but agreed was not before {agreed}")]
     DueTooSoon {
-        /// Its date.
         due: Timestamp,
-        /// The agreed date.
         agreed: Timestamp,
         /// Accepted before.
         accepted: Glm,
@@ -267,7 +262,6 @@ pub enum BillProblem {
     /// It charges for more use than there can have been.
     #[error("charges for {claimed} of `{counter}`, but no more than {most} can have been used")]
     Implausible {
-        /// The usage counter.
         counter: String,
         /// The amount that it states.
         claimed: Decimal,
@@ -279,7 +273,6 @@ pub enum BillProblem {
     /// It asks for more than its own usage costs.
     #[error("asks for {asked} GLM, but its usage costs {owed} GLM")]
     AboveUsage {
-        /// Its amount.
         asked: Glm,
         /// The cost of its usage.
         owed: Glm,
@@ -287,7 +280,6 @@ pub enum BillProblem {
     /// It asks for more than can have been used.
     #[error("asks for {asked} GLM, but no more than {owed} GLM can have been used")]
     AboveMeasure {
-        /// Its amount.
         asked: Glm,
         /// The most by our measure.
         owed: Glm,
@@ -295,19 +287,14 @@ pub enum BillProblem {
     /// An invoice for an activity that isn't ours.
     #[error("asks for {asked} GLM, also for the activity {activity}, which isn't ours")]
     UnknownActivity {
-        /// Its amount.
         asked: Glm,
-        /// The activity.
         activity: ActivityId,
         /// Accepted before, for those that are ours.
         accepted: Glm,
     },
     /// An invoice for nothing.
     #[error("asks for {asked} GLM, but names no activity")]
-    NoActivity {
-        /// Its amount.
-        asked: Glm,
-    },
+    NoActivity { asked: Glm },
 }
 
 impl BillProblem {

@@ -37,43 +37,23 @@ pub struct PriceCaps {
 /// The reasons why we refuse an offer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum Refusal {
     /// An hour costs too much.
     #[error("{price} GLM an hour is above the cap of {cap}")]
-    TooDear {
-        /// Its price.
-        price: Glm,
-        /// Our cap.
-        cap: Glm,
-    },
+    TooDear { price: Glm, cap: Glm },
     /// A unit of one usage counter costs too much.
     #[error("{price} GLM for a unit of `{counter}` is above the cap of {cap}")]
-    UnitTooDear {
-        /// The usage counter.
-        counter: String,
-        /// Its price.
-        price: Glm,
-        /// Our cap.
-        cap: Glm,
-    },
+    UnitTooDear { counter: String, price: Glm, cap: Glm },
     /// Starting costs too much.
     #[error("{price} GLM for the start is above the cap of {cap}")]
-    StartTooDear {
-        /// Its price.
-        price: Glm,
-        /// Our cap.
-        cap: Glm,
-    },
+    StartTooDear { price: Glm, cap: Glm },
     /// It charges for something that a clock doesn't bound, so no cap can be kept.
     #[error("it charges for `{counter}`, which has no bound, so no cap can be kept")]
-    Unbounded {
-        /// The usage counter.
-        counter: String,
-    },
+    Unbounded { counter: String },
     /// It can't be paid on our platform.
     #[error("it can't be paid on {wanted}, only on: {offered}")]
     Platform {
-        /// Ours.
         wanted: String,
         /// Its own, or `none`.
         offered: String,
@@ -81,7 +61,6 @@ pub enum Refusal {
     /// It gives us too little time to accept its debit notes.
     #[error("{} s for accepting a debit note is less than the {} s we need", .offered.as_secs(), .least.as_secs())]
     AcceptTimeout {
-        /// Its time.
         offered: Duration,
         /// The least we need.
         least: Duration,
@@ -89,19 +68,14 @@ pub enum Refusal {
     /// Its draft gives us less time than we asked for.
     #[error("its draft says {} s for `{term}`, less than the {} s we asked for", .drafted.as_secs(), .asked.as_secs())]
     TermShortened {
-        /// The negotiated property.
         term: &'static str,
-        /// Our time.
         asked: Duration,
         /// The time in its draft.
         drafted: Duration,
     },
     /// Its draft names a term that we left out, or one that can't be read.
     #[error("its draft says something for `{term}` that we didn't agree to")]
-    TermAdded {
-        /// The negotiated property.
-        term: &'static str,
-    },
+    TermAdded { term: &'static str },
     /// A strategy doesn't want it, for a reason in the strategy's own words.
     #[error("{0}")]
     Unwanted(String),

@@ -77,62 +77,43 @@ pub struct Happening {
 /// The kinds of events.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum HappeningKind {
     /// Its offer is on the market: at its start, and whenever the last one has run out.
-    OfferPublished {
-        /// The offer.
-        offer: OfferId,
-    },
+    OfferPublished { offer: OfferId },
     /// It refused a requestor's proposal.
     ProposalRefused {
-        /// The requestor's proposal.
         proposal: ProposalId,
-        /// The requestor.
         requestor: NodeId,
         /// The reason that it gave.
         reason: Reason,
     },
     /// A requestor refused its proposal.
     ProposalRejected {
-        /// The provider's proposal.
         proposal: ProposalId,
         /// The reason that the requestor gave.
         reason: Option<Reason>,
     },
     /// A requestor proposes an agreement.
-    AgreementProposed {
-        /// The agreement.
-        agreement: AgreementId,
-        /// The requestor.
-        requestor: NodeId,
-    },
+    AgreementProposed { agreement: AgreementId, requestor: NodeId },
     /// It leaves a proposed agreement without an answer.
-    AgreementIgnored {
-        /// The agreement.
-        agreement: AgreementId,
-    },
+    AgreementIgnored { agreement: AgreementId },
     /// It approved an agreement.
-    AgreementApproved {
-        /// The agreement.
-        agreement: AgreementId,
-    },
+    AgreementApproved { agreement: AgreementId },
     /// It refused an agreement.
     AgreementRefused {
-        /// The agreement.
         agreement: AgreementId,
         /// The reason that it gave.
         reason: Reason,
     },
     /// An agreement came to nothing before it was approved: its requestor took it back, or its time was over.
     AgreementLost {
-        /// The agreement.
         agreement: AgreementId,
         /// The reason, in the words of the requestor or the daemon.
         reason: Option<String>,
     },
     /// An agreement in force has ended.
     AgreementEnded {
-        /// The agreement.
         agreement: AgreementId,
         /// The party that ended it.
         by: Terminator,
@@ -140,33 +121,14 @@ pub enum HappeningKind {
         reason: Option<Reason>,
     },
     /// An activity exists, and its exe-unit waits for commands.
-    ActivityCreated {
-        /// Its agreement.
-        agreement: AgreementId,
-        /// The activity.
-        activity: ActivityId,
-    },
+    ActivityCreated { agreement: AgreementId, activity: ActivityId },
     /// It refused an activity.
-    ActivityRefused {
-        /// Its agreement.
-        agreement: AgreementId,
-        /// The activity.
-        activity: ActivityId,
-        /// The reason.
-        reason: String,
-    },
+    ActivityRefused { agreement: AgreementId, activity: ActivityId, reason: String },
     /// A command of an activity began; told to a desk with commands.
-    CommandStarted {
-        /// The activity.
-        activity: ActivityId,
-        /// The command.
-        command: CommandName,
-    },
+    CommandStarted { activity: ActivityId, command: CommandName },
     /// A command of an activity has ended; of other commands than `deploy` told to a desk with commands only.
     CommandEnded {
-        /// The activity.
         activity: ActivityId,
-        /// The command.
         command: CommandName,
         /// The time that it took.
         took: Duration,
@@ -175,9 +137,7 @@ pub enum HappeningKind {
     },
     /// An activity is over.
     ActivityEnded {
-        /// Its agreement.
         agreement: AgreementId,
-        /// The activity.
         activity: ActivityId,
         /// The way in which it ended.
         how: ActivityEnd,
@@ -188,7 +148,6 @@ pub enum HappeningKind {
     Bill {
         /// The agreement it is for.
         agreement: AgreementId,
-        /// The bill.
         bill: BillId,
         /// Its amount; of a debit note all that its activity owes so far.
         amount: Glm,

@@ -13,6 +13,7 @@ use crate::provider::billing::{coefficients, cost, reported};
 
 /// A read-only copy of a network's books. Lists are in the order of their making.
 #[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct Books {
     /// All nodes by name.
     pub nodes: Vec<(String, NodeId)>,
@@ -20,32 +21,22 @@ pub struct Books {
     pub demands: usize,
     /// The number of live offers.
     pub offers: usize,
-    /// All agreements.
     pub agreements: Vec<AgreementRow>,
-    /// All activities.
     pub activities: Vec<ActivityRow>,
-    /// All debit notes.
     pub debit_notes: Vec<BillRow>,
-    /// All invoices.
     pub invoices: Vec<BillRow>,
-    /// All allocations.
     pub allocations: Vec<AllocationRow>,
-    /// All payments.
     pub payments: Vec<Payment>,
 }
 
 /// An agreement.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct AgreementRow {
-    /// Its id.
     pub id: AgreementId,
-    /// Its present state.
     pub state: AgreementState,
-    /// The requestor.
     pub requestor: NodeId,
-    /// The provider.
     pub provider: NodeId,
-    /// The requestor's session.
     pub session: Option<AppSessionId>,
     /// The time at which it was made.
     pub created: Timestamp,
@@ -81,16 +72,14 @@ pub struct ActivityRow {
 
 /// A debit note or an invoice.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct BillRow {
-    /// Its id.
     pub id: String,
-    /// Its agreement.
     pub agreement: AgreementId,
     /// Its activity, when it is a debit note.
     pub activity: Option<ActivityId>,
     /// All it asks for.
     pub amount: Glm,
-    /// Its present state.
     pub status: BillStatus,
     /// The time at which it was made.
     pub issued: Timestamp,

@@ -25,6 +25,7 @@ const STDERR_KEPT: usize = 4096;
 #[doc(alias = "BatchError")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum ScriptError {
     /// A command failed, and nothing after it was run. The activity can be used on.
     #[doc(alias = "CommandExecutionError")]
@@ -42,37 +43,27 @@ pub enum ScriptError {
     ActivityLost {
         /// The reason that the provider gives.
         reason: String,
-        /// The provider.
         provider: Provider,
     },
     /// One side has ended the agreement, and the activity with it.
     #[error("the {} ended the agreement with {}: {reason}", side(*by), shown(provider))]
     AgreementEnded {
-        /// The agreement.
         agreement: AgreementId,
         /// The party that ended it.
         by: Terminator,
         /// The reason, in the words of that party.
         reason: String,
-        /// The provider.
         provider: Provider,
     },
     /// An earlier script still runs in the activity: one that timed out or was dropped, or that of a clone.
     #[error("{} is still busy with an earlier script", shown(provider))]
-    Busy {
-        /// The provider.
-        provider: Provider,
-    },
+    Busy { provider: Provider },
     /// The work that an earlier process began in the activity can't be continued; another activity takes its place.
     #[error("what was begun on {} before the run was interrupted can't be gone on with", shown(provider))]
-    Interrupted {
-        /// The provider.
-        provider: Provider,
-    },
+    Interrupted { provider: Provider },
     /// A command can't be sent as it is; nothing of its batch was.
     #[error("{command} can't be sent")]
     Invalid {
-        /// The command.
         command: CommandName,
         /// The problem with it.
         source: ProgramProblem,
@@ -93,13 +84,11 @@ pub enum ScriptError {
     NoJson {
         /// The place where it should go.
         to: String,
-        /// The error.
         source: serde_json::Error,
     },
     /// A downloaded document isn't what was expected.
     #[error("what {command} brought can't be read as JSON of the type wanted")]
     Unreadable {
-        /// The download.
         command: CommandName,
         /// The error in it.
         source: serde_json::Error,
@@ -114,10 +103,7 @@ pub enum ScriptError {
     Told,
     /// The files of a script couldn't be made ready in its time; nothing of it was sent.
     #[error("the files of the script couldn't be offered within {limit:?}")]
-    Stalled {
-        /// The time.
-        limit: Duration,
-    },
+    Stalled { limit: Duration },
     /// The daemon couldn't pass the script or its results on.
     #[error("the daemon couldn't carry out the script")]
     Daemon(#[from] ClientError),

@@ -17,6 +17,7 @@ use crate::run::RunError;
 /// The reasons why an executor couldn't start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum StartError {
     /// No app key was given.
     #[error(
@@ -31,7 +32,6 @@ pub enum StartError {
          http://127.0.0.1:7465"
     )]
     Address {
-        /// As given.
         address: String,
         /// The reason why it is refused.
         reason: String,
@@ -58,9 +58,7 @@ pub enum StartError {
     )]
     #[doc(alias = "NoPaymentAccountError")]
     NoPaymentAccount {
-        /// The payment driver.
         driver: String,
-        /// The chain.
         network: String,
         /// The daemon's error when it was to reserve money.
         source: ClientError,

@@ -9,6 +9,7 @@ use crate::reading::ReadingError;
 /// The reasons why a run couldn't begin or continue. Its agreements are ended first, as far as the daemon lets it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum RunError {
     /// No daemon answers.
     #[error("no yagna daemon answers at {address}")]
@@ -24,7 +25,6 @@ pub enum RunError {
     Unauthorised {
         /// The address of the daemon.
         address: String,
-        /// The daemon's error.
         #[source]
         source: ClientError,
     },
@@ -33,20 +33,15 @@ pub enum RunError {
     NotYagna {
         /// The address that was tried.
         address: String,
-        /// The answer.
         #[source]
         source: ClientError,
     },
     /// The money couldn't be set aside.
     #[error("{amount} GLM can't be set aside on {driver}/{network}")]
     Allocation {
-        /// The amount.
         amount: yagna_api::Glm,
-        /// The payment driver.
         driver: String,
-        /// The chain.
         network: String,
-        /// The daemon's error.
         #[source]
         source: ClientError,
     },

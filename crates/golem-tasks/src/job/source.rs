@@ -28,29 +28,22 @@ pub struct TaskData {
 /// The reasons why tasks can't be read from their source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum SourceError {
     /// The file isn't there or may not be read.
     #[error("can't open `{}`", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    Open { path: PathBuf, source: io::Error },
     /// Reading broke off.
     #[error("{}:{line}: can't be read", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// The system's error.
         source: io::Error,
     },
     /// A line says something that is no task.
     #[error("{}:{line}: {reason}", path.display())]
     Malformed {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
@@ -59,21 +52,13 @@ pub enum SourceError {
     },
     /// A folder below a `glob` can't be searched.
     #[error("can't search `{}`", path.display())]
-    Search {
-        /// The folder.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    Search { path: PathBuf, source: io::Error },
     /// A file found by a `glob` has a name that no template can hold.
     #[error(
         "the file name `{}` is not UTF-8 text: rename the file, or write a pattern that leaves it out",
         shown_bytes(path)
     )]
-    FileName {
-        /// The file.
-        path: PathBuf,
-    },
+    FileName { path: PathBuf },
 }
 
 /// Non-empty lines of a file with their numbers; ends after the first error.

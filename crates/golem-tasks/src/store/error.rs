@@ -15,100 +15,56 @@ const CANDIDATES: usize = 10;
 /// The reasons why a store can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum StoreError {
     /// The folder of the database isn't there and can't be made.
     #[error("can't create the folder `{}` for the runs", folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    Folder { folder: PathBuf, source: std::io::Error },
     /// The database can't be opened or created.
     #[error("can't open the database of runs at {place}")]
-    Open {
-        /// The database.
-        place: String,
-        /// The database's error.
-        source: sqlx::Error,
-    },
+    Open { place: String, source: sqlx::Error },
     /// The database can only be read by way of a copy, and that can't be made.
     #[error("the database of runs at {place} can't be copied, to be read without writing there")]
-    Copy {
-        /// The database.
-        place: String,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    Copy { place: String, source: std::io::Error },
     /// The address of the database can't be used.
     #[error(transparent)]
     Dsn(DsnError),
     /// No server answers there.
     #[error("no PostgreSQL server can be reached at {place}")]
-    Unreachable {
-        /// The database.
-        place: String,
-        /// The system's error.
-        source: sqlx::Error,
-    },
+    Unreachable { place: String, source: sqlx::Error },
     /// A server is there, but says nothing.
     #[error("the PostgreSQL server at {place} doesn't answer within {} s", patience.as_secs())]
     NoAnswer {
-        /// The database.
         place: String,
         /// The time that it was waited for.
         patience: Duration,
     },
     /// The server doesn't know the user, or wants another password.
     #[error("the PostgreSQL server at {place} doesn't let `{user}` in")]
-    NotLetIn {
-        /// The database.
-        place: String,
-        /// The user.
-        user: String,
-        /// The server's error.
-        source: sqlx::Error,
-    },
+    NotLetIn { place: String, user: String, source: sqlx::Error },
     /// The server has no such database.
     #[error("the PostgreSQL server has no database `{database}` ({place})")]
-    NoDatabase {
-        /// The database.
-        place: String,
-        /// The database's name.
-        database: String,
-        /// The server's error.
-        source: sqlx::Error,
-    },
+    NoDatabase { place: String, database: String, source: sqlx::Error },
     /// The user may not do what has to be done.
     #[error("`{user}` may not {doing} at {place}")]
     NoRights {
-        /// The database.
         place: String,
-        /// The user.
         user: String,
         /// The action that was refused.
         doing: &'static str,
-        /// The server's error.
         source: sqlx::Error,
     },
     /// The schema `tasks` is there, and golem-tasks-python made it.
     #[error("the schema `tasks` at {place} is one of golem-tasks-python, whose tables can't be continued")]
-    Python {
-        /// The database.
-        place: String,
-    },
+    Python { place: String },
     /// The schema `tasks` is there, and somebody else made it.
     #[error("the schema `tasks` at {place} belongs to something else")]
-    SchemaNotOurs {
-        /// The database.
-        place: String,
-    },
+    SchemaNotOurs { place: String },
     /// A newer version of the program has written there; what its tables mean is unknown to us.
     #[error(
         "the runs at {place} were written by a newer version of golem-tasks (schema {found}, this one knows {known})"
     )]
     Newer {
-        /// The database.
         place: String,
         /// The first step of its schema that we don't know.
         found: i64,
@@ -117,32 +73,21 @@ pub enum StoreError {
     },
     /// The file is a database, but of another program.
     #[error("{place} is a database of another program")]
-    NotOurs {
-        /// The database.
-        place: String,
-    },
+    NotOurs { place: String },
     /// The schema couldn't be brought up to date.
     #[error("can't bring the database of runs at {place} up to date")]
     Migrate {
-        /// The database.
         place: String,
         /// The error of the migration.
         source: sqlx::migrate::MigrateError,
     },
     /// The id is taken.
     #[error("there is a run `{run_id}` already in {place}")]
-    RunExists {
-        /// The id.
-        run_id: String,
-        /// The database.
-        place: String,
-    },
+    RunExists { run_id: String, place: String },
     /// No run has this id.
     #[error("there is no run `{run_id}` in {place}")]
     NoSuchRun {
-        /// The id.
         run_id: String,
-        /// The database.
         place: String,
         /// Ids that look like it, the nearest first, if somebody looked for them.
         nearest: Vec<String>,
@@ -154,7 +99,6 @@ pub enum StoreError {
     NoSuchProvider {
         /// The name, or the id.
         provider: String,
-        /// The database.
         place: String,
         /// Names that look like it, the nearest first.
         nearest: Vec<String>,
@@ -166,36 +110,27 @@ pub enum StoreError {
     SeveralProviders {
         /// The name, or the beginning.
         name: String,
-        /// The database.
         place: String,
-        /// All of them.
         providers: Vec<Provider>,
     },
     /// More than one run has an id that begins like this.
     #[error("the ids of {} runs in {place} begin with `{prefix}`", run_ids.len())]
     SeveralRuns {
-        /// The beginning.
         prefix: String,
-        /// The database.
         place: String,
         /// All of them, the newest first.
         run_ids: Vec<String>,
     },
     /// Nothing was ever run there.
     #[error("there are no runs yet in {place}")]
-    NothingYet {
-        /// The database.
-        place: String,
-    },
+    NothingYet { place: String },
     /// Another process holds the run.
     #[error(
         "run `{run_id}` in {place} is held by {} since {:.0}, last heard of {} s ago",
         by.holder, by.since, by.silent.as_secs()
     )]
     Held {
-        /// The id.
         run_id: String,
-        /// The database.
         place: String,
         /// The process that holds it.
         by: Box<HeldBy>,
@@ -204,22 +139,15 @@ pub enum StoreError {
     #[error(
         "run `{run_id}` in {place} has been taken by another process: this one may not write it any more"
     )]
-    LeaseLost {
-        /// The id.
-        run_id: String,
-        /// The database.
-        place: String,
-    },
+    LeaseLost { run_id: String, place: String },
     /// Something is the matter with the file of the database.
     #[error("can't {doing} at {place}: {trouble}")]
     Trouble {
         /// The action that failed.
         doing: &'static str,
-        /// The database.
         place: String,
         /// The problem of the file.
         trouble: Trouble,
-        /// The database's error.
         source: sqlx::Error,
     },
     /// The database refused to do something.
@@ -227,15 +155,12 @@ pub enum StoreError {
     Query {
         /// The action that failed.
         doing: &'static str,
-        /// The database.
         place: String,
-        /// The database's error.
         source: sqlx::Error,
     },
     /// Something in the database isn't what we write there.
     #[error("the database of runs holds a value that makes no sense in `{column}`")]
     Damaged {
-        /// The column.
         column: &'static str,
         /// The reason why it is invalid.
         source: Box<dyn std::error::Error + Send + Sync>,
