@@ -155,6 +155,7 @@ run = "rm -f out.txt; [ {{ task }} = missing ] || echo {{ task }} > out.txt"
 download = { from = "/golem/work/out.txt", to = "{{ task }}.txt" }
 [limits]
 retries = 1
+workers = 1
 "#,
     );
     let ended = home.run(&job, &[]).await;
