@@ -90,7 +90,7 @@ pub fn clean(text: &str) -> String {
 
 /// Text from strangers in one line of at most this number of characters, without what could steer a terminal.
 pub fn one_line(text: &str, most: usize) -> String {
-    let mut line: String = clean(text.trim()).replace(['\n', '\t'], " ");
+    let mut line: String = clean(text.trim_matches(['\n', '\r'])).replace(['\n', '\t'], " ");
     if line.chars().nth(most).is_some() {
         line = line.chars().take(most.saturating_sub(1)).chain(['…']).collect();
     }

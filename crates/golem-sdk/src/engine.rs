@@ -10,7 +10,6 @@ mod close;
 mod daylight;
 mod follow;
 mod jobs;
-mod log;
 mod money;
 mod outbox;
 mod prepare;
@@ -254,9 +253,6 @@ impl Engine {
     fn show(&mut self, events: &Arc<Vec<Event>>) {
         if events.is_empty() {
             return;
-        }
-        if log::is_wanted() {
-            events.iter().for_each(log::log);
         }
         for event in events.iter() {
             self.outlets.pass_on(event);

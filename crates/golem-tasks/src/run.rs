@@ -39,6 +39,7 @@ mod devnet;
 mod ending;
 mod halted;
 mod held;
+mod log;
 pub(crate) mod part;
 pub(crate) mod ready;
 mod remembered;
@@ -440,6 +441,7 @@ async fn watch(
             }
             happened = events.next() => match happened {
                 Some(happened) => {
+                    log::log(&happened);
                     wanted.on(&happened);
                     view.on(&happened);
                 }

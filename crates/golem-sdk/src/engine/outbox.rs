@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use golem_core::event::Event;
+use golem_core::event::{Event, EventKind};
 use golem_core::run::Effect;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,8 +16,8 @@ use crate::journal::{Journal, JournalError};
 /// held in memory.
 const MOST_EVENTS: usize = 4096;
 
-/// Events on which no effect waits are gathered for so long, and up to so many, before they are committed: a worker that tells of
-/// a result asks for its next task in the same moment, and hears of its script's batch a little later.
+/// Events of tasks at work, on which no effect waits, are gathered for so long, and up to so many, before they are committed: a
+/// worker that tells of a result asks for its next task in the same moment, and hears of its script's batch a little later.
 const GATHERING: (Duration, usize) = (Duration::from_millis(5), 64);
 
 /// Collects events and effects, commits the events in groups, and gives the effects back once they may be sent.
@@ -27,6 +27,8 @@ pub(super) struct Outbox {
     effects: Vec<Effect>,
     /// When the oldest of these events came.
     since: Option<Instant>,
+    /// True if one of these events isn't to wait for others.
+    is_urgent: bool,
     committing: Option<Committing>,
     /// The commit that is under way: it goes on whatever the engine does meanwhile.
     work: JoinSet<Result<(), JournalError>>,
@@ -44,6 +46,7 @@ impl Outbox {
             events: Vec::new(),
             effects: Vec::new(),
             since: None,
+            is_urgent: false,
             committing: None,
             work: JoinSet::new(),
         }
@@ -52,6 +55,7 @@ impl Outbox {
     pub(super) fn push(&mut self, events: Vec<Event>, effects: Vec<Effect>) {
         if !events.is_empty() {
             self.since.get_or_insert_with(Instant::now);
+            self.is_urgent |= !events.iter().all(|event| is_work(&event.kind));
         }
         self.events.extend(events);
         self.effects.extend(effects);
@@ -73,7 +77,7 @@ impl Outbox {
 
     /// Begins to commit what has been collected, if nothing is being committed and more need not be waited for.
     pub(super) fn commit_in_time(&mut self) {
-        let may_wait = self.effects.is_empty() && self.events.len() < GATHERING.1;
+        let may_wait = !self.is_urgent && self.effects.is_empty() && self.events.len() < GATHERING.1;
         if !may_wait || self.due().is_some_and(|due| due <= Instant::now()) {
             self.commit_next();
         }
@@ -88,6 +92,7 @@ impl Outbox {
             return false;
         }
         self.since = None;
+        self.is_urgent = false;
         let journal = Arc::clone(&self.journal);
         let events = Arc::new(std::mem::take(&mut self.events));
         let effects = std::mem::take(&mut self.effects);
@@ -131,6 +136,20 @@ impl Outbox {
         self.work.abort_all();
         self.events.clear();
         self.since = None;
+        self.is_urgent = false;
         effects
     }
+}
+
+/// True if an event is one of the many of tasks at work.
+fn is_work(kind: &EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::TaskStarted { .. }
+            | EventKind::TaskDone { .. }
+            | EventKind::BatchSent { .. }
+            | EventKind::ScriptSent { .. }
+            | EventKind::CommandFinished { .. }
+            | EventKind::ScriptFinished { .. }
+    )
 }

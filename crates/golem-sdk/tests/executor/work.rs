@@ -203,9 +203,10 @@ async fn who_never_reads_events_misses_some_is_told_so_and_holds_nobody_up() {
     let stage = Stage::with(&["ada"], |builder| builder.max_workers(1)).await;
     let mut events = stage.executor.events();
     let worker = |_: WorkContext, mut tasks: Tasks<u64, u64>| async move {
-        // One at a time: each makes a batch of events at least.
+        // One at a time, with a pause that no events are gathered over: each makes a batch of events at least.
         while let Some(task) = tasks.next().await {
             let n = *task.data();
+            sleep(std::time::Duration::from_millis(10)).await;
             task.accept_result(n).await;
         }
         Ok(())

@@ -102,7 +102,7 @@ async fn what_is_added_to_a_source_while_a_run_goes_on_or_after_it_has_ended_is_
     let (home, network) = (Home::new(), Network::new().await);
     home.write("j.jsonl", "1\n2\n3\n");
     let path = home.job("[tasks]\njsonl = \"j.jsonl\"\n[[steps]]\nrun = \"sleep 0.4; echo {{ task }}\"\n");
-    let run = ["run", path.to_str().unwrap(), "--run-id", "j"];
+    let run = ["run", path.to_str().unwrap(), "--run-id", "j", "--workers", "1"];
     let mut first = network.start(&home, &run);
     first.prints(1).await;
     home.write("j.jsonl", "1\n2\n3\n4\n5\n");

@@ -125,10 +125,7 @@ fn main() -> ExitCode {
     if let Some(role) = std::env::var_os(leases::CHILD) {
         return leases::child(&role.to_string_lossy());
     }
-    let mut arguments = Arguments::from_args();
-    // As Rust's own tests do.
-    let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|threads| threads.parse().ok());
-    arguments.test_threads = arguments.test_threads.or(threads);
+    let arguments = Arguments::from_args();
     let with_postgres = grounds::server().is_some();
     if !with_postgres && !arguments.list {
         let set = |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());

@@ -1,23 +1,19 @@
 //! The log of a run: its lifecycle at level info, and every decision at level debug, each as the event that records it.
 
 use golem_core::event::{Event, EventKind};
-use tracing::Level;
 
 /// An event's text is cut after so many bytes: task data and results may be large.
 const MOST_BYTES: usize = 500;
 
-/// Logs an event that is durable.
-pub(super) fn log(event: &Event) {
-    if is_lifecycle(&event.kind) {
-        tracing::info!(event = event.kind.name(), "{}", Words(&event.kind));
-    } else {
-        tracing::debug!(event = event.kind.name(), "{}", Words(&event.kind));
+/// Logs events that are durable.
+pub(super) fn log(events: &[Event]) {
+    for kind in events.iter().map(|event| &event.kind) {
+        if is_lifecycle(kind) {
+            tracing::info!("{}", Words(kind));
+        } else {
+            tracing::debug!("{}", Words(kind));
+        }
     }
-}
-
-/// True if any event would be logged.
-pub(super) fn is_wanted() -> bool {
-    tracing::enabled!(Level::INFO)
 }
 
 fn is_lifecycle(kind: &EventKind) -> bool {
