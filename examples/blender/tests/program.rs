@@ -60,7 +60,7 @@ async fn frames_are_rendered_where_the_image_has_blender() {
     assert!(ended.stderr.contains("Payment driver: erc20, network: hoodi"), "{}", ended.stderr);
     assert!(ended.stderr.contains("\n6 frames in "), "{}", ended.stderr);
     let log = fs::read_to_string(stage.path("run.log")).unwrap();
-    assert!(log.contains("Agreement confirmed"), "{log}");
+    assert!(log.contains("Agreement with "), "{log}");
     assert!(!log.contains(stage.devnet().requestor().key.expose()), "no log has the key");
     stage.assert_closed();
     stage.close().await;
@@ -88,7 +88,7 @@ async fn a_frame_that_fails_is_rendered_elsewhere() {
     let ended = stage.run(BLENDER, &[&scene(), "--output", "out"]).await;
     ended.assert_code(0);
     assert_pictures(&stage.path("out"));
-    assert!(ended.stderr.contains("it will be retried"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("will be retried"), "{}", ended.stderr);
     stage.assert_closed();
     stage.close().await;
 }

@@ -118,7 +118,7 @@ async fn whoever_ends_it_nothing_stays_bound() {
                 // The first one is the requestor's, which may have work to finish.
                 gftp.signal(Signal::INT);
                 assert_eq!(gftp.close("gftp://0x1/nothing").await, "error");
-                gftp.signal(Signal::INT);
+                gftp.interrupt_to_the_end().await;
             }
         }
         assert_eq!(gftp.end().await, (Some(0), String::new()), "{end}");

@@ -161,6 +161,13 @@ impl Gftp {
         kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
     }
 
+    /// Interrupts it until it has ended: of two signals that come at once a process hears only one.
+    pub(crate) async fn interrupt_to_the_end(&mut self) {
+        while timeout(Duration::from_millis(200), self.child.wait()).await.is_err() {
+            self.signal(Signal::INT);
+        }
+    }
+
     /// No more requests.
     pub(crate) fn hang_up(&mut self) {
         self.input = None;
