@@ -65,23 +65,8 @@ mod tests {
     }
 
     fn summary(done: u64, waiting: u64) -> RunSummary {
-        RunSummary {
-            run_id: "r".into(),
-            started: Timestamp::UNIX_EPOCH,
-            tasks: TaskCounts { done, waiting, ..TaskCounts::default() },
-            providers: Vec::new(),
-            cost: Glm::ZERO,
-            unsettled: 0,
-            payments: None,
-            failures: Vec::new(),
-            bills_refused: 0,
-            refused_bills: Vec::new(),
-            offers_refused: [].into(),
-            refused_by_providers: [].into(),
-            rentals_failed: [].into(),
-            waiting: None,
-            ended: None,
-        }
+        let tasks = TaskCounts { done, waiting, ..TaskCounts::default() };
+        RunSummary { tasks, ..RunSummary::new("r", Timestamp::UNIX_EPOCH) }
     }
 
     #[test]
