@@ -89,7 +89,7 @@ pub enum Output {
     Stderr(Bytes),
 }
 
-/// The reasons why a runtime couldn't do what it was asked. A command that ran and failed is no error: it has an exit
+/// The reasons why a runtime couldn't do what it was asked. A command that ran and failed is not an error: it has an exit
 /// code.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {

@@ -54,7 +54,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(10);
 
 /// The time for which the release of money is retried, and the pause between two attempts.
 const RELEASING: Duration = Duration::from_secs(90);
-/// The same two times where agreements couldn't be ended: the daemon is gone, and somebody waits.
+/// The time for releasing money, and for the rest, where agreements couldn't be ended: the daemon is gone, and the user waits.
 const LAST_TRIES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
 const RELEASE_PAUSE: Duration = Duration::from_secs(2);
 

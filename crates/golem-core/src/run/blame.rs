@@ -79,7 +79,7 @@ impl Run {
     }
 
     /// True if the workers of all providers that there are failed in these words, and none has done anything since.
-    /// Then those who were left alone for it aren't any more: there is nobody else to wait for.
+    /// Providers that were set back for it get tasks again: there is nobody else to wait for.
     fn has_failed_wherever(&mut self, now: Timestamp, job: JobId, words: &str) -> bool {
         let alike = self.live.jobs.get(&job).and_then(|job| job.failings.alike.get(words));
         let Some(providers) = alike.map(|alike| &alike.providers) else {

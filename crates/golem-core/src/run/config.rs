@@ -168,7 +168,7 @@ impl RunConfig {
     /// The longest pause between two looks at everything. Nothing that must be stopped in time may wait longer.
     pub const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-    /// A selection window that is no longer than this ends early where enough offers are there and no more come.
+    /// The longest selection window that may end early, once enough offers have come and no more arrive.
     pub const SHORT_WINDOW: Duration = Duration::from_secs(1);
 
     /// The time without a new offer after which no more are expected in a short selection window.

@@ -108,7 +108,7 @@ pub(crate) enum Answer {
     Full(Vec<u8>),
     /// Messages, one after the other.
     Stream(BoxStream<'static, Vec<u8>>),
-    /// There is no such service.
+    /// The service is unknown.
     NoEndpoint,
     /// The error of the call.
     Failure(String),

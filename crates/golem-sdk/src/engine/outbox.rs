@@ -25,7 +25,7 @@ pub(super) struct Outbox {
     journal: Arc<dyn Journal>,
     events: Vec<Event>,
     effects: Vec<Effect>,
-    /// When the oldest of these events came.
+    /// The moment at which the oldest of these events came.
     since: Option<Instant>,
     /// True if one of these events isn't to wait for others.
     is_urgent: bool,

@@ -204,7 +204,7 @@ impl Outside {
         })
     }
 
-    /// Asks for the state of an activity. Its provider may be gone: what can't be learnt is no reason not to begin.
+    /// Asks for the state of an activity. Its provider may be gone: the run begins without the answer.
     async fn find_activity(&self, id: &ActivityId, last: Option<&BatchId>) -> FoundActivity {
         let state = match self.client.call_once(&GetState(id.clone())).await {
             Ok(state) => Some(state.state),

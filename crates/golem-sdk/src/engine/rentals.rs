@@ -41,7 +41,7 @@ pub(super) struct Opening {
     pub(super) left: Option<(ActivityId, Box<Replay>)>,
 }
 
-/// The reasons why there is no agreement to work with.
+/// The reasons why an agreement couldn't be signed.
 enum NotMade {
     /// There is none, and there will be none.
     Over(String),

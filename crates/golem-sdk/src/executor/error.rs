@@ -164,7 +164,7 @@ impl<T> fmt::Debug for TaskFailure<T> {
 ///
 /// # Example
 ///
-/// What is left of a job, for another attempt with more time:
+/// The rest of a job can be submitted again with more time:
 /// ```
 /// use std::sync::Arc;
 ///

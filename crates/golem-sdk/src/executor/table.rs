@@ -72,7 +72,7 @@ impl<T, R> Table<T, R> {
         Some(Arc::clone(&slot.data))
     }
 
-    /// Keeps what an attempt made. For a task that has its end it comes too late, and is dropped.
+    /// Keeps the result of an attempt. A result for a finished task comes too late and is dropped.
     pub(super) fn keep(&self, key: u64, attempt: u32, result: R, provider: Provider) {
         // Unwanted results are dropped outside the lock: their drop is the user's code.
         let late = match self.lock().slots.get_mut(&key) {

@@ -57,7 +57,7 @@ pub(in crate::run) struct Market {
     pub(in crate::run) drafts: BTreeMap<NodeId, Draft>,
     /// The moment at which the first draft of all came.
     pub(in crate::run) first_draft: Option<Timestamp>,
-    /// When the newest draft came.
+    /// The moment at which the newest draft came.
     pub(in crate::run) last_draft: Option<Timestamp>,
     pub(in crate::run) seen: HashSet<NodeId>,
     pub(in crate::run) refused_by_us: HashMap<NodeId, Refused>,

@@ -8,7 +8,7 @@ use yagna_api::time::after;
 
 use crate::run::config::RunConfig;
 
-/// When the run looked at everything, and when it is to look again.
+/// The moments at which the run looked at everything, and is to look again.
 #[derive(Debug, Default)]
 pub(in crate::run) struct Pace {
     /// The moment of the last look.

@@ -84,7 +84,7 @@ fn counting() -> (ScriptedRuntime, Runs) {
     (runtime, runs)
 }
 
-/// How many attempts went on, over many moments of death.
+/// The number of attempts that continued, over many moments of death.
 async fn dies_at_any_moment(manner: Manner) -> u64 {
     let mut went_on = 0;
     for tenths in (11..).step_by(9) {

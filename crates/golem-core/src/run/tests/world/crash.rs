@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// What the daemon says of the rentals of a state.
+    /// The daemon's answers about the rentals of a state.
     fn found(&mut self, state: &RunState) -> Found {
         let mut found = BTreeMap::new();
         for (id, _) in state.rentals.iter().filter(|(_, known)| known.agreement.is_some()) {
