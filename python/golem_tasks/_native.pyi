@@ -171,12 +171,15 @@ class Devnet:
         network: Optional[str] = None,
         subnet_tag: Optional[str] = None,
         app_key: Optional[str] = None,
+        image: Optional[Union[str, "PathLike[str]"]] = None,
     ) -> Awaitable[Devnet]:
         """Starts one; every offer is on its market when the awaitable is done.
 
         ``instant``: answers at once instead of after the times of a real daemon. ``scripted``: no command is run; each is answered by
         the first of these that fits: ``{"program": "/bin/render", "args": ["--frame"], "stdout": "..", "stderr": "..", "exit": 0, "takes": 1.5,
         "writes": {"/golem/output/a": b".."}}``; ``args`` is a prefix, and all else succeeds with nothing.
+        ``image``: a folder with what the payload's image would have; ``FOLDER/golem/run.sh`` becomes ``/golem/run.sh`` on each machine (as
+        ``--devnet-image`` of the Rust examples).
         """
     def open_agreements(self) -> int:
         """The number of agreements that are not over."""
