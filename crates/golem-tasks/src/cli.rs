@@ -18,6 +18,7 @@ mod settle;
 mod unknown;
 pub(crate) mod values;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -43,10 +44,26 @@ pub use crate::view::report;
 /// A plain function and a boxed future, so that the command line is compiled once, in the library.
 pub(crate) type StartRun = fn(RunOptions, Terminal) -> LocalBoxFuture<'static, Result<RunEnd, Failure>>;
 
+/// Jobs that have a name on the command line, where the path of a job file would stand.
+pub(crate) struct NamedJobs<'a> {
+    /// The placeholder for a job file or such a name in `--help`.
+    pub(crate) value_name: &'static str,
+    /// The words that explain it there.
+    pub(crate) help: &'static str,
+    /// Finds the job; nothing where the name is the path of a job file.
+    pub(crate) find: &'a dyn Fn(&Path) -> Result<Option<Arc<dyn AnyJob>>, Failure>,
+}
+
 /// The whole program but for the run itself, which is handed in: reads the command line, does what it says, reports
 /// what went wrong, and says how the process is to end.
 pub(crate) fn main(run: StartRun) -> Exit {
+    main_with(&own_words(), None, run)
+}
+
+/// The whole program with these words for a command line, the first of which is the name of the program.
+pub(crate) fn main_with(words: &[OsString], named: Option<&NamedJobs<'_>>, run: StartRun) -> Exit {
     let load = |file: JobFile| job::Job::load(&file.job).map_err(Failure::from);
+    let find = |file: &JobFile| named.map_or(Ok(None), |named| (named.find)(&file.job));
     let checked = |job: &job::Job| {
         // Where a run would be kept unless a flag says otherwise.
         let kept_in = |devnet| Dsn::choose(None, &|name| std::env::var(name).ok(), devnet);
@@ -54,39 +71,68 @@ pub(crate) fn main(run: StartRun) -> Exit {
         job.protect(&kept_in.flat_map(|dsn| dsn.files()).collect::<Vec<_>>());
         check::of_file(job)
     };
-    panics::told(|| match read::<JobFile>(Args::<JobFile>::command) {
+    panics::told(|| match read::<JobFile>(words, || command(named)) {
         Ok((args, words)) => go(
             args,
             &words,
-            |args| checked(&load(args)?),
-            |file| Ok(Arc::new(Typed::new(load(file.clone())?)) as Arc<dyn AnyJob>),
+            |args| match find(&args)? {
+                Some(job) => check::of_job(&*job),
+                None => checked(&load(args)?),
+            },
+            |file| match find(file)? {
+                Some(job) => Ok(job),
+                None => Ok(Arc::new(Typed::new(load(file.clone())?)) as Arc<dyn AnyJob>),
+            },
             run,
         ),
         Err(exit) => exit,
     })
 }
 
+/// The command line of the program, with the names that jobs have beside those of their files.
+fn command(named: Option<&NamedJobs<'_>>) -> clap::Command {
+    let command = Args::<JobFile>::command();
+    let Some(named) = named else { return command };
+    ["run", "check"].into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |command| {
+            command.mut_arg("job", |job| job.value_name(named.value_name).help(named.help))
+        })
+    })
+}
+
+/// The words of this process's command line.
+fn own_words() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
 /// Runs a program that brings its own job, under the program's own name.
 pub(crate) fn main_of(job: &Arc<dyn AnyJob>, run: StartRun) -> Exit {
-    let own = std::env::args_os().next();
-    let name = own.as_deref().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());
+    main_of_with(job, &own_words(), run)
+}
+
+/// Runs a program that brings its own job, with these words for a command line, the first of which is its name.
+pub(crate) fn main_of_with(job: &Arc<dyn AnyJob>, words: &[OsString], run: StartRun) -> Exit {
+    let name = words.first().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());
     let command = || own_command(name.as_deref().unwrap_or("job"));
-    panics::told_of_own(|| match read::<OwnJob>(command) {
+    panics::told_of_own(|| match read::<OwnJob>(words, command) {
         Ok((args, words)) => go(args, &words, |_| check::of_job(&**job), |_| Ok(Arc::clone(job)), run),
         Err(exit) => exit,
     })
 }
 
-/// Reads the command line of this process, and gives it with its words; of `resume`, those that it stands for.
-fn read<J: ClapArgs>(command: impl Fn() -> clap::Command) -> Result<(Args<J>, Vec<String>), Exit> {
+/// Reads a command line, and gives it with its words; of `resume`, those that it stands for.
+fn read<J: ClapArgs>(
+    typed: &[OsString],
+    command: impl Fn() -> clap::Command,
+) -> Result<(Args<J>, Vec<String>), Exit> {
     let parsed = |words: &[String]| -> Result<Args<J>, Exit> {
         let matches = command().try_get_matches_from(words).map_err(|error| tell(&unknown::hinted(error)))?;
         Args::from_arg_matches(&matches).map_err(|error| tell(&error))
     };
     // The parser gets what was typed as it is: a path need not be text.
-    let typed = command().try_get_matches().map_err(|error| tell(&unknown::hinted(error)))?;
-    let args = Args::from_arg_matches(&typed).map_err(|error| tell(&error))?;
-    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let matches = command().try_get_matches_from(typed).map_err(|error| tell(&unknown::hinted(error)))?;
+    let args = Args::from_arg_matches(&matches).map_err(|error| tell(&error))?;
+    let words: Vec<_> = typed.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let Command::Resume(flags) = &args.command else { return Ok((args, words)) };
     let program = words.first().map_or("golem-tasks", String::as_str);
     let environment = |name: &str| std::env::var(name).ok();

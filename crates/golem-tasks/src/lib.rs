@@ -29,6 +29,8 @@ pub mod store;
 pub mod view;
 pub mod work;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
@@ -76,6 +78,34 @@ pub fn main(job: impl Job) -> ExitCode {
 /// The program `golem-tasks`: reads the command line, does what it says, and returns how the process is to end.
 pub fn program() -> ExitCode {
     cli::main(start_run).report()
+}
+
+/// Does what [`main`] does with these words for a command line, the first of which is the name of the program, and gives how it
+/// ended instead of a process's exit code.
+pub fn main_with(job: impl Job, words: impl IntoIterator<Item = OsString>) -> exit::Exit {
+    let words: Vec<_> = words.into_iter().collect();
+    cli::main_of_with(&(Arc::new(Typed::new(job)) as _), &words, start_run)
+}
+
+/// The program `golem-tasks` inside of another program, which may bring jobs that have names.
+///
+/// The words are the command line, the first one the name of the program. Where the path of a job file would stand, `find`
+/// is asked first: it returns the job that has this name, or nothing where it is the path of a job file.
+/// `value_name` and `help` explain the argument in `--help`.
+///
+/// It brings its own async runtime, so call it from outside of any. It takes over the process's signals and standard streams
+/// as the program does, but it doesn't end the process.
+pub fn program_with<J: Job>(
+    words: impl IntoIterator<Item = OsString>,
+    value_name: &'static str,
+    help: &'static str,
+    find: impl Fn(&Path) -> Result<Option<J>, Failure>,
+) -> exit::Exit {
+    let words: Vec<_> = words.into_iter().collect();
+    let find = |name: &Path| -> Result<Option<Arc<dyn work::AnyJob>>, Failure> {
+        Ok(find(name)?.map(|job| Arc::new(Typed::new(job)) as Arc<dyn work::AnyJob>))
+    };
+    cli::main_with(&words, Some(&cli::NamedJobs { value_name, help, find: &find }), start_run)
 }
 
 fn start_run(options: RunOptions, terminal: Terminal) -> LocalBoxFuture<'static, Result<RunEnd, Failure>> {

@@ -161,6 +161,7 @@ async fn hold_and_run(
     stop: Stop,
     holding: &mut Option<Arc<Lease>>,
 ) -> Result<(RunEnd, RunSummary), Failure> {
+    options.job.note_run(&options.run_id);
     let looked = part::look(&options.only, &*options.job)?;
     let opened = options.job.open()?;
     let (total, is_exact) = (opened.total, opened.again.is_some());
@@ -173,6 +174,7 @@ async fn hold_and_run(
         budget: Some(options.limits.budget.in_words()),
         place: store.place().to_owned(),
         retry: options.retry_command.clone(),
+        prints_itself: options.job.prints_itself(),
         beginning: Beginning::New,
     };
     let record = store.run_record(&options.run_id).await?;

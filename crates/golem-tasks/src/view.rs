@@ -78,6 +78,8 @@ pub struct Facts {
     pub place: String,
     /// The command that tries again what failed, for people; none where no command line began the run.
     pub retry: Option<String>,
+    /// True if the job prints by itself: a result that is null gets no line.
+    pub prints_itself: bool,
     /// The way in which it begins, such as a new run.
     pub beginning: Beginning,
 }

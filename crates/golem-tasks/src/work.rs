@@ -163,6 +163,23 @@ pub trait Job: Send + Sync + Sized + 'static {
         false
     }
 
+    /// Called before the tasks are read, with the name of the run.
+    #[doc(hidden)]
+    fn note_run(&self, _run_id: &str) {}
+
+    /// True if the job prints what it finds by itself: no line is printed for a result that is null.
+    #[doc(hidden)]
+    fn prints_itself(&self) -> bool {
+        false
+    }
+
+    /// True if the pile may hold other tasks when a run is resumed, such as only those that are left: each one that the run
+    /// has read before is left out, and the others are done.
+    #[doc(hidden)]
+    fn may_change(&self) -> bool {
+        false
+    }
+
     /// True if what came in from outside broke off in an earlier process, and wasn't given again.
     #[doc(hidden)]
     fn is_input_cut(&self) -> bool {

@@ -246,6 +246,7 @@ async fn bring_to_an_end(
         budget: None,
         place: lease.run().store().place().to_owned(),
         retry: None,
+        prints_itself: false,
         beginning: Beginning::Again(SummaryFold::resumed(before, &state, started).only_settling().into()),
     };
     let mut view: Box<dyn View> = if options.quiet {

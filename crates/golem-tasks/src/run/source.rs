@@ -64,7 +64,7 @@ pub(super) async fn compared(
     if state.next_job == 0 {
         return Ok(Ready { reading: Reading::new(source), broken });
     }
-    if options.changed_job {
+    if options.changed_job || options.job.may_change() {
         let mut matching = Matching::new(source);
         run.source_tasks(|data| matching.task(SourceDigest::of(&data))).await?;
         return Ok(Ready { reading: matching.reading(), broken });

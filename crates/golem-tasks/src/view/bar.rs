@@ -178,7 +178,7 @@ impl View for Bar {
                 }
             }
         }
-        let results = results(events, self.out.is_terminal(), Some(&self.fold));
+        let results = results(events, self.out.is_terminal(), Some(&self.fold), self.facts.prints_itself);
         if !above.is_empty() || !results.is_empty() {
             let out = &mut self.out;
             self.terminal.bars().suspend(|| {

@@ -55,7 +55,7 @@ impl Plain {
 impl View for Plain {
     fn on(&mut self, events: &[Event]) {
         self.lines.on(events);
-        write_results(events, &mut self.out, Some(&self.lines.fold));
+        write_results(events, &mut self.out, Some(&self.lines.fold), self.lines.facts.prints_itself);
     }
 
     fn tick(&mut self, now: Timestamp) {

@@ -27,7 +27,7 @@ impl Quiet {
 
 impl View for Quiet {
     fn on(&mut self, events: &[Event]) {
-        write_results(events, &mut self.out, None);
+        write_results(events, &mut self.out, None, self.facts.prints_itself);
     }
 
     fn finish(&mut self, summary: &RunSummary) {

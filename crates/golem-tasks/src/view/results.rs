@@ -16,20 +16,32 @@ use super::text::{clean, one_line};
 ///
 /// Lines of a result after its first one have no number in front. Where the commands printed nothing, the result
 /// itself stands, if there is one: a text as it is, anything else as JSON.
-pub(super) fn write_results(events: &[Event], output: &mut Output, fold: Option<&SummaryFold>) {
-    let lines = results(events, output.is_terminal(), fold);
+/// Where the job prints by itself, a result that is null gets no line.
+pub(super) fn write_results(
+    events: &[Event],
+    output: &mut Output,
+    fold: Option<&SummaryFold>,
+    prints_itself: bool,
+) {
+    let lines = results(events, output.is_terminal(), fold, prints_itself);
     output.write_bytes(&lines);
 }
 
 /// The lines of all results among these events. For a terminal they are text that can't steer it, for everything else
 /// the bytes as they were printed.
-pub(super) fn results(events: &[Event], for_terminal: bool, fold: Option<&SummaryFold>) -> Vec<u8> {
+pub(super) fn results(
+    events: &[Event],
+    for_terminal: bool,
+    fold: Option<&SummaryFold>,
+    prints_itself: bool,
+) -> Vec<u8> {
     let mut lines = Vec::new();
     for event in events {
         let EventKind::TaskDone { attempt, output, .. } = &event.kind else {
             continue;
         };
-        if output.no_result {
+        let is_empty = output.result.is_null() && output.stdout.is_empty();
+        if output.no_result || (prints_itself && is_empty) {
             continue;
         }
         let name = fold.filter(|_| for_terminal).and_then(|fold| fold.task_name(attempt.task));

@@ -52,6 +52,15 @@ pub(crate) trait AnyJob: Send + Sync {
     /// True if tasks come in from outside while the run goes on.
     fn reads_input(&self) -> bool;
 
+    /// Tells the job the name of the run, before its tasks are read.
+    fn note_run(&self, run_id: &str);
+
+    /// True if the job prints what it finds by itself.
+    fn prints_itself(&self) -> bool;
+
+    /// True if the pile may hold other tasks when a run is resumed.
+    fn may_change(&self) -> bool;
+
     /// True if what came in from outside broke off in an earlier process, and wasn't given again.
     fn is_input_cut(&self) -> bool;
 
@@ -184,6 +193,20 @@ impl<J: Job> AnyJob for Typed<J> {
 
     fn reads_input(&self) -> bool {
         self.job.reads_input()
+    }
+
+    fn note_run(&self, run_id: &str) {
+        if let Err(panicked) = guarded("heard the name of its run", || self.job.note_run(run_id)) {
+            tracing::warn!(error = %panicked, "the job couldn't be told the name of its run");
+        }
+    }
+
+    fn prints_itself(&self) -> bool {
+        self.job.prints_itself()
+    }
+
+    fn may_change(&self) -> bool {
+        self.job.may_change()
     }
 
     fn is_input_cut(&self) -> bool {

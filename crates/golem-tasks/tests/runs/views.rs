@@ -44,6 +44,7 @@ fn facts(total: Option<u64>) -> Facts {
         budget: None,
         place: "runs.db".to_owned(),
         retry: Some("golem-tasks run job.toml --run-id brave-otter-0001 --retry-failed".to_owned()),
+        prints_itself: false,
         beginning: Beginning::New,
     }
 }
