@@ -421,11 +421,18 @@ class JobSettings(TypedDict, total=False):
     tasks: Callable[[str], Iterable[Any]]
     """The tasks, from the first one on; called with the run's id. Read in a thread of the engine, as they are wanted; it may be endless."""
     run: Callable[[Context, JobTask], Coroutine[Any, Any, Any]]
-    """Does one task on the event loop and gives its result. What it raises fails the attempt."""
+    """Does one task on the event loop and gives its result. What it raises fails the attempt; an exception with a true attribute ``ends_rental``
+    ends the rental, too, and one with a true attribute ``for_good`` fails the task for good."""
     set_up: Callable[[Context], Coroutine[Any, Any, None]]
     """Prepares each activity."""
     key: Callable[[Any], Optional[str]]
     """The key of a task: of two tasks with one key only the first is done."""
+    note_done: Callable[[int, Any], None]
+    """Is called with the number and the data of each task that is done when a run is taken up, before its tasks are read on."""
+    may_change: bool
+    """True if ``tasks`` may give other tasks when a run is taken up, such as only those that are left: what the run has read is left out of them."""
+    prints_itself: bool
+    """True if no line is to be printed for a result that is ``None``."""
     results: int
     """Ends the run when so many results are there."""
     tasks_total: int
@@ -502,6 +509,13 @@ def gftp(argv: list[str]) -> int:
 
 def job_main(job: JobSettings, argv: list[str], run_id: Optional[str] = None) -> Awaitable[int]:
     """The program that runs this job: all commands of ``golem-tasks``, under the name ``argv[0]``. The exit code.
+
+    It works in threads of its own, and calls the job on the running loop. It hears Ctrl+C by itself: the caller must not die of it.
+    """
+
+def program(argv: list[str], find: Callable[[str], Optional[JobSettings]]) -> Awaitable[int]:
+    """The program ``golem-tasks`` as in :func:`main`, for which a job may also be a name: where the path of a job file would stand, ``find`` is called
+    with it, on the running loop, and gives the job, or ``None`` where it is the path of a job file. What ``find`` raises is told, and nothing is begun.
 
     It works in threads of its own, and calls the job on the running loop. It hears Ctrl+C by itself: the caller must not die of it.
     """

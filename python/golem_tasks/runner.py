@@ -1,0 +1,222 @@
+"""Runs async functions of an activity, as golem-tasks-python did, on the engine of golem-tasks.
+
+``python -m golem_tasks run MODULE`` does it from the command line; :class:`Runner` from within a program.
+"""
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from . import _native
+from ._identity import Stored
+from ._module import ModuleError, ResultsCnt, Work, checked
+from ._pile import Gone, Pile, Source, name_of
+from .golem_core.low import Activity
+
+if TYPE_CHECKING:
+    from ._native import Context, JobSettings, JobTask, RunnerSettings
+
+__all__ = ["Runner"]
+
+WORKERS = 1
+BUDGET = "1/h"
+
+logger = logging.getLogger("golem_tasks")
+
+
+class Runner:
+    """Runs tasks durably, with the settings that golem-tasks-python had.
+
+    ``payload``: the machine, such as ``golem_tasks.golem_core.Payload.from_image_hash(..)``. ``get_tasks``: a function of the run's id that yields
+    async functions of an activity; the run ends when all of them are done. ``results_cnt``: an async function of the run's id that says how many
+    results there are. ``dsn``: the database, in any form that ``--dsn`` takes. ``run_id``: the name of the run; one that exists is taken up.
+    ``workers``: providers that work at the same time. ``result_max_price``: GLM that a finished task may cost on average on one provider.
+    ``budget_str``: GLM that may be spent, ``"10"``, ``"3/h"`` or ``"20/d"``.
+
+    Beyond golem-tasks-python: ``devnet``, the number of providers of an emulated network inside this process; ``show``, ``"text"`` to print what
+    happens as the command line does; ``on_budget``, ``"wait"`` to wait for the next hour or day instead of ending; ``results``, ``retries`` and
+    ``task_timeout`` (seconds) as the flags of the command line.
+
+    Raises :class:`ValueError` where an argument can't be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        payload: Any,
+        get_tasks: Callable[[str], Source],
+        results_cnt: Optional[ResultsCnt] = None,
+        dsn: Optional[str] = None,
+        run_id: Optional[str] = None,
+        workers: int = WORKERS,
+        result_max_price: Union[Decimal, float, str, None] = None,
+        budget_str: str = BUDGET,
+        devnet: Union[int, bool, None] = None,
+        show: str = "silent",
+        on_budget: Optional[str] = None,
+        results: Optional[int] = None,
+        retries: Optional[int] = None,
+        task_timeout: Optional[float] = None,
+    ) -> None:
+        try:
+            self._work = checked("this runner", payload, get_tasks, results_cnt)
+        except ModuleError as error:
+            raise ValueError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        chosen = {
+            "dsn": dsn or None,
+            "run_id": run_id,
+            "workers": workers,
+            "max_price": None if result_max_price is None else _glm(result_max_price),
+            "budget": budget_str,
+            "devnet": _providers(devnet),
+            "show": show,
+            "on_budget": {"pause": "wait"}.get(on_budget, on_budget) if on_budget else None,
+            "results": results,
+            "retries": retries,
+            "task_timeout": task_timeout,
+        }
+        self._settings: Any = {name: value for name, value in chosen.items() if value is not None}
+        self._has_begun = False
+
+    async def main(self) -> dict[str, Any]:
+        """Runs until all tasks are done or it is stopped, and gives the summary of the run, as ``golem-tasks summary --json`` has it.
+
+        Cancelling it, as Ctrl+C does in ``asyncio.run``, stops the run in order: no task begins, agreements are ended, bills are settled; the
+        cancellation takes effect after that. Raises :class:`golem_tasks.Error` where the run couldn't begin or broke off, and
+        :class:`RuntimeError` when it is called a second time.
+        """
+        if self._has_begun:
+            raise RuntimeError("This runner has run. Make another one with the same run_id to go on with the run.")
+        self._has_begun = True
+        job = Job(self._work, asyncio.get_running_loop())
+        runner = _native.Runner(job.settings(), self._run_settings())
+        try:
+            summary = await runner.run()
+        except asyncio.CancelledError:
+            # The run is being stopped, and everything rented is to be ended before anybody leaves.
+            await asyncio.shield(asyncio.ensure_future(_end(runner)))
+            raise
+        await job.tell_results()
+        return summary
+
+    def _run_settings(self) -> "RunnerSettings":
+        settings: RunnerSettings = self._settings
+        return settings
+
+
+class Job:
+    """The job of the engine that calls a module's functions."""
+
+    def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+        self._work = work
+        self._pile = Pile(work.get_tasks, loop)
+        self._run_id = ""
+        self._not_kept = False
+
+    def settings(self) -> "JobSettings":
+        """The job in the engine's terms."""
+        return {
+            "name": self._work.name,
+            "payload": self._work.payload,  # type: ignore[typeddict-item]
+            "tasks": self._tasks,
+            "run": self._run,
+            "key": _key,
+            "note_done": self._pile.note_done,
+            "may_change": True,
+            "prints_itself": True,
+            "describe": {"module": self._work.name},
+            "budget": BUDGET,
+            "workers": WORKERS,
+        }
+
+    def _tasks(self, run_id: str) -> Any:
+        self._run_id = run_id
+        return self._pile.tasks(run_id)
+
+    async def _run(self, context: "Context", task: "JobTask") -> Any:
+        """Does one task: calls its callable with an activity."""
+        try:
+            function = await self._pile.find(task.data)
+        except Gone as gone:
+            # It was begun in an earlier process, and its results are where get_tasks looks.
+            logger.warning("%s, so it counts as done.", gone)
+            return None
+        activity = Activity(context, task.time_limit)
+        is_busy = True
+        try:
+            result = function(activity)
+            if not inspect.isawaitable(result):
+                raise _for_good(TypeError(f"{name_of(task.data)} isn't an async function: it returned {result!r}. Define it by `async def`."))
+            result = await result
+            is_busy = False
+        except Exception as error:
+            is_busy = await activity._end()
+            if is_busy:
+                # Whatever it waited for is still being executed, so nothing else can be done there.
+                error.ends_rental = True  # type: ignore[attr-defined]
+            raise
+        finally:
+            if not activity.destroyed:
+                is_busy = await activity._end()
+        self._pile.succeeded(task.data)
+        return self._kept(result, task.data)
+
+    def _kept(self, result: Any, stored: Stored) -> Any:
+        """A result as it is kept; nothing where it can't be."""
+        if result is None:
+            return None
+        try:
+            return json.loads(json.dumps(result, allow_nan=False))
+        except (TypeError, ValueError):
+            if not self._not_kept:
+                self._not_kept = True
+                logger.warning("%s returned %r, which isn't JSON: such results aren't kept in the database.", name_of(stored), result)
+            return None
+
+    async def tell_results(self) -> Optional[int]:
+        """Asks the module how many results there are, and logs it. What goes wrong with that concerns nobody else."""
+        if self._work.results_cnt is None:
+            return None
+        try:
+            count = await self._work.results_cnt(self._run_id)
+        except Exception as error:
+            logger.warning("results_cnt failed: %s: %s", type(error).__name__, error)
+            return None
+        logger.info("results_cnt says that run %s has %s results.", self._run_id, count)
+        return count
+
+
+async def _end(runner: "_native.Runner") -> None:
+    try:
+        await runner.run()
+    except (_native.Error, asyncio.CancelledError) as error:
+        logger.debug("the run ended by %r", error)
+
+
+def _key(stored: Stored) -> Optional[str]:
+    """The key of a task. One that nothing tells from others has none: each of those is a task of its own."""
+    if isinstance(stored, dict) and set(stored) <= {"callable", "position"}:
+        return None
+    return json.dumps(stored, sort_keys=True)
+
+
+def _for_good(error: Exception) -> Exception:
+    error.for_good = True  # type: ignore[attr-defined]
+    return error
+
+
+def _glm(amount: Union[Decimal, float, str]) -> str:
+    text = f"{Decimal(str(amount)):f}"
+    if Decimal(text) < 0:
+        raise ValueError(f"result_max_price is {amount}. It must not be negative.")
+    return text
+
+
+def _providers(devnet: Union[int, bool, None]) -> Optional[int]:
+    if devnet is None or devnet is False:
+        return None
+    return 3 if devnet is True else devnet
