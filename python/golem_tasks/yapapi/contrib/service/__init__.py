@@ -1,0 +1,1 @@
+"""Proxies of services, which aren't available."""

@@ -1,0 +1,7 @@
+"""Tasks: units of work with their data and their result."""
+
+from __future__ import annotations
+
+from golem_tasks.yapapi._task import Task, TaskData, TaskResult, TaskStatus
+
+__all__ = ["Task", "TaskData", "TaskResult", "TaskStatus"]

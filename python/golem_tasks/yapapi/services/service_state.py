@@ -1,0 +1,9 @@
+"""States of services, which aren't available."""
+
+from __future__ import annotations
+
+from golem_tasks.yapapi._absent import SERVICES, absent
+
+__all__ = ["ServiceState"]
+
+ServiceState = absent(__name__, "ServiceState", SERVICES)

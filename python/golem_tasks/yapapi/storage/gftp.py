@@ -1,0 +1,14 @@
+"""The gftp provider, which isn't needed."""
+
+from __future__ import annotations
+
+from golem_tasks.yapapi._absent import STORAGE, absent
+
+__all__ = ["GftpDestination", "GftpDriver", "GftpProvider", "GftpSource", "provider", "service"]
+
+GftpDestination = absent(__name__, "GftpDestination", STORAGE)
+GftpDriver = absent(__name__, "GftpDriver", STORAGE)
+GftpProvider = absent(__name__, "GftpProvider", STORAGE)
+GftpSource = absent(__name__, "GftpSource", STORAGE)
+provider = absent(__name__, "provider", STORAGE)
+service = absent(__name__, "service", STORAGE)
