@@ -117,7 +117,7 @@ class Settings(TypedDict, total=False):
 
     budget: str
     """GLM in all, or in any hour or day: ``"10"``, ``"10,3/h"``."""
-    on_budget: Literal["stop", "wait"]
+    on_budget: Literal["stop", "pause"]
     timeout: float
     """Seconds that everything may take, from the start on."""
     max_workers: int
@@ -132,9 +132,9 @@ class Settings(TypedDict, total=False):
     strategy_alone: bool
     """Take the strategy as it is. Else those that failed us are put back, as the engine's own strategy does."""
     max_start: str
-    """GLM; the cap of the start price. An offer above a cap is refused, whatever the strategy says."""
+    """GLM; the cap of the start price, 0.5 unless given. An offer above a cap is refused, whatever the strategy says."""
     max_per_hour: str
-    """GLM; the cap of an hour at full use."""
+    """GLM; the cap of an hour at full use, 5 unless given."""
     max_cpu_per_hour: str
     """GLM; the cap of an hour of a CPU thread, alone."""
     max_duration_per_hour: str
@@ -146,8 +146,12 @@ class Settings(TypedDict, total=False):
     """Deploy and start each activity before the worker is called: ``True`` unless given."""
     settle_timeout: float
     """Seconds to wait for the last bills at the end."""
+    idle_timeout: float
+    """Seconds to wait with no provider found before a job ends with ``nothing_runs``."""
+    expected_use: float
+    """Seconds that an activity is used, as the engine's own strategy assumes: the longer, the less the price of the start counts."""
     on_line: Callable[[str, str], object]
-    """Is called on the event loop with each line of the engine's own summary for people: its level (``info``, ``warning``, ``error``), its text."""
+    """Is called on the event loop with each line of the engine's own summary for people: its level (``debug``, ``info``, ``warning``, ``error``), its text."""
     min_debit_note_accept_timeout: float
     """Refuse terms by which a debit note must be accepted sooner than in so many seconds."""
 
@@ -406,7 +410,7 @@ class Stream:
         """Waits for the end of the batch and gives its results."""
 
 def resolve_payload(payload: PayloadSettings, devnet: bool = False) -> Awaitable[dict[str, Any]]:
-    """What a demand says of this payload: ``{"properties": {..}, "constraints": "(&..)", "url": .., "hash": ..}``. ``Error`` of the kind ``payload``."""
+    """What a demand says of this payload: ``{"properties": {..}, "constraints": "(&..)"}``. ``Error`` of the kind ``payload``."""
 
 # ---- durable runs: jobs whose tasks and results are in a database ----
 
@@ -468,7 +472,7 @@ class RunnerSettings(TypedDict, total=False):
     only: list[str]
     workers: int
     budget: str
-    on_budget: Literal["stop", "wait"]
+    on_budget: Literal["stop", "pause"]
     max_price: str
     price_grace: float
     results: int

@@ -156,7 +156,7 @@ use self::consumers::Consumers;
 pub use self::error::{CloseError, EndCause, StartError, SubmitError, TaskFailure};
 pub use self::job::Job;
 pub use self::map::{MapFailure, Mapped, Mapping, NotMapped};
-pub use self::submitted::{Finished, Submitted};
+pub use self::submitted::{Ended, Finished, Outcomes, Submitted};
 pub use self::tasks::{Task, Tasks};
 use self::watch::Watch;
 use crate::budget::{Budget, BudgetError};
@@ -310,6 +310,11 @@ impl Executor {
     /// **Cancel safety**: where the future is dropped, the budget may be raised all the same.
     pub async fn add_budget(&self, amount: Glm) -> Result<Glm, BudgetError> {
         self.handle.add_budget(amount).await
+    }
+
+    /// A handle of its run: for what outlives a borrow of the executor, such as raising its budget from another task.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Calls this with each event from now on; otherwise as [`ExecutorBuilder::event_consumer`]. An executor that has

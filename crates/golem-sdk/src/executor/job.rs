@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
-use super::submitted::{Handed, Reading, Submitted};
+use super::submitted::{Handed, Outcomes, Reading, Submitted};
 use super::table::{Describe, Table};
 use super::tasks::{Hands, Tasks};
 use super::{Executor, source};
@@ -124,6 +124,16 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         Work: Future<Output = Result<(), WorkerError>> + Send + 'static,
     {
         Submitted::new(self.begin(worker))
+    }
+
+    /// Hands it in as [`Job::submit`] does, and tells of each task that fails for good when it does, not only in the end.
+    pub fn submit_outcomes<R, F, Work>(self, worker: F) -> Outcomes<T, R>
+    where
+        R: Send + 'static,
+        F: Fn(WorkContext, Tasks<T, R>) -> Work + Send + Sync + 'static,
+        Work: Future<Output = Result<(), WorkerError>> + Send + 'static,
+    {
+        Outcomes::new(self.begin(worker))
     }
 
     /// Hands it in, and leaves reading to the caller.

@@ -133,9 +133,43 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Submitted<T, R> {
 }
 
 /// A task that has come to its end.
-pub(super) enum Ended<T, R> {
+#[derive(Debug)]
+pub enum Ended<T, R> {
+    /// It has its result.
     Done(Finished<T, R>),
+    /// It failed for good.
     Failed(TaskFailure<T>),
+}
+
+/// The tasks of a job as they come to their end, each when it does: those with a result, and those that failed for good.
+/// [`Job::submit_outcomes`](super::Job::submit_outcomes) makes it; otherwise it is as [`Submitted`].
+#[must_use = "dropping it cancels the job"]
+pub struct Outcomes<T, R>(Option<Reading<T, R>>);
+
+impl<T, R> fmt::Debug for Outcomes<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outcomes")
+    }
+}
+
+impl<T: Send + Sync + 'static, R: Send + 'static> Outcomes<T, R> {
+    pub(super) fn new(reading: Reading<T, R>) -> Self {
+        Self(Some(reading))
+    }
+
+    /// The next task that has come to its end; `None` once every one has its result.
+    ///
+    /// **Errors**: [`SubmitError`], once and last, when there are tasks without a result. It lists those that failed once more.
+    ///
+    /// **Cancel safety**: dropping the future loses nothing.
+    pub async fn next(&mut self) -> Result<Option<Ended<T, R>>, SubmitError<T>> {
+        let Some(reading) = &mut self.0 else { return Ok(None) };
+        let next = reading.next().await;
+        if !matches!(next, Ok(Some(_))) {
+            self.0 = None;
+        }
+        next
+    }
 }
 
 /// The things that it takes to read a job.

@@ -163,8 +163,11 @@ impl<T, R> Task<T, R> {
         }
     }
 
-    /// This attempt failed.
-    pub(super) async fn failed(mut self, failure: AttemptFailure) {
+    /// This attempt failed, as a script may: [`ScriptError::to_failure`](crate::ScriptError::to_failure) tells how. The task is tried
+    /// again, elsewhere where that can be, while it has attempts left and another provider may do better.
+    ///
+    /// **Cancel safety**: where the future is dropped, the answer may be lost, as if the task had been.
+    pub async fn failed(mut self, failure: AttemptFailure) {
         if let Some(inner) = self.inner.take() {
             inner.failed(failure).await;
         }
