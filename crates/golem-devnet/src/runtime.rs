@@ -1,11 +1,12 @@
 //! The runtimes that run the commands of an activity.
 //!
-//! A [`Runtime`] makes one [`Instance`] for each activity. Two are here: [`ProcessRuntime`] really runs programs,
-//! [`ScriptedRuntime`] answers from a table without any process. The exe-unit, not the runtime, knows about
-//! batches, results, states and transfers between machines; a runtime only runs one command at a time and opens
-//! the activity's files.
+//! A [`Runtime`] makes one [`Instance`] for each activity. Three are here: [`ProcessRuntime`] really runs programs,
+//! [`ImageFolder`] does so on machines that have the files of a folder, and [`ScriptedRuntime`] answers from a table
+//! without any process. The exe-unit, not the runtime, knows about batches, results, states and transfers between
+//! machines; a runtime only runs one command at a time and opens the activity's files.
 
 mod folder;
+mod image;
 mod leftovers;
 mod process;
 mod scripted;
@@ -22,6 +23,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use yagna_api::ActivityId;
 
+pub use self::image::{ImageFolder, ImageFolderError};
 pub use self::process::{Isolation, IsolationChoice, ProcessConfig, ProcessRuntime};
 pub use self::scripted::{ScriptedAnswer, ScriptedRuntime};
 

@@ -134,7 +134,7 @@ async fn what_is_missing_is_told_in_one_line() {
     let ended = stage.run(BLENDER, &[&scene()]).await;
     ended.assert_error("error: no app key is given and YAGNA_APPKEY isn't set: `yagna app-key create");
     let ended = stage.run(BLENDER, &[&scene(), "--devnet", "--devnet-image", "nowhere"]).await;
-    ended.assert_error("error: the folder `nowhere` of --devnet-image can't be read: ");
+    ended.assert_error("error: the folder `nowhere` that stands in for the image can't be read: ");
     let ended = stage.run(BLENDER, &[]).await;
     ended.assert_code(2);
     assert!(ended.stderr.contains("required arguments were not provided"), "{}", ended.stderr);

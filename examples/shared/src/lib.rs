@@ -5,7 +5,6 @@
 
 #![expect(clippy::print_stderr, reason = "a program tells people how it failed")]
 
-mod image;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -23,7 +22,7 @@ use golem_sdk::payload::PayloadSpec;
 use golem_sdk::{Executor, connect, defaults, text};
 use yagna_client::{Client, InProcessTransport};
 
-pub use crate::image::{ImageFolder, ImageFolderError};
+pub use golem_devnet::runtime::{ImageFolder, ImageFolderError};
 
 /// Whatever keeps an example from its end.
 pub type Failure = Box<dyn Error + Send + Sync>;

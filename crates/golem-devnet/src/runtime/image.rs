@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use golem_devnet::runtime::{Deployment, Instance, Output, ProcessRuntime, Runtime, RuntimeError};
 use tokio::sync::mpsc;
 use yagna_api::ActivityId;
+
+use super::{Deployment, Instance, Output, ProcessRuntime, Runtime, RuntimeError};
 
 /// Runs commands as processes of this computer, on machines that have the files of a folder.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub struct ImageFolder {
 
 /// The folder can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the folder `{}` of --devnet-image can't be read", folder.display())]
+#[error("the folder `{}` that stands in for the image can't be read", folder.display())]
 pub struct ImageFolderError {
     folder: PathBuf,
     source: io::Error,
