@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
+from types import FrameType
 from typing import Dict, Optional, Set, Tuple
 
 from golem_tasks.yapapi._words import DEFAULT_DRIVER, DEFAULT_NETWORK, DEFAULT_SUBNET
@@ -46,7 +48,16 @@ def _translated(what: str, name: str, table: Dict[str, str]) -> str:
     now = table.get(name, name)
     if now != name and (what, name) not in _told:
         _told.add((what, name))
-        warnings.warn(
-            f"The {what} `{name}` no longer exists. The program uses `{now}` instead.", UserWarning, stacklevel=4
-        )
+        message = f"The {what} `{name}` no longer exists. The program uses `{now}` instead."
+        warnings.warn(message, UserWarning, stacklevel=_program_level())
     return now
+
+
+def _program_level() -> int:
+    """Return the ``stacklevel`` by which a warning names the line of the program that called into this package."""
+    level = 1
+    frame: Optional[FrameType] = sys._getframe(2)  # The caller of the function that warns.
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith("golem_tasks.yapapi"):
+        level += 1
+        frame = frame.f_back
+    return level + 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional, Type, TypeVar
 
+from golem_tasks.yapapi._absent import ENGINE, absent
 from golem_tasks.yapapi.events import ActivityEvent, CommandExecuted
 from golem_tasks.yapapi.script import Script
 from golem_tasks.yapapi.script.capture import CaptureContext, CaptureFormat, CaptureMode
@@ -25,9 +26,12 @@ __all__ = [
     "ExecOptions",
     "Work",
     "WorkContext",
+    "WorkContextEmitter",
 ]
 
 ActivityEventType = TypeVar("ActivityEventType", bound=ActivityEvent)
+
+WorkContextEmitter = absent(__name__, "WorkContextEmitter", ENGINE)
 
 #: What ``ctx.commit()`` returns.
 Work = Script

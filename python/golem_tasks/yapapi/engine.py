@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Optional
 
-from golem_tasks.yapapi._words import DEFAULT_DRIVER, DEFAULT_NETWORK
-from golem_tasks.yapapi._words import DEFAULT_SUBNET as DEFAULT_SUBNET_TAG
+from golem_tasks.yapapi._words import DEFAULT_DRIVER, DEFAULT_NETWORK, DEFAULT_SUBNET
 
-__all__ = ["DEFAULT_DRIVER", "DEFAULT_NETWORK", "DEFAULT_SUBNET_TAG", "Job", "NoPaymentAccountError"]
+__all__ = ["DEFAULT_DRIVER", "DEFAULT_NETWORK", "DEFAULT_SUBNET", "Job", "NoPaymentAccountError"]
 
 
 class NoPaymentAccountError(Exception):

@@ -132,7 +132,7 @@ class Golem:
                 driver=self._driver,
                 network=self._network,
                 subnet_tag=self._subnet or None,
-                image=mode.image,
+                **({} if mode.image is None else {"image": mode.image}),
             )
         elif not self._api.app_key:
             raise MissingConfiguration("YAGNA_APPKEY", "key to the daemon; `yagna app-key list` shows it")

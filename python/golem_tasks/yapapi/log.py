@@ -8,9 +8,11 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Optional, Union
 
 from golem_tasks.yapapi import events
+from golem_tasks.yapapi._absent import absent
 from golem_tasks.yapapi._summary import SummaryLogger, pluralize, str_capped
 
 __all__ = [
+    "ProviderInfo",
     "SummaryLogger",
     "enable_default_logger",
     "log_event",
@@ -21,6 +23,8 @@ __all__ = [
 ]
 
 event_logger = logging.getLogger("yapapi.events")
+
+ProviderInfo = absent(__name__, "ProviderInfo", "Use `event.provider_id` and `event.provider_name` of an event of an agreement.")
 
 #: The most characters of an event in the log.
 _EVENT_LENGTH = 2000

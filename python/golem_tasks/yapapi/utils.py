@@ -10,7 +10,10 @@ import warnings
 from datetime import datetime, timezone, tzinfo
 from typing import Any, Dict, List, MutableMapping, Optional, Tuple
 
+from golem_tasks.yapapi._absent import ENGINE, absent
+
 __all__ = [
+    "AsyncWrapper",
     "Deprecated",
     "explode_dict",
     "get_local_timezone",
@@ -21,6 +24,9 @@ __all__ = [
     "warn_deprecated_msg",
     "windows_event_loop_fix",
 ]
+
+
+AsyncWrapper = absent(__name__, "AsyncWrapper", ENGINE)
 
 
 class Deprecated(enum.Enum):

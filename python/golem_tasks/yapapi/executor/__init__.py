@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import AsyncIterable, AsyncIterator, Iterable, Optional, Type, TypeVar, Union
 
+from golem_tasks.yapapi._absent import ENGINE, absent
 from golem_tasks.yapapi._consumers import EventConsumer
 from golem_tasks.yapapi._words import DEFAULT_EXECUTOR_TIMEOUT, DEFAULT_WORKERS
 from golem_tasks.yapapi._task import Task, TaskStatus
@@ -16,10 +17,12 @@ from golem_tasks.yapapi.payload import Payload
 from golem_tasks.yapapi.strategy import BaseMarketStrategy
 from golem_tasks.yapapi._work import Worker
 
-__all__ = ["DEFAULT_EXECUTOR_TIMEOUT", "Executor", "Task", "TaskStatus"]
+__all__ = ["DEFAULT_EXECUTOR_TIMEOUT", "Executor", "SmartQueue", "Task", "TaskStatus"]
 
 D = TypeVar("D")
 R = TypeVar("R")
+
+SmartQueue = absent(__name__, "SmartQueue", ENGINE)
 
 
 class Executor:

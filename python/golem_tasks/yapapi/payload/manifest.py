@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Type, TypeVar, get_type_hints
 
+from golem_tasks.yapapi._absent import absent
 from golem_tasks.yapapi.utils import explode_dict
 
 __all__ = [
+    "Aliased",
     "CompManifest",
     "CompManifestNet",
     "CompManifestNetInet",
@@ -23,6 +25,8 @@ __all__ = [
 ]
 
 Part = TypeVar("Part", bound="_Part")
+
+Aliased = absent(__name__, "Aliased", "Derive from nothing: the parts of a manifest know their names in JSON.")
 
 #: The names of fields that JSON spells differently.
 _ALIASES = {"comp_manifest": "compManifest", "created_at": "createdAt", "expires_at": "expiresAt", "os_version": "osVersion"}

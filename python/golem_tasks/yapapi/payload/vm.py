@@ -13,13 +13,16 @@ from golem_tasks.yapapi._absent import absent
 from golem_tasks.yapapi.payload import Payload
 from golem_tasks.yapapi.payload.package import Package, PackageException, task_package
 from golem_tasks.yapapi.props.builder import DemandBuilder
-from golem_tasks.yapapi.props.inf import InfBase, VmPackageFormat
+from golem_tasks.yapapi.props.inf import INF_CORES, RUNTIME_VM, InfBase, VmPackageFormat
 
 if TYPE_CHECKING:
     from golem_tasks._native import PayloadSettings
 
 __all__ = [
+    "DEFAULT_REPOSITORY_URL",
+    "INF_CORES",
     "InfVm",
+    "RUNTIME_VM",
     "VM_CAPS_INET",
     "VM_CAPS_MANIFEST_SUPPORT",
     "VM_CAPS_VPN",

@@ -9,10 +9,14 @@ from decimal import Decimal
 from typing import Any, Dict, List, Mapping, Set, Type, TypeVar, Union
 
 __all__ = [
+    "CONSTRAINT_VAL_ANY",
     "ConstraintException",
     "InvalidPropertiesError",
     "Model",
     "ModelFieldType",
+    "PROP_KEY",
+    "PROP_MODEL_FIELD_TYPE",
+    "PROP_OPERATOR",
     "as_list",
     "constraint",
     "constraint_model_serialize",
@@ -23,9 +27,10 @@ __all__ = [
 
 ME = TypeVar("ME", bound="Model")
 
-_KEY = "golem_key"
-_OPERATOR = "golem_operator"
-_TYPE = "golem_type"
+PROP_KEY = _KEY = "golem_key"
+PROP_OPERATOR = _OPERATOR = "golem_operator"
+PROP_MODEL_FIELD_TYPE = _TYPE = "golem_type"
+CONSTRAINT_VAL_ANY = "*"
 
 
 class ConstraintException(Exception):

@@ -130,6 +130,10 @@ class Agreement:
         """True once the agreement has ended."""
         return self._terminated
 
+    async def get_provider_property(self, prop_key: str) -> Any:
+        """Return a property of the provider's side; ``None`` if it isn't known here."""
+        return self.details.provider_view.properties.get(prop_key)
+
     async def confirm(self) -> bool:
         """Not available: the engine signs agreements."""
         refuse("yapapi.rest.market.Agreement.confirm", REST)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Generator, List, Optional
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Generator, List, Optional, Type, TypeVar
 
-from golem_tasks.yapapi.events import CommandExecuted
+from golem_tasks.yapapi.events import CommandExecuted, ScriptEvent
 from golem_tasks.yapapi.rest.activity import BatchError, CommandExecutionError
 from golem_tasks.yapapi.script.capture import CaptureContext
 from golem_tasks.yapapi.script.command import (
@@ -53,6 +53,8 @@ __all__ = [
     "Start",
     "Terminate",
 ]
+
+ScriptEventType = TypeVar("ScriptEventType", bound=ScriptEvent)
 
 script_ids = itertools.count(1)
 
@@ -224,6 +226,10 @@ class Script:
     ) -> Awaitable[CommandExecuted]:
         """Have the provider fetch a file from the internet."""
         return self.add(DownloadFileFromInternet(src_url, dst_path, progress_args))
+
+    def emit(self, event_class: Type["ScriptEventType"], **kwargs: Any) -> "ScriptEventType":
+        """Tell the event consumers of an event of this script."""
+        return self._ctx.emit(event_class, script=self, **kwargs)
 
     def _is_awaited_by_its_worker(self) -> bool:
         return not self._sent and asyncio.current_task() is self._ctx._worker

@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import json
 import os
-from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, Type, Union
 
+from golem_tasks.yapapi._absent import STORAGE, absent
 from golem_tasks.yapapi.script.capture import CaptureContext, CaptureFormat
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "DownloadFile",
     "DownloadFileFromInternet",
     "DownloadJson",
+    "InternetSource",
     "ProgressArgs",
     "Run",
     "SendBytes",
@@ -30,6 +32,9 @@ DOWNLOAD_BYTES_LIMIT_DEFAULT = 1024 * 1024
 
 #: A file of this machine.
 Path = Union[str, "os.PathLike[str]"]
+
+
+InternetSource = absent(__name__, "InternetSource", STORAGE)
 
 
 class ProgressArgs:
@@ -59,6 +64,12 @@ class Command(abc.ABC):
 
     async def after(self) -> None:
         """Finish the command; called when all of its script has succeeded."""
+
+    def emit(self, event_class: Type[Any], **kwargs: Any) -> Any:
+        """Tell the event consumers of an event of this command. **Raises** :class:`RuntimeError` before it belongs to a script."""
+        if self._script is None:
+            raise RuntimeError("The command belongs to no script yet. Add it to one first: `script.add(command)`.")
+        return self._script.emit(event_class, command=self, **kwargs)
 
     def words(self) -> str:
         """Return the command in words: its kind."""
