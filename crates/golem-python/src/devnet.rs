@@ -1,14 +1,15 @@
 //! The emulated network, in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use golem_devnet::devnet::{Devnet as SdkDevnet, DevnetError};
 use golem_devnet::node::Delays;
-use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
+use golem_devnet::runtime::{ImageFolder, ScriptedAnswer, ScriptedRuntime};
 use golem_sdk::defaults::{DRIVER, NETWORK, SUBNET};
 use golem_sdk::run::platform;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::{Mutex, MutexGuard};
@@ -43,11 +44,17 @@ struct Wanted {
     providers: usize,
     seed: Option<u64>,
     instant: bool,
-    runtime: Option<ScriptedRuntime>,
+    runtime: Option<Machines>,
     driver: String,
     network: String,
     subnet: String,
     app_key: Option<String>,
+}
+
+/// What runs commands, where it isn't the devnet's own choice.
+enum Machines {
+    Scripted(ScriptedRuntime),
+    Image(ImageFolder),
 }
 
 async fn start(wanted: &mut Wanted) -> Result<(SdkDevnet, String), DevnetError> {
@@ -59,8 +66,10 @@ async fn start(wanted: &mut Wanted) -> Result<(SdkDevnet, String), DevnetError> 
     if let Some(seed) = wanted.seed {
         builder = builder.seed(seed);
     }
-    if let Some(runtime) = wanted.runtime.take() {
-        builder = builder.runtime(runtime);
+    match wanted.runtime.take() {
+        Some(Machines::Scripted(runtime)) => builder = builder.runtime(runtime),
+        Some(Machines::Image(runtime)) => builder = builder.runtime(runtime),
+        None => {}
     }
     if let Some(key) = &wanted.app_key {
         builder = builder.app_key(AppKey::new(key));
@@ -92,7 +101,7 @@ fn stopped() -> PyErr {
 #[pymethods]
 impl Devnet {
     #[staticmethod]
-    #[pyo3(signature = (providers = 3, *, seed = None, instant = false, scripted = None, driver = None, network = None, subnet_tag = None, app_key = None))]
+    #[pyo3(signature = (providers = 3, *, seed = None, instant = false, scripted = None, driver = None, network = None, subnet_tag = None, app_key = None, image = None))]
     #[expect(clippy::too_many_arguments, reason = "they have names in Python")]
     fn start<'py>(
         py: Python<'py>,
@@ -104,9 +113,23 @@ impl Devnet {
         network: Option<String>,
         subnet_tag: Option<String>,
         app_key: Option<String>,
+        image: Option<PathBuf>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let bridge = Bridge::current(py)?;
-        let runtime = scripted.map(|answers| self::scripted(&answers)).transpose()?;
+        let runtime = match (scripted, image) {
+            (Some(_), Some(_)) => {
+                return Err(PyValueError::new_err("A devnet is either scripted or has an image, not both."));
+            }
+            (Some(answers), None) => Some(Machines::Scripted(self::scripted(&answers)?)),
+            (None, Some(folder)) => {
+                let image = ImageFolder::new(&folder).map_err(|problem| error::plain(py, "devnet", &problem))?;
+                Some(Machines::Image(image))
+            }
+            (None, None) => None,
+        };
+        if providers == 0 {
+            return Err(PyValueError::new_err("A devnet without providers can do nothing. Start it with one or more."));
+        }
         let mut wanted = Wanted {
             providers,
             seed,
