@@ -105,16 +105,20 @@ class Call:
             error = failure
             raise
         finally:
-            self._job.error = error
-            fields: Dict[str, Any] = {} if error is None else {"exc_info": events._error(error)}
-            if not isinstance(error, GeneratorExit):
-                self._emit(events.JobFinished(job=self._job, **fields))
+            self._over(None if isinstance(error, GeneratorExit) else error)
 
-    def cancel(self) -> None:
-        """Give the job up if it isn't over. A second time changes nothing."""
+    def _over(self, error: Optional[BaseException]) -> None:
+        """Tell that the job is over, once."""
         if self._market is not None:
             self._market.at_work -= 1
             self._market = None
+            self._job.error = error
+            fields: Dict[str, Any] = {} if error is None else {"exc_info": events._error(error)}
+            self._emit(events.JobFinished(job=self._job, **fields))
+
+    def cancel(self) -> None:
+        """Give the job up if it isn't over. A second time changes nothing."""
+        self._over(None)
         if self._submitted is not None:
             self._submitted.cancel()
 

@@ -197,6 +197,7 @@ class Work:
                 outcome = await self._native.commit(wire, limit)
         except _native.Error as error:
             self._results(script, error.details.get("results") or [])
+            self._tell_of_failure(script, error)
             raise of_script(error) from error
         results = self._results(script, outcome)
         for command, result in zip(commands, outcome):
@@ -241,6 +242,21 @@ class Work:
                 awaitable._set(event)
             results.append(event)
         return results
+
+    def _tell_of_failure(self, script: Script, error: _native.Error) -> None:
+        """Tell of the command that failed, if it was one."""
+        place = error.details.get("place")
+        if isinstance(place, int) and place < len(script._commands):
+            self._tell(
+                events.CommandExecuted,
+                script,
+                command=script._commands[place],
+                success=False,
+                message=error.details.get("message") or str(error),
+                stdout=None,
+                stderr=error.details.get("stderr"),
+                exit_code=error.details.get("exit_code"),
+            )
 
     def _tell(self, kind: Type[EventType], script: Script, **kwargs: Any) -> EventType:
         return self.emit(kind, self._ctx, script=script, **kwargs)

@@ -1,0 +1,192 @@
+"""Programs for yapapi run unchanged: as processes, on an emulated network, with commands that really run."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from golem_tasks import _native
+
+HERE = Path(__file__).resolve().parent
+STAND_IN = HERE.parent.parent / "examples" / "blender" / "stand-in"
+ON_DEVNET = ["-m", "golem_tasks.yapapi", "--devnet"]
+ON_IMAGE = [*ON_DEVNET, "--devnet-image", str(STAND_IN / "image")]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the programs and a scene."""
+    for program in (HERE / "programs").glob("*.py"):
+        shutil.copy(program, tmp_path)
+    shutil.copy(STAND_IN / "scene.blend", tmp_path / "cubes.blend")
+    return tmp_path
+
+
+def python(folder, *arguments, **variables):
+    """Run Python in the folder; what it printed, and what it logged."""
+    ended = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout, ended.stderr
+
+
+def assert_frames(folder, printed):
+    for frame in range(0, 60, 10):
+        assert re.search(rf"Task computed: Task\(id=\d+, data={frame}\), result: output_{frame}.png, time: 0:00:", printed), printed
+        assert (folder / f"output_{frame}.png").read_bytes().startswith(PNG)
+
+
+def test_a_program_for_0_5_runs_unchanged(folder):
+    printed, logged = python(folder, *ON_IMAGE, "frames.py")
+    assert_frames(folder, printed)
+    assert "6 tasks computed" in printed
+    assert re.search(r"yapapi 0\.13\.1\S*, community\.4, erc20, hoodi", logged)
+    for old, new in (("community.4", "public"), ("zksync", "erc20"), ("rinkeby", "hoodi")):
+        assert f"`{old}` no longer exists. The program uses `{new}` instead." in logged
+    assert "Job finished in" in logged and "Golem engine has shut down" in logged
+    assert "ERROR" not in logged
+
+
+def test_a_program_for_0_5_runs_with_only_its_imports_changed(folder):
+    program = folder / "frames.py"
+    text = program.read_text()
+    changed = re.sub(r"^from yapapi", "from golem_tasks.yapapi", text, flags=re.M)
+    assert changed.count("golem_tasks.yapapi") == text.count("from yapapi") == 5
+    # Only a daemon is missing, which the program is told of by the environment.
+    devnet = "from golem_tasks.yapapi import _mode\n_mode.turn_devnet_on(_mode.DevnetMode(image=%r))\n"
+    program.write_text(devnet % str(STAND_IN / "image") + changed.split('"""', 2)[2])
+    printed, _ = python(folder, "frames.py")
+    assert_frames(folder, printed)
+
+
+@pytest.mark.skipif("GOLEM_YAPAPI_README" not in os.environ, reason="GOLEM_YAPAPI_README names no README of yapapi 0.5")
+def test_the_program_of_yapapis_readme_runs_unchanged(folder):
+    readme = Path(os.environ["GOLEM_YAPAPI_README"]).read_text()
+    found = re.search(r"```python\n(.*?)```", readme, re.S)
+    assert found is not None
+    (folder / "blender.py").write_text(found.group(1))
+    printed, _ = python(folder, *ON_IMAGE, "blender.py")
+    assert_frames(folder, printed)
+
+
+def test_hello_for_0_13_runs_unchanged(folder):
+    printed, logged = python(folder, *ON_DEVNET, "hello.py")
+    assert printed == "Hello from 42\n\n"
+    assert "Task finished by provider" in logged
+
+
+def test_a_search_in_two_passes_runs_unchanged_and_ends_early(folder):
+    # SHA-256 of 42 begins with these digits.
+    printed, logged = python(folder, *ON_DEVNET, "search.py", "73475c", "--log-file", "search.log")
+    assert re.match(r"Found 42 after 0:00:", printed), printed
+    assert re.search(r"yapapi 0\.13\.1\S*, public, erc20, hoodi", logged)
+    log = (folder / "search.log").read_text()
+    assert "DEBUG yapapi.events] JobStarted(job=Job(id='1'))" in log
+    assert "CommandExecuted(" in log and "ShutdownFinished()" in log
+
+
+def test_a_renderer_for_0_13_runs_unchanged(folder):
+    printed, logged = python(folder, *ON_IMAGE, "render.py")
+    assert_frames(folder, printed)
+    assert "Ready, ['golem.usage.cpu_sec', 'golem.usage.duration_sec'], cost True" in logged
+    assert "`holesky` no longer exists. The program uses `hoodi` instead." in logged
+
+
+class Interrupted:
+    """A program that is interrupted when it prints or logs certain words."""
+
+    def __init__(self, folder, *arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines = []
+        self.killer = threading.Timer(60, self.process.kill)
+        self.killer.start()
+
+    def until(self, words):
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if words in line:
+                return
+        raise AssertionError(f"`{words}` never came: {''.join(self.lines)}")
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+        self.at = time.monotonic()
+
+    def end(self):
+        self.lines.extend(self.process.stdout)
+        code = self.process.wait()
+        self.killer.cancel()
+        return code, time.monotonic() - self.at, "".join(self.lines)
+
+
+def test_ctrl_c_ends_a_program_in_order(folder):
+    program = Interrupted(folder, *ON_DEVNET, "frames.py", "30")
+    program.until("Task started on provider")
+    program.interrupt()
+    program.until("Shutting down gracefully")
+    assert time.monotonic() - program.at < 1
+    code, took, text = program.end()
+    assert code == 0, text
+    assert "Accepted invoice from" in text and "Golem engine has shut down" in text
+    assert text.endswith("Shutdown completed\n")
+    assert took < 20
+
+
+def test_a_second_ctrl_c_ends_a_program_at_once(folder):
+    program = Interrupted(folder, *ON_DEVNET, "frames.py", "30")
+    program.until("Task started on provider")
+    program.interrupt()
+    program.until("Execution interrupted by CancelledError")
+    program.interrupt()
+    code, took, text = program.end()
+    assert code == 0, text
+    assert text.endswith("Shutdown completed\n")
+    assert took < 2
+
+
+def test_a_missing_payment_account_is_the_error_that_programs_expect(folder):
+    async def main():
+        devnet = await _native.Devnet.start(1, instant=True)
+        try:
+            way = {"YAGNA_API_URL": devnet.api_url, "YAGNA_APPKEY": devnet.app_key}
+            arguments = ["-m", "golem_tasks.yapapi", "search.py", "00", "--payment-network", "polygon"]
+            return await asyncio.get_running_loop().run_in_executor(None, lambda: python(folder, *arguments, **way))
+        finally:
+            await devnet.stop()
+
+    printed, _ = asyncio.run(main())
+    assert printed == "No account for erc20 on polygon\n"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--devnet-image", ".", "hello.py"], "Add `--devnet`."),
+        (["--devnet", "--devnet-image", "nowhere", "hello.py"], "`nowhere` is not a folder."),
+        (["--devnet", "--devnet-providers", "0", "hello.py"], "`0` is not a number of providers."),
+        (["nothing.py"], "there is no program `nothing.py`."),
+    ],
+)
+def test_a_wrong_command_line_is_refused(folder, arguments, message):
+    command = [sys.executable, "-m", "golem_tasks.yapapi", *arguments]
+    ended = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert ended.returncode == 2
+    assert message in ended.stderr
