@@ -1,5 +1,65 @@
-"""Run piles of work on the Golem Network."""
+"""Run piles of work on the Golem Network.
 
-from ._native import __version__
+``docs/python.md`` is the guide::
 
-__all__ = ["__version__"]
+    import golem_tasks as gt
+
+    async def square(ctx, n):
+        return int((await ctx.sh(f"echo $(( {n} * {n} ))")).stdout)
+
+    for done in gt.map(square, range(8), image="golem/alpine:latest", devnet=True):
+        print(done.input, done.value, done.provider)
+
+Programs on yapapi run by :mod:`golem_tasks.yapapi`, modules for golem-tasks-python by ``python -m golem_tasks run``.
+"""
+
+from ._context import Batch, Context
+from ._errors import (
+    BudgetError,
+    CloseError,
+    CommandFailed,
+    CommandTimeout,
+    GolemError,
+    NoPaymentAccountError,
+    Provider,
+    ProviderLost,
+    RunError,
+    ScriptError,
+    StartError,
+    TaskFailed,
+    WorkFailed,
+)
+from ._golem import Golem
+from ._map import Done, Mapped
+from ._native import Devnet, __version__
+from ._native import Result as CommandResult
+from ._run import map, run
+from ._summary import ProviderSummary, Summary
+
+__all__ = [
+    "Batch",
+    "BudgetError",
+    "CloseError",
+    "CommandFailed",
+    "CommandResult",
+    "CommandTimeout",
+    "Context",
+    "Devnet",
+    "Done",
+    "Golem",
+    "GolemError",
+    "Mapped",
+    "NoPaymentAccountError",
+    "Provider",
+    "ProviderLost",
+    "ProviderSummary",
+    "RunError",
+    "ScriptError",
+    "StartError",
+    "Summary",
+    "TaskFailed",
+    "WorkFailed",
+    "__version__",
+    "map",
+    "run",
+]
