@@ -6,7 +6,9 @@ import importlib.util
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Optional
@@ -20,6 +22,9 @@ ResultsCnt = Callable[[str], Awaitable[int]]
 
 class ModuleError(Exception):
     """A module can't be run. The text says why, and what to do."""
+
+    is_told = True
+    """The command line tells the text as it is."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,13 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise ModuleError(f"the module {name} can't be imported: {error}") from error
+            raise _cannot_import(name, error) from error
         raise ModuleError(
             f"there is no module {name}, neither in this folder ({here}) nor installed; a module is named with dots, as in `import`, "
             "and a job file ends in .toml"
         ) from error
     except Exception as error:
-        raise ModuleError(f"the module {name} can't be imported: {type(error).__name__}: {error}") from error
+        raise _cannot_import(name, error) from error
 
 
 def _from_file(path: str) -> ModuleType:
@@ -112,8 +117,16 @@ def _from_file(path: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise ModuleError(f"the module {path} can't be imported: {type(error).__name__}: {error}") from error
+        raise _cannot_import(path, error) from error
     return module
+
+
+def _cannot_import(name: str, error: Exception) -> ModuleError:
+    """The error of a module whose own code failed, with the place where it did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    # A syntax error says its place itself.
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
+    return ModuleError(f"the module {name} can't be imported: {type(error).__name__}: {error}{where}")
 
 
 def _awaited(payload: Any) -> Any:
@@ -124,11 +137,9 @@ def _awaited(payload: Any) -> Any:
     async def wait() -> Any:
         return await payload
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(wait())
-    raise TypeError("The payload has to be awaited, and an event loop runs already. Await it, and give the result.")
+    # In a thread of its own, as this one may run an event loop already.
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, wait()).result()
 
 
 def _takes_one(function: Callable[..., Any]) -> bool:

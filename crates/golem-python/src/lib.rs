@@ -21,6 +21,7 @@ mod devnet;
 mod error;
 mod executor;
 mod feed;
+mod job;
 mod json;
 mod payload;
 mod runtime;
@@ -41,10 +42,16 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<devnet::Devnet>()?;
     module.add_class::<executor::Executor>()?;
     module.add_class::<feed::Feed>()?;
+    module.add_class::<job::JobTask>()?;
+    module.add_class::<job::Runner>()?;
     module.add_class::<submitted::Finished>()?;
     module.add_class::<submitted::Submitted>()?;
     module.add_class::<submitted::TaskFailure>()?;
     module.add_class::<worker::Task>()?;
     module.add_class::<worker::Tasks>()?;
+    module.add_function(wrap_pyfunction!(job::gftp, module)?)?;
+    module.add_function(wrap_pyfunction!(job::job_main, module)?)?;
+    module.add_function(wrap_pyfunction!(job::main, module)?)?;
+    module.add_function(wrap_pyfunction!(job::program, module)?)?;
     module.add_function(wrap_pyfunction!(payload::resolve_payload, module)?)
 }

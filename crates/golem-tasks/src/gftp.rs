@@ -14,6 +14,7 @@ mod service;
 mod signals;
 mod url;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
@@ -38,11 +39,17 @@ const VERSION: &str = concat!("0.17.6 (golem-tasks ", env!("CARGO_PKG_VERSION"),
 
 /// The whole program.
 pub fn main() -> Exit {
-    panics::told(parse_and_work)
+    main_with(std::env::args_os())
 }
 
-fn parse_and_work() -> Exit {
-    let args = match Args::try_parse() {
+/// The whole program with these words for a command line, the first of which is its name.
+pub fn main_with(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let words: Vec<_> = words.into_iter().collect();
+    panics::told(|| parse_and_work(words))
+}
+
+fn parse_and_work(words: Vec<OsString>) -> Exit {
+    let args = match Args::try_parse_from(words) {
         Ok(args) => args,
         Err(told) => {
             // A reader that has gone away misses the help; that's all.

@@ -33,7 +33,7 @@ use golem_core::event::Event;
 use yagna_api::Timestamp;
 
 pub use bar::Bar;
-pub use json::Json;
+pub use json::{Json, summary_json};
 pub(crate) use json::line as json_line;
 pub use output::Output;
 pub use plain::Plain;
@@ -132,7 +132,8 @@ pub fn view(style: Style, facts: Facts, terminal: &Terminal) -> Box<dyn View> {
         Style::QuietJson => Box::new(Json::new(facts, Output::stdout(), Output::none())),
         Style::Quiet => Box::new(Quiet::new(facts, Output::stdout(), Output::stderr())),
         Style::Silent => Box::new(Quiet::new(facts, Output::none(), Output::none())),
-        Style::Text if terminal.is_attended() => Box::new(Bar::new(facts, Output::stdout(), terminal)),
+        // A bar and what a job prints by itself would get into each other's lines.
+        Style::Text if terminal.is_attended() && !facts.prints_itself => Box::new(Bar::new(facts, Output::stdout(), terminal)),
         Style::Text => Box::new(Plain::new(facts, Output::stdout(), Output::stderr())),
     }
 }

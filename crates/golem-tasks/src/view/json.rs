@@ -327,6 +327,11 @@ pub(crate) fn line(line: &impl Serialize) -> String {
     text
 }
 
+/// The summary of a run as the last line of `--json` has it.
+pub fn summary_json(summary: &RunSummary) -> Value {
+    serde_json::to_value(Line::Summary(Summary::of(summary))).expect("every key of a line is a string")
+}
+
 /// A duration as a number.
 pub(super) fn seconds(time: Duration) -> f64 {
     // Through microseconds, so that sums print as short as their parts.

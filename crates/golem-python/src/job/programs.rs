@@ -1,0 +1,107 @@
+//! The programs of the package: `golem-tasks`, `gftp`, and those of a job in Python.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use golem_tasks::Failure;
+use golem_tasks::exit::Exit;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tokio::sync::oneshot;
+
+use super::{PyJob, in_a_line};
+use crate::bridge::{Bridge, spawn};
+
+/// The placeholder for a job on the command line, and its explanation.
+const JOB: &str = "JOB.toml|MODULE";
+const JOB_HELP: &str =
+    "The job file, or a Python module by its name (examples.hello_world) or its file (hello_world.py), with PAYLOAD and get_tasks(run_id)";
+
+/// The program `golem-tasks`.
+#[pyfunction]
+pub(crate) fn main(py: Python<'_>, argv: Vec<OsString>) -> u8 {
+    py.detach(|| golem_tasks::program_with(argv, JOB, JOB_HELP, |_| Ok(None::<PyJob>)).code())
+}
+
+/// The program `gftp`.
+#[pyfunction]
+pub(crate) fn gftp(py: Python<'_>, argv: Vec<OsString>) -> u8 {
+    py.detach(|| golem_tasks::gftp::main_with(argv).code())
+}
+
+/// The program that runs one job.
+#[pyfunction]
+#[pyo3(signature = (job, argv, run_id = None))]
+pub(crate) fn job_main<'py>(
+    py: Python<'py>,
+    job: &Bound<'py, PyDict>,
+    mut argv: Vec<OsString>,
+    run_id: Option<String>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let bridge = Bridge::current(py)?;
+    let job = PyJob::read(job, Arc::clone(&bridge))?;
+    if let Some(run_id) = run_id {
+        argv.extend(["--run-id".into(), run_id.into()]);
+    }
+    in_a_thread(py, &bridge, move || golem_tasks::main_with(job, argv))
+}
+
+/// The program `golem-tasks`, for which a job may also be a name.
+#[pyfunction]
+pub(crate) fn program<'py>(py: Python<'py>, argv: Vec<OsString>, find: Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let bridge = Bridge::current(py)?;
+    let find = Arc::new(find);
+    let of_loop = Arc::clone(&bridge);
+    in_a_thread(py, &bridge, move || {
+        golem_tasks::program_with(argv, JOB, JOB_HELP, |name| found(&of_loop, &find, name))
+    })
+}
+
+/// Asks on the event loop for the job of this name.
+fn found(bridge: &Arc<Bridge>, find: &Arc<Py<PyAny>>, name: &Path) -> Result<Option<PyJob>, Failure> {
+    let (sender, answer) = sync_channel(1);
+    let (find, of_loop, name) = (Arc::clone(find), Arc::clone(bridge), name.display().to_string());
+    bridge.push(move |py| {
+        let found = find.call1(py, (name,)).and_then(|job| {
+            let job = job.into_bound(py);
+            if job.is_none() {
+                return Ok(None);
+            }
+            let job = job.cast_into::<PyDict>().map_err(PyErr::from)?;
+            PyJob::read(&job, of_loop).map(Some)
+        });
+        // Nobody waits any more where the program has ended.
+        sender.send(found.map_err(|problem| told(py, &problem))).ok();
+    });
+    match answer.recv() {
+        Ok(Ok(job)) => Ok(job),
+        Ok(Err(problem)) => Err(Failure::new(Exit::Usage, problem)),
+        Err(_) => Err(Failure::new(Exit::Bug, "the event loop was closed")),
+    }
+}
+
+/// What was wrong with a job: what an error says that is meant to be told, or what kind of exception it was.
+fn told(py: Python<'_>, problem: &PyErr) -> String {
+    let is_meant = problem.value(py).getattr("is_told").and_then(|told| told.is_truthy()).unwrap_or(false);
+    if is_meant { problem.value(py).to_string() } else { in_a_line(problem) }
+}
+
+/// Carries this out in a thread of its own, and gives a future of its exit code. Cancelling the future changes nothing.
+fn in_a_thread<'py>(
+    py: Python<'py>,
+    bridge: &Arc<Bridge>,
+    program: impl FnOnce() -> Exit + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (sender, ended) = oneshot::channel();
+    std::thread::Builder::new().name("golem-tasks-program".to_owned()).spawn(move || {
+        // Nobody waits for it where the event loop is closed.
+        sender.send(program().code()).ok();
+    })?;
+    spawn(py, bridge, ended, |py, code| match code {
+        Ok(code) => Ok(code.into_pyobject(py)?.into_any().unbind()),
+        Err(_) => Err(PyRuntimeError::new_err("The program broke off; what it said before tells why.")),
+    })
+}
