@@ -1,6 +1,8 @@
 """Programs for yapapi run unchanged: as processes, on an emulated network, with commands that really run."""
 
 import asyncio
+import http.server
+import json
 import os
 import re
 import shutil
@@ -40,7 +42,7 @@ def python(folder, *arguments, **variables):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=40,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout, ended.stderr
@@ -162,18 +164,42 @@ def test_a_second_ctrl_c_ends_a_program_at_once(folder):
     assert took < 2
 
 
-def test_a_missing_payment_account_is_the_error_that_programs_expect(folder):
+@pytest.fixture
+def registry():
+    """The address of a registry that knows one image."""
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            known = "tag=golem%2Falpine%3Alatest" in self.path
+            image = {"http": "http://127.0.0.1/image.gvmi", "https": "https://127.0.0.1/image.gvmi", "sha3": "ab" * 28, "size": 1}
+            body = json.dumps(image if known else {"message": "unknown"}).encode()
+            self.send_response(200 if known else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_missing_payment_account_is_the_error_that_programs_expect(folder, registry):
     async def main():
         devnet = await _native.Devnet.start(1, instant=True)
         try:
-            way = {"YAGNA_API_URL": devnet.api_url, "YAGNA_APPKEY": devnet.app_key}
-            arguments = ["-m", "golem_tasks.yapapi", "search.py", "00", "--payment-network", "polygon"]
+            way = {"YAGNA_API_URL": devnet.api_url, "YAGNA_APPKEY": devnet.app_key, "GOLEM_REGISTRY_URL": registry}
+            arguments = ["-m", "golem_tasks.yapapi", "search.py", "00", "--payment-network", "Nowhere"]
             return await asyncio.get_running_loop().run_in_executor(None, lambda: python(folder, *arguments, **way))
         finally:
             await devnet.stop()
 
     printed, _ = asyncio.run(main())
-    assert printed == "No account for erc20 on polygon\n"
+    assert printed == "No account for erc20 on nowhere\n"
 
 
 @pytest.mark.parametrize(

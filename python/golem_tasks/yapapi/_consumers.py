@@ -24,7 +24,7 @@ class Consumers:
         **Raises** :class:`ValueError` for a name that no event has, :class:`TypeError` for what is no consumer.
         """
         if not callable(consumer):
-            raise TypeError(f"The event consumer is a {type(consumer).__name__}. Give a function of an event.")
+            raise TypeError(f"The event consumer is of the type `{type(consumer).__name__}`. Give a function of an event.")
         if isinstance(classes_or_names, str):
             classes_or_names = [classes_or_names]
         self._all.append((consumer, tuple(_class(item) for item in classes_or_names)))

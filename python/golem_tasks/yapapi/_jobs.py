@@ -37,13 +37,13 @@ def check_call(worker: Any, data: Any, payload: Any, max_workers: Any, timeout: 
     """Raise :class:`TypeError` or :class:`ValueError` for arguments that can't work."""
     check(worker)
     if not isinstance(data, (Iterable, AsyncIterable)):
-        raise TypeError(f"The tasks are a {type(data).__name__}. Give a list, or another iterable or async iterable, of `Task`.")
+        raise TypeError(f"The tasks are of the type `{type(data).__name__}`. Give a list, or another iterable or async iterable, of `Task`.")
     if isinstance(data, (list, tuple)):
         for task in data:
             check_task(task)
     if not isinstance(payload, Payload):
         hint = " Await it: `await vm.repo(..)`." if hasattr(payload, "__await__") else " Use `await vm.repo(..)`."
-        raise TypeError(f"The payload is a {type(payload).__name__}.{hint}")
+        raise TypeError(f"The payload is of the type `{type(payload).__name__}`.{hint}")
     if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
         raise ValueError(f"`max_workers` is {max_workers!r}. Give a whole number above zero.")
     if not isinstance(timeout, timedelta) or timeout <= timedelta(0):
@@ -53,7 +53,7 @@ def check_call(worker: Any, data: Any, payload: Any, max_workers: Any, timeout: 
 def check_task(task: Any) -> None:
     """Raise :class:`TypeError` if this isn't a task, :class:`ValueError` if it has been handed in before."""
     if not isinstance(task, Task):
-        raise TypeError(f"Among the tasks is a {type(task).__name__}. Wrap each unit of work: `Task(data=..)`.")
+        raise TypeError(f"Among the tasks is an object of the type `{type(task).__name__}`. Wrap each unit of work: `Task(data=..)`.")
     if task._submitted:
         raise ValueError(f"{task!r} has been handed in before. Make another `Task` of its data.")
 

@@ -35,7 +35,7 @@ def check(worker: Any) -> None:
     """Raise :class:`TypeError` if ``worker`` can't be a worker."""
     name = getattr(worker, "__name__", repr(worker))
     if not callable(worker):
-        raise NotAWorker(f"The worker is a {type(worker).__name__}. Give an `async def` that takes a context and tasks and yields scripts.")
+        raise NotAWorker(f"The worker is of the type `{type(worker).__name__}`. Give an `async def` that takes a context and tasks and yields scripts.")
     if inspect.iscoroutinefunction(worker):
         raise NotAWorker(f"The worker `{name}` never yields. Yield each script: `yield script` or `yield ctx.commit()`.")
     if inspect.isgeneratorfunction(worker):
@@ -48,19 +48,24 @@ class TaskIterator:
     def __init__(self, native: _native.Tasks, ctx: WorkContext) -> None:
         self._native = native
         self._ctx = ctx
-        self._open: List["Task[Any, Any]"] = []
+        #: Tasks that aren't answered, each with the number of scripts that had ended when the worker got it.
+        self._open: List[Tuple["Task[Any, Any]", int]] = []
         self._closed = False
+        #: The number of scripts of the worker that have ended.
+        self.scripts_ended = 0
+        #: True while a script runs that the worker doesn't wait for.
+        self.is_ahead = False
 
     def __aiter__(self) -> "TaskIterator":
         return self
 
     async def __anext__(self) -> "Task[Any, Any]":
+        self._forget_passed()
         attempt = None if self._closed else await self._native.next()
         if attempt is None:
             raise StopAsyncIteration
         task: "Task[Any, Any]" = attempt.data
-        self._open = [other for other in self._open if other._native is not None]
-        self._open.append(task)
+        self._open.append((task, self.scripts_ended))
         task._begun(attempt, self._ctx)
         return task
 
@@ -68,11 +73,19 @@ class TaskIterator:
         """Take no more tasks."""
         self._closed = True
 
+    def _forget_passed(self) -> None:
+        """Let go of tasks for which a script has ended, and which the worker passes without an answer."""
+        waiting = [(task, mark) for task, mark in self._open if task._native is not None]
+        passed = [] if self.is_ahead else [task for task, mark in waiting if mark < self.scripts_ended]
+        self._open = [(task, mark) for task, mark in waiting if task not in passed]
+        for task in passed:
+            logger.warning("The worker asked for another task without an answer to %r, which is tried again.", task)
+            task._dropped()
+
     def forget(self) -> None:
         """Let go of the tasks that weren't answered."""
-        unanswered = [task for task in self._open if task._native is not None]
-        self._open = []
-        for task in unanswered:
+        waiting, self._open = self._open, []
+        for task, _ in waiting:
             task._dropped()
 
 
@@ -120,7 +133,7 @@ class Work:
             if inspect.iscoroutine(generator):
                 generator.close()
             raise NotAWorker(
-                f"The worker returned a {type(generator).__name__} instead of an async generator. Yield scripts in it."
+                f"The worker returned an object of the type `{type(generator).__name__}` instead of an async generator. Yield scripts in it."
             )
         try:
             await self._drive(generator)
@@ -145,6 +158,7 @@ class Work:
             script, wait, timeout = _unpacked(yielded)
             try:
                 await self._last_script()
+                self._tasks.is_ahead = not wait
                 if wait:
                     answer = _Ready(await self._run_script(script, timeout))
                 else:
@@ -173,6 +187,8 @@ class Work:
         except BaseException as error:
             script._fail(error)
             raise
+        finally:
+            self._tasks.scripts_ended += 1
         script._results = results
         self._tell(events.ScriptFinished, script)
         return results
@@ -196,8 +212,8 @@ class Work:
             else:
                 outcome = await self._native.commit(wire, limit)
         except _native.Error as error:
-            self._results(script, error.details.get("results") or [])
-            self._tell_of_failure(script, error)
+            told = self._results(script, error.details.get("results") or [])
+            self._tell_of_failure(script, error, len(told))
             raise of_script(error) from error
         results = self._results(script, outcome)
         for command, result in zip(commands, outcome):
@@ -243,10 +259,10 @@ class Work:
             results.append(event)
         return results
 
-    def _tell_of_failure(self, script: Script, error: _native.Error) -> None:
-        """Tell of the command that failed, if it was one."""
+    def _tell_of_failure(self, script: Script, error: _native.Error, told: int) -> None:
+        """Tell of the command that failed, if it was one and isn't among the first ``told``."""
         place = error.details.get("place")
-        if isinstance(place, int) and place < len(script._commands):
+        if isinstance(place, int) and told <= place < len(script._commands):
             self._tell(
                 events.CommandExecuted,
                 script,
@@ -297,7 +313,7 @@ def _unpacked(yielded: Any) -> Tuple[Script, bool, Optional[timedelta]]:
         raise NotAWorker("The worker yielded a command. Add it to a script with `script.add(..)` and yield the script.")
     if not isinstance(yielded, Script):
         raise NotAWorker(
-            f"The worker yielded a {type(yielded).__name__}. Yield a script of `ctx.new_script()`, or `ctx.commit()`."
+            f"The worker yielded an object of the type `{type(yielded).__name__}`. Yield a script of `ctx.new_script()`, or `ctx.commit()`."
         )
     timeout = yielded.timeout if yielded.timeout is not None else options.batch_timeout
     return yielded, yielded.wait_for_results and options.wait_for_results, timeout

@@ -67,7 +67,7 @@ class Golem:
             api_config = api_config or ApiConfig(app_key=app_key)
         self._api = api_config or ApiConfig()
         self._consumers = Consumers()
-        self.add_event_consumer(event_consumer or log_summary(log_event_repr))
+        self.add_event_consumer(log_summary(log_event_repr) if event_consumer is None else event_consumer)
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._devnet: Optional[_native.Devnet] = None
         self._markets: List[Market] = []
@@ -132,7 +132,7 @@ class Golem:
                 driver=self._driver,
                 network=self._network,
                 subnet_tag=self._subnet or None,
-                **({} if mode.image is None else {"image": mode.image}),
+                image=mode.image,
             )
         elif not self._api.app_key:
             raise MissingConfiguration("YAGNA_APPKEY", "key to the daemon; `yagna app-key list` shows it")
@@ -299,7 +299,7 @@ class Golem:
 
 def _glm(name: str, amount: Money) -> Decimal:
     if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal, str)):
-        raise TypeError(f"`{name}` is a {type(amount).__name__}. Give a number of GLM.")
+        raise TypeError(f"`{name}` is of the type `{type(amount).__name__}`. Give a number of GLM.")
     try:
         exact = Decimal(repr(amount) if isinstance(amount, float) else str(amount))
     except InvalidOperation:
@@ -313,5 +313,5 @@ def _strategy(strategy: Optional[BaseMarketStrategy]) -> BaseMarketStrategy:
     if strategy is None:
         return DecreaseScoreForUnconfirmedAgreement(LeastExpensiveLinearPayuMS(), 0.5)
     if not isinstance(strategy, BaseMarketStrategy):
-        raise TypeError(f"The strategy is a {type(strategy).__name__}. Derive it from `MarketStrategy`.")
+        raise TypeError(f"The strategy is of the type `{type(strategy).__name__}`. Derive it from `MarketStrategy`.")
     return strategy

@@ -47,7 +47,7 @@ class Executor:
         chosen = package if package is not None else payload
         if not isinstance(chosen, Payload):
             hint = "Await it: `await vm.repo(..)`." if hasattr(chosen, "__await__") else "Use `await vm.repo(..)`."
-            raise TypeError(f"The package is a {type(chosen).__name__}. {hint}")
+            raise TypeError(f"The package is of the type `{type(chosen).__name__}`. {hint}")
         if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
             raise ValueError(f"`max_workers` is {max_workers!r}. Give a whole number above zero.")
         if not isinstance(timeout, timedelta) or timeout <= timedelta(0):
@@ -61,7 +61,7 @@ class Executor:
             subnet_tag=subnet_tag,
             payment_driver=driver,
             payment_network=network,
-            event_consumer=event_consumer or log_event_repr,
+            event_consumer=log_event_repr if event_consumer is None else event_consumer,
             stream_output=stream_output,
         )
         self._deadline = 0.0

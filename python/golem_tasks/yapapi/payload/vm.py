@@ -46,7 +46,8 @@ VM_CAPS_MANIFEST_SUPPORT = "manifest-support"
 #: A capability that a provider must have: ``vpn``, ``inet``, ``manifest-support``.
 VmCaps = str
 
-_HASH = re.compile(r"^[0-9a-fA-F]{56}$")
+#: SHA-3 of 224, 256, 384 or 512 bits.
+_HASH = re.compile(r"^(?:[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})$")
 _WAY_OUT = "Use `vm.repo(..)` or `vm.manifest(..)`, which return a payload."
 VmRequest = absent(__name__, "VmRequest", _WAY_OUT)
 VmManifestRequest = absent(__name__, "VmManifestRequest", _WAY_OUT)
@@ -184,7 +185,7 @@ async def repo(
     elif image_hash is not None and image_tag is not None:
         raise PackageException("An image has an `image_hash` or an `image_tag`, not both.")
     if image_hash is not None and not _HASH.match(image_hash):
-        raise PackageException(f"`{image_hash}` is not a hash of an image, which has 56 hexadecimal digits. Copy it whole.")
+        raise PackageException(f"`{image_hash}` is not a hash of an image, which has 56, 64, 96 or 128 hexadecimal digits. Copy it whole.")
     image = image_hash if image_hash is not None else str(image_tag)
     return VmPackage(
         image, image_url, image_use_https, repository_url, min_mem_gib, min_storage_gib, min_cpu_threads, capabilities

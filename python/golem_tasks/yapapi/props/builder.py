@@ -72,7 +72,7 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, (tuple, set, frozenset)):
         return list(value)
     raise TypeError(
-        f"The property `{key}` is a {type(value).__name__}. Use text, a number, a list, a dict, a date or an enumeration."
+        f"The property `{key}` is of the type `{type(value).__name__}`. Use text, a number, a list, a dict, a date or an enumeration."
     )
 
 

@@ -153,7 +153,7 @@ class Script:
         if self._sent:
             raise RuntimeError("The script has been sent already. Make another one with `ctx.new_script()`.")
         if not isinstance(cmd, Command):
-            raise TypeError(f"`Script.add` takes a `Command`, and not a {type(cmd).__name__}.")
+            raise TypeError(f"`Script.add` takes a `Command`, and not an object of the type `{type(cmd).__name__}`.")
         if cmd._script is not None:
             raise RuntimeError("The command belongs to a script already. Make another one.")
         cmd._script = self

@@ -19,7 +19,7 @@ class WrappingMarketStrategy(BaseMarketStrategy, abc.ABC):
 
     def __init__(self, base_strategy: BaseMarketStrategy) -> None:
         if not isinstance(base_strategy, BaseMarketStrategy):
-            raise TypeError(f"The base strategy is a {type(base_strategy).__name__}. Give a `MarketStrategy`.")
+            raise TypeError(f"The base strategy is of the type `{type(base_strategy).__name__}`. Give a `MarketStrategy`.")
         self.base_strategy = base_strategy
 
     async def decorate_demand(self, demand: DemandBuilder) -> None:

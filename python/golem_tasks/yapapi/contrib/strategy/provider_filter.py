@@ -26,7 +26,7 @@ class ProviderFilter(WrappingMarketStrategy):
     ) -> None:
         super().__init__(base_strategy)
         if not callable(is_allowed):
-            raise TypeError(f"`is_allowed` is a {type(is_allowed).__name__}. Give a function of a provider's id.")
+            raise TypeError(f"`is_allowed` is of the type `{type(is_allowed).__name__}`. Give a function of a provider's id.")
         self._is_allowed = is_allowed
 
     async def score_offer(self, offer: "OfferProposal") -> float:
