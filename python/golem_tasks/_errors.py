@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import _native
@@ -191,10 +190,3 @@ def task_failed(failure: _NativeFailure, input: Any, raised: Optional[BaseExcept
         made.exit_code = raised.exit_code
         made.stderr = made.stderr or raised.stderr
     return made
-
-
-def amount(value: object, name: str) -> str:
-    """GLM as the engine reads it. ``float`` is read by its decimal form: 0.1 is 0.1 GLM."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
-        raise TypeError(f"{name} is {value!r}. Give GLM as a decimal.Decimal, a text such as '0.5', or a number.")
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)

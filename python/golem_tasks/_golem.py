@@ -11,8 +11,9 @@ from typing import Any, Callable, Optional, TypeVar, Union
 
 from . import _native
 from ._context import Time, seconds
-from ._errors import amount, translated
+from ._errors import translated
 from ._map import Function, Inputs, Mapped, check_function, check_inputs
+from ._money import amount
 from ._payload import settings_of
 from ._progress import Progress, bar
 from ._summary import Summary, Tally

@@ -17,13 +17,11 @@ from ._bridge import label
 from ._bridge import source as as_source
 from ._context import Context
 from ._errors import GolemError, Provider, TaskFailed, WorkFailed, task_failed, translated
+from ._money import cost_of
 from ._native import Executor, Submitted
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_LEAST = Decimal("1e-18")
-"""The smallest part of a GLM."""
 
 Function = Callable[[Context, T], Awaitable[R]]
 """A coroutine function of a machine and an input."""
@@ -177,7 +175,7 @@ class Mapped(Generic[T, R]):
         if isinstance(item, _native.TaskFailure):
             return numbered.place, task_failed(item, numbered.input, numbered.raised)
         time = timedelta(seconds=item.running_time)
-        cost = (self._price(item.provider_id) * Decimal(item.running_time) / 3600).quantize(_LEAST)
+        cost = cost_of(self._price(item.provider_id), item.running_time)
         provider = Provider(item.provider_id, item.provider_name)
         return numbered.place, Done(numbered.input, item.result, provider, cost, time, item.attempts)
 

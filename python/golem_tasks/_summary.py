@@ -8,6 +8,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from ._money import added
+
 
 @dataclass
 class ProviderSummary:
@@ -89,9 +91,9 @@ class Tally:
                 rental.failures += 1
         elif kind == "bill_accepted":
             amount = Decimal(event["amount"])
-            summary.cost += amount
+            summary.cost = added(summary.cost, amount)
             if rental := self._rentals.get(event["rental"]):
-                rental.cost += amount
+                rental.cost = added(rental.cost, amount)
 
 
 def took(event: dict[str, Any]) -> timedelta:

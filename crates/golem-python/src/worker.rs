@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use golem_core::event::AttemptFailure;
@@ -21,6 +21,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::bridge::{Bridge, done, settle};
 use crate::context::Context;
 use crate::error;
+
+/// So often the loop is seen to be alive while a worker is at work.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// The data of a task, with its name for people.
 pub(crate) struct Item {
@@ -195,6 +198,8 @@ impl Fetch {
 
 impl Half {
     async fn follow(mut self, words: &mut UnboundedReceiver<Word>) -> Result<(), WorkerError> {
+        // A loop that doesn't come to do nothing is blocked.
+        let mut pulse = tokio::time::interval(PULSE);
         loop {
             tokio::select! {
                 biased;
@@ -221,6 +226,7 @@ impl Half {
                     None => return Ok(()),
                 },
                 pack = self.tasks.next(&mut self.wanted) => self.hand_over(pack),
+                _ = pulse.tick() => self.state.bridge.push(|_| ()),
             }
         }
     }
