@@ -1,4 +1,4 @@
-"""Finds the word of four small letters that has a given SHA-256 hash, on rented machines.
+"""Finds the word of three small letters that has a given SHA-256 hash, on rented machines.
 
     python -m golem_tasks run python/examples/yacat.py --devnet --workers 3 --run-id crack
     YACAT_HASH=.. python -m golem_tasks run python/examples/yacat.py --devnet
@@ -17,8 +17,8 @@ from golem_tasks.golem_core.low.exceptions import BatchError
 
 PAYLOAD = Payload.from_image_hash("9a3b5d67b0b27746283cb5f287c13eab1beaa12d92a9f536b747c7ae", min_mem_gib=0.5)
 
-# The hash of "lama".
-HASH = os.environ.get("YACAT_HASH", "e00443c76cfe2be97aa8dd26df5d7eae093af7ab22ff9902b30fce9b380699b3")
+# The hash of "owl".
+HASH = os.environ.get("YACAT_HASH", "10f7127b980b0b06ef157749f8a02cca1c606d22642729dcb2d24dbbf2bf30df")
 
 SEARCH = """\
 #!/bin/sh
@@ -26,12 +26,9 @@ SEARCH = """\
 letters='a b c d e f g h i j k l m n o p q r s t u v w x y z'
 mkdir -p "/tmp/words-$1" && cd "/tmp/words-$1" || exit 1
 for b in $letters; do
-  for c in $letters; do
-    for d in $letters; do printf %s "$1$b$c$d" >"$1$b$c$d"; done
-  done
-  sha256sum -- * | grep "^$2 " && break
-  rm -f -- *
-done | cut -c67- >"$3"
+  for c in $letters; do printf %s "$1$b$c" >"$1$b$c"; done
+done
+sha256sum -- * | grep "^$2 " | cut -c67- >"$3"
 rm -rf "/tmp/words-$1"
 """
 

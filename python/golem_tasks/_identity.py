@@ -88,7 +88,8 @@ class _Parts:
         if isinstance(value, MethodType):
             return f"{self.value(value.__self__, depth + 1)}.{value.__func__.__name__}"
         if isinstance(value, FunctionType):
-            return f"{_name(value)}({', '.join(self._made_of(value, depth))})" if depth < 4 else _name(value)
+            made_of = self._made_of(value, depth) if depth < 4 else []
+            return f"{_name(value)}({', '.join(made_of)})" if made_of else _name(value)
         if isinstance(value, (BuiltinFunctionType, type)):
             return _name(value)
         return self.value(value, depth + 1)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _native
+from ._errors import translated
 from ._identity import Stored
 from ._module import ModuleError, ResultsCnt, Work, checked
 from ._pile import Gone, Pile, Source, name_of
@@ -86,7 +87,7 @@ class Runner:
         """Runs until all tasks are done or it is stopped, and gives the summary of the run, as ``golem-tasks summary --json`` has it.
 
         Cancelling it, as Ctrl+C does in ``asyncio.run``, stops the run in order: no task begins, agreements are ended, bills are settled; the
-        cancellation takes effect after that. Raises :class:`golem_tasks.Error` where the run couldn't begin or broke off, and
+        cancellation takes effect after that. Raises :class:`golem_tasks.RunError` where the run couldn't begin or broke off, and
         :class:`RuntimeError` when it is called a second time.
         """
         if self._has_begun:
@@ -96,6 +97,8 @@ class Runner:
         runner = _native.Runner(job.settings(), self._run_settings())
         try:
             summary = await runner.run()
+        except _native.Error as error:
+            raise translated(error) from error
         except asyncio.CancelledError:
             # The run is being stopped, and everything rented is to be ended before anybody leaves.
             await asyncio.shield(asyncio.ensure_future(_end(runner)))
