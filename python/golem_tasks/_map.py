@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import inspect
 import itertools
@@ -245,9 +246,11 @@ async def _numbered(inputs: AsyncIterable[T]) -> AsyncIterator[_Numbered[T]]:
 
 def check_function(function: object) -> None:
     """Raises :class:`TypeError` for what is no coroutine function."""
-    called = function.__call__ if not inspect.isroutine(function) and callable(function) else function
-    while hasattr(called, "func"):
+    called = function
+    while isinstance(called, functools.partial):
         called = called.func
+    if not inspect.isroutine(called) and callable(called):
+        called = called.__call__
     if inspect.iscoroutinefunction(called):
         return
     name = getattr(function, "__qualname__", repr(function))

@@ -98,9 +98,9 @@ def test_a_missing_account_names_driver_and_network(in_loop):
     async def main():
         async with network() as devnet:
             with pytest.raises(gt.NoPaymentAccountError) as raised:
-                async with gt.Golem(devnet=devnet, image=IMAGE, network="mainnet"):
+                async with gt.Golem(devnet=devnet, image=IMAGE, driver="zksync", network="rinkeby"):
                     pass
-            assert (raised.value.driver, raised.value.network) == ("erc20", "mainnet")
+            assert (raised.value.driver, raised.value.network) == ("zksync", "rinkeby")
 
     in_loop(main)
 
@@ -182,8 +182,11 @@ def test_two_event_loops():
             await there.map(work, [1])
 
     asyncio.run(elsewhere())
-    loop.run_until_complete(there.close())
-    loop.run_until_complete(devnet.stop())
+    async def end():
+        await there.close()
+        await devnet.stop()
+
+    loop.run_until_complete(end())
     loop.close()
     with pytest.raises(RuntimeError, match="No event loop"):
         _native.Devnet.start(1)
@@ -274,9 +277,9 @@ def test_a_task_that_is_cancelled_while_it_waits_loses_no_task(in_loop):
 def test_unknown_settings_are_named(in_loop):
     async def main():
         async with network() as devnet:
-            with pytest.raises(TypeError, match="no setting 'colour'"):
+            with pytest.raises(TypeError, match="no setting .colour."):
                 _native.Executor.start({"image": IMAGE}, {"colour": 1}, devnet)
-            with pytest.raises(ValueError, match="no setting 'imag'"):
+            with pytest.raises(ValueError, match="no setting .imag."):
                 _native.Executor.start({"image": IMAGE, "imag": "x"}, {}, devnet)
             with pytest.raises(TypeError, match="min_mem_gib can't be 'much'"):
                 _native.Executor.start({"image": IMAGE, "min_mem_gib": "much"}, {}, devnet)

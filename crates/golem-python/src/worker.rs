@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use golem_core::event::AttemptFailure;
+use golem_core::event::{AttemptFailure, FailureKind};
 use golem_sdk::executor::{Task as SdkTask, Tasks as SdkTasks};
 use golem_sdk::{WorkContext, WorkerError};
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration};
@@ -24,6 +24,9 @@ use crate::error;
 
 /// So often the loop is seen to be alive while a worker is at work.
 const PULSE: Duration = Duration::from_millis(500);
+
+/// Why an attempt failed whose task was dropped.
+const FORGOTTEN: &str = "the worker dropped it without an answer";
 
 /// The data of a task, with its name for people.
 pub(crate) struct Item {
@@ -220,7 +223,12 @@ impl Half {
                             task.failed(failure).await;
                         }
                     }
-                    Some(Word::Drop { task }) => drop(self.hands.remove(&task)),
+                    // Python lets go of it after the worker has asked for the next one, so it is answered at once.
+                    Some(Word::Drop { task }) => {
+                        if let Some(task) = self.hands.remove(&task) {
+                            task.failed(AttemptFailure::new(FailureKind::Lost, FORGOTTEN)).await;
+                        }
+                    }
                     Some(Word::Ended(end)) => return end,
                     // The state holds a sender itself.
                     None => return Ok(()),
