@@ -35,6 +35,7 @@ from ._native import Devnet, __version__
 from ._native import Result as CommandResult
 from ._run import map, run
 from ._summary import ProviderSummary, Summary
+from .runner import Runner
 
 __all__ = [
     "Batch",
@@ -54,6 +55,7 @@ __all__ = [
     "ProviderLost",
     "ProviderSummary",
     "RunError",
+    "Runner",
     "ScriptError",
     "StartError",
     "Summary",

@@ -49,7 +49,9 @@ class _Found:
     async def run(self) -> int:
         code = await _native.program(self._words, self._find)
         if self._job is not None and "run" in self._words:
-            await self._job.tell_results()
+            count = await self._job.tell_results()
+            if count is not None and not {"-q", "--quiet", "--json"} & set(self._words):
+                print(f"results_cnt: {count}", file=sys.stderr)
         return code
 
     def _find(self, name: str) -> "Optional[JobSettings]":

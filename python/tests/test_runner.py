@@ -324,6 +324,7 @@ def test_the_examples_run(programs):
     code, out, err = ended(process)
     assert code == 0, err
     assert {"0 -> 0", "1 -> 7", "2 -> 14"} <= set(out.splitlines())
+    assert int(re.search(r"^results_cnt: (\d+)$", err, re.M)[1]) >= 5
     folder, process = programs["yacat"]
     code, out, err = ended(process)
     assert code == 0, err
