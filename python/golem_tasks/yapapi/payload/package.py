@@ -6,6 +6,7 @@ import abc
 from typing import Optional
 
 from golem_tasks import _native
+from golem_tasks.yapapi import _mode
 from golem_tasks.yapapi.payload import Payload
 
 __all__ = ["Package", "PackageException", "check_package_url", "resolve_package_url"]
@@ -48,7 +49,7 @@ async def check_package_url(image_url: str, image_hash: str) -> str:
 async def task_package(settings: _native.PayloadSettings) -> str:
     """Return what the engine makes of an image."""
     try:
-        resolved = await _native.resolve_payload(settings)
+        resolved = await _native.resolve_payload(settings, devnet=_mode.devnet_is_on())
     except _native.Error as error:
         raise PackageException(str(error)) from error
     return str(resolved["properties"]["golem.srv.comp.task_package"])

@@ -53,11 +53,11 @@ class LeastExpensiveLinearPayuMS(MarketStrategy):
             prices = ComLinear.from_properties(offer.props)
         except InvalidPropertiesError:
             return SCORE_REJECTED
-        if prices.fixed_price < 0 or prices.fixed_price > self._max_fixed_price:
+        if prices.fixed_price < 0 or _exact(prices.fixed_price) > self._max_fixed_price:
             return SCORE_REJECTED
         for counter, price in prices.price_for.items():
             cap = self._max_price_for.get(counter)
-            if price < 0 or (cap is not None and price > cap):
+            if price < 0 or (cap is not None and _exact(price) > cap):
                 return SCORE_REJECTED
         cost = prices.calculate_cost([self._expected_time_secs] * len(prices.usage_vector))
         return SCORE_TRUSTED / (cost + 1.01)
@@ -81,6 +81,11 @@ class LeastExpensiveLinearPayuMS(MarketStrategy):
         if cpu is not None and time is not None:
             settings["max_per_hour"] = "1000000"
         return settings
+
+
+def _exact(price: float) -> Decimal:
+    """Return a price as its provider wrote it."""
+    return Decimal(repr(price))
 
 
 def _text(amount: Decimal) -> str:
