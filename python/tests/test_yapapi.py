@@ -19,22 +19,32 @@ from golem_tasks.yapapi.script.capture import CaptureContext
 from golem_tasks.yapapi.script.command import Command
 
 IMAGE = "9a3b5d67b0b27746283cb5f287c13eab1beaa12d92a9f536b747c7ae"
+#: What commands answer where none really runs.
+SCRIPTED = [{"program": "/bin/false", "exit": 1}, {"program": "/bin/echo", "args": ["up"], "stdout": "up\n"}, {"program": "/bin/sleep", "args": ["60"], "takes": 60.0}]
+
+real_commands = pytest.mark.usefixtures("real")
 
 
 @pytest.fixture(autouse=True)
 def devnet():
-    """A quick network for each Golem; tests change it before they start one."""
-    mode = _mode.DevnetMode(providers=2, instant=True, seed=7)
+    """A quick network for each Golem, on which commands are answered by a table."""
+    mode = _mode.DevnetMode(providers=2, instant=True, seed=7, scripted=SCRIPTED)
     _mode.turn_devnet_on(mode)
     yield mode
     _mode.turn_devnet_on(None)
+
+
+@pytest.fixture
+def real(devnet):
+    """Commands really run."""
+    devnet.scripted = None
 
 
 def played(test):
     """Run a test that is a coroutine function, with a limit on its time."""
 
     def run(**fixtures):
-        asyncio.run(asyncio.wait_for(test(**fixtures), 30))
+        asyncio.run(asyncio.wait_for(test(**fixtures), 20))
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     run.__signature__ = __import__("inspect").signature(test)
@@ -71,6 +81,7 @@ async def run(worker, data, **settings):
 # ---- scripts ----
 
 
+@real_commands
 @played
 async def test_a_script_moves_files_and_gives_results_in_every_way(tmp_path):
     (tmp_path / "in").write_text("a file")
@@ -108,6 +119,7 @@ async def test_a_script_moves_files_and_gives_results_in_every_way(tmp_path):
     assert timedelta(0) < done["only"].running_time < timedelta(seconds=20)
 
 
+@real_commands
 @played
 async def test_the_queue_of_0_5_makes_the_same_scripts(tmp_path):
     async def worker(ctx, tasks):
@@ -124,6 +136,7 @@ async def test_the_queue_of_0_5_makes_the_same_scripts(tmp_path):
     assert {n: task.result for n, task in done.items()} == {n: f'once{{"task":{n}}}' for n in range(3)}
 
 
+@real_commands
 @played
 async def test_environment_and_captures_reach_the_command():
     async def worker(ctx, tasks):
@@ -139,6 +152,7 @@ async def test_environment_and_captures_reach_the_command():
     assert done[1].result == ["heard", "56", b"\xff"]
 
 
+@real_commands
 @played
 async def test_a_failed_command_is_thrown_at_the_yield_and_its_awaitables_end():
     async def worker(ctx, tasks):
@@ -164,6 +178,7 @@ async def test_a_failed_command_is_thrown_at_the_yield_and_its_awaitables_end():
     assert [event.success for event in heard.of(events.CommandExecuted)] == [True, False]
 
 
+@real_commands
 @played
 async def test_a_script_that_takes_too_long_is_a_batch_timeout_and_its_task_is_tried_elsewhere():
     attempts = []
@@ -185,6 +200,7 @@ async def test_a_script_that_takes_too_long_is_a_batch_timeout_and_its_task_is_t
     assert attempts[1] == "timed out" and attempts[0] != attempts[2]
 
 
+@real_commands
 @played
 async def test_a_worker_may_go_on_while_a_script_runs():
     async def worker(ctx, tasks):
@@ -247,6 +263,7 @@ async def test_a_worker_may_set_up_its_machine_itself():
     assert (await run(worker, [1], implicit_init=False))[1].result == "up\n"
 
 
+@real_commands
 @played
 async def test_commands_and_events_of_the_programs_own_work():
     hooks = []
@@ -282,6 +299,7 @@ async def test_commands_and_events_of_the_programs_own_work():
     assert shouted.loud and shouted.task is done[1] and shouted.activity.id
 
 
+@real_commands
 @played
 async def test_output_is_streamed_where_it_is_asked_for():
     async def worker(ctx, tasks):
@@ -414,8 +432,9 @@ async def test_what_a_worker_raises_fails_the_attempt_and_not_the_program():
     assert (await run(worker, [1]))[1].result == "second attempt"
 
 
+@pytest.mark.parametrize("ends", [False, True])
 @played
-async def test_a_task_that_its_worker_forgets_is_tried_again():
+async def test_a_task_that_its_worker_forgets_is_tried_again(ends):
     seen = []
 
     async def worker(ctx, tasks):
@@ -424,8 +443,25 @@ async def test_a_task_that_its_worker_forgets_is_tried_again():
             yield ctx.new_script()
             if len(seen) > 1:
                 task.accept_result("remembered")
+            if ends:
+                return
 
     assert (await run(worker, [1]))[1].result == "remembered"
+
+
+@played
+async def test_a_worker_may_have_several_tasks_in_hand():
+    async def worker(ctx, tasks):
+        pack = []
+        async for task in tasks:
+            pack.append(task)
+            if len(pack) == 3:
+                yield ctx.new_script()
+                for done in pack:
+                    done.accept_result(len(pack))
+                pack = []
+
+    assert {task.result for task in (await run(worker, range(6), max_workers=1)).values()} == {3}
 
 
 @played

@@ -24,28 +24,82 @@ ON_IMAGE = [*ON_DEVNET, "--devnet-image", str(STAND_IN / "image")]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+def furnished(folder):
+    """Put the programs and a scene into a folder."""
+    folder.mkdir(exist_ok=True)
+    for program in (HERE / "programs").glob("*.py"):
+        shutil.copy(program, folder)
+    shutil.copy(STAND_IN / "scene.blend", folder / "cubes.blend")
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with the programs and a scene."""
-    for program in (HERE / "programs").glob("*.py"):
-        shutil.copy(program, tmp_path)
-    shutil.copy(STAND_IN / "scene.blend", tmp_path / "cubes.blend")
-    return tmp_path
+    return furnished(tmp_path)
 
 
-def python(folder, *arguments, **variables):
-    """Run Python in the folder; what it printed, and what it logged."""
-    ended = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=40,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout, ended.stderr
+class Program:
+    """A program at work in a folder of its own."""
+
+    def __init__(self, folder, *arguments, **variables):
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self):
+        """Wait for its end; what it printed, and what it logged."""
+        try:
+            printed, logged = self.process.communicate(timeout=40)
+        finally:
+            self.process.kill()
+        assert self.process.returncode == 0, printed + logged
+        return printed, logged
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """The programs that end by themselves, all at work at once."""
+    started = {}
+
+    def start(name, *arguments, prepare=None):
+        folder = furnished(tmp_path_factory.mktemp(name))
+        if prepare is not None:
+            prepare(folder)
+        started[name] = Program(folder, *arguments)
+
+    start("frames", *ON_IMAGE, "frames.py")
+    start("changed", "frames.py", prepare=change_imports)
+    start("hello", *ON_DEVNET, "hello.py")
+    # SHA-256 of 42 begins with these digits.
+    start("search", *ON_DEVNET, "search.py", "73475c", "--log-file", "search.log")
+    start("render", *ON_IMAGE, "render.py")
+    if "GOLEM_YAPAPI_README" in os.environ:
+        start("readme", *ON_IMAGE, "blender.py", prepare=take_from_readme)
+    yield started
+    for program in started.values():
+        program.process.kill()
+
+
+def change_imports(folder):
+    text = (folder / "frames.py").read_text()
+    changed = re.sub(r"^from yapapi", "from golem_tasks.yapapi", text, flags=re.M)
+    assert changed.count("golem_tasks.yapapi") == text.count("from yapapi") == 5
+    # Nothing else is changed. Only a daemon is missing, in whose place there is a devnet.
+    devnet = "from golem_tasks.yapapi import _mode\n_mode.turn_devnet_on(_mode.DevnetMode(image=%r))\n"
+    (folder / "frames.py").write_text(devnet % str(STAND_IN / "image") + changed)
+
+
+def take_from_readme(folder):
+    readme = Path(os.environ["GOLEM_YAPAPI_README"]).read_text()
+    found = re.search(r"```python\n(.*?)```", readme, re.S)
+    assert found is not None
+    (folder / "blender.py").write_text(found.group(1))
 
 
 def assert_frames(folder, printed):
@@ -54,58 +108,47 @@ def assert_frames(folder, printed):
         assert (folder / f"output_{frame}.png").read_bytes().startswith(PNG)
 
 
-def test_a_program_for_0_5_runs_unchanged(folder):
-    printed, logged = python(folder, *ON_IMAGE, "frames.py")
-    assert_frames(folder, printed)
+def test_a_program_for_0_5_runs_unchanged(programs):
+    printed, logged = programs["frames"].end()
+    assert_frames(programs["frames"].folder, printed)
     assert "6 tasks computed" in printed
     assert re.search(r"yapapi 0\.13\.1\S*, community\.4, erc20, hoodi", logged)
     for old, new in (("community.4", "public"), ("zksync", "erc20"), ("rinkeby", "hoodi")):
         assert f"`{old}` no longer exists. The program uses `{new}` instead." in logged
+    assert "frames.py" in logged.split("`community.4`")[0].splitlines()[-1], "the warning names the program"
     assert "Job finished in" in logged and "Golem engine has shut down" in logged
     assert "ERROR" not in logged
 
 
-def test_a_program_for_0_5_runs_with_only_its_imports_changed(folder):
-    program = folder / "frames.py"
-    text = program.read_text()
-    changed = re.sub(r"^from yapapi", "from golem_tasks.yapapi", text, flags=re.M)
-    assert changed.count("golem_tasks.yapapi") == text.count("from yapapi") == 5
-    # Only a daemon is missing, which the program is told of by the environment.
-    devnet = "from golem_tasks.yapapi import _mode\n_mode.turn_devnet_on(_mode.DevnetMode(image=%r))\n"
-    program.write_text(devnet % str(STAND_IN / "image") + changed.split('"""', 2)[2])
-    printed, _ = python(folder, "frames.py")
-    assert_frames(folder, printed)
+def test_a_program_for_0_5_runs_with_only_its_imports_changed(programs):
+    printed, _ = programs["changed"].end()
+    assert_frames(programs["changed"].folder, printed)
 
 
 @pytest.mark.skipif("GOLEM_YAPAPI_README" not in os.environ, reason="GOLEM_YAPAPI_README names no README of yapapi 0.5")
-def test_the_program_of_yapapis_readme_runs_unchanged(folder):
-    readme = Path(os.environ["GOLEM_YAPAPI_README"]).read_text()
-    found = re.search(r"```python\n(.*?)```", readme, re.S)
-    assert found is not None
-    (folder / "blender.py").write_text(found.group(1))
-    printed, _ = python(folder, *ON_IMAGE, "blender.py")
-    assert_frames(folder, printed)
+def test_the_program_of_yapapis_readme_runs_unchanged(programs):
+    printed, _ = programs["readme"].end()
+    assert_frames(programs["readme"].folder, printed)
 
 
-def test_hello_for_0_13_runs_unchanged(folder):
-    printed, logged = python(folder, *ON_DEVNET, "hello.py")
+def test_hello_for_0_13_runs_unchanged(programs):
+    printed, logged = programs["hello"].end()
     assert printed == "Hello from 42\n\n"
     assert "Task finished by provider" in logged
 
 
-def test_a_search_in_two_passes_runs_unchanged_and_ends_early(folder):
-    # SHA-256 of 42 begins with these digits.
-    printed, logged = python(folder, *ON_DEVNET, "search.py", "73475c", "--log-file", "search.log")
+def test_a_search_in_two_passes_runs_unchanged_and_ends_early(programs):
+    printed, logged = programs["search"].end()
     assert re.match(r"Found 42 after 0:00:", printed), printed
     assert re.search(r"yapapi 0\.13\.1\S*, public, erc20, hoodi", logged)
-    log = (folder / "search.log").read_text()
+    log = (programs["search"].folder / "search.log").read_text()
     assert "DEBUG yapapi.events] JobStarted(job=Job(id='1'))" in log
     assert "CommandExecuted(" in log and "ShutdownFinished()" in log
 
 
-def test_a_renderer_for_0_13_runs_unchanged(folder):
-    printed, logged = python(folder, *ON_IMAGE, "render.py")
-    assert_frames(folder, printed)
+def test_a_renderer_for_0_13_runs_unchanged(programs):
+    printed, logged = programs["render"].end()
+    assert_frames(programs["render"].folder, printed)
     assert "Ready, ['golem.usage.cpu_sec', 'golem.usage.duration_sec'], cost True" in logged
     assert "`holesky` no longer exists. The program uses `hoodi` instead." in logged
 
@@ -194,7 +237,7 @@ def test_a_missing_payment_account_is_the_error_that_programs_expect(folder, reg
         try:
             way = {"YAGNA_API_URL": devnet.api_url, "YAGNA_APPKEY": devnet.app_key, "GOLEM_REGISTRY_URL": registry}
             arguments = ["-m", "golem_tasks.yapapi", "search.py", "00", "--payment-network", "Nowhere"]
-            return await asyncio.get_running_loop().run_in_executor(None, lambda: python(folder, *arguments, **way))
+            return await asyncio.get_running_loop().run_in_executor(None, Program(folder, *arguments, **way).end)
         finally:
             await devnet.stop()
 

@@ -21,7 +21,7 @@ IMAGE = "9a3b5d67b0b27746283cb5f287c13eab1beaa12d92a9f536b747c7ae"
 
 @pytest.fixture(autouse=True)
 def devnet():
-    _mode.turn_devnet_on(_mode.DevnetMode(providers=1, instant=True))
+    _mode.turn_devnet_on(_mode.DevnetMode(providers=1, instant=True, scripted=[]))
     yield
     _mode.turn_devnet_on(None)
 

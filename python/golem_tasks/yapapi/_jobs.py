@@ -80,6 +80,7 @@ class Call:
         self._stream = stream
         self._job = Job(job_id, payload, datetime.now(timezone.utc) + timeout)
         self._deadline = asyncio.get_running_loop().time() + self._timeout
+        self._begin = market.translator.begin
         self._submitted: Optional[_native.Submitted] = None
         self._failures: Dict[str, str] = {}
         #: What ends the job whatever its tasks do: a worker that is none, a source that fails.
@@ -164,7 +165,7 @@ class Call:
     async def _work(self, native: _native.Context, tasks: _native.Tasks) -> None:
         try:
             await Work(
-                self._job, self._worker, self._emit, self._stream, self._time_left, native, tasks
+                self._job, self._worker, self._emit, self._stream, self._time_left, self._begin, native, tasks
             ).run()
         except NotAWorker as error:
             self._fail(error)

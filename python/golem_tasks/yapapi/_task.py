@@ -115,10 +115,13 @@ class Task(Generic[TaskData, TaskResult]):
         self._native, self._ctx, self._status = native, ctx, TaskStatus.RUNNING
         self._tell(lambda events: events.TaskStarted)
 
-    def _dropped(self) -> None:
-        """Forget an attempt that its worker didn't answer."""
-        if self._native is not None:
+    def _dropped(self, why: Optional[str] = None) -> None:
+        """Forget an attempt that its worker didn't answer. ``why`` fails it; else what ended the worker does."""
+        native = self._native
+        if native is not None:
             self._took, self._native, self._status = self.running_time, None, TaskStatus.WAITING
+            if why is not None:
+                native.reject(why, True)
 
     def _answered(self, method: str) -> "_native.Task":
         native = self._native

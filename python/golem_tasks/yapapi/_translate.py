@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from golem_tasks.yapapi import events
 from golem_tasks.yapapi.engine import Job
@@ -40,6 +40,9 @@ class Translator:
     nobody: Job = field(default_factory=lambda: Job("0", None, None))
     _rentals: Dict[int, _Rental] = field(default_factory=dict)
     _demand: Optional[Subscription] = None
+    #: Activities that were told of as created, and as ready.
+    _created: Set[str] = field(default_factory=set)
+    _begun: Set[str] = field(default_factory=set)
 
     def __call__(self, kind: str, fields: Fields) -> None:
         """Take an event of the engine."""
@@ -138,11 +141,16 @@ class Translator:
     def _on_activity_created(self, fields: Fields) -> None:
         rental = self._rental(fields)
         rental.activity = Activity(str(fields["activity"]))
-        self._tell(events.ActivityCreated, fields, activity=rental.activity, **self._about(rental))
+        if rental.activity.id not in self._created:
+            self._tell(events.ActivityCreated, fields, activity=rental.activity, **self._about(rental))
+            self._created.add(rental.activity.id)
 
     def _on_activity_ready(self, fields: Fields) -> None:
         rental = self._rental(fields)
-        self._tell(events.WorkerStarted, fields, activity=rental.activity, **self._about(rental))
+        if rental.activity is None or rental.activity.id not in self._begun:
+            self._tell(events.WorkerStarted, fields, activity=rental.activity, **self._about(rental))
+            if rental.activity is not None:
+                self._begun.add(rental.activity.id)
 
     def _on_activity_ended(self, fields: Fields) -> None:
         rental = self._rental(fields)
@@ -155,6 +163,16 @@ class Translator:
                 self._tell(events.ActivityCreateFailed, fields, **about)
             return
         self._tell(events.WorkerFinished, fields, activity=rental.activity, **about)
+
+    def begin(self, job: Job, agreement: Agreement, activity: Activity) -> None:
+        """Tell of an activity whose worker is called now, unless the engine has told of it already."""
+        about: Fields = {"job": job, "agreement": agreement, "activity": activity}
+        if activity.id not in self._created:
+            self._created.add(activity.id)
+            self._tell(events.ActivityCreated, {}, **about)
+        if activity.id not in self._begun:
+            self._begun.add(activity.id)
+            self._tell(events.WorkerStarted, {}, **about)
 
     # ---- bills ----
 

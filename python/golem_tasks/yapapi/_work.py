@@ -80,13 +80,13 @@ class TaskIterator:
         self._open = [(task, mark) for task, mark in waiting if task not in passed]
         for task in passed:
             logger.warning("The worker asked for another task without an answer to %r, which is tried again.", task)
-            task._dropped()
+            task._dropped("The worker asked for another task without an answer to this one")
 
-    def forget(self) -> None:
-        """Let go of the tasks that weren't answered."""
+    def forget(self, why: Optional[str] = None) -> None:
+        """Let go of the tasks that weren't answered. ``why`` fails them; else what ended the worker does."""
         waiting, self._open = self._open, []
         for task, _ in waiting:
-            task._dropped()
+            task._dropped(why)
 
 
 class Work:
@@ -99,6 +99,7 @@ class Work:
         emit: Callable[[events.Event], None],
         stream: bool,
         time_left: Callable[[], float],
+        begin: Callable[["Job", Agreement, Activity], None],
         native: _native.Context,
         tasks: _native.Tasks,
     ) -> None:
@@ -113,6 +114,7 @@ class Work:
         self._ctx = WorkContext(native, self)
         self._tasks = TaskIterator(tasks, self._ctx)
         self._later: Optional[_Later] = None
+        begin(job, self._agreement, self._activity)
 
     def emit(self, event_class: Type[EventType], ctx: WorkContext, **kwargs: Any) -> EventType:
         """Tell the consumers of an event of this activity."""
@@ -137,6 +139,7 @@ class Work:
             )
         try:
             await self._drive(generator)
+            self._tasks.forget("The worker ended without an answer to this task")
         finally:
             try:
                 if self._later is not None:
