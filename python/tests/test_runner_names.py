@@ -78,7 +78,7 @@ def test_each_name_is_there_and_an_absent_one_says_what_to_use_instead(name, sta
         from golem_tasks.golem_core.low import Activity
 
         with pytest.raises(NotImplementedError, match="low.Activity.node isn't part of golem_tasks: .+"):
-            Activity(None).node  # noqa: B018
+            Activity.__new__(Activity).node  # noqa: B018
     elif name == "low.Activity.destroy":
         with pytest.raises(NotImplementedError, match="low.Activity.destroy isn't part of golem_tasks: .+"):
             found(name)(None).send(None)
