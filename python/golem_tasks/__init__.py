@@ -30,6 +30,7 @@ from ._errors import (
     WorkFailed,
 )
 from ._golem import Golem
+from ._job import Job, Task
 from ._map import Done, Mapped
 from ._native import Devnet, __version__
 from ._native import Result as CommandResult
@@ -49,6 +50,7 @@ __all__ = [
     "Done",
     "Golem",
     "GolemError",
+    "Job",
     "Mapped",
     "NoPaymentAccountError",
     "Provider",
@@ -59,6 +61,7 @@ __all__ = [
     "ScriptError",
     "StartError",
     "Summary",
+    "Task",
     "TaskFailed",
     "WorkFailed",
     "__version__",

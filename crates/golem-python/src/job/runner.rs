@@ -154,8 +154,8 @@ fn read(mut runner: golem_tasks::Runner, settings: &Bound<'_, PyDict>) -> PyResu
     if let Some(what) = text("on_budget")? {
         runner = runner.on_budget(match what.as_str() {
             "stop" => OnBudget::Stop,
-            "wait" => OnBudget::Pause,
-            _ => return Err(PyValueError::new_err(format!("The setting on_budget can't be {what:?}. Use \"stop\" or \"wait\"."))),
+            "pause" | "wait" => OnBudget::Pause,
+            _ => return Err(PyValueError::new_err(format!("The setting on_budget can't be {what:?}. Use \"stop\" or \"pause\"."))),
         });
     }
     if let Some(max_price) = parsed(settings, "max_price")? {
