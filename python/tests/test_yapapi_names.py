@@ -6,6 +6,7 @@
 import asyncio
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,12 @@ def state(name):
     return ("differs", DIFFERS[name]) if name in DIFFERS else ("works", "")
 
 
+#: The kinds of events, as the engine's source has them.
+KINDS = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower()
+    for kind in re.findall(r"^    ([A-Z]\w+)[ ,{]", (HERE.parents[1] / "crates/golem-core/src/event.rs").read_text(), re.M)
+}
+
 ALL = [f"{owner}.{member}" for owner, members in names() for member in members]
 
 
@@ -188,6 +195,27 @@ def test_programs_find_each_module_in_yapapis_place():
     lines = [f"import {module}; assert {module} is golem_tasks.{module}" for module in modules]
     code = "\n".join(["from golem_tasks.yapapi import _alias", "import golem_tasks.yapapi", "_alias.install()", *lines])
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_the_python_column_of_coming_from_yapapi_names_what_there_is():
+    import golem_tasks as gt
+
+    lines = (HERE.parents[1] / "docs" / "coming-from-yapapi.md").read_text().splitlines()
+    cells = [line.split(" | ")[2] for line in lines if line.startswith("| ") and not line.startswith("| yapapi |")]
+    assert len(cells) > 150
+    code = {name for cell in cells for name in re.findall("`([^`]+)`", cell)}
+    settings = {name for call in (gt.Golem, gt.Golem.map, gt.Context.run) for name in inspect.signature(call).parameters}
+    for name in code - {"async with", "await ctx.run(..)", "await batch", "asyncio.create_task", "return", "raise", "logging", "RUST_LOG", "properties"}:
+        owner, _, member = name.rpartition(".")
+        if name in settings or name in KINDS or name in ("golem_tasks", "golem_tasks.yapapi", "map"):
+            continue
+        if name in ("vm.manifest", "Manifest", "Payload"):
+            found({"vm.manifest": "yapapi.payload.vm.manifest", "Manifest": "yapapi.payload.manifest.Manifest"}.get(name, "yapapi.payload.Payload"))
+        elif owner in ("", "gt"):
+            assert hasattr(gt, member), name
+        else:
+            kind = getattr(gt, owner)
+            assert hasattr(kind, member) or member in kind.__annotations__ or member == "provider", name
 
 
 def test_the_table_in_the_docs_says_this():

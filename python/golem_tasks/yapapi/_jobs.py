@@ -11,10 +11,10 @@ from typing import Any, AsyncIterable, AsyncIterator, Callable, Dict, Iterable, 
 from golem_tasks import _native
 from golem_tasks.yapapi import events
 from golem_tasks.yapapi._market import Market
+from golem_tasks.yapapi._task import Task
 from golem_tasks.yapapi._work import NotAWorker, Work, Worker, check
 from golem_tasks.yapapi.engine import Job
 from golem_tasks.yapapi.errors import of_job
-from golem_tasks.yapapi._task import Task
 from golem_tasks.yapapi.payload import Payload
 
 logger = logging.getLogger("yapapi.executor")

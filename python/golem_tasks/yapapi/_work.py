@@ -18,8 +18,8 @@ from golem_tasks.yapapi.script import Script
 from golem_tasks.yapapi.script.command import Command, DownloadBytes, DownloadFile
 
 if TYPE_CHECKING:
-    from golem_tasks.yapapi.engine import Job
     from golem_tasks.yapapi._task import Task
+    from golem_tasks.yapapi.engine import Job
 
 EventType = TypeVar("EventType", bound=events.Event)
 Worker = Callable[[WorkContext, "AsyncIterator[Task[Any, Any]]"], AsyncGenerator[Any, Any]]

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any, Dict, List, Optional
 
 from golem_tasks import _native
+from golem_tasks.yapapi._task import Task
 from golem_tasks.yapapi.config import MissingConfiguration
 from golem_tasks.yapapi.engine import NoPaymentAccountError
-from golem_tasks.yapapi._task import Task
 from golem_tasks.yapapi.payload.package import PackageException
 from golem_tasks.yapapi.rest.activity import BatchError, BatchTimeoutError, CommandExecutionError
 

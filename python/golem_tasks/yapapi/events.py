@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Type
 
 if TYPE_CHECKING:
-    from golem_tasks.yapapi.engine import Job
     from golem_tasks.yapapi._task import Task
+    from golem_tasks.yapapi.engine import Job
     from golem_tasks.yapapi.props import NodeInfo
     from golem_tasks.yapapi.rest.activity import Activity
     from golem_tasks.yapapi.rest.market import Agreement, OfferProposal, Subscription

@@ -15,11 +15,11 @@ from golem_tasks.yapapi._absent import NETWORKS, SERVICES, refuse
 from golem_tasks.yapapi._consumers import Consumers, EventConsumer
 from golem_tasks.yapapi._jobs import Call, check_call, next_job_id
 from golem_tasks.yapapi._market import Market, of_strategy, with_demand_of
-from golem_tasks.yapapi._work import Worker
+from golem_tasks.yapapi._task import Task
 from golem_tasks.yapapi._words import DEFAULT_TASKS_TIMEOUT, DEFAULT_WORKERS
+from golem_tasks.yapapi._work import Worker
 from golem_tasks.yapapi.config import ApiConfig, MissingConfiguration
 from golem_tasks.yapapi.errors import BudgetInUse
-from golem_tasks.yapapi._task import Task
 from golem_tasks.yapapi.log import log_event_repr, log_summary
 from golem_tasks.yapapi.payload import Payload
 from golem_tasks.yapapi.strategy import BaseMarketStrategy, DecreaseScoreForUnconfirmedAgreement, LeastExpensiveLinearPayuMS

@@ -9,13 +9,13 @@ from typing import AsyncIterable, AsyncIterator, Iterable, Optional, Type, TypeV
 
 from golem_tasks.yapapi._absent import ENGINE, absent
 from golem_tasks.yapapi._consumers import EventConsumer
-from golem_tasks.yapapi._words import DEFAULT_EXECUTOR_TIMEOUT, DEFAULT_WORKERS
 from golem_tasks.yapapi._task import Task, TaskStatus
+from golem_tasks.yapapi._words import DEFAULT_EXECUTOR_TIMEOUT, DEFAULT_WORKERS
+from golem_tasks.yapapi._work import Worker
 from golem_tasks.yapapi.golem import Golem, Money
 from golem_tasks.yapapi.log import log_event_repr
 from golem_tasks.yapapi.payload import Payload
 from golem_tasks.yapapi.strategy import BaseMarketStrategy
-from golem_tasks.yapapi._work import Worker
 
 __all__ = ["DEFAULT_EXECUTOR_TIMEOUT", "Executor", "SmartQueue", "Task", "TaskStatus"]
 
