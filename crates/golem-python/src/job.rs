@@ -21,8 +21,8 @@ use crate::bridge::Bridge;
 use crate::context::{Context, time};
 use crate::payload::{get, spec};
 use crate::{error, json};
-use calls::{Answers, Called, call};
 pub(crate) use calls::JobTask;
+use calls::{Answers, Called, call};
 pub(crate) use programs::{gftp, job_main, main, program};
 pub(crate) use runner::Runner;
 
@@ -80,13 +80,13 @@ impl PyJob {
             function(settings, name)?
                 .ok_or_else(|| PyTypeError::new_err(format!("A job needs the setting {name}, a function.")))
         };
-        let payload = settings
-            .get_item("payload")?
-            .ok_or_else(|| PyTypeError::new_err("A job needs the setting payload: the machine for its tasks."))?;
+        let payload = settings.get_item("payload")?.ok_or_else(|| {
+            PyTypeError::new_err("A job needs the setting payload: the machine for its tasks.")
+        })?;
         let payload = if payload.is_callable() { payload.call0()? } else { payload };
-        let payload = payload
-            .cast_into::<PyDict>()
-            .map_err(|other| PyTypeError::new_err(format!("A payload must be a dict of settings: {other}.")))?;
+        let payload = payload.cast_into::<PyDict>().map_err(|other| {
+            PyTypeError::new_err(format!("A payload must be a dict of settings: {other}."))
+        })?;
         let parts = Parts {
             payload: spec(&payload, false)?,
             tasks: wanted("tasks")?,
@@ -166,7 +166,8 @@ impl Job for PyJob {
 
     fn key(&self, task: &Value) -> Option<String> {
         let key = self.parts.key.as_ref()?;
-        let asked = Python::attach(|py| key.bind(py).call1((json::object(py, task)?,))?.extract::<Option<String>>());
+        let asked =
+            Python::attach(|py| key.bind(py).call1((json::object(py, task)?,))?.extract::<Option<String>>());
         asked.unwrap_or_else(|problem| {
             // Without a key it is a task of its own.
             Python::attach(|py| problem.write_unraisable(py, None));
@@ -231,7 +232,10 @@ fn known(settings: &Bound<'_, PyDict>, names: &[&str], of: &str) -> PyResult<()>
     for name in settings.keys() {
         let name = name.extract::<String>()?;
         if !names.contains(&name.as_str()) {
-            return Err(PyValueError::new_err(format!("A {of} has no setting {name:?}. The settings are {}.", names.join(", "))));
+            return Err(PyValueError::new_err(format!(
+                "A {of} has no setting {name:?}. The settings are {}.",
+                names.join(", ")
+            )));
         }
     }
     Ok(())
@@ -241,7 +245,10 @@ fn function(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Py<PyAn
     match settings.get_item(name)?.filter(|value| !value.is_none()) {
         None => Ok(None),
         Some(value) if value.is_callable() => Ok(Some(value.unbind())),
-        Some(value) => Err(PyTypeError::new_err(format!("The setting {name} must be a function, not {}.", value.repr()?))),
+        Some(value) => Err(PyTypeError::new_err(format!(
+            "The setting {name} must be a function, not {}.",
+            value.repr()?
+        ))),
     }
 }
 

@@ -51,8 +51,14 @@ pub(crate) struct NamedJobs<'a> {
     /// The words that explain it there.
     pub(crate) help: &'static str,
     /// Finds the job; nothing where the name is the path of a job file.
-    pub(crate) find: &'a dyn Fn(&Path) -> Result<Option<Arc<dyn AnyJob>>, Failure>,
+    pub(crate) find: &'a FindJob<'a>,
 }
+
+/// Finds the job of a name.
+type FindJob<'a> = dyn Fn(&Path) -> Found + 'a;
+
+/// A job, or nothing where the name is the path of a job file.
+pub(crate) type Found = Result<Option<Arc<dyn AnyJob>>, Failure>;
 
 /// The whole program but for the run itself, which is handed in: reads the command line, does what it says, reports
 /// what went wrong, and says how the process is to end.

@@ -102,7 +102,7 @@ pub fn program_with<J: Job>(
     find: impl Fn(&Path) -> Result<Option<J>, Failure>,
 ) -> exit::Exit {
     let words: Vec<_> = words.into_iter().collect();
-    let find = |name: &Path| -> Result<Option<Arc<dyn work::AnyJob>>, Failure> {
+    let find = |name: &Path| -> cli::Found {
         Ok(find(name)?.map(|job| Arc::new(Typed::new(job)) as Arc<dyn work::AnyJob>))
     };
     cli::main_with(&words, Some(&cli::NamedJobs { value_name, help, find: &find }), start_run)

@@ -33,8 +33,8 @@ use golem_core::event::Event;
 use yagna_api::Timestamp;
 
 pub use bar::Bar;
-pub use json::{Json, summary_json};
 pub(crate) use json::line as json_line;
+pub use json::{Json, summary_json};
 pub use output::Output;
 pub use plain::Plain;
 pub use quiet::Quiet;
@@ -133,7 +133,9 @@ pub fn view(style: Style, facts: Facts, terminal: &Terminal) -> Box<dyn View> {
         Style::Quiet => Box::new(Quiet::new(facts, Output::stdout(), Output::stderr())),
         Style::Silent => Box::new(Quiet::new(facts, Output::none(), Output::none())),
         // A bar and what a job prints by itself would get into each other's lines.
-        Style::Text if terminal.is_attended() && !facts.prints_itself => Box::new(Bar::new(facts, Output::stdout(), terminal)),
+        Style::Text if terminal.is_attended() && !facts.prints_itself => {
+            Box::new(Bar::new(facts, Output::stdout(), terminal))
+        }
         Style::Text => Box::new(Plain::new(facts, Output::stdout(), Output::stderr())),
     }
 }

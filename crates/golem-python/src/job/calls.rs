@@ -84,7 +84,9 @@ pub(super) async fn call(
         }
     });
     // The event loop drops what it can't do any more.
-    outcome.await.unwrap_or_else(|_| Called::Raised(Failed::Worker(WorkerError::other("its event loop is closed"))))
+    outcome
+        .await
+        .unwrap_or_else(|_| Called::Raised(Failed::Worker(WorkerError::other("its event loop is closed"))))
 }
 
 /// A coroutine that runs as a task of the event loop.
@@ -184,7 +186,9 @@ impl Ended {
 fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Called> {
     let py = task.py();
     if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-        return Ok(Called::Raised(Failed::Worker(WorkerError::other("the task was cancelled by its own program"))));
+        return Ok(Called::Raised(Failed::Worker(WorkerError::other(
+            "the task was cancelled by its own program",
+        ))));
     }
     let exception = task.call_method0(intern!(py, "exception"))?;
     if !exception.is_none() {

@@ -17,8 +17,7 @@ use crate::bridge::{Bridge, spawn};
 
 /// The placeholder for a job on the command line, and its explanation.
 const JOB: &str = "JOB.toml|MODULE";
-const JOB_HELP: &str =
-    "The job file, or a Python module by its name (examples.hello_world) or its file (hello_world.py), with PAYLOAD and get_tasks(run_id)";
+const JOB_HELP: &str = "The job file, or a Python module by its name (examples.hello_world) or its file (hello_world.py), with PAYLOAD and get_tasks(run_id)";
 
 /// The program `golem-tasks`.
 #[pyfunction]
@@ -51,7 +50,7 @@ pub(crate) fn job_main<'py>(
 
 /// The program `golem-tasks`, for which a job may also be a name.
 #[pyfunction]
-pub(crate) fn program<'py>(py: Python<'py>, argv: Vec<OsString>, find: Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn program(py: Python<'_>, argv: Vec<OsString>, find: Py<PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let bridge = Bridge::current(py)?;
     let find = Arc::new(find);
     let of_loop = Arc::clone(&bridge);

@@ -87,7 +87,9 @@ impl Runner {
                 let advice = broken.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
                 Err(error::raised(py, "run", &format!("{}{advice}", broken.text), details))
             }
-            None => Err(PyRuntimeError::new_err("The engine has a bug, please report it: a run ended without an outcome.")),
+            None => Err(PyRuntimeError::new_err(
+                "The engine has a bug, please report it: a run ended without an outcome.",
+            )),
         })
     }
 
@@ -155,7 +157,11 @@ fn read(mut runner: golem_tasks::Runner, settings: &Bound<'_, PyDict>) -> PyResu
         runner = runner.on_budget(match what.as_str() {
             "stop" => OnBudget::Stop,
             "pause" | "wait" => OnBudget::Pause,
-            _ => return Err(PyValueError::new_err(format!("The setting on_budget can't be {what:?}. Use \"stop\" or \"pause\"."))),
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "The setting on_budget can't be {what:?}. Use \"stop\" or \"pause\"."
+                )));
+            }
         });
     }
     if let Some(max_price) = parsed(settings, "max_price")? {
@@ -185,7 +191,9 @@ fn read(mut runner: golem_tasks::Runner, settings: &Bound<'_, PyDict>) -> PyResu
             let url = url.or_else(|| std::env::var("YAGNA_API_URL").ok());
             runner = runner.daemon(url.unwrap_or_else(|| golem_sdk::connect::API_URL.to_owned()), key);
         }
-        (Some(_), None) => return Err(PyValueError::new_err("The setting api_url needs app_key, a key of that daemon.")),
+        (Some(_), None) => {
+            return Err(PyValueError::new_err("The setting api_url needs app_key, a key of that daemon."));
+        }
     }
     if let Some(subnet) = text("subnet")? {
         runner = runner.subnet(subnet);
