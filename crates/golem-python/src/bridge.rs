@@ -182,7 +182,9 @@ impl Reader {
 
 /// Says that the loop was blocked, in Python's log.
 fn warn(py: Python<'_>, time: Duration) {
-    let told = py.import("golem_tasks._blocked").and_then(|module| module.call_method1("warn", (time.as_secs_f64(),)));
+    let told = py
+        .import("golem_tasks._blocked")
+        .and_then(|module| module.call_method1("warn", (time.as_secs_f64(),)));
     if let Err(error) = told {
         error.write_unraisable(py, None);
     }
@@ -276,7 +278,11 @@ pub(crate) fn settle(future: &Bound<'_, PyAny>, result: PyResult<Py<PyAny>>) -> 
 }
 
 /// A future that is done already.
-pub(crate) fn done<'py>(py: Python<'py>, bridge: &Bridge, result: PyResult<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn done<'py>(
+    py: Python<'py>,
+    bridge: &Bridge,
+    result: PyResult<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let future = bridge.future(py)?;
     settle(&future, result);
     Ok(future)

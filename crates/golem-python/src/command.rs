@@ -27,7 +27,11 @@ pub(crate) fn queue(ctx: &mut WorkContext, commands: &Bound<'_, PyList>) -> PyRe
                 let py = command.py();
                 let problem = error.value(py).to_string();
                 let told = format!("Command {place} can't be read: {problem}");
-                if error.is_instance_of::<PyValueError>(py) { PyValueError::new_err(told) } else { PyTypeError::new_err(told) }
+                if error.is_instance_of::<PyValueError>(py) {
+                    PyValueError::new_err(told)
+                } else {
+                    PyTypeError::new_err(told)
+                }
             })
         })
         .collect()
@@ -196,7 +200,11 @@ pub(crate) fn seconds(at: yagna_api::Timestamp) -> f64 {
 }
 
 /// The results of a batch.
-pub(crate) fn results<'py>(py: Python<'py>, batch: &Batch, queued: &[Queued]) -> PyResult<Bound<'py, PyList>> {
+pub(crate) fn results<'py>(
+    py: Python<'py>,
+    batch: &Batch,
+    queued: &[Queued],
+) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for (place, finished) in batch.results().iter().enumerate() {
         let download = queued.get(place).copied().flatten();

@@ -33,8 +33,11 @@ impl Context {
 /// A time that a caller gave, in seconds.
 pub(crate) fn time(seconds: f64) -> PyResult<Duration> {
     // What is for ever is as good as a century.
-    Duration::try_from_secs_f64(seconds.min(3.2e9))
-        .map_err(|_| PyValueError::new_err(format!("{seconds} is not a valid time in seconds: it can't be negative or NaN.")))
+    Duration::try_from_secs_f64(seconds.min(3.2e9)).map_err(|_| {
+        PyValueError::new_err(format!(
+            "{seconds} is not a valid time in seconds: it can't be negative or NaN."
+        ))
+    })
 }
 
 /// A time-out that a caller gave.
@@ -193,8 +196,12 @@ impl Stream {
 fn event_of(py: Python<'_>, event: BatchEvent) -> PyResult<Bound<'_, PyAny>> {
     let told = match event {
         BatchEvent::Started { command } => ("started", place(command), py.None()),
-        BatchEvent::Stdout(chunk) => ("stdout", place(chunk.command), PyBytes::new(py, &chunk.bytes).into_any().unbind()),
-        BatchEvent::Stderr(chunk) => ("stderr", place(chunk.command), PyBytes::new(py, &chunk.bytes).into_any().unbind()),
+        BatchEvent::Stdout(chunk) => {
+            ("stdout", place(chunk.command), PyBytes::new(py, &chunk.bytes).into_any().unbind())
+        }
+        BatchEvent::Stderr(chunk) => {
+            ("stderr", place(chunk.command), PyBytes::new(py, &chunk.bytes).into_any().unbind())
+        }
         BatchEvent::Progress { command, progress } => {
             ("progress", place(command), json::of(py, &progress)?.unbind())
         }

@@ -122,13 +122,16 @@ impl Devnet {
             }
             (Some(answers), None) => Some(Machines::Scripted(self::scripted(&answers)?)),
             (None, Some(folder)) => {
-                let image = ImageFolder::new(&folder).map_err(|problem| error::plain(py, "devnet", &problem))?;
+                let image =
+                    ImageFolder::new(&folder).map_err(|problem| error::plain(py, "devnet", &problem))?;
                 Some(Machines::Image(image))
             }
             (None, None) => None,
         };
         if providers == 0 {
-            return Err(PyValueError::new_err("A devnet without providers can do nothing. Start it with one or more."));
+            return Err(PyValueError::new_err(
+                "A devnet without providers can do nothing. Start it with one or more.",
+            ));
         }
         let mut wanted = Wanted {
             providers,
@@ -150,7 +153,8 @@ impl Devnet {
             let app_key = devnet.requestor().key.expose().to_owned();
             let Wanted { driver, network, subnet: subnet_tag, .. } = wanted;
             let devnet = Arc::new(Mutex::new(Some(devnet)));
-            Ok(Py::new(py, Self { devnet, bridge, api_url, app_key, driver, network, subnet_tag })?.into_any())
+            Ok(Py::new(py, Self { devnet, bridge, api_url, app_key, driver, network, subnet_tag })?
+                .into_any())
         })
     }
 

@@ -16,7 +16,12 @@ use pyo3::types::PyDict;
 
 use crate::command::results;
 
-create_exception!(golem_tasks._native, Error, PyException, "Something failed in the engine, on the way to it, or on a provider.");
+create_exception!(
+    golem_tasks._native,
+    Error,
+    PyException,
+    "Something failed in the engine, on the way to it, or on a provider."
+);
 
 /// The very error of a script, so that a worker that raises it hands it to the engine.
 #[pyclass(frozen)]
@@ -26,7 +31,8 @@ struct Cause(Mutex<Option<ScriptError>>);
 pub(crate) fn sentence(text: &str) -> String {
     let text = text.trim_end();
     let mut chars = text.chars();
-    let mut sentence = chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect());
+    let mut sentence =
+        chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect());
     if !sentence.ends_with(['.', '!', '?', ':']) {
         sentence.push('.');
     }
@@ -37,7 +43,9 @@ pub(crate) fn sentence(text: &str) -> String {
 pub(crate) fn raised(py: Python<'_>, kind: &str, text: &str, details: Bound<'_, PyDict>) -> PyErr {
     let error = Error::new_err(sentence(text));
     let value = error.value(py);
-    let set = value.setattr(intern!(py, "kind"), kind).and_then(|()| value.setattr(intern!(py, "details"), details));
+    let set = value
+        .setattr(intern!(py, "kind"), kind)
+        .and_then(|()| value.setattr(intern!(py, "details"), details));
     match set {
         Ok(()) => error,
         Err(problem) => problem,

@@ -120,7 +120,9 @@ impl Executor {
     ) -> PyResult<Submitted> {
         self.bridge.event_loop(py)?;
         if !worker.is_callable() {
-            return Err(PyTypeError::new_err("The worker is no function. Pass a coroutine function of a context and tasks."));
+            return Err(PyTypeError::new_err(
+                "The worker is no function. Pass a coroutine function of a context and tasks.",
+            ));
         }
         let timeout = self::timeout(timeout)?;
         // Before the source begins.
@@ -182,9 +184,8 @@ impl Executor {
                 State::Running(executor) => {
                     // It goes on where nobody waits for it any more.
                     let closing = runtime().spawn(executor.close());
-                    let end = async move {
-                        closing.await.unwrap_or(Err(CloseError::ShutDown)).map_err(Arc::new)
-                    };
+                    let end =
+                        async move { closing.await.unwrap_or(Err(CloseError::ShutDown)).map_err(Arc::new) };
                     end.boxed().shared()
                 }
                 State::Closed(end) => end,
@@ -209,7 +210,12 @@ impl Drop for Executor {
     }
 }
 
-fn consumer(bridge: &Arc<Bridge>, function: Py<PyAny>, kinds: Option<Vec<String>>, details: bool) -> Consumer {
+fn consumer(
+    bridge: &Arc<Bridge>,
+    function: Py<PyAny>,
+    kinds: Option<Vec<String>>,
+    details: bool,
+) -> Consumer {
     Consumer {
         bridge: Arc::clone(bridge),
         function: Arc::new(function),
@@ -225,7 +231,9 @@ pub(crate) fn glm(text: &str, name: &str) -> PyResult<Glm> {
         .parse()
         .map_err(|error| PyValueError::new_err(format!("The setting {name} can't be {text:?}: {error}.")))?;
     if amount.is_negative() {
-        return Err(PyValueError::new_err(format!("The setting {name} can't be {text:?}: an amount of GLM is never negative.")));
+        return Err(PyValueError::new_err(format!(
+            "The setting {name} can't be {text:?}: an amount of GLM is never negative."
+        )));
     }
     Ok(amount)
 }
@@ -238,9 +246,29 @@ fn set(
     is_devnet: bool,
 ) -> PyResult<ExecutorBuilder> {
     const KNOWN: [&str; 24] = [
-        "budget", "on_budget", "timeout", "max_workers", "retries", "driver", "network", "subnet_tag", "app_key", "api_url",
-        "strategy", "strategy_alone", "max_start", "max_per_hour", "max_cpu_per_hour", "max_duration_per_hour", "only_providers",
-        "except_providers", "implicit_start", "settle_timeout", "on_line", "min_debit_note_accept_timeout", "expected_use",
+        "budget",
+        "on_budget",
+        "timeout",
+        "max_workers",
+        "retries",
+        "driver",
+        "network",
+        "subnet_tag",
+        "app_key",
+        "api_url",
+        "strategy",
+        "strategy_alone",
+        "max_start",
+        "max_per_hour",
+        "max_cpu_per_hour",
+        "max_duration_per_hour",
+        "only_providers",
+        "except_providers",
+        "implicit_start",
+        "settle_timeout",
+        "on_line",
+        "min_debit_note_accept_timeout",
+        "expected_use",
         "idle_timeout",
     ];
     for name in settings.keys() {
@@ -260,7 +288,9 @@ fn set(
         Some("stop") => builder = builder.on_budget(OnBudget::Stop),
         Some("pause") => builder = builder.on_budget(OnBudget::Pause),
         Some(other) => {
-            return Err(PyValueError::new_err(format!("The setting on_budget can't be {other:?}: it is \"stop\" or \"pause\".")));
+            return Err(PyValueError::new_err(format!(
+                "The setting on_budget can't be {other:?}: it is \"stop\" or \"pause\"."
+            )));
         }
     }
     if let Some(time) = seconds("timeout")? {
@@ -302,10 +332,16 @@ fn set(
         builder = builder.terms(move |terms| terms.accept_timeout = TimeRange::at_least(least));
     }
     if let Some(function) = get::<Py<PyAny>>(settings, "on_line")? {
-        let lines = Lines { bridge: Arc::clone(bridge), function: Arc::new(function), summary: LogSummary::new() };
+        let lines =
+            Lines { bridge: Arc::clone(bridge), function: Arc::new(function), summary: LogSummary::new() };
         builder = builder.event_consumer(lines);
     }
-    let caps = caps(amount("max_start")?, amount("max_per_hour")?, amount("max_cpu_per_hour")?, amount("max_duration_per_hour")?);
+    let caps = caps(
+        amount("max_start")?,
+        amount("max_per_hour")?,
+        amount("max_cpu_per_hour")?,
+        amount("max_duration_per_hour")?,
+    );
     let mut strategy: Arc<dyn Strategy> = match get::<Py<PyAny>>(settings, "strategy")? {
         Some(function) => Arc::new(PyStrategy { function, caps }),
         None => {

@@ -82,7 +82,12 @@ fn written(object: &Bound<'_, PyAny>, place: &Place<'_>, depth: usize) -> PyResu
         return Ok(Value::Array(list));
     }
     let kind = object.get_type().name()?.to_string();
-    Err(wrong(place, &format!("is of the type {kind}, which JSON can't keep; use None, bool, int, float, str, list, tuple or dict")))
+    Err(wrong(
+        place,
+        &format!(
+            "is of the type {kind}, which JSON can't keep; use None, bool, int, float, str, list, tuple or dict"
+        ),
+    ))
 }
 
 fn wrong(place: &Place<'_>, problem: &str) -> PyErr {

@@ -43,8 +43,15 @@ pub(crate) fn spec(settings: &Bound<'_, PyDict>, devnet: bool) -> PyResult<Paylo
         }
         let read = |error: PyErr| named(&value, &name, &error);
         spec = match name.as_str() {
-            "image" | "image_url" | "image_hash" | "image_file" | "manifest" | "manifest_signature"
-            | "manifest_certificate" | "manifest_algorithm" | "manifest_node_descriptor" => spec,
+            "image"
+            | "image_url"
+            | "image_hash"
+            | "image_file"
+            | "manifest"
+            | "manifest_signature"
+            | "manifest_certificate"
+            | "manifest_algorithm"
+            | "manifest_node_descriptor" => spec,
             "runtime" => spec.on_runtime(value.extract::<String>().map_err(read)?),
             "version_at_least" => spec.version_at_least(value.extract::<String>().map_err(read)?),
             "version_below" => spec.version_below(value.extract::<String>().map_err(read)?),
@@ -90,7 +97,8 @@ fn sealed(settings: &Bound<'_, PyDict>, manifest: &str) -> PyResult<SealedManife
         PyValueError::new_err(error::sentence(&format!("the manifest isn't right: {}", chain(error))))
     };
     let sealed = SealedManifest::from_text(manifest).map_err(|error| wrong(&error))?;
-    if let Some(descriptor) = settings.get_item("manifest_node_descriptor")?.filter(|value| !value.is_none()) {
+    if let Some(descriptor) = settings.get_item("manifest_node_descriptor")?.filter(|value| !value.is_none())
+    {
         return Ok(sealed.node_descriptor(json::value(&descriptor)?));
     }
     let Some(signature) = get::<Vec<u8>>(settings, "manifest_signature")? else { return Ok(sealed) };

@@ -98,6 +98,5 @@ pub(crate) fn caps(
 
 /// The price of a second, of a price of an hour.
 fn hourly(cap: Glm) -> Glm {
-    Glm::from_decimal_rounding_down(cap.to_decimal() / Decimal::from(3600))
-        .unwrap_or(Glm::ZERO)
+    Glm::from_decimal_rounding_down(cap.to_decimal() / Decimal::from(3600)).unwrap_or(Glm::ZERO)
 }

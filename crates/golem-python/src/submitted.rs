@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use golem_core::event::Provider;
-use golem_sdk::executor::{Ended, EndCause, Finished as SdkFinished, Outcomes, SubmitError, TaskFailure as SdkFailure};
+use golem_sdk::executor::{
+    EndCause, Ended, Finished as SdkFinished, Outcomes, SubmitError, TaskFailure as SdkFailure,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tokio_util::sync::CancellationToken;
@@ -99,7 +101,9 @@ impl Submitted {
             }
         };
         let kept = Arc::clone(&self.kept);
-        let keep = move |_: Python<'_>, result| kept.lock().unwrap_or_else(PoisonError::into_inner).push_back(result);
+        let keep = move |_: Python<'_>, result| {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push_back(result)
+        };
         spawn_kept(py, &self.bridge, work, told, keep)
     }
 

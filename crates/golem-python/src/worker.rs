@@ -39,12 +39,26 @@ pub(crate) type Output = Py<PyAny>;
 
 /// What the coroutine says to its other half.
 enum Word {
-    Next { room: usize },
-    Accept { task: u64, result: Output },
-    Reject { task: u64, reason: String, retry: bool },
-    Fail { task: u64, failure: AttemptFailure },
+    Next {
+        room: usize,
+    },
+    Accept {
+        task: u64,
+        result: Output,
+    },
+    Reject {
+        task: u64,
+        reason: String,
+        retry: bool,
+    },
+    Fail {
+        task: u64,
+        failure: AttemptFailure,
+    },
     /// The task was dropped without an answer.
-    Drop { task: u64 },
+    Drop {
+        task: u64,
+    },
     Ended(Result<(), WorkerError>),
 }
 
@@ -92,7 +106,8 @@ pub(crate) async fn call(
     let (sender, mut words) = unbounded_channel();
     let coroutine = Arc::new(Coroutine::default());
     let _guard = Guard { coroutine: Arc::clone(&coroutine), bridge: Arc::clone(&bridge) };
-    let state = Arc::new(State { sender: sender.clone(), bridge: Arc::clone(&bridge), waiting: Mutex::default() });
+    let state =
+        Arc::new(State { sender: sender.clone(), bridge: Arc::clone(&bridge), waiting: Mutex::default() });
     let (begun, to) = (Arc::clone(&state), Arc::clone(&bridge));
     bridge.push(move |py| {
         if let Err(error) = begin(py, &worker, ctx, &begun, to, &coroutine) {

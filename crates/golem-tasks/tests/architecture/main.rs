@@ -12,13 +12,17 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Every arrow that is allowed, from the crate that depends to those it may depend on.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("yagna-api", &[]),
     ("yagna-client", &["yagna-api"]),
     ("golem-core", &["yagna-api"]),
     ("golem-sdk", &["yagna-api", "yagna-client", "golem-core"]),
     ("golem-devnet", &["yagna-api"]),
     ("golem-tasks", &["yagna-api", "yagna-client", "golem-core", "golem-sdk", "golem-devnet"]),
+    (
+        "golem-python",
+        &["yagna-api", "yagna-client", "golem-core", "golem-sdk", "golem-devnet", "golem-tasks"],
+    ),
     ("golem-examples", &["yagna-api", "yagna-client", "golem-sdk", "golem-devnet"]),
     ("blender", &["golem-sdk", "golem-examples"]),
     ("frames", &["golem-sdk", "golem-examples"]),
