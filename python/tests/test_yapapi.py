@@ -20,7 +20,11 @@ from golem_tasks.yapapi.script.command import Command
 
 IMAGE = "9a3b5d67b0b27746283cb5f287c13eab1beaa12d92a9f536b747c7ae"
 #: What commands answer where none really runs.
-SCRIPTED = [{"program": "/bin/false", "exit": 1}, {"program": "/bin/echo", "args": ["up"], "stdout": "up\n"}, {"program": "/bin/sleep", "args": ["60"], "takes": 60.0}]
+SCRIPTED = [
+    {"program": "/bin/false", "exit": 1},
+    {"program": "/bin/echo", "args": ["up"], "stdout": "up\n"},
+    {"program": "/bin/sleep", "args": ["60"], "takes": 60.0},
+]
 
 real_commands = pytest.mark.usefixtures("real")
 

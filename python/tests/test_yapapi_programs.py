@@ -157,9 +157,7 @@ class Interrupted:
     """A program that is interrupted when it prints or logs certain words."""
 
     def __init__(self, folder, *arguments):
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        self.process = subprocess.Popen([sys.executable, "-u", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines = []
         self.killer = threading.Timer(60, self.process.kill)
         self.killer.start()

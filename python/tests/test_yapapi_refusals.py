@@ -73,7 +73,9 @@ def test_a_worker_that_is_no_async_generator_is_refused(worker, message):
         executed(worker)
 
 
-@pytest.mark.parametrize("what, message", [("nothing", "yielded an object of the type `NoneType`"), ("command", "yielded an object of the type `CommandResult`")])
+@pytest.mark.parametrize(
+    "what, message", [("nothing", "yielded an object of the type `NoneType`"), ("command", "yielded an object of the type `CommandResult`")]
+)
 def test_a_worker_that_yields_no_script_ends_the_job_at_once(what, message):
     async def worker(ctx, tasks):
         async for _ in tasks:
@@ -143,7 +145,12 @@ def test_a_script_is_sent_once_and_by_its_own_worker():
         ctx.new_script().add("run")
         yield
 
-    for act, message in ((twice, "a second time"), (added_late, "sent already"), (shared_command, "belongs to a script"), (no_command, "and not an object of the type `str`")):
+    for act, message in (
+        (twice, "a second time"),
+        (added_late, "sent already"),
+        (shared_command, "belongs to a script"),
+        (no_command, "and not an object of the type `str`"),
+    ):
         assert message in str(refused(act))
 
 

@@ -22,9 +22,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run on an emulated network inside this process: it needs no daemon and costs nothing",
     )
-    parser.add_argument(
-        "--devnet-providers", type=_count, metavar="NUMBER", default=3, help="the providers of that network [default: 3]"
-    )
+    parser.add_argument("--devnet-providers", type=_count, metavar="NUMBER", default=3, help="the providers of that network [default: 3]")
     parser.add_argument(
         "--devnet-image",
         type=_folder,

@@ -17,21 +17,12 @@ SERVICES = (
     "Services aren't part of golem-tasks yet. Run a long task with `Golem.execute_tasks` and a script with a long timeout, "
     "or keep yapapi itself for this program."
 )
-NETWORKS = (
-    "Virtual networks aren't part of golem-tasks yet. Keep yapapi itself for this program, or send the requests of the "
-    "daemon's net API yourself."
-)
-REST = (
-    "The wrappers of the daemon's API aren't part of golem-tasks. Send requests to the daemon's REST API yourself, or use "
-    "the Rust crate `yagna-client`."
-)
+NETWORKS = "Virtual networks aren't part of golem-tasks yet. Keep yapapi itself for this program, or send the requests of the daemon's net API yourself."
+REST = "The wrappers of the daemon's API aren't part of golem-tasks. Send requests to the daemon's REST API yourself, or use the Rust crate `yagna-client`."
 STORAGE = (
-    "Files move within the process over the daemon's bus, so there are no storage providers. Use `Script.upload_file`, "
-    "`Script.download_file` and their like."
+    "Files move within the process over the daemon's bus, so there are no storage providers. Use `Script.upload_file`, `Script.download_file` and their like."
 )
-ENGINE = (
-    "It is a part of yapapi's own engine, in whose place golem-tasks has another. Use `Golem` and its events."
-)
+ENGINE = "It is a part of yapapi's own engine, in whose place golem-tasks has another. Use `Golem` and its events."
 
 
 class NotAvailable(NotImplementedError):

@@ -93,9 +93,7 @@ class Call:
         self._emit(events.JobStarted(job=self._job))
         error: Optional[BaseException] = None
         try:
-            self._submitted = self._market.native.submit(
-                self._work, self._source(), timeout=self._timeout, describe=_description, failures=True
-            )
+            self._submitted = self._market.native.submit(self._work, self._source(), timeout=self._timeout, describe=_description, failures=True)
             while True:
                 news = await self._next(self._submitted)
                 if not news:
@@ -164,9 +162,7 @@ class Call:
 
     async def _work(self, native: _native.Context, tasks: _native.Tasks) -> None:
         try:
-            await Work(
-                self._job, self._worker, self._emit, self._stream, self._time_left, self._begin, native, tasks
-            ).run()
+            await Work(self._job, self._worker, self._emit, self._stream, self._time_left, self._begin, native, tasks).run()
         except NotAWorker as error:
             self._fail(error)
             raise

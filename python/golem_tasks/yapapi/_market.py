@@ -30,9 +30,7 @@ _BY_ENGINE = ("respond_to_provider_offer", "invoice_accepted_amount", "debit_not
 class Market:
     """One executor of the engine."""
 
-    def __init__(
-        self, payload: "PayloadSettings", max_workers: int, implicit_init: bool, emit: Callable[[events.Event], None]
-    ) -> None:
+    def __init__(self, payload: "PayloadSettings", max_workers: int, implicit_init: bool, emit: Callable[[events.Event], None]) -> None:
         self.payload = payload
         self.max_workers = max_workers
         self.implicit_init = implicit_init

@@ -127,9 +127,7 @@ class Task(Generic[TaskData, TaskResult]):
         native = self._native
         if native is None:
             if self._status in (TaskStatus.ACCEPTED, TaskStatus.REJECTED):
-                raise RuntimeError(
-                    f"`{method}` was called on {self!r}, which is {self._status.name.lower()} already. Answer each task once."
-                )
+                raise RuntimeError(f"`{method}` was called on {self!r}, which is {self._status.name.lower()} already. Answer each task once.")
             raise RuntimeError(f"`{method}` was called on {self!r}, which no worker has. Answer it in the worker that got it.")
         self._took, self._native = self.running_time, None
         return native

@@ -6,6 +6,7 @@ agreements, machines and bills.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -18,6 +19,9 @@ from golem_tasks.yapapi.rest.market import Agreement, OfferProposal, Subscriptio
 from golem_tasks.yapapi.rest.payment import DebitNote, Invoice
 
 Fields = Dict[str, Any]
+
+#: Seconds that a worker waits for the events of what came before it, and between two looks.
+_PATIENCE, _PAUSE = 0.5, 0.002
 
 
 @dataclass
@@ -87,9 +91,7 @@ class Translator:
         why = fields.get("explanation") or {}
         waited = timedelta(seconds=seconds(why.get("waited")))
         offers = int(why.get("offers") or 0)
-        self._tell(
-            events.NoProposalsConfirmed, fields, job=self._job(), timeout=waited, num_offers=offers, explanation=why
-        )
+        self._tell(events.NoProposalsConfirmed, fields, job=self._job(), timeout=waited, num_offers=offers, explanation=why)
 
     def _offer(self, fields: Fields) -> Fields:
         provider_id, name = _provider(fields)
@@ -164,8 +166,12 @@ class Translator:
             return
         self._tell(events.WorkerFinished, fields, activity=rental.activity, **about)
 
-    def begin(self, job: Job, agreement: Agreement, activity: Activity) -> None:
-        """Tell of an activity whose worker is called now, unless the engine has told of it already."""
+    async def begin(self, job: Job, agreement: Agreement, activity: Activity) -> None:
+        """Tell of an activity whose worker is called now, after all that the engine tells of before."""
+        patience = _PATIENCE
+        while activity.id not in self._created and patience > 0:
+            await asyncio.sleep(_PAUSE)
+            patience -= _PAUSE
         about: Fields = {"job": job, "agreement": agreement, "activity": activity}
         if activity.id not in self._created:
             self._created.add(activity.id)

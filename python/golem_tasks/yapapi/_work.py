@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, AsyncGenerator, AsyncIterator, Callable, Dict, List, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Any, AsyncGenerator, AsyncIterator, Awaitable, Callable, Dict, List, Optional, Tuple, Type, TypeVar
 
 from golem_tasks import _native
 from golem_tasks.yapapi import events
@@ -99,7 +99,7 @@ class Work:
         emit: Callable[[events.Event], None],
         stream: bool,
         time_left: Callable[[], float],
-        begin: Callable[["Job", Agreement, Activity], None],
+        begin: Callable[["Job", Agreement, Activity], Awaitable[None]],
         native: _native.Context,
         tasks: _native.Tasks,
     ) -> None:
@@ -114,7 +114,7 @@ class Work:
         self._ctx = WorkContext(native, self)
         self._tasks = TaskIterator(tasks, self._ctx)
         self._later: Optional[_Later] = None
-        begin(job, self._agreement, self._activity)
+        self._begin = begin
 
     def emit(self, event_class: Type[EventType], ctx: WorkContext, **kwargs: Any) -> EventType:
         """Tell the consumers of an event of this activity."""
@@ -134,10 +134,9 @@ class Work:
         if not hasattr(generator, "asend"):
             if inspect.iscoroutine(generator):
                 generator.close()
-            raise NotAWorker(
-                f"The worker returned an object of the type `{type(generator).__name__}` instead of an async generator. Yield scripts in it."
-            )
+            raise NotAWorker(f"The worker returned an object of the type `{type(generator).__name__}` instead of an async generator. Yield scripts in it.")
         try:
+            await self._begin(self._job, self._agreement, self._activity)
             await self._drive(generator)
             self._tasks.forget("The worker ended without an answer to this task")
         finally:
@@ -315,9 +314,7 @@ def _unpacked(yielded: Any) -> Tuple[Script, bool, Optional[timedelta]]:
     if isinstance(yielded, Command):
         raise NotAWorker("The worker yielded a command. Add it to a script with `script.add(..)` and yield the script.")
     if not isinstance(yielded, Script):
-        raise NotAWorker(
-            f"The worker yielded an object of the type `{type(yielded).__name__}`. Yield a script of `ctx.new_script()`, or `ctx.commit()`."
-        )
+        raise NotAWorker(f"The worker yielded an object of the type `{type(yielded).__name__}`. Yield a script of `ctx.new_script()`, or `ctx.commit()`.")
     timeout = yielded.timeout if yielded.timeout is not None else options.batch_timeout
     return yielded, yielded.wait_for_results and options.wait_for_results, timeout
 

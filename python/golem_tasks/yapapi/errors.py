@@ -66,9 +66,7 @@ def of_script(error: _native.Error) -> BatchError:
     details = error.details
     ours: BatchError
     if error.kind in ("command_failed", "transfer_failed"):
-        command = CommandExecutionError(
-            str(details.get("command")), details.get("message") or str(error), details.get("stderr") or None
-        )
+        command = CommandExecutionError(str(details.get("command")), details.get("message") or str(error), details.get("stderr") or None)
         command.exit_code = details.get("exit_code")
         ours = command
     elif error.kind == "expired":

@@ -44,9 +44,7 @@ def warn_deprecated_msg(warning_msg: str) -> None:
 
 def warn_deprecated(old_name: str, new_name: str, since_version: str, entity: Deprecated) -> None:
     """Warn that ``old_name`` is deprecated and ``new_name`` replaces it."""
-    warn_deprecated_msg(
-        f"The {entity.value} `{old_name}` is deprecated since {since_version}. Use `{new_name}` instead."
-    )
+    warn_deprecated_msg(f"The {entity.value} `{old_name}` is deprecated since {since_version}. Use `{new_name}` instead.")
 
 
 def explode_dict(imploded_dict: Dict[str, Any], separator: str = ".") -> Dict[str, Any]:

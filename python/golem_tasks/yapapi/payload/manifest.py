@@ -174,9 +174,7 @@ class Manifest(_Part):
     metadata: Optional[ManifestMetadata] = None
 
     @classmethod
-    async def generate(
-        cls, image_hash: Optional[str] = None, outbound_urls: Optional[List[str]] = None, **kwargs: Any
-    ) -> "Manifest":
+    async def generate(cls, image_hash: Optional[str] = None, outbound_urls: Optional[List[str]] = None, **kwargs: Any) -> "Manifest":
         """Make a manifest for an image that may reach these addresses.
 
         ``kwargs`` set any field, with dots between the names: ``**{"metadata.name": "crawler", "metadata.version": "1.0"}``.

@@ -187,9 +187,7 @@ async def repo(
     if image_hash is not None and not _HASH.match(image_hash):
         raise PackageException(f"`{image_hash}` is not a hash of an image, which has 56, 64, 96 or 128 hexadecimal digits. Copy it whole.")
     image = image_hash if image_hash is not None else str(image_tag)
-    return VmPackage(
-        image, image_url, image_use_https, repository_url, min_mem_gib, min_storage_gib, min_cpu_threads, capabilities
-    )
+    return VmPackage(image, image_url, image_use_https, repository_url, min_mem_gib, min_storage_gib, min_cpu_threads, capabilities)
 
 
 async def manifest(

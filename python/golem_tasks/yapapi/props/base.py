@@ -110,23 +110,17 @@ class Model:
                 try:
                     data[field.name] = _read(hints.get(field.name, Any), props[key])
                 except (TypeError, ValueError, ArithmeticError) as error:
-                    raise InvalidPropertiesError(
-                        f"The property `{key}` is {props[key]!r}, which `{cls.__name__}` can't use: {error}."
-                    ) from error
+                    raise InvalidPropertiesError(f"The property `{key}` is {props[key]!r}, which `{cls.__name__}` can't use: {error}.") from error
         try:
             cls._custom_mapping(props, data)
             return cls(**data)
         except (TypeError, KeyError, ValueError, AssertionError) as error:
-            raise InvalidPropertiesError(
-                f"The properties don't make a `{cls.__name__}`: {error}. They have {sorted(props)}."
-            ) from error
+            raise InvalidPropertiesError(f"The properties don't make a `{cls.__name__}`: {error}. They have {sorted(props)}.") from error
 
     @classmethod
     def property_keys(cls) -> Any:
         """Return an enumeration of the property keys, by field."""
-        return enum.Enum(
-            f"{cls.__name__}Keys", [(f.name, f.metadata[_KEY]) for f in cls.property_fields()]
-        )
+        return enum.Enum(f"{cls.__name__}Keys", [(f.name, f.metadata[_KEY]) for f in cls.property_fields()])
 
 
 def _hints(cls: type) -> Dict[str, Any]:

@@ -71,9 +71,7 @@ def _plain(key: str, value: Any) -> Any:
         return value
     if isinstance(value, (tuple, set, frozenset)):
         return list(value)
-    raise TypeError(
-        f"The property `{key}` is of the type `{type(value).__name__}`. Use text, a number, a list, a dict, a date or an enumeration."
-    )
+    raise TypeError(f"The property `{key}` is of the type `{type(value).__name__}`. Use text, a number, a list, a dict, a date or an enumeration.")
 
 
 class DemandDecorator(abc.ABC):

@@ -74,9 +74,7 @@ class _View:
 class AgreementDetails:
     """An agreement as the two sides signed it."""
 
-    def __init__(
-        self, agreement_id: Optional[str], provider: Dict[str, Any], requestor: Optional[Dict[str, Any]] = None
-    ) -> None:
+    def __init__(self, agreement_id: Optional[str], provider: Dict[str, Any], requestor: Optional[Dict[str, Any]] = None) -> None:
         self._id = agreement_id
         self._provider = _View(provider)
         self._requestor = _View(requestor or {})

@@ -112,9 +112,7 @@ class Script:
     Calls queue commands; each returns an awaitable of the command's result. ``yield script`` in a worker runs them.
     """
 
-    def __init__(
-        self, context: "WorkContext", timeout: Optional[timedelta] = None, wait_for_results: bool = True
-    ) -> None:
+    def __init__(self, context: "WorkContext", timeout: Optional[timedelta] = None, wait_for_results: bool = True) -> None:
         self._ctx = context
         #: The time that the batch may take; ten minutes if ``None``.
         self.timeout = timeout
@@ -221,9 +219,7 @@ class Script:
         """Queue the fetching of a JSON file; ``on_download`` is called with its value."""
         return self.add(DownloadJson(src_path, on_download, limit, **kwargs))
 
-    def download_from_url(
-        self, src_url: str, dst_path: str, progress_args: Optional[ProgressArgs] = None
-    ) -> Awaitable[CommandExecuted]:
+    def download_from_url(self, src_url: str, dst_path: str, progress_args: Optional[ProgressArgs] = None) -> Awaitable[CommandExecuted]:
         """Have the provider fetch a file from the internet."""
         return self.add(DownloadFileFromInternet(src_url, dst_path, progress_args))
 

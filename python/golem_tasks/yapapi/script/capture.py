@@ -38,9 +38,7 @@ class CaptureContext:
     fmt: Optional[CaptureFormat]
 
     @classmethod
-    def build(
-        cls, mode: Optional[str] = None, limit: Optional[int] = None, fmt: Optional[str] = None
-    ) -> "CaptureContext":
+    def build(cls, mode: Optional[str] = None, limit: Optional[int] = None, fmt: Optional[str] = None) -> "CaptureContext":
         """Make one from words: ``mode`` is ``all``, ``stream``, ``head``, ``tail`` or ``headTail``; ``fmt`` is ``str`` or ``bin``.
 
         **Raises** :class:`ValueError` for other words.
@@ -50,9 +48,7 @@ class CaptureContext:
         try:
             return cls(CaptureMode(mode), limit, cls._format(fmt))
         except ValueError as error:
-            raise ValueError(
-                f"`{mode}` is not a mode of capture. Use `all`, `stream`, `head`, `tail` or `headTail`."
-            ) from error
+            raise ValueError(f"`{mode}` is not a mode of capture. Use `all`, `stream`, `head`, `tail` or `headTail`.") from error
 
     @staticmethod
     def _format(fmt: Optional[str]) -> Optional[CaptureFormat]:

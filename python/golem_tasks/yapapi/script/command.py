@@ -100,9 +100,7 @@ def _from_api(command: Dict[str, Dict[str, Any]]) -> Tuple[Any, ...]:
         source = str(rest.get("from", ""))
         if source.startswith(("http://", "https://")):
             return ("fetch", source, str(rest["to"])[len("container:") :])
-    raise ValueError(
-        f"A command of your own can't be {command!r}. Use `run`, `deploy`, `start`, `terminate` or a transfer from http(s)."
-    )
+    raise ValueError(f"A command of your own can't be {command!r}. Use `run`, `deploy`, `start`, `terminate` or a transfer from http(s).")
 
 
 class Deploy(Command):

@@ -40,8 +40,7 @@ class LeastExpensiveLinearPayuMS(MarketStrategy):
         self._expected_time_secs = expected_time_secs
         self._max_fixed_price = Decimal(str(max_fixed_price))
         self._max_price_for: Dict[str, Decimal] = {
-            counter.value if isinstance(counter, Counter) else str(counter): Decimal(str(price))
-            for counter, price in max_price_for.items()
+            counter.value if isinstance(counter, Counter) else str(counter): Decimal(str(price)) for counter, price in max_price_for.items()
         }
         for price in (self._max_fixed_price, *self._max_price_for.values()):
             if price.is_nan() or price < 0:
