@@ -25,7 +25,7 @@ use crate::runtime::runtime;
 /// A devnet in this process.
 #[pyclass(frozen, module = "golem_tasks._native")]
 pub(crate) struct Devnet {
-    devnet: Arc<Mutex<Option<SdkDevnet>>>,
+    running: Arc<Mutex<Option<SdkDevnet>>>,
     bridge: Arc<Bridge>,
     #[pyo3(get)]
     api_url: String,
@@ -90,7 +90,7 @@ impl Devnet {
     }
 
     fn running(&self) -> PyResult<MutexGuard<'_, Option<SdkDevnet>>> {
-        self.devnet.try_lock().map_err(|_| stopped())
+        self.running.try_lock().map_err(|_| stopped())
     }
 }
 
@@ -152,8 +152,8 @@ impl Devnet {
             let (devnet, api_url) = started.map_err(|problem| error::plain(py, "devnet", &problem))?;
             let app_key = devnet.requestor().key.expose().to_owned();
             let Wanted { driver, network, subnet: subnet_tag, .. } = wanted;
-            let devnet = Arc::new(Mutex::new(Some(devnet)));
-            Ok(Py::new(py, Self { devnet, bridge, api_url, app_key, driver, network, subnet_tag })?
+            let running = Arc::new(Mutex::new(Some(devnet)));
+            Ok(Py::new(py, Self { running, bridge, api_url, app_key, driver, network, subnet_tag })?
                 .into_any())
         })
     }
@@ -173,7 +173,7 @@ impl Devnet {
     }
 
     fn stop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let devnet = Arc::clone(&self.devnet);
+        let devnet = Arc::clone(&self.running);
         // It goes on where the future is cancelled.
         let stopping = runtime().spawn(async move {
             let devnet = devnet.lock().await.take();
@@ -187,7 +187,7 @@ impl Devnet {
 
 impl Drop for Devnet {
     fn drop(&mut self) {
-        let devnet = Arc::clone(&self.devnet);
+        let devnet = Arc::clone(&self.running);
         runtime().spawn(async move { drop(devnet.lock().await.take()) });
     }
 }

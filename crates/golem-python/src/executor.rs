@@ -342,12 +342,12 @@ fn set(
         amount("max_cpu_per_hour")?,
         amount("max_duration_per_hour")?,
     );
-    let mut strategy: Arc<dyn Strategy> = match get::<Py<PyAny>>(settings, "strategy")? {
-        Some(function) => Arc::new(PyStrategy { function, caps }),
-        None => {
-            let use_for = seconds("expected_use")?.unwrap_or(LeastExpensive::USE).max(Duration::from_secs(1));
-            Arc::new(LeastExpensive::new(caps).for_use(use_for))
-        }
+    let function = get::<Py<PyAny>>(settings, "strategy")?;
+    let mut strategy: Arc<dyn Strategy> = if let Some(function) = function {
+        Arc::new(PyStrategy { function, caps })
+    } else {
+        let use_for = seconds("expected_use")?.unwrap_or(LeastExpensive::USE);
+        Arc::new(LeastExpensive::new(caps).for_use(use_for.max(Duration::from_secs(1))))
     };
     if let Some(names) = get::<Vec<String>>(settings, "only_providers")? {
         strategy = Arc::new(strategy.only(names.into_iter().collect::<ProviderList>()));

@@ -102,7 +102,7 @@ impl Submitted {
         };
         let kept = Arc::clone(&self.kept);
         let keep = move |_: Python<'_>, result| {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).push_back(result)
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push_back(result);
         };
         spawn_kept(py, &self.bridge, work, told, keep)
     }

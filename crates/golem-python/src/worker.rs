@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use golem_core::event::{AttemptFailure, FailureKind};
@@ -17,6 +17,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
 use crate::bridge::{Bridge, done, settle};
 use crate::context::Context;
@@ -103,6 +104,10 @@ pub(crate) async fn call(
     ctx: WorkContext,
     tasks: SdkTasks<Item, Output>,
 ) -> Result<(), WorkerError> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a coroutine can't wait in the middle of a word, and it says no more than it has tasks and calls"
+    )]
     let (sender, mut words) = unbounded_channel();
     let coroutine = Arc::new(Coroutine::default());
     let _guard = Guard { coroutine: Arc::clone(&coroutine), bridge: Arc::clone(&bridge) };
