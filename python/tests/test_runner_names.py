@@ -38,7 +38,11 @@ NAMES = [
     ),
     ("GolemNode", ABSENT, "`golem_tasks.Golem`, or a module with `PAYLOAD` and `get_tasks`"),
     ("low.Network", ABSENT, "later"),
-    ("low.Allocation, low.Demand, low.Proposal, low.Agreement, low.DebitNote, low.Invoice", ABSENT, "the engine has them; `golem-tasks show` and [the database](database.md)"),
+    (
+        "low.Allocation, low.Demand, low.Proposal, low.Agreement, low.DebitNote, low.Invoice",
+        ABSENT,
+        "the engine has them; `golem-tasks show` and [the database](database.md)",
+    ),
     ("mid.Chain, mid.Map, mid.Buffer, mid.SimpleScorer", ABSENT, "the engine chooses providers; `--max-price-per-hour`, `--provider`"),
     ("events.NewResource, events.ResourceClosed, events.BatchFinished", ABSENT, "`-v`, `--json`, or the database"),
     ("default_logger.DefaultLogger", ABSENT, "`-v`, `--log-file`"),

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import environment
 
 from golem_tasks._identity import identity
 from golem_tasks._module import ModuleError, is_job_file, load
@@ -288,16 +288,9 @@ def test_a_module_is_loaded_by_its_name_or_its_file_with_what_lies_beside_it(tmp
     script = "from golem_tasks._module import load; import sys; print(load(sys.argv[1]).payload['image'])"
     for name, folder in (("work", tmp_path), (str(tmp_path / "work.py"), "/"), ("work.py", tmp_path)):
         done = subprocess.run(
-            [sys.executable, "-c", script, name], cwd=folder, env=with_path(), text=True, capture_output=True, timeout=30
+            [sys.executable, "-c", script, name], cwd=folder, env=environment(tmp_path), text=True, capture_output=True, timeout=30
         )
         assert (done.stdout, done.returncode) == ("golem/alpine:latest\n", 0), done.stderr
-
-
-def with_path(**more):
-    """The environment of a process that imports golem_tasks wherever it runs."""
-    here = str(Path(__file__).parents[1])
-    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
 
 
 def test_golem_core_is_ours_for_a_module_and_one_and_the_same_under_both_names(tmp_path):
@@ -315,7 +308,7 @@ def test_golem_core_is_ours_for_a_module_and_one_and_the_same_under_both_names(t
             print(error)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, env=with_path(), text=True, capture_output=True, timeout=30
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, env=environment(tmp_path), text=True, capture_output=True, timeout=30
     )
     assert "has no module golem_core.rest" in done.stdout, done.stderr
 
