@@ -62,6 +62,33 @@ class Program:
         return printed, logged
 
 
+class Interrupted:
+    """A program that is interrupted when it prints or logs certain words."""
+
+    def __init__(self, folder, *arguments):
+        self.process = subprocess.Popen([sys.executable, "-u", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.lines = []
+        self.killer = threading.Timer(60, self.process.kill)
+        self.killer.start()
+
+    def until(self, words):
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if words in line:
+                return
+        raise AssertionError(f"`{words}` never came: {''.join(self.lines)}")
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+        self.at = time.monotonic()
+
+    def end(self):
+        self.lines.extend(self.process.stdout)
+        code = self.process.wait()
+        self.killer.cancel()
+        return code, time.monotonic() - self.at, "".join(self.lines)
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
     """The programs that end by themselves, all at work at once."""
@@ -81,6 +108,8 @@ def programs(tmp_path_factory):
     start("render", *ON_IMAGE, "render.py")
     if "GOLEM_YAPAPI_README" in os.environ:
         start("readme", *ON_IMAGE, "blender.py", prepare=take_from_readme)
+    for name in ("interrupted once", "interrupted twice"):
+        started[name] = Interrupted(furnished(tmp_path_factory.mktemp("interrupted")), *ON_DEVNET, "frames.py", "50")
     yield started
     for program in started.values():
         program.process.kill()
@@ -153,35 +182,8 @@ def test_a_renderer_for_0_13_runs_unchanged(programs):
     assert "`holesky` no longer exists. The program uses `hoodi` instead." in logged
 
 
-class Interrupted:
-    """A program that is interrupted when it prints or logs certain words."""
-
-    def __init__(self, folder, *arguments):
-        self.process = subprocess.Popen([sys.executable, "-u", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.lines = []
-        self.killer = threading.Timer(60, self.process.kill)
-        self.killer.start()
-
-    def until(self, words):
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if words in line:
-                return
-        raise AssertionError(f"`{words}` never came: {''.join(self.lines)}")
-
-    def interrupt(self):
-        self.process.send_signal(signal.SIGINT)
-        self.at = time.monotonic()
-
-    def end(self):
-        self.lines.extend(self.process.stdout)
-        code = self.process.wait()
-        self.killer.cancel()
-        return code, time.monotonic() - self.at, "".join(self.lines)
-
-
-def test_ctrl_c_ends_a_program_in_order(folder):
-    program = Interrupted(folder, *ON_DEVNET, "frames.py", "30")
+def test_ctrl_c_ends_a_program_in_order(programs):
+    program = programs["interrupted once"]
     program.until("Task started on provider")
     program.interrupt()
     program.until("Shutting down gracefully")
@@ -193,8 +195,8 @@ def test_ctrl_c_ends_a_program_in_order(folder):
     assert took < 20
 
 
-def test_a_second_ctrl_c_ends_a_program_at_once(folder):
-    program = Interrupted(folder, *ON_DEVNET, "frames.py", "30")
+def test_a_second_ctrl_c_ends_a_program_at_once(programs):
+    program = programs["interrupted twice"]
     program.until("Task started on provider")
     program.interrupt()
     program.until("Execution interrupted by CancelledError")
