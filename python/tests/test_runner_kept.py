@@ -221,6 +221,19 @@ def test_install_check_and_help_know_modules(tmp_path):
     assert "MODULE" in told(tmp_path, "run", "--help")
 
 
+def test_ctrl_c_ends_a_program_whose_task_blocks_the_event_loop(tmp_path):
+    (tmp_path / "blocks.py").write_text(
+        textwrap.dedent(HEAD) + "import time\nasync def sleep(activity):\n  note('begun')\n  time.sleep(60)\ndef get_tasks(run_id): return [sleep]\n"
+    )
+    process = begun(tmp_path, ["run", "blocks", "--devnet"])
+    until(lambda: lines(tmp_path / "notes"), "the task")
+    process.send_signal(signal.SIGINT)
+    until(lambda: "cancelled" in process.stderr.readline(), "the first Ctrl+C")
+    process.send_signal(signal.SIGINT)
+    code, _, err = ended(process, 20)
+    assert code == 130 and "a function of the job still blocks the event loop" in err, err
+
+
 # ---- PostgreSQL ----
 
 

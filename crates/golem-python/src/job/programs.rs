@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, channel, sync_channel};
+use std::time::Duration;
 
 use golem_tasks::Failure;
 use golem_tasks::exit::Exit;
+use golem_tasks::view::Output;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -18,6 +20,11 @@ use crate::bridge::{Bridge, spawn};
 /// The placeholder for a job on the command line, and its explanation.
 const JOB: &str = "JOB.toml|MODULE";
 const JOB_HELP: &str = "The job file, or a Python module by its name (examples.hello_world) or its file (hello_world.py), with PAYLOAD and get_tasks(run_id)";
+
+/// A program that has ended waits so long for an event loop that is blocked.
+const PATIENCE: Duration = Duration::from_secs(3);
+const BLOCKED: &str = "a function of the job still blocks the event loop, so the process is ended; \
+                       what takes time belongs into `await asyncio.to_thread(..)`\n";
 
 /// The program `golem-tasks`.
 #[pyfunction]
@@ -89,18 +96,29 @@ fn told(py: Python<'_>, problem: &PyErr) -> String {
 }
 
 /// Carries this out in a thread of its own, and gives a future of its exit code. Cancelling the future changes nothing.
+///
+/// Where the event loop doesn't hear of the end, because a function blocks it, the process is ended.
+#[expect(clippy::disallowed_methods, reason = "the thread that could end the process in order is blocked")]
 fn in_a_thread<'py>(
     py: Python<'py>,
     bridge: &Arc<Bridge>,
     program: impl FnOnce() -> Exit + Send + 'static,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (sender, ended) = oneshot::channel();
+    let (heard, hearing) = channel::<()>();
     std::thread::Builder::new().name("golem-tasks-program".to_owned()).spawn(move || {
-        // Nobody waits for it where the event loop is closed.
-        sender.send(program().code()).ok();
+        let exit = program();
+        let is_awaited = sender.send(exit.code()).is_ok();
+        if is_awaited && hearing.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            Output::stderr().write(BLOCKED);
+            std::process::exit(exit.code().into());
+        }
     })?;
-    spawn(py, bridge, ended, |py, code| match code {
-        Ok(code) => Ok(code.into_pyobject(py)?.into_any().unbind()),
-        Err(_) => Err(PyRuntimeError::new_err("The program broke off; what it said before tells why.")),
+    spawn(py, bridge, ended, move |py, code| {
+        drop(heard);
+        match code {
+            Ok(code) => Ok(code.into_pyobject(py)?.into_any().unbind()),
+            Err(_) => Err(PyRuntimeError::new_err("The program broke off; what it said before tells why.")),
+        }
     })
 }
