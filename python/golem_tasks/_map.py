@@ -20,6 +20,7 @@ from ._context import Context
 from ._errors import GolemError, Provider, TaskFailed, WorkFailed, task_failed, translated
 from ._money import cost_of
 from ._native import Executor, Submitted
+from ._progress import Bar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -71,7 +72,7 @@ class Mapped(Generic[T, R]):
         self,
         ready: Callable[[Optional[int]], Awaitable[Executor]],
         price: Callable[[str], Decimal],
-        progress: Callable[[Optional[int]], Callable[[], None]],
+        progress: Callable[[Optional[int]], Bar],
         function: Function[T, R],
         inputs: Inputs[T],
         workers: Optional[int],
@@ -93,11 +94,12 @@ class Mapped(Generic[T, R]):
         self._is_over = False
         self._is_reading = False
         self._begun: Optional[asyncio.Task[Submitted]] = None
-        self._step: Callable[[], None] = lambda: None
+        self._bar = Bar()
 
     def cancel(self) -> None:
         """Cancels what is left: functions at work are cancelled, nothing more comes."""
         self._is_over = True
+        self._bar.close()
         if self._begun is not None:
             self._begun.cancel()
         if self._submitted is not None:
@@ -169,9 +171,10 @@ class Mapped(Generic[T, R]):
                 self._end = self._of_job(error)
             if not self._buffer:
                 self._is_over = True
+                self._bar.close()
                 return None
         item = self._buffer.pop()
-        self._step()
+        self._bar.step()
         numbered: _Numbered[T] = item.data
         if isinstance(item, _native.TaskFailure):
             return numbered.place, task_failed(item, numbered.input, numbered.raised)
@@ -192,7 +195,7 @@ class Mapped(Generic[T, R]):
         executor = await self._ready(self._workers)
         inputs = self._inputs
         total = len(inputs) if isinstance(inputs, Sized) else None
-        self._step = self._progress(total)
+        self._bar = self._progress(total)
         tasks: Any
         if isinstance(inputs, AsyncIterable):
             tasks = as_source(_numbered(inputs))
