@@ -557,6 +557,22 @@ async def test_a_golem_starts_again_after_its_stop():
         assert not golem.operative
 
 
+@played
+async def test_a_worker_that_closes_its_tasks_ends_its_agreement_and_others_do_the_rest(devnet):
+    devnet.providers = 3
+
+    async def worker(ctx, tasks):
+        async for task in tasks:
+            yield ctx.new_script()
+            task.accept_result(ctx.provider_id)
+            await tasks.aclose()
+
+    heard = Heard()
+    done = await run(worker, range(3), max_workers=1, heard=heard)
+    assert len({task.result for task in done.values()}) == 3
+    assert not [event for event in heard.of(events.WorkerFinished) if event.exception]
+
+
 # ---- events ----
 
 

@@ -370,6 +370,22 @@ def test_a_manifest_is_read_and_written_the_same():
         Manifest.parse_obj({"paylod": []})
 
 
+def test_certificates_come_as_pem_as_der_and_as_base64_of_them():
+    import base64
+
+    der = b"\x30\x82" + bytes(range(200))
+    pem = "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der).decode() + "-----END CERTIFICATE-----\n"
+
+    async def certificate(given):
+        parts = {"manifest_sig": b"signed", "manifest_sig_algorithm": "sha256", "manifest_cert": given}
+        return (await vm.manifest(manifest="{}", **parts)).certificate
+
+    for given in (pem, pem.encode(), der, base64.b64encode(der), base64.b64encode(pem.encode()).decode()):
+        assert asyncio.run(certificate(given)) == pem
+    with pytest.raises(ValueError, match="neither PEM nor DER"):
+        asyncio.run(certificate("no certificate"))
+
+
 def test_a_manifest_becomes_a_payload_from_text_bytes_and_base64():
     import base64
 

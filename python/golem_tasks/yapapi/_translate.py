@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from golem_tasks.yapapi import events
+from golem_tasks.yapapi._work import ClosedTasks
 from golem_tasks.yapapi.engine import Job
 from golem_tasks.yapapi.rest.activity import Activity, BatchError
 from golem_tasks.yapapi.rest.market import Agreement, OfferProposal, Subscription
@@ -158,7 +159,7 @@ class Translator:
         rental = self._rental(fields)
         failure = fields.get("failure")
         about = self._about(rental)
-        if failure:
+        if failure and ClosedTasks.WORDS not in str(failure):
             about["exc_info"] = events._error(BatchError(str(failure)))
         if rental.activity is None:
             if failure:

@@ -27,6 +27,15 @@ Worker = Callable[[WorkContext, "AsyncIterator[Task[Any, Any]]"], AsyncGenerator
 logger = logging.getLogger("yapapi.executor")
 
 
+class ClosedTasks(Exception):
+    """The worker took no more tasks by ``tasks.aclose()``, so its agreement ends."""
+
+    WORDS = "the program takes no more tasks of this provider"
+
+    def __init__(self) -> None:
+        super().__init__(self.WORDS)
+
+
 class NotAWorker(TypeError):
     """What was given as a worker isn't an async generator."""
 
@@ -70,8 +79,13 @@ class TaskIterator:
         return task
 
     async def aclose(self) -> None:
-        """Take no more tasks."""
+        """Take no more tasks: the agreement ends when the worker does, and others do what is left."""
         self._closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the worker wants no more tasks."""
+        return self._closed
 
     def _forget_passed(self) -> None:
         """Let go of tasks for which a script has ended, and which the worker passes without an answer."""
@@ -139,6 +153,8 @@ class Work:
             await self._begin(self._job, self._agreement, self._activity)
             await self._drive(generator)
             self._tasks.forget("The worker ended without an answer to this task")
+            if self._tasks.is_closed:
+                raise ClosedTasks
         finally:
             try:
                 if self._later is not None:

@@ -48,6 +48,9 @@ VmCaps = str
 
 #: SHA-3 of 224, 256, 384 or 512 bits.
 _HASH = re.compile(r"^(?:[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})$")
+#: What a certificate in DER begins with.
+_DER = b"\x30\x82"
+
 _WAY_OUT = "Use `vm.repo(..)` or `vm.manifest(..)`, which return a payload."
 VmRequest = absent(__name__, "VmRequest", _WAY_OUT)
 VmManifestRequest = absent(__name__, "VmManifestRequest", _WAY_OUT)
@@ -251,11 +254,14 @@ def _signature(value: Union[str, bytes]) -> bytes:
 
 
 def _certificate(value: Union[str, bytes]) -> str:
-    """Return certificates as PEM text, which programs give as PEM or as base64 of it."""
-    text = _text(value)
-    if "-----BEGIN" in text:
-        return text
-    try:
-        return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("`manifest_cert` is neither PEM text nor its base64.") from error
+    """Return certificates as PEM text, which programs give as PEM, as DER, or as base64 of either."""
+    raw = value.encode() if isinstance(value, str) else value
+    if b"-----BEGIN" not in raw and not raw.startswith(_DER):
+        try:
+            raw = base64.b64decode(raw, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError("`manifest_cert` is neither PEM nor DER, nor base64 of one of them.") from error
+    if raw.startswith(_DER):
+        lines = base64.encodebytes(raw).decode()
+        return f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n"
+    return raw.decode()
