@@ -1,18 +1,29 @@
 //! How fast a run is, the devnet included: tasks a second from a file on disk to results in SQLite.
 //!
-//! `cargo run --release --package golem-bench -- [tasks] [providers]`, or `-- store [--dsn DSN] [tasks]` for the
-//! database alone.
+//! `cargo run --release --package golem-bench -- [tasks] [providers]`, or with one of these first:
+//! - `store [--dsn DSN] [tasks]`: the database alone;
+//! - `daemon [--rounds N] [--only TEXT]`: the program on two real daemons, next to a client that only sends scripts;
+//! - `workers 50,200,1000 [--rounds N] [--only TEXT]`: the program with so many providers of a devnet over HTTP.
 //!
-//! The tasks are empty, the providers scripted: nothing is measured but the way of a task through the job file's
-//! source, the engine, loopback HTTP, the emulated daemon, an exe-unit and back into the database. Everything runs in
-//! this one process. Figures go to stdout, one `name value unit` a line.
+//! Without one the tasks are empty, the providers scripted: nothing is measured but the way of a task through the job
+//! file's source, the engine, loopback HTTP, the emulated daemon, an exe-unit and back into the database. Everything runs
+//! in this one process. Figures go to stdout, one `name value unit` a line.
 
+mod floor;
+mod ground;
+#[path = "../../crates/golem-tasks/tests/contract/namespace.rs"]
+mod namespace;
+mod program;
+#[path = "../../crates/golem-tasks/tests/contract/rig.rs"]
+mod rig;
 mod store;
+mod table;
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{ExitCode, Termination as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,12 +56,58 @@ run = "task {{ task }}"
 workers = 1000
 "#;
 
-#[tokio::main]
+/// Starts what is asked for. This program is also the programs that it measures: they are processes of their own.
+fn main() -> ExitCode {
+    match std::env::var(program::AS).as_deref() {
+        Ok("program") => golem_tasks::program(),
+        Ok(_) => on_runtime(be_the_floor(std::env::args().skip(1))),
+        Err(_) => {
+            let is_daemon = std::env::args().nth(1).is_some_and(|first| first == "daemon");
+            if is_daemon && namespace::third_ground().is_ok() && !namespace::is_inside() {
+                return namespace::enter();
+            }
+            on_runtime(measure_all(std::env::args().skip(1)))
+        }
+    }
+}
+
+fn on_runtime(work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(work).report(),
+        Err(error) => Err::<(), _>(error).report(),
+    }
+}
+
+/// The bare floor as a process: where to work and what to do come as arguments, the time it took goes to stdout.
+#[expect(clippy::print_stdout, reason = "who started this reads it there")]
+async fn be_the_floor(mut arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let mut next = || arguments.next().ok_or("the floor has too few arguments");
+    let floor = floor::Floor {
+        api_url: next()?,
+        key: next()?,
+        subnet: next()?,
+        workers: next()?.parse()?,
+        tasks: next()?.parse()?,
+        per_script: next()?.parse()?,
+        line: next()?,
+    };
+    println!("{}", floor.run().await?.as_secs_f64());
+    Ok(())
+}
+
 #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
-async fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1).peekable();
+async fn measure_all(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let mut arguments = arguments.peekable();
     if arguments.next_if(|first| first == "store").is_some() {
         return measure_store(arguments).await;
+    }
+    if arguments.next_if(|first| first == "daemon").is_some() {
+        return table::daemon(namespace::third_ground()?, &options(arguments)?).await;
+    }
+    if arguments.next_if(|first| first == "workers").is_some() {
+        let counts = arguments.next().ok_or("which numbers of workers? such as: workers 50,200,1000")?;
+        let counts = counts.split(',').map(str::parse).collect::<Result<Vec<_>, _>>()?;
+        return table::workers(&counts, &options(arguments)?).await;
     }
     let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
     let tasks = number(10_000)?;
@@ -80,6 +137,20 @@ async fn main() -> Result<(), Failure> {
         println!("of_it_before_the_run {:.1} MiB", before / 1024.0);
     }
     Ok(())
+}
+
+/// Reads how much is to be measured.
+fn options(mut arguments: impl Iterator<Item = String>) -> Result<table::Options, Failure> {
+    let mut options = table::Options { rounds: 3, only: String::new() };
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("`{argument}` needs a value"))?;
+        match argument.as_str() {
+            "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
+            "--only" => options.only = value,
+            _ => return Err(format!("`{argument}` isn't an option: --rounds and --only are").into()),
+        }
+    }
+    Ok(options)
 }
 
 /// The database alone: the one that `--dsn` names, or else a SQLite file that is gone afterwards.
