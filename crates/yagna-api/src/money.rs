@@ -12,7 +12,8 @@ use serde::ser::{Serialize, Serializer};
 ///
 /// **Wire form**: a JSON string such as `"1.5"`; numbers are accepted when read, since some daemons and clients
 /// send them. **Range**: more than ±10 billion GLM, above the total supply; arithmetic beyond it saturates only
-/// by way of the `checked_*` methods' `None`, never silently.
+/// by way of the `checked_*` methods' `None`, never silently. **Size**: 16 bytes; it is a whole number of the smallest units, so
+/// sums and comparisons cost as little as those of numbers.
 ///
 /// # Example
 /// ```
@@ -23,7 +24,7 @@ use serde::ser::{Serialize, Serializer};
 /// # Ok::<(), yagna_api::money::GlmError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Glm(Decimal);
+pub struct Glm(i128);
 
 /// A text that is not a valid amount of GLM.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,26 +45,26 @@ impl Glm {
     /// Decimal places of the smallest unit.
     pub const PLACES: u32 = 18;
     /// Nothing.
-    pub const ZERO: Self = Self(Decimal::ZERO);
+    pub const ZERO: Self = Self(0);
     /// Ten billion, more than there will ever be: stands for "out of range" in comparisons.
-    pub const MAX: Self = Self(Decimal::from_parts(1_410_065_408, 2, 0, false, 0));
+    pub const MAX: Self = Self(10_000_000_000 * Self::UNITS);
     /// One GLM.
-    pub const ONE: Self = Self(Decimal::ONE);
+    pub const ONE: Self = Self(Self::UNITS);
     /// The smallest part of a GLM.
-    pub const LEAST: Self = Self(Decimal::from_parts(1, 0, 0, false, Self::PLACES));
-    /// Largest magnitude that keeps all 18 places.
-    const LIMIT: i64 = 10_000_000_000;
+    pub const LEAST: Self = Self(1);
+    /// The smallest units in one GLM.
+    const UNITS: i128 = 10_i128.pow(Self::PLACES);
 
     /// The exact amount of a decimal, unless it has more than 18 places or is out of range.
     pub fn from_decimal(value: Decimal) -> Result<Self, GlmError> {
-        if value.abs() > Decimal::from(Self::LIMIT) {
+        if value.abs() > Self::MAX.to_decimal() {
             return Err(GlmError::OutOfRange(value.to_string()));
         }
         let value = value.normalize();
-        if value.scale() > Self::PLACES {
+        let Some(missing) = Self::PLACES.checked_sub(value.scale()) else {
             return Err(GlmError::TooManyPlaces(value.to_string()));
-        }
-        Ok(Self(value))
+        };
+        Ok(Self(value.mantissa() * 10_i128.pow(missing)))
     }
 
     /// The nearest payable amount not above `value`: what lies beyond 18 places is dropped.
@@ -83,19 +84,19 @@ impl Glm {
 
     /// The amount as a decimal, for prices times usage.
     pub fn to_decimal(self) -> Decimal {
-        self.0
+        Decimal::from_i128_with_scale(self.0, Self::PLACES)
     }
 
     /// The sum, unless out of range.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.0.checked_add(other.0).and_then(|sum| Self::from_decimal(sum).ok())
+        Self::within_range(self.0 + other.0)
     }
 
     /// The difference, unless out of range; it may be negative.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
-        self.0.checked_sub(other.0).and_then(|sum| Self::from_decimal(sum).ok())
+        Self::within_range(self.0 - other.0)
     }
 
     /// The difference, or zero where it would be negative or out of range.
@@ -111,7 +112,11 @@ impl Glm {
 
     /// Exactly zero?
     pub fn is_zero(self) -> bool {
-        self.0.is_zero()
+        self.0 == 0
+    }
+
+    fn within_range(units: i128) -> Option<Self> {
+        (units.abs() <= Self::MAX.0).then_some(Self(units))
     }
 }
 
@@ -148,7 +153,7 @@ impl FromStr for Glm {
 
 impl fmt::Display for Glm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.normalize(), f)
+        fmt::Display::fmt(&self.to_decimal().normalize(), f)
     }
 }
 
