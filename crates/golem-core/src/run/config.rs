@@ -150,7 +150,7 @@ impl RunConfig {
             // Golem's daemon has been seen to take so long to end an agreement with a provider that hangs.
             stop_horizon: Duration::from_secs(120),
             explain_every: Duration::from_secs(30),
-            rentals_at_once: 16,
+            rentals_at_once: 4,
             pause_per_rental: Duration::from_millis(1),
         }
     }

@@ -18,6 +18,7 @@ pub(super) struct Lesson {
 ///
 /// The time of a pack has two parts: the way there and back, which the daemon and the network need whatever is in it, and the
 /// time of each task. Packs of different sizes tell them apart; so a size is doubled as long as the time of the tasks allows it.
+/// That time is the longer, the longer the way is: a way that takes no tenth of the whole isn't worth more.
 #[derive(Debug)]
 pub(super) struct Pace {
     packs: bool,
@@ -33,8 +34,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The tasks of a pack should take about this long: results come often enough to watch, requests are few.
+    /// The tasks of a pack should take about this long where their way is short: results come often enough to watch, requests are few.
     const PACK_TIME: f64 = 0.25;
+    /// The tasks of a pack should take so many times as long as their way.
+    const WORTH_THE_WAY: f64 = 9.0;
+    /// The longest that the tasks of a pack should take, however long their way is.
+    const LONGEST: f64 = 2.0;
     /// Where nothing tells tasks from their way, tasks that take longer than this are taken for long ones.
     const LONG: f64 = 3.0;
     /// The most tasks in a pack.
@@ -53,8 +58,8 @@ impl Pace {
         };
         #[expect(clippy::cast_precision_loss, reason = "exact for any size of a request")]
         let fitting = MOST_BYTES as f64 / self.bytes.max(1.0);
-        let wanted = match self.each() {
-            Some(each) => Self::PACK_TIME / each,
+        let wanted = match self.way_and_each() {
+            Some((way, each)) => (Self::WORTH_THE_WAY * way).clamp(Self::PACK_TIME, Self::LONGEST) / each,
             None if self.sizes.iter().flatten().all(|(_, time)| *time <= Self::LONG) => f64::INFINITY,
             None => 1.0,
         };
@@ -64,10 +69,10 @@ impl Pace {
         room
     }
 
-    /// Seconds that a task takes beside its way; `None` where packs had one size only.
+    /// Seconds that the way of a pack takes, and a task beside it; `None` where packs had one size only.
     ///
-    /// It is the slope of the line that fits best, and no more than the last pack shows.
-    fn each(&self) -> Option<f64> {
+    /// They are the line that fits best; a task takes no more than the last pack shows.
+    fn way_and_each(&self) -> Option<(f64, f64)> {
         let sizes = || self.sizes.iter().flatten();
         let n = u32::try_from(sizes().count()).map(f64::from).ok().filter(|n| *n > 1.0)?;
         let (tasks, time) = sizes().fold((0.0, 0.0), |(tasks, time), size| (tasks + size.0, time + size.1));
@@ -77,7 +82,8 @@ impl Pace {
             both += (tasks - mean_tasks) * (time - mean_time);
             square += (tasks - mean_tasks) * (tasks - mean_tasks);
         }
-        Some((both / square).min(self.last).max(1e-6))
+        let each = (both / square).min(self.last).max(1e-6);
+        Some(((mean_time - each * mean_tasks).max(0.0), each))
     }
 
     pub(super) fn did(&mut self, lesson: Lesson) {
@@ -133,14 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn longer_tasks_travel_as_few_as_take_a_quarter_of_a_second() {
-        for (each, most) in [(0.02, 12), (0.1, 2), (0.24, 1), (1.0, 1), (60.0, 1)] {
-            for way in [0.01, 0.2] {
-                let sizes = sent(way, each, 30, None);
-                assert_eq!(sizes[20..], [most; 10], "{way} + {each}: {sizes:?}");
-                let more: usize = sizes.iter().map(|n| n.saturating_sub(most)).sum();
-                assert!(more <= most.min(4) + 1, "{way} + {each}: {sizes:?}");
-            }
+    fn longer_tasks_travel_as_few_as_are_worth_their_way() {
+        let near = [(0.02, 12), (0.1, 2), (0.24, 1), (1.0, 1), (60.0, 1)].map(|case| (0.01, case));
+        let far = [(0.02, 64), (0.1, 17), (0.24, 7), (1.0, 1), (60.0, 1)].map(|case| (0.2, case));
+        let very_far = [(0.1, 20), (1.0, 2), (2.5, 1)].map(|case| (5.0, case));
+        for (way, (each, most)) in near.into_iter().chain(far).chain(very_far) {
+            let sizes = sent(way, each, 30, None);
+            assert!(sizes[20..].iter().all(|n| n.abs_diff(most) <= 1), "{way} + {each}: {sizes:?}");
+            let more: usize = sizes.iter().map(|n| n.saturating_sub(most + 1)).sum();
+            assert!(more <= most.min(4) + 1, "{way} + {each}: {sizes:?}");
         }
     }
 
