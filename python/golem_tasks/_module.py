@@ -95,7 +95,7 @@ def _imported(name: str) -> ModuleType:
             raise _cannot_import(name, error) from error
         raise ModuleError(
             f"there is no module {name}, neither in this folder ({here}) nor installed; a module is named with dots, as in `import`, "
-            "and a job file ends in .toml"
+            "a job file ends in .toml, and a run of a module is resumed in the folder where it was started"
         ) from error
     except Exception as error:
         raise _cannot_import(name, error) from error

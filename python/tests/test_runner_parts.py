@@ -343,6 +343,12 @@ def test_a_payload_may_have_to_be_awaited(tmp_path):
     assert load(str(path)).payload == {"image": "golem/alpine:latest"}
 
 
+def test_a_payload_may_be_that_of_yapapi(tmp_path):
+    text = f"from yapapi.payload import vm\nPAYLOAD = vm.repo(image_hash='{IMAGE}', min_mem_gib=2)\ndef get_tasks(run_id): pass"
+    payload = load(str(written(tmp_path, text))).payload
+    assert payload.get("image", payload.get("image_hash")) == IMAGE and payload["min_mem_gib"] == 2
+
+
 def test_job_files_are_told_from_modules(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("job").write_text("")
