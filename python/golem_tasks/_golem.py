@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Mapping
 from decimal import Decimal
 from types import TracebackType
@@ -93,6 +94,7 @@ class Golem:
         self._devnet: Optional[_native.Devnet] = None
         self._progress, self._on_event = progress, on_event
         self._tally = Tally()
+        self._maps: weakref.WeakSet[Mapped[Any, Any]] = weakref.WeakSet()
         self._starting: Optional[asyncio.Task[_native.Executor]] = None
         self._state = "new"
 
@@ -149,6 +151,9 @@ class Golem:
             self._state = "closed"
             return self.summary
         self._state = "closed"
+        # What still runs would be waited for, and nobody wants it.
+        for mapped in list(self._maps):
+            mapped._close()
         try:
             await self._close()
         finally:
@@ -203,7 +208,7 @@ class Golem:
             self._choose(settings_of(image))
         if self._payload is None:
             raise TypeError("No machine is named. Say image=\"golem/alpine:latest\", or which one the work needs.")
-        return Mapped(
+        mapped: Mapped[T, R] = Mapped(
             self._ready,
             self._tally.price,
             lambda total: bar(self._progress, total),
@@ -215,6 +220,8 @@ class Golem:
             ordered,
             return_exceptions,
         )
+        self._maps.add(mapped)
+        return mapped
 
     async def add_budget(self, more: Money) -> Decimal:
         """Raises the budget by so much GLM, and gives what it is then. Raises :class:`BudgetError` where that can't be."""

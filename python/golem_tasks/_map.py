@@ -105,6 +105,16 @@ class Mapped(Generic[T, R]):
         if self._submitted is not None:
             self._submitted.cancel()
 
+    def _close(self) -> None:
+        """Ends what is left, because nobody works any more: whoever still reads is told so."""
+        if self._is_over:
+            return
+        if self._submitted is not None:
+            self._submitted.cancel()
+        text = "The Golem was closed before this map was done. Read a map to its end within the block."
+        self._end = WorkFailed(text, "closed", self._failed, [])
+        self._end.kind = "closed"
+
     def __aiter__(self) -> AsyncIterator[Done[T, R]]:
         return self
 
@@ -164,11 +174,14 @@ class Mapped(Generic[T, R]):
         if not self._buffer:
             if self._is_over:
                 return None
+            if self._end is not None:
+                self._is_over = True
+                return None
             submitted = await self._begin()
             try:
                 self._buffer = list(reversed(await submitted.next()))
             except _native.Error as error:
-                self._end = self._of_job(error)
+                self._end = self._end or self._of_job(error)
             if not self._buffer:
                 self._is_over = True
                 self._bar.close()

@@ -118,7 +118,7 @@ def test_a_job_without_machine_or_with_a_plain_function_is_refused():
 def test_cancelling_a_run_stops_it_in_order_and_it_goes_on_later(tmp_path):
     class Slow(Squares):
         async def run(self, ctx, task):
-            await asyncio.sleep(0 if go_on else 60)
+            await asyncio.sleep(0 if go_on else 3)
             return task.data
 
     go_on = False

@@ -134,11 +134,13 @@ def test_use_before_the_block_and_after_its_end(in_loop):
         with pytest.raises(RuntimeError, match="hasn't begun"):
             gt.Golem(image=IMAGE).map(work, [1])
         async with golem() as network:
-            mapped = network.map(work, [1])
+            mapped, begun = network.map(work, [1]), network.map(work, range(100_000))
+            await begun.__anext__()
         with pytest.raises(RuntimeError, match="has ended"):
             network.map(work, [1])
-        with pytest.raises(RuntimeError, match="has ended"):
-            await mapped
+        for left in (mapped, begun):
+            with pytest.raises(gt.WorkFailed, match="closed before this map was done"):
+                await left
         with pytest.raises(RuntimeError, match="started already"):
             await network.start()
         assert (await network.close()).is_over
