@@ -137,6 +137,20 @@ def test_a_strategy_that_fails_on_an_offer_rejects_that_offer(caplog):
     assert "no such provider" in caplog.text
 
 
+def test_a_strategy_of_0_5_gets_the_history_of_providers():
+    from golem_tasks.yapapi.executor.strategy import LeastExpensiveLinearPayuMS as Least
+
+    asked = []
+
+    class Old(Least):
+        async def score_offer(self, offer, history):
+            asked.append(history.rejected_last_agreement(offer.issuer))
+            return await super().score_offer(offer, history)
+
+    done, _ = providers(Old())
+    assert done and set(asked) == {False}
+
+
 def test_a_provider_filter_may_be_a_function_or_a_coroutine_function():
     only = []
 

@@ -11,13 +11,14 @@ from golem_tasks import _native
 from golem_tasks.yapapi._absent import NotAvailable
 from golem_tasks.yapapi._task import Task
 from golem_tasks.yapapi._words import YAPAPI_VERSION
-from golem_tasks.yapapi.ctx import ExecOptions, WorkContext
+from golem_tasks.yapapi.ctx import CaptureContext, ExecOptions, WorkContext
 from golem_tasks.yapapi.engine import NoPaymentAccountError
 from golem_tasks.yapapi.executor import Executor
 from golem_tasks.yapapi.golem import Golem
 from golem_tasks.yapapi.utils import windows_event_loop_fix
 
 __all__ = [
+    "CaptureContext",
     "ExecOptions",
     "Executor",
     "Golem",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import math
 import time
@@ -22,6 +23,21 @@ _PATIENCE = 2.0
 _KEPT = 60.0
 
 
+class ComputationHistory:
+    """What is known of providers, for strategies of 0.5 whose ``score_offer`` takes it."""
+
+    def __init__(self) -> None:
+        self._not_approved: Dict[str, bool] = {}
+
+    def rejected_last_agreement(self, issuer_id: str) -> bool:
+        """Return whether the provider has left an agreement unapproved in this run."""
+        return self._not_approved.get(issuer_id, False)
+
+    def note(self, candidate: "Candidate") -> None:
+        """Remember what the engine knows of the provider of an offer."""
+        self._not_approved[candidate["id"]] = candidate["not_approved"] > 0
+
+
 class Scorer:
     """Scores offers by a strategy. It is called in a thread of the engine.
 
@@ -35,9 +51,12 @@ class Scorer:
         self._waits = False
         self._kept: Dict[str, Tuple[float, float]] = {}
         self._told: Set[str] = set()
+        self._history = ComputationHistory()
+        self._more: Tuple[Any, ...] = (self._history,) if _takes_history(strategy) else ()
 
     def __call__(self, candidate: "Candidate") -> Union[float, str, None]:
         """Return the score of an offer, or the reason to refuse it."""
+        self._history.note(candidate)
         offer = OfferProposal(candidate["id"], candidate["properties"], candidate["name"])
         try:
             score = self._score(offer)
@@ -64,7 +83,7 @@ class Scorer:
         return self._on_loop(offer)
 
     def _at_once(self, offer: OfferProposal) -> Any:
-        answer: Any = self._strategy.score_offer(offer)
+        answer: Any = self._strategy.score_offer(offer, *self._more)
         if not hasattr(answer, "send"):
             return answer
         try:
@@ -82,7 +101,7 @@ class Scorer:
         kept = self._kept.get(offer.issuer)
         if kept is not None and kept[0] > time.monotonic():
             return kept[1]
-        future = asyncio.run_coroutine_threadsafe(self._strategy.score_offer(offer), self._loop)
+        future = asyncio.run_coroutine_threadsafe(self._strategy.score_offer(offer, *self._more), self._loop)
         try:
             score = future.result(_PATIENCE)
         except BaseException:
@@ -90,6 +109,12 @@ class Scorer:
             raise
         self._kept[offer.issuer] = (time.monotonic() + _KEPT, score)
         return score
+
+
+def _takes_history(strategy: "BaseMarketStrategy") -> bool:
+    """Return whether the strategy is one of 0.5, whose ``score_offer`` needs the history of providers as well."""
+    parameters = list(inspect.signature(strategy.score_offer).parameters.values())
+    return len(parameters) > 1 and parameters[1].kind is parameters[1].POSITIONAL_OR_KEYWORD and parameters[1].name != "self"
 
 
 class _ItWaits(Exception):

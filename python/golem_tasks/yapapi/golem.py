@@ -49,18 +49,21 @@ class Golem:
         stream_output: bool = False,
         api_config: Optional[ApiConfig] = None,
         app_key: Optional[str] = None,
+        driver: Optional[str] = None,
+        network: Optional[str] = None,
     ) -> None:
         """Set it up; nothing is asked of anybody yet.
 
         ``budget`` is GLM for everything that it does from its start to its stop; it is never exceeded. Without ``event_consumer`` a summary is
-        logged. ``stream_output`` has events of commands and their output while they run. **Raises** :class:`ValueError` and
+        logged. ``stream_output`` has events of commands and their output while they run. ``driver`` and ``network`` are old names of
+        ``payment_driver`` and ``payment_network``. **Raises** :class:`ValueError` and
         :class:`TypeError` for settings that can't work.
         """
         self._budget = _glm("budget", budget)
         self._strategy = _strategy(strategy)
         self._subnet = _legacy.subnet(subnet_tag)
-        self._driver = _legacy.driver(payment_driver)
-        self._network = _legacy.network(payment_network)
+        self._driver = _legacy.driver(payment_driver or driver)
+        self._network = _legacy.network(payment_network or network)
         self._stream = stream_output
         if app_key is not None:
             warnings.warn("`Golem(app_key=..)` is deprecated. Use `api_config=ApiConfig(app_key=..)`.", DeprecationWarning, 2)
@@ -92,6 +95,9 @@ class Golem:
     def payment_network(self) -> str:
         """The payment network, in lower case."""
         return self._network
+
+    driver = payment_driver
+    network = payment_network
 
     @property
     def subnet_tag(self) -> str:

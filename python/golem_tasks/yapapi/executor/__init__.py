@@ -12,12 +12,13 @@ from golem_tasks.yapapi._consumers import EventConsumer
 from golem_tasks.yapapi._task import Task, TaskStatus
 from golem_tasks.yapapi._words import DEFAULT_EXECUTOR_TIMEOUT, DEFAULT_WORKERS
 from golem_tasks.yapapi._work import Worker
+from golem_tasks.yapapi.engine import NoPaymentAccountError
 from golem_tasks.yapapi.golem import Golem, Money
 from golem_tasks.yapapi.log import log_event_repr
 from golem_tasks.yapapi.payload import Payload
 from golem_tasks.yapapi.strategy import BaseMarketStrategy
 
-__all__ = ["DEFAULT_EXECUTOR_TIMEOUT", "Executor", "SmartQueue", "Task", "TaskStatus"]
+__all__ = ["DEFAULT_EXECUTOR_TIMEOUT", "Executor", "NoPaymentAccountError", "SmartQueue", "Task", "TaskStatus"]
 
 D = TypeVar("D")
 R = TypeVar("R")

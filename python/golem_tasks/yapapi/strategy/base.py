@@ -65,8 +65,8 @@ class BaseMarketStrategy(DemandDecorator, abc.ABC):
     async def score_offer(self, offer: "OfferProposal") -> float:
         """Return the score of an offer: the higher the better, below zero to reject it.
 
-        It is asked when an offer comes and again before an agreement is signed, in a thread of the engine, and should not wait. Exceptions
-        reject the offer.
+        The strategy is asked when an offer comes and again before an agreement is signed, in a thread of the engine, and should not wait.
+        Exceptions reject the offer. A strategy of 0.5 may have a second parameter, the history of providers.
         """
 
     async def decorate_demand(self, demand: DemandBuilder) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Set
+from typing import TYPE_CHECKING, Any, Optional, Set
 
 from golem_tasks.yapapi import events
 from golem_tasks.yapapi.strategy.base import BaseMarketStrategy
@@ -33,7 +33,7 @@ class DecreaseScoreForUnconfirmedAgreement(WrappingMarketStrategy):
         elif isinstance(event, events.AgreementRejected):
             self._rejecting_providers.add(event.provider_id)
 
-    async def score_offer(self, offer: "OfferProposal") -> float:
+    async def score_offer(self, offer: "OfferProposal", history: Any = None) -> float:
         """Return the base strategy's score, multiplied where it is above zero and the provider rejected its last agreement."""
         score = await self.base_strategy.score_offer(offer)
         return score * self.factor if score > 0 and offer.issuer in self._rejecting_providers else score

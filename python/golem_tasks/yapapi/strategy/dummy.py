@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
 from golem_tasks.yapapi.props.com import Counter
 from golem_tasks.yapapi.strategy.base import SCORE_NEUTRAL, SCORE_REJECTED
@@ -27,6 +27,6 @@ class DummyMS(LeastExpensiveLinearPayuMS):
     ) -> None:
         super().__init__(max_fixed_price=max_fixed_price, max_price_for={**_CAPS, **(max_price_for or {})})
 
-    async def score_offer(self, offer: "OfferProposal") -> float:
+    async def score_offer(self, offer: "OfferProposal", history: Any = None) -> float:
         """Return zero for an offer below the caps, -1 for others."""
         return SCORE_NEUTRAL if await super().score_offer(offer) >= 0 else SCORE_REJECTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Dict, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
 
 from golem_tasks.yapapi.props.base import InvalidPropertiesError
 from golem_tasks.yapapi.props.com import ComLinear, Counter
@@ -46,7 +46,7 @@ class LeastExpensiveLinearPayuMS(MarketStrategy):
             if price.is_nan() or price < 0:
                 raise ValueError(f"A price cap is {price}. Give a number of GLM that isn't negative.")
 
-    async def score_offer(self, offer: "OfferProposal") -> float:
+    async def score_offer(self, offer: "OfferProposal", history: Any = None) -> float:
         """Return 100 / (cost + 1.01), where the cost is that of ``expected_time_secs`` of each counter; -1 for offers above a cap."""
         try:
             prices = ComLinear.from_properties(offer.props)

@@ -26,7 +26,7 @@ class WrappingMarketStrategy(BaseMarketStrategy, abc.ABC):
         """Add what the base strategy adds."""
         await self.base_strategy.decorate_demand(demand)
 
-    async def score_offer(self, offer: "OfferProposal") -> float:
+    async def score_offer(self, offer: "OfferProposal", history: Any = None) -> float:
         """Return the base strategy's score."""
         return await self.base_strategy.score_offer(offer)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Awaitable, Callable, Union
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Union
 
 from golem_tasks.yapapi.strategy.base import SCORE_REJECTED, BaseMarketStrategy
 from golem_tasks.yapapi.strategy.wrapping_strategy import WrappingMarketStrategy
@@ -29,7 +29,7 @@ class ProviderFilter(WrappingMarketStrategy):
             raise TypeError(f"`is_allowed` is of the type `{type(is_allowed).__name__}`. Give a function of a provider's id.")
         self._is_allowed = is_allowed
 
-    async def score_offer(self, offer: "OfferProposal") -> float:
+    async def score_offer(self, offer: "OfferProposal", history: Any = None) -> float:
         """Return the base strategy's score for providers that are allowed, -1 for others."""
         answer = self._is_allowed(offer.issuer)
         allowed = await answer if hasattr(answer, "__await__") else answer
