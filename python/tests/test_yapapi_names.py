@@ -78,7 +78,7 @@ DIFFERS = {
     "yapapi.strategy.MarketStrategy": "is asked again before each agreement, in a thread of the engine; `score_offer` should not wait",
     "yapapi.strategy.PropValueRange": "of the overrides only a minimum for `PROP_DEBIT_NOTE_ACCEPTANCE_TIMEOUT` is heeded; others are warned about",
     "yapapi.contrib.strategy.ProviderFilter": "counts at the next choice, not only for new offers",
-    "yapapi.log.enable_default_logger": "the flags of the APIs do nothing: `RUST_LOG=yagna_client=trace` shows requests",
+    "yapapi.log.enable_default_logger": "a second call replaces the first; the flags of the APIs do nothing",
     "yapapi.events.Event": "has the time at which it happened; fields are given by name",
     "yapapi.events.NoProposalsConfirmed": "new: `explanation`, the reasons, counted",
     "yapapi.events.CommandExecuted": "has the output with `stream_output` too; new: `exit_code`, `stdout_bytes`",
@@ -205,7 +205,7 @@ def test_the_python_column_of_coming_from_yapapi_names_what_there_is():
     assert len(cells) > 150
     code = {name for cell in cells for name in re.findall("`([^`]+)`", cell)}
     settings = {name for call in (gt.Golem, gt.Golem.map, gt.Context.run) for name in inspect.signature(call).parameters}
-    for name in code - {"async with", "await ctx.run(..)", "await batch", "asyncio.create_task", "return", "raise", "logging", "RUST_LOG", "properties"}:
+    for name in code - {"async with", "await ctx.run(..)", "await batch", "asyncio.create_task", "return", "raise", "logging", "properties"}:
         owner, _, member = name.rpartition(".")
         if name in settings or name in KINDS or name in ("golem_tasks", "golem_tasks.yapapi", "map"):
             continue

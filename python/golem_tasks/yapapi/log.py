@@ -61,7 +61,7 @@ def enable_default_logger(
 ) -> None:
     """Log to standard error from INFO on, and to ``log_file`` from DEBUG on; the file is begun anew.
 
-    A second call replaces what the first one set up. The flags of the APIs do nothing: set ``RUST_LOG=yagna_client=trace`` for requests.
+    A second call replaces what the first one set up. The flags of the APIs do nothing.
     """
     logger = logging.getLogger("yapapi")
     logger.setLevel(logging.DEBUG)
