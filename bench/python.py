@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 PROGRAM = '''
-import asyncio, json, resource, sys, time
+import asyncio, json, os, resource, sys, time
 from datetime import timedelta
 from yapapi import Golem, Task
 from yapapi.payload import vm
@@ -43,7 +43,7 @@ async def worker(ctx, tasks):
 
 async def main(n):
     global first
-    package = await vm.repo(image_hash="9a3b5d67b0b27746283cb5f287c13eab1beaa12d92a9f536b747c7ae", min_mem_gib=0.5, min_storage_gib=2.0)
+    package = await vm.repo(image_tag="golem/alpine:latest", repository_url=os.environ["GOLEM_REGISTRY_URL"])
     count = 0
     async with Golem(budget=10, subnet_tag="public", payment_driver="erc20", payment_network="hoodi") as golem:
         async for task in golem.execute_tasks(worker, [Task(data=i) for i in range(n)], payload=package, max_workers=4, timeout=timedelta(minutes=20)):
@@ -115,13 +115,13 @@ def against_yapapi(theirs: str, program: str, tasks: int, rounds: int) -> None:
         path.write_text(PROGRAM)
         environment = Path(folder, "env.json")
         with open(environment, "w") as out:
-            devnet = subprocess.Popen([program, "devnet", "--providers", "4", "--json", "--port", "0"], stdout=out, stderr=subprocess.DEVNULL)
+            devnet = subprocess.Popen([program, "devnet", "--providers", "4", "--json", "--listen", "127.0.0.1:0"], stdout=out, stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 20
             while not environment.read_text().strip() and time.monotonic() < deadline:
                 time.sleep(0.05)
             first = json.loads(environment.read_text().splitlines()[0])
-            variables = {**os.environ, **{name: str(value) for name, value in first["env"].items()}}
+            variables = {**os.environ, **first["environment"]}
             for number in range(rounds):
                 for name, command in (("yapapi", [theirs, str(path)]), ("golem_tasks", [sys.executable, "-m", "golem_tasks.yapapi", str(path)])):
                     ended = subprocess.run([*command, str(tasks)], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=600)

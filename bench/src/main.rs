@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --package golem-bench -- [tasks] [providers]`, or with one of these first:
 //! - `store [--dsn DSN] [tasks]`: the database alone;
+//! - `executor [--commit] [tasks] [providers]`: the SDK's executor alone, as `bench/python.py` measures Python's;
 //! - `daemon [--rounds N] [--only TEXT]`: the program on two real daemons, next to a client that only sends scripts;
 //! - `workers 50,200,1000 [--rounds N] [--only TEXT]`: the program with so many providers of a devnet over HTTP.
 //!
@@ -9,6 +10,7 @@
 //! file's source, the engine, loopback HTTP, the emulated daemon, an exe-unit and back into the database. Everything runs
 //! in this one process. Figures go to stdout, one `name value unit` a line.
 
+mod executor;
 mod floor;
 mod ground;
 #[path = "../../crates/golem-tasks/tests/contract/namespace.rs"]
@@ -100,6 +102,11 @@ async fn measure_all(arguments: impl Iterator<Item = String>) -> Result<(), Fail
     let mut arguments = arguments.peekable();
     if arguments.next_if(|first| first == "store").is_some() {
         return measure_store(arguments).await;
+    }
+    if arguments.next_if(|first| first == "executor").is_some() {
+        let commit = arguments.next_if(|flag| flag == "--commit").is_some();
+        let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
+        return executor::measure(number(10_000)?, number(10)?, commit).await;
     }
     if arguments.next_if(|first| first == "daemon").is_some() {
         return table::daemon(namespace::third_ground()?, &options(arguments)?).await;
