@@ -118,6 +118,7 @@ class Job:
         self._work = work
         self._pile = Pile(work.get_tasks, loop)
         self._run_id = ""
+        self._has_begun = False
         self._not_kept = False
 
     def settings(self) -> "JobSettings":
@@ -142,6 +143,7 @@ class Job:
 
     async def _run(self, context: "Context", task: "JobTask") -> Any:
         """Does one task: calls its callable with an activity."""
+        self._has_begun = True
         try:
             function = await self._pile.find(task.data)
         except Gone as gone:
@@ -181,8 +183,8 @@ class Job:
             return None
 
     async def tell_results(self) -> Optional[int]:
-        """Asks the module how many results there are, and logs it. What goes wrong with that concerns nobody else."""
-        if self._work.results_cnt is None:
+        """Asks the module how many results there are, where any task was begun, and logs it. What goes wrong with that concerns nobody else."""
+        if self._work.results_cnt is None or not self._has_begun:
             return None
         try:
             count = await self._work.results_cnt(self._run_id)

@@ -207,10 +207,12 @@ def test_what_a_runner_cannot_use_is_told_before_anything_begins(tmp_path, monke
 )
 def test_what_is_wrong_with_a_command_line_is_told_with_exit_code_2(tmp_path, arguments, message):
     (tmp_path / "wrong.py").write_text("1 / 0")
-    (tmp_path / "right.py").write_text("PAYLOAD = 'golem/alpine:latest'\ndef get_tasks(run_id): return []")
+    (tmp_path / "right.py").write_text(
+        "PAYLOAD = 'golem/alpine:latest'\ndef get_tasks(run_id): return []\nasync def results_cnt(run_id): return 0"
+    )
     code, out, err = ended(begun(tmp_path, arguments, YAGNA_APPKEY=""))
     assert (code, out) == (2, ""), err
-    assert message in err and "Traceback" not in err
+    assert message in err and "Traceback" not in err and "results_cnt" not in err
 
 
 def test_install_check_and_help_know_modules(tmp_path):
