@@ -136,6 +136,13 @@ class Pile:
             return True
 
     def _add(self, task: object) -> None:
+        if inspect.iscoroutine(task):
+            self._is_over = True
+            task.close()
+            raise TypeError(
+                f"get_tasks yielded the coroutine {task.__qualname__} at position {self._position}. Yield the function itself, which is called with an "
+                "activity when there is one, and again where it failed."
+            )
         if not callable(task):
             self._is_over = True
             raise TypeError(

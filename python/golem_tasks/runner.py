@@ -7,7 +7,10 @@ import asyncio
 import inspect
 import json
 import logging
+import os
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -64,9 +67,10 @@ class Runner:
         task_timeout: Optional[float] = None,
     ) -> None:
         try:
-            self._work = checked("this runner", payload, get_tasks, results_cnt)
+            work = checked("this runner", payload, get_tasks, results_cnt)
         except ModuleError as error:
             raise ValueError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        self._work = replace(work, name=_name(get_tasks))
         chosen = {
             "dsn": dsn or None,
             "run_id": run_id,
@@ -158,6 +162,9 @@ class Job:
                 raise _for_good(TypeError(f"{name_of(task.data)} isn't an async function: it returned {result!r}. Define it by `async def`."))
             result = await result
             is_busy = False
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Not even these end the program: they would leave what is rented behind.
+            raise RuntimeError(f"{name_of(task.data)} raised {type(error).__name__}. A task can't end the run; return from it.") from error
         except Exception as error:
             is_busy = await activity._end()
             if is_busy:
@@ -193,6 +200,13 @@ class Job:
             return None
         logger.info("results_cnt says that run %s has %s results.", self._run_id, count)
         return count
+
+
+def _name(get_tasks: Callable[..., Any]) -> str:
+    """The name of a runner's job: that of the module of its tasks."""
+    name = getattr(get_tasks, "__module__", None) or "python"
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return os.path.basename(file) if name == "__main__" and file else str(name)
 
 
 async def _end(runner: "_native.Runner") -> None:

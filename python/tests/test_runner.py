@@ -61,7 +61,7 @@ MODULES = {
         kept = []
 
         def get_tasks(run_id):
-            yield from (refused, no_file, not_async, never_done, used_after, says_no, works)
+            yield from (refused, no_file, not_async, never_done, used_after, says_no, leaves, works)
 
         async def refused(activity):
             batch = await activity.execute_commands(commands.Run("echo one"), commands.Run("echo why >&2; exit 3"), commands.Run("echo 3"))
@@ -95,6 +95,9 @@ MODULES = {
 
         async def says_no(activity):
             raise ValueError("the result is no good")
+
+        async def leaves(activity):
+            sys.exit(3)
 
         async def works(activity):
             await (await activity.execute_commands(commands.Run("date"))).wait(30)
@@ -202,6 +205,7 @@ def test_each_trouble_of_a_task_is_told_and_the_others_go_on(programs):
     # It would be the same everywhere, so it isn't tried again.
     assert attempts["not_async"] == ("failed", 1) and "not_async isn't an async function: it returned 3" in kept
     assert attempts["never_done"] == ("failed", 2) and "wasn't done in 0.3 seconds" in kept
+    assert attempts["leaves"] == ("failed", 2) and "leaves raised SystemExit. A task can't end the run" in kept
     assert attempts["says_no"] == ("failed", 2) and "ValueError: the result is no good" in kept
     notes = lines(folder / "notes")
     # Nothing else is tried on a machine that is still busy.

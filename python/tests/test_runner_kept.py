@@ -64,7 +64,8 @@ def test_what_is_done_before_kill_9_is_not_done_again(tmp_path, network):
             names = [f"part-{number}" for number in range(40)]
             if os.path.exists("second"):
                 names = ["new", *reversed(names[:35])]
-            yield from map(Part, names)
+            # Of two with one key only the first is done.
+            yield from map(Part, names + names[:3])
         """)
     )
     command = ["run", "keyed", "--workers", "3", "--run-id", "night"]
@@ -133,6 +134,8 @@ def test_runner_runs_within_a_program(tmp_path):
 
     summary = asyncio.run(main())
     assert sorted(found[:4]) == [0, 1, 2, 3] and found[4:] == ["within"]
+    with sqlite3.connect(tmp_path / "runs.db") as database:
+        assert json.loads(database.execute("SELECT job FROM runs").fetchone()[0])["job"] == "test_runner_kept"
     assert (summary["run"], summary["why"], summary["tasks"]["done"], summary["unsettled"]) == ("within", "all_done", 4, 0)
 
 

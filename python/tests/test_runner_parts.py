@@ -182,6 +182,7 @@ async def no_generator(run_id):
         (no_generator, TypeError, "get_tasks is a coroutine function without `yield`"),
         (lambda run_id: [closure(1), "x"], TypeError, "get_tasks yielded 'x' at position 1, which can't be called"),
         (broken, OSError, "no such table"),
+        (lambda run_id: [no_generator("x")], TypeError, "get_tasks yielded the coroutine no_generator at position 0. Yield the function itself"),
     ],
 )
 def test_what_is_wrong_with_get_tasks_is_raised_where_it_is_read(get_tasks, error, message):

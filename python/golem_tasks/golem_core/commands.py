@@ -92,7 +92,7 @@ class SendFile(Command):
 
 
 class DownloadFile(Command):
-    """Fetches a file of the activity to this machine. The folder of ``dst_path`` must exist."""
+    """Fetches a file of the activity to this machine. Folders on the way to ``dst_path`` are made."""
 
     def __init__(self, src_path: str, dst_path: Path) -> None:
         self.src_path = fspath(src_path)
