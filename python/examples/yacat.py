@@ -4,7 +4,7 @@
     YACAT_HASH=.. python -m golem_tasks run python/examples/yacat.py --devnet
 
 A task searches all words that begin with one letter. Each task has a key, so a run that was killed by `kill -9` searches no part twice when the same
-command takes it up. Once the word is found, get_tasks yields no more, and the tasks that are left return at once.
+command resumes it. Once the word is found, get_tasks yields no more, and the tasks that are left return at once.
 """
 
 import os

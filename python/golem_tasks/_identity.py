@@ -1,4 +1,4 @@
-"""What tells one callable of ``get_tasks`` from another, so that a run can be taken up by another process.
+"""What tells one callable of ``get_tasks`` from another, so that another process can resume a run.
 
 A callable itself can't be kept. What is kept is its ``key``, if it has one, or else its name with what it was made of: the values in its
 closure, its defaults and its attributes, as far as these can't change.
@@ -9,6 +9,7 @@ import decimal
 import enum
 import functools
 import hashlib
+import inspect
 import json
 import pathlib
 import uuid
@@ -48,6 +49,8 @@ def identity(callable_: Callable[..., Any], position: int) -> Stored:
     Raises :class:`TypeError` for a key that isn't JSON.
     """
     key = getattr(callable_, "key", None)
+    if inspect.isroutine(key):
+        key = key()
     if key is not None:
         return _key(key, callable_)
     text, whole = describe(callable_)

@@ -69,7 +69,7 @@ class Job:
             sys.exit(Squares().main())
 
     :meth:`main` makes it a program with all commands of ``golem-tasks``; :meth:`start` runs it from within another one. Tasks and results are written down
-    before anything follows from them: the same command with the same ``--run-id`` takes a run up after ``kill -9``, and what is done isn't done again.
+    before anything follows from them: the same command with the same ``--run-id`` resumes a run after ``kill -9``, and what is done isn't done again.
     Tasks and results are JSON; anything else fails with a sentence that says which value isn't.
     """
 
@@ -103,7 +103,7 @@ class Job:
         return None
 
     def describe(self) -> Mapping[str, Json]:
-        """What is kept with a run beside its tasks, never secrets. A run whose job is described otherwise isn't taken up by mistake."""
+        """What is kept with a run beside its tasks, never secrets. A run whose job is described otherwise isn't resumed by mistake."""
         return {"job": type(self).__name__}
 
     def main(self, argv: Optional[Sequence[str]] = None) -> int:

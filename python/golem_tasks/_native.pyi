@@ -432,9 +432,9 @@ class JobSettings(TypedDict, total=False):
     key: Callable[[Any], Optional[str]]
     """The key of a task: of two tasks with one key only the first is done."""
     note_done: Callable[[int, Any], None]
-    """Is called with the number and the data of each task that is done when a run is taken up, before its tasks are read on."""
+    """Is called with the number and the data of each task that is done when a run is resumed, before its tasks are read on."""
     may_change: bool
-    """True if ``tasks`` may give other tasks when a run is taken up, such as only those that are left: what the run has read is left out of them."""
+    """True if ``tasks`` may give other tasks when a run is resumed, such as only those that are left: what the run has read is left out of them."""
     prints_itself: bool
     """True if no line is to be printed for a result that is ``None``."""
     results: int

@@ -39,6 +39,7 @@ class Pile:
     def _reset(self) -> None:
         self._source: Optional[Source] = None
         self._position = 0
+        self._handed = 0
         self._is_over = False
         self._error: Optional[Exception] = None
         self._unread: deque[Stored] = deque()
@@ -55,14 +56,15 @@ class Pile:
             yield from ready
 
     def note_done(self, _index: int, stored: Stored) -> None:
-        """Hears of each task that is done when a run is taken up: its callable isn't kept."""
+        """Hears of each task that is done when a run is resumed: its callable isn't kept."""
         self._done.add(hash(_text(stored)))
         self._done_before += 1
 
     async def find(self, stored: Stored) -> TaskCallable:
         """The callable of which this was stored. Raises :class:`Gone` if there is none."""
         text = _text(stored)
-        most = self._position + self._done_before + _LOOKED
+        # However many of them are looked for in vain, no more is read.
+        most = self._handed + self._done_before + _LOOKED
         while True:
             found = self._callables.get(text)
             if found is not None:
@@ -114,6 +116,7 @@ class Pile:
             raise self._error
         ready = list(self._unread)
         self._unread.clear()
+        self._handed += len(ready)
         return ready
 
     async def _read(self) -> bool:

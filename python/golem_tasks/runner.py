@@ -37,7 +37,7 @@ class Runner:
 
     ``payload``: the machine, such as ``golem_tasks.golem_core.Payload.from_image_hash(..)``. ``get_tasks``: a function of the run's id that yields
     async functions of an activity; the run ends when all of them are done. ``results_cnt``: an async function of the run's id that says how many
-    results there are. ``dsn``: the database, in any form that ``--dsn`` takes. ``run_id``: the name of the run; one that exists is taken up.
+    results there are. ``dsn``: the database, in any form that ``--dsn`` takes. ``run_id``: the name of the run; one that exists is resumed.
     ``workers``: providers that work at the same time. ``result_max_price``: GLM that a finished task may cost on average on one provider.
     ``budget_str``: GLM that may be spent, ``"10"``, ``"3/h"`` or ``"20/d"``.
 
@@ -194,7 +194,8 @@ class Job:
         if self._work.results_cnt is None or not self._has_begun:
             return None
         try:
-            count = await self._work.results_cnt(self._run_id)
+            counted: Any = self._work.results_cnt(self._run_id)
+            count: int = await counted if inspect.isawaitable(counted) else counted
         except Exception as error:
             logger.warning("results_cnt failed: %s: %s", type(error).__name__, error)
             return None

@@ -73,6 +73,8 @@ def test_a_key_is_all_that_a_callable_is_known_by():
     assert identity(task, 8) == "night-1"
     task.key = (1, "a")
     assert identity(task, 8) == [1, "a"]
+    task.key = lambda: "called"
+    assert identity(task, 8) == "called"
 
 
 @pytest.mark.parametrize("key", [object(), {1, 2}, float("nan"), b"bytes"])
@@ -143,6 +145,24 @@ def test_a_callable_is_found_by_what_was_stored_of_it_wherever_it_is():
         return far, len(list(iterator))
 
     assert reading(lambda run_id: iter(tasks), check) == (tasks[150], 199)
+
+
+def test_looking_in_vain_for_many_reads_no_more_than_looking_for_one():
+    read = []
+
+    def get_tasks(run_id):
+        for number in range(10**9):
+            read.append(number)
+            yield closure(number)
+
+    def check(pile, loop):
+        next(pile.tasks(""))
+        for number in range(20):
+            with pytest.raises(Gone):
+                asyncio.run_coroutine_threadsafe(pile.find({"callable": f"old({number})"}), loop).result()
+
+    reading(get_tasks, check)
+    assert 10_000 <= len(read) < 11_000
 
 
 def test_a_callable_may_be_asked_for_again_after_it_succeeded():
