@@ -12,6 +12,7 @@ mod billing;
 mod budgets;
 mod chaos;
 mod daemon;
+mod effort;
 mod jobs;
 mod journal;
 mod market;
