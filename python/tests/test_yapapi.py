@@ -228,11 +228,13 @@ async def test_a_failure_that_nobody_awaits_is_thrown_at_the_next_yield():
     async def worker(ctx, tasks):
         async for task in tasks:
             script = ctx.new_script(wait_for_results=False)
-            script.run("/bin/false")
+            command = script.run("/bin/false")
             yield script
             try:
                 yield ctx.new_script()
             except CommandExecutionError:
+                with pytest.raises(CommandExecutionError):
+                    await command
                 task.accept_result("told")
 
     assert (await run(worker, [1]))[1].result == "told"
@@ -546,6 +548,28 @@ async def test_leaving_the_loop_early_and_the_block_ends_everything():
 
 
 @played
+async def test_closing_the_loop_early_cancels_the_rest():
+    done = []
+
+    async def worker(ctx, tasks):
+        async for task in tasks:
+            yield ctx.new_script()
+            await asyncio.sleep(0.01)
+            done.append(task.data)
+            task.accept_result()
+
+    async with Golem(budget=1, event_consumer=Heard()) as golem:
+        completed = golem.execute_tasks(worker, [Task(data=n) for n in range(500)], await package())
+        async for _ in completed:
+            break
+        await completed.aclose()
+        await asyncio.sleep(0.3)
+        before = len(done)
+        await asyncio.sleep(0.3)
+        assert len(done) == before < 100
+
+
+@played
 async def test_a_golem_starts_again_after_its_stop():
     golem = Golem(budget=1, event_consumer=Heard())
     for n in range(2):
@@ -597,6 +621,7 @@ async def test_events_tell_the_story_with_what_they_are_about():
     assert first == sorted(first), names
     assert few.names() == ["TaskStarted", "TaskAccepted", "TaskFinished", "InvoiceAccepted"]
     accepted, invoice = few[1], few[3]
+    assert {event.agr_id for event in heard.of(events.AgreementCreated, events.AgreementConfirmed)} == {accepted.agr_id}
     assert (accepted.task_data, accepted.result, accepted.job_id) == ("x", "x", "story")
     assert invoice.amount > 0 and isinstance(invoice.amount, Decimal)
     assert invoice.agr_id == accepted.agr_id and invoice.provider_id == accepted.provider_id
@@ -608,7 +633,6 @@ async def test_events_tell_the_story_with_what_they_are_about():
 @played
 async def test_the_summary_says_what_happened(caplog):
     with caplog.at_level(logging.DEBUG, "yapapi"):
-        logging.getLogger("yapapi").propagate = True
         await run(echo, ["a", "b"], heard=log_summary(), max_workers=1)
     text = caplog.text
     for words in (

@@ -114,7 +114,6 @@ def test_a_strategy_that_waits_is_warned_about_and_works(caplog):
             await asyncio.sleep(0.01)
             return 1.0
 
-    logging.getLogger("yapapi").propagate = True
     done, _ = providers(Waits())
     assert done
     assert "The strategy Waits waits while it scores an offer" in caplog.text
@@ -130,7 +129,6 @@ def test_a_strategy_that_fails_on_an_offer_rejects_that_offer(caplog):
             return 1.0
 
     good = []
-    logging.getLogger("yapapi").propagate = True
     done, heard = providers(Picky())
     assert {provider_id for provider_id, _ in done} == set(good)
     assert rejections(heard) == {"The strategy failed on this offer"}
@@ -206,7 +204,6 @@ def test_what_the_engine_decides_itself_is_warned_about(caplog):
         async def invoice_accepted_amount(self, invoice):
             return Decimal(0)
 
-    logging.getLogger("yapapi").propagate = True
     done, _ = providers(Negotiates())
     assert done, "its minimum for debit notes fits"
     assert "sets `invoice_accepted_amount`, `golem.com.scheme.payu.payment-timeout-sec?`, which the engine decides itself" in caplog.text

@@ -147,7 +147,7 @@ class Call:
             logger.warning("%d task(s) of job %s were rejected and have no result.", len(failure.failed), self._job.id)
             return
         failure.failed = [task for task in failure.failed if not task._given_up]
-        raise failure
+        raise failure from error
 
     def _finished(self, outcome: _native.Finished) -> "Task[Any, Any]":
         task: "Task[Any, Any]" = outcome.data

@@ -62,7 +62,7 @@ def of_start(error: _native.Error) -> Exception:
 
 
 def of_script(error: _native.Error) -> BatchError:
-    """Return yapapi's error for a script that failed. The engine's is its cause, by which the engine judges the failure."""
+    """Return yapapi's error for a script that failed. Raise it from the engine's, by which the engine judges the failure."""
     details = error.details
     ours: BatchError
     if error.kind in ("command_failed", "transfer_failed"):
@@ -73,7 +73,6 @@ def of_script(error: _native.Error) -> BatchError:
         ours = BatchTimeoutError(str(error))
     else:
         ours = BatchError(str(error))
-    ours.__cause__ = error
     return ours
 
 
@@ -83,6 +82,4 @@ def of_job(error: _native.Error, failures: Dict[str, str]) -> UnfinishedTasks:
     cause = str(details.get("cause"))
     failed = [failure.data for failure in details.get("failed", [])]
     kind = TasksTimeout if cause == "timed_out" else UnfinishedTasks
-    ours = kind(str(error), cause, failed, list(details.get("unfinished", [])), failures)
-    ours.__cause__ = error
-    return ours
+    return kind(str(error), cause, failed, list(details.get("unfinished", [])), failures)

@@ -65,7 +65,6 @@ def enable_default_logger(
     """
     logger = logging.getLogger("yapapi")
     logger.setLevel(logging.DEBUG)
-    logger.propagate = False
     for handler in list(logger.handlers):
         if getattr(handler, "_yapapi_default", False):
             logger.removeHandler(handler)
