@@ -47,8 +47,12 @@ class _NoTraceback(_Formatter):
         return f"{ei[0].__name__}: {ei[1]}"
 
     def format(self, record: logging.LogRecord) -> str:
-        record.exc_text = None  # Another handler may have kept the whole traceback.
-        return super().format(record)
+        # What a handler makes of the traceback is kept in the record, for all handlers.
+        whole, record.exc_text = record.exc_text, None
+        try:
+            return super().format(record)
+        finally:
+            record.exc_text = whole
 
 
 def enable_default_logger(
