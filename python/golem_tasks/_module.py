@@ -57,6 +57,9 @@ def load(name: str) -> Work:
 
 def work_of(module: ModuleType, name: str) -> Work:
     """What a module says. Raises :class:`ModuleError` where something is missing or isn't what it must be."""
+    if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+        folder = next(iter(module.__path__), name)
+        raise ModuleError(f"{name} is the folder {folder}, not a module; give the path of a file, or start in the folder where the module is")
     missing = [wanted for wanted in ("PAYLOAD", "get_tasks") if not hasattr(module, wanted)]
     if missing:
         raise ModuleError(

@@ -48,7 +48,7 @@ def imports(monkeypatch):
     before = dict(sys.modules)
     yield
     for name in set(sys.modules) - set(before):
-        if name.split(".")[0] in ("golem_core", "yapapi", "work"):
+        if name.split(".")[0] in ("golem_core", "yapapi", "work", "jobs"):
             del sys.modules[name]
 
 
@@ -350,6 +350,14 @@ def test_golem_core_is_ours_for_a_module_and_one_and_the_same_under_both_names(t
 def test_what_is_wrong_with_a_module_is_told(tmp_path, text, message):
     with pytest.raises(ModuleError, match=message):
         load(str(written(tmp_path, text)))
+
+
+def test_a_folder_is_not_a_module(tmp_path, monkeypatch):
+    (tmp_path / "jobs" / "night").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ModuleError, match="jobs.night is the folder .*jobs/night, not a module; give the path of a file"):
+        load("jobs.night")
 
 
 def test_a_module_that_is_not_there_is_told_with_what_to_do():
