@@ -13,6 +13,7 @@ import pytest
 from processes import HEAD, HERE, IMAGE, begun, ended, lines, results, told, until
 
 EXAMPLES = HERE.parent / "examples"
+DOCUMENTED = re.search(r"```python\n(.*?)```", (HERE.parents[1] / "docs" / "python-modules.md").read_text(), re.S)[1]
 
 MODULES = {
     # All that a task can do with its activity.
@@ -137,6 +138,7 @@ RUNS = {
     "ctrl_c": ["run", "--run-id", "ctrl", "endless", "--devnet", "--workers", "2"],
     "job_file": ["run", "job.toml", "--devnet", "--run-id", "file"],
     "example": ["run", str(EXAMPLES / "hello_world.py"), "--devnet", "--results", "5"],
+    "documented": ["run", "documented", "--devnet", "--results", "3"],
     "yacat": ["run", str(EXAMPLES / "yacat.py"), "--devnet", "--workers", "3", "--run-id", "crack"],
 }
 
@@ -154,6 +156,8 @@ def programs(tmp_path_factory):
     for name, arguments in RUNS.items():
         folder = tmp_path_factory.mktemp(name)
         write(folder, *MODULES)
+        (folder / "documented.py").write_text(DOCUMENTED)
+        (folder / "table.txt").touch()
         (folder / "job.toml").write_text(
             f'[payload]\nimage_hash = "{IMAGE}"\n[tasks]\nrange = {{ start = 0, end = 3 }}\n[[steps]]\nrun = "echo {{{{ task * 7 }}}}"\n'
         )
@@ -242,6 +246,13 @@ def test_job_files_run_as_before(programs):
     code, out, err = ended(process)
     assert code == 0, err
     assert sorted(out.splitlines()) == ["0\t0", "1\t7", "2\t14"]
+
+
+def test_the_module_of_the_docs_runs(programs):
+    folder, process = programs["documented"]
+    code, out, err = ended(process)
+    assert code == 0, err
+    assert {"0\t0", "1\t7"} <= set(out.splitlines())
 
 
 def test_the_examples_run(programs):
