@@ -94,14 +94,15 @@ def programs(tmp_path_factory):
     """The programs that end by themselves, all at work at once."""
     started = {}
 
-    def start(name, *arguments, prepare=None):
+    def start(name, *arguments, prepare=None, **variables):
         folder = furnished(tmp_path_factory.mktemp(name))
         if prepare is not None:
             prepare(folder)
-        started[name] = Program(folder, *arguments)
+        started[name] = Program(folder, *arguments, **variables)
 
     start("frames", *ON_IMAGE, "frames.py")
-    start("changed", "frames.py", prepare=change_imports)
+    devnet = {"GOLEM_DEVNET": "3", "GOLEM_DEVNET_IMAGE": str(STAND_IN / "image")}
+    start("changed", "frames.py", prepare=change_imports, **devnet)
     start("hello", *ON_DEVNET, "hello.py")
     # SHA-256 of 42 begins with these digits.
     start("search", *ON_DEVNET, "search.py", "73475c", "--log-file", "search.log")
@@ -119,9 +120,7 @@ def change_imports(folder):
     text = (folder / "frames.py").read_text()
     changed = re.sub(r"^from yapapi", "from golem_tasks.yapapi", text, flags=re.M)
     assert changed.count("golem_tasks.yapapi") == text.count("from yapapi") == 5
-    # Nothing else is changed. Only a daemon is missing, in whose place there is a devnet.
-    devnet = "from golem_tasks.yapapi import _mode\n_mode.turn_devnet_on(_mode.DevnetMode(image=%r))\n"
-    (folder / "frames.py").write_text(devnet % str(STAND_IN / "image") + changed)
+    (folder / "frames.py").write_text(changed)
 
 
 def take_from_readme(folder):

@@ -322,6 +322,23 @@ def test_a_missing_key_and_a_missing_daemon_are_told(monkeypatch):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "variables, message",
+    [
+        ({"GOLEM_DEVNET": "yes"}, "`GOLEM_DEVNET` is `yes`. Set it to a number"),
+        ({"GOLEM_DEVNET": "2", "GOLEM_DEVNET_IMAGE": "/nowhere"}, "`/nowhere`, which is not a folder"),
+    ],
+)
+def test_a_devnet_of_the_environment_is_checked(variables, message, monkeypatch):
+    _mode.turn_devnet_on(None)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
+        asyncio.run(Golem(budget=1).start())
+    monkeypatch.setenv("GOLEM_DEVNET", "0")
+    assert _mode.devnet() is None
+
+
 def test_services_and_networks_raise_a_sentence_that_names_the_way_out():
     golem = Golem(budget=1)
     for call in (golem.run_service, golem.resume_service):

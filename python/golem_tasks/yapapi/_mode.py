@@ -1,4 +1,8 @@
-"""Whether programs of this process run on an emulated network, as ``python -m golem_tasks.yapapi --devnet`` says."""
+"""Whether programs of this process run on an emulated network.
+
+``python -m golem_tasks.yapapi --devnet`` says so, or the environment: ``GOLEM_DEVNET`` is the number of its providers, and
+``GOLEM_DEVNET_IMAGE`` a folder with what the image would have.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +36,24 @@ def turn_devnet_on(mode: Optional[DevnetMode]) -> None:
 
 
 def devnet() -> Optional[DevnetMode]:
-    """Return the emulated network to start; ``None`` for the daemon that the environment names."""
-    return _devnet
+    """Return the emulated network to start; ``None`` for the daemon that the environment names.
+
+    **Raises** :class:`ValueError` for variables that can't be used.
+    """
+    return _devnet if _devnet is not None else _of_environment()
+
+
+def _of_environment() -> Optional[DevnetMode]:
+    wanted, image = os.environ.get("GOLEM_DEVNET", "").strip(), os.environ.get("GOLEM_DEVNET_IMAGE") or None
+    if wanted in ("", "0"):
+        return None
+    if not wanted.isdigit():
+        raise ValueError(f"`GOLEM_DEVNET` is `{wanted}`. Set it to a number of providers, such as 3.")
+    if image is not None and not os.path.isdir(image):
+        raise ValueError(f"`GOLEM_DEVNET_IMAGE` is `{image}`, which is not a folder. Name a folder that exists.")
+    return DevnetMode(providers=int(wanted), image=image)
 
 
 def devnet_is_on() -> bool:
     """Return whether an emulated network is used."""
-    return _devnet is not None
+    return devnet() is not None
