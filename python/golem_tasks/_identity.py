@@ -38,6 +38,9 @@ _SCALARS = (
 )
 _MOST = 200
 """The longest description; what is longer is cut and gets a digest of the whole."""
+_LONGEST_TEXT = 10_000
+_LONGEST_TUPLE = 100
+"""Longer texts, bytes and tuples are only described by their length."""
 
 
 def identity(callable_: Callable[..., Any], position: int) -> Stored:
@@ -100,6 +103,10 @@ class _Parts:
     def value(self, value: Any, depth: int) -> str:
         if isinstance(value, enum.Enum):
             return str(value)
+        if isinstance(value, (str, bytes, tuple)) and len(value) > (_LONGEST_TUPLE if isinstance(value, tuple) else _LONGEST_TEXT):
+            # Many callables may share it, and each would be described by all of it.
+            self.whole = False
+            return f"{type(value).__name__} of {len(value)}"
         if isinstance(value, _SCALARS):
             return repr(value)
         if depth > 4:

@@ -67,6 +67,11 @@ def test_what_cannot_be_described_is_known_by_its_position_too():
     assert identity(Part(3).search, 1) == {"callable": "Part(start=3).search", "position": 1}
 
 
+def test_long_values_are_not_described_so_that_callables_that_share_one_are_read_fast():
+    assert identity(closure(tuple(range(10**6)), 3), 7) == {"callable": "multiply(number=tuple of 1000000, other=3)", "position": 7}
+    assert identity(closure(b"x" * 10**6), 7) == {"callable": "multiply(number=bytes of 1000000, other=None)", "position": 7}
+
+
 def test_a_key_is_all_that_a_callable_is_known_by():
     task = closure(object())
     task.key = "night-1"
