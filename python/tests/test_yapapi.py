@@ -417,6 +417,7 @@ async def test_a_task_that_fails_again_and_again_ends_the_loop_with_an_error_tha
     error = caught.value
     assert (error.cause, [task.data for task in error.failed], error.unfinished) == ("tasks_failed", ["bad"], [])
     assert list(error.reasons) == [error.failed[0].id]
+    assert str(error).startswith(f"One task failed for good: it is {error.failed[0]!r}, and its last failure is: "), error
     assert [event.task_data for event in heard.of(events.TaskAccepted)] == ["good"]
     assert heard.of(events.JobFinished)[0].exception is error
     assert isinstance(heard.of(events.WorkerFinished)[0].exception, BatchError)
@@ -529,7 +530,8 @@ async def test_payloads_at_once_need_shares_of_the_budget():
 async def test_leaving_the_loop_early_and_the_block_ends_everything():
     heard = Heard()
     async with Golem(budget=1, event_consumer=heard) as golem:
-        async for _ in golem.execute_tasks(echo, [Task(data=n) for n in range(50)], await package()):
+        completed = golem.execute_tasks(echo, [Task(data=n) for n in range(50)], await package())
+        async for _ in completed:
             break
         devnet = golem._devnet
         assert devnet is not None
@@ -567,6 +569,32 @@ async def test_closing_the_loop_early_cancels_the_rest():
         before = len(done)
         await asyncio.sleep(0.3)
         assert len(done) == before < 100
+
+
+@played
+async def test_a_loop_whose_golem_is_stopped_ends_with_an_error():
+    async def worker(ctx, tasks):
+        async for task in tasks:
+            script = ctx.new_script()
+            script.run("/bin/sleep", "60")
+            yield script
+            task.accept_result()
+
+    heard = Heard()
+    golem = Golem(budget=1, event_consumer=heard)
+    await golem.start()
+
+    async def read():
+        async for _ in golem.execute_tasks(worker, [Task(data="x")], await package()):
+            pass
+
+    reading = asyncio.ensure_future(read())
+    while not heard.of(events.TaskStarted):
+        await asyncio.sleep(0.01)
+    await golem.stop()
+    with pytest.raises(UnfinishedTasks, match="was stopped before") as caught:
+        await reading
+    assert (caught.value.cause, [task.data for task in caught.value.unfinished]) == ("closed", ["x"])
 
 
 @played

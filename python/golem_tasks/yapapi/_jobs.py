@@ -11,10 +11,10 @@ from typing import Any, AsyncIterable, AsyncIterator, Callable, Dict, Iterable, 
 from golem_tasks import _native
 from golem_tasks.yapapi import events
 from golem_tasks.yapapi._market import Market
-from golem_tasks.yapapi._task import Task
+from golem_tasks.yapapi._task import Task, TaskStatus
 from golem_tasks.yapapi._work import NotAWorker, Work, Worker, check
 from golem_tasks.yapapi.engine import Job
-from golem_tasks.yapapi.errors import of_job
+from golem_tasks.yapapi.errors import UnfinishedTasks, of_job
 from golem_tasks.yapapi.payload import Payload
 
 logger = logging.getLogger("yapapi.executor")
@@ -85,6 +85,7 @@ class Call:
         self._failures: Dict[str, str] = {}
         #: What ends the job whatever its tasks do: a worker that is none, a source that fails.
         self._fatal: Optional[BaseException] = None
+        self._stopped = False
 
     async def tasks(self) -> AsyncIterator["Task[Any, Any]"]:
         """Yield finished tasks; raise what they couldn't be finished for."""
@@ -131,6 +132,8 @@ class Call:
                 return []
             if self._fatal is not None:
                 raise self._fatal
+            if self._stopped and not outcomes:
+                raise self._stop_error()
             finished = [self._finished(outcome) for outcome in outcomes if isinstance(outcome, _native.Finished)]
             for outcome in outcomes:
                 if isinstance(outcome, _native.TaskFailure):
@@ -138,15 +141,28 @@ class Call:
             if finished or not outcomes:
                 return finished
 
+    def stop(self) -> None:
+        """Give the job up because its ``Golem`` stops: whoever reads it is told."""
+        self._stopped = True
+        if self._submitted is not None:
+            self._submitted.cancel()
+
+    def _stop_error(self) -> UnfinishedTasks:
+        open_states = (TaskStatus.WAITING, TaskStatus.RUNNING)
+        known = self._data if isinstance(self._data, (list, tuple)) else []
+        unfinished = [task for task in known if task.status in open_states]
+        return UnfinishedTasks("The Golem was stopped before all tasks were finished.", "closed", [], unfinished, self._failures)
+
     def _judge(self, error: _native.Error) -> None:
         """Raise what a job's end amounts to; nothing if the program itself gave up whatever has no result."""
         if self._fatal is not None:
             raise self._fatal
+        if self._stopped:
+            raise self._stop_error() from error
         failure = of_job(error, self._failures)
-        if failure.cause == "tasks_failed" and all(task._given_up for task in failure.failed) and not failure.unfinished:
-            logger.warning("%d task(s) of job %s were rejected and have no result.", len(failure.failed), self._job.id)
+        if failure.cause == "tasks_failed" and not failure.failed and not failure.unfinished:
+            logger.warning("%d task(s) of job %s were rejected and have no result.", len(self._failures), self._job.id)
             return
-        failure.failed = [task for task in failure.failed if not task._given_up]
         raise failure from error
 
     def _finished(self, outcome: _native.Finished) -> "Task[Any, Any]":

@@ -77,9 +77,15 @@ def of_script(error: _native.Error) -> BatchError:
 
 
 def of_job(error: _native.Error, failures: Dict[str, str]) -> UnfinishedTasks:
-    """Return the error for a job that ended with tasks that have no result."""
+    """Return the error for a job that ended with tasks that have no result, those left out that the program gave up itself."""
     details = error.details
     cause = str(details.get("cause"))
-    failed = [failure.data for failure in details.get("failed", [])]
+    failed = [failure.data for failure in details.get("failed", []) if not failure.data._given_up]
+    unfinished = list(details.get("unfinished", []))
+    message = str(error)
+    if cause == "tasks_failed" and failed:
+        count = "One task" if len(failed) == 1 else f"{len(failed)} tasks"
+        such = "it is" if len(failed) == 1 else "one of them is"
+        message = f"{count} failed for good: {such} {failed[0]!r}, and its last failure is: {failures.get(failed[0].id)}."
     kind = TasksTimeout if cause == "timed_out" else UnfinishedTasks
-    return kind(str(error), cause, failed, list(details.get("unfinished", [])), failures)
+    return kind(message, cause, failed, unfinished, failures)

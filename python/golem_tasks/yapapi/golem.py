@@ -153,7 +153,7 @@ class Golem:
         self._on_its_loop()
         try:
             for call in list(self._calls):
-                call.cancel()
+                call.stop()
             if wait_for_payments:
                 for outcome in await asyncio.gather(*map(self._close, list(self._markets)), return_exceptions=True):
                     if isinstance(outcome, BaseException):
@@ -161,6 +161,8 @@ class Golem:
             else:
                 for market in self._markets:
                     market.leave()
+            for call in list(self._calls):  # Those that nobody reads any more.
+                call.cancel()
         except BaseException as error:
             self._consumers(events.ShutdownFinished(exc_info=events._error(error)))
             raise
