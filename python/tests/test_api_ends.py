@@ -97,10 +97,12 @@ def test_output_comes_while_a_command_runs(in_loop):
             assert b"".join(rest for kind, _, rest in seen if kind == "stdout") == b"one\ntwo\n"
             assert b"".join(rest for kind, _, rest in seen if kind == "stderr") == b"bad\n"
             assert result.stdout == "one\ntwo\n" and seen[-1][2]["exit_code"] == 0
-            failing = ctx.stream([("shell", "echo x; exit 5")], 20)
+            failing, seen = ctx.stream([("shell", "echo x; exit 5")], 20), []
             with pytest.raises(_native.Error) as raised:
-                while await failing.next():
-                    pass
+                while events := await failing.next():
+                    seen.extend(events)
+            # What it wrote before it failed is told, too.
+            assert [rest for kind, _, rest in seen if kind == "stdout"] == [b"x\n"]
             assert raised.value.details["exit_code"] == 5
             task.accept("followed")
 

@@ -1,6 +1,7 @@
 //! A worker's view of its activity.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
@@ -10,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use tokio::sync::Mutex;
 
-use crate::bridge::{Bridge, spawn};
+use crate::bridge::{Bridge, done, spawn, spawn_kept};
 use crate::command::{Queued, place, queue, results};
 use crate::{error, json};
 
@@ -91,8 +92,13 @@ impl Context {
         let limit = self::timeout(timeout)?;
         let mut ctx = self.ctx.clone();
         let queued = queue(&mut ctx, commands)?;
-        let streamed = Arc::new(Mutex::new(Some(ctx.commit_streamed(limit))));
-        Ok(Stream { streamed, queued: queued.into(), bridge: Arc::clone(&self.bridge) })
+        let following = Following { streamed: Some(ctx.commit_streamed(limit)), failed: None };
+        Ok(Stream {
+            following: Arc::new(Mutex::new(following)),
+            queued: queued.into(),
+            bridge: Arc::clone(&self.bridge),
+            kept: Arc::default(),
+        })
     }
 
     fn usage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -146,49 +152,78 @@ impl Context {
 /// A batch as it happens.
 #[pyclass(frozen, module = "golem_tasks._native")]
 pub(crate) struct Stream {
-    streamed: Arc<Mutex<Option<Streamed>>>,
+    following: Arc<Mutex<Following>>,
     queued: Arc<[Queued]>,
     bridge: Arc<Bridge>,
+    /// What came when its call had been cancelled.
+    kept: Arc<std::sync::Mutex<VecDeque<PyResult<Py<PyAny>>>>>,
+}
+
+struct Following {
+    streamed: Option<Streamed>,
+    /// The failure, which came together with events.
+    failed: Option<ScriptError>,
+}
+
+impl Following {
+    /// At least one event, and what else there is; none at the end.
+    async fn next(&mut self) -> Result<Vec<BatchEvent>, ScriptError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let Some(streamed) = self.streamed.as_mut() else { return Ok(Vec::new()) };
+        let mut events = Vec::new();
+        let mut next = streamed.next().await;
+        while let Some(event) = next {
+            match event {
+                Ok(event) => events.push(event),
+                Err(error) if events.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+            next = if events.len() < TOGETHER { streamed.next().now_or_never().flatten() } else { None };
+        }
+        Ok(events)
+    }
+
+    async fn finish(&mut self) -> Result<Batch, ScriptError> {
+        match (self.failed.take(), self.streamed.take()) {
+            (Some(error), _) => Err(error),
+            (None, Some(streamed)) => streamed.finish().await,
+            (None, None) => Err(ScriptError::Told),
+        }
+    }
 }
 
 #[pymethods]
 impl Stream {
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let streamed = Arc::clone(&self.streamed);
-        let work = async move {
-            let mut streamed = streamed.lock().await;
-            let Some(streamed) = streamed.as_mut() else { return Ok(Vec::new()) };
-            let mut events = Vec::new();
-            let mut next = streamed.next().await;
-            while let Some(event) = next {
-                match event {
-                    Ok(event) => events.push(event),
-                    Err(error) if events.is_empty() => return Err(error),
-                    // The next call finds the stream failed, and `finish` says so; it is told with the events at once.
-                    Err(error) => return Err(error),
-                }
-                next = if events.len() < TOGETHER { streamed.next().now_or_never().flatten() } else { None };
-            }
-            Ok(events)
-        };
-        spawn(py, &self.bridge, work, |py, events| {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        if let Some(kept) = kept {
+            return done(py, &self.bridge, kept);
+        }
+        let following = Arc::clone(&self.following);
+        let work = async move { following.lock().await.next().await };
+        let told = |py: Python<'_>, events: Result<Vec<BatchEvent>, ScriptError>| {
             let events = events.map_err(|problem| error::of_script(py, problem))?;
             let list = PyList::empty(py);
             for event in events {
                 list.append(event_of(py, event)?)?;
             }
             Ok(list.into_any().unbind())
-        })
+        };
+        let kept = Arc::clone(&self.kept);
+        let keep = move |_: Python<'_>, result| {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push_back(result);
+        };
+        spawn_kept(py, &self.bridge, work, told, keep)
     }
 
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (streamed, queued) = (Arc::clone(&self.streamed), Arc::clone(&self.queued));
-        let work = async move {
-            match streamed.lock().await.take() {
-                Some(streamed) => streamed.finish().await,
-                None => Err(ScriptError::Told),
-            }
-        };
+        let (following, queued) = (Arc::clone(&self.following), Arc::clone(&self.queued));
+        let work = async move { following.lock().await.finish().await };
         spawn(py, &self.bridge, work, move |py, done| told(py, done, &queued))
     }
 }
