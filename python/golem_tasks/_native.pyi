@@ -29,7 +29,8 @@ class Error(Exception):
     ``transfer_failed`` (``command``, ``place``, ``exit_code``, ``message``, ``stderr``, ``results``: those so far), ``expired`` (``command``, ``place``,
     ``limit``, ``results``), ``activity_lost`` (``reason``), ``agreement_ended`` (``reason``, ``by``), ``busy``, ``invalid``, ``script``.
     Kinds of a job's end (details: ``cause``, ``failed``: list of :class:`TaskFailure`, ``unfinished``: list of data, ``more_in_source``): ``job``, with the
-    causes ``tasks_failed``, ``cancelled``, ``closed``, ``timed_out`` (``timeout``), ``budget_reached`` (``budget``), ``nothing_runs``, ``source_failed``, ``broken``.
+    causes ``tasks_failed``, ``cancelled``, ``closed``, ``timed_out`` (``timeout``), ``budget_reached`` (``budget``), ``nothing_runs``,
+    ``source_failed``, ``broken``.
     Kinds of a run from a database (details: ``exit_code``, ``advice``): ``run``. Others: ``close``, ``budget_not_raised``, ``devnet``, ``image``.
     """
 
@@ -203,7 +204,7 @@ class Executor:
         payload: PayloadSettings,
         settings: Settings,
         devnet: Optional[Devnet] = None,
-        consumers: Iterable[tuple[EventConsumer, Optional[list[str]], bool]] = (),
+        consumers: Iterable[tuple[EventConsumer, Optional[list[str]], bool]] = ...,
     ) -> Awaitable[Executor]:
         """Starts one: the money is set aside, the demand is on the market soon after.
 
@@ -328,7 +329,7 @@ class Task:
     is_answered: bool
     def accept(self, result: Any = None) -> None:
         """Hands its result in. A second answer raises ``RuntimeError``."""
-    def reject(self, reason: str = "", retry: bool = False) -> None:
+    def reject(self, reason: str = ..., retry: bool = False) -> None:
         """Its result is no good. With ``retry`` it is tried again while it has attempts left, else it has failed for good."""
     def fail(self, error: BaseException) -> bool:
         """This attempt failed of this exception. Gives whether the worker may go on with its activity; if not, it should raise the exception."""
@@ -349,8 +350,8 @@ Command = Union[
 ]
 """A command: its kind, what comes first (program, source), what comes second (arguments, target). ``download_bytes`` has its limit of bytes: more is an error.
 
-Options of a program: ``env`` (dict of texts), ``stdout`` and ``stderr`` (``"all"``, ``"none"``, ``"stream"``, ``("head", n)``, ``("tail", n)``, ``("head_tail", n)``),
-``binary`` (keep output byte by byte). Options of deploy: ``net``, ``volumes``, ``env``, .., as the daemon's API has them."""
+Options of a program: ``env`` (dict of texts), ``stdout`` and ``stderr`` (``"all"``, ``"none"``, ``"stream"``, ``("head", n)``, ``("tail", n)``,
+``("head_tail", n)``), ``binary`` (keep output byte by byte). Options of deploy: ``net``, ``volumes``, ``env``, .., as the daemon's API has them."""
 
 @final
 class Context:
@@ -496,7 +497,7 @@ class RunSummary(TypedDict):
 class Runner:
     """Runs a job from within a program."""
 
-    def __init__(self, job: JobSettings, settings: RunnerSettings) -> None: ...
+    def __new__(cls, job: JobSettings, settings: RunnerSettings) -> Runner: ...
     def run(self) -> Awaitable[dict[str, Any]]:
         """Runs until it ends or is stopped, and gives its summary. ``Error`` of the kind ``run`` where it couldn't begin or broke off.
 
