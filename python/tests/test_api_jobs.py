@@ -174,3 +174,28 @@ def test_a_program_of_a_job_goes_on_after_kill_9_and_stops_by_ctrl_c(tmp_path):
     out, err = stopped.communicate(timeout=30)
     assert stopped.returncode == 130, err
     assert "Traceback" not in err
+
+
+def test_set_up_prepares_each_machine_and_a_key_tells_tasks_that_are_the_same(tmp_path):
+    class Keyed(Squares):
+        prepared = 0
+
+        def tasks(self):
+            return [{"n": 1}, {"n": 1, "again": True}, (3, 4), {"n": 2}]
+
+        def key(self, task):
+            return str(task["n"]) if isinstance(task, dict) else None
+
+        async def set_up(self, ctx):
+            Keyed.prepared += 1
+            await ctx.write(f"prepared {Keyed.prepared}", "/golem/input/ready")
+
+        async def run(self, ctx, task):
+            assert (await ctx.read("/golem/input/ready")).startswith(b"prepared")
+            if isinstance(task.data, list):
+                task.end_run()
+            return task.data
+
+    summary = started(Keyed(), tmp_path, workers=1)
+    assert (summary["tasks"]["done"], summary["tasks"]["failed"], summary["why"]) == (2, 0, "results_reached")
+    assert Keyed.prepared == 1
