@@ -1,5 +1,6 @@
 """Ends and edges: time-outs, Ctrl+C, output as it comes, progress bars, what a machine tells of itself."""
 
+import asyncio
 import builtins
 import os
 import signal
@@ -189,3 +190,22 @@ def test_ctrl_c_ends_in_order_and_a_second_one_leaves_at_once(tmp_path):
     _, told = once.communicate(timeout=20)
     assert once.returncode != 0 and "KeyboardInterrupt" in told and "agreements are ended" in told
     assert twice.returncode != 0 and left < 5
+
+
+def test_a_loop_that_watches_no_pipes_works_too():
+    class Blind(asyncio.SelectorEventLoop):
+        def add_reader(self, *_):
+            raise NotImplementedError
+
+    async def square(ctx, n):
+        return int((await ctx.sh(f"echo $(( {n} * {n} ))")).stdout)
+
+    async def main():
+        async with golem() as network:
+            assert await network.map(square, range(4)) == [0, 1, 4, 9]
+
+    loop = Blind()
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 30))
+    finally:
+        loop.close()
