@@ -99,6 +99,15 @@ fn an_eventful_run_in_lines() {
 }
 
 #[test]
+fn a_result_that_is_null_gets_no_line_where_the_job_prints_itself() {
+    let out = Paper::default();
+    let facts = Facts { prints_itself: true, ..facts(Some(6)) };
+    let mut view = Plain::new(facts, out.output(), Paper::default().output());
+    view.on(&eventful());
+    assert_eq!(out.text(), "0\t0\n1\tseven\neight\n");
+}
+
+#[test]
 fn an_eventful_run_for_machines() {
     let (out, err) = (Paper::default(), Paper::default());
     let mut view = Json::new(facts(None), out.output(), err.output());

@@ -17,7 +17,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use yagna_client::{Client, InProcessTransport};
 
-use crate::jobs::{Endless, Lengths};
+use crate::jobs::{Echoes, Endless, Lengths};
 use crate::stage::{Home, PATIENCE};
 use crate::trial;
 
@@ -25,6 +25,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_runner_is_stopped_by_its_token", a_runner_is_stopped_by_its_token),
         trial("a_runner_that_makes_no_sense_is_refused", a_runner_that_makes_no_sense_is_refused),
+        trial(
+            "a_pile_that_may_change_may_hold_only_what_is_left",
+            a_pile_that_may_change_may_hold_only_what_is_left,
+        ),
         trial("tasks_of_another_type_fail_for_good", tasks_of_another_type_fail_for_good),
     ]
 }
@@ -73,6 +77,25 @@ async fn a_runner_that_makes_no_sense_is_refused() {
         assert!(failure.to_string().contains(told), "{failure}");
     }
     assert!(!home.database().exists());
+}
+
+async fn a_pile_that_may_change_may_hold_only_what_is_left() {
+    let home = Home::new();
+    let dsn = format!("sqlite:{}", home.database().display());
+    let run = async |tasks: &'static [u64], may_change| {
+        let job = Echoes { tasks, may_change };
+        Runner::new(job).dsn(&dsn).run_id("rest").devnet(1).workers(1).run().await
+    };
+    assert_eq!(run(&[1, 2, 3], true).await.unwrap().tasks.done, 3);
+    // What is done stays done, what is new is done, and what is no longer there doesn't matter.
+    assert_eq!(run(&[4, 3], true).await.unwrap().tasks.done, 4);
+    let failure = run(&[9], false).await.unwrap_err();
+    assert!(failure.to_string().contains("has read"), "{failure}");
+    let store = Store::open(&Dsn::parse(&dsn).unwrap()).await.unwrap();
+    let tasks: Vec<_> = store.tasks("rest").try_collect().await.unwrap();
+    let results: Vec<_> = tasks.into_iter().map(|task| task.result).collect();
+    assert_eq!(results, [1, 2, 3, 4].map(|number| Some(json!(number))));
+    store.close().await;
 }
 
 /// As after a new version of the program has resumed a run of an old one.

@@ -276,3 +276,30 @@ impl Job for Trouble {
         Limits::default().retries(1).workers(1)
     }
 }
+
+/// Gives each number back. Its pile may hold other ones when a run is resumed, or may not.
+pub(crate) struct Echoes {
+    pub(crate) tasks: &'static [u64],
+    pub(crate) may_change: bool,
+}
+
+impl Job for Echoes {
+    type Task = u64;
+    type Output = u64;
+
+    fn payload(&self) -> PayloadSpec {
+        Vm::image_tag("golem/alpine:latest")
+    }
+
+    fn tasks(&self) -> Pile<u64> {
+        Pile::new(self.tasks.iter().copied())
+    }
+
+    async fn run(&self, _: &mut WorkContext, task: &Task<Self>) -> Result<u64, TaskError> {
+        Ok(*task.data())
+    }
+
+    fn may_change(&self) -> bool {
+        self.may_change
+    }
+}
