@@ -415,6 +415,7 @@ async def test_a_task_that_fails_again_and_again_ends_the_loop_with_an_error_tha
     with pytest.raises(UnfinishedTasks) as caught:
         await run(worker, ["bad", "good"], heard=heard)
     error = caught.value
+    assert "exited with code 1" in error.reasons[error.failed[0].id], error.reasons
     assert (error.cause, [task.data for task in error.failed], error.unfinished) == ("tasks_failed", ["bad"], [])
     assert list(error.reasons) == [error.failed[0].id]
     assert str(error).startswith(f"One task failed for good: it is {error.failed[0]!r}, and its last failure is: "), error
@@ -437,6 +438,19 @@ async def test_what_a_worker_raises_fails_the_attempt_and_not_the_program():
             task.accept_result("second attempt")
 
     assert (await run(worker, [1]))[1].result == "second attempt"
+
+
+@played
+async def test_the_programs_own_exception_is_the_reason_that_is_told(caplog):
+    async def worker(ctx, tasks):
+        async for task in tasks:
+            yield ctx.new_script()
+            raise KeyError("a mistake of the program")
+
+    with pytest.raises(UnfinishedTasks, match="a mistake of the program"):
+        await run(worker, [1])
+    assert "The worker failed on provider '" in caplog.text
+    assert 'raise KeyError("a mistake of the program")' in caplog.text, "with the program's own line"
 
 
 @pytest.mark.parametrize("ends", [False, True])

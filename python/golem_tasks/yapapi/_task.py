@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Generic, Iterator, Optional, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Generic, Iterator, Optional, Type, TypeVar, Union
 
 if TYPE_CHECKING:
     from golem_tasks import _native
@@ -115,12 +115,14 @@ class Task(Generic[TaskData, TaskResult]):
         self._native, self._ctx, self._status = native, ctx, TaskStatus.RUNNING
         self._tell(lambda events: events.TaskStarted)
 
-    def _dropped(self, why: Optional[str] = None) -> None:
-        """Forget an attempt that its worker didn't answer. ``why`` fails it; else what ended the worker does."""
+    def _dropped(self, why: Union[str, Exception, None] = None) -> None:
+        """Forget an attempt that its worker didn't answer. ``why`` fails it, in words or as the exception that ended the worker."""
         native = self._native
         if native is not None:
             self._took, self._native, self._status = self.running_time, None, TaskStatus.WAITING
-            if why is not None:
+            if isinstance(why, Exception):
+                native.fail(why)
+            elif why is not None:
                 native.reject(why, True)
 
     def _answered(self, method: str) -> "_native.Task":

@@ -6,13 +6,13 @@ import asyncio
 import inspect
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, AsyncGenerator, AsyncIterator, Awaitable, Callable, Dict, List, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Any, AsyncGenerator, AsyncIterator, Awaitable, Callable, Dict, List, Optional, Tuple, Type, TypeVar, Union
 
 from golem_tasks import _native
 from golem_tasks.yapapi import events
 from golem_tasks.yapapi.ctx import ExecOptions, WorkContext
 from golem_tasks.yapapi.errors import of_script
-from golem_tasks.yapapi.rest.activity import Activity
+from golem_tasks.yapapi.rest.activity import Activity, BatchError
 from golem_tasks.yapapi.rest.market import Agreement
 from golem_tasks.yapapi.script import Script
 from golem_tasks.yapapi.script.command import Command, DownloadBytes, DownloadFile
@@ -96,8 +96,8 @@ class TaskIterator:
             logger.warning("The worker asked for another task without an answer to %r, which is tried again.", task)
             task._dropped("The worker asked for another task without an answer to this one")
 
-    def forget(self, why: Optional[str] = None) -> None:
-        """Let go of the tasks that weren't answered. ``why`` fails them; else what ended the worker does."""
+    def forget(self, why: Union[str, Exception, None] = None) -> None:
+        """Let go of the tasks that weren't answered. ``why`` fails them, in words or as the exception that ended the worker."""
         waiting, self._open = self._open, []
         for task, _ in waiting:
             task._dropped(why)
@@ -155,6 +155,11 @@ class Work:
             self._tasks.forget("The worker ended without an answer to this task")
             if self._tasks.is_closed:
                 raise ClosedTasks
+        except Exception as error:
+            if not isinstance(error, (BatchError, ClosedTasks, NotAWorker)):
+                logger.warning("The worker failed on provider '%s'.", self._native.provider_name, exc_info=True)
+            self._tasks.forget(error)
+            raise
         finally:
             try:
                 if self._later is not None:
