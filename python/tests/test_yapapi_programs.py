@@ -19,6 +19,7 @@ from golem_tasks import _native
 
 HERE = Path(__file__).resolve().parent
 STAND_IN = HERE.parent.parent / "examples" / "blender" / "stand-in"
+EXAMPLE = HERE.parent / "examples" / "yapapi_blender.py"
 ON_DEVNET = ["-m", "golem_tasks.yapapi", "--devnet"]
 ON_IMAGE = [*ON_DEVNET, "--devnet-image", str(STAND_IN / "image")]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -106,7 +107,7 @@ def programs(tmp_path_factory):
     start("hello", *ON_DEVNET, "hello.py")
     # SHA-256 of 42 begins with these digits.
     start("search", *ON_DEVNET, "search.py", "73475c", "--log-file", "search.log")
-    start("render", *ON_IMAGE, "render.py")
+    start("render", *ON_IMAGE, str(EXAMPLE), "cubes.blend")
     if "GOLEM_YAPAPI_README" in os.environ:
         start("readme", *ON_IMAGE, "blender.py", prepare=take_from_readme)
     for name in ("interrupted once", "interrupted twice"):

@@ -1,16 +1,22 @@
-"""A program for yapapi 0.13: it renders frames, with the usage and cost of each, as the Blender program of its examples does."""
+"""A program for yapapi 0.13: it renders frames of a Blender scene, and tells the usage and cost of each machine.
+
+In a clone, on an emulated network whose machines have a stand-in for Blender:
+
+    cd python
+    python -m golem_tasks.yapapi --devnet --devnet-image ../examples/blender/stand-in/image \\
+        examples/yapapi_blender.py ../examples/blender/stand-in/scene.blend
+"""
 
 import asyncio
 import sys
 from datetime import timedelta
-from pathlib import Path
 
 from yapapi import Golem, Task, WorkContext
 from yapapi.log import enable_default_logger
 from yapapi.payload import vm
 from yapapi.rest.activity import BatchTimeoutError
 
-SCENE = Path(__file__).resolve().parent / "cubes.blend"
+SCENE = sys.argv[1]
 
 
 def parameters(frame):
@@ -30,7 +36,7 @@ def parameters(frame):
 
 async def worker(ctx: WorkContext, tasks):
     script = ctx.new_script(timeout=timedelta(minutes=10))
-    script.upload_file(str(SCENE), "/golem/resource/scene.blend")
+    script.upload_file(SCENE, "/golem/resource/scene.blend")
     async for task in tasks:
         script.upload_json(parameters(task.data), "/golem/work/params.json")
         script.run("/golem/entrypoints/run-blender.sh")
