@@ -228,15 +228,27 @@ def test_install_check_and_help_know_modules(tmp_path):
 
 def test_ctrl_c_ends_a_program_whose_task_blocks_the_event_loop(tmp_path):
     (tmp_path / "blocks.py").write_text(
-        textwrap.dedent(HEAD) + "import time\nasync def sleep(activity):\n  note('begun')\n  time.sleep(60)\ndef get_tasks(run_id): return [sleep]\n"
+        textwrap.dedent(HEAD)
+        + textwrap.dedent("""
+        import time
+
+        async def sleep(activity):
+            print("printed")
+            note("begun")
+            time.sleep(60)
+
+        def get_tasks(run_id):
+            return [sleep]
+        """)
     )
     process = begun(tmp_path, ["run", "blocks", "--devnet"])
     until(lambda: lines(tmp_path / "notes"), "the task")
     process.send_signal(signal.SIGINT)
     until(lambda: "cancelled" in process.stderr.readline(), "the first Ctrl+C")
     process.send_signal(signal.SIGINT)
-    code, _, err = ended(process, 20)
-    assert code == 130 and "a function of the job still blocks the event loop" in err, err
+    code, out, err = ended(process, 20)
+    assert (code, out) == (130, "printed\n"), err
+    assert "a function of the job still blocks the event loop" in err, err
 
 
 # ---- PostgreSQL ----

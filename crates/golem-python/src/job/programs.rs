@@ -23,6 +23,8 @@ const JOB_HELP: &str = "The job file, or a Python module by its name (examples.h
 
 /// A program that has ended waits so long for an event loop that is blocked.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Writing out what Python has printed may take so long.
+const FLUSHING: Duration = Duration::from_secs(1);
 const BLOCKED: &str = "a function of the job still blocks the event loop, so the process is ended; \
                        what takes time belongs into `await asyncio.to_thread(..)`\n";
 
@@ -111,6 +113,7 @@ fn in_a_thread<'py>(
         let is_awaited = sender.send(exit.code()).is_ok();
         if is_awaited && hearing.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             Output::stderr().write(BLOCKED);
+            flush();
             std::process::exit(exit.code().into());
         }
     })?;
@@ -121,4 +124,22 @@ fn in_a_thread<'py>(
             Err(_) => Err(PyRuntimeError::new_err("The program broke off; what it said before tells why.")),
         }
     })
+}
+
+/// Writes out what Python has printed and keeps in its buffers. The interpreter's lock may be held for ever by what blocks the loop.
+fn flush() {
+    let (sender, flushed) = channel();
+    let begun = std::thread::Builder::new().name("golem-tasks-flush".to_owned()).spawn(move || {
+        Python::try_attach(|py| -> PyResult<()> {
+            let sys = py.import("sys")?;
+            for stream in ["stdout", "stderr"] {
+                sys.getattr(stream)?.call_method0("flush")?;
+            }
+            Ok(())
+        });
+        sender.send(()).ok();
+    });
+    if begun.is_ok() {
+        flushed.recv_timeout(FLUSHING).ok();
+    }
 }
