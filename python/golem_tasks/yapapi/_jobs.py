@@ -19,6 +19,9 @@ from golem_tasks.yapapi.payload import Payload
 
 logger = logging.getLogger("yapapi.executor")
 
+#: Causes of a job's end after which its executor may take no other.
+_ENDS_ALL = ("budget_reached", "nothing_runs", "closed", "broken")
+
 _ids: Set[str] = set()
 _numbers = itertools.count(1)
 
@@ -163,6 +166,8 @@ class Call:
         if failure.cause == "tasks_failed" and not failure.failed and not failure.unfinished:
             logger.warning("%d task(s) of job %s were rejected and have no result.", len(self._failures), self._job.id)
             return
+        if self._market is not None and failure.cause in _ENDS_ALL:
+            self._market.is_over = True
         raise failure from error
 
     def _finished(self, outcome: _native.Finished) -> "Task[Any, Any]":

@@ -37,6 +37,8 @@ class Market:
         self.translator = Translator(emit)
         #: The jobs that are at work.
         self.at_work = 0
+        #: True once the engine takes no more jobs here, for example because the budget is used up.
+        self.is_over = False
         self._native: Optional[_native.Executor] = None
 
     @property
@@ -48,7 +50,7 @@ class Market:
 
     def serves(self, payload: "PayloadSettings", implicit_init: bool) -> bool:
         """Return whether jobs with this payload can be handed in here."""
-        return self.payload == payload and self.implicit_init == implicit_init
+        return not self.is_over and self.payload == payload and self.implicit_init == implicit_init
 
     def reserved(self) -> Decimal:
         """Return the GLM that may be spent here in all."""
