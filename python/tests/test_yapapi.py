@@ -542,12 +542,15 @@ async def test_payloads_at_once_need_shares_of_the_budget():
 
 @played
 async def test_a_budget_that_is_used_up_ends_each_call_with_an_error():
+    markets = []
     async with Golem(budget="0.00000001", event_consumer=Heard()) as golem:
         for _ in range(2):
             with pytest.raises(UnfinishedTasks, match="budget of 0.00000001 GLM") as caught:
                 async for _ in golem.execute_tasks(echo, [Task(data=1)], await package()):
                     pass
             assert (caught.value.cause, len(caught.value.unfinished)) == ("budget_reached", 1)
+            markets += golem._markets
+    assert len(set(markets)) == 2, "what the first call's agreements gave back is there for the second"
 
 
 @played
