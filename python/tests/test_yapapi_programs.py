@@ -231,18 +231,24 @@ def registry():
     server.server_close()
 
 
-def test_a_missing_payment_account_is_the_error_that_programs_expect(folder, registry):
+def test_a_program_finds_the_daemon_that_the_environment_names_and_hears_of_a_missing_account(folder, registry):
     async def main():
-        devnet = await _native.Devnet.start(1, instant=True)
+        devnet = await _native.Devnet.start(2, instant=True)
         try:
             way = {"YAGNA_API_URL": devnet.api_url, "YAGNA_APPKEY": devnet.app_key, "GOLEM_REGISTRY_URL": registry}
-            arguments = ["-m", "golem_tasks.yapapi", "search.py", "00", "--payment-network", "Nowhere"]
-            return await asyncio.get_running_loop().run_in_executor(None, Program(folder, *arguments, **way).end)
+            search = ["-m", "golem_tasks.yapapi", "search.py", "73475c"]
+            works = Program(folder, *search, **way)
+            refused = Program(folder, *search, "--payment-network", "Nowhere", **way)
+            loop = asyncio.get_running_loop()
+            ends = await asyncio.gather(*(loop.run_in_executor(None, program.end) for program in (works, refused)))
+            return ends, devnet.open_agreements(), devnet.unpaid_invoices()
         finally:
             await devnet.stop()
 
-    printed, _ = asyncio.run(main())
-    assert printed == "No account for erc20 on nowhere\n"
+    ((found, _), (refused, _)), open_agreements, unpaid = asyncio.run(main())
+    assert re.match(r"Found 42 after 0:00:", found), found
+    assert refused == "No account for erc20 on nowhere\n"
+    assert (open_agreements, unpaid) == (0, 0)
 
 
 @pytest.mark.parametrize(
