@@ -251,6 +251,18 @@ def test_a_program_finds_the_daemon_that_the_environment_names_and_hears_of_a_mi
     assert (open_agreements, unpaid) == (0, 0)
 
 
+@pytest.mark.parametrize("arguments", [["program.py"], ["-m", "program"]])
+def test_a_program_gets_its_arguments_and_gives_its_exit_code(tmp_path, arguments):
+    (tmp_path / "beside.py").write_text("WORD = 'beside'\n")
+    (tmp_path / "program.py").write_text(
+        "import sys\nimport yapapi.rest.activity as theirs, golem_tasks.yapapi.rest.activity as ours\nfrom beside import WORD\n"
+        "assert theirs is ours and __name__ == '__main__' and __file__\nprint(sys.argv[1:], WORD)\nsys.exit(3)\n"
+    )
+    command = [sys.executable, "-m", "golem_tasks.yapapi", *arguments, "--devnet", "x"]
+    ended = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert (ended.returncode, ended.stdout) == (3, "['--devnet', 'x'] beside\n"), ended.stderr
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
