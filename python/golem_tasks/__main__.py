@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Optional
 
 from . import _native
 from ._module import ModuleError, Work, is_job_file, load
-from .runner import Job
+from ._module_job import Job
 
 if TYPE_CHECKING:
     from ._native import JobSettings

@@ -137,6 +137,11 @@ class Activity:
         else:
             batch._finish(events_of(results, commands, is_whole=True))
 
+    async def _finished(self) -> None:
+        """Waits for all batches, whatever comes of them."""
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+
     async def _end(self) -> bool:
         """Ends the use of it. Gives whether a batch was still being executed; it is waited for no longer."""
         self._is_over = True
