@@ -56,6 +56,7 @@ MODULES = {
                 print(f"{number} -> {open(f'out-{number}').read().strip()}", flush=True)
                 # What isn't waited for is in nobody's way.
                 await activity.execute_commands(commands.Run("sleep 0.2"))
+                await asyncio.sleep(0.05)
                 return object() if number == 5 else {"number": number} if number == 4 else None
             return work
     """,
