@@ -7,6 +7,9 @@ pub(crate) mod args;
 mod check;
 #[cfg(feature = "devnet")]
 mod devnet;
+mod each;
+mod generated;
+mod init;
 pub(crate) mod inspect;
 mod install;
 mod logging;
@@ -81,6 +84,7 @@ pub(crate) fn main_with(words: &[OsString], named: Option<&NamedJobs<'_>>, run: 
         Ok((args, words)) => go(
             args,
             &words,
+            || command(named),
             |args| match find(&args)? {
                 Some(job) => check::of_job(&*job),
                 None => checked(&load(args)?),
@@ -121,7 +125,9 @@ pub(crate) fn main_of_with(job: &Arc<dyn AnyJob>, words: &[OsString], run: Start
     let name = words.first().map(Path::new).and_then(Path::file_stem).map(|name| name.to_string_lossy());
     let command = || own_command(name.as_deref().unwrap_or("job"));
     panics::told_of_own(|| match read::<OwnJob>(words, command) {
-        Ok((args, words)) => go(args, &words, |_| check::of_job(&**job), |_| Ok(Arc::clone(job)), run),
+        Ok((args, words)) => {
+            go(args, &words, command, |_| check::of_job(&**job), |_| Ok(Arc::clone(job)), run)
+        }
         Err(exit) => exit,
     })
 }
@@ -160,7 +166,12 @@ fn own_command(name: &str) -> clap::Command {
     let command = inspect::args::EXAMPLES.iter().fold(Args::<OwnJob>::command(), |command, (about, text)| {
         command.mut_subcommand(*about, |command| command.after_help(text.replace("golem-tasks", name)))
     });
-    let others = [("settle", settle::EXAMPLES), ("resume", resume::EXAMPLES)];
+    let others = [
+        ("settle", settle::EXAMPLES),
+        ("resume", resume::EXAMPLES),
+        ("completions", generated::COMPLETIONS_EXAMPLES),
+        ("man", generated::MAN_EXAMPLES),
+    ];
     let command = others.into_iter().fold(command, |command, (about, text)| {
         let text = text.replace("golem-tasks", name).replace("run JOB.toml", "run");
         command.mut_subcommand(about, |command| command.after_help(text))
@@ -179,11 +190,15 @@ fn own_command(name: &str) -> clap::Command {
             })
         })
         .mut_subcommand("check", |check| check.about("Check the job and its tasks; nothing is bought"))
+        // This program has its job.
+        .mut_subcommand("each", |each| each.hide(true))
+        .mut_subcommand("init", |init| init.hide(true))
 }
 
 fn go<J: ClapArgs>(
     args: Args<J>,
     words: &[String],
+    command: impl Fn() -> clap::Command,
     check: impl FnOnce(J) -> Result<String, Failure>,
     job: impl FnOnce(&J) -> Result<Arc<dyn AnyJob>, Failure>,
     run: StartRun,
@@ -200,6 +215,11 @@ fn go<J: ClapArgs>(
         Command::Show(flags) => block_on(inspect::show(&flags, &environment)),
         Command::Summary(flags) => block_on(inspect::summary(&flags, &environment)),
         Command::Runs(flags) => block_on(inspect::runs(&flags, &environment)),
+        Command::Wait(flags) => block_on(inspect::wait(&flags, &environment)),
+        Command::Cost(flags) => block_on(inspect::cost(&flags, &environment)),
+        Command::Completions(flags) => generated::completions(&flags, command()),
+        Command::Man(flags) => generated::man(&flags, command()),
+        Command::Init(flags) => init::init(&flags),
         Command::Results(flags) => block_on(inspect::results(&flags, &environment)),
         Command::Errors(flags) => block_on(inspect::errors(&flags, &environment)),
         Command::Providers(flags) => block_on(inspect::providers(&flags, &environment)),
@@ -209,10 +229,12 @@ fn go<J: ClapArgs>(
             block_on(crate::run::settle::settle(options))
         }
         Command::Run(flags) => {
-            let mut options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
-            options.retry_command = Some(repeated::retrying(words.iter().cloned(), &options.run_id));
-            options.command = Some(resume::kept(words, &run_command(Args::<J>::command())));
-            block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
+            let options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
+            start(options, words, run_command(command()), run, &terminal)
+        }
+        Command::Each(flags) => {
+            let options = options::resolve(&flags, each::Pile::job, &environment, &mut fastrand::Rng::new())?;
+            start(options, words, run_command(command()), run, &terminal)
         }
         Command::Resume(_) => Err(Failure::new(Exit::Bug, "a resumed run was not read as a `run`")),
         #[cfg(feature = "devnet")]
@@ -225,6 +247,20 @@ fn go<J: ClapArgs>(
         Ok(exit) => exit,
         Err(failure) => told(&failure),
     }
+}
+
+/// Starts a run, which keeps the words that started it.
+#[expect(clippy::needless_pass_by_value, reason = "the flags of `run` are made for this")]
+fn start(
+    mut options: RunOptions,
+    words: &[String],
+    flags: clap::Command,
+    run: StartRun,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    options.retry_command = Some(repeated::retrying(words.iter().cloned(), &options.run_id));
+    options.command = Some(resume::kept(words, &flags));
+    block_on(run(options, terminal.clone())).map(|end| Exit::of(&end))
 }
 
 /// Reports what went wrong.

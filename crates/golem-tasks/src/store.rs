@@ -40,8 +40,8 @@ pub(crate) use name::task_name;
 pub use payments::{OpenPayments, PaymentTotals};
 pub(crate) use query::used_in;
 pub use query::{
-    ActivityRow, ActivityStatus, Ask, Block, ErrorGroup, ErrorKind, ErrorRow, Overview, ProviderRow,
-    RememberedProvider, ResultRow, RunRow, RunStatus, Settled,
+    ActivityRow, ActivityStatus, Ask, Block, CostOf, CostRow, ErrorGroup, ErrorKind, ErrorRow, Grouping,
+    Overview, ProviderRow, RememberedProvider, ResultRow, RunRow, RunStatus, RunsWanted, Settled,
 };
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;

@@ -10,7 +10,9 @@ use golem_core::event::{Event, EventKind, TaskOutput};
 use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::Devnet;
 use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
-use golem_sdk::{Journal, JournalError, MemoryJournal, Run, Script, Tasks, Timing, WorkContext, Worker, WorkerError};
+use golem_sdk::{
+    Journal, JournalError, MemoryJournal, Run, Script, Tasks, Timing, WorkContext, Worker, WorkerError,
+};
 use serde_json::json;
 use tokio::time::sleep;
 use yagna_api::time::between;
@@ -98,7 +100,13 @@ struct Effort {
 }
 
 /// Does so many tasks with so many providers, each of them a command that takes so long.
-async fn effort(tasks: u64, providers: usize, worker: Arc<dyn Worker>, takes: Duration, disk: Duration) -> Effort {
+async fn effort(
+    tasks: u64,
+    providers: usize,
+    worker: Arc<dyn Worker>,
+    takes: Duration,
+    disk: Duration,
+) -> Effort {
     let answer = move |program: &str| {
         let answer = ScriptedAnswer::ok().taking(takes).writing("/golem/output/file", vec![7; FILE]);
         (program == "work").then_some(answer)
@@ -176,7 +184,11 @@ impl Worker for Files {
                 let done = ctx.execute(script, Duration::from_secs(60)).await?;
                 assert_eq!(done.download(2).map(|bytes| bytes.len()), Some(FILE));
                 let stdout = task.data().as_u64().unwrap() * 7;
-                task.done(TaskOutput { stdout: stdout.to_string().into_bytes().into(), ..TaskOutput::default() }).await;
+                task.done(TaskOutput {
+                    stdout: stdout.to_string().into_bytes().into(),
+                    ..TaskOutput::default()
+                })
+                .await;
             }
             Ok(())
         })

@@ -121,6 +121,12 @@ exits at once. SIGTERM and SIGHUP count as Ctrl+C. What is done is kept.";
 pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Run the tasks of a job file.
     Run(Box<RunFlags<J>>),
+    /// Run a command once for each argument, or for each line of standard input; no job file is needed.
+    #[command(after_help = super::each::EXAMPLES)]
+    Each(Box<RunFlags<super::each::Pile>>),
+    /// Write a job file to begin with, by flags or by questions.
+    #[command(alias = "new", after_help = super::init::EXAMPLES)]
+    Init(super::init::InitFlags),
     /// Check a job file and all its tasks, and show what it would do; nothing is bought.
     Check(CheckFlags<J>),
     /// Resume a run with the command line that it was last started with.
@@ -134,6 +140,12 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// List the runs in a database, the newest first; delete old ones.
     #[command(visible_aliases = ["ps", "ls"], alias = "list", after_help = inspect::RUNS_EXAMPLES)]
     Runs(inspect::RunsFlags),
+    /// Wait until a run has ended, and exit with its exit code.
+    #[command(after_help = inspect::WAIT_EXAMPLES)]
+    Wait(inspect::WaitFlags),
+    /// Sum up what was paid: by run, by provider or by day.
+    #[command(alias = "costs", after_help = inspect::COST_EXAMPLES)]
+    Cost(inspect::CostFlags),
     /// Write the results of a run, one task a line, in the order of the tasks.
     #[command(after_help = inspect::RESULTS_EXAMPLES)]
     Results(inspect::ResultsFlags),
@@ -152,6 +164,12 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     ///
     /// `run` does this by itself, where it is allowed to.
     Install(InstallFlags),
+    /// Print the script that completes commands and flags in a shell.
+    #[command(after_help = super::generated::COMPLETIONS_EXAMPLES)]
+    Completions(super::generated::CompletionsFlags),
+    /// Print the manual page of the program or of a command, or write all of them into a folder.
+    #[command(after_help = super::generated::MAN_EXAMPLES)]
+    Man(super::generated::ManFlags),
     /// Serve an emulated Golem Network on which to test your own app, in any language.
     #[cfg(feature = "devnet")]
     Devnet(Box<super::devnet::DevnetFlags>),

@@ -9,17 +9,21 @@ pub(super) mod elsewhere;
 mod output;
 mod providers;
 mod remove;
+mod wait;
 mod watch;
 
 use futures_util::TryStreamExt;
 
 use crate::exit::{Exit, Failure};
 use crate::signals::Stops;
-use crate::store::{Overview, ResultRow, RunRecord, RunStatus, Store, StoreError};
+use crate::store::{Grouping, Overview, ResultRow, RunRecord, RunStatus, RunsWanted, Store, StoreError};
 use crate::view::Output;
 use crate::view::kept::{self, Columns, Grouped, Room, Show};
 use crate::view::text::plural;
-use args::{CancelFlags, ErrorsFlags, Format, Place, ResultsFlags, RunsAction, RunsFlags, WatchFlags, Which};
+use args::{
+    By, CancelFlags, CostFlags, ErrorsFlags, Format, Place, ResultsFlags, RunsAction, RunsFlags, WaitFlags,
+    WatchFlags, Which,
+};
 use output::Destination;
 pub(super) use providers::providers;
 use watch::{Manner, Seen};
@@ -65,8 +69,10 @@ pub(super) async fn runs(flags: &RunsFlags, environment: Environment<'_>) -> Res
         None => {}
     }
     let listed = within(&flags.place, environment, async |store| {
-        let runs = store.runs(flags.limit).await?;
-        if runs.is_empty() {
+        let states: Vec<_> = flags.state.iter().map(|state| state.word()).collect();
+        let wanted = RunsWanted { limit: flags.limit, since: flags.since, states: &states };
+        let runs = store.runs_wanted(&wanted).await?;
+        if runs.is_empty() && flags.state.is_empty() && flags.since.is_none() {
             return Err(StoreError::NothingYet { place: store.place().to_owned() }.into());
         }
         let text = if flags.json { kept::runs_json(&runs) } else { kept::runs_text(&runs, watch::room()) };
@@ -231,6 +237,32 @@ pub(super) async fn errors(flags: &ErrorsFlags, environment: Environment<'_>) ->
         written(&output)
     })
     .await
+}
+
+/// `wait`: the end of a run, and its exit code.
+pub(super) async fn wait(flags: &WaitFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
+    within(&flags.which.place, environment, async |store| {
+        let run_id = chosen(store, &flags.which, environment).await?;
+        wait::wait(store, &run_id, &mut Output::stderr()).await
+    })
+    .await
+}
+
+/// `cost`: what was paid.
+pub(super) async fn cost(flags: &CostFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
+    let grouping = match flags.by {
+        By::Run => Grouping::Run,
+        By::Provider => Grouping::Provider,
+        By::Day => Grouping::Day,
+    };
+    let empty = |since| kept::Costs { by: grouping, since, rows: Vec::new() };
+    let listed = within(&flags.place, environment, async |store| {
+        let (since, rows) = store.costs(grouping, flags.since).await?;
+        let costs = kept::Costs { by: grouping, since, rows };
+        told(&if flags.json { costs.json() } else { costs.text(watch::room()) })
+    })
+    .await;
+    listed.or_else(|failure| nothing_yet(failure, flags.json, || empty(None).json()))
 }
 
 /// `cancel`: the end of a run of another process.

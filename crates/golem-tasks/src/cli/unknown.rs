@@ -4,16 +4,14 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands of other programs, and what to do here instead.
-const TIPS: [(&[&str], &str); 7] = [
+const TIPS: [(&[&str], &str); 5] = [
     (
         &["logs", "log"],
         "`errors` shows what failed, `show --watch` what happens now, `run --log-file FILE` writes a log",
     ),
     (&["retry"], "`resume --retry-failed` tries the failed tasks of the newest run again"),
-    (&["top", "watch", "wait"], "`show --watch` follows a run until it has ended"),
+    (&["top", "watch"], "`show --watch` follows a run until it has ended"),
     (&["rm", "delete", "prune"], "`runs rm RUN` deletes a run, `runs prune --older-than 30d` old runs"),
-    (&["init", "new"], "a job file is TOML: copy examples/hello_world/job.toml, and see docs/job-file.md"),
-    (&["cost", "costs"], "`runs` and `summary` show what runs cost, `providers` what each provider was paid"),
     (&["version"], "`--version` prints the version"),
 ];
 

@@ -7,6 +7,7 @@
 mod activities;
 mod blocks;
 mod cancel;
+mod cost;
 mod errors;
 mod open;
 mod overview;
@@ -19,13 +20,14 @@ pub(crate) use activities::used_in;
 pub use activities::{ActivityRow, ActivityStatus};
 pub use blocks::Block;
 pub use cancel::Ask;
+pub use cost::{CostOf, CostRow, Grouping};
 pub use errors::{ErrorGroup, ErrorKind, ErrorRow};
 pub use overview::Overview;
 pub use providers::ProviderRow;
 pub use remembered::RememberedProvider;
 pub(super) use remembered::write_tallies;
 pub use results::ResultRow;
-pub use runs::{RunRow, RunStatus, Settled};
+pub use runs::{RunRow, RunStatus, RunsWanted, Settled};
 
 use golem_core::event::Provider;
 

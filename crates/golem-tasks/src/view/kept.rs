@@ -4,6 +4,7 @@
 
 mod activities;
 mod columns;
+mod cost;
 mod errors;
 mod overview;
 mod providers;
@@ -18,6 +19,7 @@ use yagna_api::Timestamp;
 
 pub(crate) use activities::Show;
 pub(crate) use columns::Columns;
+pub(crate) use cost::Costs;
 pub(crate) use errors::{Grouped, each_json as error_json, each_text as error_text};
 pub(crate) use overview::{json as overview_json, text as overview_text};
 pub(crate) use providers::Providers;

@@ -5,6 +5,7 @@
 
 mod again;
 mod asking;
+mod begin;
 mod bytes;
 mod collisions;
 mod daemon;

@@ -31,7 +31,7 @@ fn the_help_of_run_teaches() {
 
 #[test]
 fn the_help_of_what_looks_into_the_database_teaches() {
-    let commands = ["show", "summary", "runs", "results", "errors", "providers", "cancel"];
+    let commands = ["show", "summary", "runs", "wait", "cost", "results", "errors", "providers", "cancel"];
     let helps = commands.map(|command| cli::help(Some(command)).unwrap());
     insta::assert_snapshot!(helps.join("\n--------\n\n"));
     for help in helps {
@@ -43,6 +43,12 @@ fn the_help_of_what_looks_into_the_database_teaches() {
 fn examples_and_notes_fit_into_a_terminal_of_80_columns() {
     let commands = [
         "run",
+        "each",
+        "init",
+        "completions",
+        "man",
+        "wait",
+        "cost",
         "check",
         "resume",
         "summary",
@@ -93,7 +99,7 @@ fn commands_of_other_programs_are_refused_with_what_to_type_instead() {
         ("retry", "`resume --retry-failed`"),
         ("top", "`show --watch`"),
         ("rm", "`runs rm RUN`"),
-        ("init", "docs/job-file.md"),
+        ("version", "`--version`"),
     ] {
         let refused = golem_tasks(&[typed]);
         let told = text(&refused.stderr);
@@ -105,6 +111,34 @@ fn commands_of_other_programs_are_refused_with_what_to_type_instead() {
     }
     let told = text(&golem_tasks(&["rusn"]).stderr);
     assert!(told.contains("similar subcommand") && told.contains("'run'"), "{told}");
+}
+
+#[test]
+fn shells_complete_commands_and_every_command_has_a_manual_page() {
+    for (shell, mark) in
+        [("bash", "complete -F"), ("zsh", "#compdef golem-tasks"), ("fish", "complete -c golem-tasks")]
+    {
+        let printed = golem_tasks(&["completions", shell]);
+        assert_eq!(printed.status.code(), Some(0), "{shell}");
+        let script = text(&printed.stdout);
+        let all = [mark, "max-price-per-hour", "providers", "each"];
+        assert!(all.iter().all(|what| script.contains(what)), "{shell}: {script}");
+    }
+    let page = text(&golem_tasks(&["man", "run"]).stdout);
+    assert!(
+        page.contains(".TH golem-tasks-run 1") && page.contains("budget") && page.contains("Examples"),
+        "{page}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let written = golem_tasks(&["man", "--output", pages.to_str().unwrap()]);
+    assert_eq!(written.status.code(), Some(0), "{}", text(&written.stderr));
+    for page in ["golem-tasks.1", "golem-tasks-run.1", "golem-tasks-each.1", "golem-tasks-devnet.1"] {
+        assert!(pages.join(page).is_file(), "{page}");
+    }
+    let refused = golem_tasks(&["man", "walk"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("there is no command `walk`"));
 }
 
 #[test]

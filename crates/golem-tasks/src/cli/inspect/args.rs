@@ -27,10 +27,27 @@ Examples:
 pub(in crate::cli) const RUNS_EXAMPLES: &str = "\
 Examples:
   golem-tasks runs --limit 5
+  golem-tasks runs --since 7d --state interrupted
   golem-tasks runs --json | jq -r '.runs[] | .run'
   golem-tasks runs rm brave-otter-4821 calm-wren
   golem-tasks runs prune --older-than 30d --failed --dry-run
       Shows what would be deleted; without --dry-run it is deleted.";
+
+pub(in crate::cli) const WAIT_EXAMPLES: &str = "\
+Examples:
+  golem-tasks wait night && mail -s 'the frames are there' me@example.org
+      The exit code is that of the run: docs/exit-codes.md.
+  timeout 8h golem-tasks wait
+      The newest run, for eight hours at the most.";
+
+pub(in crate::cli) const COST_EXAMPLES: &str = "\
+Examples:
+  golem-tasks cost --since 7d
+      What each run of this database cost in the last seven days.
+  golem-tasks cost --by provider
+  golem-tasks cost --by day --json | jq -r '.rows[] | [.day, .cost] | @tsv'
+
+An amount counts when its bill was accepted. Days are those of UTC.";
 
 pub(in crate::cli) const RESULTS_EXAMPLES: &str = "\
 Examples:
@@ -76,10 +93,12 @@ machine. It does the same as on Ctrl+C: it starts no more tasks, lets running
 tasks finish for some seconds, ends its agreements and settles its bills.";
 
 /// The examples of all of these commands.
-pub(in crate::cli) const EXAMPLES: [(&str, &str); 7] = [
+pub(in crate::cli) const EXAMPLES: [(&str, &str); 9] = [
     ("show", SHOW_EXAMPLES),
     ("summary", SUMMARY_EXAMPLES),
     ("runs", RUNS_EXAMPLES),
+    ("wait", WAIT_EXAMPLES),
+    ("cost", COST_EXAMPLES),
     ("results", RESULTS_EXAMPLES),
     ("errors", ERRORS_EXAMPLES),
     ("providers", PROVIDERS_EXAMPLES),
@@ -153,6 +172,70 @@ pub(in crate::cli) struct RunsFlags {
     /// The most runs to list, the newest first.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one::<u32>)]
     pub(super) limit: u32,
+    /// Only runs that began in this time before now, such as 7d, 2w or 12h.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(super) since: Option<Duration>,
+    /// Only runs in this state; can be given again.
+    #[arg(long, value_name = "STATE", value_enum)]
+    pub(super) state: Vec<StateWord>,
+    /// Write one JSON object; docs/json-output.md explains it.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The words for the states of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum StateWord {
+    /// A process works on it.
+    Running,
+    /// A process brings it to its end.
+    Stopping,
+    /// It is over.
+    Ended,
+    /// It isn't over, and no process works on it.
+    Interrupted,
+}
+
+impl StateWord {
+    /// The word itself.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Ended => "ended",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(in crate::cli) struct WaitFlags {
+    #[command(flatten)]
+    pub(super) which: Which,
+}
+
+/// The ways to sum costs up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum By {
+    /// A row for each run.
+    #[default]
+    Run,
+    /// A row for each provider.
+    Provider,
+    /// A row for each day.
+    Day,
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(in crate::cli) struct CostFlags {
+    /// Only what was accepted in this time before now, such as 7d, 2w or 12h [default: all]
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(super) since: Option<Duration>,
+    /// What the rows stand for.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) by: By,
+    #[command(flatten)]
+    pub(super) place: Place,
     /// Write one JSON object; docs/json-output.md explains it.
     #[arg(long)]
     pub(super) json: bool,

@@ -1,13 +1,15 @@
 //! All runs of a database, and where each one stands.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use golem_core::event::{RunEnd, StopReason};
 use golem_core::explain::Explanation;
+use jiff::SignedDuration;
 use yagna_api::{Glm, Timestamp};
 
 use super::Reader;
-use crate::store::database::{Row, Statement, damaged};
+use crate::store::database::{Row, Statement, Transaction, damaged};
 use crate::store::holder::LEASE_TIMEOUT;
 use crate::store::lease::held_by;
 use crate::store::{HeldBy, Holder, Store, StoreError};
@@ -86,23 +88,56 @@ impl RunStatus {
     }
 }
 
+/// The runs that are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct RunsWanted<'a> {
+    /// The most runs.
+    pub limit: u32,
+    /// Only those that began in this time before now, by the database's clock.
+    pub since: Option<Duration>,
+    /// Only those whose status has one of these words; of any status where there are none.
+    pub states: &'a [&'a str],
+}
+
 impl Store {
     /// The newest runs, at most so many.
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunRow>, StoreError> {
+        self.runs_wanted(&RunsWanted { limit, ..RunsWanted::default() }).await
+    }
+
+    /// The status of a run, and until when it waits for its budget, if it does.
+    pub async fn run_status(&self, run_id: &str) -> Result<(RunStatus, Option<Timestamp>), StoreError> {
+        let status = Reader::new(self, run_id).await?.status().await?;
+        let waiting = self.run_summary(run_id).await?.waiting;
+        let paused_until = status.paused_until(waiting.as_ref());
+        Ok((status, paused_until))
+    }
+
+    /// The newest runs of those that are asked for.
+    pub async fn runs_wanted(&self, wanted: &RunsWanted<'_>) -> Result<Vec<RunRow>, StoreError> {
         let failed = |source| self.failed("read the runs", source);
         let mut transaction = self.database.read().await.map_err(failed)?;
+        let since = begin(&mut transaction, wanted.since).await.map_err(failed)??;
         let newest = Statement::new(
             "SELECT r.run_no, r.run_id, r.created_at, r.status, r.stop_reason, r.ended_at, r.finish, r.waiting, l.host, \
              l.pid, l.process, l.machine, l.since_at, l.heard_at, {now} AS now FROM runs AS r \
-             LEFT JOIN leases AS l ON l.run_no = r.run_no ORDER BY r.run_no DESC LIMIT $1",
+             LEFT JOIN leases AS l ON l.run_no = r.run_no WHERE r.created_at >= $1 ORDER BY r.run_no DESC LIMIT $2",
         )
-        .int(i64::from(limit));
+        .time(since)
+        // What state a run is in depends on its process, too: it isn't known before its row is read.
+        .int(if wanted.states.is_empty() { i64::from(wanted.limit) } else { i64::MAX });
         let rows = transaction.rows(newest).await.map_err(failed)?;
         let here = Holder::here();
-        let mut runs = Vec::with_capacity(rows.len());
+        let mut runs = Vec::new();
         for row in rows {
             let run_no = row.int("run_no")?;
             let status = status(&row, &here)?;
+            if !(wanted.states.is_empty() || wanted.states.contains(&status.word())) {
+                continue;
+            }
+            if runs.len() >= usize::try_from(wanted.limit).unwrap_or(usize::MAX) {
+                break;
+            }
             let mut reader = Reader { store: self, transaction, run_no };
             let settled = reader.settled().await?;
             let (done, failed, left) = match (&status, row.optional_json::<RunEnd>("finish")?) {
@@ -160,6 +195,22 @@ impl Reader<'_> {
         let failed = counts.remove("failed").unwrap_or(0);
         Ok((done, failed, counts.values().sum()))
     }
+}
+
+/// The moment that lies so long before now, by the database's clock; the first of all where no time is named.
+pub(super) async fn begin(
+    transaction: &mut Transaction,
+    since: Option<Duration>,
+) -> Result<Result<Timestamp, StoreError>, sqlx::Error> {
+    let Some(since) = since else { return Ok(Ok(Timestamp::UNIX_EPOCH)) };
+    let row = transaction.row(Statement::new("SELECT {now} AS now")).await?;
+    let now = row.ok_or_else(|| damaged("now", "there is no value")).and_then(|row| row.time("now"));
+    Ok(now.map(|now| {
+        SignedDuration::try_from(since)
+            .ok()
+            .and_then(|since| now.checked_sub(since).ok())
+            .unwrap_or(Timestamp::UNIX_EPOCH)
+    }))
 }
 
 /// The status of the run in this row.
