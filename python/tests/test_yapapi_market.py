@@ -96,15 +96,16 @@ def test_a_strategy_of_the_program_sees_whole_offers_and_decides():
 
 def test_the_highest_score_is_chosen():
     class ByName(MarketStrategy):
+        def __init__(self):
+            self.names = set()
+
         async def score_offer(self, offer):
+            self.names.add(offer.provider_name)
             return float(len(offer.provider_name))
 
-    for _ in range(2):
-        strategy = Recorder(lambda offer: True)
-        providers(strategy, tasks=1)
-        longest = max(len(offer.provider_name) for offer in strategy.seen.values())
-        ((_, name),), _heard = providers(ByName(), tasks=1, max_workers=1)
-        assert len(name) == longest
+    strategy = ByName()
+    ((_, name),), _ = providers(strategy, tasks=1, max_workers=1)
+    assert len(strategy.names) == 4 and len(name) == max(map(len, strategy.names))
 
 
 def test_a_strategy_that_waits_is_warned_about_and_works(caplog):
@@ -178,18 +179,19 @@ def test_offers_above_a_cap_are_not_taken(caps):
         providers(strategy, timeout=0.4)
 
 
-def test_a_strategy_adds_to_the_demand():
-    everybody, _ = providers(tasks=12)
-    name = sorted(name for _, name in everybody)[0]
-
-    class Named(LeastExpensiveLinearPayuMS):
+@pytest.mark.parametrize("memory, fits", [(0.1, True), (100000, False)])
+def test_a_strategy_adds_to_the_demand(memory, fits):
+    class Demanding(LeastExpensiveLinearPayuMS):
         async def decorate_demand(self, demand):
             await super().decorate_demand(demand)
-            demand.ensure(f"(golem.node.id.name={name})")
+            demand.ensure(f"(golem.inf.mem.gib>={memory})")
             demand.add_properties({"golem.example.wish": 1.5})
 
-    done, _ = providers(Named())
-    assert {done_by for _, done_by in done} == {name}
+    if fits:
+        assert providers(Demanding())[0]
+    else:
+        with pytest.raises(TasksTimeout):
+            providers(Demanding(), timeout=0.4)
 
 
 def test_what_the_engine_decides_itself_is_warned_about(caplog):
