@@ -81,7 +81,7 @@ class Activity:
     @property
     def idle(self) -> bool:
         """True if no batch is being executed."""
-        return not self._running
+        return not self._unfinished()
 
     @property
     def destroyed(self) -> bool:
@@ -139,17 +139,20 @@ class Activity:
 
     async def _finished(self) -> None:
         """Waits for all batches, whatever comes of them."""
-        while self._running:
-            await asyncio.gather(*self._running, return_exceptions=True)
+        while running := self._unfinished():
+            await asyncio.wait(running)
 
     async def _end(self) -> bool:
         """Ends the use of it. Gives whether a batch was still being executed; it is waited for no longer."""
         self._is_over = True
-        running = list(self._running)
+        running = self._unfinished()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         return bool(running)
+
+    def _unfinished(self) -> "list[asyncio.Task[None]]":
+        return [task for task in self._running if not task.done()]
 
     def _check(self) -> None:
         if self._is_over:
