@@ -13,11 +13,13 @@ mod init;
 pub(crate) mod inspect;
 mod install;
 mod logging;
+mod look;
 pub(crate) mod options;
 pub(crate) mod panics;
 mod repeated;
 mod resume;
 mod settle;
+mod site;
 mod unknown;
 pub(crate) mod values;
 
@@ -171,6 +173,8 @@ fn own_command(name: &str) -> clap::Command {
         ("resume", resume::EXAMPLES),
         ("completions", generated::COMPLETIONS_EXAMPLES),
         ("man", generated::MAN_EXAMPLES),
+        ("market", look::MARKET_EXAMPLES),
+        ("doctor", look::DOCTOR_EXAMPLES),
     ];
     let command = others.into_iter().fold(command, |command, (about, text)| {
         let text = text.replace("golem-tasks", name).replace("run JOB.toml", "run");
@@ -220,6 +224,8 @@ fn go<J: ClapArgs>(
         Command::Completions(flags) => generated::completions(&flags, command()),
         Command::Man(flags) => generated::man(&flags, command()),
         Command::Init(flags) => init::init(&flags),
+        Command::Market(flags) => block_on(crate::run::market::market(flags.resolve(&environment)?)),
+        Command::Doctor(flags) => block_on(crate::run::doctor::doctor(flags.resolve(&environment)?)),
         Command::Results(flags) => block_on(inspect::results(&flags, &environment)),
         Command::Errors(flags) => block_on(inspect::errors(&flags, &environment)),
         Command::Providers(flags) => block_on(inspect::providers(&flags, &environment)),

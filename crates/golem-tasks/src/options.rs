@@ -77,6 +77,19 @@ pub enum DaemonChoice {
     },
 }
 
+/// A place on the Golem Network: a daemon, a part of its market, and how to pay there.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    /// The daemon.
+    pub(crate) daemon: DaemonChoice,
+    /// The part of the market.
+    pub(crate) subnet: String,
+    /// The payment driver.
+    pub(crate) driver: String,
+    /// The chain.
+    pub(crate) network: String,
+}
+
 /// The ways to show a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -127,6 +140,12 @@ impl fmt::Debug for RunOptions {
 }
 
 impl RunOptions {
+    /// The place that the run is on.
+    pub(crate) fn site(&self) -> Site {
+        let Self { daemon, subnet, driver, network, .. } = self.clone();
+        Site { daemon, subnet, driver, network }
+    }
+
     /// Describes the work and its limits, to be kept with the run. No secrets.
     pub(crate) fn describe(&self) -> Result<RunDescription, Failure> {
         let mut daemon = DaemonDescription::default();

@@ -24,7 +24,7 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
-use crate::options::{DaemonChoice, RunOptions};
+use crate::options::{DaemonChoice, RunOptions, Site};
 use crate::payments::note_payments;
 use crate::signals::Stops;
 use crate::store::{Holder, Lease, NewRun, RunRecord, RunStore, RunSummary, Store};
@@ -36,10 +36,12 @@ use wanted::Wanted;
 
 #[cfg(feature = "devnet")]
 mod devnet;
+pub(crate) mod doctor;
 mod ending;
 mod halted;
 mod held;
 mod log;
+pub(crate) mod market;
 pub(crate) mod part;
 pub(crate) mod ready;
 mod remembered;
@@ -70,8 +72,8 @@ impl Daemon {
         not(feature = "devnet"),
         expect(clippy::unused_async, reason = "only a devnet takes its time")
     )]
-    async fn open(options: &RunOptions) -> Result<Self, Failure> {
-        match &options.daemon {
+    async fn open(site: &Site) -> Result<Self, Failure> {
+        match &site.daemon {
             DaemonChoice::Yagna { url, apis, app_key } => Ok(Self {
                 url: url.clone(),
                 apis: apis.clone(),
@@ -80,7 +82,7 @@ impl Daemon {
                 devnet: None,
             }),
             #[cfg(feature = "devnet")]
-            DaemonChoice::Devnet { providers, seed } => devnet::open(options, *providers, *seed).await,
+            DaemonChoice::Devnet { providers, seed } => devnet::open(site, *providers, *seed).await,
             #[cfg(not(feature = "devnet"))]
             DaemonChoice::Devnet { .. } => {
                 Err(Failure::new(Exit::Usage, "this golem-tasks was built without the devnet"))
@@ -225,7 +227,7 @@ async fn hold_and_run(
     options.job.look_through(&options.dsn.files(), record.is_none())?;
     ready::check_files(&options, options.limits.workers)?;
     ready::check_folders(&options, ready.reading.peek()).await?;
-    let daemon = Daemon::open(&options).await?;
+    let daemon = Daemon::open(&options.site()).await?;
     let client = daemon.client()?;
     // Before anything else is asked or recorded: without a daemon nothing else matters.
     let identity = golem_sdk::run::greet(&client).await?;

@@ -16,6 +16,7 @@
 mod bar;
 mod json;
 pub(crate) mod kept;
+pub(crate) mod market;
 mod output;
 mod plain;
 mod quiet;
@@ -33,8 +34,8 @@ use golem_core::event::Event;
 use yagna_api::Timestamp;
 
 pub use bar::Bar;
-pub(crate) use json::line as json_line;
 pub use json::{Json, summary_json};
+pub(crate) use json::{VERSION as JSON_VERSION, line as json_line};
 pub use output::Output;
 pub use plain::Plain;
 pub use quiet::Quiet;

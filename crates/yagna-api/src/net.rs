@@ -53,6 +53,27 @@ pub struct Node {
     pub ip: String,
 }
 
+/// The daemon's own connection to the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetStatus {
+    /// Its node.
+    pub node_id: NodeId,
+    /// The address that others reach it at directly, where it is known to have one.
+    #[serde(default)]
+    pub public_ip: Option<String>,
+    /// Connections to other nodes and to relays.
+    #[serde(default)]
+    pub sessions: u64,
+}
+
+/// `GET /net-api/v2/net/status`: the daemon's own connection to the network.
+#[derive(Debug, Clone)]
+pub struct GetNetStatus;
+endpoint!(GetNetStatus, "ask for the daemon's connections", Harmless, json NetStatus, |_this| {
+    Request::get("/net-api/v2/net/status")
+});
+
 /// `GET /net`.
 #[derive(Debug, Clone)]
 pub struct ListNetworks;

@@ -70,7 +70,8 @@ impl RunError {
         }
     }
 
-    pub(crate) fn at_greeting(client: &Client, source: ClientError) -> Self {
+    /// The error of a first call to a daemon: it tells a daemon that isn't there from one that refuses the key.
+    pub fn at_greeting(client: &Client, source: ClientError) -> Self {
         let address = client.address().to_owned();
         if source.is_of_another_program() {
             Self::NotYagna { address, source }

@@ -160,6 +160,12 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// List providers with what is known of them; block or unblock them.
     #[command(after_help = inspect::PROVIDERS_EXAMPLES)]
     Providers(inspect::ProvidersFlags),
+    /// List the offers on the market with their prices; nothing is bought.
+    #[command(after_help = super::look::MARKET_EXAMPLES)]
+    Market(super::look::MarketFlags),
+    /// Check everything that a run needs: daemon, key, money, market, database; nothing is bought.
+    #[command(after_help = super::look::DOCTOR_EXAMPLES)]
+    Doctor(super::look::DoctorFlags),
     /// Create the tables for runs in a database, or bring them up to date.
     ///
     /// `run` does this by itself, where it is allowed to.

@@ -26,6 +26,7 @@ use args::{
 };
 use output::Destination;
 pub(super) use providers::providers;
+pub(crate) use watch::room;
 use watch::{Manner, Seen};
 
 /// The variables of the environment.

@@ -3,7 +3,7 @@
 //! A flag wins over the environment, the environment over the default; in `[limits]`, a flag wins over the job
 //! file. An empty variable counts as none.
 
-mod platform;
+pub(super) mod platform;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::options::{DaemonChoice, RunOptions, Style, api_url, app_key};
 use crate::store::{Dsn, random_run_id};
 use crate::work::AnyJob;
 
-const DEVNET_PROVIDERS: u32 = 3;
+pub(super) const DEVNET_PROVIDERS: u32 = 3;
 
 /// The errors of the flags together, or of the environment.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,9 @@ use golem_devnet::node::Delays;
 
 use super::Daemon;
 use crate::exit::{Exit, Failure};
-use crate::options::RunOptions;
+use crate::options::Site;
 
-pub(super) async fn open(options: &RunOptions, providers: u32, seed: Option<u64>) -> Result<Daemon, Failure> {
+pub(super) async fn open(site: &Site, providers: u32, seed: Option<u64>) -> Result<Daemon, Failure> {
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     tracing::info!(providers, seed, "starting a devnet");
     let failed = |error| Failure::new(Exit::Daemon, error);
@@ -17,8 +17,8 @@ pub(super) async fn open(options: &RunOptions, providers: u32, seed: Option<u64>
         .providers(providers as usize)
         .seed(seed)
         .delays(Delays::real())
-        .payment_platform(golem_sdk::run::platform(&options.driver, &options.network))
-        .subnet(options.subnet.as_str())
+        .payment_platform(golem_sdk::run::platform(&site.driver, &site.network))
+        .subnet(site.subnet.as_str())
         .start()
         .await
         .map_err(failed)?;

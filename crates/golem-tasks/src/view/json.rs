@@ -15,7 +15,7 @@ use super::{Beginning, Facts, View};
 use crate::store::{FailedTask, PaymentTotals, RefusedBill, RunSummary};
 
 /// Changes when a field changes its meaning or goes; not when one is added.
-pub(super) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// One JSON object a line on stdout, lines for people on stderr.
 #[derive(Debug)]

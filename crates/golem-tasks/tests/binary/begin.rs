@@ -1,4 +1,5 @@
-//! Beginning without a job file, and what scripts ask afterwards: `each`, `init`, `wait`, `cost`, `runs`.
+//! Beginning without a job file, and what scripts ask afterwards: `each`, `init`, `wait`, `cost`, `runs`; and what
+//! is asked before: `market`, `doctor`.
 
 use std::process::Stdio;
 
@@ -170,4 +171,80 @@ async fn costs_are_summed_up_by_run_by_provider_and_by_day() {
     );
     let runs = json(&golem_tasks(&home, &["runs", "--json", "--since", "1h", "--limit", "1"]).await);
     assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn the_market_is_listed_the_least_expensive_first() {
+    let home = Home::new();
+    let words = ["market", "--devnet", "--devnet-providers", "5", "--for", "1s"];
+    let table = golem_tasks(&home, &words).await;
+    table.assert_code(0);
+    table.assert_says(&["5 offers in the subnet `public`", "(p50)"]);
+    assert_eq!(table.out.lines().count(), 6, "{}", table.out);
+    let market = json(&golem_tasks(&home, &[&words[..], &["--json"]].concat()).await);
+    let prices: Vec<Glm> = market["offers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|offer| offer["per_hour"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert!(prices.len() == 5 && prices.is_sorted() && prices[0] > Glm::ZERO, "{market}");
+    assert!(market["offers"][0]["threads"].as_u64().unwrap() > 0);
+
+    let none = golem_tasks(&home, &[&words[..], &["--min-threads", "999"]].concat()).await;
+    none.assert_code(0);
+    none.assert_says(&["no such offers are known", "--for 1m"]);
+    assert_eq!(none.out, "");
+    golem_tasks(&home, &["market"]).await.assert_code(2);
+}
+
+#[tokio::test]
+async fn the_doctor_finds_a_devnet_in_good_health_and_a_missing_daemon_not() {
+    let home = Home::new();
+    let well = golem_tasks(&home, &["doctor", "--devnet"]).await;
+    well.assert_code(0);
+    assert!(well.out.contains("\nA run can begin.\n"), "{}", well.out);
+    let checks = json(&golem_tasks(&home, &["doctor", "--devnet", "--json"]).await);
+    let checks = checks["checks"].as_array().unwrap().clone();
+    let names: Vec<_> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    for name in
+        ["daemon", "key", "clock", "network", "money", "payments", "market", "database", "disk", "files"]
+    {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    assert!(checks.iter().all(|check| check["state"] == "ok"), "{checks:#?}");
+
+    // Port 9 has nobody.
+    let ill = golem_tasks(&home, &["doctor", "--api-url", "http://127.0.0.1:9", "--app-key", "k"]).await;
+    ill.assert_code(5);
+    for what in [
+        "error    daemon",
+        "yagna service run",
+        "-        key",
+        "ok       database",
+        "No run can begin: 1 error",
+    ] {
+        assert!(ill.out.contains(what), "`{what}` in {}", ill.out);
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_tells_an_account_that_is_too_poor_and_runs_that_left_something() {
+    let home = Home::new();
+    let poor = golem_tasks(&home, &["doctor", "--devnet", "--budget", "5000000000"]).await;
+    poor.assert_code(5);
+    assert!(poor.out.contains("error    money"), "{}", poor.out);
+    let job = home.job("[tasks]\nrange = { end = 2 }\n[[steps]]\nrun = \"sleep 60\"\n");
+    let mut run = home.start(&job, &["--run-id", "gone"]);
+    run.says("ready to work").await;
+    run.kill();
+    run.end().await;
+    let dsn = dsn(&home);
+    let left = golem_tasks(&home, &["doctor", "--devnet", "--dsn", &dsn]).await;
+    left.assert_code(0);
+    for what in
+        ["warning  leftovers", "1 earlier run may still have", "golem-tasks settle", "see the warnings"]
+    {
+        assert!(left.out.contains(what), "`{what}` in {}", left.out);
+    }
 }

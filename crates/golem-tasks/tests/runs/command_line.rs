@@ -47,6 +47,8 @@ fn examples_and_notes_fit_into_a_terminal_of_80_columns() {
         "init",
         "completions",
         "man",
+        "market",
+        "doctor",
         "wait",
         "cost",
         "check",

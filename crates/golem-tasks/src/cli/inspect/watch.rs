@@ -26,7 +26,7 @@ pub(super) enum Manner {
 }
 
 /// The size of the terminal that standard output is, if it is one.
-pub(super) fn room() -> Room {
+pub(crate) fn room() -> Room {
     let size = Term::stdout().size_checked().filter(|_| Output::stdout().is_terminal());
     Room { width: size.map(|(_, columns)| usize::from(columns)), height: None }
 }

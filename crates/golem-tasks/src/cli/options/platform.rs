@@ -20,7 +20,7 @@ struct Unknown {
 }
 
 /// Refuses a driver or a network that there isn't.
-pub(super) fn check(driver: &str, network: &str) -> Result<(), Failure> {
+pub(in crate::cli) fn check(driver: &str, network: &str) -> Result<(), Failure> {
     known("driver", driver, &DRIVERS, "--driver or YAGNA_PAYMENT_DRIVER")?;
     known("network", network, &NETWORKS, "--network or YAGNA_PAYMENT_NETWORK")
 }
