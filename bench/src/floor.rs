@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use serde_json::json;
+use tokio::time::Instant;
 use yagna_api::activity::{
     Capture, Command, CommandResult, CreateActivity, Deploy, DestroyActivity, Exec, GetResults, Run, Start,
 };
@@ -18,7 +19,8 @@ use yagna_api::market::{
 };
 use yagna_api::payment::{CreateAllocation, GetDecorations, NewAllocation, ReleaseAllocation};
 use yagna_api::properties::name;
-use yagna_api::{ActivityId, AgreementId, AppKey, Clock as _, Properties, Timestamp};
+use yagna_api::time::after;
+use yagna_api::{ActivityId, AgreementId, AppKey, Clock as _, Properties};
 use yagna_client::{Client, HttpTransport, Url};
 
 use crate::Failure;
@@ -52,9 +54,7 @@ impl Floor {
         let url: Url = self.api_url.parse()?;
         let client = Client::new(Arc::new(HttpTransport::new(&url, &AppKey::new(&self.key))?));
         let me = client.call_once(&GetMe).await?;
-        let expires = Timestamp::from_millisecond(
-            golem_sdk::SystemClock.now().as_millisecond() + Duration::from_secs(20 * 60).as_millis() as i64,
-        )?;
+        let expires = after(golem_sdk::SystemClock.now(), Duration::from_secs(20 * 60));
         let allocation = client
             .call_once(&CreateAllocation(NewAllocation {
                 total_amount: "10".parse()?,

@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
+
+use tokio::time::{Instant, sleep};
 
 use crate::Failure;
 use crate::ground::Ground;
@@ -19,6 +21,9 @@ pub(crate) const AS: &str = "GOLEM_BENCH_AS";
 
 /// The time between two looks at a process's memory.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// No program that is measured takes longer.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// A job for `golem-tasks`, and how it is run.
 #[derive(Debug, Clone)]
@@ -45,18 +50,23 @@ pub(crate) struct Figures {
     /// The most memory that it had, in KiB.
     pub(crate) memory: u64,
     /// The results.
-    pub(crate) done: usize,
+    pub(crate) done: u32,
 }
 
 impl Figures {
     /// Results a second while it worked.
     pub(crate) fn rate(&self) -> f64 {
-        self.done as f64 / self.working.as_secs_f64().max(1e-9)
+        f64::from(self.done) / self.working.as_secs_f64().max(1e-9)
+    }
+
+    /// The most memory that it had, in MiB.
+    pub(crate) fn mebibytes(&self) -> f64 {
+        f64::from(u32::try_from(self.memory).unwrap_or(u32::MAX)) / 1024.0
     }
 
     /// Time on a processor for each task, in milliseconds.
     pub(crate) fn cpu_a_task(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1000.0 / self.done as f64
+        self.cpu.as_secs_f64() * 1000.0 / f64::from(self.done)
     }
 }
 
@@ -95,11 +105,11 @@ pub(crate) async fn golem_tasks(ground: &Ground, work: &Work) -> Result<Figures,
     connection.close().await?;
     let (done, first, last): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let moment = |micros: i64| UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs());
-    figures.done = usize::try_from(done)?;
+    figures.done = u32::try_from(done)?;
     figures.first = moment(first).duration_since(started).unwrap_or_default();
     figures.working = moment(last).duration_since(moment(first)).unwrap_or_default();
     figures.exit = ended.duration_since(moment(last)).unwrap_or_default();
-    if figures.done != work.tasks {
+    if usize::try_from(done)? != work.tasks {
         return Err(format!("{done} of {} tasks are done", work.tasks).into());
     }
     Ok(figures)
@@ -120,7 +130,7 @@ pub(crate) async fn floor(
     command.arg(line).stdout(out.reopen()?);
     let (mut figures, ..) = measured(command).await?;
     figures.working = Duration::from_secs_f64(fs::read_to_string(out.path())?.trim().parse()?);
-    figures.done = tasks;
+    figures.done = u32::try_from(tasks)?;
     Ok(figures)
 }
 
@@ -137,37 +147,38 @@ fn itself(role: &str) -> Result<Command, Failure> {
 
 /// Runs it to its end.
 async fn measured(mut command: Command) -> Result<(Figures, SystemTime, SystemTime), Failure> {
-    let started = SystemTime::now();
+    let started = now();
     let mut child = command.spawn()?;
     let pid = Pid::from_child(&child);
-    let status = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
-    let deadline = Instant::now() + Duration::from_secs(600);
+    let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
+    let deadline = Instant::now() + LONGEST;
     let mut memory = 0;
-    let ended = tokio::task::spawn_blocking(move || {
-        loop {
-            if let Ok(text) = fs::read_to_string(status.join("status")) {
-                memory = memory.max(field(&text, "VmHWM:").unwrap_or(0));
-            }
-            // The process stays to be looked at until it is waited for.
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-            if waitid(WaitId::Pid(pid), options)?.is_some() {
-                let ended = SystemTime::now();
-                let stat = fs::read_to_string(status.join("stat"))?;
-                return Ok::<_, Failure>((ended, memory, cpu(&stat).ok_or("the system tells no times")?));
-            }
-            if Instant::now() > deadline {
-                child.kill()?;
-            }
-            std::thread::sleep(LOOK);
+    let (ended, cpu) = loop {
+        if let Ok(text) = fs::read_to_string(process.join("status")) {
+            memory = memory.max(field(&text, "VmHWM:").unwrap_or(0));
         }
-    });
-    let (ended, memory, cpu) = ended.await??;
-    // It has ended: this only gives its entry back.
-    let code = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?.and_then(|status| status.exit_status());
-    if code != Some(0) {
-        return Err(format!("the program ended with exit code {code:?}").into());
+        // The process stays to be looked at until it is waited for.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        if waitid(WaitId::Pid(pid), options)?.is_some() {
+            let ended = now();
+            let stat = fs::read_to_string(process.join("stat"))?;
+            break (ended, cpu(&stat).ok_or("the system tells no times")?);
+        }
+        if Instant::now() > deadline {
+            child.kill()?;
+        }
+        sleep(LOOK).await;
+    };
+    let status = child.wait()?;
+    if !status.success() {
+        return Err(format!("the program ended with {status}").into());
     }
     Ok((Figures { cpu, memory, ..Figures::default() }, started, ended))
+}
+
+#[expect(clippy::disallowed_methods, reason = "databases tell the system's time")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 fn field(status: &str, name: &str) -> Option<u64> {

@@ -141,7 +141,7 @@ fn row(ground: &str, case: &Case, ours: &[Figures], floors: &[Figures]) -> Strin
         Spread::of(ours, Figures::cpu_a_task).median,
         Spread::of(ours, |run| run.first.as_secs_f64()).median,
         Spread::of(ours, |run| run.exit.as_secs_f64()).median,
-        Spread::of(ours, |run| run.memory as f64 / 1024.0).median,
+        Spread::of(ours, Figures::mebibytes).median,
     )
 }
 

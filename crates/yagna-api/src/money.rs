@@ -24,6 +24,8 @@ use serde::ser::{Serialize, Serializer};
 /// # Ok::<(), yagna_api::money::GlmError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+// Aligned as other numbers are: amounts are in the middle of many events, which would grow by their padding.
+#[repr(Rust, packed(4))]
 pub struct Glm(i128);
 
 /// A text that is not a valid amount of GLM.

@@ -182,7 +182,7 @@ impl Worker for Files {
                     .run("work", [task.data().to_string()])
                     .download_bytes("/golem/output/file", 1 << 20);
                 let done = ctx.execute(script, Duration::from_secs(60)).await?;
-                assert_eq!(done.download(2).map(|bytes| bytes.len()), Some(FILE));
+                assert!(done.download(2).is_some_and(|bytes| bytes.len() == FILE));
                 let stdout = task.data().as_u64().unwrap() * 7;
                 task.done(TaskOutput {
                     stdout: stdout.to_string().into_bytes().into(),

@@ -47,23 +47,23 @@ pub(super) struct Pile {
 #[derive(Debug, thiserror::Error)]
 enum PileError {
     #[error("the command is empty")]
-    NoCommand,
+    EmptyCommand,
     #[error("`{0}` stands where `:::` should be")]
-    NoSeparator(String),
+    Separator(String),
     #[error("there are no arguments: `:::` has none behind it")]
-    NoArguments,
+    Arguments,
     #[error("there are no arguments, and standard input is a terminal")]
-    NoInput,
+    TerminalInput,
 }
 
 impl PileError {
     fn advice(&self) -> &'static str {
         match self {
-            Self::NoCommand => "give a command line, such as 'echo {}'",
-            Self::NoSeparator(_) => {
+            Self::EmptyCommand => "give a command line, such as 'echo {}'",
+            Self::Separator(_) => {
                 "quote the whole command, and put `:::` before its arguments: 'echo {}' ::: a b c"
             }
-            Self::NoArguments | Self::NoInput => {
+            Self::Arguments | Self::TerminalInput => {
                 "put arguments behind `:::`, or one a line into standard input: 'echo {}' ::: a b c"
             }
         }
@@ -84,17 +84,17 @@ impl Pile {
     /// The text of a job file that does this.
     fn text(&self, at_terminal: bool) -> Result<String, PileError> {
         if self.command.trim().is_empty() {
-            return Err(PileError::NoCommand);
+            return Err(PileError::EmptyCommand);
         }
         let arguments = match self.arguments.split_first() {
             None => None,
-            Some((first, [])) if first == BEHIND => return Err(PileError::NoArguments),
+            Some((first, [])) if first == BEHIND => return Err(PileError::Arguments),
             Some((first, arguments)) if first == BEHIND => Some(arguments),
-            Some((first, _)) => return Err(PileError::NoSeparator(first.clone())),
+            Some((first, _)) => return Err(PileError::Separator(first.clone())),
         };
         let tasks = match arguments {
             Some(arguments) => format!("values = {}", toml::Value::from(arguments.to_vec())),
-            None if at_terminal => return Err(PileError::NoInput),
+            None if at_terminal => return Err(PileError::TerminalInput),
             None => "lines = \"-\"".to_owned(),
         };
         Ok(format!(
@@ -137,6 +137,7 @@ pub(super) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::RenderedAction;
 
     fn pile(command: &str, arguments: &[&str]) -> Pile {
         let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
@@ -148,9 +149,9 @@ mod tests {
         let text = pile(command, arguments).text(true).unwrap();
         let job = Job::parse(&text, Path::new("each")).unwrap();
         let tasks = job.tasks.open().unwrap();
-        let rendered = tasks.map(|task| {
-            let step = job.steps[0].render(&task.unwrap()).unwrap();
-            format!("{:?}", step.action)
+        let rendered = tasks.map(|task| match job.steps[0].render(&task.unwrap()).unwrap().action {
+            RenderedAction::Run { args, .. } => args.last().unwrap().clone(),
+            other => panic!("{other:?}"),
         });
         rendered.collect()
     }
@@ -159,18 +160,15 @@ mod tests {
     fn an_argument_stands_where_braces_are_or_at_the_end() {
         for command in ["factor {}", "factor"] {
             let lines = lines(command, &[BEHIND, "12", "it's"]);
-            assert!(lines[0].contains("factor 12"), "{lines:?}");
-            assert!(lines[1].contains(r#"factor 'it'\\''s'"#) || lines[1].contains("it"), "{lines:?}");
-            assert_eq!(lines.len(), 2);
+            assert_eq!(lines, ["factor 12", r"factor 'it'\''s'"]);
         }
-        let twice = lines("cp {} {}.old", &[BEHIND, "a"]);
-        assert!(twice[0].contains("cp a a.old"), "{twice:?}");
+        assert_eq!(lines("cp {} {}.old", &[BEHIND, "a"]), ["cp a a.old"]);
     }
 
     #[test]
     fn marks_of_templates_in_a_command_or_an_argument_mean_nothing() {
         let lines = lines("awk '{{ print }} {% x {# y' {}", &[BEHIND, "{{ index }}"]);
-        assert!(lines[0].contains("awk '{{ print }} {% x {# y' '{{ index }}'"), "{lines:?}");
+        assert_eq!(lines, ["awk '{{ print }} {% x {# y' '{{ index }}'"]);
     }
 
     #[test]

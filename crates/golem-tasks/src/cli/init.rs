@@ -148,7 +148,7 @@ impl InitFlags {
             image: self.image.clone().unwrap_or_else(|| IMAGE.to_owned()),
             tasks: self.tasks.tasks().unwrap_or(Tasks::Range(10)),
             run: self.run.clone().unwrap_or_else(|| RUN.to_owned()),
-            budget: self.budget.clone().unwrap_or(defaults::BUDGET),
+            budget: self.budget.unwrap_or(defaults::BUDGET),
             workers: self.workers.unwrap_or(defaults::WORKERS),
         }
     }

@@ -1,6 +1,7 @@
 //! The `doctor` command: everything that a run needs is looked at, and what is wrong is told with its remedy. Nothing is
 //! bought.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ impl Findings {
             };
             let mut text = format!("{state}  {:<9}  {}\n", check.name, check.says);
             if let Some(remedy) = &check.remedy {
-                text.push_str(&format!("{:20}try: {remedy}\n", ""));
+                let _ = writeln!(text, "{:20}try: {remedy}", "");
             }
             self.out.write(&text);
         }
@@ -406,6 +407,39 @@ fn disk(folder: &Path) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "devnet")]
+    #[tokio::test]
+    async fn money_that_cannot_be_set_aside_is_an_error_with_a_remedy() {
+        let devnet = golem_devnet::devnet::Devnet::builder().start().await.unwrap();
+        let transport =
+            yagna_client::InProcessTransport::new(devnet.router(), &devnet.requestor().key).unwrap();
+        let client = Client::new(std::sync::Arc::new(transport));
+        let mut options = DoctorOptions {
+            site: Site {
+                daemon: DaemonChoice::Devnet { providers: 1, seed: None },
+                subnet: "public".into(),
+                driver: "erc20".into(),
+                network: "hoodi".into(),
+            },
+            has_key: true,
+            budget: Glm::ONE,
+            dsn: Dsn::Memory,
+            json: false,
+        };
+        let set_aside = money(&client, &options).await;
+        assert_eq!(
+            (set_aside.state, set_aside.says.as_str()),
+            (State::Ok, "1 GLM can be set aside on hoodi")
+        );
+        let left = devnet.books().allocations.iter().filter(|allocation| !allocation.released).count();
+        assert_eq!(left, 0, "it is given back at once");
+        options.site.driver = "gold".into();
+        let refused = money(&client, &options).await;
+        assert_eq!(refused.state, State::Error, "{refused:?}");
+        assert!(refused.remedy.is_some_and(|remedy| remedy.contains("yagna payment")));
+        devnet.stop().await;
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {

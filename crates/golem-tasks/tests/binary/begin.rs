@@ -25,7 +25,7 @@ fn json(ended: &Ended) -> Value {
 #[tokio::test]
 async fn a_pile_in_one_line_is_a_run_like_any_other() {
     let home = Home::new();
-    let command = r#"printf '%s|{{ x }}' {}"#;
+    let command = "printf '%s|{{ x }}' {}";
     let words =
         ["each", "--devnet", "--run-id", "pile", command, ":::", "it's", "$HOME", "a b", "{{ index }}"];
     let ended = golem_tasks(&home, &words).await;
@@ -229,11 +229,8 @@ async fn the_doctor_finds_a_devnet_in_good_health_and_a_missing_daemon_not() {
 }
 
 #[tokio::test]
-async fn the_doctor_tells_an_account_that_is_too_poor_and_runs_that_left_something() {
+async fn the_doctor_tells_of_runs_that_left_something() {
     let home = Home::new();
-    let poor = golem_tasks(&home, &["doctor", "--devnet", "--budget", "5000000000"]).await;
-    poor.assert_code(5);
-    assert!(poor.out.contains("error    money"), "{}", poor.out);
     let job = home.job("[tasks]\nrange = { end = 2 }\n[[steps]]\nrun = \"sleep 60\"\n");
     let mut run = home.start(&job, &["--run-id", "gone"]);
     run.says("ready to work").await;

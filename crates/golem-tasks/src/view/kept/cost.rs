@@ -33,15 +33,19 @@ struct CostsJson<'a> {
 
 #[derive(Serialize)]
 struct CostJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<Option<json::Provider<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    day: Option<&'a str>,
+    #[serde(flatten)]
+    of: OfJson<'a>,
     cost: Glm,
     bills: u64,
     last: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum OfJson<'a> {
+    Run(&'a str),
+    Provider(Option<json::Provider<'a>>),
+    Day(&'a str),
 }
 
 impl Costs {
@@ -91,13 +95,12 @@ impl Costs {
     /// The sums as one JSON object.
     pub(crate) fn json(&self) -> String {
         let rows = self.rows.iter().map(|row| {
-            let (mut run, mut provider, mut day) = (None, None, None);
-            match &row.of {
-                CostOf::Run(id) => run = Some(id.as_str()),
-                CostOf::Provider(who) => provider = Some(who.as_ref().map(named)),
-                CostOf::Day(date) => day = Some(date.as_str()),
-            }
-            CostJson { run, provider, day, cost: row.cost, bills: row.bills, last: row.last }
+            let of = match &row.of {
+                CostOf::Run(id) => OfJson::Run(id),
+                CostOf::Provider(who) => OfJson::Provider(who.as_ref().map(named)),
+                CostOf::Day(date) => OfJson::Day(date),
+            };
+            CostJson { of, cost: row.cost, bills: row.bills, last: row.last }
         });
         let by = match self.by {
             Grouping::Run => "run",
