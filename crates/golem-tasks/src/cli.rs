@@ -16,6 +16,7 @@ mod logging;
 mod look;
 pub(crate) mod options;
 pub(crate) mod panics;
+mod platform;
 mod repeated;
 mod resume;
 mod settle;

@@ -3,8 +3,6 @@
 //! A flag wins over the environment, the environment over the default; in `[limits]`, a flag wins over the job
 //! file. An empty variable counts as none.
 
-pub(super) mod platform;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +15,13 @@ use yagna_api::{AppKey, Glm};
 use yagna_client::ApiUrls;
 
 use super::args::RunFlags;
+use super::platform::{self, DEVNET_PROVIDERS};
 use super::values::Cap;
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
 use crate::options::{DaemonChoice, RunOptions, Style, api_url, app_key};
 use crate::store::{Dsn, random_run_id};
 use crate::work::AnyJob;
-
-pub(super) const DEVNET_PROVIDERS: u32 = 3;
 
 /// The errors of the flags together, or of the environment.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use golem_sdk::defaults::{DRIVER, NETWORK, SUBNET};
 use yagna_api::AppKey;
 use yagna_client::ApiUrls;
 
-use super::options::{DEVNET_PROVIDERS, platform};
+use super::platform::{self, DEVNET_PROVIDERS};
 use super::values;
 use crate::exit::{Exit, Failure};
 use crate::options::{DaemonChoice, Site, api_url, app_key};

@@ -142,7 +142,7 @@ mod tests {
     fn longer_tasks_travel_as_few_as_are_worth_their_way() {
         let near = [(0.02, 12), (0.1, 2), (0.24, 1), (1.0, 1), (60.0, 1)].map(|case| (0.01, case));
         let far = [(0.02, 64), (0.1, 17), (0.24, 7), (1.0, 1), (60.0, 1)].map(|case| (0.2, case));
-        let very_far = [(0.1, 20), (1.0, 2), (2.5, 1)].map(|case| (5.0, case));
+        let very_far = [(0.1, 20), (1.0, 2), (2.5, 1)].map(|case| (1.5, case));
         for (way, (each, most)) in near.into_iter().chain(far).chain(very_far) {
             let sizes = sent(way, each, 30, None);
             assert!(sizes[20..].iter().all(|n| n.abs_diff(most) <= 1), "{way} + {each}: {sizes:?}");

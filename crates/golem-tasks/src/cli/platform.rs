@@ -19,8 +19,11 @@ struct Unknown {
     nearest: Option<&'static str>,
 }
 
+/// The number of providers of an emulated network, unless another one is named.
+pub(super) const DEVNET_PROVIDERS: u32 = 3;
+
 /// Refuses a driver or a network that there isn't.
-pub(in crate::cli) fn check(driver: &str, network: &str) -> Result<(), Failure> {
+pub(super) fn check(driver: &str, network: &str) -> Result<(), Failure> {
     known("driver", driver, &DRIVERS, "--driver or YAGNA_PAYMENT_DRIVER")?;
     known("network", network, &NETWORKS, "--network or YAGNA_PAYMENT_NETWORK")
 }
