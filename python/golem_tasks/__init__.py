@@ -13,6 +13,7 @@
 Programs on yapapi run by :mod:`golem_tasks.yapapi`, modules for golem-tasks-python by ``python -m golem_tasks run``.
 """
 
+from . import _installed as _installed
 from ._context import Batch, Context
 from ._errors import (
     BudgetError,

@@ -4,6 +4,7 @@ The programs are begun together and looked at one by one, as each of them waits 
 """
 
 import re
+import shutil
 import signal
 import sqlite3
 import textwrap
@@ -271,3 +272,12 @@ def test_the_examples_run(programs):
     assert code == 0, err
     assert "found: owl" in out
     assert [task["result"] for task in results(folder, "crack") if task["result"]] == ["owl"]
+
+
+def test_the_examples_run_from_a_clone_as_the_readme_has_them(tmp_path):
+    # Where the sources without their library come before the package that is installed.
+    clone = tmp_path / "python"
+    shutil.copytree(HERE.parent / "golem_tasks", clone / "golem_tasks", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    shutil.copytree(EXAMPLES, clone / "examples")
+    out = told(clone, "run", "examples.hello_world", "--devnet", "--workers", "3", "--results", "3")
+    assert len(out.splitlines()) >= 3
