@@ -1,4 +1,4 @@
-"""How fast Python is on the engine: tasks a second, CPU time a task, the first result, the end, memory.
+"""The speed of Python on the engine: tasks a second, CPU time a task, the first result, the end, memory.
 
     python bench/python.py [--tasks 10000] [--providers 10] [--commit]
 

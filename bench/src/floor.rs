@@ -49,7 +49,7 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    /// Does the work; the answer is the time from the first script to the last result.
+    /// Carries out the tasks, and returns the time from the first script to the last result.
     pub(crate) async fn run(self) -> Result<Duration, Failure> {
         let url: Url = self.api_url.parse()?;
         let client = Client::new(Arc::new(HttpTransport::new(&url, &AppKey::new(&self.key))?));

@@ -1,4 +1,4 @@
-//! Where a program is measured: a devnet in this process, or two real daemons with providers of ours.
+//! The grounds on which a program is measured: a devnet in this process, or two real daemons with providers of ours.
 //!
 //! Providers answer at once, or after the time that a command `sleep N` names: nothing is measured but what lies
 //! between a task and its result.

@@ -36,7 +36,7 @@ pub(crate) struct Work {
     pub(crate) workers: usize,
 }
 
-/// What one run needed.
+/// The figures of one run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     /// The time from the start of the process to the first result.
@@ -115,7 +115,7 @@ pub(crate) async fn golem_tasks(ground: &Ground, work: &Work) -> Result<Figures,
     Ok(figures)
 }
 
-/// Does the same number of tasks by the bare floor, as a process of its own.
+/// Runs the same number of tasks by the bare floor, as a process of its own.
 pub(crate) async fn floor(
     ground: &Ground,
     line: &str,

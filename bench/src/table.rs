@@ -9,7 +9,7 @@ use crate::program::{Figures, Work, floor, golem_tasks};
 /// Tasks in one script of the floor that packs.
 const PACK: usize = 50;
 
-/// How much is measured.
+/// The extent of a measurement.
 #[derive(Debug)]
 pub(crate) struct Options {
     /// The number of runs of each kind.

@@ -20,7 +20,7 @@ _WITHOUT_VALUE = ("--devnet", "--json", "--quiet", "-q", "--retry-failed", "--ch
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Does what the command line says, and gives the exit code. ``argv`` is without the program's name, and this process's unless given."""
+    """Carries out the command line, and returns the exit code. ``argv`` is without the program's name, and this process's unless given."""
     words = ["golem-tasks", *(sys.argv[1:] if argv is None else argv)]
     # The engine hears Ctrl+C itself while a run goes on. Else it ends the process, as it does with any other command.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""What a function does on a provider's machine."""
+"""The context of a function: its hands on a provider's machine."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Context:
             raise translated(error) from error
 
     async def usage(self) -> dict[str, float]:
-        """What the activity has used so far, by counter, such as ``golem.usage.duration_sec``."""
+        """The usage of the activity so far, by counter, such as ``golem.usage.duration_sec``."""
         try:
             return await self._native.usage()
         except _native.Error as error:

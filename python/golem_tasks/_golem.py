@@ -100,7 +100,7 @@ class Golem:
 
     @property
     def summary(self) -> Summary:
-        """What is done and what it costs so far; complete after the block."""
+        """The results and costs so far; complete after the block."""
         return self._tally.summary
 
     @property
@@ -196,7 +196,7 @@ class Golem:
 
         ``retries`` and ``timeout`` (the time for this map alone) as for :class:`Golem`. ``ordered``: in the order of the inputs.
 
-        Raises :class:`TypeError` at once for a function that is no coroutine function; reading it raises :class:`WorkFailed` at the end, and
+        Raises :class:`TypeError` at once for a function that is not a coroutine function; reading it raises :class:`WorkFailed` at the end, and
         :class:`StartError` where the work can't begin.
         """
         if self._state != "started":

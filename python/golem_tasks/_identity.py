@@ -1,4 +1,4 @@
-"""What tells one callable of ``get_tasks`` from another, so that another process can resume a run.
+"""The identity that tells one callable of ``get_tasks`` from another, so that another process can resume a run.
 
 A callable itself can't be kept. What is kept is its ``key``, if it has one, or else its name with what it was made of: the values in its
 closure, its defaults and its attributes, as far as these can't change.
@@ -18,7 +18,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Optional, Union
 
 Stored = Union[str, int, float, bool, None, dict[str, Any], list[Any]]
-"""What is kept of a callable, as JSON."""
+"""The stored form of a callable, as JSON."""
 
 _SCALARS = (
     type(None),
@@ -44,7 +44,7 @@ _LONGEST_TUPLE = 100
 
 
 def identity(callable_: Callable[..., Any], position: int) -> Stored:
-    """What a run keeps of the callable that stands at this position of ``get_tasks``.
+    """The stored form of the callable that stands at this position of ``get_tasks``.
 
     With a ``key`` it is that. Without one it is a description; where something belongs to the callable that can't be described, its position
     belongs to the description.

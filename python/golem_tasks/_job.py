@@ -17,7 +17,7 @@ from ._money import amount
 from ._payload import settings_of
 
 Json = Union[None, bool, int, float, str, "list[Any]", "tuple[Any, ...]", "dict[str, Any]"]
-"""What a database keeps: tasks and results are this."""
+"""Values that a database can keep: tasks and results are of this type."""
 
 
 class Task:
@@ -92,7 +92,7 @@ class Job:
         raise NotImplementedError(f"{type(self).__name__} has no tasks. Define `def tasks(self)` that returns them.")
 
     async def run(self, ctx: Context, task: Task) -> Json:
-        """Does one task, and returns its result. What it raises fails this attempt; the task is tried again, elsewhere where that can be."""
+        """Runs one task, and returns its result. An exception fails this attempt; the task is tried again, elsewhere where that can be."""
         raise NotImplementedError(f"{type(self).__name__} does nothing. Define `async def run(self, ctx, task)` that returns a result.")
 
     async def set_up(self, ctx: Context) -> None:
@@ -103,7 +103,7 @@ class Job:
         return None
 
     def describe(self) -> Mapping[str, Json]:
-        """What is kept with a run beside its tasks, never secrets. A run whose job is described otherwise isn't resumed by mistake."""
+        """The description that is kept with a run beside its tasks, never secrets. A run whose job is described otherwise isn't resumed by mistake."""
         return {"job": type(self).__name__}
 
     def main(self, argv: Optional[Sequence[str]] = None) -> int:
@@ -174,7 +174,7 @@ class Job:
         if self.image is None:
             raise TypeError(f"{type(self).__name__} names no machine. Say image = \"golem/alpine:latest\" in its class, or which one the work needs.")
         if not inspect.iscoroutinefunction(self.run):
-            raise TypeError(f"{type(self).__name__}.run is no coroutine function. Write it as `async def run(self, ctx, task)`.")
+            raise TypeError(f"{type(self).__name__}.run is not a coroutine function. Write it as `async def run(self, ctx, task)`.")
         chosen: dict[str, Any] = {
             "name": type(self).__name__,
             "payload": settings_of(self.image),

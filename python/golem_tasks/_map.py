@@ -37,12 +37,12 @@ class Done(Generic[T, R]):
     input: T
     value: R
     provider: Provider
-    """Who did it."""
+    """The provider that did it."""
     cost: Decimal
     """GLM that the provider asks for this time, all threads of its machine busy. What is paid is in the summary at the end: starts and pauses
     cost, too."""
     running_time: timedelta
-    """How long the attempt took that made the value."""
+    """The duration of the attempt that made the value."""
     attempts: int
     """The number of attempts, that one included."""
 
@@ -261,7 +261,7 @@ async def _numbered(inputs: AsyncIterable[T]) -> AsyncIterator[_Numbered[T]]:
 
 
 def check_function(function: object) -> None:
-    """Raises :class:`TypeError` for what is no coroutine function."""
+    """Raises :class:`TypeError` for what is not a coroutine function."""
     called = function
     while isinstance(called, functools.partial):
         called = called.func
@@ -273,8 +273,8 @@ def check_function(function: object) -> None:
     if inspect.isasyncgenfunction(called):
         raise TypeError(f"{name} is an async generator. Make it return its value instead of yielding it; golem_tasks.yapapi takes generators.")
     if callable(function):
-        raise TypeError(f"{name} is no coroutine function. Write it as `async def {getattr(function, '__name__', 'work')}(ctx, input)`.")
-    raise TypeError(f"{name} is no function. Pass a coroutine function of a context and an input.")
+        raise TypeError(f"{name} is not a coroutine function. Write it as `async def {getattr(function, '__name__', 'work')}(ctx, input)`.")
+    raise TypeError(f"{name} is not a function. Pass a coroutine function of a context and an input.")
 
 
 def check_inputs(inputs: object) -> None:

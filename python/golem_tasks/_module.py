@@ -29,7 +29,7 @@ class ModuleError(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What a module says: the machine, the tasks, and how many results there are."""
+    """The contents of a module: the machine, the tasks, and how many results there are."""
 
     name: str
     payload: Settings
@@ -56,7 +56,7 @@ def load(name: str) -> Work:
 
 
 def work_of(module: ModuleType, name: str) -> Work:
-    """What a module says. Raises :class:`ModuleError` where something is missing or isn't what it must be."""
+    """Reads the contents of a module. Raises :class:`ModuleError` where something is missing or isn't what it must be."""
     if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
         folder = next(iter(module.__path__), name)
         raise ModuleError(f"{name} is the folder {folder}, not a module; give the path of a file, or start in the folder where the module is")

@@ -51,7 +51,7 @@ class Job:
         return self._pile.tasks(run_id)
 
     async def _run(self, context: "Context", task: "JobTask") -> Any:
-        """Does one task: calls its callable with an activity."""
+        """Runs one task: calls its callable with an activity."""
         self._has_begun = True
         try:
             function = await self._pile.find(task.data)
@@ -101,7 +101,7 @@ class Job:
 
 
 async def _called(function: TaskCallable, activity: Activity, stored: Stored) -> Any:
-    """What the function of a task returns."""
+    """The value that the function of a task returns."""
     try:
         result = function(activity)
         if not inspect.isawaitable(result):

@@ -107,7 +107,7 @@ Strategy = Callable[[Candidate], Union[float, str, None]]
 It is called in a thread of the engine, again and again, and must not wait. An exception refuses the offer. NaN does, too."""
 
 EventConsumer = Callable[[str, dict[str, Any]], object]
-"""Is called on the event loop with each event, in order: its kind, such as ``task_done``, and its fields.
+"""A function that is called on the event loop with each event, in order: its kind, such as ``task_done``, and its fields.
 
 The kinds and fields are those of ``golem-tasks run --json`` (docs/events.md); the field ``at`` is the moment. An exception is logged, and nothing else
 comes of it."""
@@ -152,7 +152,7 @@ class Settings(TypedDict, total=False):
     expected_use: float
     """Seconds that an activity is used, as the engine's own strategy assumes: the longer, the less the price of the start counts."""
     on_line: Callable[[str, str], object]
-    """Is called on the event loop with each line of the engine's own summary for people: its level (``debug``, ``info``, ``warning``, ``error``), its text."""
+    """Handles, on the event loop, each line of the engine's own summary for people: its level (``debug``, ``info``, ``warning``, ``error``), its text."""
     min_debit_note_accept_timeout: float
     """Refuse terms by which a debit note must be accepted sooner than in so many seconds."""
 
@@ -245,7 +245,7 @@ class Executor:
         """
 
 class End(TypedDict):
-    """How an executor ended."""
+    """The end of an executor."""
 
     why: str
     done: int
@@ -368,9 +368,9 @@ class Context:
         raises ``TypeError`` or ``ValueError`` at once. Cancelling it leaves the batch running on the provider.
         """
     def stream(self, commands: list[Command], timeout: Optional[float] = None) -> Stream:
-        """As :meth:`commit`, but tells what happens while it happens. It is sent when it is first read."""
+        """Sends like :meth:`commit`, and tells what happens while it happens. It is sent when it is first read."""
     def usage(self) -> Awaitable[dict[str, float]]:
-        """What the activity has used so far, by counter, such as ``golem.usage.duration_sec``."""
+        """The usage of the activity so far, by counter, such as ``golem.usage.duration_sec``."""
     def state(self) -> Awaitable[str]:
         """The activity's state, such as ``Ready``."""
     def cost(self) -> Awaitable[str]:
@@ -394,7 +394,7 @@ class Result:
     stdout_bytes: bytes
     stderr_bytes: bytes
     content: Optional[bytes]
-    """What ``download_bytes`` brought."""
+    """The bytes that ``download_bytes`` fetched."""
     at: float
 
 @final
@@ -411,7 +411,7 @@ class Stream:
         """Waits for the end of the batch and gives its results."""
 
 def resolve_payload(payload: PayloadSettings, devnet: bool = False) -> Awaitable[dict[str, Any]]:
-    """What a demand says of this payload: ``{"properties": {..}, "constraints": "(&..)"}``. ``Error`` of the kind ``payload``."""
+    """The demand for this payload: ``{"properties": {..}, "constraints": "(&..)"}``. ``Error`` of the kind ``payload``."""
 
 # ---- durable runs: jobs whose tasks and results are in a database ----
 
@@ -426,14 +426,14 @@ class JobSettings(TypedDict, total=False):
     tasks: Callable[[str], Iterable[Any]]
     """The tasks, from the first one on; called with the run's id. Read in a thread of the engine, as they are wanted; it may be endless."""
     run: Callable[[Context, JobTask], Coroutine[Any, Any, Any]]
-    """Does one task on the event loop and gives its result. What it raises fails the attempt; an exception with a true attribute ``ends_rental``
+    """Runs one task on the event loop and returns its result. An exception fails the attempt; an exception with a true attribute ``ends_rental``
     ends the rental, too, and one with a true attribute ``for_good`` fails the task for good."""
     set_up: Callable[[Context], Coroutine[Any, Any, None]]
     """Prepares each activity."""
     key: Callable[[Any], Optional[str]]
     """The key of a task: of two tasks with one key only the first is done."""
     note_done: Callable[[int, Any], None]
-    """Is called with the number and the data of each task that is done when a run is resumed, before its tasks are read on."""
+    """Receives the number and the data of each task that is done when a run is resumed, before its tasks are read on."""
     may_change: bool
     """True if ``tasks`` may give other tasks when a run is resumed, such as only those that are left: what the run has read is left out of them."""
     prints_itself: bool
@@ -443,7 +443,7 @@ class JobSettings(TypedDict, total=False):
     tasks_total: int
     """The number of tasks, where it is known."""
     describe: dict[str, Any]
-    """What is kept with a run, beside its tasks. A run whose description has changed isn't taken up unless ``changed_job`` says so."""
+    """The description that is kept with a run, beside its tasks. A run whose description has changed isn't resumed unless ``changed_job`` says so."""
     budget: str
     workers: int
     retries: int
@@ -491,7 +491,7 @@ class RunnerSettings(TypedDict, total=False):
     """``silent`` unless given."""
 
 class RunSummary(TypedDict):
-    """What ``golem-tasks summary --json`` says of a run; see docs/json.md."""
+    """The summary of a run, as ``golem-tasks summary --json`` prints it; see docs/json-output.md."""
 
 @final
 class Runner:

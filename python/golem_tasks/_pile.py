@@ -15,7 +15,7 @@ Source = Union[Iterable[TaskCallable], AsyncIterator[TaskCallable]]
 _KEPT = 1000
 """Callables that are kept after they succeeded, in case the engine has to have one called again."""
 _LOOKED = 10_000
-"""How far a source is read for a callable that was stored earlier, beyond what has been read anyway."""
+"""The number of callables up to which a source is read for a callable that was stored earlier, beyond what has been read anyway."""
 _AT_ONCE = 64
 """Callables that are read at once."""
 _READING = 0.002
@@ -27,7 +27,7 @@ class Gone(Exception):
 
 
 class Pile:
-    """What ``get_tasks`` yields, read once, in its order, on the event loop."""
+    """The callables of ``get_tasks``, read once, in its order, on the event loop."""
 
     def __init__(self, get_tasks: Callable[[str], Source], loop: asyncio.AbstractEventLoop) -> None:
         self._get_tasks = get_tasks
@@ -47,7 +47,7 @@ class Pile:
         self._succeeded: OrderedDict[str, TaskCallable] = OrderedDict()
 
     def tasks(self, run_id: str) -> Iterator[Stored]:
-        """What is kept of each callable, from the first one on. Called by the engine, in a thread of its own, also to read them once more."""
+        """The stored form of each callable, from the first one on. Called by the engine, in a thread of its own, also to read them once more."""
         on_loop(self._loop, self._open, run_id)
         while True:
             ready = on_loop(self._loop, self._some)
@@ -170,7 +170,7 @@ class _Copies:
 
 
 def name_of(stored: Stored) -> str:
-    """What was stored of a callable, for people."""
+    """The stored form of a callable, for people."""
     if isinstance(stored, dict) and isinstance(stored.get("callable"), str):
         position = stored.get("position")
         return str(stored["callable"]) + (f" at position {position}" if position is not None else "")

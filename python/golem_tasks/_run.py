@@ -38,7 +38,7 @@ def check_main(main: object) -> None:
         main.close()
         raise TypeError("Pass the function itself: run(main, ..), not run(main(), ..).")
     if not callable(main):
-        raise TypeError(f"{main!r} is no function. Pass a coroutine function of a Golem.")
+        raise TypeError(f"{main!r} is not a function. Pass a coroutine function of a Golem.")
 
 
 def _with_interrupts(whole: Callable[[], Awaitable[R]]) -> R:

@@ -1,4 +1,4 @@
-"""How it all went, for people."""
+"""The summary of a program, for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._money import added
 
 @dataclass
 class ProviderSummary:
-    """What one provider did."""
+    """The work of one provider."""
 
     name: str
     tasks: int = 0
@@ -26,7 +26,7 @@ class ProviderSummary:
 
 @dataclass
 class Summary:
-    """What was done, and what it cost. It grows while the work goes on."""
+    """The results and their cost. It grows while the work goes on."""
 
     done: int = 0
     failed: int = 0

@@ -1,6 +1,6 @@
 //! The way from the engine's threads to a Python event loop.
 //!
-//! What is to be done on the loop waits in a queue; the loop is woken once, by a byte in a pipe, and does all that waits then. So the
+//! Work for the loop waits in a queue; the loop is woken once, by a byte in a pipe, and does all that waits then. So the
 //! engine's threads never wait for the interpreter's lock, and a thousand results cost one wake-up.
 
 use std::collections::VecDeque;
@@ -72,7 +72,7 @@ impl Bridge {
         ))
     }
 
-    /// Has this done on the loop.
+    /// Queues this to be called on the loop.
     pub(crate) fn push(&self, delivery: impl FnOnce(Python<'_>) + Send + 'static) {
         let mut queue = self.lock();
         queue.waiting.push_back(Box::new(delivery));
@@ -113,7 +113,7 @@ impl Bridge {
     }
 }
 
-/// What the loop calls when it is woken.
+/// The callable that the loop calls when it is woken.
 #[pyclass(frozen, weakref)]
 struct Reader {
     bridge: Arc<Bridge>,
@@ -226,7 +226,7 @@ where
     spawn_kept(py, bridge, work, finish, |_, _| ())
 }
 
-/// As [`spawn`]; what comes when the future has been cancelled is kept by `keep`.
+/// Works like [`spawn`], and gives a result that comes after the future was cancelled to `keep`.
 pub(crate) fn spawn_kept<'py, T, W, F, K>(
     py: Python<'py>,
     bridge: &Arc<Bridge>,

@@ -80,7 +80,7 @@ fn one(ctx: &mut WorkContext, command: &Bound<'_, PyAny>) -> PyResult<Queued> {
         "terminate" => {
             ctx.terminate();
         }
-        other => return Err(PyValueError::new_err(format!("there is no kind {other:?} of commands"))),
+        other => return Err(PyValueError::new_err(format!("{other:?} is not a valid kind of command"))),
     }
     Ok(None)
 }
@@ -113,14 +113,14 @@ fn capture(value: &Bound<'_, PyAny>) -> PyResult<Capture> {
             "head" => Ok(Capture::head(bytes)),
             "tail" => Ok(Capture::tail(bytes)),
             "head_tail" => Ok(Capture::head_tail(bytes)),
-            other => Err(PyValueError::new_err(format!("there is no capture {other:?}"))),
+            other => Err(PyValueError::new_err(format!("{other:?} is not a valid capture"))),
         };
     }
     match value.extract::<String>()?.as_str() {
         "all" => Ok(Capture::all()),
         "none" => Ok(Capture::none()),
         "stream" => Ok(Capture::stream()),
-        other => Err(PyValueError::new_err(format!("there is no capture {other:?}"))),
+        other => Err(PyValueError::new_err(format!("{other:?} is not a valid capture"))),
     }
 }
 

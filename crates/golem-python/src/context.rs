@@ -155,7 +155,7 @@ pub(crate) struct Stream {
     following: Arc<Mutex<Following>>,
     queued: Arc<[Queued]>,
     bridge: Arc<Bridge>,
-    /// What came when its call had been cancelled.
+    /// Results that came after their calls had been cancelled.
     kept: Arc<std::sync::Mutex<VecDeque<PyResult<Py<PyAny>>>>>,
 }
 

@@ -51,7 +51,7 @@ struct Wanted {
     app_key: Option<String>,
 }
 
-/// What runs commands, where it isn't the devnet's own choice.
+/// The runtimes that can be chosen instead of the devnet's own.
 enum Machines {
     Scripted(ScriptedRuntime),
     Image(ImageFolder),

@@ -55,7 +55,7 @@ fn closed() -> PyErr {
 }
 
 impl Executor {
-    /// Does something with it while it runs.
+    /// Calls this with the executor while it runs.
     fn with<T>(&self, work: impl FnOnce(&SdkExecutor) -> T) -> PyResult<T> {
         let _runtime = runtime().enter();
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
@@ -121,7 +121,7 @@ impl Executor {
         self.bridge.event_loop(py)?;
         if !worker.is_callable() {
             return Err(PyTypeError::new_err(
-                "The worker is no function. Pass a coroutine function of a context and tasks.",
+                "The worker is not a function. Pass a coroutine function of a context and tasks.",
             ));
         }
         let timeout = self::timeout(timeout)?;

@@ -132,7 +132,7 @@ pub(crate) fn read(
     Ok(stream::unfold(reader, |reader| async move { reader.0.next().await.map(|next| (next, reader)) }))
 }
 
-/// What the source's task calls at its end.
+/// The callback for the end of the source's task.
 #[pyclass(frozen)]
 struct Ended(Arc<Shared>);
 

@@ -252,7 +252,7 @@ fn function(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Py<PyAn
     }
 }
 
-/// What is kept with a run of the job, beside its tasks.
+/// The description that is kept with a run of the job, beside its tasks.
 fn description(settings: &Bound<'_, PyDict>) -> PyResult<Value> {
     let mut map = match settings.get_item("describe")?.filter(|value| !value.is_none()) {
         None => Map::new(),

@@ -129,7 +129,7 @@ fn named(value: &Bound<'_, PyAny>, name: &str, error: &PyErr) -> PyErr {
     PyTypeError::new_err(format!("The setting {name} can't be {shown}: {problem}."))
 }
 
-/// What a demand says of a payload.
+/// The properties and constraints of a demand for a payload.
 #[pyfunction]
 #[pyo3(signature = (payload, devnet = false))]
 pub(crate) fn resolve_payload<'py>(

@@ -28,7 +28,7 @@ pub(crate) struct Submitted {
     outcomes: Arc<tokio::sync::Mutex<Reading>>,
     cancelled: CancellationToken,
     bridge: Arc<Bridge>,
-    /// What came when its call had been cancelled.
+    /// Results that came after their calls had been cancelled.
     kept: Arc<Mutex<VecDeque<PyResult<Py<PyAny>>>>>,
 }
 

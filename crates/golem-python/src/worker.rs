@@ -26,7 +26,7 @@ use crate::error;
 /// So often the loop is seen to be alive while a worker is at work.
 const PULSE: Duration = Duration::from_millis(500);
 
-/// Why an attempt failed whose task was dropped.
+/// The reason of a failed attempt whose task was dropped.
 const FORGOTTEN: &str = "the worker dropped it without an answer";
 
 /// The data of a task, with its name for people.
@@ -38,7 +38,7 @@ pub(crate) struct Item {
 /// The result of a task.
 pub(crate) type Output = Py<PyAny>;
 
-/// What the coroutine says to its other half.
+/// A message of the coroutine to its other half.
 enum Word {
     Next {
         room: usize,
@@ -145,7 +145,7 @@ fn begin(
     Ok(())
 }
 
-/// What the coroutine's task calls at its end.
+/// The callback for the end of the coroutine's task.
 #[pyclass(frozen)]
 struct Ended {
     sender: UnboundedSender<Word>,
@@ -286,7 +286,7 @@ impl Half {
     }
 }
 
-/// What the two halves share.
+/// The state that the two halves share.
 struct State {
     sender: UnboundedSender<Word>,
     bridge: Arc<Bridge>,
@@ -304,7 +304,7 @@ struct Waiting {
     over: bool,
 }
 
-/// What a call is to get.
+/// The result that a call waits for.
 #[derive(Clone, Copy, PartialEq)]
 enum Wish {
     OneOrNone,

@@ -80,7 +80,7 @@ pub fn program() -> ExitCode {
     cli::main(start_run).report()
 }
 
-/// Does what [`main`] does with these words for a command line, the first of which is the name of the program, and gives how it
+/// Works like [`main`], with these words for a command line, the first of which is the name of the program, and returns how it
 /// ended instead of a process's exit code.
 pub fn main_with(job: impl Job, words: impl IntoIterator<Item = OsString>) -> exit::Exit {
     let words: Vec<_> = words.into_iter().collect();

@@ -1,4 +1,4 @@
-"""Whether programs of this process run on an emulated network.
+"""The choice of network: programs of this process may run on an emulated one.
 
 ``python -m golem_tasks.yapapi --devnet`` says so, or the environment: ``GOLEM_DEVNET`` is the number of its providers, and
 ``GOLEM_DEVNET_IMAGE`` a folder with what the image would have.

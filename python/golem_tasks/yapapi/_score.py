@@ -1,4 +1,4 @@
-"""How the engine asks a strategy of yapapi about an offer."""
+"""The way in which the engine asks a strategy of yapapi about an offer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEPT = 60.0
 
 
 class ComputationHistory:
-    """What is known of providers, for strategies of 0.5 whose ``score_offer`` takes it."""
+    """The known facts about providers, for strategies of 0.5 whose ``score_offer`` takes it."""
 
     def __init__(self) -> None:
         self._not_approved: Dict[str, bool] = {}

@@ -1,4 +1,4 @@
-"""How the engine's events become yapapi's.
+"""The translation of the engine's events into yapapi's.
 
 Events of tasks, scripts and commands are told of where they happen, in :mod:`golem_tasks.yapapi._work`; here is the rest: the market,
 agreements, machines and bills.
@@ -27,7 +27,7 @@ _PATIENCE, _PAUSE = 0.5, 0.002
 
 @dataclass
 class _Rental:
-    """What is known of a rental so far."""
+    """The known facts of a rental."""
 
     agreement: Agreement
     job: Job

@@ -1,4 +1,4 @@
-"""How one call of a worker is driven: its generator yields scripts, and is told of their results and their failures."""
+"""The driver of one call of a worker: its generator yields scripts, and is told of their results and their failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ClosedTasks(Exception):
 
 
 class NotAWorker(TypeError):
-    """What was given as a worker isn't an async generator."""
+    """The object given as a worker isn't an async generator."""
 
 
 def check(worker: Any) -> None:

@@ -39,7 +39,7 @@ Work = Script
 
 @dataclass
 class ExecOptions:
-    """How a script is run, where a worker yields it together with these options."""
+    """The options of a script, where a worker yields it together with these options."""
 
     wait_for_results: bool = True
     batch_timeout: Optional[timedelta] = None
@@ -47,7 +47,7 @@ class ExecOptions:
 
 @dataclass
 class ActivityUsage:
-    """What an activity has used so far, by counter."""
+    """The usage of an activity so far, by counter."""
 
     current_usage: Dict[str, float] = field(default_factory=dict)
     timestamp: Optional[datetime] = None

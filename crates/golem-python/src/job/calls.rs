@@ -18,13 +18,13 @@ use crate::{error, json};
 
 /// The outcome of a call.
 pub(super) enum Called {
-    /// What it returned.
+    /// The value that it returned.
     Returned(Value),
-    /// What it raised.
+    /// The exception that it raised.
     Raised(Failed),
 }
 
-/// What a call raised, in the engine's terms.
+/// An exception of a call, in the engine's terms.
 pub(super) enum Failed {
     /// The error of a script, or another one of the worker itself.
     Worker(WorkerError),
@@ -168,7 +168,7 @@ impl Drop for Guard {
     }
 }
 
-/// What the coroutine's task calls at its end.
+/// The callback for the end of the coroutine's task.
 #[pyclass(frozen)]
 struct Ended {
     coroutine: Arc<Coroutine>,
@@ -205,7 +205,7 @@ fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Called> {
     })
 }
 
-/// What a task has said for the time when its result is there.
+/// The requests of a task that take effect together with its result.
 #[derive(Default)]
 pub(super) struct Answers {
     added: Mutex<Vec<Value>>,

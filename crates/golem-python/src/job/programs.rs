@@ -91,7 +91,7 @@ fn found(bridge: &Arc<Bridge>, find: &Arc<Py<PyAny>>, name: &Path) -> Result<Opt
     }
 }
 
-/// What was wrong with a job: what an error says that is meant to be told, or what kind of exception it was.
+/// The problem with a job: the text of an error that is meant to be told, or else the kind of the exception.
 fn told(py: Python<'_>, problem: &PyErr) -> String {
     let is_meant = problem.value(py).getattr("is_told").and_then(|told| told.is_truthy()).unwrap_or(false);
     if is_meant { problem.value(py).to_string() } else { in_a_line(problem) }
@@ -99,7 +99,7 @@ fn told(py: Python<'_>, problem: &PyErr) -> String {
 
 /// Carries this out in a thread of its own, and gives a future of its exit code. Cancelling the future changes nothing.
 ///
-/// Where the event loop doesn't hear of the end, because a function blocks it, the process is ended.
+/// The process is ended if the event loop doesn't hear of the end, because a function blocks it.
 #[expect(clippy::disallowed_methods, reason = "the thread that could end the process in order is blocked")]
 fn in_a_thread<'py>(
     py: Python<'py>,

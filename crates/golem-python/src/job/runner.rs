@@ -49,7 +49,7 @@ pub(crate) struct Runner {
     ended: Mutex<Option<watch::Receiver<Option<Arc<Ended>>>>>,
 }
 
-/// How a run ended: its summary, or why it couldn't begin or broke off.
+/// The end of a run: its summary, or the reason why it couldn't begin or broke off.
 type Ended = Result<Value, Broken>;
 
 struct Broken {

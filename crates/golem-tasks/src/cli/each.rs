@@ -43,7 +43,7 @@ pub(super) struct Pile {
     image: String,
 }
 
-/// The reasons why there is no pile.
+/// The errors of a command line that describes no tasks.
 #[derive(Debug, thiserror::Error)]
 enum PileError {
     #[error("the command is empty")]

@@ -42,9 +42,9 @@ pub(super) struct ManFlags {
     output: Option<PathBuf>,
 }
 
-/// A command that the program doesn't have.
+/// A word that is not a command of the program.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no command `{0}`")]
+#[error("`{0}` is not a command")]
 struct NoCommand(String);
 
 /// A page can't be written.

@@ -20,7 +20,7 @@ Examples:
       Asks what the job is to do, and writes job.toml.
   golem-tasks init --lines words.txt --run 'echo {{ task | shell }} | sha256sum'
   golem-tasks init sweep.toml --range 100 --run './model --seed {{ task }}'
-      Where flags say something, or there is no terminal, nothing is asked.";
+      With any of these flags, or without a terminal, it asks nothing.";
 
 const IMAGE: &str = "golem/alpine:latest";
 const RUN: &str = "echo {{ task | shell }}";
@@ -66,7 +66,7 @@ struct TasksFlags {
     range: Option<u64>,
 }
 
-/// Where the tasks come from.
+/// The source of the tasks.
 #[derive(Debug, Clone)]
 enum Tasks {
     Lines(String),

@@ -8,33 +8,27 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use golem_sdk::Budget;
-use golem_sdk::connect::API_URL;
-use golem_sdk::defaults::{DRIVER, NETWORK, SETTLE_TIMEOUT, SUBNET};
+use golem_sdk::defaults::SETTLE_TIMEOUT;
+use yagna_api::Glm;
 use yagna_api::time::short;
-use yagna_api::{AppKey, Glm};
-use yagna_client::ApiUrls;
 
 use super::args::RunFlags;
-use super::platform::{self, DEVNET_PROVIDERS};
+use super::site::{Named, Platform};
 use super::values::Cap;
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
-use crate::options::{DaemonChoice, RunOptions, Style, api_url, app_key};
+use crate::options::{RunOptions, Style, app_key};
 use crate::store::{Dsn, random_run_id};
 use crate::work::AnyJob;
 
 /// The errors of the flags together, or of the environment.
 #[derive(Debug, thiserror::Error)]
 enum OptionError {
-    #[error("`{0}` must not be empty")]
-    Empty(&'static str),
     #[error(
         "a task may take {} (--task-timeout), which is longer than an agreement lasts, {} (--expiration)",
         short(*task), short(*run)
     )]
     TaskLongerThanRun { task: Duration, run: Duration },
-    #[error("this golem-tasks was built without the devnet")]
-    NoDevnet,
 }
 
 /// Decides everything that a run leaves open. Whatever reads the job is called once; nothing else is touched.
@@ -46,39 +40,21 @@ pub(crate) fn resolve<J: ClapArgs>(
 ) -> Result<RunOptions, Failure> {
     let environment =
         |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    let choose = |flag: &Option<String>, name: &'static str, variables: &[&str], default: &str| {
-        let chosen = flag.clone().or_else(|| variables.iter().find_map(|variable| environment(variable)));
-        match chosen {
-            Some(text) if text.trim().is_empty() => Err(usage(OptionError::Empty(name))),
-            Some(text) => Ok(text.trim().to_owned()),
-            None => Ok(default.to_owned()),
-        }
+    let named = Named {
+        devnet: flags.devnet.then_some((flags.devnet_providers, flags.devnet_seed)),
+        subnet: flags.subnet.as_ref(),
+        driver: flags.driver.as_ref(),
+        network: flags.network.as_ref(),
+        api_url: flags.api_url.as_ref(),
+        app_key: flags.app_key.as_ref(),
     };
-    let subnet = choose(&flags.subnet, "--subnet", &["YAGNA_SUBNET"], SUBNET)?;
-    let driver = choose(&flags.driver, "--driver", &["YAGNA_PAYMENT_DRIVER"], DRIVER)?;
-    let networks = ["YAGNA_PAYMENT_NETWORK", "PAYMENT_NETWORK"];
-    let network = choose(&flags.network, "--network", &networks, NETWORK)?;
-    platform::check(&driver, &network)?;
+    let Platform { subnet, driver, network } = named.platform(&environment)?;
     let dsn = Dsn::choose(flags.dsn.as_deref(), &environment, flags.devnet)?;
     // The job file before the daemon: who has neither right mends the file first, and needs no daemon for that.
     let job = job(&flags.which)?;
     let own = Limits { results: job.results()?, ..job.limits()? };
     let limits = limits(&own, flags)?;
-    let daemon = if flags.devnet {
-        if !cfg!(feature = "devnet") {
-            return Err(usage(OptionError::NoDevnet));
-        }
-        DaemonChoice::Devnet {
-            providers: flags.devnet_providers.unwrap_or(DEVNET_PROVIDERS),
-            seed: flags.devnet_seed,
-        }
-    } else {
-        DaemonChoice::Yagna {
-            url: api_url(&choose(&flags.api_url, "--api-url", &["YAGNA_API_URL"], API_URL)?)?,
-            apis: ApiUrls::read(environment).map_err(|error| Failure::new(Exit::Usage, error))?.into(),
-            app_key: app_key(flags.app_key.clone().or_else(|| environment("YAGNA_APPKEY").map(AppKey::new)))?,
-        }
-    };
+    let daemon = named.daemon(&environment, || app_key(named.key(&environment)))?;
     let style = match (flags.json, flags.quiet) {
         (true, true) => Style::QuietJson,
         (true, false) => Style::Json,

@@ -103,7 +103,7 @@ impl Check {
     }
 }
 
-/// What was found, said as soon as it is.
+/// The checks so far; each is printed as soon as it is made.
 struct Findings {
     checks: Vec<Check>,
     json: bool,

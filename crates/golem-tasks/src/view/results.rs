@@ -16,7 +16,7 @@ use super::text::{clean, one_line};
 ///
 /// Lines of a result after its first one have no number in front. Where the commands printed nothing, the result
 /// itself stands, if there is one: a text as it is, anything else as JSON.
-/// Where the job prints by itself, a result that is null gets no line.
+/// A result that is null gets no line if the job prints by itself.
 pub(super) fn write_results(
     events: &[Event],
     output: &mut Output,

@@ -120,14 +120,19 @@ async fn a_script_waits_for_a_run_and_gets_its_exit_code() {
     golem_tasks(&home, &["wait", "whole"]).await.assert_code(2);
 }
 
-#[tokio::test]
-async fn a_run_that_nobody_works_on_is_not_waited_for() {
-    let home = Home::new();
+/// Kills a run, `gone`, while it works.
+async fn leave_a_killed_run(home: &Home) {
     let job = home.job("[tasks]\nrange = { end = 2 }\n[[steps]]\nrun = \"sleep 60\"\n");
     let mut run = home.start(&job, &["--run-id", "gone"]);
     run.says("ready to work").await;
     run.kill();
     run.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_works_on_is_not_waited_for() {
+    let home = Home::new();
+    leave_a_killed_run(&home).await;
     let waited = golem_tasks(&home, &["wait", "gone"]).await;
     waited.assert_code(7);
     waited.assert_says(&["doesn't go on: it is interrupted", "golem-tasks resume gone"]);
@@ -231,11 +236,7 @@ async fn the_doctor_finds_a_devnet_in_good_health_and_a_missing_daemon_not() {
 #[tokio::test]
 async fn the_doctor_tells_of_runs_that_left_something() {
     let home = Home::new();
-    let job = home.job("[tasks]\nrange = { end = 2 }\n[[steps]]\nrun = \"sleep 60\"\n");
-    let mut run = home.start(&job, &["--run-id", "gone"]);
-    run.says("ready to work").await;
-    run.kill();
-    run.end().await;
+    leave_a_killed_run(&home).await;
     let dsn = dsn(&home);
     let left = golem_tasks(&home, &["doctor", "--devnet", "--dsn", &dsn]).await;
     left.assert_code(0);

@@ -140,7 +140,7 @@ fn shells_complete_commands_and_every_command_has_a_manual_page() {
     }
     let refused = golem_tasks(&["man", "walk"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("there is no command `walk`"));
+    assert!(text(&refused.stderr).contains("`walk` is not a command"));
 }
 
 #[test]

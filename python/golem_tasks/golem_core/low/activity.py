@@ -27,7 +27,7 @@ class _Proposal:
 
 @dataclass(frozen=True)
 class _Agreement:
-    """What can be known of an agreement. The engine ends it."""
+    """The known facts of an agreement. The engine ends it."""
 
     id: str
     parent: _Proposal

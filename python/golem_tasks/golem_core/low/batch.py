@@ -25,7 +25,7 @@ class CommandResult:
     stdout: Optional[str]
     stderr: Optional[str]
     message: Optional[str]
-    """What went wrong."""
+    """The failure of a batch."""
     is_batch_finished: bool
     """True for the last result of its batch."""
 
@@ -73,7 +73,7 @@ class PoolingBatch:
 
     @property
     def failure_text(self) -> str:
-        """Why the batch failed, for people."""
+        """The reason of the failure, for people."""
         return str(self._error) if self._error is not None else "nothing is known of a failure"
 
     async def wait(self, timeout: Union[timedelta, float, None] = None, ignore_errors: bool = False) -> list[CommandResult]:

@@ -1,4 +1,4 @@
-"""What goes wrong with a batch."""
+"""The exceptions of batches."""
 
 from typing import TYPE_CHECKING, Optional
 

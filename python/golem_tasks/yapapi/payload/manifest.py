@@ -115,7 +115,7 @@ class CompManifestNet(_Part):
 
 @dataclass
 class CompManifest(_Part):
-    """What the computation may do."""
+    """The permissions of the computation."""
 
     version: str = "0.0.0"
     script: Optional[CompManifestScript] = None
@@ -153,7 +153,7 @@ class ManifestPayload(_Part):
 
 @dataclass
 class ManifestMetadata(_Part):
-    """Who made the manifest, and what for."""
+    """The author and the purpose of the manifest."""
 
     name: str
     version: str

@@ -58,7 +58,7 @@ VmManifestRequest = absent(__name__, "VmManifestRequest", _WAY_OUT)
 
 @dataclass
 class InfVm(InfBase):
-    """What an offer of a virtual machine says of it."""
+    """The properties of an offered virtual machine."""
 
     runtime: str = "vm"
 

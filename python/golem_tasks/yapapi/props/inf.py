@@ -38,7 +38,7 @@ class VmPackageFormat(enum.Enum):
 
 @dataclass
 class InfBase(Model):
-    """What an offer says of its machine: runtime, memory and storage in GiB, ways to move files."""
+    """The properties of an offered machine: runtime, memory and storage in GiB, ways to move files."""
 
     mem: float = prop(INF_MEM)
     runtime: str = prop(INF_RUNTIME_NAME)

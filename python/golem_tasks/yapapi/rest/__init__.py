@@ -1,4 +1,4 @@
-"""What events and errors name of the daemon's API. The wrappers of its requests aren't available."""
+"""The names of the daemon's API that events and errors use. The wrappers of its requests aren't available."""
 
 from __future__ import annotations
 

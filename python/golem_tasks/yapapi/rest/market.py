@@ -116,7 +116,7 @@ class Agreement:
 
     @property
     def details(self) -> AgreementDetails:
-        """What is known of the agreement: the provider's name."""
+        """The known facts of the agreement: the provider's name."""
         return AgreementDetails(self._id, {"golem.node.id.name": self.provider_name})
 
     async def get_details(self) -> AgreementDetails:

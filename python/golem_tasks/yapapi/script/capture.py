@@ -1,4 +1,4 @@
-"""How much of a program's output is kept."""
+"""The part of a program's output that is kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NATIVE = {CaptureMode.HEAD: "head", CaptureMode.TAIL: "tail", CaptureMode.HEAD_
 
 @dataclass
 class CaptureContext:
-    """How much of a program's output is kept, and in which form."""
+    """The part of a program's output that is kept, and its form."""
 
     mode: CaptureMode
     #: Bytes; ``None`` for all of it.

@@ -38,7 +38,7 @@ InternetSource = absent(__name__, "InternetSource", STORAGE)
 
 
 class ProgressArgs:
-    """How often progress is told of. With ``stream_output`` the engine asks for it by itself."""
+    """The interval of progress events. With ``stream_output`` the engine asks for it by itself."""
 
     def __init__(self, updateInterval: Optional[str] = None, updateStep: Optional[int] = None) -> None:
         self.updateInterval = updateInterval
@@ -262,7 +262,7 @@ class DownloadJson(DownloadBytes):
 
 
 class DownloadFileFromInternet(_Transfer):
-    """Has the provider fetch a file from the internet."""
+    """Tells the provider to fetch a file from the internet."""
 
     def __init__(self, src_url: str, dst_path: str, progress_args: Optional[ProgressArgs] = None) -> None:
         super().__init__(src_url, f"container:{dst_path}")

@@ -231,7 +231,7 @@ pub(in crate::cli) struct CostFlags {
     /// Only what was accepted in this time before now, such as 7d, 2w or 12h [default: all]
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub(super) since: Option<Duration>,
-    /// What the rows stand for.
+    /// The kind of rows.
     #[arg(long, value_enum, default_value_t)]
     pub(super) by: By,
     #[command(flatten)]

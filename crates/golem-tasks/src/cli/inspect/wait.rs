@@ -33,24 +33,24 @@ pub(super) async fn wait(store: &Store, run_id: &str, say: &mut Output) -> Resul
             () = stops.next() => return Ok(Exit::Cancelled),
             _ = tick.tick() => {}
         }
-        let (status, paused_until) = store.run_status(run_id).await?;
+        let status = store.run_status(run_id).await?;
         match &status {
             RunStatus::Running(_) | RunStatus::Stopping(..) => {}
             RunStatus::Ended(why) => {
-                let tasks = store.run_summary(run_id).await?.tasks;
-                let total = plural(tasks.total(), "task");
-                say.write(&format!(
-                    "run {run_id} has ended: {}; {} of {total} done\n",
-                    why.words(),
-                    tasks.done
-                ));
                 let record = store.run_record(run_id).await?;
                 let end = record.and_then(|record| record.ended).map(|ended| ended.end);
+                let done = end.as_ref().map_or(String::new(), |end| {
+                    format!(
+                        "; {} of {} done",
+                        end.done,
+                        plural(end.done + end.failed + end.unfinished, "task")
+                    )
+                });
+                say.write(&format!("run {run_id} has ended: {}{done}\n", why.words()));
                 return Ok(end.map_or(Exit::Done, |end| Exit::of(&end)));
             }
             RunStatus::Interrupted(_) => {
-                let error =
-                    NobodyWorks { run_id: run_id.to_owned(), state: state_text(&status, paused_until) };
+                let error = NobodyWorks { run_id: run_id.to_owned(), state: state_text(&status, None) };
                 return Err(Failure::new(Exit::BrokeOff, error)
                     .advise(format!("`golem-tasks resume {run_id}` continues it")));
             }

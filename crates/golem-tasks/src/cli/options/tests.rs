@@ -5,9 +5,13 @@ use clap::{CommandFactory, Parser};
 use golem_sdk::OnBudget;
 use tempfile::TempDir;
 
+use yagna_api::AppKey;
+use yagna_client::ApiUrls;
+
 use super::*;
 use crate::cli::args::{Args, Command, JobFile};
 use crate::cli::report;
+use crate::options::DaemonChoice;
 use crate::work::Typed;
 
 const JOB: &str = r#"

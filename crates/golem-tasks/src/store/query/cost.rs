@@ -1,4 +1,4 @@
-//! What was accepted, summed up over all runs of a database.
+//! Accepted bills, summed up over all runs of a database.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::runs::begin;
 use crate::store::database::Statement;
 use crate::store::{Store, StoreError};
 
-/// What the rows of a sum stand for.
+/// The kind of rows of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grouping {
     /// Runs, the newest first.
@@ -21,7 +21,7 @@ pub enum Grouping {
     Day,
 }
 
-/// What a row of a sum stands for.
+/// The subject of a row of a sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CostOf {
     /// A run, by its id.
@@ -35,7 +35,7 @@ pub enum CostOf {
 /// A row of a sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CostRow {
-    /// What it stands for.
+    /// The subject.
     pub of: CostOf,
     /// GLM accepted.
     pub cost: Glm,
@@ -46,7 +46,7 @@ pub struct CostRow {
 }
 
 impl Store {
-    /// What was accepted in this time before now, or at all, and the moment at which that time begins.
+    /// Sums up the bills that were accepted in this time before now, or at all, and tells the moment at which that time begins.
     pub async fn costs(
         &self,
         by: Grouping,

@@ -105,12 +105,9 @@ impl Store {
         self.runs_wanted(&RunsWanted { limit, ..RunsWanted::default() }).await
     }
 
-    /// The status of a run, and until when it waits for its budget, if it does.
-    pub async fn run_status(&self, run_id: &str) -> Result<(RunStatus, Option<Timestamp>), StoreError> {
-        let status = Reader::new(self, run_id).await?.status().await?;
-        let waiting = self.run_summary(run_id).await?.waiting;
-        let paused_until = status.paused_until(waiting.as_ref());
-        Ok((status, paused_until))
+    /// The status of a run. Its tasks aren't counted, so this is quick whatever their number.
+    pub async fn run_status(&self, run_id: &str) -> Result<RunStatus, StoreError> {
+        Reader::new(self, run_id).await?.status().await
     }
 
     /// The newest runs of those that are asked for.
@@ -204,7 +201,7 @@ pub(super) async fn begin(
 ) -> Result<Result<Timestamp, StoreError>, sqlx::Error> {
     let Some(since) = since else { return Ok(Ok(Timestamp::UNIX_EPOCH)) };
     let row = transaction.row(Statement::new("SELECT {now} AS now")).await?;
-    let now = row.ok_or_else(|| damaged("now", "there is no value")).and_then(|row| row.time("now"));
+    let now = row.ok_or_else(|| damaged("now", "the value is missing")).and_then(|row| row.time("now"));
     Ok(now.map(|now| {
         SignedDuration::try_from(since)
             .ok()

@@ -13,7 +13,7 @@ use crate::store::{CostOf, CostRow, Grouping};
 /// Costs, summed up.
 #[derive(Debug)]
 pub(crate) struct Costs {
-    /// What the rows stand for.
+    /// The kind of rows.
     pub(crate) by: Grouping,
     /// The moment from which on bills count; none: all of them.
     pub(crate) since: Option<Timestamp>,
