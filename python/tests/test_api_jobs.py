@@ -110,7 +110,7 @@ def test_a_job_without_machine_or_with_a_plain_function_is_refused():
         def run(self, ctx, task):
             return 1
 
-    for job, told in ((Nowhere(), "names no machine"), (Plain(), "no coroutine function")):
+    for job, told in ((Nowhere(), "names no machine"), (Plain(), "not a coroutine function")):
         with pytest.raises(TypeError, match=told):
             asyncio.run(job.start(devnet=1))
 
