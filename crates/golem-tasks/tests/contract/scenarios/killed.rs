@@ -13,6 +13,9 @@ use futures_util::TryStreamExt as _;
 use golem_devnet::provider::{Prices, ProviderConfig};
 use golem_tasks::store::{Dsn, RunSummary, Store, TaskRow, TaskStatus};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -62,10 +65,17 @@ pub(super) async fn when_an_activity_is_ready(scene: Scene) {
 }
 
 pub(super) async fn while_batches_run(scene: Scene) {
-    let killed = killed(scene, "\t", 3).await;
-    // What ran meanwhile was waited for; of what was just being handed over nobody knows.
-    let again = killed.tasks.iter().filter(|task| task.attempts > 1).count();
-    assert!(again <= 2, "{again} tasks were begun anew: {:#?}", killed.tasks);
+    let play = Play::begin(scene).await;
+    let first = play.cut_short("\t", 3, Signal::KILL).await;
+    assert_eq!(first.code(), None, "it came to its end first: {first:?}");
+    let known = tasks_of_known_batches(play.home.path()).await;
+    let killed = play.finish().await;
+    // What was known to run is waited for. Of a pack that was just being handed over nobody knows.
+    for task in &killed.tasks {
+        assert!(task.attempts <= 2, "{task:?} of {:#?}", killed.tasks);
+        let number = task.task.0;
+        assert!(task.attempts == 1 || !known.contains(&number), "{task:?} ran when its process was killed");
+    }
 }
 
 pub(super) async fn when_the_last_task_is_done(scene: Scene) {
@@ -273,6 +283,19 @@ async fn kept(home: &Path) -> Kept {
     let tasks = store.tasks("life").try_collect().await.expect("all tasks");
     store.close().await;
     Kept { summary, tasks }
+}
+
+/// The tasks at work whose batch was recorded.
+async fn tasks_of_known_batches(home: &Path) -> BTreeSet<u64> {
+    let options =
+        SqliteConnectOptions::new().filename(home.join("golem-tasks/runs.db")).create_if_missing(false);
+    let pool = SqlitePool::connect_with(options).await.expect("a database");
+    let bodies: Vec<String> =
+        sqlx::query_scalar("SELECT body FROM scripts").fetch_all(&pool).await.expect("its scripts");
+    pool.close().await;
+    let scripts = bodies.iter().map(|body| serde_json::from_str::<Value>(body).expect("a document"));
+    let attempts = scripts.flat_map(|script| script["attempts"].as_array().expect("a list").clone());
+    attempts.map(|attempt| attempt["task"].as_u64().expect("a number")).collect()
 }
 
 /// The program at work.
