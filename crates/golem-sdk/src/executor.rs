@@ -149,7 +149,7 @@ use golem_core::event::RunEnd;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use yagna_api::Glm;
+use yagna_api::{Clock, Glm};
 
 pub use self::builder::ExecutorBuilder;
 use self::consumers::Consumers;
@@ -184,6 +184,7 @@ pub struct Executor {
     network: String,
     limits: Limits,
     implicit_start: bool,
+    clock: Arc<dyn Clock>,
 }
 
 /// The limits that hold for all jobs together.
@@ -208,6 +209,11 @@ impl Executor {
     /// The chain that is paid on, in lower case.
     pub fn network(&self) -> &str {
         &self.network
+    }
+
+    /// The clock that the executor goes by.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Streams the events from now on. The queue is bounded and holds nobody up: a reader that falls far behind misses

@@ -576,6 +576,8 @@
 //! | [`manifest`] | what a payload is going to do on the internet, signed (feature `manifest`) |
 //! | [`strategy`] | which offers are taken, and which of them first |
 //! | [`market`] | who offers what, and for how much: looked at without taking part |
+//! | [`service`] | programs that run until they are stopped, kept up on rented machines |
+//! | [`network`] | virtual networks between machines and this daemon |
 //! | [`connect`] | the way to the daemon that the environment names |
 //! | [`budget`] | how much may be spent, in all and in any hour or day; why it couldn't be raised |
 //! | [`consumer`] | who hears of what happens |
@@ -612,12 +614,14 @@ pub mod log;
 #[cfg(feature = "manifest")]
 pub mod manifest;
 pub mod market;
+pub mod network;
 pub mod payload;
 pub mod payments;
 pub mod prelude;
 pub mod reading;
 pub mod run;
 pub mod script;
+pub mod service;
 pub mod summary;
 pub mod text;
 pub mod transfer;

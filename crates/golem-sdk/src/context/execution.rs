@@ -115,6 +115,31 @@ impl WorkContext {
         Together { results, end, known_after: known.saturating_duration_since(begun), took: begun.elapsed() }
     }
 
+    /// Runs a script as [`WorkContext::execute`] does, and keeps no record of it: a worker that is run again by a later process
+    /// doesn't find it. For looks at what runs, of which there may be any number.
+    ///
+    /// **Errors** and **cancel safety**: as those of [`WorkContext::execute`].
+    pub async fn execute_aside(&self, script: Script, limit: Duration) -> Result<Execution, ScriptError> {
+        let mut watch = Watch::until(Instant::now() + limit);
+        let n_commands = script.len();
+        let targets: Vec<_> = script.steps.iter().map(is_download).collect();
+        let is_transfer: Vec<_> = script.steps.iter().map(Step::is_transfer).collect();
+        let planned = Inner::plan(script.steps, false)?;
+        let Ok(prepared) = timeout_at(watch.deadline(), self.inner.serve(planned, &[])).await else {
+            return Err(ScriptError::Stalled { limit });
+        };
+        let (commands, served) = prepared?;
+        let outcome = match self.inner.send(commands, watch.deadline()).await {
+            Ok(batch) => self.inner.follow(&batch, n_commands, &mut watch).await,
+            Err(error) => Err(error),
+        };
+        let brought = served.finish(rest_of(&outcome, |index| is_transfer[index])).await;
+        let (results, end) = outcome?;
+        let (execution, arrivals) = self.judged(&targets, results, end, brought).await?;
+        self.name_files(arrivals).await?;
+        Ok(execution)
+    }
+
     /// Runs a script while its watch has time left. `limit` is what is told where nothing could be sent in time.
     async fn carry_out(
         &self,

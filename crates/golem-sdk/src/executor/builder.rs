@@ -367,6 +367,7 @@ impl ExecutorBuilder {
             AppSessionId::new(format!("golem-{}", uuid::Uuid::new_v4())),
         )
         .timing(self.timing);
+        let clock = Arc::clone(&self.clock);
         let mut run = Run::standing(client, self.clock, Arc::clone(&watch) as Arc<dyn Journal>, options);
         run.witness = Some(Arc::clone(&watch) as Arc<dyn Witness>);
         let (handle, stop, leave) = (run.handle(), run.stopper(), CancellationToken::new());
@@ -393,6 +394,7 @@ impl ExecutorBuilder {
             network,
             limits,
             implicit_start,
+            clock,
         };
         executor.prepared().await?;
         Ok(executor)

@@ -70,6 +70,8 @@ pub struct Job<'e, T> {
     describe: Describe<T>,
     retries: Option<u32>,
     timeout: Option<Duration>,
+    /// True if each activity is deployed and started before its worker begins.
+    implicit_start: bool,
 }
 
 pub(super) enum Source<T> {
@@ -96,7 +98,8 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         source: Source<T>,
         describe: impl Fn(&T) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        Self { executor, source, describe: Box::new(describe), retries: None, timeout: None }
+        let implicit_start = executor.implicit_start;
+        Self { executor, source, describe: Box::new(describe), retries: None, timeout: None, implicit_start }
     }
 
     /// Sets the name of a task in events and in the log, so that people know it; at most 200 characters are kept.
@@ -114,6 +117,11 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
     /// Sets the time that this job may take, from now on; never longer than the executor's own time-out.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
+    }
+
+    /// Leaves it to the worker to deploy and start each activity.
+    pub(crate) fn explicit_start(self) -> Self {
+        Self { implicit_start: false, ..self }
     }
 
     /// Hands it in, for this worker function; see [`Executor::submit`].
@@ -143,7 +151,7 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         F: Fn(WorkContext, Tasks<T, R>) -> Work + Send + Sync + 'static,
         Work: Future<Output = Result<(), WorkerError>> + Send + 'static,
     {
-        let Self { executor, source, describe, retries, timeout } = self;
+        let Self { executor, source, describe, retries, timeout, implicit_start } = self;
         let describe: Describe<T> = Box::new(move |data| {
             // It is the user's code, and runs where nothing else may panic.
             let described = catch_unwind(AssertUnwindSafe(|| describe(data))).ok().flatten();
@@ -158,7 +166,6 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         let left = limits.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let own = timeout.filter(|own| left.is_none_or(|left| *own < left));
         let options = JobOptions { retries, timeout: own.or(left) };
-        let implicit_start = executor.implicit_start;
         let worker = Arc::new(Hands { worker, table: Arc::clone(&table), implicit_start });
         let handle = executor.handle.clone();
         let handing = async move { handle.submit(worker, source, options).await };
