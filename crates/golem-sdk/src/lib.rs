@@ -588,6 +588,7 @@
 //! | [`worker`] | the trait that does tasks, and the tasks it is handed |
 //! | [`journal`] | where events become durable |
 //! | [`payments`] | what is accepted, scheduled and paid of agreements |
+//! | [`reach`] | bytes to and from programs on providers: tunnels, forwarded ports, an HTTP proxy |
 //! | [`transfer`] | files to and from providers, and to whoever asks for longer |
 //! | [`defaults`] | what holds where nobody says otherwise |
 //! | [`clock`], [`text`] | the real hour; errors with their causes on one line |
@@ -618,6 +619,7 @@ pub mod network;
 pub mod payload;
 pub mod payments;
 pub mod prelude;
+pub mod reach;
 pub mod reading;
 pub mod run;
 pub mod script;
@@ -629,7 +631,7 @@ pub mod worker;
 
 pub use golem_core::{defaults, event, standing, strategy};
 
-pub use yagna_api::{AppKey, Clock, Glm, NodeId, Timestamp};
+pub use yagna_api::{AppKey, Clock, Glm, NetworkId, NodeId, Timestamp};
 pub use yagna_client::Client;
 
 pub use golem_core::caps::{PriceCaps, Refusal};

@@ -153,6 +153,10 @@ endpoint!(RemoveNode, "remove a node from a network", Harmless, empty, |this| Re
     this.network, this.node
 )));
 
+/// The largest frame that the daemon takes on the WebSocket of [`tcp_path`]. It drops a connection that sends a larger one, or a message in
+/// fragments.
+pub const LARGEST_FRAME: usize = 65_536;
+
 /// The path of the WebSocket that carries one TCP connection into a network.
 pub fn tcp_path(network: &NetworkId, ip: &str, port: u16) -> String {
     format!("{BASE}/net/{network}/tcp/{ip}/{port}")

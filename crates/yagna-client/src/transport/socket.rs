@@ -8,11 +8,16 @@ use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::TransportError;
+
+/// The number of bytes that one read of a connection brings at most. Many connections are idle, and each keeps a buffer
+/// of this size.
+const READ_AT_ONCE: usize = 16 * 1024;
 
 /// Bytes both ways.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -26,15 +31,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub struct Socket {
     frames: Box<WebSocketStream<Box<dyn Io>>>,
     closed: Option<(u16, String)>,
+    heard: Instant,
     /// The tasks that serve the connection; they live as long as the connection.
     _service: JoinSet<()>,
 }
 
 impl Socket {
     pub(super) async fn over(io: Box<dyn Io>, service: JoinSet<()>) -> Self {
+        let config = WebSocketConfig::default().read_buffer_size(READ_AT_ONCE);
         Self {
-            frames: Box::new(WebSocketStream::from_raw_socket(io, Role::Client, None).await),
+            frames: Box::new(WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await),
             closed: None,
+            heard: Instant::now(),
             _service: service,
         }
     }
@@ -42,6 +50,18 @@ impl Socket {
     /// The code and the words the daemon closed with, once it has.
     pub fn close_reason(&self) -> Option<(u16, &str)> {
         self.closed.as_ref().map(|(code, words)| (*code, words.as_str()))
+    }
+
+    /// The moment at which the last frame of the daemon was read, pings and pongs included; at first, the moment at which
+    /// the socket was opened.
+    pub fn last_heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Puts a ping into the queue of frames to send, once there is room for it; a flush of the sink sends it.
+    pub fn poll_ping(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        ready!(self.frames.poll_ready_unpin(cx)).map_err(TransportError::lost)?;
+        Poll::Ready(self.frames.start_send_unpin(Message::Ping(Bytes::new())).map_err(TransportError::lost))
     }
 }
 
@@ -59,7 +79,11 @@ impl Stream for Socket {
             if self.closed.is_some() {
                 return Poll::Ready(None);
             }
-            match ready!(self.frames.poll_next_unpin(cx)) {
+            let frame = ready!(self.frames.poll_next_unpin(cx));
+            if matches!(frame, Some(Ok(_))) {
+                self.heard = Instant::now();
+            }
+            match frame {
                 Some(Ok(Message::Binary(frame))) => return Poll::Ready(Some(Ok(frame))),
                 Some(Ok(Message::Text(text))) => return Poll::Ready(Some(Ok(text.into()))),
                 Some(Ok(Message::Close(frame))) => {
