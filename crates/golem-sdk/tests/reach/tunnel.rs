@@ -52,7 +52,7 @@ async fn writes_are_cut_into_frames_that_the_daemon_takes() {
 #[tokio::test]
 async fn a_flush_waits_until_the_bytes_have_left() {
     let mut strict = Strict::open(&TunnelConfig::default()).await;
-    within(strict.tunnel.write_all(&[7; 200_000])).await.unwrap();
+    within(strict.tunnel.write_all(&vec![7; 200_000])).await.unwrap();
     within(strict.tunnel.shutdown()).await.unwrap();
     let error = strict.tunnel.write_all(&[8]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe, "writing is over");
