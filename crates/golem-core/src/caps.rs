@@ -10,6 +10,7 @@ use yagna_api::{Glm, Timestamp};
 
 use crate::offer::{OfferProblem, OfferTerms, plain};
 use crate::pricing::{round_up, supply};
+use crate::raise::{AboveCap, CappedPrice};
 
 /// The highest prices that are paid. There is no cap unless one is named, and that there is none must be said:
 /// [`PriceCaps::none`].
@@ -146,10 +147,17 @@ impl Refusal {
 
     /// GLM an hour of the offer, if that was the cause.
     pub fn price_per_hour(&self) -> Option<Glm> {
-        match self {
-            Self::TooDear { price, .. } => Some(*price),
-            _ => None,
-        }
+        self.above_cap().filter(|above| above.of == CappedPrice::PerHour).map(|above| above.price)
+    }
+
+    /// The price that is above its cap, if the cap of a price an hour or of a start price was the cause.
+    pub fn above_cap(&self) -> Option<AboveCap> {
+        let (of, price, cap) = match self {
+            Self::TooDear { price, cap } => (CappedPrice::PerHour, price, cap),
+            Self::StartTooDear { price, cap } => (CappedPrice::Start, price, cap),
+            _ => return None,
+        };
+        Some(AboveCap { of, price: *price, cap: *cap })
     }
 }
 

@@ -85,6 +85,7 @@ use yagna_api::{
 };
 
 use crate::explain::Explanation;
+use crate::raise::AboveCap;
 use crate::source::SourceMark;
 use crate::terms::AgreedTerms;
 
@@ -216,7 +217,16 @@ pub enum EventKind {
     },
     /// We refused an offer.
     #[doc(alias = "ProposalRejected")]
-    OfferRefused { provider: Provider, reason: String },
+    OfferRefused {
+        provider: Provider,
+        reason: String,
+        /// The reason in words that all refusals for the same cause share; empty where they are those of the reason.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        group: String,
+        /// The price that was above its cap, if that was the cause.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        above: Option<AboveCap>,
+    },
     /// A provider refused our terms.
     RefusedByProvider {
         provider: Provider,
@@ -470,7 +480,7 @@ pub enum EventKind {
     ProviderSetBack { provider: Provider, until: Timestamp, reason: String },
     /// Tasks wait and nothing runs: this is why.
     #[doc(alias = "NoProposalsConfirmed")]
-    Waiting { explanation: Explanation },
+    Waiting { explanation: Box<Explanation> },
     /// The budget holds nothing more for now: what ran is ended, and the run waits.
     Paused {
         /// The time at which it is considered again, as far as is known.

@@ -61,6 +61,7 @@ pub mod payload;
 pub mod pricing;
 #[cfg(test)]
 mod properties;
+pub mod raise;
 pub mod run;
 pub mod selection;
 pub mod source;

@@ -635,7 +635,8 @@ pub use yagna_api::{AppKey, Clock, Glm, NetworkId, NodeId, Timestamp};
 pub use yagna_client::Client;
 
 pub use golem_core::caps::{PriceCaps, Refusal};
-pub use golem_core::explain::Explanation;
+pub use golem_core::explain::{Explanation, FunnelStep};
+pub use golem_core::raise::{AboveCap, CappedPrice, Raise};
 pub use golem_core::strategy::{LeastExpensive, ProviderList, Strategy};
 pub use golem_core::terms::{MidAgreementPayments, TermsPolicy, TimeRange};
 

@@ -24,7 +24,8 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut summary = LogSummary::new();
 //! let provider = Provider { id: "0x00000000000000000000000000000000000000aa".parse()?, name: "ada".into() };
-//! let refused = EventKind::OfferRefused { provider, reason: "above the cap of 0.2 GLM an hour".into() };
+//! let reason = "above the cap of 0.2 GLM an hour".into();
+//! let refused = EventKind::OfferRefused { provider, reason, group: String::new(), above: None };
 //! let lines = summary.on(&Event { at: "2026-01-01T12:00:00Z".parse()?, kind: refused });
 //! assert_eq!(lines[0].text, "Refused the offer of provider 'ada': above the cap of 0.2 GLM an hour");
 //! // A little later, without anything new.
@@ -131,7 +132,7 @@ impl LogSummary {
                     "Offer of provider {name}: {per_hour} GLM an hour, {start} GLM for the start"
                 ));
             }
-            EventKind::OfferRefused { provider, reason } => {
+            EventKind::OfferRefused { provider, reason, .. } => {
                 self.market.refused_by_us.add(reason);
                 self.market.news.get_or_insert(at);
                 self.debug(format!(

@@ -157,6 +157,7 @@ impl From<StoreError> for Failure {
             StoreError::Dsn(_)
             | StoreError::RunExists { .. }
             | StoreError::NoSuchRun { .. }
+            | StoreError::NoSuchTask { .. }
             | StoreError::NoSuchProvider { .. }
             | StoreError::SeveralProviders { .. }
             | StoreError::SeveralRuns { .. }

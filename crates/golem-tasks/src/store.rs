@@ -40,8 +40,9 @@ pub(crate) use name::task_name;
 pub use payments::{OpenPayments, PaymentTotals};
 pub(crate) use query::used_in;
 pub use query::{
-    ActivityRow, ActivityStatus, Ask, Block, CostOf, CostRow, ErrorGroup, ErrorKind, ErrorRow, Grouping,
-    Overview, ProviderRow, RememberedProvider, ResultRow, RunRow, RunStatus, RunsWanted, Settled,
+    ActivityRow, ActivityStatus, Ask, AttemptStory, Block, CostOf, CostRow, ErrorGroup, ErrorKind, ErrorRow,
+    ExplainedRun, Grouping, Overview, ProviderRow, RememberedProvider, ResultRow, RunRow, RunStatus,
+    RunsWanted, Settled, TaskStory, Wait, WaitedFor,
 };
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;

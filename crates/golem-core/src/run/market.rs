@@ -90,6 +90,7 @@ impl Run {
         self.live.market.refused_by_them.remove(&proposal.issuer_id);
         self.live.market.refused_by_us.remove(&proposal.issuer_id);
         let provider = provider(&terms);
+        self.live.market.agreed.insert(provider.id.clone());
         if self.keep_draft(now, proposal.proposal_id.clone(), terms, score) {
             step.emit(&mut self.books, now, EventKind::TermsAgreed { provider });
         }
@@ -127,12 +128,13 @@ impl Run {
             return;
         };
         let reason = refusal.to_string();
-        let refused =
-            Refused { reason: reason.clone(), group: refusal.group(), per_hour: refusal.price_per_hour() };
+        let (group, above) = (refusal.group(), refusal.above_cap());
+        let refused = Refused { reason: reason.clone(), group: group.clone(), above };
         // The same refusal of the same provider is told once, however often its offer comes again.
         let told = self.live.market.refused_by_us.insert(provider.id.clone(), refused);
         if told.is_none_or(|told| told.reason != reason) {
-            step.emit(&mut self.books, now, EventKind::OfferRefused { provider, reason });
+            let group = if group == reason { String::new() } else { group };
+            step.emit(&mut self.books, now, EventKind::OfferRefused { provider, reason, group, above });
         }
         step.effects.push(Effect::RefuseProposal {
             demand,

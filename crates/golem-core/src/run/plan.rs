@@ -15,6 +15,7 @@ use super::spending::Room;
 use super::{Effect, Run, Step, market};
 use crate::event::{EventKind, JobId, RentalId, RentalTerms, RunEnd, StopReason};
 use crate::explain::Explanation;
+use crate::raise::Raise;
 
 impl Run {
     /// The longest time that a request to the daemon may take, sent again for as long as that is safe. For so long what
@@ -448,7 +449,7 @@ impl Run {
     }
 
     pub(super) fn tell_waiting(&mut self, now: Timestamp, step: &mut Step) {
-        let explanation = self.explain(now);
+        let explanation = Box::new(self.explain(now));
         step.emit(&mut self.books, now, EventKind::Waiting { explanation });
     }
 
@@ -457,11 +458,15 @@ impl Run {
         let count = |is: &dyn Fn(&LiveRental) -> bool| {
             self.live.rentals.values().filter(|rental| is(rental)).count() as u64
         };
+        let missing = self.n_wanted().saturating_sub(self.n_live()) as u64;
         Explanation {
             waited: between(self.live.last_alive, now),
             tasks_waiting: self.books.queue.n_waiting() as u64,
             published: self.live.market.is_published(),
             offers: self.live.market.n_seen(),
+            negotiated: self.live.market.agreed.len() as u64,
+            signed: self.live.market.signed.len() as u64,
+            working: count(&|rental| rental.stage == Stage::Working && !rental.running.is_empty()),
             refused_by_us: self.live.market.refusals_by_us(),
             refused_by_them: self.live.market.refusals_by_them(),
             unanswered: self.live.market.n_unanswered(),
@@ -471,6 +476,7 @@ impl Run {
             in_progress: count(&|rental| matches!(rental.stage, Stage::Signing | Stage::Opening)),
             idle: count(&|rental| rental.stage == Stage::Working && rental.running.is_empty()),
             cheapest_refused: self.live.market.cheapest_refused(),
+            raise: Raise::for_missing(self.live.market.prices_refused(), missing),
             budget_left: Some(self.budget().left(self.promised(), &self.books.state.promised, now)),
             budget_blocks: self.live.money.budget_blocks,
             agreement_needs: self.live.money.needed.filter(|_| self.live.money.budget_blocks),

@@ -94,6 +94,7 @@ impl Run {
         let is_over = rental.kept.ended.is_some();
         let provider = rental.kept.provider.id.clone();
         self.live.providers.records.approved(&provider);
+        self.live.market.signed.insert(provider.clone());
         let Some(rental) = self.live.rentals.get_mut(&id) else { return };
         let agreement_id = agreement.agreement_id.clone();
         self.live.by_agreement.insert(agreement_id.clone(), id);

@@ -125,7 +125,7 @@ impl Watch {
                 EventKind::AllocationCreated { .. } => self.prepared.cancel(),
                 EventKind::BudgetRaised { budget } => seen.budget = seen.budget.raised_to(*budget),
                 EventKind::Stopping { why } => seen.stopping = Some(*why),
-                EventKind::Waiting { explanation } => seen.explanation = Some(Box::new(explanation.clone())),
+                EventKind::Waiting { explanation } => seen.explanation = Some(explanation.clone()),
                 _ => {}
             }
         }

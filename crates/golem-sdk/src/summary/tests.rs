@@ -5,7 +5,6 @@ use golem_core::event::{
     ActivityNo, Attempt, AttemptFailure, Bill, Event, EventKind, FailureKind, JobEnd, JobEndReason, JobId,
     Provider, RentalId, Resumed, RunEnd, SentScript, StopReason, TaskId, TaskOutput,
 };
-use golem_core::explain::Explanation;
 use golem_core::source::SourceMark;
 use golem_core::terms::AgreedTerms;
 use serde_json::{Value, json};
@@ -66,7 +65,12 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         EventKind::DemandPublished { demand: DemandId::new("demand"), expires: start() },
         EventKind::Trouble { doing: "publish the demand".into(), problem: "it is gone".into() },
         EventKind::OfferReceived { provider: provider.clone(), per_hour, start: start_price },
-        EventKind::OfferRefused { provider: provider.clone(), reason: "too dear".into() },
+        EventKind::OfferRefused {
+            provider: provider.clone(),
+            reason: "too dear".into(),
+            group: String::new(),
+            above: None,
+        },
         EventKind::RefusedByProvider { provider: provider.clone(), reason: Some(Reason::new("No capacity")) },
         EventKind::TermsAgreed { provider: provider.clone() },
         EventKind::AgreementIntended {
@@ -135,7 +139,7 @@ fn one_of_each(n: u64) -> Vec<EventKind> {
         },
         EventKind::AgreementEnded { rental, agreement, by: Terminator::Provider, reason, forgotten: false },
         EventKind::AgreementFailed { rental, reason: "no answer".into() },
-        EventKind::Waiting { explanation: Explanation::default() },
+        EventKind::Waiting { explanation: Box::default() },
         EventKind::JobEnded { job, end: job_end },
         EventKind::RunResumed { resumed: Resumed::default() },
         EventKind::Stopping { why: StopReason::AllDone },
@@ -313,7 +317,12 @@ fn what_a_summary_remembers_is_bounded() {
     let most = REMEMBERED as u64;
     for n in 0..most + 500 {
         let kinds = [
-            EventKind::OfferRefused { provider: provider(n), reason: format!("reason {n}") },
+            EventKind::OfferRefused {
+                provider: provider(n),
+                reason: format!("reason {n}"),
+                group: String::new(),
+                above: None,
+            },
             EventKind::TermsAgreed { provider: provider(n) },
             EventKind::AgreementIntended {
                 rental: RentalId(n),
@@ -347,7 +356,12 @@ fn what_a_summary_remembers_is_bounded() {
 
 #[test]
 fn refusals_are_counted_with_their_reasons_and_by_whom() {
-    let refused = |n, reason: &str| EventKind::OfferRefused { provider: provider(n), reason: reason.into() };
+    let refused = |n, reason: &str| EventKind::OfferRefused {
+        provider: provider(n),
+        reason: reason.into(),
+        group: String::new(),
+        above: None,
+    };
     let mut summary = LogSummary::new();
     let mut said = Vec::new();
     for kind in [

@@ -42,7 +42,7 @@ fn n_agreements(stage: &Stage, name: &str) -> usize {
 /// Was this provider's offer refused for this reason, as the journal has it?
 fn is_refused(stage: &Stage, name: &str, words: &str) -> bool {
     stage.count(|kind| {
-        matches!(kind, EventKind::OfferRefused { provider, reason } if provider.name == name && reason == words)
+        matches!(kind, EventKind::OfferRefused { provider, reason, .. } if provider.name == name && reason == words)
     }) > 0
 }
 

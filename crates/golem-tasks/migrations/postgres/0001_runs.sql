@@ -197,6 +197,21 @@ CREATE TABLE notes (
 );
 CREATE INDEX notes_run ON notes (run_no, kind);
 
+-- The newest word on each provider whose offer a run has seen.
+CREATE TABLE offers (
+    run_no        bigint      NOT NULL REFERENCES runs ON DELETE CASCADE,
+    provider_id   text        COLLATE "C" NOT NULL,
+    provider_name text        NOT NULL,
+    status        text        NOT NULL CHECK (status IN ('asked', 'agreed', 'refused', 'unfit')),
+    reason        text, -- why it was refused, in words that many share; 'refused' by the provider, 'unfit' by us
+    above         jsonb, -- JSON: the price that was above its cap
+    per_hour      numeric,
+    start_price   numeric,
+    agreed_at     timestamptz, -- when it first agreed to our terms
+    seen_at       timestamptz NOT NULL,
+    PRIMARY KEY (run_no, provider_id)
+);
+
 -- For those who know golem-tasks-python. Its columns come first and mean what they meant there.
 
 CREATE VIEW run AS

@@ -195,6 +195,21 @@ CREATE TABLE notes (
 ) STRICT;
 CREATE INDEX notes_run ON notes (run_no, kind);
 
+-- The newest word on each provider whose offer a run has seen.
+CREATE TABLE offers (
+    run_no        INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    provider_id   TEXT    NOT NULL,
+    provider_name TEXT    NOT NULL,
+    status        TEXT    NOT NULL CHECK (status IN ('asked', 'agreed', 'refused', 'unfit')),
+    reason        TEXT, -- why it was refused, in words that many share; 'refused' by the provider, 'unfit' by us
+    above         TEXT, -- JSON: the price that was above its cap
+    per_hour      TEXT,
+    start_price   TEXT,
+    agreed_at     INTEGER, -- when it first agreed to our terms
+    seen_at       INTEGER NOT NULL,
+    PRIMARY KEY (run_no, provider_id)
+) STRICT;
+
 -- What a run needs to go on, beside the tables above; for the program, which reads it when the run is resumed.
 
 -- What isn't about a task, a job or a rental.
@@ -272,6 +287,7 @@ CREATE TRIGGER runs_deleted BEFORE DELETE ON runs BEGIN
     DELETE FROM allocations WHERE run_no = OLD.run_no;
     DELETE FROM jobs WHERE run_no = OLD.run_no;
     DELETE FROM notes WHERE run_no = OLD.run_no;
+    DELETE FROM offers WHERE run_no = OLD.run_no;
     DELETE FROM states WHERE run_no = OLD.run_no;
     DELETE FROM leases WHERE run_no = OLD.run_no;
 END;

@@ -152,6 +152,9 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Show what failed in a run, where and why, the newest first.
     #[command(after_help = inspect::ERRORS_EXAMPLES)]
     Errors(inspect::ErrorsFlags),
+    /// Explain why a run has no more providers at work, or what happened to one of its tasks.
+    #[command(alias = "why", after_help = inspect::EXPLAIN_EXAMPLES)]
+    Explain(inspect::ExplainFlags),
     /// Stop a run that another process works on, in an orderly way, and wait for its end.
     #[command(visible_alias = "stop", after_help = inspect::CANCEL_EXAMPLES)]
     Cancel(inspect::CancelFlags),

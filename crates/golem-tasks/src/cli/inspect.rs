@@ -21,8 +21,8 @@ use crate::view::Output;
 use crate::view::kept::{self, Columns, Grouped, Room, Show};
 use crate::view::text::plural;
 use args::{
-    By, CancelFlags, CostFlags, ErrorsFlags, Format, Place, ResultsFlags, RunsAction, RunsFlags, WaitFlags,
-    WatchFlags, Which,
+    By, CancelFlags, CostFlags, ErrorsFlags, ExplainFlags, Format, Place, ResultsFlags, RunsAction,
+    RunsFlags, WaitFlags, WatchFlags, Which,
 };
 use output::Destination;
 pub(super) use providers::providers;
@@ -236,6 +236,31 @@ pub(super) async fn errors(flags: &ErrorsFlags, environment: Environment<'_>) ->
         }
         output.write(&text);
         written(&output)
+    })
+    .await
+}
+
+/// `explain`: why no more providers work for a run, or the story of one of its tasks.
+pub(super) async fn explain(flags: &ExplainFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
+    within(&flags.place, environment, async |store| {
+        let run_id = choose(store, flags.run_id.as_deref(), &flags.place, environment).await?;
+        let text = if let Some(task) = &flags.task {
+            let story = match store.task_story(&run_id, task).await {
+                // The name of a run stands there in the other commands.
+                Err(StoreError::NoSuchTask { .. }) if store.choose_run(Some(task)).await.is_ok() => {
+                    let error =
+                        format!("run `{run_id}` has no task `{task}`, but there is a run of this name");
+                    return Err(Failure::new(Exit::Usage, error)
+                        .advise(format!("`golem-tasks explain --run-id {task}` explains the run")));
+                }
+                story => story?,
+            };
+            if flags.json { kept::task_json(&story) } else { kept::task_text(&story) }
+        } else {
+            let run = store.explain(&run_id).await?;
+            if flags.json { kept::explain_json(&run) } else { kept::explain_text(&run) }
+        };
+        told(&text)
     })
     .await
 }

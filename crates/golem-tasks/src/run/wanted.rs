@@ -79,7 +79,12 @@ mod tests {
         assert_eq!(wanted.due(at(30)), None, "nobody was asked yet");
         let demand = yagna_api::DemandId::new("d");
         wanted.on(&[event(1, EventKind::DemandPublished { demand, expires: at(59) })]);
-        let refused = EventKind::OfferRefused { provider, reason: "too dear".to_owned() };
+        let refused = EventKind::OfferRefused {
+            provider,
+            reason: "too dear".to_owned(),
+            group: String::new(),
+            above: None,
+        };
         wanted.on(&[event(2, refused)]);
         assert_eq!(wanted.due(at(5)), None);
         let said = wanted.due(at(6)).unwrap();

@@ -92,6 +92,14 @@ pub enum StoreError {
         /// Ids that look like it, the nearest first, if somebody looked for them.
         nearest: Vec<String>,
     },
+    /// The run has no task with this number or this text.
+    #[error("run `{run_id}` has no task `{task}`")]
+    NoSuchTask {
+        task: String,
+        run_id: String,
+        /// The number of tasks that it has.
+        known: u64,
+    },
     /// No run has heard of a provider with this name, or none that is blocked has it.
     #[error(
         "no {}provider is called `{provider}` in {place}", if *blocked { "blocked " } else { "" }
@@ -228,6 +236,11 @@ impl StoreError {
                 [] => "`golem-tasks runs` lists those that there are".to_owned(),
                 nearest => format!("did you mean `{}`? `golem-tasks runs` lists all of them", nearest.join("` or `")),
             },
+            Self::NoSuchTask { known: 0, .. } => "its tasks haven't been read yet".to_owned(),
+            Self::NoSuchTask { known, run_id, .. } => format!(
+                "its tasks have the numbers 0 to {}; `golem-tasks results {run_id} --all` lists them",
+                known - 1
+            ),
             Self::NoSuchProvider { nearest, blocked, .. } => match nearest.as_slice() {
                 [] if *blocked => "`golem-tasks providers` lists those that are blocked too".to_owned(),
                 [] => "name it by its id, 0x and 40 digits; `golem-tasks providers` lists those that are known".to_owned(),

@@ -9,12 +9,14 @@ mod blocks;
 mod cancel;
 mod cost;
 mod errors;
+mod explain;
 mod open;
 mod overview;
 mod providers;
 mod remembered;
 mod results;
 mod runs;
+mod story;
 
 pub(crate) use activities::used_in;
 pub use activities::{ActivityRow, ActivityStatus};
@@ -22,12 +24,14 @@ pub use blocks::Block;
 pub use cancel::Ask;
 pub use cost::{CostOf, CostRow, Grouping};
 pub use errors::{ErrorGroup, ErrorKind, ErrorRow};
+pub use explain::ExplainedRun;
 pub use overview::Overview;
 pub use providers::ProviderRow;
 pub use remembered::RememberedProvider;
 pub(super) use remembered::write_tallies;
 pub use results::ResultRow;
 pub use runs::{RunRow, RunStatus, RunsWanted, Settled};
+pub use story::{AttemptStory, TaskStory, Wait, WaitedFor};
 
 use golem_core::event::Provider;
 

@@ -2,6 +2,7 @@
 
 mod kept;
 mod notes;
+mod offers;
 mod rentals;
 mod tasks;
 
@@ -106,7 +107,8 @@ impl RunStore {
         kept: Option<&mut kept::Kept>,
     ) -> Result<(), sqlx::Error> {
         let (tasks, notes) = (tasks::Pending::default(), Vec::new());
-        let mut batch = Batch { transaction, run_no: self.run_no, tasks, notes, ends: false };
+        let offers = offers::Pending::default();
+        let mut batch = Batch { transaction, run_no: self.run_no, tasks, notes, offers, ends: false };
         for event in events {
             batch.add(event).await?;
         }
@@ -137,6 +139,7 @@ struct Batch<'c, 'e> {
     run_no: i64,
     tasks: tasks::Pending<'e>,
     notes: Vec<notes::Note<'e>>,
+    offers: offers::Pending<'e>,
     /// True if the run ends with it.
     ends: bool,
 }
@@ -146,6 +149,7 @@ impl<'e> Batch<'_, 'e> {
         if let Some(note) = notes::Note::of(event) {
             self.notes.push(note);
         }
+        self.offers.add(event);
         if let Some(change) = tasks::Change::of(event) {
             if !self.tasks.takes(&change) {
                 self.tasks.write(self.transaction, self.run_no).await?;
@@ -166,6 +170,7 @@ impl<'e> Batch<'_, 'e> {
     async fn flush(mut self) -> Result<(), sqlx::Error> {
         self.tasks.write(self.transaction, self.run_no).await?;
         notes::write(self.transaction, self.run_no, &self.notes).await?;
+        self.offers.write(self.transaction, self.run_no).await?;
         if self.ends {
             write_tallies(self.transaction, self.run_no).await?;
         }

@@ -108,7 +108,7 @@ impl Bar {
             EventKind::Stopping { .. } => words::line(event, &self.fold),
             EventKind::Waiting { ref explanation } => {
                 // Said once, however long it lasts: the note under the bar says that it does.
-                let reasons = Explanation { waited: Duration::ZERO, ..explanation.clone() };
+                let reasons = Explanation { waited: Duration::ZERO, ..(**explanation).clone() };
                 if self.told.as_ref() == Some(&reasons) {
                     return None;
                 }

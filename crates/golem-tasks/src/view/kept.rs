@@ -6,6 +6,7 @@ mod activities;
 mod columns;
 mod cost;
 mod errors;
+mod explain;
 mod overview;
 mod providers;
 mod remembered;
@@ -21,6 +22,9 @@ pub(crate) use activities::Show;
 pub(crate) use columns::Columns;
 pub(crate) use cost::Costs;
 pub(crate) use errors::{Grouped, each_json as error_json, each_text as error_text};
+pub(crate) use explain::{
+    run_json as explain_json, run_text as explain_text, story_json as task_json, story_text as task_text,
+};
 pub(crate) use overview::{json as overview_json, text as overview_text};
 pub(crate) use providers::Providers;
 pub(crate) use remembered::{json as remembered_json, text as remembered_text};

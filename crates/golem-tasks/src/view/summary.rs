@@ -199,7 +199,7 @@ impl SummaryFold {
             EventKind::ActivityEnded { failure: Some(failure), .. } => {
                 count(&mut self.counts.rentals_failed, failure);
             }
-            EventKind::Waiting { explanation } => self.counts.waiting = Some(explanation.clone()),
+            EventKind::Waiting { explanation } => self.counts.waiting = Some((**explanation).clone()),
             EventKind::PauseEnded => self.counts.waiting = None,
             EventKind::RunEnded { end } => {
                 self.counts.ended = Some(ExplainedEnd { at: whole_micros(event.at), end: end.clone() });

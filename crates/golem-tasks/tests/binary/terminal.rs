@@ -38,6 +38,8 @@ async fn nothing_that_was_printed_or_named_steers_a_terminal_and_a_pipe_gets_the
         &["summary"],
         &["show"],
         &["providers"],
+        &["explain"],
+        &["explain", "1"],
         &["runs"],
     ] {
         let shown = on_a_terminal(&home, command).await;

@@ -6,7 +6,7 @@ use golem_core::event::FailureKind;
 use golem_tasks::store::TaskStatus;
 use serde_json::Value;
 
-use crate::stage::{Home, processes};
+use crate::stage::{Home, Running, processes};
 
 const TWO_TASKS: &str = "[tasks]\nvalues = [1, 2]\n[[steps]]\nrun = \"echo {{ task }}\"\n";
 
@@ -88,6 +88,14 @@ async fn providers_that_are_all_too_dear_are_counted_with_the_reason() {
         let kept = home.kept().await;
         assert!(kept.rentals.is_empty() && kept.summary.cost.is_zero());
     }
+    // Another process explains it from the database.
+    let mut command = home.program(env!("CARGO_BIN_EXE_golem-tasks"));
+    command.arg("explain");
+    let explained = Running::start(command).end().await;
+    explained.assert_code(0);
+    let (seen, advice) =
+        ("seen        3\nfitting     0  3 refused by us", "try: raise max_price_per_hour from 0.0001 to ");
+    assert!(explained.out.contains(seen) && explained.out.contains(advice), "{}", explained.out);
 }
 
 #[tokio::test]

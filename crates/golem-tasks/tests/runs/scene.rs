@@ -7,6 +7,7 @@ use golem_core::event::{
     StopReason, TaskId, TaskOutput,
 };
 use golem_core::explain::Explanation;
+use golem_core::raise::{AboveCap, CappedPrice};
 use golem_core::terms::AgreedTerms;
 use golem_tasks::store::{Dsn, NewRun, RunStore, Store};
 use serde_json::json;
@@ -229,6 +230,8 @@ pub(crate) fn eventful() -> Vec<Event> {
         scene.event(EventKind::OfferRefused {
             provider: provider(number),
             reason: "0.5 GLM an hour is above the cap of 0.2".to_owned(),
+            group: "above the cap of 0.2 GLM an hour".to_owned(),
+            above: Some(AboveCap { of: CappedPrice::PerHour, price: glm("0.5"), cap: glm("0.2") }),
         });
     }
     scene
@@ -316,7 +319,7 @@ pub(crate) fn eventful() -> Vec<Event> {
         .wait(300)
         .done(4, 2, 1, "")
         .event(EventKind::Waiting {
-            explanation: Explanation {
+            explanation: Box::new(Explanation {
                 waited: Duration::from_secs(30),
                 tasks_waiting: 1,
                 published: true,
@@ -325,7 +328,7 @@ pub(crate) fn eventful() -> Vec<Event> {
                 refused_by_them: (1..8).map(|n| (format!("reason {n}"), n)).collect(),
                 failures: [("the provider vanished".to_owned(), 1)].into(),
                 ..Explanation::default()
-            },
+            }),
         })
         .wait(60_000)
         .stops(StopReason::NothingRuns)

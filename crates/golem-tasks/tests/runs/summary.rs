@@ -22,7 +22,9 @@ async fn both_counts_agree_after_every_event() {
     let mut scene = Scene::new();
     let (until, missing) = (start(), glm("0.25"));
     let explanation = Explanation { paused_until: Some(until), ..Explanation::default() };
-    scene.event(EventKind::Paused { until, missing }).event(EventKind::Waiting { explanation });
+    scene
+        .event(EventKind::Paused { until, missing })
+        .event(EventKind::Waiting { explanation: Box::new(explanation) });
     scene.event(EventKind::PauseEnded);
     let mut events = scene.events;
     events.extend(eventful());

@@ -128,7 +128,9 @@ pub(crate) async fn a_run_that_pauses_says_until_when(ground: Ground) {
     let missing = glm("0.25");
     let explanation =
         Explanation { paused_until: Some(until), budget_missing: Some(missing), ..Explanation::default() };
-    scene.event(EventKind::Paused { until, missing }).event(EventKind::Waiting { explanation });
+    scene
+        .event(EventKind::Paused { until, missing })
+        .event(EventKind::Waiting { explanation: Box::new(explanation) });
     run.apply(&scene.events).await.unwrap();
     for question in ["show", "summary", "runs"] {
         let text = answer(&ground, &[question]).await;

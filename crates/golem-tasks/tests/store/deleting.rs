@@ -8,7 +8,7 @@ use crate::scene::{Scene, new_run};
 use crate::writing::tasks;
 
 /// Tables that hold rows of a run.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "runs",
     "leases",
     "jobs",
@@ -20,6 +20,7 @@ const TABLES: [&str; 16] = [
     "attempts",
     "bills",
     "notes",
+    "offers",
     "states",
     "open_rentals",
     "scripts",

@@ -8,6 +8,7 @@
 
 mod asking;
 mod deleting;
+mod explaining;
 mod files;
 mod grounds;
 mod histories;
@@ -74,6 +75,8 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         leases::a_dead_holder_is_replaced_at_once,
         asking::what_a_rental_cost_is_shared_by_its_activities_and_their_results,
         asking::every_error_is_told_once_the_newest_first,
+        explaining::each_provider_counts_once_however_often_its_offer_comes,
+        explaining::a_task_has_its_attempts_waits_and_neighbours,
         asking::results_are_streamed_in_the_order_of_the_tasks,
         asking::whoever_holds_a_run_hears_that_it_is_to_be_cancelled,
         remembered::providers_are_remembered_across_runs_and_fade,
@@ -86,6 +89,7 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         deleting::a_big_run_is_deleted_in_seconds,
         state::a_hundred_thousand_tasks_are_read_back_in_seconds,
         asking::the_program_answers_the_same_on_every_database,
+        explaining::the_program_explains_the_same_on_every_database,
         asking::a_run_that_pauses_says_until_when,
         asking::a_run_without_anything_is_shown_as_such,
         paying::the_program_tells_accepted_scheduled_and_paid_apart,

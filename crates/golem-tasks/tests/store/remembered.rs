@@ -189,7 +189,12 @@ pub(crate) async fn providers_are_blocked_by_id_or_name_and_unblocked(ground: Gr
     let mut scene = race();
     // Another one with the name of the first.
     let twin = Provider { id: provider(77).id, name: provider(1).name };
-    scene.event(EventKind::OfferRefused { provider: twin.clone(), reason: "too dear".to_owned() });
+    scene.event(EventKind::OfferRefused {
+        provider: twin.clone(),
+        reason: "too dear".to_owned(),
+        group: String::new(),
+        above: None,
+    });
     write(&store, "r", &scene).await;
 
     assert_eq!(store.find_provider(" lively-lynx-2 ").await.unwrap(), provider(2));

@@ -9,6 +9,7 @@ use yagna_api::{DemandId, Glm, NodeId, ProposalId, Timestamp};
 
 use crate::event::Provider;
 use crate::offer::OfferTerms;
+use crate::raise::{AboveCap, CappedPrice};
 use crate::run::RunConfig;
 use crate::terms::NegotiatedTimes;
 
@@ -19,8 +20,8 @@ pub(in crate::run) struct Refused {
     pub(in crate::run) reason: String,
     /// In words that many providers share.
     pub(in crate::run) group: String,
-    /// Its price, if that was the reason.
-    pub(in crate::run) per_hour: Option<Glm>,
+    /// The price that is above its cap, if that was the reason.
+    pub(in crate::run) above: Option<AboveCap>,
 }
 
 /// A provider's consent to our terms: an agreement can be made of it.
@@ -60,6 +61,10 @@ pub(in crate::run) struct Market {
     /// The moment at which the newest draft came.
     pub(in crate::run) last_draft: Option<Timestamp>,
     pub(in crate::run) seen: HashSet<NodeId>,
+    /// Providers that agreed to our terms at least once.
+    pub(in crate::run) agreed: HashSet<NodeId>,
+    /// Providers that approved an agreement at least once.
+    pub(in crate::run) signed: HashSet<NodeId>,
     pub(in crate::run) refused_by_us: HashMap<NodeId, Refused>,
     pub(in crate::run) unreadable: u64,
     pub(in crate::run) refused_by_them: HashMap<NodeId, String>,
@@ -168,7 +173,12 @@ impl Market {
 
     /// GLM an hour of the cheapest offer that was refused for its price.
     pub(in crate::run) fn cheapest_refused(&self) -> Option<Glm> {
-        self.refused_by_us.values().filter_map(|refused| refused.per_hour).min()
+        self.prices_refused().filter(|above| above.of == CappedPrice::PerHour).map(|above| above.price).min()
+    }
+
+    /// The prices for which offers were refused.
+    pub(in crate::run) fn prices_refused(&self) -> impl Iterator<Item = AboveCap> {
+        self.refused_by_us.values().filter_map(|refused| refused.above)
     }
 
     pub(in crate::run) fn n_seen(&self) -> u64 {

@@ -82,6 +82,17 @@ What happened counts half after three days, and so on. Providers that failed
 lately are chosen after others, fast and cheap ones before. One agreement in
 four is made as if nothing were known.";
 
+pub(in crate::cli) const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  golem-tasks explain
+      The newest run: how many providers were seen, fit, agreed, signed and work,
+      why the others don't, and the one thing that would help most.
+  golem-tasks explain 12
+      Its task 12: what it waited for, and where, when and why each attempt ended.
+  golem-tasks explain 'scenes/shot 02.blend' --run-id brave-otter
+      A task whose data is this text.
+  golem-tasks explain --json | jq -r .advice";
+
 pub(in crate::cli) const CANCEL_EXAMPLES: &str = "\
 Examples:
   golem-tasks cancel
@@ -93,7 +104,7 @@ machine. It does the same as on Ctrl+C: it starts no more tasks, lets running
 tasks finish for some seconds, ends its agreements and settles its bills.";
 
 /// The examples of all of these commands.
-pub(in crate::cli) const EXAMPLES: [(&str, &str); 9] = [
+pub(in crate::cli) const EXAMPLES: [(&str, &str); 10] = [
     ("show", SHOW_EXAMPLES),
     ("summary", SUMMARY_EXAMPLES),
     ("runs", RUNS_EXAMPLES),
@@ -101,6 +112,7 @@ pub(in crate::cli) const EXAMPLES: [(&str, &str); 9] = [
     ("cost", COST_EXAMPLES),
     ("results", RESULTS_EXAMPLES),
     ("errors", ERRORS_EXAMPLES),
+    ("explain", EXPLAIN_EXAMPLES),
     ("providers", PROVIDERS_EXAMPLES),
     ("cancel", CANCEL_EXAMPLES),
 ];
@@ -234,6 +246,21 @@ pub(in crate::cli) struct CostFlags {
     /// The kind of rows.
     #[arg(long, value_enum, default_value_t)]
     pub(super) by: By,
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Write one JSON object; docs/json-output.md explains it.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(in crate::cli) struct ExplainFlags {
+    /// A task of the run, by its number or by its data where that is a text [default: the run itself]
+    #[arg(value_name = "TASK")]
+    pub(super) task: Option<String>,
+    /// The run, by its id or the beginning of it [default: the newest]
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    pub(super) run_id: Option<String>,
     #[command(flatten)]
     pub(super) place: Place,
     /// Write one JSON object; docs/json-output.md explains it.

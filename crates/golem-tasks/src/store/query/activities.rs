@@ -158,7 +158,7 @@ impl Reader<'_> {
     }
 
     /// The cost of each activity, by its rental and its number there.
-    async fn costs(&mut self) -> Result<HashMap<(i64, i64), Glm>, StoreError> {
+    pub(super) async fn costs(&mut self) -> Result<HashMap<(i64, i64), Glm>, StoreError> {
         let notes = self
             .rows(
                 "SELECT rental_no, coalesce(activity_no, 1) AS activity_no, amount FROM bills \

@@ -19,7 +19,7 @@ impl<'e> Note<'e> {
     pub(super) fn of(event: &'e Event) -> Option<Self> {
         let (provider, until, text) = match &event.kind {
             EventKind::Trouble { problem, .. } => (None, None, problem.as_str()),
-            EventKind::OfferRefused { provider, reason } => (Some(provider), None, reason.as_str()),
+            EventKind::OfferRefused { provider, reason, .. } => (Some(provider), None, reason.as_str()),
             EventKind::RefusedByProvider { provider, reason } => {
                 let text = reason.as_ref().map_or("", |reason| reason.message.as_str());
                 (Some(provider), None, text)

@@ -103,8 +103,12 @@ pub(super) fn cell(value: &Value) -> String {
 }
 
 fn status(task: &TaskRow) -> &'static str {
-    match task.status {
-        TaskStatus::Done if task.no_result => "no_result",
+    if task.status == TaskStatus::Done && task.no_result { "no_result" } else { word(task.status) }
+}
+
+/// The word for a task's state.
+pub(super) fn word(status: TaskStatus) -> &'static str {
+    match status {
         TaskStatus::Waiting => "waiting",
         TaskStatus::Running => "running",
         TaskStatus::Done => "done",
