@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use yagna_api::money::GlmError;
 use yagna_api::{Glm, Timestamp};
@@ -131,6 +132,16 @@ impl Budget {
             check(amount)?;
         }
         Ok(())
+    }
+
+    /// The share of so many parts of the whole, of each limit, rounded down: all shares together never exceed it.
+    #[must_use]
+    pub fn share(self, parts: u32, whole: u32) -> Self {
+        let share = |amount: Option<Glm>| {
+            let share = amount?.to_decimal() * Decimal::from(parts) / Decimal::from(whole.max(1));
+            Glm::from_decimal_rounding_down(share)
+        };
+        Self { total: share(self.total), hour: share(self.hour), day: share(self.day) }
     }
 
     /// Raises the limit in all to this much, if there is one.

@@ -16,6 +16,7 @@
 //! | `machine` | short commands on a machine |
 //! | `kept` | the instances of a service, as this process knows them |
 //! | `keeper` | an instance on one machine, from its deployment to its end |
+//! | `remote` | commands on a machine that another process keeps |
 //! | `names` | the names of instances in a network |
 //! | `book` | where instances are recorded for later processes |
 //! | `run` | a service in an executor |
@@ -25,6 +26,7 @@ mod keeper;
 mod kept;
 mod machine;
 mod names;
+mod remote;
 mod restart;
 mod run;
 mod script;
@@ -45,6 +47,7 @@ pub use self::keeper::Outcome;
 use self::kept::Kept;
 pub use self::machine::{Ran, RanNot};
 pub use self::names::Names;
+pub use self::remote::RemoteMachine;
 pub use self::restart::{Restart, RestartError};
 pub use self::run::RunningService;
 pub use self::spec::{Ready, ServiceSpec, SpecError};
@@ -220,6 +223,13 @@ impl Service {
                 return Err(failed("it has ended".to_owned()));
             }
         }
+    }
+
+    /// True if the service is being stopped, or all its instances have ended and none is started again.
+    pub fn is_over(&self) -> bool {
+        let instances = self.instances();
+        let is_stopped = |instance: &InstanceInfo| instance.state == InstanceState::Stopped;
+        self.0.kept.is_stopping() || (!instances.is_empty() && instances.iter().all(is_stopped))
     }
 
     /// Asks all instances to stop, and waits until they have.

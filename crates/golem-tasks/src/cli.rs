@@ -19,6 +19,7 @@ pub(crate) mod panics;
 mod platform;
 mod repeated;
 mod resume;
+mod services;
 mod settle;
 mod site;
 mod unknown;
@@ -197,6 +198,11 @@ fn own_command(name: &str) -> clap::Command {
         .mut_subcommand("check", |check| check.about("Check the job and its tasks; nothing is bought"))
         // This program has its job.
         .mut_subcommand("each", |each| each.hide(true))
+        .mut_subcommand("up", |up| up.hide(true))
+        .mut_subcommand("down", |down| down.hide(true))
+        .mut_subcommand("ps", |ps| ps.hide(true))
+        .mut_subcommand("logs", |logs| logs.hide(true))
+        .mut_subcommand("exec", |exec| exec.hide(true))
         .mut_subcommand("init", |init| init.hide(true))
 }
 
@@ -215,6 +221,28 @@ fn go<J: ClapArgs>(
             let mut output = Output::stdout();
             output.write(&check(flags.which)?);
             output.lost().map_or(Ok(Exit::Done), |error| Err(Failure::lost_output(error)))
+        }
+        Command::Up(flags) => {
+            let options = flags.resolve(&environment)?;
+            block_on(crate::services::up::up(options, terminal.clone()))
+        }
+        Command::Down(flags) => {
+            let (looking, settling) = flags.resolve(&environment)?;
+            block_on(crate::services::down::down(&looking, settling, || flags.site(&environment)))
+        }
+        Command::Ps(flags) => {
+            let looking = flags.place.looking(&environment)?;
+            block_on(crate::services::look::ps(&looking, flags.all, flags.json))
+        }
+        Command::Logs(flags) => {
+            let looking = flags.place.looking(&environment)?;
+            let site = || flags.place.site(&environment);
+            block_on(crate::services::look::logs(&looking, &flags.name, flags.follow, site))
+        }
+        Command::Exec(flags) => {
+            let looking = flags.place.looking(&environment)?;
+            let site = || flags.place.site(&environment);
+            block_on(crate::services::look::exec(&looking, &flags.name, &flags.words, flags.timeout, site))
         }
         Command::Install(flags) => block_on(install::install(&flags, &environment, &mut Output::stdout())),
         Command::Show(flags) => block_on(inspect::show(&flags, &environment)),

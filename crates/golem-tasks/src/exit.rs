@@ -14,35 +14,36 @@ use crate::store::{DsnError, StoreError};
 
 /// The program's exit codes. The numbers don't change from version to version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
 #[non_exhaustive]
 pub enum Exit {
     /// Everything asked for is done; of a run: every task has its result, or as many as were wanted have.
-    Done = 0,
+    Done,
     /// The run is over and some tasks failed.
-    TasksFailed = 1,
+    TasksFailed,
     /// The command line or the job file is wrong; nothing was begun.
-    Usage = 2,
+    Usage,
     /// Nothing could run for too long, and the run gave up.
-    NothingRan = 3,
+    NothingRan,
     /// The budget was reached before all tasks were done.
-    BudgetReached = 4,
+    BudgetReached,
     /// The yagna daemon can't be reached, or it refused what a run can't do without.
-    Daemon = 5,
+    Daemon,
     /// The database of runs can't be used.
-    Store = 6,
+    Store,
     /// The run broke off in the middle, or its results couldn't be written to standard output.
-    BrokeOff = 7,
+    BrokeOff,
     /// Bills of earlier runs are still awaited, or can't be accepted yet; said by `settle`.
-    Unsettled = 8,
+    Unsettled,
     /// Another process works on the run.
-    Held = 9,
+    Held,
     /// Too many tasks failed, and the run stopped (`halt`).
-    Halted = 10,
+    Halted,
     /// A bug in golem-tasks.
-    Bug = 70,
+    Bug,
     /// Cancelled by Ctrl+C, SIGTERM or SIGHUP.
-    Cancelled = 130,
+    Cancelled,
+    /// The exit code of a command that was run on an instance of a service; said by `exec`.
+    Command(u8),
 }
 
 /// The reason why a command failed, with the exit code and advice for the user.
@@ -71,7 +72,22 @@ impl Exit {
 
     /// The number the shell sees.
     pub fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Done => 0,
+            Self::TasksFailed => 1,
+            Self::Usage => 2,
+            Self::NothingRan => 3,
+            Self::BudgetReached => 4,
+            Self::Daemon => 5,
+            Self::Store => 6,
+            Self::BrokeOff => 7,
+            Self::Unsettled => 8,
+            Self::Held => 9,
+            Self::Halted => 10,
+            Self::Bug => 70,
+            Self::Cancelled => 130,
+            Self::Command(code) => code,
+        }
     }
 }
 

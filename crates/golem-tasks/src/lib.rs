@@ -24,6 +24,7 @@ mod options;
 pub mod payments;
 pub mod run;
 mod runner;
+mod services;
 mod signals;
 pub mod store;
 pub mod view;

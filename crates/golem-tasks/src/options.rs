@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem_sdk::ProviderList;
 use golem_sdk::connect::API_URL;
 use serde_json::{Map, Value};
 use yagna_api::AppKey;
@@ -53,6 +54,8 @@ pub struct RunOptions {
     pub settle_timeout: Duration,
     /// The way to show the run.
     pub style: Style,
+    /// Providers that are not signed with for now; others change the list while the run goes on.
+    pub(crate) avoid: ProviderList,
 }
 
 /// The daemon a run goes through.
@@ -65,6 +68,15 @@ pub enum DaemonChoice {
         providers: u32,
         /// The seed that makes it behave the same again; random unless given.
         seed: Option<u64>,
+    },
+    /// An emulated network that this process serves already, for several runs.
+    Served {
+        /// Its address.
+        url: String,
+        /// The requestor's key.
+        app_key: AppKey,
+        /// The number of its providers.
+        providers: u32,
     },
     /// A yagna daemon over HTTP.
     Yagna {
@@ -105,6 +117,8 @@ pub enum Style {
     Quiet,
     /// Nothing at all: what there is to know is in the store.
     Silent,
+    /// What hinders a run, beside what somebody else tells of it.
+    Trouble,
 }
 
 /// Tasks as they are asked for.
@@ -152,6 +166,9 @@ impl RunOptions {
         match &self.daemon {
             DaemonChoice::Devnet { providers, seed } => {
                 daemon.devnet = Some(DevnetDescription { providers: *providers, seed: *seed });
+            }
+            DaemonChoice::Served { providers, .. } => {
+                daemon.devnet = Some(DevnetDescription { providers: *providers, seed: None });
             }
             DaemonChoice::Yagna { url, .. } => daemon.url = Some(url.clone()),
         }

@@ -59,7 +59,7 @@ const PAYMENTS_ASKED: Duration = Duration::from_secs(10);
 const PAYMENTS_ASKED_LATE: Duration = Duration::from_secs(1);
 
 /// The client of the daemon, with the address and the key.
-struct Daemon {
+pub(crate) struct Daemon {
     url: String,
     apis: Box<ApiUrls>,
     app_key: AppKey,
@@ -72,11 +72,18 @@ impl Daemon {
         not(feature = "devnet"),
         expect(clippy::unused_async, reason = "only a devnet takes its time")
     )]
-    async fn open(site: &Site) -> Result<Self, Failure> {
+    pub(crate) async fn open(site: &Site) -> Result<Self, Failure> {
         match &site.daemon {
             DaemonChoice::Yagna { url, apis, app_key } => Ok(Self {
                 url: url.clone(),
                 apis: apis.clone(),
+                app_key: app_key.clone(),
+                #[cfg(feature = "devnet")]
+                devnet: None,
+            }),
+            DaemonChoice::Served { url, app_key, .. } => Ok(Self {
+                url: url.clone(),
+                apis: Box::default(),
                 app_key: app_key.clone(),
                 #[cfg(feature = "devnet")]
                 devnet: None,
@@ -90,7 +97,12 @@ impl Daemon {
         }
     }
 
-    fn client(&self) -> Result<Client, Failure> {
+    /// The address and the key, for other processes.
+    pub(crate) fn address(&self) -> (&str, &AppKey) {
+        (&self.url, &self.app_key)
+    }
+
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
         let url: Url = self.url.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
         let transport = HttpTransport::with_apis(&url, &self.apis, &self.app_key)
             .map_err(|error| Failure::new(Exit::Daemon, error))?;
@@ -101,7 +113,7 @@ impl Daemon {
         not(feature = "devnet"),
         expect(clippy::unused_async, reason = "only a devnet takes its time")
     )]
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         #[cfg(feature = "devnet")]
         if let Some(devnet) = self.devnet {
             devnet.stop().await;
@@ -476,7 +488,7 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
     let spec = options.job.payload()?;
     // The devnet's providers run programs of this machine: there is nothing to fetch, and nobody to ask.
     let spec = match options.daemon {
-        DaemonChoice::Devnet { .. } => spec.registry(Registry::devnet()),
+        DaemonChoice::Devnet { .. } | DaemonChoice::Served { .. } => spec.registry(Registry::devnet()),
         DaemonChoice::Yagna { .. } => spec,
     };
     spec.prepare(client).await.map_err(|error| match &error {
@@ -492,10 +504,11 @@ async fn payload(options: &RunOptions, client: &Client) -> Result<PreparedPayloa
 }
 
 /// The cheapest first of those that may be worked with.
-fn strategy(limits: &Limits, caps: PriceCaps, remembered: &Remembered) -> Arc<dyn Strategy> {
+fn strategy(options: &RunOptions, caps: PriceCaps, remembered: &Remembered) -> Arc<dyn Strategy> {
+    let limits = &options.limits;
     let excluded: ProviderList = limits.exclude_providers.iter().collect();
     let strategy = Warned::new(LeastExpensive::new(caps).cautious(), &remembered.elsewhere);
-    let strategy = strategy.except(&remembered.blocked).except(excluded);
+    let strategy = strategy.except(&remembered.blocked).except(excluded).except(&options.avoid);
     if limits.providers.is_empty() {
         return Arc::new(strategy);
     }
@@ -510,7 +523,7 @@ fn config(options: &RunOptions, payload: Payload, remembered: &Remembered) -> Ru
     let mut config = RunConfig::new(payload, platform);
     config.subnet = Some(options.subnet.clone());
     config.node_name = Some("golem-tasks".to_owned());
-    config.strategy = strategy(limits, caps, remembered);
+    config.strategy = strategy(options, caps, remembered);
     config.known = remembered.known.clone();
     config.max_price = limits.max_price;
     config.price_grace = limits.price_grace;

@@ -24,6 +24,7 @@ mod query;
 mod read;
 mod record;
 mod schema;
+mod services;
 mod state;
 mod summary;
 mod trouble;
@@ -47,6 +48,8 @@ pub use query::{
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;
 pub use schema::Installed;
+pub(crate) use services::NewService;
+pub use services::ServiceRow;
 pub use state::{RunRecord, StoredTask};
 pub use summary::{ExplainedEnd, FailedTask, LISTED, ProviderSummary, RefusedBill, RunSummary, TaskCounts};
 pub use trouble::Trouble;

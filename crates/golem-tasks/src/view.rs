@@ -22,10 +22,12 @@ mod plain;
 mod quiet;
 mod report;
 mod results;
+pub(crate) mod services;
 mod summary;
 mod table;
 mod terminal;
 pub(crate) mod text;
+mod trouble;
 mod words;
 
 use std::io;
@@ -132,6 +134,7 @@ pub fn view(style: Style, facts: Facts, terminal: &Terminal) -> Box<dyn View> {
         Style::Json => Box::new(Json::new(facts, Output::stdout(), Output::stderr())),
         Style::QuietJson => Box::new(Json::new(facts, Output::stdout(), Output::none())),
         Style::Quiet => Box::new(Quiet::new(facts, Output::stdout(), Output::stderr())),
+        Style::Trouble => Box::new(trouble::Trouble::new(facts, Output::stderr())),
         Style::Silent => Box::new(Quiet::new(facts, Output::none(), Output::none())),
         // A bar and what a job prints by itself would get into each other's lines.
         Style::Text if terminal.is_attended() && !facts.prints_itself => {

@@ -163,6 +163,12 @@ pub trait Job: Send + Sync + Sized + 'static {
         false
     }
 
+    /// True if each activity is deployed and started before [`Job::work`] is called. Otherwise that does so by itself.
+    #[doc(hidden)]
+    fn starts_machines(&self) -> bool {
+        true
+    }
+
     /// Called before the tasks are read, with the name of the run.
     #[doc(hidden)]
     fn note_run(&self, _run_id: &str) {}

@@ -255,11 +255,13 @@ impl Keeper<'_> {
         self.environment = (inner.environment)(self.place, address);
         let network: Option<NetworkId> = inner.network.as_ref().map(|network| network.id().clone());
         let (provider, activity) = (ctx.provider().clone(), ctx.activity().clone());
+        let agreement = ctx.agreement().clone();
         self.expires = expiration(&ctx).await;
         let expires = self.expires;
         self.set(|info| {
             info.state = InstanceState::Starting;
             info.provider = Some(provider);
+            info.agreement = Some(agreement);
             info.activity = Some(activity);
             info.network = network;
             info.address = address;
@@ -523,7 +525,7 @@ impl Keeper<'_> {
                 } else {
                     None
                 };
-                if next == Some(Next::End) {
+                if next == Some(Next::End) || !kind.may_succeed_elsewhere() {
                     return Outcome::Over(reason);
                 }
                 let ended = reason.clone();

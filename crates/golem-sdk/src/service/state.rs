@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use golem_core::event::Provider;
 use serde::{Deserialize, Serialize};
-use yagna_api::{ActivityId, NetworkId, Timestamp};
+use yagna_api::{ActivityId, AgreementId, NetworkId, Timestamp};
 
 /// One place of a service. It stays the same when its machine is replaced; its turn is another one with each agreement
 /// that is renewed.
@@ -89,6 +89,9 @@ pub struct InstanceInfo {
     pub last_end: Option<EndReason>,
     /// The provider of its machine.
     pub provider: Option<Provider>,
+    /// The agreement under which its machine is rented.
+    #[serde(default)]
+    pub agreement: Option<AgreementId>,
     /// The activity that is its machine.
     pub activity: Option<ActivityId>,
     /// The network that it is in.
@@ -118,6 +121,7 @@ impl InstanceInfo {
             state: InstanceState::Pending,
             last_end: None,
             provider: None,
+            agreement: None,
             activity: None,
             network: None,
             address: None,

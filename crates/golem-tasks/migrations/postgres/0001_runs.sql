@@ -387,3 +387,29 @@ CREATE TABLE blocked_providers (
     reason        text,
     blocked_at    timestamptz NOT NULL
 );
+
+-- Services: each is kept up by a run of its own, whose row may come a moment later.
+CREATE TABLE services (
+    run_id     text        COLLATE "C" NOT NULL PRIMARY KEY,
+    stack      text        COLLATE "C" NOT NULL,
+    service    text        COLLATE "C" NOT NULL,
+    wanted     bigint      NOT NULL,
+    network_id text,
+    began_at   timestamptz NOT NULL,
+    down_at    timestamptz,
+    body       jsonb       NOT NULL
+);
+CREATE INDEX services_stack ON services (stack, service, began_at);
+
+-- Their instances, as the process that keeps them up saw them last.
+CREATE TABLE instances (
+    run_id      text        COLLATE "C" NOT NULL REFERENCES services ON DELETE CASCADE,
+    number      bigint      NOT NULL,
+    turn        bigint      NOT NULL,
+    state       text        NOT NULL,
+    activity_id text,
+    changed_at  timestamptz NOT NULL,
+    body        jsonb       NOT NULL,
+    deployed    jsonb,
+    PRIMARY KEY (run_id, number, turn)
+);

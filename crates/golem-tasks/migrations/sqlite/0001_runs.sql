@@ -272,6 +272,32 @@ CREATE TABLE blocked_providers (
     blocked_at    INTEGER NOT NULL
 ) STRICT;
 
+-- Services: each is kept up by a run of its own, whose row may come a moment later.
+CREATE TABLE services (
+    run_id     TEXT    NOT NULL PRIMARY KEY,
+    stack      TEXT    NOT NULL,       -- the name by which `up` and `down` know the services of one file
+    service    TEXT    NOT NULL,
+    wanted     INTEGER NOT NULL,       -- instances
+    network_id TEXT,                   -- of the daemon; whoever knows it can send into the network
+    began_at   INTEGER NOT NULL,
+    down_at    INTEGER,                -- when it was asked to end
+    body       TEXT    NOT NULL        -- JSON: what other processes need of its description
+) STRICT;
+CREATE INDEX services_stack ON services (stack, service, began_at);
+
+-- Their instances, as the process that keeps them up saw them last.
+CREATE TABLE instances (
+    run_id      TEXT    NOT NULL REFERENCES services ON DELETE CASCADE,
+    number      INTEGER NOT NULL,      -- from 1 in its service
+    turn        INTEGER NOT NULL,      -- another one when its agreement was renewed
+    state       TEXT    NOT NULL,
+    activity_id TEXT,
+    changed_at  INTEGER NOT NULL,
+    body        TEXT    NOT NULL,      -- JSON: all that is known of it
+    deployed    TEXT,                  -- JSON: in which words its activity was deployed
+    PRIMARY KEY (run_id, number, turn)
+) STRICT;
+
 -- Whoever deletes a run deletes all of it, also by way of a program that doesn't switch foreign keys on.
 CREATE TRIGGER runs_deleted BEFORE DELETE ON runs BEGIN
     DELETE FROM scripts WHERE run_no = OLD.run_no;
@@ -290,4 +316,6 @@ CREATE TRIGGER runs_deleted BEFORE DELETE ON runs BEGIN
     DELETE FROM offers WHERE run_no = OLD.run_no;
     DELETE FROM states WHERE run_no = OLD.run_no;
     DELETE FROM leases WHERE run_no = OLD.run_no;
+    DELETE FROM instances WHERE run_id = OLD.run_id;
+    DELETE FROM services WHERE run_id = OLD.run_id;
 END;

@@ -138,7 +138,7 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     #[command(after_help = inspect::SHOW_EXAMPLES)]
     Show(inspect::WatchFlags),
     /// List the runs in a database, the newest first; delete old ones.
-    #[command(visible_aliases = ["ps", "ls"], alias = "list", after_help = inspect::RUNS_EXAMPLES)]
+    #[command(visible_alias = "ls", alias = "list", after_help = inspect::RUNS_EXAMPLES)]
     Runs(inspect::RunsFlags),
     /// Wait until a run has ended, and exit with its exit code.
     #[command(after_help = inspect::WAIT_EXAMPLES)]
@@ -163,6 +163,21 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// List providers with what is known of them; block or unblock them.
     #[command(after_help = inspect::PROVIDERS_EXAMPLES)]
     Providers(inspect::ProvidersFlags),
+    /// Bring the services of a file up, in their order, and keep them up.
+    #[command(after_help = super::services::UP_EXAMPLES)]
+    Up(Box<super::services::UpFlags>),
+    /// Bring services down, in order, and wait until they are.
+    #[command(after_help = super::services::DOWN_EXAMPLES)]
+    Down(Box<super::services::DownFlags>),
+    /// List the instances of services with their states and addresses.
+    #[command(after_help = super::services::PS_EXAMPLES)]
+    Ps(super::services::PsFlags),
+    /// Show the output of a service's instances.
+    #[command(after_help = super::services::LOGS_EXAMPLES)]
+    Logs(super::services::LogsFlags),
+    /// Run a command on an instance of a service.
+    #[command(after_help = super::services::EXEC_EXAMPLES)]
+    Exec(super::services::ExecFlags),
     /// List the offers on the market with their prices; nothing is bought.
     #[command(after_help = super::look::MARKET_EXAMPLES)]
     Market(super::look::MarketFlags),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use golem_sdk::Budget;
+use golem_sdk::{Budget, ProviderList};
 use golem_sdk::defaults::SETTLE_TIMEOUT;
 use yagna_api::Glm;
 use yagna_api::time::short;
@@ -77,6 +77,7 @@ pub(crate) fn resolve<J: ClapArgs>(
         network,
         settle_timeout: flags.settle_timeout.unwrap_or(SETTLE_TIMEOUT),
         style,
+        avoid: ProviderList::default(),
     })
 }
 

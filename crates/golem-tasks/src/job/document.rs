@@ -43,6 +43,8 @@ pub(crate) struct Section<'a> {
     pub(crate) span: Range<usize>,
     /// The prefix of its entries' names.
     prefix: String,
+    /// True if it has keys that it may not have. They were reported.
+    has_unknown: bool,
     /// Keys that a mistyped key was taken for.
     meant: Vec<String>,
     table: &'a DeTable<'a>,
@@ -153,8 +155,10 @@ impl<'a> Section<'a> {
         diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
         let mut meant = Vec::new();
+        let mut has_unknown = false;
         let vocabulary = diagnostics.vocabulary;
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+            has_unknown = true;
             let message = format!("unknown key `{}` in {name}", key.get_ref());
             let help = if let Some(close) = vocabulary.closest(key.get_ref(), known.iter().copied()) {
                 meant.push(close.to_owned());
@@ -164,7 +168,7 @@ impl<'a> Section<'a> {
             };
             diagnostics.report_with_help(key.span(), message, help);
         }
-        Self { name, span, prefix: String::new(), meant, table }
+        Self { name, span, prefix: String::new(), has_unknown, meant, table }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<Entry<'a>> {
@@ -198,9 +202,9 @@ impl<'a> Section<'a> {
         self.get(key).is_none() && !self.meant.iter().any(|meant| meant == key)
     }
 
-    /// True if there are keys that aren't among `known`. They were reported already.
-    pub(crate) fn has_unknown(&self, known: &[&str]) -> bool {
-        self.table.keys().any(|key| !known.contains(&key.get_ref().as_ref()))
+    /// True if there are keys that may not be there. They were reported already.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.has_unknown
     }
 
     /// A section such as `[limits]`; `None` when it is absent or was reported as no table.

@@ -134,11 +134,20 @@ impl Default for Limits {
 }
 
 pub(super) fn read(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<(Limits, Verdicts)> {
-    let defaults = Limits::default();
+    read_known(top, schema::LIMITS, Limits::default(), diagnostics)
+}
+
+/// Reads the section where only these of its keys may stand, and what isn't said is like this.
+pub(crate) fn read_known(
+    top: &Section<'_>,
+    known: &[&str],
+    defaults: Limits,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<(Limits, Verdicts)> {
     if top.get("limits").is_none() {
         return Some((defaults, Verdicts::default()));
     }
-    let section = top.section("limits", schema::LIMITS, diagnostics)?;
+    let section = top.section("limits", known, diagnostics)?;
     let money = |entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>| entry.money(diagnostics).map(Some);
     let expiration = section.value_or("expiration", defaults.expiration, diagnostics, expiration);
     let longest = expiration.map_or(defaults.task_timeout, |run| run.min(defaults.task_timeout));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use golem_sdk::payload::{Payload as Machine, WantedImage};
+use golem_sdk::payload::{Payload as Machine, PayloadSpec, WantedImage};
 use toml::de::DeTable;
 use yagna_api::{Constraints, Properties};
 
@@ -41,6 +41,13 @@ pub struct Payload {
     pub keep_files: bool,
 }
 
+impl Payload {
+    /// The payload as the SDK takes it.
+    pub(crate) fn spec(&self) -> PayloadSpec {
+        PayloadSpec::new(self.machine.clone(), self.image.clone())
+    }
+}
+
 /// The files that the section names.
 pub(super) fn files<'d>(
     document: &'d DeTable<'_>,
@@ -60,10 +67,19 @@ pub(super) fn read(top: &Section<'_>, folder: &Path, diagnostics: &mut Diagnosti
         return None;
     }
     let section = top.section("payload", schema::PAYLOAD, diagnostics)?;
+    read_section(&section, folder, diagnostics)
+}
+
+/// Reads the keys of a payload in whichever section they stand.
+pub(crate) fn read_section(
+    section: &Section<'_>,
+    folder: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Payload> {
     let text =
         |entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>| entry.text(diagnostics).map(str::to_owned);
     let runtime = section.value_or("runtime", VM.to_owned(), diagnostics, text);
-    let image = image::read(&section, runtime.as_deref(), folder, diagnostics);
+    let image = image::read(section, runtime.as_deref(), folder, diagnostics);
     let min_mem_gib = section.value_or("min_mem_gib", 0.5, diagnostics, Entry::amount);
     let min_storage_gib = section.value_or("min_storage_gib", 2.0, diagnostics, Entry::amount);
     let min_cpu_threads =

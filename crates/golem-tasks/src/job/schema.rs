@@ -20,7 +20,7 @@ pub(super) const JOB: Vocabulary =
 /// Sections of a job file.
 pub(super) const TOP: &[&str] = &["payload", "tasks", "setup", "steps", "limits"];
 /// Keys of `[payload]`.
-pub(super) const PAYLOAD: &[&str] = &[
+pub(crate) const PAYLOAD: &[&str] = &[
     "image_hash",
     "image_tag",
     "image_url",

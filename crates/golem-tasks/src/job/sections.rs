@@ -159,7 +159,7 @@ impl StepReader<'_> {
         match actions.as_slice() {
             [action] => Some((self.action(action, diagnostics)?, timeout?)),
             [] => {
-                if !section.has_unknown(schema::STEP) {
+                if !section.has_unknown() {
                     let help = format!("add one of {}", schema::list(schema::ACTIONS, "or"));
                     diagnostics.report_with_help(section.span, format!("{} does nothing", self.name), help);
                 }

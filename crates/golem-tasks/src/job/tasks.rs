@@ -223,7 +223,7 @@ pub(super) fn read(
                 format!("[tasks] has two sources, `{}` and `{}`", first.name, second.name),
                 "keep one of them",
             );
-        } else if !section.has_unknown(schema::TASKS) {
+        } else if !section.has_unknown() {
             diagnostics.report_with_help(
                 section.span,
                 "[tasks] has no source",

@@ -42,7 +42,7 @@ impl work::Job for Job {
     type Output = TaskOutput;
 
     fn payload(&self) -> PayloadSpec {
-        PayloadSpec::new(self.payload.machine.clone(), self.payload.image.clone())
+        self.payload.spec()
     }
 
     fn tasks(&self) -> Pile<Value> {

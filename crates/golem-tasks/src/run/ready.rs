@@ -35,7 +35,7 @@ pub(super) fn check_files(options: &RunOptions, workers: u32) -> Result<(), Fail
 
 /// Checks that there are enough open files for every worker with this daemon.
 pub(super) fn check_limit(daemon: &DaemonChoice, workers: u32) -> Result<(), Failure> {
-    let is_here = matches!(daemon, DaemonChoice::Devnet { .. });
+    let is_here = matches!(daemon, DaemonChoice::Devnet { .. } | DaemonChoice::Served { .. });
     let each = OF_WORKER + if is_here { OF_COMMAND } else { 0 };
     match file_limit() {
         Some(limit) if limit < needed(workers, each) => Err(too_few(workers, each, limit)),

@@ -35,7 +35,7 @@ pub(super) fn check(
         (DaemonChoice::Yagna { .. }, true) => {
             return Err(usage(Differs::Devnet { run_id }).advise(format!("add --devnet, or {other}")));
         }
-        (DaemonChoice::Devnet { .. }, false) => {
+        (DaemonChoice::Devnet { .. } | DaemonChoice::Served { .. }, false) => {
             return Err(usage(Differs::NoDevnet { run_id }).advise(format!("leave --devnet out, or {other}")));
         }
         _ => {}

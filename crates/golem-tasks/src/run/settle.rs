@@ -29,6 +29,7 @@ use crate::view::{Beginning, Facts, Output, Plain, Quiet, SummaryFold, View};
 const AT_ONCE: usize = 16;
 
 /// The runs to settle, and the daemon.
+#[derive(Clone)]
 pub(crate) struct SettleOptions {
     /// The database of runs.
     pub(crate) dsn: Dsn,

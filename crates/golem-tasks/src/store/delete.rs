@@ -10,7 +10,7 @@ use super::{Store, StoreError};
 
 /// The tables with rows of a run, those that refer to others first. SQLite has a trigger with the same list for
 /// programs that delete a row of `runs` themselves.
-const OF_A_RUN: [&str; 17] = [
+const OF_A_RUN: [&str; 19] = [
     "DELETE FROM scripts WHERE run_no = $1",
     "DELETE FROM open_rentals WHERE run_no = $1",
     "DELETE FROM payments WHERE run_no = $1",
@@ -27,6 +27,8 @@ const OF_A_RUN: [&str; 17] = [
     "DELETE FROM offers WHERE run_no = $1",
     "DELETE FROM states WHERE run_no = $1",
     "DELETE FROM leases WHERE run_no = $1",
+    "DELETE FROM instances WHERE run_id = (SELECT run_id FROM runs WHERE run_no = $1)",
+    "DELETE FROM services WHERE run_id = (SELECT run_id FROM runs WHERE run_no = $1)",
     "DELETE FROM runs WHERE run_no = $1",
 ];
 

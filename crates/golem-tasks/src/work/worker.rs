@@ -40,6 +40,10 @@ impl<J: Job> JobWorker<J> {
 }
 
 impl<J: Job> Worker for JobWorker<J> {
+    fn implicit_start(&self) -> bool {
+        self.shared.job.starts_machines()
+    }
+
     fn work<'a>(
         &'a self,
         ctx: &'a WorkContext,

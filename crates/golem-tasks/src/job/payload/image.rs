@@ -7,7 +7,6 @@ use golem_sdk::payload::{Image, WantedImage};
 use yagna_client::Url;
 
 use super::super::document::{Diagnostics, Entry, Section};
-use super::super::schema;
 #[cfg(feature = "manifest")]
 use super::manifest;
 use super::{Reported, VM};
@@ -71,7 +70,7 @@ pub(super) fn read(
         (None, Some(tag), _) => Ok(Some(WantedImage::Named(ImageName::Tag(tag)))),
         (None, None, None) if runtime.is_none_or(|runtime| runtime == VM) => {
             // A key that is none may well have been meant for the image.
-            if !section.has_unknown(schema::PAYLOAD) {
+            if !section.has_unknown() {
                 diagnostics.report_with_help(
                     section.span.clone(),
                     "the payload has no image",
