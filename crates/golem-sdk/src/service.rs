@@ -232,6 +232,11 @@ impl Service {
         self.0.kept.is_stopping() || (!instances.is_empty() && instances.iter().all(is_stopped))
     }
 
+    /// True if no instance has a machine.
+    pub fn is_at_rest(&self) -> bool {
+        self.0.kept.is_at_rest()
+    }
+
     /// Asks all instances to stop, and waits until they have.
     ///
     /// **Cancel safety**: they are stopped also where the future is dropped.

@@ -10,11 +10,13 @@
 //! | `environment` | variables whose values depend on other services |
 //! | `job` | a service as a job of a run |
 //! | `up` | bringing services up in their order, and keeping them up |
+//! | `doors` | ports of this machine that lead to services |
 //! | `access` | the way to the daemon for other processes |
 //! | `look` | listing instances, their logs, and commands on them |
 //! | `down` | bringing services down |
 
 pub(crate) mod access;
+mod doors;
 pub(crate) mod down;
 mod environment;
 pub(crate) mod file;

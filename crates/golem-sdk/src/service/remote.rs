@@ -22,7 +22,9 @@ pub struct RemoteMachine(Machine);
 impl RemoteMachine {
     /// The machine of this instance; none where it has no machine on which commands can be run.
     pub fn of(client: &Client, info: &InstanceInfo) -> Option<Self> {
-        let (Some(provider), Some(activity)) = (info.provider.clone(), info.activity.clone()) else { return None };
+        let (Some(provider), Some(activity)) = (info.provider.clone(), info.activity.clone()) else {
+            return None;
+        };
         if !info.state.has_machine() {
             return None;
         }

@@ -201,7 +201,7 @@ impl EndReason {
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Asked => f.write_str("stopped on request"),
+            Self::Asked => f.write_str("on request"),
             Self::Renewed => f.write_str("replaced before its agreement ends"),
             Self::Surplus => f.write_str("no longer wanted"),
             Self::Exited { code, .. } => write!(f, "its process ended with exit code {code}"),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use golem_sdk::{Budget, ProviderList};
 use golem_sdk::defaults::SETTLE_TIMEOUT;
+use golem_sdk::{Budget, ProviderList};
 use yagna_api::Glm;
 use yagna_api::time::short;
 

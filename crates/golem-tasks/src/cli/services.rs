@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueHint};
-use golem_sdk::defaults::SETTLE_TIMEOUT;
 use golem_sdk::Budget;
+use golem_sdk::defaults::SETTLE_TIMEOUT;
 use yagna_api::AppKey;
 use yagna_client::ApiUrls;
 
@@ -176,7 +176,9 @@ impl Where {
     pub(super) fn site(&self, environment: Environment<'_>) -> Result<crate::options::Site, Failure> {
         if self.site.is_devnet() {
             let gone = "the emulated network of these services has ended with the process that kept them up";
-            return Err(Failure::new(Exit::BrokeOff, gone).advise("`golem-tasks up FILE --devnet` begins anew"));
+            return Err(
+                Failure::new(Exit::BrokeOff, gone).advise("`golem-tasks up FILE --devnet` begins anew")
+            );
         }
         self.site.site(environment)
     }
@@ -190,7 +192,8 @@ impl DownFlags {
             let is_file = Path::new(which).extension().is_some_and(|ending| ending == "toml");
             looking.stack = Some(if is_file { file::load(Path::new(which))?.name } else { which.clone() });
         }
-        let named = |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let named =
+            |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let settling = SettleOptions {
             dsn: looking.dsn.clone(),
             run_id: None,

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use golem_sdk::network::Network;
-use golem_sdk::text::chain;
 use tokio::time::sleep;
 
-use super::access;
 use super::look::Looking;
+use super::{access, doors};
 use crate::exit::{Exit, Failure};
 use crate::options::Site;
 use crate::run::settle::{SettleOptions, settle};
@@ -85,10 +84,8 @@ async fn down_in(
     let network = up.iter().find_map(|(row, _)| Some((row.clone(), row.network.clone()?)));
     if let Some((row, id)) = network {
         let client = access::client(&looking.dsn, &row, site).await?;
-        if let Some(network) = Network::find(&client, &id).await.ok().flatten()
-            && let Err(error) = network.remove().await
-        {
-            tracing::warn!(error = chain(&error), "the network of the services was not removed");
+        if let Some(network) = Network::find(&client, &id).await.ok().flatten() {
+            doors::remove(&network).await;
         }
     }
     let mut exit = Exit::Done;
@@ -109,8 +106,11 @@ async fn wait(store: &Store, stack: &str, run_ids: &[String], say: &mut Output) 
         for run_id in run_ids {
             let status = store.run_status(run_id).await?;
             if let RunStatus::Interrupted(_) = status {
-                return Err(Failure::new(Exit::BrokeOff, format!("the process that kept {stack} up has died"))
-                    .advise(format!("`golem-tasks down {stack}` once more ends what it left")));
+                return Err(Failure::new(
+                    Exit::BrokeOff,
+                    format!("the process that kept {stack} up has died"),
+                )
+                .advise(format!("`golem-tasks down {stack}` once more ends what it left")));
             }
             is_over &= matches!(status, RunStatus::Ended(_));
         }

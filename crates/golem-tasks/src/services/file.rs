@@ -36,14 +36,8 @@ const SERVICE: &[&str] = &[
     "forward",
 ];
 /// Keys of `[limits]` that say something of services.
-const LIMITS: &[&str] = &[
-    "budget",
-    "on_budget",
-    "max_price_per_hour",
-    "max_start_price",
-    "expiration",
-    "idle_timeout",
-];
+const LIMITS: &[&str] =
+    &["budget", "on_budget", "max_price_per_hour", "max_start_price", "expiration", "idle_timeout"];
 const HTTP: &[&str] = &["local", "port"];
 const READY: &[&str] = &["tcp", "http", "command"];
 
@@ -51,7 +45,12 @@ const READY: &[&str] = &["tcp", "http", "command"];
 static VOCABULARY: Vocabulary = Vocabulary {
     file: "a file of services",
     top: TOP,
-    homes: &[("[service.NAME]", SERVICE), ("[service.NAME]", PAYLOAD), ("[limits]", LIMITS), ("[network]", NETWORK)],
+    homes: &[
+        ("[service.NAME]", SERVICE),
+        ("[service.NAME]", PAYLOAD),
+        ("[limits]", LIMITS),
+        ("[network]", NETWORK),
+    ],
     other_words: &[
         ("services", "service"),
         ("image", "image_tag"),
@@ -159,12 +158,15 @@ fn read<'a>(
         None => Some(name_of_file(origin)),
     };
     let network = match top.get("network") {
-        Some(_) => top.section("network", NETWORK, diagnostics).and_then(|section| {
-            section.value_or("range", None, diagnostics, |entry, diagnostics| {
-                let parsed = entry.text(diagnostics)?.parse::<Range>();
-                parsed.map_err(|error| diagnostics.report(entry.span(), error.to_string())).ok().map(Some)
+        Some(_) => top
+            .section("network", NETWORK, diagnostics)
+            .and_then(|section| {
+                section.value_or("range", None, diagnostics, |entry, diagnostics| {
+                    let parsed = entry.text(diagnostics)?.parse::<Range>();
+                    parsed.map_err(|error| diagnostics.report(entry.span(), error.to_string())).ok().map(Some)
+                })
             })
-        }).map(Some),
+            .map(Some),
         None => Some(None),
     };
     let has_network = top.get("network").is_some();
@@ -184,13 +186,18 @@ fn read_services(
     let fields = top.get("service").and_then(|entry| {
         let fields = entry.fields();
         if fields.is_none() {
-            diagnostics.report_with_help(entry.span(), "`service` must be a section", format!("for example\n\n{example}"));
+            diagnostics.report_with_help(
+                entry.span(),
+                "`service` must be a section",
+                format!("for example\n\n{example}"),
+            );
         }
         fields
     });
     let Some(fields) = fields.filter(|fields| !fields.is_empty()) else {
         if top.lacks("service") {
-            diagnostics.missing("the file has no services", format!("describe one, for example\n\n{example}"));
+            diagnostics
+                .missing("the file has no services", format!("describe one, for example\n\n{example}"));
         }
         return None;
     };
@@ -238,11 +245,14 @@ fn read_service(
     let stop_timeout = section.value_or("stop_timeout", defaults.stop_timeout, diagnostics, Entry::duration);
     let restart = section.value_or("restart", Restart::default(), diagnostics, |entry, diagnostics| {
         let parsed = entry.text(diagnostics)?.parse();
-        parsed.map_err(|error: golem_sdk::service::RestartError| diagnostics.report(entry.span(), error.to_string())).ok()
+        parsed
+            .map_err(|error: golem_sdk::service::RestartError| {
+                diagnostics.report(entry.span(), error.to_string())
+            })
+            .ok()
     });
-    let http = section.value_or("http", None, diagnostics, |entry, diagnostics| {
-        http(entry, diagnostics).map(Some)
-    });
+    let http =
+        section.value_or("http", None, diagnostics, |entry, diagnostics| http(entry, diagnostics).map(Some));
     let forward = forwards(&section, diagnostics);
     for key in ["http", "forward"] {
         if let Some(entry) = section.get(key).filter(|_| !has_network) {
@@ -426,7 +436,11 @@ fn http(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Http> {
     let mut read = |key: &str| match section.get(key) {
         Some(entry) => port(&entry, diagnostics),
         None => {
-            diagnostics.report_with_help(entry.span(), format!("`http` has no `{key}`"), format!("for example {example}"));
+            diagnostics.report_with_help(
+                entry.span(),
+                format!("`http` has no `{key}`"),
+                format!("for example {example}"),
+            );
             None
         }
     };
@@ -485,7 +499,9 @@ fn ordered(
             let span = needs_at.get(names[0]).cloned().unwrap_or_default();
             let message = match names.as_slice() {
                 [one] => format!("`{one}` needs itself"),
-                several => format!("{} need one another, so none of them can be the first", several.join(", ")),
+                several => {
+                    format!("{} need one another, so none of them can be the first", several.join(", "))
+                }
             };
             diagnostics.report_with_help(span, message, "leave out one of their `needs`");
             return None;
@@ -500,7 +516,10 @@ fn stack_name(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<St
     if is_stack_name(text) {
         return Some(text.to_owned());
     }
-    diagnostics.report(entry.span(), format!("`{text}` is not a valid name: at most 30 letters, digits, `-` and `_`"));
+    diagnostics.report(
+        entry.span(),
+        format!("`{text}` is not a valid name: at most 30 letters, digits, `-` and `_`"),
+    );
     None
 }
 
@@ -567,7 +586,9 @@ start_timeout = "1m"
     #[test]
     fn every_problem_has_its_place_and_a_remedy() {
         let service = |keys: &str| {
-            format!("[network]\n[service.web]\nimage_tag = \"golem/alpine:latest\"\ncommand = \"true\"\n{keys}")
+            format!(
+                "[network]\n[service.web]\nimage_tag = \"golem/alpine:latest\"\ncommand = \"true\"\n{keys}"
+            )
         };
         for (text, said) in [
             (String::new(), "the file has no services"),
@@ -589,8 +610,14 @@ start_timeout = "1m"
             (service("depends_on = [\"db\"]"), "did you mean `needs`?"),
             (service("files = { \"/x\" = \"nowhere\" }"), "is not a file that can be read"),
             (service("[limits]\nretries = 3"), "unknown key `retries`"),
-            ("[network]\nrange = \"10.0.0.0/8\"\n".to_owned() + &service("").replace("[network]\n", ""), "is not a valid range"),
-            (service("").replace("[network]\n", "") + "http = { local = 1, port = 1 }", "`http` needs a network"),
+            (
+                "[network]\nrange = \"10.0.0.0/8\"\n".to_owned() + &service("").replace("[network]\n", ""),
+                "is not a valid range",
+            ),
+            (
+                service("").replace("[network]\n", "") + "http = { local = 1, port = 1 }",
+                "`http` needs a network",
+            ),
             (service("").replace("service.web", "service.Web"), "is not a valid name of a service"),
             ("name = \"a b\"\n".to_owned() + &service(""), "is not a valid name"),
         ] {

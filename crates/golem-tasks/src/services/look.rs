@@ -16,8 +16,8 @@ use crate::exit::{Exit, Failure};
 use crate::options::Site;
 use crate::signals::Stops;
 use crate::store::{Dsn, RunStatus, ServiceRow, Store};
-use crate::view::{JSON_VERSION, Output, json_line};
 use crate::view::services::{Listed, table};
+use crate::view::{JSON_VERSION, Output, json_line};
 
 /// The time between two looks at a log that is followed.
 const FOLLOWED: Duration = Duration::from_secs(1);
@@ -84,10 +84,13 @@ fn instance_line(info: &InstanceInfo) -> String {
     if let Some(address) = info.address.filter(|_| info.state != InstanceState::Stopped) {
         line = format!("{line} at {address}");
     }
-    if let Some(provider) = info.provider.as_ref().filter(|_| info.state.has_machine() || info.state == InstanceState::Starting) {
+    if let Some(provider) =
+        info.provider.as_ref().filter(|_| info.state.has_machine() || info.state == InstanceState::Starting)
+    {
         line = format!("{line} on {}", provider.name);
     }
-    let is_telling = matches!(info.state, InstanceState::Stopped | InstanceState::Pending | InstanceState::Running);
+    let is_telling =
+        matches!(info.state, InstanceState::Stopped | InstanceState::Pending | InstanceState::Running);
     if let Some(reason) = info.last_end.as_ref().filter(|_| is_telling) {
         line = format!("{line}: {reason}");
         let is_own = !matches!(reason, EndReason::Asked | EndReason::Renewed | EndReason::Surplus);
@@ -174,7 +177,9 @@ async fn list(store: &Store, looking: &Looking, all: bool, json: bool) -> Result
 /// True for an instance whose place another one has taken.
 fn is_past(info: &InstanceInfo, all: &[InstanceInfo]) -> bool {
     info.state == InstanceState::Stopped
-        && all.iter().any(|other| other.place.number == info.place.number && other.place.turn > info.place.turn)
+        && all
+            .iter()
+            .any(|other| other.place.number == info.place.number && other.place.turn > info.place.turn)
 }
 
 async fn found(store: &Store, stack: Option<&str>) -> Result<Vec<Found>, Failure> {
@@ -193,8 +198,9 @@ async fn chosen(store: &Store, looking: &Looking, name: &str) -> Result<(Found, 
     let up: Vec<_> = found(store, looking.stack.as_deref()).await?.into_iter().filter(Found::is_up).collect();
     if up.is_empty() {
         let error = LookError::NothingUp { place: store.place().to_owned() };
-        return Err(Failure::new(Exit::Usage, error)
-            .advise("`golem-tasks up FILE` brings services up; add --devnet for those on an emulated network"));
+        return Err(Failure::new(Exit::Usage, error).advise(
+            "`golem-tasks up FILE` brings services up; add --devnet for those on an emulated network",
+        ));
     }
     let number = |one: &Found| {
         let number = name.strip_prefix(one.row.service.as_str())?.strip_prefix('-')?;
@@ -234,7 +240,8 @@ fn meant(one: &Found, number: Option<u32>) -> Vec<InstanceInfo> {
             continue;
         }
         let known = meant.get(&info.place.number);
-        if known.is_none_or(|known| known.state != InstanceState::Ready || info.state == InstanceState::Ready) {
+        if known.is_none_or(|known| known.state != InstanceState::Ready || info.state == InstanceState::Ready)
+        {
             meant.insert(info.place.number, info.clone());
         }
     }
@@ -282,8 +289,12 @@ pub(crate) async fn exec(
     store.close().await;
     let reached = reached?;
     let machine = machine(&reached)?;
-    let env: BTreeMap<String, String> =
-        reached.row.body.get("env").and_then(|env| serde_json::from_value(env.clone()).ok()).unwrap_or_default();
+    let env: BTreeMap<String, String> = reached
+        .row
+        .body
+        .get("env")
+        .and_then(|env| serde_json::from_value(env.clone()).ok())
+        .unwrap_or_default();
     let line = words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
     let script = exec_script(&env, &line);
     let mut stops = Stops::listen().map_err(|error| Failure::new(Exit::Bug, error))?;
@@ -355,7 +366,8 @@ async fn tell_logs(
             }
         }
         if let Some((info, error)) = failed.take() {
-            return Err(Failure::new(Exit::BrokeOff, error).advise(format!("{} may be starting or ending", info.name())));
+            return Err(Failure::new(Exit::BrokeOff, error)
+                .advise(format!("{} may be starting or ending", info.name())));
         }
         if !follow || matches!(store.run_status(&one.row.run_id).await?, RunStatus::Ended(_)) {
             break;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, select_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use golem_core::event::{RunEnd, StopReason};
@@ -14,12 +14,14 @@ use golem_sdk::service::{EndReason, InstanceState, Names, Place, Service, Servic
 use golem_sdk::text::chain;
 use golem_sdk::{ProviderList, SystemClock};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use yagna_api::{Clock, Glm};
 use yagna_client::Client;
 
 use super::access::AccessFile;
+use super::doors::{self, Doors};
 use super::environment;
 use super::file::{ServiceEntry, Stack};
 use super::job::ServiceJob;
@@ -54,6 +56,7 @@ struct Held {
     service: Service,
     run_id: String,
     limits: Limits,
+    doors: Doors,
 }
 
 /// A service in an earlier process.
@@ -132,16 +135,23 @@ async fn hold(
     let avoid = ProviderList::default();
     let mut held = Vec::new();
     for entry in &stack.services {
-        let one = prepare(store, options, entry, earlier.get(&entry.spec.name), network.as_ref(), &names).await?;
-        held.push(one);
+        match prepare(store, options, entry, earlier.get(&entry.spec.name), network.as_ref(), &names).await {
+            Ok(one) => held.push(one),
+            Err(failure) => {
+                // Nothing was begun; what an earlier process left goes on.
+                if let Some(network) = network.filter(|_| earlier.values().all(|earlier| !earlier.goes_on)) {
+                    doors::remove(&network).await;
+                }
+                return Err(failure);
+            }
+        }
     }
     let keeping = Keeping { store, options, site: &site, avoid: &avoid, terminal };
     let ended = keeping.keep_up(&held).await;
     drop(access);
-    if let Some(network) = &network
-        && let Err(error) = network.remove().await
-    {
-        tracing::warn!(error = chain(&error), "the network of the services was not removed");
+    // Where this process leaves at once, what it leaves is still in the network.
+    if let Some(network) = network.filter(|_| held.iter().all(|one| one.service.is_at_rest())) {
+        doors::remove(&network).await;
     }
     ended
 }
@@ -161,7 +171,8 @@ async fn network(
         let exit = if is_usage { Exit::Usage } else { Exit::Daemon };
         Failure::new(exit, UpError::Network(chain(&error)))
     };
-    let known = earlier.values().filter(|earlier| earlier.goes_on).find_map(|earlier| earlier.row.network.clone());
+    let known =
+        earlier.values().filter(|earlier| earlier.goes_on).find_map(|earlier| earlier.row.network.clone());
     if let Some(id) = known
         && let Some(found) = Network::find(client, &id).await.map_err(failed)?
     {
@@ -236,7 +247,8 @@ async fn prepare(
     limits.task_timeout = limits.expiration;
     limits.providers.clone_from(&entry.payload.providers);
     limits.exclude_providers.clone_from(&entry.payload.exclude_providers);
-    Ok(Held { entry: entry.clone(), service, run_id, limits })
+    let doors = Doors::open(entry, network).await?;
+    Ok(Held { entry: entry.clone(), service, run_id, limits, doors })
 }
 
 /// The places of a run that have no end yet.
@@ -281,6 +293,10 @@ impl Keeping<'_> {
     async fn keep_up(&self, held: &[Held]) -> Result<Exit, Failure> {
         let mut teller = Teller::new(self.options.json);
         teller.begins(&self.options.stack.name, self.store.place());
+        for line in held.iter().flat_map(|one| one.doors.told()) {
+            teller.say(line);
+        }
+        let mut changes: Vec<_> = held.iter().map(|one| one.service.changes()).collect();
         let token = CancellationToken::new();
         let mut running: FuturesUnordered<LocalBoxFuture<'static, Ended>> =
             held.iter().map(|one| self.start(one, held, token.clone()).boxed_local()).collect();
@@ -291,6 +307,9 @@ impl Keeping<'_> {
         loop {
             teller.tell(held.iter().flat_map(|one| one.service.instances()));
             self.avoid_members(held);
+            for one in held {
+                one.doors.lead_to(&one.service.instances());
+            }
             tokio::select! {
                 () = stops.next() => {
                     if std::mem::replace(&mut cancelled, true) {
@@ -302,6 +321,7 @@ impl Keeping<'_> {
                     teller.say("stopping the services; Ctrl+C again leaves at once");
                     stop_all(held);
                 }
+                () = any_change(&mut changes) => {}
                 () = sleep(next_look.saturating_duration_since(Instant::now())) => {
                     next_look = Instant::now() + LOOK_EVERY;
                     if self.is_asked_down(held).await {
@@ -334,7 +354,11 @@ impl Keeping<'_> {
             0 => String::new(),
             n => format!("; {} not settled yet: `golem-tasks settle` does that later", plural(n, "rental")),
         };
-        teller.say(&format!("{} is down; it cost {} GLM{settled}", self.options.stack.name, one_amount(cost)));
+        teller.say(&format!(
+            "{} is down; it cost {} GLM{settled}",
+            self.options.stack.name,
+            one_amount(cost)
+        ));
         match failed {
             Some(failure) => Err(failure),
             None if cancelled => Ok(Exit::Cancelled),
@@ -343,10 +367,18 @@ impl Keeping<'_> {
     }
 
     /// Runs a service once those that it needs are ready.
-    fn start(&self, one: &Held, held: &[Held], token: CancellationToken) -> impl Future<Output = Ended> + use<> {
+    fn start(
+        &self,
+        one: &Held,
+        held: &[Held],
+        token: CancellationToken,
+    ) -> impl Future<Output = Ended> + use<> {
         let name = one.entry.spec.name.clone();
-        let needs: Vec<_> =
-            held.iter().filter(|other| one.entry.needs.contains(&other.entry.spec.name)).map(|other| other.service.clone()).collect();
+        let needs: Vec<_> = held
+            .iter()
+            .filter(|other| one.entry.needs.contains(&other.entry.spec.name))
+            .map(|other| other.service.clone())
+            .collect();
         let service = one.service.clone();
         let job = ServiceJob::new(
             one.service.clone(),
@@ -379,8 +411,10 @@ impl Keeping<'_> {
                     if service.is_over() {
                         break;
                     }
-                    let failure = Failure::new(Exit::TasksFailed, error)
-                        .advise(format!("`golem-tasks logs {}` may say more while it is up", needed.spec().name));
+                    let failure = Failure::new(Exit::TasksFailed, error).advise(format!(
+                        "`golem-tasks logs {}` may say more while it is up",
+                        needed.spec().name
+                    ));
                     return (name, Err(failure));
                 }
             }
@@ -396,7 +430,8 @@ impl Keeping<'_> {
             return;
         }
         let instances = held.iter().flat_map(|one| one.service.instances());
-        let with_machine = instances.filter(|info| info.state.has_machine() || info.state == InstanceState::Starting);
+        let with_machine =
+            instances.filter(|info| info.state.has_machine() || info.state == InstanceState::Starting);
         let members: HashSet<String> =
             with_machine.filter_map(|info| Some(info.provider?.id.to_string())).collect();
         for listed in self.avoid.entries() {
@@ -419,6 +454,13 @@ impl Keeping<'_> {
         }
         false
     }
+}
+
+/// Waits until an instance of any service has changed.
+async fn any_change(changes: &mut [watch::Receiver<u64>]) {
+    let changed = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
+    // A service lives as long as this does.
+    select_all(changed).await.0.ok();
 }
 
 fn stop_all(held: &[Held]) {

@@ -50,7 +50,11 @@ pub(crate) struct StoredInstances {
 
 impl Store {
     /// Records that a service is being brought up, for the first time or once more.
-    pub(crate) async fn begin_service(&self, service: &NewService<'_>, now: Timestamp) -> Result<(), StoreError> {
+    pub(crate) async fn begin_service(
+        &self,
+        service: &NewService<'_>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let failed = |source| self.failed("record a service", source);
         let begun = Statement::new(
             "INSERT INTO services (run_id, stack, service, wanted, network_id, began_at, body) \
@@ -77,21 +81,25 @@ impl Store {
              ORDER BY s.began_at DESC, s.service",
         )
         .text(stack);
-        let rows = self.database.rows(newest).await.map_err(|source| self.failed("read the services", source))?;
+        let rows =
+            self.database.rows(newest).await.map_err(|source| self.failed("read the services", source))?;
         rows.iter().map(service_row).collect()
     }
 
     /// The instances of a service, as they were seen last.
     pub async fn instances(&self, run_id: &str) -> Result<Vec<InstanceInfo>, StoreError> {
-        let all = Statement::new("SELECT body FROM instances WHERE run_id = $1 ORDER BY number, turn").text(run_id);
-        let rows = self.database.rows(all).await.map_err(|source| self.failed("read the instances", source))?;
+        let all =
+            Statement::new("SELECT body FROM instances WHERE run_id = $1 ORDER BY number, turn").text(run_id);
+        let rows =
+            self.database.rows(all).await.map_err(|source| self.failed("read the instances", source))?;
         rows.iter().map(|row| row.json("body")).collect()
     }
 
     /// Asks for the end of these services. The process that keeps them up looks for that several times a second.
     pub async fn ask_down(&self, run_ids: &[String]) -> Result<(), StoreError> {
         for run_id in run_ids {
-            let asked = Statement::new("UPDATE services SET down_at = coalesce(down_at, {now}) WHERE run_id = $1");
+            let asked =
+                Statement::new("UPDATE services SET down_at = coalesce(down_at, {now}) WHERE run_id = $1");
             self.write_one(asked.text(run_id.as_str()), "ask for the end of a service").await?;
         }
         Ok(())
@@ -154,7 +162,10 @@ impl StoredInstances {
 }
 
 impl InstanceBook for StoredInstances {
-    fn deployed<'a>(&'a self, activity: &'a ActivityId) -> BoxFuture<'a, Result<Option<Deployed>, BookError>> {
+    fn deployed<'a>(
+        &'a self,
+        activity: &'a ActivityId,
+    ) -> BoxFuture<'a, Result<Option<Deployed>, BookError>> {
         Box::pin(async move {
             self.read(activity).await.map_err(|error| BookError { doing: "read", source: error.into() })
         })
