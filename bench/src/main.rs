@@ -3,6 +3,7 @@
 //! `cargo run --release --package golem-bench -- [tasks] [providers]`, or with one of these first:
 //! - `store [--dsn DSN] [tasks]`: the database alone;
 //! - `executor [--commit] [tasks] [providers]`: the SDK's executor alone, as `bench/python.py` measures Python's;
+//! - `reach`: the HTTP proxy to an instance on the devnet: small requests, large bodies, idle connections;
 //! - `daemon [--rounds N] [--only TEXT]`: the program on two real daemons, next to a client that only sends scripts;
 //! - `workers 50,200,1000 [--rounds N] [--only TEXT]`: the program with so many providers of a devnet over HTTP.
 //!
@@ -16,6 +17,7 @@ mod ground;
 #[path = "../../crates/golem-tasks/tests/contract/namespace.rs"]
 mod namespace;
 mod program;
+mod reach;
 #[path = "../../crates/golem-tasks/tests/contract/rig.rs"]
 mod rig;
 mod store;
@@ -62,6 +64,7 @@ workers = 1000
 fn main() -> ExitCode {
     match std::env::var(program::AS).as_deref() {
         Ok("program") => golem_tasks::program(),
+        Ok(reach::FAR) => on_runtime(reach::far::serve()),
         Ok(_) => on_runtime(be_the_floor(std::env::args().skip(1))),
         Err(_) => {
             let is_daemon = std::env::args().nth(1).is_some_and(|first| first == "daemon");
@@ -102,6 +105,9 @@ async fn measure_all(arguments: impl Iterator<Item = String>) -> Result<(), Fail
     let mut arguments = arguments.peekable();
     if arguments.next_if(|first| first == "store").is_some() {
         return measure_store(arguments).await;
+    }
+    if arguments.next_if(|first| first == "reach").is_some() {
+        return reach::measure().await;
     }
     if arguments.next_if(|first| first == "executor").is_some() {
         let commit = arguments.next_if(|flag| flag == "--commit").is_some();
