@@ -33,6 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The time for which a machine's answer to a check is awaited.
 const CHECK_LIMIT: Duration = Duration::from_secs(20);
+/// The time for which a machine's answer to a request to stop is awaited, beside the time that the process has.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// The number of times that members of a network are told of a new one, where the daemon fails.
 const ANNOUNCEMENTS: u32 = 5;
 
@@ -496,7 +498,8 @@ impl Keeper<'_> {
 
     async fn end_process(&self) {
         let within = self.service.0.spec.stop_timeout;
-        if let Err(error) = self.machine.sh(script::stop(within), within + SCRIPT_LIMIT).await {
+        // Somebody else's command isn't waited for: the machine's end ends it as well.
+        if let Err(error) = self.machine.sh(script::stop(within), within + STOP_LIMIT).await {
             tracing::debug!(
                 error = chain(&error),
                 "a process was not stopped in order; its machine's end ends it"

@@ -19,6 +19,7 @@ mod packs;
 mod places;
 mod retrying;
 mod runs;
+mod services;
 mod sources;
 mod stage;
 mod terminal;

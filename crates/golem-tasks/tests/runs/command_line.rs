@@ -83,9 +83,7 @@ fn what_people_type_most_comes_first_in_the_help_of_run_and_help_itself_last() {
 #[test]
 fn commands_that_people_type_from_habit_are_aliases_of_ours() {
     let of = |command: &str| text(&golem_tasks(&[command, "--help"]).stdout);
-    for (alias, command) in
-        [("status", "summary"), ("ps", "runs"), ("ls", "runs"), ("list", "runs"), ("stop", "cancel")]
-    {
+    for (alias, command) in [("status", "summary"), ("ls", "runs"), ("list", "runs"), ("stop", "cancel")] {
         assert_eq!(of(alias), of(command), "{alias}");
     }
     let all = cli::help(None).unwrap();
