@@ -6,8 +6,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// Commands of other programs, and what to do here instead.
 const TIPS: [(&[&str], &str); 5] = [
     (
-        &["logs", "log"],
-        "`errors` shows what failed, `show --watch` what happens now, `run --log-file FILE` writes a log",
+        &["log"],
+        "`errors` shows what failed in a run, `show --watch` what happens now, `run --log-file FILE` writes a log; \
+         `logs NAME` the output of a service",
     ),
     (&["retry"], "`resume --retry-failed` tries the failed tasks of the newest run again"),
     (&["top", "watch"], "`show --watch` follows a run until it has ended"),
