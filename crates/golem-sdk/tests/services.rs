@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use golem_devnet::clock::DevnetClock;
 use golem_devnet::devnet::Devnet;
+use golem_devnet::runtime::{ScriptedAnswer, ScriptedRuntime};
 use golem_sdk::payload::Payload;
 use golem_sdk::service::{
     EndReason, InstanceError, InstanceInfo, InstanceState, Ready, Restart, RunningService, ServiceParts,
@@ -169,4 +171,55 @@ async fn a_machine_that_is_lost_is_replaced() {
     assert!(matches!(after[0].last_end, Some(EndReason::MachineLost { .. })), "{after:?}");
     web.stop().await;
     ground.close().await;
+}
+
+/// Every script of a service finds its process running.
+fn always_running() -> ScriptedRuntime {
+    ScriptedRuntime::new().on_prefix("/bin/sh", &[], ScriptedAnswer::ok().stdout("runs\n--log--\n"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agreement_that_ends_is_followed_by_another_one_while_the_service_is_up() {
+    let devnet = Devnet::builder()
+        .clock(DevnetClock::starting_at("2026-01-01T00:00:00Z".parse().unwrap()))
+        .runtime(always_running())
+        .providers(3)
+        .start()
+        .await
+        .unwrap();
+    let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key).unwrap();
+    let executor = Executor::builder(Payload::default())
+        .client(Client::new(Arc::new(transport)))
+        .clock(Arc::new(devnet.clock()))
+        .budget("100")
+        .start()
+        .await
+        .unwrap();
+    let mut spec = ServiceSpec::shell("web", "exec httpd");
+    spec.check_every = Duration::from_secs(60);
+    let web = executor.service(spec, ServiceParts::default()).unwrap();
+    web.wait_ready(1).await.unwrap();
+    let first = web.instances().remove(0);
+    assert!(first.expires.is_some());
+    // For a whole day there is an instance that is ready, each on an agreement of its own.
+    let mut seen = std::collections::BTreeSet::from([first.activity.clone()]);
+    let mut changes = web.changes();
+    let day = tokio::time::sleep(Duration::from_secs(24 * 3600));
+    tokio::pin!(day);
+    loop {
+        tokio::select! {
+            () = &mut day => break,
+            changed = changes.changed() => changed.unwrap(),
+        }
+        let instances = web.instances();
+        assert!(instances.iter().any(|one| one.state == InstanceState::Ready), "{instances:#?}");
+        seen.extend(instances.into_iter().map(|one| one.activity));
+    }
+    assert!(seen.len() > 20, "an agreement lasts an hour: {}", seen.len());
+    let ended = web.stop().await;
+    assert_eq!(ended, [("web-1".to_owned(), EndReason::Asked)]);
+    let end = executor.close().await.unwrap();
+    assert_eq!(end.unsettled, 0);
+    assert_eq!(devnet.books().open_agreements().count(), 0);
+    devnet.stop().await;
 }

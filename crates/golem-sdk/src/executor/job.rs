@@ -72,6 +72,8 @@ pub struct Job<'e, T> {
     timeout: Option<Duration>,
     /// True if each activity is deployed and started before its worker begins.
     implicit_start: bool,
+    /// True if the executor's own time-out doesn't end the job.
+    is_endless: bool,
 }
 
 pub(super) enum Source<T> {
@@ -99,7 +101,15 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         describe: impl Fn(&T) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         let implicit_start = executor.implicit_start;
-        Self { executor, source, describe: Box::new(describe), retries: None, timeout: None, implicit_start }
+        Self {
+            executor,
+            source,
+            describe: Box::new(describe),
+            retries: None,
+            timeout: None,
+            implicit_start,
+            is_endless: false,
+        }
     }
 
     /// Sets the name of a task in events and in the log, so that people know it; at most 200 characters are kept.
@@ -122,6 +132,11 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
     /// Leaves it to the worker to deploy and start each activity.
     pub(crate) fn explicit_start(self) -> Self {
         Self { implicit_start: false, ..self }
+    }
+
+    /// Goes on whatever time the executor gives to its jobs.
+    pub(crate) fn endless(self) -> Self {
+        Self { is_endless: true, ..self }
     }
 
     /// Hands it in, for this worker function; see [`Executor::submit`].
@@ -151,7 +166,7 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
         F: Fn(WorkContext, Tasks<T, R>) -> Work + Send + Sync + 'static,
         Work: Future<Output = Result<(), WorkerError>> + Send + 'static,
     {
-        let Self { executor, source, describe, retries, timeout, implicit_start } = self;
+        let Self { executor, source, describe, retries, timeout, implicit_start, is_endless } = self;
         let describe: Describe<T> = Box::new(move |data| {
             // It is the user's code, and runs where nothing else may panic.
             let described = catch_unwind(AssertUnwindSafe(|| describe(data))).ok().flatten();
@@ -163,7 +178,8 @@ impl<'e, T: Send + Sync + 'static> Job<'e, T> {
             Source::Stream(tasks) => source::stream(tasks, &table),
         };
         let limits = executor.limits;
-        let left = limits.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let deadline = limits.deadline.filter(|_| !is_endless);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let own = timeout.filter(|own| left.is_none_or(|left| *own < left));
         let options = JobOptions { retries, timeout: own.or(left) };
         let worker = Arc::new(Hands { worker, table: Arc::clone(&table), implicit_start });

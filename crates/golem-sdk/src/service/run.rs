@@ -84,6 +84,7 @@ impl Executor {
             .described(move |place: &Place| super::instance_name(&described, place.number))
             .retries(RETRIES)
             .explicit_start()
+            .endless()
             .submit_outcomes(move |ctx, mut tasks| {
                 let service = keeping.clone();
                 async move {
