@@ -2,12 +2,14 @@
 //!
 //! Whether we take it is decided in [`crate::caps`] and [`crate::terms`].
 
+mod gpu;
 pub(crate) mod prices;
 
 use serde_json::Value;
 use yagna_api::properties::name;
 use yagna_api::{NodeId, Properties};
 
+pub use self::gpu::{GPU_CAPABILITY, GPU_RUNTIME, Gpu, GpuWanted};
 use crate::pricing::Pricing;
 
 /// The length of a stranger's text that is shown.

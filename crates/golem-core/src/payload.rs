@@ -5,6 +5,8 @@ use yagna_api::constraints::ConstraintsError;
 use yagna_api::properties::name;
 use yagna_api::{Constraints, Properties};
 
+use crate::offer::GpuWanted;
+
 /// The machine that the work needs: what a demand asks of offers, and what it tells them.
 ///
 /// # Example
@@ -35,6 +37,10 @@ pub struct Payload {
     pub min_cpu_cores: Option<u32>,
     /// The capabilities that the runtime needs, such as `vpn`.
     pub capabilities: Vec<String>,
+    /// The GPU that the work needs. Offers describe GPUs in several forms, so it is looked at in each offer and isn't among the
+    /// constraints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuWanted>,
     /// Further properties of the demand.
     pub properties: Properties,
     /// Further constraints, each in the constraint language.
@@ -95,6 +101,7 @@ impl Default for Payload {
             min_cpu_threads: 1,
             min_cpu_cores: None,
             capabilities: Vec::new(),
+            gpu: None,
             properties: Properties::new(),
             constraints: Vec::new(),
         }

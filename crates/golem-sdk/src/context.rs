@@ -144,10 +144,10 @@ struct Queue {
 }
 
 /// The way to prepare an activity for its worker.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Preparation {
-    /// Deploy and start it first; else the worker does that itself.
-    pub(crate) implicit_start: bool,
+    /// The way to deploy it before it is started; else the worker does that itself.
+    pub(crate) deployment: Option<Deploy>,
     /// The time that this may take.
     pub(crate) limit: Duration,
 }
@@ -190,9 +190,9 @@ impl WorkContext {
 
     /// Makes the activity ready for its worker.
     pub(crate) async fn make_ready(&self, preparation: Preparation) -> Result<(), ScriptError> {
-        if preparation.implicit_start {
+        if let Some(deployment) = preparation.deployment {
             let mut own = self.clone();
-            own.deploy(Deploy::default());
+            own.deploy(deployment);
             own.start([""; 0]);
             own.commit(preparation.limit).await?;
         }
@@ -329,7 +329,7 @@ impl WorkContext {
         self.last()
     }
 
-    /// Queues the activity's deployment: networks, volumes, an environment for all programs. Only where the start is
+    /// Queues the activity's deployment: networks, volumes. Only where the start is
     /// explicit, or after [`WorkContext::terminate`].
     pub fn deploy(&mut self, deploy: Deploy) -> Command {
         self.push(Step::Command(WireCommand::Deploy(deploy)))

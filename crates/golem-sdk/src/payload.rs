@@ -28,12 +28,15 @@
 
 use std::path::{Path, PathBuf};
 
+pub use golem_core::offer::GpuWanted;
 pub use golem_core::payload::{Image, Payload, PayloadProblem};
 use serde_json::Value;
 use yagna_api::Constraints;
 use yagna_api::constraints::Operator;
 use yagna_api::properties::name;
 use yagna_client::{Client, ClientError};
+
+use golem_core::offer::{GPU_CAPABILITY, GPU_RUNTIME};
 
 use crate::image::{self, ImageError, ImageName, Registry};
 #[cfg(feature = "manifest")]
@@ -60,6 +63,8 @@ pub struct PayloadSpec {
     registry: Option<Registry>,
     https: Option<bool>,
     versions: Vec<(Operator, String)>,
+    /// Addresses on the internet that the work asks.
+    outbound: Vec<String>,
 }
 
 /// The image that is wanted.
@@ -117,6 +122,11 @@ pub enum PayloadError {
         /// The image's address.
         url: String,
     },
+    /// Addresses on the internet need an image that providers fetch themselves.
+    #[error(
+        "`outbound` needs an image in the registry or at an address: a manifest names where providers fetch it"
+    )]
+    OutboundWithoutImage,
     /// A local image without a daemon that could pass it on.
     #[error(
         "the image {path} is to be served to providers: use `prepare` with a client instead of `resolve`"
@@ -226,7 +236,14 @@ impl PayloadSpec {
 
     /// This machine with this image; the machine's own image where there is none.
     pub fn new(machine: Payload, image: impl Into<Option<WantedImage>>) -> Self {
-        Self { machine, image: image.into(), registry: None, https: None, versions: Vec::new() }
+        Self {
+            machine,
+            image: image.into(),
+            registry: None,
+            https: None,
+            versions: Vec::new(),
+            outbound: Vec::new(),
+        }
     }
 
     fn vm(image: WantedImage) -> Self {
@@ -298,6 +315,32 @@ impl PayloadSpec {
         self
     }
 
+    /// A GPU: the runtime for machines that have one, and offers whose GPU does.
+    ///
+    /// # Example
+    /// ```
+    /// use golem_sdk::payload::{GpuWanted, Vm};
+    ///
+    /// let wanted = GpuWanted { model: Some("*4090*".to_owned()), ..GpuWanted::default() };
+    /// let payload = Vm::image_tag("me/cuda:latest").gpu(wanted);
+    /// # drop(payload);
+    /// ```
+    #[must_use]
+    pub fn gpu(mut self, wanted: GpuWanted) -> Self {
+        GPU_RUNTIME.clone_into(&mut self.machine.runtime);
+        self.machine.gpu = Some(wanted);
+        self.capabilities([GPU_CAPABILITY])
+    }
+
+    /// The addresses on the internet that the work asks, such as `https://api.example.com`: a manifest that names them is made
+    /// of them, and of the image, which must not be a local one.
+    #[cfg(feature = "manifest")]
+    #[must_use]
+    pub fn outbound<I: IntoIterator<Item: Into<String>>>(mut self, urls: I) -> Self {
+        self.outbound.extend(urls.into_iter().map(Into::into));
+        self
+    }
+
     /// Something else that the demand says, any JSON.
     #[must_use]
     pub fn property(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
@@ -364,6 +407,10 @@ impl PayloadSpec {
             #[cfg(feature = "manifest")]
             Some(WantedImage::Manifest(manifest)) => manifest::ask(&mut payload, manifest)?,
         }
+        #[cfg(feature = "manifest")]
+        if !self.outbound.is_empty() {
+            manifest::reach_out(&mut payload, &self.outbound)?;
+        }
         payload.check()?;
         Ok(payload)
     }
@@ -377,6 +424,9 @@ impl PayloadSpec {
         let Some(WantedImage::File(path)) = &self.image else {
             return Ok(PreparedPayload { payload: self.resolve().await?, serving: None });
         };
+        if !self.outbound.is_empty() {
+            return Err(PayloadError::OutboundWithoutImage);
+        }
         let mut payload = self.checked()?;
         let published = Published::open(client, path).await?;
         payload.image = Some(published.image().clone());

@@ -12,6 +12,7 @@ use golem_core::tasks::AssignedTask;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::time::Instant;
+use yagna_api::activity::Deploy;
 
 use crate::context::{ScriptError, Scripts, WorkContext};
 use crate::error::Error;
@@ -40,6 +41,11 @@ pub trait Worker: Send + Sync {
     /// arguments.
     fn implicit_start(&self) -> bool {
         true
+    }
+
+    /// The way in which activities are deployed that are started before [`Worker::work`] is called: with volumes, for example.
+    fn deployment(&self) -> Deploy {
+        Deploy::default()
     }
 }
 

@@ -20,6 +20,7 @@ use golem_sdk::{WorkContext, WorkerError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use yagna_api::activity::Deploy;
 
 pub(crate) use erased::{AnyJob, Opened, Typed};
 pub use error::TaskError;
@@ -167,6 +168,11 @@ pub trait Job: Send + Sync + Sized + 'static {
     #[doc(hidden)]
     fn starts_machines(&self) -> bool {
         true
+    }
+
+    /// The way in which activities are deployed before their first task: without anything special unless overridden.
+    fn deployment(&self) -> Deploy {
+        Deploy::default()
     }
 
     /// Called before the tasks are read, with the name of the run.

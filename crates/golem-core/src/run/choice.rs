@@ -61,6 +61,10 @@ impl Run {
     }
 
     fn ask(&self, candidate: &Candidate<'_>) -> Result<Score, Refusal> {
+        let wanted = self.config.payload.gpu.as_ref();
+        if let Some(reason) = wanted.and_then(|wanted| wanted.refusal(&candidate.offer.properties)) {
+            return Err(Refusal::because(reason));
+        }
         let strategy = &self.config.strategy;
         // It may be anybody's code, and mustn't take the run along.
         catch_unwind(AssertUnwindSafe(|| strategy.appraise(candidate)))

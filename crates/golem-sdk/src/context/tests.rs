@@ -49,7 +49,7 @@ async fn start_by_hand(inner: &Inner) {
     let scripts = Arc::new(Scripts::new(RentalId(1), ActivityNo(1), inputs, None));
     let mut ctx =
         WorkContext::new(client, node, provider, agreement, activity.clone(), Arc::default(), scripts);
-    ctx.make_ready(Preparation { implicit_start: false, limit }).await.unwrap();
+    ctx.make_ready(Preparation { deployment: None, limit }).await.unwrap();
     assert_eq!(ctx.state().await.unwrap().state, StatePair(State::Initialized, None));
 
     ctx.shell("true");

@@ -236,7 +236,8 @@ impl Outside {
         worker: &dyn Worker,
     ) -> Result<(), WorkerError> {
         let limit = self.options.timing.deployment;
-        ctx.make_ready(Preparation { implicit_start: worker.implicit_start(), limit }).await?;
+        let deployment = worker.implicit_start().then(|| worker.deployment());
+        ctx.make_ready(Preparation { deployment, limit }).await?;
         worker.work(ctx, &mut tasks).await
     }
 }

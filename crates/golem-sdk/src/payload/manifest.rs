@@ -4,9 +4,9 @@ use golem_core::payload::Payload;
 use yagna_api::Clock;
 use yagna_api::properties::name;
 
-use super::require;
+use super::{PayloadError, require};
 use crate::clock::SystemClock;
-use crate::manifest::{ManifestError, SealedManifest};
+use crate::manifest::{Manifest, ManifestError, SealedManifest};
 
 /// The format of VM images, the only one there is.
 const VM_FORMAT: &str = "gvmkit-squash";
@@ -24,4 +24,14 @@ pub(super) fn ask(machine: &mut Payload, manifest: &SealedManifest) -> Result<()
         require(machine, capability.to_owned());
     }
     Ok(())
+}
+
+/// Makes a manifest of the image and these addresses, in the place of the image.
+///
+/// **Errors**: [`PayloadError::OutboundWithoutImage`] where no image is named, or a manifest is; what is wrong with an
+/// address.
+pub(super) fn reach_out(machine: &mut Payload, urls: &[String]) -> Result<(), PayloadError> {
+    let image = machine.image.take().ok_or(PayloadError::OutboundWithoutImage)?;
+    let manifest = Manifest::new(&image, SystemClock.now()).outbound(urls.iter().cloned());
+    Ok(ask(machine, &manifest.seal()?)?)
 }

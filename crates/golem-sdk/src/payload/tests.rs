@@ -150,3 +150,19 @@ async fn a_manifest_asks_for_what_it_needs_and_brings_its_own_image() {
     let problem = problem(Vm::manifest(over.seal().unwrap())).await;
     assert_eq!(problem, "the manifest isn't right: it expired at 2001-01-01T00:00:00Z");
 }
+
+#[cfg(feature = "manifest")]
+#[tokio::test]
+async fn addresses_on_the_internet_make_a_manifest_of_the_image() {
+    let payload = Vm::image_tag("golem/curl:latest")
+        .registry(Registry::devnet())
+        .outbound(["https://api.weather.example"])
+        .resolve()
+        .await
+        .unwrap();
+    assert_eq!(payload.capabilities, ["inet", "manifest-support"]);
+    assert_eq!(payload.image, None);
+    assert!(payload.properties.text("golem.srv.comp.payload").is_some(), "{:?}", payload.properties);
+    let error = PayloadSpec::runtime("wasmtime").outbound(["https://a.example"]).resolve().await.unwrap_err();
+    assert!(matches!(error, PayloadError::OutboundWithoutImage), "{error}");
+}

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use golem_core::offer::{GPU_CAPABILITY, GPU_RUNTIME};
 use golem_sdk::payload::{Payload as Machine, PayloadSpec, WantedImage};
 use toml::de::DeTable;
+use yagna_api::activity::{Deploy, Volumes};
 use yagna_api::{Constraints, Properties};
 
 use super::document::{Diagnostics, Entry, Section};
@@ -12,6 +14,7 @@ use super::schema;
 mod image;
 #[cfg(feature = "manifest")]
 mod manifest;
+mod options;
 
 /// The keys of files that the section names.
 const FILES: [&str; 5] =
@@ -37,6 +40,10 @@ pub struct Payload {
     pub providers: Vec<String>,
     /// Providers not to work with, by name or id.
     pub exclude_providers: Vec<String>,
+    /// Addresses on the internet that the work asks.
+    pub outbound: Vec<String>,
+    /// The volumes of each machine, where any are named.
+    pub volumes: Option<Volumes>,
     /// True if a task may find on its machine what others have left there. Otherwise each has an activity of its own.
     pub keep_files: bool,
 }
@@ -44,7 +51,15 @@ pub struct Payload {
 impl Payload {
     /// The payload as the SDK takes it.
     pub(crate) fn spec(&self) -> PayloadSpec {
-        PayloadSpec::new(self.machine.clone(), self.image.clone())
+        let spec = PayloadSpec::new(self.machine.clone(), self.image.clone());
+        #[cfg(feature = "manifest")]
+        let spec = spec.outbound(self.outbound.iter().cloned());
+        spec
+    }
+
+    /// The way to deploy each machine.
+    pub(crate) fn deployment(&self) -> Deploy {
+        Deploy { volumes: self.volumes.clone(), ..Deploy::default() }
     }
 }
 
@@ -78,7 +93,12 @@ pub(crate) fn read_section(
 ) -> Option<Payload> {
     let text =
         |entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>| entry.text(diagnostics).map(str::to_owned);
-    let runtime = section.value_or("runtime", VM.to_owned(), diagnostics, text);
+    let gpu = section
+        .value_or("gpu", None, diagnostics, |entry, diagnostics| options::gpu(entry, diagnostics).map(Some));
+    let usual = if section.get("gpu").is_some() { GPU_RUNTIME } else { VM };
+    let runtime = section.value_or("runtime", usual.to_owned(), diagnostics, text);
+    let outbound = options::outbound(section, diagnostics);
+    let volumes = options::volumes(section, diagnostics);
     let image = image::read(section, runtime.as_deref(), folder, diagnostics);
     let min_mem_gib = section.value_or("min_mem_gib", 0.5, diagnostics, Entry::amount);
     let min_storage_gib = section.value_or("min_storage_gib", 2.0, diagnostics, Entry::amount);
@@ -113,6 +133,10 @@ pub(crate) fn read_section(
     machine.min_cpu_threads = min_cpu_threads?;
     machine.min_cpu_cores = min_cpu_cores?;
     machine.capabilities = capabilities?;
+    machine.gpu = gpu?;
+    if machine.gpu.is_some() && !machine.capabilities.iter().any(|capability| capability == GPU_CAPABILITY) {
+        machine.capabilities.push(GPU_CAPABILITY.to_owned());
+    }
     machine.properties = properties?;
     machine.constraints = constraints?;
     Some(Payload {
@@ -121,6 +145,8 @@ pub(crate) fn read_section(
         manifest,
         providers: providers?,
         exclude_providers: exclude_providers?,
+        outbound: outbound?,
+        volumes: volumes?,
         keep_files: keep_files?,
     })
 }

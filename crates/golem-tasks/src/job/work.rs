@@ -13,7 +13,7 @@ use golem_sdk::payload::{Image, PayloadSpec, WantedImage};
 use golem_sdk::{Arrivals, Execution, ExecutionEnd, ScriptError, WorkContext, WorkerError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use yagna_api::activity::CommandResult;
+use yagna_api::activity::{CommandResult, Deploy};
 use yagna_api::time::short;
 
 use super::numbers::first_inexact;
@@ -43,6 +43,10 @@ impl work::Job for Job {
 
     fn payload(&self) -> PayloadSpec {
         self.payload.spec()
+    }
+
+    fn deployment(&self) -> Deploy {
+        self.payload.deployment()
     }
 
     fn tasks(&self) -> Pile<Value> {

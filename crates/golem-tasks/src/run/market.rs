@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use golem_core::offer::Gpu;
 use golem_sdk::market::{Offer, OfferTerms, Scan, ScanError};
+use yagna_api::Glm;
 use yagna_api::properties::name;
-use yagna_api::{Glm, Properties};
 
 use super::Daemon;
 use crate::exit::{Exit, Failure};
 use crate::options::Site;
 use crate::signals::Stops;
 use crate::view::Output;
-use crate::view::market::{Gpu, Market, Offered};
+use crate::view::market::{Market, Offered};
 
 /// The offers to look for, and the daemon to ask.
 pub(crate) struct MarketOptions {
@@ -102,47 +103,10 @@ fn offered(terms: &OfferTerms, offer: &Offer) -> Offered {
         storage_gib: properties.number(name::STORAGE_GIB),
         runtime: text(name::RUNTIME_NAME),
         runtime_version: text(name::RUNTIME_VERSION),
-        gpu: gpu(properties),
+        gpu: Gpu::read(properties),
     }
 }
 
 fn per_hour(terms: &OfferTerms) -> Glm {
     terms.pricing.per_hour(terms.threads)
-}
-
-/// The GPU of an offer, in whichever of the forms that are in use it is described.
-fn gpu(properties: &Properties) -> Option<Gpu> {
-    let of = [
-        "golem.!exp.gap-35.v1.inf.gpu",
-        "golem.!exp.gap-35.v1.inf.gpu.d0",
-        "golem.inf.gpu.d0",
-        "golem.inf.gpu",
-    ];
-    of.into_iter().find_map(|place| {
-        let model = properties.text(&format!("{place}.model"))?.to_owned();
-        let number = |property: &str| properties.number(&format!("{place}.{property}"));
-        Some(Gpu {
-            model,
-            mem_gib: number("memory.total.gib").or_else(|| number("gib")),
-            quantity: number("quantity").or_else(|| number("count")).unwrap_or(1.0),
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gpu_is_found_in_each_form_that_is_in_use() {
-        for place in ["golem.!exp.gap-35.v1.inf.gpu", "golem.!exp.gap-35.v1.inf.gpu.d0", "golem.inf.gpu.d0"] {
-            let properties = Properties::new()
-                .with(format!("{place}.model"), "NVIDIA GeForce RTX 4090")
-                .with(format!("{place}.quantity"), 2)
-                .with(format!("{place}.memory.total.gib"), 24.0);
-            let gpu = gpu(&properties).unwrap_or_else(|| panic!("{place}"));
-            assert_eq!((gpu.mem_gib, gpu.quantity), (Some(24.0), 2.0), "{place}");
-        }
-        assert_eq!(gpu(&Properties::new().with("golem.inf.gpu.cuda.version", "12.4")), None);
-    }
 }

@@ -64,7 +64,6 @@ static VOCABULARY: Vocabulary = Vocabulary {
         ("replicas", "instances"),
         ("scale", "instances"),
         ("upload", "files"),
-        ("volumes", "files"),
         ("ip", "range"),
         ("subnet", "range"),
         ("cidr", "range"),
@@ -287,6 +286,7 @@ fn read_service(
         .stop_timeout(stop_timeout?)
         .restart(restart?);
     spec.env = env;
+    spec.volumes.clone_from(&payload.volumes);
     spec.uploads = files?;
     spec.init = init?;
     if let Err(error) = spec.check() {

@@ -1,5 +1,6 @@
 //! `market`: a row for each offer, the least expensive first.
 
+use golem_core::offer::Gpu;
 use serde::Serialize;
 use yagna_api::{Glm, NodeId, Timestamp};
 
@@ -37,14 +38,6 @@ pub(crate) struct Offered {
     pub(crate) runtime: Option<String>,
     pub(crate) runtime_version: Option<String>,
     pub(crate) gpu: Option<Gpu>,
-}
-
-/// The GPUs of a machine.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Gpu {
-    pub(crate) model: String,
-    pub(crate) mem_gib: Option<f64>,
-    pub(crate) quantity: f64,
 }
 
 #[derive(Serialize)]
@@ -110,7 +103,7 @@ impl Market {
                 offer.runtime.clone().unwrap_or_default(),
             ];
             if has_gpus {
-                cells.push(offer.gpu.as_ref().map(Gpu::in_words).unwrap_or_default());
+                cells.push(offer.gpu.as_ref().map(ToString::to_string).unwrap_or_default());
             }
             cells.push(offer.provider.to_string());
             table.row(cells);
@@ -152,14 +145,6 @@ impl Market {
             per_hour: self.percentiles(),
             offers: &self.offers,
         })
-    }
-}
-
-impl Gpu {
-    fn in_words(&self) -> String {
-        let many = if self.quantity > 1.0 { format!("{:.0} x ", self.quantity) } else { String::new() };
-        let memory = self.mem_gib.map(|gib| format!(", {gib:.0} GiB")).unwrap_or_default();
-        format!("{many}{}{memory}", self.model)
     }
 }
 

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use golem_sdk::text::panic_text;
 use golem_sdk::{WorkContext, Worker, WorkerError};
 use serde_json::Value;
+use yagna_api::activity::Deploy;
 
 use super::keys::{Keys, Origin};
 use super::shared::Shared;
@@ -42,6 +43,10 @@ impl<J: Job> JobWorker<J> {
 impl<J: Job> Worker for JobWorker<J> {
     fn implicit_start(&self) -> bool {
         self.shared.job.starts_machines()
+    }
+
+    fn deployment(&self) -> Deploy {
+        self.shared.job.deployment()
     }
 
     fn work<'a>(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use golem_core::offer::GPU_RUNTIME;
 use golem_sdk::image::ImageName;
 use golem_sdk::payload::{Image, WantedImage};
 use yagna_client::Url;
@@ -68,7 +69,7 @@ pub(super) fn read(
         }
         (Some(hash), ..) => Ok(Some(WantedImage::Named(ImageName::Hash(hash)))),
         (None, Some(tag), _) => Ok(Some(WantedImage::Named(ImageName::Tag(tag)))),
-        (None, None, None) if runtime.is_none_or(|runtime| runtime == VM) => {
+        (None, None, None) if runtime.is_none_or(|runtime| [VM, GPU_RUNTIME].contains(&runtime)) => {
             // A key that is none may well have been meant for the image.
             if !section.has_unknown() {
                 diagnostics.report_with_help(
