@@ -228,7 +228,7 @@ fn go<J: ClapArgs>(
         }
         Command::Down(flags) => {
             let (looking, settling) = flags.resolve(&environment)?;
-            block_on(crate::services::down::down(&looking, settling, || flags.site(&environment)))
+            block_on(crate::services::down::down(&looking, settling))
         }
         Command::Ps(flags) => {
             let looking = flags.place.looking(&environment)?;

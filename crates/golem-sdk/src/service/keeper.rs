@@ -72,6 +72,8 @@ struct Keeper<'s> {
     suspect: Arc<Notify>,
     environment: BTreeMap<String, String>,
     expires: Option<Timestamp>,
+    /// True once a process has been started.
+    has_begun: bool,
 }
 
 /// Says what has become of an instance whose keeper was dropped, because its rental ended.
@@ -121,6 +123,7 @@ impl Service {
             suspect,
             environment: BTreeMap::new(),
             expires: None,
+            has_begun: false,
         };
         let leave = keeper.live(&mut guard).await;
         let outcome = keeper.leave(leave).await;
@@ -183,6 +186,7 @@ impl Keeper<'_> {
         }
         loop {
             let begun = Instant::now();
+            self.has_begun = true;
             let told = self.begin_process().await;
             let ready = match told {
                 Ok(()) => self.until_ready(begun).await,
@@ -271,7 +275,8 @@ impl Keeper<'_> {
         })
         .await;
         let deployed = match recorded {
-            Some(recorded) => recorded,
+            // Whom it was told of isn't known any more: it is told of all.
+            Some(recorded) => Deployed { announced: 0, ..recorded },
             None => {
                 let deployed = self.deployment(member.as_ref()).await;
                 let info = inner.kept.change(self.place, inner.clock.now(), |_| {});
@@ -392,6 +397,8 @@ impl Keeper<'_> {
             return leave;
         }
         let mut failures = 0;
+        // True if a check of ours may still run.
+        let mut hangs = false;
         let mut next_check = Instant::now() + spec.check_every;
         loop {
             tokio::select! {
@@ -440,8 +447,9 @@ impl Keeper<'_> {
                 },
                 Ok((None, ran)) => Some(format!("a check brought no answer: {}", ran.stderr.trim())),
                 // Somebody else's command says nothing about the instance.
-                Err(RanNot::Busy { .. }) => continue,
+                Err(RanNot::Busy { .. }) if !hangs => continue,
                 Err(error) => {
+                    hangs |= matches!(error, RanNot::Expired { .. });
                     let why = chain(&error);
                     if let Some(leave) = end_of_machine(error) {
                         return leave;
@@ -450,6 +458,7 @@ impl Keeper<'_> {
                 }
             };
             let Some(why) = why else {
+                hangs = false;
                 if failures > 0 {
                     failures = 0;
                     self.set(|info| info.state = InstanceState::Ready).await;
@@ -515,7 +524,9 @@ impl Keeper<'_> {
                 if reason != EndReason::Asked {
                     sleep(self.service.0.spec.drain).await;
                 }
-                self.end_process().await;
+                if self.has_begun {
+                    self.end_process().await;
+                }
                 Outcome::Over(reason)
             }
             Leave::Ended(reason, _) => Outcome::Over(reason),

@@ -206,9 +206,4 @@ impl DownFlags {
         };
         Ok((looking, settling))
     }
-
-    /// The daemon that is meant.
-    pub(super) fn site(&self, environment: Environment<'_>) -> Result<crate::options::Site, Failure> {
-        self.place.site(environment)
-    }
 }

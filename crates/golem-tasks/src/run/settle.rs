@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use golem_core::payload::Payload;
 use golem_core::run::RunConfig;
 use golem_core::state::RunState;
+use golem_sdk::network::Network;
 use golem_sdk::run::nothing_open;
 use golem_sdk::text::chain;
 use golem_sdk::{Run, SystemClock};
@@ -186,6 +187,7 @@ async fn settle_one(
                 if is_open {
                     bring_to_an_end(&client, record, state, &before, lease, options).await?;
                 }
+                remove_network(store, run_id, &client).await?;
                 tell_payments(&client, lease.run()).await;
             }
             Err(failure) if is_open => return Err(failure),
@@ -220,6 +222,32 @@ async fn settle_one(
         text + "\n"
     };
     Ok(Settling::Settled { open: summary.unsettled, told })
+}
+
+/// Removes the network of the service that a run kept up, unless another service of its stack is still kept up.
+async fn remove_network(store: &Store, run_id: &str, client: &Client) -> Result<(), Failure> {
+    let services = store.services(None).await?;
+    let Some((stack, id)) = services
+        .iter()
+        .find(|row| row.run_id == *run_id)
+        .and_then(|row| Some((row.stack.clone(), row.network.clone()?)))
+    else {
+        return Ok(());
+    };
+    for other in services.iter().filter(|row| row.stack == stack && row.run_id != *run_id) {
+        if store.run_status(&other.run_id).await.is_ok_and(|status| status.holder().is_some()) {
+            return Ok(());
+        }
+    }
+    let removed = match Network::find(client, &id).await {
+        Ok(Some(network)) => network.remove().await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = removed {
+        tracing::warn!(error = chain(&error), %run_id, "the network of a service was not removed");
+    }
+    Ok(())
 }
 
 /// The run's daemon, if it answers and is the run's.

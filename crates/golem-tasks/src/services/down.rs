@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use golem_sdk::network::Network;
 use tokio::time::sleep;
 
 use super::look::Looking;
-use super::{access, doors};
 use crate::exit::{Exit, Failure};
-use crate::options::Site;
 use crate::run::settle::{SettleOptions, settle};
 use crate::signals::Stops;
 use crate::store::{RunStatus, ServiceRow, Store};
@@ -26,23 +23,14 @@ enum DownError {
 }
 
 /// Brings the services of a stack down, and waits until they are.
-pub(crate) async fn down(
-    looking: &Looking,
-    settling: SettleOptions,
-    site: impl FnOnce() -> Result<Site, Failure>,
-) -> Result<Exit, Failure> {
+pub(crate) async fn down(looking: &Looking, settling: SettleOptions) -> Result<Exit, Failure> {
     let store = Store::open_existing(&looking.dsn).await?;
-    let done = down_in(&store, looking, settling, site).await;
+    let done = down_in(&store, looking, settling).await;
     store.close().await;
     done
 }
 
-async fn down_in(
-    store: &Store,
-    looking: &Looking,
-    settling: SettleOptions,
-    site: impl FnOnce() -> Result<Site, Failure>,
-) -> Result<Exit, Failure> {
+async fn down_in(store: &Store, looking: &Looking, settling: SettleOptions) -> Result<Exit, Failure> {
     let mut say = Output::stderr();
     let rows = store.services(looking.stack.as_deref()).await?;
     if let (true, Some(stack)) = (rows.is_empty(), &looking.stack) {
@@ -81,13 +69,6 @@ async fn down_in(
     }
     // Nobody keeps them up: their machines are rented until their agreements end.
     say.write(&format!("nobody keeps {stack} up any more: what is left of it is ended and settled\n"));
-    let network = up.iter().find_map(|(row, _)| Some((row.clone(), row.network.clone()?)));
-    if let Some((row, id)) = network {
-        let client = access::client(&looking.dsn, &row, site).await?;
-        if let Some(network) = Network::find(&client, &id).await.ok().flatten() {
-            doors::remove(&network).await;
-        }
-    }
     let mut exit = Exit::Done;
     for run_id in run_ids {
         let one = SettleOptions { run_id: Some(run_id), ..settling.clone() };

@@ -73,6 +73,9 @@ static VOCABULARY: Vocabulary = Vocabulary {
 /// Agreements of services last so long unless the file says otherwise; they are renewed.
 const EXPIRATION: Duration = Duration::from_secs(3 * 3600);
 
+/// So long services wait for a machine where none is to be had.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// The services of a file.
 #[derive(Debug, Clone)]
 pub(crate) struct Stack {
@@ -169,7 +172,7 @@ fn read<'a>(
         None => Some(None),
     };
     let has_network = top.get("network").is_some();
-    let defaults = Limits::default().expiration(EXPIRATION);
+    let defaults = Limits::default().expiration(EXPIRATION).idle_timeout(PATIENCE);
     let limits = limits::read_known(&top, LIMITS, defaults, diagnostics).map(|(limits, _)| limits);
     let services = read_services(&top, folder, has_network, diagnostics);
     Some(Stack { name: name?, network: network?, services: services?, limits: limits? })

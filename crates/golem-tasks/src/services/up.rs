@@ -286,7 +286,8 @@ struct Keeping<'u> {
     terminal: Terminal,
 }
 
-type Ended = (String, Result<(RunEnd, RunSummary), Failure>);
+/// The end of a service; of one that was never started nothing but its name.
+type Ended = (String, Result<Option<(RunEnd, RunSummary)>, Failure>);
 
 impl Keeping<'_> {
     /// Starts each service once those that it needs are ready, and waits for the end of all.
@@ -331,7 +332,8 @@ impl Keeping<'_> {
                 ended = running.next() => {
                     let Some((service, ended)) = ended else { break };
                     match ended {
-                        Ok((end, summary)) => {
+                        Ok(None) => {}
+                        Ok(Some((end, summary))) => {
                             if !matches!(end.why, StopReason::AllDone | StopReason::Cancelled) && failed.is_none() {
                                 let why = end.why.words().to_owned();
                                 failed = Some(Failure::new(Exit::of(&end), UpError::Ended { service, why }));
@@ -409,7 +411,7 @@ impl Keeping<'_> {
             for needed in &needs {
                 if let Err(error) = needed.wait_ready(needed.spec().instances).await {
                     if service.is_over() {
-                        break;
+                        return (name, Ok(None));
                     }
                     let failure = Failure::new(Exit::TasksFailed, error).advise(format!(
                         "`golem-tasks logs {}` may say more while it is up",
@@ -420,7 +422,7 @@ impl Keeping<'_> {
             }
             let stop = Stop { on_ctrl_c: false, token };
             let ended = Box::pin(run_until(options, terminal, stop)).await;
-            (name, ended)
+            (name, ended.map(Some))
         }
     }
 
