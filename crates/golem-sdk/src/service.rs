@@ -18,6 +18,7 @@
 //! | `keeper` | an instance on one machine, from its deployment to its end |
 //! | `remote` | commands on a machine that another process keeps |
 //! | `names` | the names of instances in a network |
+//! | `targets` | the instances that are ready, for proxies and forwarded ports |
 //! | `book` | where instances are recorded for later processes |
 //! | `run` | a service in an executor |
 
@@ -32,6 +33,7 @@ mod run;
 mod script;
 mod spec;
 mod state;
+mod targets;
 
 use std::collections::BTreeMap;
 use std::fmt;

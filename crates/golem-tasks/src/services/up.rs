@@ -247,7 +247,7 @@ async fn prepare(
     limits.task_timeout = limits.expiration;
     limits.providers.clone_from(&entry.payload.providers);
     limits.exclude_providers.clone_from(&entry.payload.exclude_providers);
-    let doors = Doors::open(entry, network).await?;
+    let doors = Doors::open(entry, &service, network).await?;
     Ok(Held { entry: entry.clone(), service, run_id, limits, doors })
 }
 
@@ -294,8 +294,8 @@ impl Keeping<'_> {
     async fn keep_up(&self, held: &[Held]) -> Result<Exit, Failure> {
         let mut teller = Teller::new(self.options.json);
         teller.begins(&self.options.stack.name, self.store.place());
-        for line in held.iter().flat_map(|one| one.doors.told()) {
-            teller.say(line);
+        for line in held.iter().flat_map(|one| one.doors.told(&one.entry.spec.name)) {
+            teller.say(&line);
         }
         let mut changes: Vec<_> = held.iter().map(|one| one.service.changes()).collect();
         let token = CancellationToken::new();
@@ -308,9 +308,6 @@ impl Keeping<'_> {
         loop {
             teller.tell(held.iter().flat_map(|one| one.service.instances()));
             self.avoid_members(held);
-            for one in held {
-                one.doors.lead_to(&one.service.instances());
-            }
             tokio::select! {
                 () = stops.next() => {
                     if std::mem::replace(&mut cancelled, true) {
