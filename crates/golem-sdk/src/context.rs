@@ -329,8 +329,8 @@ impl WorkContext {
         self.last()
     }
 
-    /// Queues the activity's deployment: networks, volumes. Only where the start is
-    /// explicit, or after [`WorkContext::terminate`].
+    /// Queues the activity's deployment: networks, volumes, names. Only where the start is explicit, or after
+    /// [`WorkContext::terminate`]. Providers ignore the variables in it: [`Program::env`] sets those of a program.
     pub fn deploy(&mut self, deploy: Deploy) -> Command {
         self.push(Step::Command(WireCommand::Deploy(deploy)))
     }

@@ -37,7 +37,7 @@ pub trait Worker: Send + Sync {
     ) -> BoxFuture<'a, Result<(), WorkerError>>;
 
     /// True if each activity is deployed and started before [`Worker::work`] is called. Otherwise the worker does so
-    /// itself, first of all, by [`WorkContext::deploy`] and [`WorkContext::start`]: with an environment, networks,
+    /// itself, first of all, by [`WorkContext::deploy`] and [`WorkContext::start`]: with networks and
     /// arguments.
     fn implicit_start(&self) -> bool {
         true

@@ -128,7 +128,7 @@ endpoint!(ListNodes, "list a network's nodes", Harmless, list Node, |this| {
     Request::get(format!("{BASE}/net/{}/nodes", this.0))
 });
 
-/// `POST /net/{id}/nodes`: adds a node, or moves it.
+/// `POST /net/{id}/nodes`: adds a node and announces it. An address keeps its first owner.
 #[derive(Debug, Clone)]
 pub struct AddNode {
     /// The network.

@@ -200,7 +200,7 @@ impl ExecutorBuilder {
     }
 
     /// Chooses whether each activity is deployed and started before its worker is called. Otherwise the worker does so
-    /// itself, first of all: by [`deploy`](crate::WorkContext::deploy), with an environment or networks, and by
+    /// itself, first of all: by [`deploy`](crate::WorkContext::deploy), with networks, and by
     /// [`start`](crate::WorkContext::start), with arguments. A command that comes before them fails. Default: yes.
     #[doc(alias = "implicit_init")]
     pub fn implicit_start(self, implicit_start: bool) -> Self {

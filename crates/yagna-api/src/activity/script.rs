@@ -59,7 +59,7 @@ pub struct Deploy {
     /// Volumes to provide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Volumes>,
-    /// Environment of the payload.
+    /// Environment of the payload. Providers of today ignore it: a command sets its own variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Ask for progress events.
