@@ -6,8 +6,10 @@
 mod batch;
 mod capture;
 mod commands;
+mod deployment;
 mod progress;
 mod transfer;
+mod vpn;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -27,8 +29,10 @@ use yagna_api::properties::name;
 use yagna_api::{ActivityId, ApiError, BatchId, Clock};
 
 use self::batch::Batch;
+use self::vpn::Vpn;
 use crate::port::{ExeUnitService, Port, PortResult};
 use crate::runtime::{Instance, Runtime, RuntimeError};
+use crate::vpn::Place;
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// So long after a call's own time even its caller's daemon waits no more.
@@ -136,6 +140,10 @@ struct UnitState {
     order: VecDeque<BatchId>,
     /// The output that the ended ones of them hold, in bytes.
     output: u64,
+    /// The virtual networks that `deploy` named.
+    networks: Vec<Place>,
+    /// The places in them, from `start` on.
+    vpn: Option<Vpn>,
 }
 
 impl ExeUnit {
@@ -166,6 +174,8 @@ impl ExeUnit {
                 batches: HashMap::new(),
                 order: VecDeque::new(),
                 output: 0,
+                networks: Vec::new(),
+                vpn: None,
             }),
             tasks: TaskTracker::new(),
             cancel: cancel.clone(),
@@ -345,7 +355,14 @@ impl Unit {
         self.finish(ExeUnitEnd::Died, Some("execution aborted".to_owned())).await;
     }
 
+    /// Gives its places in virtual networks free.
+    fn leave_networks(&self) {
+        let vpn = self.state().vpn.take();
+        drop(vpn);
+    }
+
     async fn finish(&self, end: ExeUnitEnd, reason: Option<String>) {
+        self.leave_networks();
         self.instance.stop().await;
         if end == ExeUnitEnd::Stopped {
             self.tell_usage().await;

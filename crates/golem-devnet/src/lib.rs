@@ -42,6 +42,7 @@
 //! | [`news`] | what happens to providers, for whoever watches |
 //! | [`exe_unit`], [`runtime`] | what carries out scripts, and what runs their commands |
 //! | [`join`] | the same providers at a real daemon |
+//! | [`vpn`] | the Ethernet frames of virtual networks |
 //! | [`port`] | what a provider asks of its daemon; the border between the two halves |
 //! | [`clock`] | the network's time |
 //!
@@ -57,3 +58,5 @@ pub mod node;
 pub mod port;
 pub mod provider;
 pub mod runtime;
+mod tools;
+pub mod vpn;

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | this one | the one lock, the wake-ups, the identities |
 //! | `market`, `matching`, `negotiation`, `agreement` | from an offer to a rental |
-//! | `activity`, `monitor`, `bus`, `net` | what runs, and what connects to it |
+//! | `activity`, `monitor`, `bus` | what runs, and the services on the bus |
+//! | `net`, `seats`, `gateway` | virtual networks, who is in them, and the requestor's end |
 //! | `allocation`, `payment`, `ledger`, `settlement` | the money |
 //! | `faults`, `books` | what tests put in and look up |
 //! | `http` | the REST API |
@@ -21,6 +22,7 @@ mod bus;
 mod events;
 mod faults;
 pub(crate) mod flex;
+mod gateway;
 mod http;
 mod ledger;
 mod market;
@@ -34,6 +36,7 @@ mod port;
 mod refusal;
 mod rfc3339;
 mod scan;
+mod seats;
 mod settlement;
 
 pub use books::{ActivityRow, AgreementRow, AllocationRow, BillRow, Books};
@@ -47,6 +50,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use yagna_api::time::{Clock, after, between};
 use yagna_api::{ActivityId, AgreementId, AppKey, Glm, NodeId, Timestamp};
@@ -61,6 +65,7 @@ use self::monitor::Monitor;
 use self::net::Nets;
 use self::payment::{BillEntry, Bills};
 use self::scan::Scans;
+use self::seats::Seats;
 use crate::clock::DevnetClock;
 use crate::port::ActivityEvent;
 
@@ -124,6 +129,10 @@ pub(crate) struct Inner {
     clock: DevnetClock,
     pub(crate) delays: Delays,
     pub(crate) faults: Faults,
+    /// The ends of virtual networks.
+    pub(crate) seats: Arc<Seats>,
+    /// Connections into virtual networks, which outlive their requests.
+    tunnels: Mutex<JoinSet<()>>,
 }
 
 impl fmt::Debug for World {
@@ -137,7 +146,8 @@ impl World {
     pub fn new(clock: DevnetClock, seed: u64, delays: Delays) -> Self {
         let faults = Faults::new();
         let state = State::new(clock.now(), seed);
-        Self(Arc::new(Inner { state: Mutex::new(state), clock, delays, faults }))
+        let (seats, tunnels) = (Arc::default(), Mutex::default());
+        Self(Arc::new(Inner { state: Mutex::new(state), clock, delays, faults, seats, tunnels }))
     }
 
     /// Adds a node that sells, with its own identity.
@@ -268,6 +278,13 @@ impl World {
         if !self.0.delays.message.is_zero() {
             tokio::time::sleep(self.0.delays.message).await;
         }
+    }
+
+    /// Carries a connection that outlives its request, for as long as the network exists.
+    pub(crate) fn carry(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let mut tunnels = self.0.tunnels.lock().unwrap_or_else(PoisonError::into_inner);
+        while tunnels.try_join_next().is_some() {}
+        tunnels.spawn(connection);
     }
 
     /// Waits half the time of a message: events that are visible at both ends happen in between.

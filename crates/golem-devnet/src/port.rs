@@ -4,7 +4,9 @@
 //! real daemon, where these calls travel over REST and the daemon's bus (see [`join`](crate::join)). The shapes follow
 //! the provider side of the daemon's API.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +17,8 @@ use yagna_api::activity::{ActivityState, ActivityUsage, CommandResult, RuntimeEv
 use yagna_api::market::{Agreement, AgreementEvent, NewDemand, Proposal, Reason};
 use yagna_api::payment::{DebitNote, DebitNoteEvent, Invoice, InvoiceEvent};
 use yagna_api::{
-    ActivityId, AgreementId, ApiError, AppSessionId, BatchId, DebitNoteId, Glm, InvoiceId, NodeId, OfferId,
-    ProposalId, Timestamp,
+    ActivityId, AgreementId, ApiError, AppSessionId, BatchId, DebitNoteId, Glm, InvoiceId, NetworkId, NodeId,
+    OfferId, ProposalId, Timestamp,
 };
 
 /// The answer of a daemon to its provider, as the REST API would give it.
@@ -196,6 +198,18 @@ pub trait Port: Send + Sync + fmt::Debug {
         payload: BusValue,
     ) -> BoxFuture<'a, Result<BusValue, BusError>>;
 
+    /// Serves this node's end of a virtual network until the seat is dropped.
+    ///
+    /// **Errors**: 409 where the node has an end in that network already.
+    fn bind_vpn<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        end: Arc<dyn VpnEnd>,
+    ) -> BoxFuture<'a, PortResult<VpnSeat>>;
+
+    /// Sends an Ethernet frame to a node's end of a virtual network. It may be lost on the way, and nobody is told.
+    fn push_frame(&self, network: &NetworkId, to: &str, frame: &[u8]);
+
     /// Issues a debit note; it isn't sent yet.
     fn issue_debit_note(&self, note: NewDebitNote) -> BoxFuture<'_, PortResult<DebitNote>>;
 
@@ -240,6 +254,45 @@ pub trait ExeUnitService: Send + Sync + fmt::Debug {
 
     /// The batch's runtime events; an unknown batch gives an empty stream.
     fn events(&self, batch: &BatchId) -> BoxStream<'static, RuntimeEvent>;
+}
+
+/// A node's end of a virtual network, as the others reach it on the bus.
+pub trait VpnEnd: Send + Sync + fmt::Debug {
+    /// Nodes are announced: node id by address.
+    fn add_nodes(&self, nodes: &BTreeMap<Ipv4Addr, String>);
+
+    /// Nodes have left the network.
+    fn remove_nodes(&self, nodes: &[String]);
+
+    /// A frame has come from a node.
+    fn receive(&self, from: &str, frame: &[u8]);
+
+    /// True if a machine is behind it. The ends of scripted runtimes have none.
+    fn has_machine(&self) -> bool;
+}
+
+/// A place on the bus that a [`VpnEnd`] holds. Dropping it gives the place free.
+pub struct VpnSeat(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl VpnSeat {
+    /// A seat that is given free by this.
+    pub fn new(leave: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(leave)))
+    }
+}
+
+impl Drop for VpnSeat {
+    fn drop(&mut self) {
+        if let Some(leave) = self.0.take() {
+            leave();
+        }
+    }
+}
+
+impl fmt::Debug for VpnSeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VpnSeat").finish_non_exhaustive()
+    }
 }
 
 /// A message on the bus: JSON with byte strings beside it, as FlexBuffers has them.

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,11 +27,17 @@ use yagna_api::ActivityId;
 pub use self::image::{ImageFolder, ImageFolderError};
 pub use self::process::{Isolation, IsolationChoice, ProcessConfig, ProcessRuntime};
 pub use self::scripted::{ScriptedAnswer, ScriptedRuntime};
+use crate::vpn::{Place, Tap};
 
 /// Makes the instances in which activities live.
 pub trait Runtime: Send + Sync + fmt::Debug {
     /// Sets up what belongs to this one activity. Cheap: the costly part waits for [`Instance::deploy`].
     fn create(&self, activity: &ActivityId) -> Result<Arc<dyn Instance>, RuntimeError>;
+
+    /// Finds out if its machines can be in virtual networks; the error says why they can't.
+    fn vpn(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// The machine of one activity, as far as its commands can see it.
@@ -69,6 +76,12 @@ pub trait Instance: Send + Sync + fmt::Debug {
         0.0
     }
 
+    /// The machine's network card, once [`Instance::start`] has put it into the deployment's virtual networks. Machines of
+    /// scripted runtimes have none.
+    fn card(&self) -> Option<Arc<Tap>> {
+        None
+    }
+
     /// Ends every process of the activity, waits for their end and removes its files.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
@@ -78,8 +91,12 @@ pub trait Instance: Send + Sync + fmt::Debug {
 pub struct Deployment {
     /// Folders that belong to the activity, besides `/golem` and `/tmp`: absolute paths.
     pub volumes: Vec<String>,
-    /// Variables of every command's environment.
-    pub env: BTreeMap<String, String>,
+    /// Virtual networks that the machine is in from its start.
+    pub networks: Vec<Place>,
+    /// Addresses by name, for the machine's `/etc/hosts`.
+    pub hosts: BTreeMap<String, IpAddr>,
+    /// The machine's own name.
+    pub hostname: Option<String>,
 }
 
 /// A piece of what a command wrote, as it came: pieces end anywhere, also inside a character.
@@ -101,6 +118,9 @@ pub enum RuntimeError {
     /// The namespaces of the activity could not be set up.
     #[error("the sandbox can't be set up: {0}")]
     Sandbox(String),
+    /// The machine can't be in the deployment's virtual networks.
+    #[error("the virtual networks can't be set up: {0}")]
+    Vpn(String),
     /// A volume can't be placed where the image asks for it.
     #[error("volume `{path}` can't be made: {reason}")]
     Volume {

@@ -8,6 +8,9 @@ mod behaviours;
 mod billing;
 #[path = "devnet_cycle/crowds.rs"]
 mod crowds;
+#[cfg(target_os = "linux")]
+#[path = "devnet_cycle/networks.rs"]
+mod networks;
 #[path = "devnet_cycle/news.rs"]
 mod news;
 #[path = "devnet_cycle/processes.rs"]

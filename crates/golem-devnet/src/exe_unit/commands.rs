@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
-use yagna_api::activity::{Command, Deploy, Progress, Run, State, StatePair, Volumes};
+use yagna_api::activity::{Command, Deploy, Progress, Run, Start, State, StatePair};
 use yagna_api::error::chain;
 
 use super::Unit;
 use super::batch::{Batch, Side};
+use super::deployment;
 use super::progress::Meter;
 use super::transfer::{self, TransferError};
-use crate::runtime::{Deployment, Output, RuntimeError};
+use super::vpn::Vpn;
+use crate::runtime::{Output, RuntimeError};
 
 /// Pieces of output that may wait between the runtime and us.
 const OUTPUT_QUEUE: usize = 16;
@@ -110,8 +112,8 @@ async fn one(
     unit.report(busy, None).await;
     let work = async {
         match command {
-            Command::Deploy(deploy) => Ok(unit.instance.deploy(&deployment(deploy)).await?),
-            Command::Start(start) => Ok(unit.instance.start(&start.args).await?),
+            Command::Deploy(deploy) => self::deploy(unit, deploy).await,
+            Command::Start(start) => self::start(unit, start).await,
             Command::Run(run) => run_program(unit, batch, index, run).await,
             Command::Transfer(transfer) => {
                 let tell = |progress: Progress| batch.progressed(index, progress, unit.clock.now());
@@ -144,8 +146,30 @@ async fn terminate(unit: &Unit, this: &Arc<Batch>) {
         batch.interrupt.cancel();
         batch.wait_finished().await;
     }
+    unit.leave_networks();
     unit.instance.stop().await;
     unit.set_pair(StatePair(State::Initialized, None)).await;
+}
+
+async fn deploy(unit: &Unit, deploy: &Deploy) -> Result<(), CommandError> {
+    let deployment = deployment::read(deploy).map_err(|error| CommandError::Other(error.to_string()))?;
+    unit.instance.deploy(&deployment).await?;
+    unit.state().networks = deployment.networks;
+    Ok(())
+}
+
+/// Boots the machine and puts it into its virtual networks.
+async fn start(unit: &Unit, start: &Start) -> Result<(), CommandError> {
+    unit.instance.start(&start.args).await?;
+    let networks = unit.state().networks.clone();
+    if networks.is_empty() {
+        return Ok(());
+    }
+    let card = unit.instance.card();
+    let vpn = Vpn::join(&networks, &unit.port, card, &unit.tasks, &unit.cancel).await;
+    let vpn = vpn.map_err(|error| CommandError::Other(error.message))?;
+    unit.state().vpn = Some(vpn);
+    Ok(())
 }
 
 async fn run_program(unit: &Unit, batch: &Batch, index: u32, run: &Run) -> Result<(), CommandError> {
@@ -197,15 +221,6 @@ impl Unit {
         state.pair.1 = Some(next);
         Ok((state.pair, StatePair(next, None)))
     }
-}
-
-fn deployment(deploy: &Deploy) -> Deployment {
-    let volumes = match &deploy.volumes {
-        None => Vec::new(),
-        Some(Volumes::Paths(paths)) => paths.clone(),
-        Some(Volumes::Mounts(mounts)) => mounts.keys().cloned().collect(),
-    };
-    Deployment { volumes, env: deploy.env.clone() }
 }
 
 fn interrupted() -> CommandError {

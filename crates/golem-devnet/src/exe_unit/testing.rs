@@ -14,14 +14,14 @@ use yagna_api::activity::{
 use yagna_api::market::{AgreementEvent, Reason};
 use yagna_api::payment::{DebitNote, DebitNoteEvent, Invoice, InvoiceEvent};
 use yagna_api::{
-    ActivityId, AgreementId, ApiError, AppSessionId, BatchId, Clock, DebitNoteId, InvoiceId, NodeId, OfferId,
-    ProposalId, Timestamp,
+    ActivityId, AgreementId, ApiError, AppSessionId, BatchId, Clock, DebitNoteId, InvoiceId, NetworkId,
+    NodeId, OfferId, ProposalId, Timestamp,
 };
 
 use super::{ExeUnit, ExeUnitConfig};
 use crate::port::{
     ActivityEvent, BusError, BusValue, ExeUnitService, NewDebitNote, NewInvoice, OfferEvent, Port,
-    PortResult, Terms,
+    PortResult, Terms, VpnEnd, VpnSeat,
 };
 use crate::runtime::Runtime;
 
@@ -243,6 +243,12 @@ impl Port for FakePort {
         *self.bound.lock().unwrap() = None;
         Box::pin(async {})
     }
+
+    fn bind_vpn<'a>(&'a self, _: &'a NetworkId, _: Arc<dyn VpnEnd>) -> BoxFuture<'a, PortResult<VpnSeat>> {
+        no()
+    }
+
+    fn push_frame(&self, _: &NetworkId, _: &str, _: &[u8]) {}
 
     fn call_bus<'a>(
         &'a self,

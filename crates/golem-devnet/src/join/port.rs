@@ -16,8 +16,8 @@ use yagna_api::market::{Agreement, AgreementEvent, AgreementState, Reason};
 use yagna_api::payment::{DebitNote, DebitNoteEvent, Invoice, InvoiceEvent};
 use yagna_api::version::Version;
 use yagna_api::{
-    ActivityId, AgreementId, ApiError, AppKey, AppSessionId, DebitNoteId, InvoiceId, NodeId, OfferId,
-    ProposalId, Request, Timestamp,
+    ActivityId, AgreementId, ApiError, AppKey, AppSessionId, DebitNoteId, InvoiceId, NetworkId, NodeId,
+    OfferId, ProposalId, Request, Timestamp,
 };
 
 use super::address::DaemonAddress;
@@ -30,7 +30,7 @@ use super::rest::{Rest, RestError, own};
 use super::{JoinError, calls::OfferItem};
 use crate::port::{
     ActivityEvent, BusError, BusValue, ExeUnitService, NewDebitNote, NewInvoice, OfferEvent, Port,
-    PortResult, Terms,
+    PortResult, Terms, VpnEnd, VpnSeat,
 };
 
 /// The name of the caller of local calls.
@@ -326,6 +326,16 @@ impl Port for DaemonPort {
         }
         .boxed()
     }
+
+    fn bind_vpn<'a>(
+        &'a self,
+        _network: &'a NetworkId,
+        _end: Arc<dyn VpnEnd>,
+    ) -> BoxFuture<'a, PortResult<VpnSeat>> {
+        async move { Err(own(501, "virtual networks are not served at a real daemon".to_owned())) }.boxed()
+    }
+
+    fn push_frame(&self, _network: &NetworkId, _to: &str, _frame: &[u8]) {}
 
     fn issue_debit_note(&self, note: NewDebitNote) -> BoxFuture<'_, PortResult<DebitNote>> {
         async move { self.rest.json(calls::issue_debit_note(&note)).await }.boxed()

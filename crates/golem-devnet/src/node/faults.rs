@@ -10,8 +10,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use yagna_api::{DemandId, NodeId};
 
-use super::World;
 use super::market::DemandItem;
+use super::{State, World};
 
 /// The faults that can hit a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Faults {
         self.cut_all();
     }
 
-    /// Starts the requestors' daemon again: long polls and streams are cut, demands and scans are forgotten,
+    /// Starts the requestors' daemon again: long polls and streams are cut, demands, scans and virtual networks are forgotten,
     /// and for `down` every connection is dropped. All else survives.
     pub fn restart(&self, down: Duration) {
         if !down.is_zero() {
@@ -116,8 +116,15 @@ impl Faults {
             world.with(|state| {
                 state.forget_demands();
                 state.forget_scans();
+                state.lose_networks();
             });
         });
+    }
+
+    /// Loses all virtual networks, as a daemon that is started again does: their connections end and their ids are unknown.
+    /// The machines that are in them are not told.
+    pub fn lose_networks(&self) {
+        self.with_world(|world| world.with(State::lose_networks));
     }
 
     /// Freezes a provider's daemon: it takes no messages and gives no answers until [`Faults::thaw`].

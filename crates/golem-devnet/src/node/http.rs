@@ -14,7 +14,9 @@ mod payment;
 mod registry;
 mod script;
 mod streams;
+mod tunnel;
 mod wire;
+mod ws;
 
 use std::convert::Infallible;
 use std::io;

@@ -1,31 +1,38 @@
 //! Virtual networks: addresses and nodes, and TCP connections into them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 use yagna_api::net::NewNetwork;
 use yagna_api::{NetworkId, NodeId};
 
+use super::gateway::Gateway;
 use super::refusal::Refusal;
 use super::{State, World};
+use crate::vpn::{Switch, mask_bits};
 
 /// All networks, and what listens on the nodes in them.
 #[derive(Debug, Default)]
 pub(crate) struct Nets {
     records: BTreeMap<NetworkId, NetRecord>,
-    /// The real targets of connections to a node's port.
-    listeners: HashMap<(NodeId, u16), SocketAddr>,
+    /// The real targets of connections to ports, for each node that is told to have any.
+    listeners: HashMap<NodeId, HashMap<u16, SocketAddr>>,
 }
 
 /// The kinds of things at an address and port of a network.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Target {
-    /// No node has that address.
+    /// Nobody answers at that address.
     Nobody,
     /// A node, but nothing listens there.
     Closed,
     /// Something that listens, really there.
     Open(SocketAddr),
+    /// A machine that is in the network.
+    Machine(SocketAddrV4),
 }
 
 /// A network of one node.
@@ -38,7 +45,12 @@ pub(crate) struct NetRecord {
     pub(crate) prefix: u8,
     pub(crate) gateway: Ipv4Addr,
     pub(crate) addresses: Vec<Ipv4Addr>,
-    pub(crate) nodes: BTreeMap<Ipv4Addr, String>,
+    /// The nodes by address, as the requestor's daemon knows them.
+    pub(crate) nodes: Arc<Switch>,
+    /// The requestor's end, made at the first connection to a machine.
+    end: Arc<OnceCell<Result<Gateway, String>>>,
+    /// Cancelled when the network is removed.
+    gone: CancellationToken,
 }
 
 impl NetRecord {
@@ -47,15 +59,112 @@ impl NetRecord {
         Ipv4Addr::from_bits(mask_bits(self.prefix))
     }
 
+    /// Resolves when the network is removed.
+    pub(crate) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
+
     fn contains(&self, address: Ipv4Addr) -> bool {
         address.to_bits() & mask_bits(self.prefix) == self.network.to_bits()
+    }
+
+    /// The end of the network: its connections are over.
+    fn end(self) {
+        self.gone.cancel();
     }
 }
 
 impl World {
-    /// Lets connections to a node's port in any virtual network go to a real address.
+    /// Lets connections to a node's port in any virtual network go to a real address. All its other ports refuse
+    /// connections.
     pub fn expose_tcp(&self, node: &NodeId, port: u16, to: SocketAddr) {
-        self.with(|state| state.nets.listeners.insert((node.clone(), port), to));
+        self.with(|state| state.nets.listeners.entry(node.clone()).or_default().insert(port, to));
+    }
+
+    /// Lets all ports of a node that are not exposed refuse connections. Without it, nobody answers for a node that has
+    /// no machine in the network.
+    pub fn refuse_tcp(&self, node: &NodeId) {
+        self.with(|state| {
+            state.nets.listeners.entry(node.clone()).or_default();
+        });
+    }
+
+    /// Adds a node, and announces it to all nodes of the network that are on the bus, itself included. An address that
+    /// belongs to another node stays so, and is announced all the same.
+    pub(crate) fn add_net_node(
+        &self,
+        owner: &NodeId,
+        id: &NetworkId,
+        node: &str,
+        ip: &str,
+    ) -> Result<(), Refusal> {
+        let (address, all) = self.with(|state| state.add_net_node(owner, id, node, ip))?;
+        self.0.seats.announce(id, &all, address, node);
+        Ok(())
+    }
+
+    /// Removes a node with all its addresses, and tells all others.
+    pub(crate) fn remove_net_node(&self, owner: &NodeId, id: &NetworkId, node: &str) -> Result<(), Refusal> {
+        let all = self.with(|state| {
+            let record = state.network(owner, id)?;
+            let all = nodes(record, id);
+            record.nodes.remove_node(id, node);
+            Ok::<_, Refusal>(all)
+        })?;
+        self.0.seats.withdraw(id, &all, node);
+        Ok(())
+    }
+
+    /// The target of a connection into a network, with the network.
+    pub(crate) fn tcp_target(
+        &self,
+        owner: &NodeId,
+        id: &NetworkId,
+        ip: &str,
+        port: u16,
+    ) -> Result<(NetRecord, Target), Refusal> {
+        let address = |record: &NetRecord| {
+            let address = parse(ip)?;
+            Ok::<_, Refusal>((address, record.nodes.nodes(id).get(&address).cloned()))
+        };
+        let (record, address, node, listener) = self.with(|state| {
+            let record = state.network(owner, id)?.clone();
+            let (address, node) = address(&record)?;
+            let known = node.as_ref().and_then(|node| node.parse::<NodeId>().ok());
+            let listener = known.and_then(|node| state.nets.listener(&node, port));
+            Ok::<_, Refusal>((record, address, node, listener))
+        })?;
+        let end = node.and_then(|node| self.0.seats.end(id, &node));
+        let target = match (listener, end) {
+            (Some(Target::Open(to)), _) => Target::Open(to),
+            (_, Some(end)) if end.has_machine() => Target::Machine(SocketAddrV4::new(address, port)),
+            // Machines of scripted runtimes listen to nothing.
+            (Some(_), _) | (_, Some(_)) => Target::Closed,
+            (None, None) => Target::Nobody,
+        };
+        Ok((record, target))
+    }
+
+    /// The requestor's end of a network; the error says why there is none.
+    pub(crate) async fn gateway<'a>(
+        &self,
+        id: &NetworkId,
+        record: &'a NetRecord,
+    ) -> Result<&'a Gateway, &'a String> {
+        let make = || async {
+            let first = record.addresses[0];
+            let owner = record.owner.as_str();
+            Gateway::open(&self.0.seats, Arc::clone(&record.nodes), id, owner, (first, record.prefix)).await
+        };
+        record.end.get_or_init(|| Box::pin(make())).await.as_ref()
+    }
+}
+
+impl Nets {
+    /// What is exposed at a port of a node, if anything of the node is.
+    fn listener(&self, node: &NodeId, port: u16) -> Option<Target> {
+        let ports = self.listeners.get(node)?;
+        Some(ports.get(&port).map_or(Target::Closed, |to| Target::Open(*to)))
     }
 }
 
@@ -91,6 +200,8 @@ impl State {
             None => first,
         };
         let id = NetworkId::new(self.hex(32));
+        let nodes = Arc::new(Switch::default());
+        nodes.add_network(id.clone(), ip, prefix);
         let record = NetRecord {
             owner: owner.clone(),
             given: ip,
@@ -98,7 +209,9 @@ impl State {
             prefix,
             gateway,
             addresses: vec![first],
-            nodes: BTreeMap::new(),
+            nodes,
+            end: Arc::default(),
+            gone: CancellationToken::new(),
         };
         self.nets.records.insert(id.clone(), record.clone());
         Ok((id, record))
@@ -123,11 +236,18 @@ impl State {
             .ok_or_else(|| Refusal::empty(403))
     }
 
-    /// Removes a network.
+    /// Removes a network, and ends its connections. The machines in it are not told.
     pub(crate) fn remove_network(&mut self, owner: &NodeId, id: &NetworkId) -> Result<(), Refusal> {
         self.network(owner, id)?;
-        self.nets.records.remove(id);
+        if let Some(record) = self.nets.records.remove(id) {
+            record.end();
+        }
         Ok(())
+    }
+
+    /// Loses all networks, as a daemon that is started again does.
+    pub(crate) fn lose_networks(&mut self) {
+        std::mem::take(&mut self.nets.records).into_values().for_each(NetRecord::end);
     }
 
     /// Gives the requestor an address.
@@ -143,55 +263,26 @@ impl State {
         Ok(())
     }
 
-    /// Adds a node. An address that is another's stays so, and nobody is told.
-    pub(crate) fn add_net_node(
+    /// Adds a node. Gives its address, and the nodes to be told of it.
+    fn add_net_node(
         &mut self,
         owner: &NodeId,
         id: &NetworkId,
         node: &str,
         ip: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(Ipv4Addr, Vec<String>), Refusal> {
         let record = self.network(owner, id)?;
-        let ip = parse(ip)?;
-        if !record.contains(ip) {
-            return Err(Refusal::new(400, format!("Invalid network IP address: {ip}")));
-        }
-        record.nodes.entry(ip).or_insert_with(|| node.to_owned());
-        Ok(())
-    }
-
-    /// Removes a node with all its addresses.
-    pub(crate) fn remove_net_node(
-        &mut self,
-        owner: &NodeId,
-        id: &NetworkId,
-        node: &str,
-    ) -> Result<(), Refusal> {
-        self.network(owner, id)?.nodes.retain(|_, other| other != node);
-        Ok(())
-    }
-
-    /// The target of a connection into a network.
-    pub(crate) fn tcp_target(
-        &mut self,
-        owner: &NodeId,
-        id: &NetworkId,
-        ip: &str,
-        port: u16,
-    ) -> Result<Target, Refusal> {
-        let record = self.network(owner, id)?;
-        let node = record.nodes.get(&parse(ip)?).and_then(|node| node.parse::<NodeId>().ok());
-        Ok(match node {
-            None => Target::Nobody,
-            Some(node) => {
-                self.nets.listeners.get(&(node, port)).map_or(Target::Closed, |to| Target::Open(*to))
-            }
-        })
+        let address = parse(ip)?;
+        let outside = |_| Refusal::new(400, format!("Invalid network IP address: {address}"));
+        record.nodes.add_node(id, address, node).map_err(outside)?;
+        Ok((address, nodes(record, id)))
     }
 }
 
-fn mask_bits(prefix: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+/// The ids of a network's nodes.
+fn nodes(record: &NetRecord, id: &NetworkId) -> Vec<String> {
+    let all: BTreeSet<String> = record.nodes.nodes(id).into_values().collect();
+    all.into_iter().collect()
 }
 
 fn parse(ip: &str) -> Result<Ipv4Addr, Refusal> {

@@ -10,7 +10,8 @@ use yagna_api::activity::{ActivityState, ActivityUsage};
 use yagna_api::market::{AgreementEvent, Reason};
 use yagna_api::payment::{DebitNote, DebitNoteEvent, Invoice, InvoiceEvent};
 use yagna_api::{
-    ActivityId, AgreementId, AppSessionId, DebitNoteId, InvoiceId, NodeId, OfferId, ProposalId, Timestamp,
+    ActivityId, AgreementId, AppSessionId, DebitNoteId, InvoiceId, NetworkId, NodeId, OfferId, ProposalId,
+    Timestamp,
 };
 
 use super::market::OfferItem;
@@ -20,7 +21,7 @@ use super::refusal::Refusal;
 use super::{State, World};
 use crate::port::{
     ActivityEvent, BusError, BusValue, ExeUnitService, NewDebitNote, NewInvoice, OfferEvent, Port,
-    PortResult, Terms,
+    PortResult, Terms, VpnEnd, VpnSeat,
 };
 
 /// The most events that one poll returns.
@@ -281,6 +282,22 @@ impl Port for LocalPort {
         payload: BusValue,
     ) -> BoxFuture<'a, Result<BusValue, BusError>> {
         self.world.call_service(node, address, component, payload).boxed()
+    }
+
+    fn bind_vpn<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        end: Arc<dyn VpnEnd>,
+    ) -> BoxFuture<'a, PortResult<VpnSeat>> {
+        async move {
+            self.thawed().await;
+            self.world.0.seats.bind(network, self.node.as_str(), end)
+        }
+        .boxed()
+    }
+
+    fn push_frame(&self, network: &NetworkId, to: &str, frame: &[u8]) {
+        self.world.0.seats.push(network, self.node.as_str(), to, frame);
     }
 
     fn issue_debit_note(&self, note: NewDebitNote) -> BoxFuture<'_, PortResult<DebitNote>> {

@@ -14,13 +14,14 @@ use yagna_api::{AgreementId, ApiError, OfferId, ProposalId};
 
 use super::behaviour::ApprovalManner;
 use super::negotiation::{Verdict, negotiate};
-use super::offer::offer;
+use super::offer::{VPN, offer};
 use super::persist::persist;
 use super::poll::{Input, follow_offer};
 use super::rental::{Rental, RentalInput};
 use super::shared::Shared;
 use crate::news::HappeningKind;
 use crate::port::{OfferEvent, Terms};
+use crate::runtime::Runtime as _;
 
 /// So many of our drafts are remembered; an answer to an older one is judged against the offer itself.
 const DRAFTS: usize = 256;
@@ -94,7 +95,8 @@ impl Market {
         let shared = Arc::clone(&self.shared);
         let port = &shared.port;
         let flaw = shared.manners.behaviour().offer_flaw;
-        let terms = offer(&shared.config, &port.node(), shared.clock.now(), flaw);
+        let vpn = self.serves_vpn().await;
+        let terms = offer(&shared.config, vpn, &port.node(), shared.clock.now(), flaw);
         match persist("publish an offer", || port.subscribe_offer(terms.clone())).await {
             Ok(id) => {
                 info!(provider = %shared.config.name, offer = %id, "an offer is on the market");
@@ -113,6 +115,25 @@ impl Market {
                 shared.manners.set_published();
             }
             Err(error) => error!(provider = %shared.config.name, %error, "the offer is refused"),
+        }
+    }
+
+    /// True if the provider may offer virtual networks. One that is set up to offer them, but can't, says so.
+    async fn serves_vpn(&self) -> bool {
+        let shared = &self.shared;
+        if !shared.config.capabilities.iter().any(|capability| capability == VPN) {
+            return false;
+        }
+        match shared.runtime.vpn().await {
+            Ok(()) => true,
+            Err(reason) => {
+                warn!(
+                    provider = %shared.config.name,
+                    reason,
+                    "no virtual networks here: the offer doesn't have the capability `vpn`"
+                );
+                false
+            }
         }
     }
 

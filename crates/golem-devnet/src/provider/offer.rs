@@ -9,15 +9,21 @@ use super::behaviour::OfferFlaw;
 use super::config::ProviderConfig;
 use crate::port::Terms;
 
-/// Builds the offer as Golem's own agent would.
+/// The capability of runtimes whose machines can be in virtual networks.
+pub(crate) const VPN: &str = "vpn";
+
+/// Builds the offer as Golem's own agent would; with `vpn` only where the runtime serves it.
 pub(crate) fn offer(
     config: &ProviderConfig,
+    vpn: bool,
     node: &NodeId,
     now: Timestamp,
     flaw: Option<OfferFlaw>,
 ) -> Terms {
     let hardware = config.hardware;
     let limits = &config.limits;
+    let served = |capability: &&String| vpn || *capability != VPN;
+    let capabilities: Vec<_> = config.capabilities.iter().filter(served).cloned().collect();
     let mut properties = Properties::new()
         .with(name::NODE_NAME, config.name.as_str())
         .with("golem.node.net.is-public", false)
@@ -30,7 +36,7 @@ pub(crate) fn offer(
         .with(name::STORAGE_GIB, hardware.storage_gib)
         .with(name::RUNTIME_NAME, config.runtime_name.as_str())
         .with(name::RUNTIME_VERSION, config.runtime_version.as_str())
-        .with(name::RUNTIME_CAPABILITIES, config.capabilities.clone())
+        .with(name::RUNTIME_CAPABILITIES, capabilities)
         .with("golem.activity.caps.transfer.protocol", vec!["http", "https", "gftp"])
         .with("golem.activity.caps.transfer.report-progress", true)
         .with("golem.activity.caps.deploy.report-progress", true)
@@ -115,7 +121,7 @@ mod tests {
     #[test]
     fn an_offer_says_what_clients_read() {
         let now = "2026-11-21T21:17:19.355Z".parse().unwrap();
-        let offer = offer(&config(), &node(), now, None);
+        let offer = offer(&config(), true, &node(), now, None);
         assert_eq!(
             offer.constraints,
             "(&\n  (golem.srv.comp.expiration>1795295839355)\n  (golem.node.debug.subnet=public)\n)"
@@ -143,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn the_capability_vpn_is_offered_only_where_it_is_served() {
+        for (vpn, capabilities) in [
+            (true, json!(["inet", "vpn", "manifest-support", "start-entrypoint"])),
+            (false, json!(["inet", "manifest-support", "start-entrypoint"])),
+        ] {
+            let offer = offer(&config(), vpn, &node(), Timestamp::UNIX_EPOCH, None);
+            assert_eq!(offer.properties.get(name::RUNTIME_CAPABILITIES), Some(&capabilities));
+        }
+    }
+
+    #[test]
     fn prices_follow_the_order_of_the_usage_counters() {
         let gpu = || config().counting("golem.usage.gpu-sec", "0.25".parse().unwrap());
         for (config, counters, prices) in [
@@ -162,7 +179,7 @@ mod tests {
                 json!([0.00001, 0.0001, 0.25, 0.5]),
             ),
         ] {
-            let offer = offer(&config, &node(), Timestamp::UNIX_EPOCH, None).properties;
+            let offer = offer(&config, true, &node(), Timestamp::UNIX_EPOCH, None).properties;
             assert_eq!(offer.get(name::USAGE_VECTOR), Some(&counters));
             assert_eq!(offer.get(name::PRICING_COEFFICIENTS), Some(&prices));
         }
@@ -175,7 +192,7 @@ mod tests {
             PriceNotANumber, PriceNull, PricesAsText, TooFewPrices, WholePrices,
         };
         let now = Timestamp::UNIX_EPOCH;
-        let good = offer(&config(), &node(), now, None);
+        let good = offer(&config(), true, &node(), now, None);
         for (flaw, name, value) in [
             (PricesAsText, name::PRICING_COEFFICIENTS, Some(json!(["0.00001", "0.0001", "0.5"]))),
             (PriceNotANumber, name::PRICING_COEFFICIENTS, Some(json!(["NaN", 0.0001, 0.5]))),
@@ -189,7 +206,7 @@ mod tests {
             (MemoryAsText, name::MEMORY_GIB, Some(json!("plenty"))),
             (NameAsNumber, name::NODE_NAME, Some(json!(42))),
         ] {
-            let bad = offer(&config(), &node(), now, Some(flaw));
+            let bad = offer(&config(), true, &node(), now, Some(flaw));
             assert_eq!(bad.properties.get(name), value.as_ref(), "{flaw:?}");
             let others = |terms: &Terms| {
                 let mut properties = terms.properties.clone();

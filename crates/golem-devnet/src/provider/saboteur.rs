@@ -17,6 +17,7 @@ use super::behaviour::Vanishing;
 use super::manners::{Manners, Presence};
 use crate::news::{CommandName, HappeningKind, Reporter};
 use crate::runtime::{Deployment, Instance, Output, Runtime, RuntimeError};
+use crate::vpn::Tap;
 
 /// Runs commands by another runtime, unless the provider misbehaves.
 #[derive(Debug)]
@@ -54,6 +55,10 @@ impl Runtime for Saboteur {
         let count = Arc::clone(self.counts().entry(activity.clone()).or_default());
         let (manners, news) = (self.manners.clone(), self.news.clone());
         Ok(Arc::new(Sabotaged { activity: activity.clone(), instance, manners, news, count }))
+    }
+
+    fn vpn(&self) -> BoxFuture<'_, Result<(), String>> {
+        self.runtime.vpn()
     }
 }
 
@@ -204,6 +209,10 @@ impl Instance for Sabotaged {
 
     fn counter(&self, name: &str) -> f64 {
         self.instance.counter(name)
+    }
+
+    fn card(&self) -> Option<Arc<Tap>> {
+        self.instance.card()
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

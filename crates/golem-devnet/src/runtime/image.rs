@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use yagna_api::ActivityId;
 
 use super::{Deployment, Instance, Output, ProcessRuntime, Runtime, RuntimeError};
+use crate::vpn::Tap;
 
 /// Runs commands as processes of this computer, on machines that have the files of a folder.
 #[derive(Debug)]
@@ -55,6 +56,10 @@ impl Runtime for ImageFolder {
         let inner = self.inner.create(activity)?;
         Ok(Arc::new(Machine { inner, files: Arc::clone(&self.files) }))
     }
+
+    fn vpn(&self) -> BoxFuture<'_, Result<(), String>> {
+        self.inner.vpn()
+    }
 }
 
 impl Instance for Machine {
@@ -91,6 +96,10 @@ impl Instance for Machine {
 
     fn cpu_time(&self) -> Duration {
         self.inner.cpu_time()
+    }
+
+    fn card(&self) -> Option<Arc<Tap>> {
+        self.inner.card()
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -27,9 +27,9 @@ use self::machine::{Kind, Machine, check_volumes, code, make_folders};
 use self::tree::Target;
 use super::folder::Folder;
 use super::{Deployment, Instance, Output, Runtime, RuntimeError, leftovers};
+use crate::tools::PATH;
+use crate::vpn::{self, Tap};
 
-/// The folders in which programs are looked for, whatever the host's own variable says.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The folder in which commands begin.
 const WORK: &str = "/golem/work";
 
@@ -120,12 +120,26 @@ impl Runtime for ProcessRuntime {
             shared: Arc::clone(&self.shared),
             activity: activity.clone(),
             machine: Mutex::new(None),
+            card: Mutex::new(None),
             cpu: Mutex::new(Cpu::default()),
         }))
+    }
+
+    fn vpn(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move { self.shared.vpn().await.map(drop) })
     }
 }
 
 impl Shared {
+    /// The tools for virtual networks, if machines can be in any.
+    async fn vpn(&self) -> Result<vpn::Tools, String> {
+        match self.method().await {
+            #[cfg(target_os = "linux")]
+            Method::Namespaces(_) => vpn::Tools::get().await,
+            Method::Plain(reason) => Err(format!("there are no namespaces: {reason}")),
+        }
+    }
+
     async fn method(&self) -> &Method {
         let look = async {
             self.sweep().await;
@@ -198,6 +212,7 @@ struct ProcessInstance {
     shared: Arc<Shared>,
     activity: ActivityId,
     machine: Mutex<Option<Arc<Machine>>>,
+    card: Mutex<Option<Arc<Tap>>>,
     cpu: Mutex<Cpu>,
 }
 
@@ -219,7 +234,15 @@ impl Instance for ProcessInstance {
     }
 
     fn start<'a>(&'a self, _args: &'a [String]) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        Box::pin(async move { self.deployed().map(drop) })
+        Box::pin(async move {
+            let machine = self.deployed()?;
+            if !machine.networks.is_empty() {
+                let tools = self.shared.vpn().await.map_err(RuntimeError::Vpn)?;
+                let card = machine.connect(&tools).await?;
+                *self.lock_card() = Some(Arc::new(card));
+            }
+            Ok(())
+        })
     }
 
     fn run<'a>(
@@ -264,8 +287,13 @@ impl Instance for ProcessInstance {
         cpu.told
     }
 
+    fn card(&self) -> Option<Arc<Tap>> {
+        self.lock_card().clone()
+    }
+
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            drop(self.lock_card().take());
             // Processes that are still alive are counted for the last time.
             let told = self.cpu_time();
             self.cpu().ended = told;
@@ -286,6 +314,10 @@ impl ProcessInstance {
         self.machine.lock().expect("nothing panics while it holds this lock")
     }
 
+    fn lock_card(&self) -> MutexGuard<'_, Option<Arc<Tap>>> {
+        self.card.lock().expect("nothing panics while it holds this lock")
+    }
+
     fn cpu(&self) -> MutexGuard<'_, Cpu> {
         self.cpu.lock().expect("nothing panics while it holds this lock")
     }
@@ -301,14 +333,18 @@ impl ProcessInstance {
             return Err(RuntimeError::Sandbox(reason.clone()));
         }
         check_volumes(deployment, matches!(method, Method::Plain(_)))?;
+        if !deployment.networks.is_empty() {
+            self.shared.vpn().await.map_err(RuntimeError::Vpn)?;
+        }
         #[cfg_attr(not(target_os = "linux"), expect(unused_mut, reason = "only the sandbox changes it"))]
         let mut folder = Folder::new(&config.folder).map_err(RuntimeError::Folder)?;
         make_folders(&folder, deployment)?;
         let kind = match method {
             #[cfg(target_os = "linux")]
             Method::Namespaces(tools) => {
-                let sandbox =
-                    sandbox::Sandbox::start(&tools, &mut folder, deployment, config.network).await?;
+                // A machine in virtual networks has no other network.
+                let network = config.network && deployment.networks.is_empty();
+                let sandbox = sandbox::Sandbox::start(&tools, &mut folder, deployment, network).await?;
                 Kind::Sandbox(Box::new(sandbox))
             }
             Method::Plain(reason) => {
@@ -316,7 +352,7 @@ impl ProcessInstance {
                 Kind::Plain { reason, marker }
             }
         };
-        Ok(Machine::new(kind, deployment.env.clone(), folder))
+        Ok(Machine::new(kind, deployment.networks.clone(), folder))
     }
 
     /// Reads a running program to its end.

@@ -73,6 +73,7 @@ impl Ground {
         let ip = Ipv4Addr::new(192, 168, 0, 2 + u8::try_from(self.nodes.len()).unwrap());
         let node = Node { id: port.node(), ip: ip.to_string() };
         self.client.call(&AddNode { network: self.network.clone(), node }).await.unwrap();
+        self.world.refuse_tcp(&port.node());
         self.nodes.push(port.node());
         ip
     }

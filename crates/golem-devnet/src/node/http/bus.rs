@@ -18,6 +18,7 @@ use yagna_api::ServicesId;
 use yagna_api::gsb::{Listen, SUBPROTOCOL};
 
 use super::extract::{Answer, Payload, json as json_answer, null};
+use super::ws::MAX_FRAME;
 use crate::node::World;
 use crate::node::bus::{BusClosed, BusSocket};
 use crate::node::refusal::Refusal;
@@ -69,6 +70,7 @@ async fn connect(
     let upgrade = upgrade.map_err(|_| Refusal::new(500, "Actix error: WebSocket upgrade is expected"))?;
     let service = world.connect_bus(&id)?;
     let cut = world.0.faults.watch_cut();
+    let upgrade = upgrade.max_frame_size(MAX_FRAME).max_message_size(MAX_FRAME);
     let answer = upgrade.protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
         tokio::select! {
             () = serve(socket, service) => {}

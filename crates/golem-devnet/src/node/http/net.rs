@@ -1,33 +1,30 @@
 //! `/net-api/v1` and `/net-api/v2/vpn`: virtual networks, and TCP connections into them over a WebSocket.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State as Ext};
 use axum::routing::{delete, get};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 use yagna_api::NetworkId;
 use yagna_api::net::NewNetwork;
 
 use super::extract::{Answer, Payload, null, ok};
+use super::tunnel;
+use super::ws::Upgrade;
 use crate::node::net::{NetRecord, Target};
 use crate::node::refusal::Refusal;
 use crate::node::{Caller, World};
+use crate::vpn::GateError;
 
 /// The time that a connection may take to open.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-/// The interval at which the daemon pings its client.
-const PING: Duration = Duration::from_secs(5);
-/// The longest silence of a client.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+/// The interval at which an address where nobody is yet is looked at again.
+const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) fn routes() -> Router<World> {
     Router::new()
@@ -86,8 +83,10 @@ async fn add_address(
 
 async fn nodes(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>) -> Answer {
     world.with(|state| {
-        let record = state.network(&caller.node, &NetworkId::new(id))?;
-        ok(&record.nodes.iter().map(|(ip, node)| json!({"id": node, "ip": ip})).collect::<Vec<_>>())
+        let id = NetworkId::new(id);
+        let record = state.network(&caller.node, &id)?;
+        let nodes = record.nodes.nodes(&id);
+        ok(&nodes.iter().map(|(ip, node)| json!({"id": node, "ip": ip})).collect::<Vec<_>>())
     })
 }
 
@@ -99,7 +98,7 @@ struct NodeBody {
 
 async fn add_node(Ext(world): Ext<World>, caller: Caller, Path(id): Path<String>, body: Payload) -> Answer {
     let body: NodeBody = body.plain()?;
-    world.with(|state| state.add_net_node(&caller.node, &NetworkId::new(id), &body.id, &body.ip))?;
+    world.add_net_node(&caller.node, &NetworkId::new(id), &body.id, &body.ip)?;
     null()
 }
 
@@ -108,7 +107,7 @@ async fn remove_node(
     caller: Caller,
     Path((id, node)): Path<(String, String)>,
 ) -> Answer {
-    world.with(|state| state.remove_net_node(&caller.node, &NetworkId::new(id), &node))?;
+    world.remove_net_node(&caller.node, &NetworkId::new(id), &node)?;
     null()
 }
 
@@ -116,33 +115,66 @@ async fn tcp(
     Ext(world): Ext<World>,
     caller: Caller,
     Path((id, ip, port)): Path<(String, String, String)>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, Refusal>,
 ) -> Answer {
     let port: u16 = port.parse().map_err(|_| unparsable(&port, "a u16"))?;
-    let target = world.with(|state| state.tcp_target(&caller.node, &NetworkId::new(id), &ip, port))?;
-    let stream = match target {
-        Target::Nobody => {
-            tokio::time::sleep(CONNECT_PATIENCE).await;
-            return Err(Refusal::empty(504));
-        }
-        Target::Closed => return Err(closed()),
-        Target::Open(address) => connect(address).await?,
-    };
-    let upgrade = upgrade.map_err(|_| Refusal::empty(400))?;
-    let cut = world.0.faults.watch_cut();
-    Ok(upgrade.on_upgrade(move |socket| async move {
+    let until = Instant::now() + CONNECT_PATIENCE;
+    let (record, stream) = connect(&world, &caller, &NetworkId::new(id), (&ip, port), until).await?;
+    let (answer, opened) = upgrade?.accept();
+    let (cut, gone) = (world.0.faults.watch_cut(), record.gone());
+    world.carry(async move {
+        let carried = async {
+            if let Ok((receiver, sender)) = opened.await {
+                tunnel::carry(receiver, sender, stream).await;
+            }
+        };
         tokio::select! {
-            () = carry(socket, stream) => {}
+            () = carried => {}
             () = cut => {}
+            () = gone.cancelled() => {}
         }
-    }))
+    });
+    Ok(answer)
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, Refusal> {
-    match tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(_)) => Err(closed()),
-        Err(_) => Err(Refusal::empty(504)),
+/// Connects into a network.
+async fn connect(
+    world: &World,
+    caller: &Caller,
+    id: &NetworkId,
+    (ip, port): (&str, u16),
+    until: Instant,
+) -> Result<(NetRecord, TcpStream), Refusal> {
+    loop {
+        let (record, target) = world.tcp_target(&caller.node, id, ip, port)?;
+        let connected = match target {
+            Target::Closed => Err(closed()),
+            Target::Open(address) => match timeout_at(until, TcpStream::connect(address)).await {
+                Ok(connected) => connected.map_err(|_| closed()),
+                Err(_) => Err(Refusal::empty(504)),
+            },
+            Target::Machine(address) => match world.gateway(id, &record).await {
+                Ok(gateway) => gateway.connect(address, until).await.map_err(|error| match error {
+                    GateError::Refused => closed(),
+                    GateError::Silent => Refusal::empty(504),
+                }),
+                Err(reason) => {
+                    warn!(reason, "no way into a virtual network");
+                    tokio::time::sleep_until(until).await;
+                    Err(Refusal::empty(504))
+                }
+            },
+            Target::Nobody => {
+                // A machine may come into the network meanwhile.
+                if Instant::now() + LOOK < until {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                tokio::time::sleep_until(until).await;
+                Err(Refusal::empty(504))
+            }
+        };
+        return Ok((record, connected?));
     }
 }
 
@@ -153,46 +185,6 @@ fn unparsable(text: &str, what: &str) -> Refusal {
 
 fn closed() -> Refusal {
     Refusal::new(400, "Socket closed")
-}
-
-/// Carries bytes both ways until the client goes. That the far end closes is not passed on.
-async fn carry(mut socket: WebSocket, stream: TcpStream) {
-    let (mut from_far, mut to_far) = stream.into_split();
-    let mut buffer = vec![0; 64 * 1024];
-    let mut far_open = true;
-    let mut heard = Instant::now();
-    let mut ping = tokio::time::interval(PING);
-    loop {
-        tokio::select! {
-            read = from_far.read(&mut buffer), if far_open => match read {
-                Ok(count) if count > 0 => {
-                    let piece = Bytes::copy_from_slice(&buffer[..count]);
-                    if socket.send(Message::Binary(piece)).await.is_err() {
-                        return;
-                    }
-                }
-                _ => far_open = false,
-            },
-            message = socket.recv() => {
-                heard = Instant::now();
-                let bytes = match message {
-                    Some(Ok(Message::Binary(bytes))) => bytes,
-                    Some(Ok(Message::Text(text))) => Bytes::from(text),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                };
-                if to_far.write_all(&bytes).await.is_err() {
-                    far_open = false;
-                }
-            }
-            _ = ping.tick() => {
-                let silent = heard.elapsed() >= CLIENT_PATIENCE;
-                if silent || socket.send(Message::Ping(Bytes::new())).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
 }
 
 fn document(id: &NetworkId, record: &NetRecord) -> Value {

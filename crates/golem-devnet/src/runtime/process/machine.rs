@@ -1,6 +1,5 @@
 //! The machine of one deployment: a folder, and either namespaces or nothing around the processes.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,9 +12,12 @@ use tokio_util::task::TaskTracker;
 
 use super::super::folder::Folder;
 use super::super::{Deployment, Output, RuntimeError};
-use super::tree::{self, Scope};
+use super::WORK;
 #[cfg(target_os = "linux")]
-use super::{PATH, WORK, sandbox};
+use super::sandbox;
+use super::tree::{self, Scope};
+use crate::tools::PATH;
+use crate::vpn::{self, Place, Tap};
 
 /// The folders that images for Golem usually have.
 const FOLDERS: [&str; 4] = [WORK, "/golem/resource", "/golem/output", "/golem/input"];
@@ -34,7 +36,8 @@ const DEATH_LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Machine {
     kind: Kind,
-    env: BTreeMap<String, String>,
+    /// Virtual networks that it is in from its start.
+    pub(super) networks: Vec<Place>,
     /// Readers of what background processes still write.
     pub(super) readers: TaskTracker,
     pub(super) stopped: CancellationToken,
@@ -53,8 +56,8 @@ pub(super) enum Kind {
 }
 
 impl Machine {
-    pub(super) fn new(kind: Kind, env: BTreeMap<String, String>, folder: Folder) -> Self {
-        Self { kind, env, readers: TaskTracker::new(), stopped: CancellationToken::new(), folder }
+    pub(super) fn new(kind: Kind, networks: Vec<Place>, folder: Folder) -> Self {
+        Self { kind, networks, readers: TaskTracker::new(), stopped: CancellationToken::new(), folder }
     }
 
     pub(super) fn command(&self, program: &str, args: &[String]) -> Result<Command, RuntimeError> {
@@ -91,12 +94,7 @@ impl Machine {
                 command.env("HOME", root.join("root")).env("TMPDIR", root.join("tmp")).env(name, value)
             }
         };
-        command
-            .envs(&self.env)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         Ok(command)
     }
 
@@ -117,6 +115,21 @@ impl Machine {
         let line = format!("failed to execute {program}: {error}\n");
         drop(output.send(Output::Stderr(Bytes::from(line))).await);
         Ok(code)
+    }
+
+    /// Puts it into its virtual networks.
+    #[cfg_attr(not(target_os = "linux"), expect(clippy::unused_async, reason = "only Linux has to wait"))]
+    pub(super) async fn connect(&self, tools: &vpn::Tools) -> Result<Tap, RuntimeError> {
+        match &self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Sandbox(sandbox) => {
+                tools.card(sandbox.init(), &self.networks).await.map_err(RuntimeError::Vpn)
+            }
+            Kind::Plain { reason, .. } => {
+                let _ = tools;
+                Err(RuntimeError::Vpn(reason.clone()))
+            }
+        }
     }
 
     pub(super) fn scope(&self) -> Scope {

@@ -11,7 +11,7 @@
 mod mounts;
 
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,7 +23,8 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use super::super::folder::Folder;
 use super::super::{Deployment, RuntimeError};
-use super::{PATH, WORK};
+use super::WORK;
+use crate::tools::{self, PATH};
 
 const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +44,7 @@ exec "$@"
 
 // `/proc` is still the host's when the first line runs, so this is the number the host knows us by.
 const INNER: &str = r#"read -r pid rest </proc/self/stat
+test -z "$2" || hostname "$2" 2>/dev/null || echo "$2" 2>/dev/null >/proc/sys/kernel/hostname || :
 mount -t proc proc /proc 2>/dev/null || :
 cd "$1" || exit 1
 echo "ready $pid"
@@ -60,12 +62,8 @@ pub(super) struct Tools {
 impl Tools {
     /// Looks for them where systems keep them.
     pub(super) fn find() -> Result<Self, String> {
-        let find = |name: &str| {
-            PATH.split(':')
-                .map(|dir| Path::new(dir).join(name))
-                .find(|path| path.is_file())
-                .ok_or_else(|| format!("`{name}` of util-linux is not installed"))
-        };
+        let find =
+            |name: &str| tools::find(name).ok_or_else(|| format!("`{name}` of util-linux is not installed"));
         for name in ["mount", "umount", "pivot_root", "cat"] {
             find(name)?;
         }
@@ -121,7 +119,17 @@ impl Sandbox {
                 "--uts",
             ])
             .args((!network).then_some("--net"))
-            .args(["--fork", "--kill-child", "--", "/bin/sh", "-c", INNER, "sh", WORK])
+            .args([
+                "--fork",
+                "--kill-child",
+                "--",
+                "/bin/sh",
+                "-c",
+                INNER,
+                "sh",
+                WORK,
+                deployment.hostname.as_deref().unwrap_or(""),
+            ])
             .env_clear()
             .env("PATH", PATH)
             .current_dir("/")

@@ -139,7 +139,7 @@ async fn the_environment_is_clean() {
 }
 
 #[tokio::test]
-async fn deploy_gives_variables_and_volumes() {
+async fn deploy_gives_volumes() {
     let runtime = runtime(IsolationChoice::Automatic);
     if runtime.isolation().await != Isolation::Namespaces {
         return;
@@ -147,10 +147,10 @@ async fn deploy_gives_variables_and_volumes() {
     let instance = runtime.create(&ActivityId::new("a")).unwrap();
     let deployment = Deployment {
         volumes: vec!["/data/in".to_owned(), "/golem/more".to_owned()],
-        env: [("GREETING".to_owned(), "hello".to_owned())].into(),
+        ..Deployment::default()
     };
     instance.deploy(&deployment).await.unwrap();
-    let ran = shell(&instance, "echo $GREETING > /data/in/f; cp /data/in/f /golem/more/g").await;
+    let ran = shell(&instance, "echo hello > /data/in/f; cp /data/in/f /golem/more/g").await;
     assert_eq!(ran.code, 0, "{}", text(&ran.stderr));
     let mut content = String::new();
     instance.open("/data/in/f").unwrap().read_to_string(&mut content).unwrap();
@@ -257,6 +257,63 @@ async fn the_network_can_be_taken_away() {
     let instance = deployed(&runtime).await;
     let ran = shell(&instance, "grep -c : /proc/net/dev").await;
     assert_eq!(text(&ran.stdout), "1\n", "only the loopback device");
+    instance.stop().await;
+}
+
+#[tokio::test]
+async fn a_machine_in_networks_has_a_card_and_names_of_its_own() {
+    let runtime = runtime(IsolationChoice::Automatic);
+    if let Err(reason) = runtime.vpn().await {
+        eprintln!("not tested: no virtual networks here ({reason})");
+        return;
+    }
+    let place = |id: &str, address: [u8; 4], prefix| crate::vpn::Place {
+        network: yagna_api::NetworkId::new(id),
+        address: address.into(),
+        prefix,
+        nodes: std::collections::BTreeMap::new(),
+    };
+    let deployment = Deployment {
+        networks: vec![place("a", [192, 168, 0, 7], 24), place("b", [10, 1, 0, 7], 16)],
+        hosts: [("db".to_owned(), [192, 168, 0, 2].into())].into(),
+        hostname: Some("worker".to_owned()),
+        ..Deployment::default()
+    };
+    let instance = runtime.create(&ActivityId::new("activity")).unwrap();
+    instance.deploy(&deployment).await.unwrap();
+    assert!(instance.card().is_none(), "it comes with the start");
+    instance.start(&[]).await.unwrap();
+    assert!(instance.card().is_some());
+    let ran = shell(&instance, "ip -o address show dev eth0 scope global; ip route show default").await;
+    let shown = text(&ran.stdout);
+    assert!(shown.contains("inet 192.168.0.7/24") && shown.contains("inet 10.1.0.7/16"), "{shown}");
+    assert!(!shown.contains("default"), "{shown}");
+    let ran = shell(&instance, "ip link show eth0; ip link show lo").await;
+    let shown = text(&ran.stdout);
+    assert!(shown.contains("mtu 1220") && shown.contains("90:13:c0:a8:00:07"), "{shown}");
+    assert!(shown.contains("LOOPBACK,UP"), "{shown}");
+    let ran = shell(&instance, "cat /proc/sys/kernel/hostname /etc/hosts").await;
+    let shown = text(&ran.stdout);
+    for line in ["worker", "127.0.0.1\tlocalhost", "192.168.0.7\tworker", "192.168.0.2\tdb"] {
+        assert!(shown.lines().any(|other| other == line), "{line}: {shown}");
+    }
+    instance.stop().await;
+    assert!(instance.card().is_none());
+    // Without namespaces there are no networks.
+    let plain = self::runtime(IsolationChoice::Plain);
+    assert!(plain.vpn().await.unwrap_err().contains("switched off"));
+    let refused = plain.create(&ActivityId::new("b")).unwrap().deploy(&deployment).await;
+    assert!(matches!(refused, Err(RuntimeError::Vpn(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn each_activity_has_its_own_names_of_hosts() {
+    let Some(instance) = sandboxed().await else { return };
+    let ran = shell(&instance, "echo '10.0.0.1 added' >>/etc/hosts && cat /etc/hosts").await;
+    let own = text(&ran.stdout);
+    assert!(own.ends_with("10.0.0.1 added\n"), "{own}");
+    let host = std::fs::read_to_string("/etc/hosts").unwrap();
+    assert!(!host.contains("added") && own.starts_with(host.trim_end()), "{host}");
     instance.stop().await;
 }
 

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use super::super::super::{Deployment, RuntimeError};
 const OWN: [&str; 8] = ["golem", "tmp", "root", "home", "run", "dev", "proc", "sys"];
 /// Folders among them that are built from the host's or the kernel's things: no files are moved in or out there.
 const BUILT: [&str; 3] = ["dev", "proc", "sys"];
+/// The names of machines; each activity has its own, and may add to it.
+const HOSTS: &str = "/etc/hosts";
 /// More mounts than these are left as they came along.
 const MAX_MOUNTS: usize = 100;
 
@@ -46,6 +49,7 @@ pub(super) fn prepare(folder: &mut Folder, deployment: &Deployment) -> Result<Pa
         bind(&mut table, &path.source, &inside(folder, &path.source), &format!("rbind,ro{}", path.flags));
     }
     built_folders(folder, &mut table).map_err(RuntimeError::Folder)?;
+    hosts_file(folder, deployment, &mut table).map_err(RuntimeError::Folder)?;
     // The user's home and other activities' folders are hidden, also where they lie elsewhere.
     let hidden = folder.outer().join("hidden");
     fs::create_dir(&hidden).map_err(RuntimeError::Folder)?;
@@ -74,7 +78,7 @@ fn writable_in(table: &[u8]) -> Vec<PathBuf> {
     let visible: BTreeMap<PathBuf, String> = mounts.map(|mount| (mount.path, mount.flags)).collect();
     let foreign = visible.into_iter().filter(|(path, flags)| {
         let own = top(path).is_none_or(|name| OWN.iter().any(|own| name == *own));
-        !own && path != Path::new("/var/tmp") && !flags.contains(",ro")
+        !own && path != Path::new("/var/tmp") && path != Path::new(HOSTS) && !flags.contains(",ro")
     });
     foreign.map(|(path, _)| path).collect()
 }
@@ -119,6 +123,36 @@ fn built_folders(folder: &Folder, table: &mut String) -> io::Result<()> {
     name_servers(root, table)?;
     // The kernel gives the inner namespaces a /proc of their own only where the outer one has a whole one.
     bind(table, Path::new("/proc"), &root.join("proc"), "rbind");
+    Ok(())
+}
+
+/// A machine knows itself and those that `deploy` names; one that uses the host's network also knows the host's names.
+fn hosts_file(folder: &Folder, deployment: &Deployment, table: &mut String) -> io::Result<()> {
+    // A file can only be put where the host has one.
+    if !Path::new(HOSTS).is_file() || !folder.is_foreign(OsStr::new("etc")) {
+        return Ok(());
+    }
+    let mut names = if deployment.networks.is_empty() {
+        fs::read_to_string(HOSTS).unwrap_or_default()
+    } else {
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned()
+    };
+    if !names.is_empty() && !names.ends_with('\n') {
+        names.push('\n');
+    }
+    if let Some(name) = &deployment.hostname {
+        let own = deployment
+            .networks
+            .first()
+            .map_or_else(|| IpAddr::from([127, 0, 1, 1]), |place| place.address.into());
+        writeln!(names, "{own}\t{name}").expect("writing into a string can't fail");
+    }
+    for (name, address) in &deployment.hosts {
+        writeln!(names, "{address}\t{name}").expect("writing into a string can't fail");
+    }
+    let own = folder.outer().join("hosts");
+    fs::write(&own, names)?;
+    bind(table, &own, &inside(folder, Path::new(HOSTS)), "bind");
     Ok(())
 }
 
