@@ -147,13 +147,15 @@ impl Network {
         let others = client.call(&ListNetworks).await.map_err(failed("list its networks"))?.items;
         // A range that can't be read can't be compared either.
         let others: Vec<Range> = others.iter().filter_map(|other| other.ip.parse().ok()).collect();
-        let overlapping = |range: &Range| others.iter().copied().find(|other| other.overlaps(range));
+        let overlapping = |range: Range| others.iter().copied().find(|other| other.overlaps(range));
         let range = match wanted {
-            Some(range) => match overlapping(&range) {
+            Some(range) => match overlapping(range) {
                 Some(other) => return Err(NetworkError::Overlaps { range, other }),
                 None => range,
             },
-            None => Range::usual().find(|range| overlapping(range).is_none()).ok_or(NetworkError::NoRange)?,
+            None => {
+                Range::usual().find(|range| overlapping(*range).is_none()).ok_or(NetworkError::NoRange)?
+            }
         };
         let owner = client.call(&GetMe).await.map_err(failed("tell who we are"))?.identity;
         let new = NewNetwork { ip: range.to_string(), mask: None, gateway: Some(range.first().to_string()) };

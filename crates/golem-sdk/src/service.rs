@@ -38,10 +38,11 @@ mod targets;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use yagna_api::Clock;
 
 pub use self::book::{BookError, Deployed, InstanceBook, NoBook};
@@ -55,6 +56,7 @@ pub use self::run::RunningService;
 pub use self::spec::{Ready, ServiceSpec, SpecError};
 pub use self::state::{EndReason, InstanceInfo, InstanceState, Place, instance_name};
 use crate::network::Network;
+use crate::reach::Targets;
 
 /// The time that a script of ours may take on a machine.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(60);
@@ -78,6 +80,10 @@ struct Inner {
     clock: Arc<dyn Clock>,
     book: Arc<dyn InstanceBook>,
     kept: Kept,
+    /// Those who lead others to the instances, by the port of theirs.
+    led: Mutex<Vec<(u16, Targets)>>,
+    /// What is left to do for instances whose rentals have ended.
+    cleaning: Mutex<JoinSet<()>>,
 }
 
 /// The parts of a service beside its description. What isn't set there isn't used.
@@ -162,7 +168,7 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// A service of which nothing runs yet. Its places are to be [taken](Self::next_place) and their machines to be
+    /// A service of which nothing runs yet. Its places are to be [taken](Self::next_place), and their machines to be
     /// [kept](Self::keep).
     ///
     /// # Errors
@@ -171,7 +177,8 @@ impl Service {
         spec.check()?;
         let ServiceParts { network, names, environment, book } = parts;
         let kept = Kept::new(&spec.name);
-        Ok(Self(Arc::new(Inner { spec, network, names, environment, clock, book, kept })))
+        let (led, cleaning) = (Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { spec, network, names, environment, clock, book, kept, led, cleaning })))
     }
 
     /// The description of the service.

@@ -1,5 +1,7 @@
 //! Services on a devnet whose providers really run programs: they come up, are watched, restarted and stopped.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,10 +64,8 @@ async fn until(
             changes.changed().await.unwrap();
         }
     };
-    match timeout(PATIENCE, seen).await {
-        Ok(instances) => instances,
-        Err(_) => panic!("it never came that {what}: {:#?}", service.instances()),
-    }
+    let seen = timeout(PATIENCE, seen).await;
+    seen.unwrap_or_else(|_| panic!("it never came that {what}: {:#?}", service.instances()))
 }
 
 #[tokio::test]

@@ -146,13 +146,13 @@ mod tests {
     fn a_gpu_that_does_not_do_is_refused_with_the_reason() {
         let offer = offer("golem.inf.gpu.d0");
         let ask = |wanted: GpuWanted| wanted.refusal(&offer);
-        let any = GpuWanted::default();
-        assert_eq!(ask(any.clone()), None);
-        assert_eq!(ask(GpuWanted { model: Some("nvidia*rtx*90".to_owned()), ..any.clone() }), None);
-        let other = GpuWanted { model: Some("*H100*".to_owned()), ..any.clone() };
-        assert_eq!(ask(other).as_deref(), Some("its GPU is not a *H100*"));
-        assert_eq!(ask(GpuWanted { count: 3, ..any.clone() }).as_deref(), Some("it has fewer than 3 GPUs"));
-        let larger = GpuWanted { min_mem_gib: 40.0, ..any };
+        let of_model = |model: &str| GpuWanted { model: Some(model.to_owned()), ..GpuWanted::default() };
+        assert_eq!(ask(GpuWanted::default()), None);
+        assert_eq!(ask(of_model("nvidia*rtx*90")), None);
+        assert_eq!(ask(of_model("*H100*")).as_deref(), Some("its GPU is not a *H100*"));
+        let more = GpuWanted { count: 3, ..GpuWanted::default() };
+        assert_eq!(ask(more).as_deref(), Some("it has fewer than 3 GPUs"));
+        let larger = GpuWanted { min_mem_gib: 40.0, ..GpuWanted::default() };
         assert_eq!(ask(larger).as_deref(), Some("its GPU has less than 40 GiB of memory"));
     }
 

@@ -18,7 +18,7 @@ const SHORTEST: u8 = 16;
 /// let range: Range = "192.168.7.0/24".parse()?;
 /// assert_eq!(range.first().to_string(), "192.168.7.1");
 /// assert_eq!(range.n_machines(), 253);
-/// assert!("192.168.7.0".parse::<Range>()?.overlaps(&range));
+/// assert!("192.168.7.0".parse::<Range>()?.overlaps(range));
 /// # Ok::<(), golem_sdk::network::RangeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,41 +51,41 @@ impl Range {
     }
 
     /// The first address, which is our daemon's.
-    pub fn first(&self) -> Ipv4Addr {
+    pub fn first(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.network.to_bits() + 1)
     }
 
     /// The mask as an address.
-    pub fn mask(&self) -> Ipv4Addr {
+    pub fn mask(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.mask_bits())
     }
 
     /// The number of machines that find room in it.
-    pub fn n_machines(&self) -> u64 {
+    pub fn n_machines(self) -> u64 {
         // Without the range's own address, the daemon's, and the one that means all.
         (1_u64 << (32 - self.prefix)) - 3
     }
 
     /// The addresses that machines can have, in order.
-    pub fn machines(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
+    pub fn machines(self) -> impl Iterator<Item = Ipv4Addr> + use<> {
         let first = self.network.to_bits() + 2;
         let last = self.network.to_bits() | !self.mask_bits();
         (first..last).map(Ipv4Addr::from_bits)
     }
 
     /// True if a machine can have this address.
-    pub fn has_machine(&self, address: Ipv4Addr) -> bool {
+    pub fn has_machine(self, address: Ipv4Addr) -> bool {
         let bits = address.to_bits();
         bits > self.first().to_bits() && bits < (self.network.to_bits() | !self.mask_bits())
     }
 
     /// True if both ranges have an address in common.
-    pub fn overlaps(&self, other: &Self) -> bool {
+    pub fn overlaps(self, other: Self) -> bool {
         let mask = self.mask_bits() & other.mask_bits();
         self.network.to_bits() & mask == other.network.to_bits() & mask
     }
 
-    fn mask_bits(&self) -> u32 {
+    fn mask_bits(self) -> u32 {
         u32::MAX << (32 - self.prefix)
     }
 }
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn ranges_overlap_where_one_is_in_the_other() {
         let range = |text: &str| text.parse::<Range>().unwrap();
-        assert!(range("10.0.0.0/16").overlaps(&range("10.0.255.0/24")));
-        assert!(range("10.0.255.0/24").overlaps(&range("10.0.0.0/16")));
-        assert!(!range("10.0.0.0/24").overlaps(&range("10.0.1.0/24")));
+        assert!(range("10.0.0.0/16").overlaps(range("10.0.255.0/24")));
+        assert!(range("10.0.255.0/24").overlaps(range("10.0.0.0/16")));
+        assert!(!range("10.0.0.0/24").overlaps(range("10.0.1.0/24")));
     }
 }

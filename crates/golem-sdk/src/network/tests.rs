@@ -3,7 +3,7 @@ use yagna_client::InProcessTransport;
 
 use super::*;
 
-async fn client(devnet: &Devnet) -> Client {
+fn client(devnet: &Devnet) -> Client {
     let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key).unwrap();
     Client::new(Arc::new(transport))
 }
@@ -15,7 +15,7 @@ fn node(n: u8) -> NodeId {
 #[tokio::test]
 async fn networks_choose_ranges_that_no_other_uses() {
     let devnet = Devnet::builder().providers(0).start().await.unwrap();
-    let client = client(&devnet).await;
+    let client = client(&devnet);
     let first = Network::create(&client, None).await.unwrap();
     let second = Network::create(&client, None).await.unwrap();
     assert_eq!(first.range().to_string(), "192.168.0.0/24");
@@ -34,7 +34,7 @@ async fn networks_choose_ranges_that_no_other_uses() {
 #[tokio::test]
 async fn addresses_are_given_back_and_rest_for_a_while() {
     let devnet = Devnet::builder().providers(0).start().await.unwrap();
-    let client = client(&devnet).await;
+    let client = client(&devnet);
     let network = Network::create(&client, Some("10.3.0.0/29")).await.unwrap();
     let mut seats = Vec::new();
     for n in 1..=4 {
@@ -62,7 +62,7 @@ async fn addresses_are_given_back_and_rest_for_a_while() {
 #[tokio::test]
 async fn a_later_process_finds_the_network_with_its_members() {
     let devnet = Devnet::builder().providers(0).start().await.unwrap();
-    let client = client(&devnet).await;
+    let client = client(&devnet);
     let network = Network::create(&client, None).await.unwrap();
     let seat = network.join(&node(1), None).await.unwrap();
     let found = Network::find(&client, network.id()).await.unwrap().unwrap();
@@ -79,7 +79,7 @@ async fn a_later_process_finds_the_network_with_its_members() {
 #[tokio::test]
 async fn a_deployment_names_all_members_and_ourselves_and_those_that_come_later_are_announced() {
     let devnet = Devnet::builder().providers(0).start().await.unwrap();
-    let client = client(&devnet).await;
+    let client = client(&devnet);
     let network = Network::create(&client, Some("10.4.0.0/24")).await.unwrap();
     let first = network.join(&node(1), None).await.unwrap();
     let (deployed, version) = first.deploy().await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use golem_core::event::{AttemptFailure, FailureKind};
@@ -85,11 +85,28 @@ struct Guard<'s> {
 }
 
 impl Service {
-    /// The next place that wants a machine; none once the service has ended, or where somebody else takes the places.
-    ///
-    /// It is for whoever rents machines: each place is to be given one, and [kept](Self::keep) on it.
-    pub fn places(&self) -> Option<tokio::sync::mpsc::UnboundedReceiver<Place>> {
+    /// The next place that wants a machine, if there is one. It is for whoever rents machines: each place is to be given one,
+    /// and [kept](Self::keep) on it.
+    pub fn next_place(&self) -> Option<Place> {
         self.0.kept.take_wanted()
+    }
+
+    /// Waits for the next place that wants a machine; none once the service is being stopped.
+    ///
+    /// **Cancel safety**: no place is lost where the future is dropped.
+    pub async fn wait_for_place(&self) -> Option<Place> {
+        loop {
+            if self.0.kept.is_stopping() {
+                return None;
+            }
+            if let Some(place) = self.next_place() {
+                return Some(place);
+            }
+            tokio::select! {
+                () = self.0.kept.wanted() => {}
+                () = self.0.kept.stopping().cancelled() => {}
+            }
+        }
     }
 
     /// Wants this place to be filled.
@@ -156,14 +173,14 @@ impl Service {
         .await;
         if matches!(reason, EndReason::Renewed | EndReason::Surplus) {
             self.0.kept.forget(place);
-            self.name_all();
+            self.tell_all();
         }
     }
 
     /// Changes what is known of an instance, and records it.
     async fn set(&self, place: Place, change: impl FnOnce(&mut InstanceInfo)) {
         let info = self.0.kept.change(place, self.0.clock.now(), change);
-        self.name_all();
+        self.tell_all();
         if let Err(error) = self.0.book.changed(&info).await {
             tracing::warn!(
                 error = chain(&error),
@@ -173,8 +190,11 @@ impl Service {
         }
     }
 
-    fn name_all(&self) {
-        self.0.names.update(&self.0.spec.name, &self.instances());
+    /// Lets those know of the instances who lead others to them.
+    fn tell_all(&self) {
+        let instances = self.instances();
+        self.0.names.update(&self.0.spec.name, &instances);
+        self.0.lead(&instances);
     }
 }
 
@@ -274,15 +294,14 @@ impl Keeper<'_> {
             info.expires = expires;
         })
         .await;
-        let deployed = match recorded {
+        let deployed = if let Some(recorded) = recorded {
             // Whom it was told of isn't known any more: it is told of all.
-            Some(recorded) => Deployed { announced: 0, ..recorded },
-            None => {
-                let deployed = self.deployment(member.as_ref()).await;
-                let info = inner.kept.change(self.place, inner.clock.now(), |_| {});
-                inner.book.deploys(&info, &deployed).await.map_err(unrecorded)?;
-                deployed
-            }
+            Deployed { announced: 0, ..recorded }
+        } else {
+            let deployed = self.deployment(member.as_ref()).await;
+            let info = inner.kept.change(self.place, inner.clock.now(), |_| {});
+            inner.book.deploys(&info, &deployed).await.map_err(unrecorded)?;
+            deployed
         };
         let limit = inner.spec.start_timeout;
         let mut ctx = ctx;
@@ -292,7 +311,7 @@ impl Keeper<'_> {
             ctx.send_file(from, to);
         }
         let committed = self.or_told(ctx.commit(limit)).await?;
-        committed.map_err(|error| lost(error))?;
+        committed.map_err(lost)?;
         if let Some(member) = &member {
             self.announce(member, deployed.announced).await?;
         }
@@ -482,7 +501,7 @@ impl Keeper<'_> {
         let now = Instant::now();
         // A short agreement isn't renewed all the time.
         let before = self.service.0.spec.renew_before.min(left / 2);
-        (Some(now + (left - before)), Some(now + left.saturating_sub(LAST_MINUTE)))
+        (Some(now + left.saturating_sub(before)), Some(now + left.saturating_sub(LAST_MINUTE)))
     }
 
     async fn look(&self) -> Result<Found, RanNot> {
@@ -604,17 +623,20 @@ impl Drop for Guard<'_> {
             info.last_end = Some(if kept.is_stopping() { EndReason::Asked } else { reason });
             info.restarts += 1;
         });
-        self.service.name_all();
+        self.service.tell_all();
         let (member, book) = (self.member.take(), Arc::clone(&self.service.0.book));
+        let clean_up = async move {
+            if let Some(member) = member {
+                leave_network(member).await;
+            }
+            if let Err(error) = book.changed(&info).await {
+                tracing::debug!(error = chain(&error), "the end of an instance was not recorded");
+            }
+        };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Some(member) = member {
-                    leave_network(member).await;
-                }
-                if let Err(error) = book.changed(&info).await {
-                    tracing::debug!(error = chain(&error), "the end of an instance was not recorded");
-                }
-            });
+            let mut cleaning = self.service.0.cleaning.lock().unwrap_or_else(PoisonError::into_inner);
+            while cleaning.try_join_next().is_some() {}
+            cleaning.spawn_on(clean_up, &runtime);
         }
     }
 }

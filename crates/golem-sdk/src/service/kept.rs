@@ -1,9 +1,9 @@
 //! The instances of a service as this process knows them: their states, their machines, and who waits for a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use yagna_api::Timestamp;
 
@@ -17,14 +17,14 @@ pub(super) struct Kept {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
     stop: CancellationToken,
-    wanted: mpsc::UnboundedSender<Place>,
+    has_wanted: Notify,
 }
 
 #[derive(Default)]
 struct State {
     instances: BTreeMap<Place, Instance>,
-    /// Places that are to be filled; none once they have been handed out.
-    wanted: Option<mpsc::UnboundedReceiver<Place>>,
+    /// Places that are to be filled.
+    wanted: VecDeque<Place>,
 }
 
 struct Instance {
@@ -39,13 +39,12 @@ struct Instance {
 
 impl Kept {
     pub(super) fn new(service: &str) -> Self {
-        let (wanted, receiver) = mpsc::unbounded_channel();
         Self {
             service: service.to_owned(),
-            state: Mutex::new(State { wanted: Some(receiver), ..State::default() }),
+            state: Mutex::default(),
             changes: watch::Sender::new(0),
             stop: CancellationToken::new(),
-            wanted,
+            has_wanted: Notify::new(),
         }
     }
 
@@ -78,16 +77,21 @@ impl Kept {
         self.lock().instances.values().all(is_down)
     }
 
-    /// The places to be filled, once.
-    pub(super) fn take_wanted(&self) -> Option<mpsc::UnboundedReceiver<Place>> {
-        self.lock().wanted.take()
+    /// The next place to be filled, if there is one.
+    pub(super) fn take_wanted(&self) -> Option<Place> {
+        self.lock().wanted.pop_front()
+    }
+
+    /// Waits until there may be a place to be filled.
+    pub(super) async fn wanted(&self) {
+        self.has_wanted.notified().await;
     }
 
     /// Wants this place to be filled.
     pub(super) fn want(&self, place: Place, now: Timestamp) {
         self.expect(place, now);
-        // Nobody fills it once the service is being ended.
-        self.wanted.send(place).ok();
+        self.lock().wanted.push_back(place);
+        self.has_wanted.notify_one();
     }
 
     /// Knows of a place that is going to be filled.

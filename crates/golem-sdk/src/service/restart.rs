@@ -69,7 +69,7 @@ impl Restart {
                 return Next::Here(FIRST_PAUSE);
             }
             (_, Ended::Badly { ready_for: Some(ready) }) if ready >= PROVEN => {
-                *failures = Failures::default()
+                *failures = Failures::default();
             }
             _ => {}
         }

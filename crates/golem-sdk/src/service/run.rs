@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::keeper::Outcome;
 use super::state::Place;
@@ -21,7 +20,7 @@ const RETRIES: u32 = 1_000_000;
 #[must_use = "dropping it ends the service"]
 pub struct RunningService {
     service: Service,
-    work: JoinHandle<()>,
+    work: JoinSet<()>,
 }
 
 impl fmt::Debug for RunningService {
@@ -70,13 +69,10 @@ impl Executor {
         for number in 1..=service.spec().instances {
             service.want(Place::first(number));
         }
-        let places = service.places().expect("nobody has taken the places of a new service");
-        let places = futures_util::stream::unfold(places, |mut places| async move {
-            places.recv().await.map(|place| (place, places))
+        let wanting = service.clone();
+        let places = futures_util::stream::unfold(wanting, |service| async move {
+            service.wait_for_place().await.map(|place| (place, service))
         });
-        let stopping = service.clone();
-        let places =
-            places.take_until(async move { stopping.0.kept.stopping().clone().cancelled_owned().await });
         let keeping = service.clone();
         let described = service.spec().name.clone();
         let submitted = self
@@ -101,7 +97,8 @@ impl Executor {
                     }
                 }
             });
-        let work = tokio::spawn(async move {
+        let mut work = JoinSet::new();
+        work.spawn(async move {
             let mut submitted = submitted;
             loop {
                 match submitted.next().await {
@@ -130,7 +127,7 @@ impl RunningService {
     /// Stops all instances in order, and waits until that is done. Returns the reason of each end.
     pub async fn stop(mut self) -> Vec<(String, EndReason)> {
         self.service.begin_stop();
-        (&mut self.work).await.ok();
+        while self.work.join_next().await.is_some() {}
         let ended = self.service.instances();
         ended.into_iter().filter_map(|info| Some((info.name(), info.last_end?))).collect()
     }

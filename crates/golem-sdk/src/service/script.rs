@@ -273,7 +273,10 @@ fn exports(spec: &ServiceSpec, env: &BTreeMap<String, String>) -> String {
 }
 
 fn export_lines(env: &BTreeMap<String, String>) -> String {
-    env.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
+    env.iter().fold(String::new(), |mut lines, (name, value)| {
+        let _infallible = writeln!(lines, "export {name}={}", quoted(value));
+        lines
+    })
 }
 
 #[cfg(test)]

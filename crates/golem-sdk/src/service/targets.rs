@@ -1,6 +1,6 @@
 //! The instances that are ready, as targets of proxies and forwarded ports.
 
-use std::sync::{Arc, Weak};
+use std::sync::PoisonError;
 
 use super::state::{InstanceInfo, InstanceState};
 use super::{Inner, Service};
@@ -8,36 +8,36 @@ use crate::reach::{Target, Targets};
 
 impl Service {
     /// The instances that are ready, at this port of theirs, for an [`HttpProxy`](crate::reach::HttpProxy) or a
-    /// [`Forward`](crate::reach::Forward). It follows the service as long as that lives. A service without a network has no
-    /// targets. To be called within an async runtime.
+    /// [`Forward`](crate::reach::Forward). They follow the service as long as that lives. A service without a network has no
+    /// targets.
     pub fn targets(&self, port: u16) -> Targets {
+        let mut led = self.0.led.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, targets)) = led.iter().find(|(known, _)| *known == port) {
+            return targets.clone();
+        }
         let targets = Targets::new();
-        self.0.lead(&targets, port);
-        let mut changes = self.changes();
-        // The service ends though somebody still holds its targets.
-        let (followed, service): (_, Weak<Inner>) = (targets.clone(), Arc::downgrade(&self.0));
-        tokio::spawn(async move {
-            while changes.changed().await.is_ok() {
-                let Some(service) = service.upgrade() else { break };
-                service.lead(&followed, port);
-            }
-            followed.set([]);
-            followed.why_none("the service has ended");
-        });
+        self.0.lead_to(&targets, port, &self.instances());
+        led.push((port, targets.clone()));
         targets
     }
 }
 
 impl Inner {
-    fn lead(&self, targets: &Targets, port: u16) {
-        let instances = self.kept.infos();
+    /// Leads all who ask to the instances that are ready.
+    pub(super) fn lead(&self, instances: &[InstanceInfo]) {
+        for (port, targets) in &*self.led.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.lead_to(targets, *port, instances);
+        }
+    }
+
+    fn lead_to(&self, targets: &Targets, port: u16, instances: &[InstanceInfo]) {
         let target = |info: &InstanceInfo| {
             let is_ready = info.state == InstanceState::Ready;
             let network = self.network.as_ref().filter(|_| is_ready)?;
             Some(Target::new(info.name(), network.id().clone(), info.address?, port))
         };
         targets.set(instances.iter().filter_map(target));
-        targets.why_none(self.why_none(&instances));
+        targets.why_none(self.why_none(instances));
     }
 
     /// The reason why nothing is ready, for people.
@@ -51,5 +51,14 @@ impl Inner {
         };
         let states: Vec<_> = instances.iter().map(state).collect();
         if states.is_empty() { format!("{} is being started", self.spec.name) } else { states.join(", ") }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for (_, targets) in self.led.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            targets.set([]);
+            targets.why_none(format!("the service {} has ended", self.spec.name));
+        }
     }
 }

@@ -81,12 +81,19 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Stack {
     /// The name by which they are brought up and down.
     pub(crate) name: String,
-    /// The range of their network, where they have one; chosen where it isn't named.
-    pub(crate) network: Option<Option<Range>>,
+    /// Their network, where they have one.
+    pub(crate) network: Option<NetworkWanted>,
     /// The services, each behind those that it needs.
     pub(crate) services: Vec<ServiceEntry>,
     /// The limits of all services together.
     pub(crate) limits: Limits,
+}
+
+/// A network for services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NetworkWanted {
+    /// The range of its addresses; chosen where it isn't named.
+    pub(crate) range: Option<Range>,
 }
 
 /// A service of a file.
@@ -159,23 +166,22 @@ fn read<'a>(
         Some(entry) => stack_name(&entry, diagnostics),
         None => Some(name_of_file(origin)),
     };
-    let network = match top.get("network") {
-        Some(_) => top
-            .section("network", NETWORK, diagnostics)
-            .and_then(|section| {
-                section.value_or("range", None, diagnostics, |entry, diagnostics| {
-                    let parsed = entry.text(diagnostics)?.parse::<Range>();
-                    parsed.map_err(|error| diagnostics.report(entry.span(), error.to_string())).ok().map(Some)
-                })
-            })
-            .map(Some),
-        None => Some(None),
-    };
+    let network = network(&top, diagnostics);
     let has_network = top.get("network").is_some();
     let defaults = Limits::default().expiration(EXPIRATION).idle_timeout(PATIENCE);
     let limits = limits::read_known(&top, LIMITS, defaults, diagnostics).map(|(limits, _)| limits);
     let services = read_services(&top, folder, has_network, diagnostics);
-    Some(Stack { name: name?, network: network?, services: services?, limits: limits? })
+    Some(Stack { name: name?, network, services: services?, limits: limits? })
+}
+
+/// The network; what is wrong with it has been reported.
+fn network(top: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<NetworkWanted> {
+    let section = top.section("network", NETWORK, diagnostics)?;
+    let range = section.get("range").and_then(|entry| {
+        let parsed = entry.text(diagnostics)?.parse::<Range>();
+        parsed.map_err(|error| diagnostics.report(entry.span(), error.to_string())).ok()
+    });
+    Some(NetworkWanted { range })
 }
 
 fn read_services(
@@ -249,7 +255,7 @@ fn read_service(
         let parsed = entry.text(diagnostics)?.parse();
         parsed
             .map_err(|error: golem_sdk::service::RestartError| {
-                diagnostics.report(entry.span(), error.to_string())
+                diagnostics.report(entry.span(), error.to_string());
             })
             .ok()
     });
@@ -436,16 +442,13 @@ fn ready(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Ready> 
 fn http(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Http> {
     let example = "{ local = 8080, port = 80 }";
     let section = entry.table(HTTP, example, diagnostics)?;
-    let mut read = |key: &str| match section.get(key) {
-        Some(entry) => port(&entry, diagnostics),
-        None => {
-            diagnostics.report_with_help(
-                entry.span(),
-                format!("`http` has no `{key}`"),
-                format!("for example {example}"),
-            );
-            None
+    let mut read = |key: &str| {
+        if let Some(entry) = section.get(key) {
+            return port(&entry, diagnostics);
         }
+        let message = format!("`http` has no `{key}`");
+        diagnostics.report_with_help(entry.span(), message, format!("for example {example}"));
+        None
     };
     let (local, port) = (read("local"), read("port"));
     Some(Http { local: local?, port: port? })
@@ -572,7 +575,7 @@ start_timeout = "1m"
     #[test]
     fn services_stand_behind_those_that_they_need() {
         let stack = stack(WEB).unwrap();
-        assert_eq!((stack.name.as_str(), stack.network), ("web", Some(None)));
+        assert_eq!((stack.name.as_str(), stack.network), ("web", Some(NetworkWanted { range: None })));
         let [db, web] = stack.services.as_slice() else { panic!("{stack:#?}") };
         assert_eq!((db.spec.name.as_str(), web.spec.name.as_str()), ("db", "web"));
         assert_eq!(db.spec.ready, Ready::Tcp(4001));

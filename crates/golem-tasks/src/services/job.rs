@@ -1,12 +1,9 @@
 //! A service as a job of a run: its tasks are the places of its instances, and none of them ends by itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use golem_sdk::payload::PayloadSpec;
 use golem_sdk::service::{EndReason, Outcome, Place, Service};
 use golem_sdk::{WorkContext, WorkerError};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::job::Limits;
 use crate::work::{Again, Job, Pile, Task, TaskError, Tasks};
@@ -17,14 +14,12 @@ pub(super) struct ServiceJob {
     payload: PayloadSpec,
     limits: Limits,
     stack: String,
-    places: Arc<Mutex<UnboundedReceiver<Place>>>,
 }
 
 impl ServiceJob {
-    /// A job of the places that the service wants to be filled. Nobody else may have taken them.
+    /// A job of the places that the service wants to be filled.
     pub(super) fn new(service: Service, payload: PayloadSpec, limits: Limits, stack: &str) -> Self {
-        let places = service.places().expect("the places of a new service are there to be taken");
-        Self { service, payload, limits, stack: stack.to_owned(), places: Arc::new(Mutex::new(places)) }
+        Self { service, payload, limits, stack: stack.to_owned() }
     }
 }
 
@@ -37,8 +32,8 @@ impl Job for ServiceJob {
     }
 
     fn tasks(&self) -> Pile<Place> {
-        let places = Arc::clone(&self.places);
-        let next = move || places.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok();
+        let wanting = self.service.clone();
+        let next = move || wanting.next_place();
         let service = self.service.clone();
         let name = self.service.spec().name.clone();
         Pile::new(std::iter::from_fn(next)).of(None).again(Again {

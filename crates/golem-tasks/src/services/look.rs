@@ -95,8 +95,7 @@ fn instance_line(info: &InstanceInfo) -> String {
         line = format!("{line}: {reason}");
         let is_own = !matches!(reason, EndReason::Asked | EndReason::Renewed | EndReason::Surplus);
         if is_own && !reason.log().is_empty() {
-            let log = reason.log().lines().map(|line| format!("    {line}\n")).collect::<String>();
-            return format!("{line}\n{log}");
+            return format!("{line}\n    {}\n", reason.log().replace('\n', "\n    "));
         }
     }
     format!("{line}\n")
@@ -206,7 +205,7 @@ async fn chosen(store: &Store, looking: &Looking, name: &str) -> Result<(Found, 
         let number = name.strip_prefix(one.row.service.as_str())?.strip_prefix('-')?;
         number.parse::<u32>().ok().filter(|number| (1..=one.row.wanted).contains(number))
     };
-    let known: Vec<_> = up.iter().flat_map(|one| names(one)).collect();
+    let known: Vec<_> = up.iter().flat_map(names).collect();
     let mut matching: Vec<_> = up
         .into_iter()
         .filter_map(|one| match number(&one) {
@@ -388,8 +387,9 @@ fn write_log(out: &mut Output, name: Option<String>, text: &str) {
     match name {
         None => out.write(text),
         Some(name) => {
-            let lines: String = text.lines().map(|line| format!("{name} | {line}\n")).collect();
-            out.write(&lines);
+            for line in text.lines() {
+                out.write(&format!("{name} | {line}\n"));
+            }
         }
     }
 }

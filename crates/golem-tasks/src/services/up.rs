@@ -162,7 +162,7 @@ async fn network(
     stack: &Stack,
     earlier: &BTreeMap<String, Earlier>,
 ) -> Result<Option<Network>, Failure> {
-    let Some(range) = stack.network else { return Ok(None) };
+    let Some(wanted) = stack.network else { return Ok(None) };
     let failed = |error: golem_sdk::network::NetworkError| {
         let is_usage = matches!(
             error,
@@ -178,7 +178,7 @@ async fn network(
     {
         return Ok(Some(found));
     }
-    let range = range.map(|range| range.to_string());
+    let range = wanted.range.map(|range| range.to_string());
     Network::create(client, range.as_deref()).await.map(Some).map_err(failed)
 }
 

@@ -130,7 +130,7 @@ impl StoredInstances {
     async fn write(&self, instance: &InstanceInfo, deployed: Option<&Deployed>) -> Result<(), StoreError> {
         const DOING: &str = "record an instance";
         let failed = |source| self.store.failed(DOING, source);
-        let deployed = deployed.map(|deployed| to_json(deployed)).transpose().map_err(failed)?;
+        let deployed = deployed.map(to_json).transpose().map_err(failed)?;
         let written = Statement::new(
             "INSERT INTO instances (run_id, number, turn, state, activity_id, changed_at, body, deployed) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (run_id, number, turn) DO UPDATE SET \

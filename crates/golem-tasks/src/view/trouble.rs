@@ -38,7 +38,7 @@ impl View for Trouble {
                     | EventKind::AllocationLost { .. }
                     | EventKind::BillRefused { .. }
                     | EventKind::Paused { .. }
-                    | EventKind::PauseEnded { .. }
+                    | EventKind::PauseEnded
             );
             let is_progress = matches!(event.kind, EventKind::TaskStarted { .. });
             if is_progress {

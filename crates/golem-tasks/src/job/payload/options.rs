@@ -60,6 +60,7 @@ pub(super) fn outbound(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>)
 }
 
 /// The volumes, and the disk behind the root of the machine, which else is a small piece of its memory.
+#[expect(clippy::option_option, reason = "read or not, and volumes or none")]
 pub(super) fn volumes(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Option<Volumes>> {
     let mut volumes = BTreeMap::<String, Value>::new();
     if let Some(entry) = section.get("disk") {
@@ -94,20 +95,17 @@ fn volume(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Value>
     }
     let example = "\"host\", { ram = \"1GiB\" } or { storage = \"10GiB\" }";
     let section = entry.table(VOLUME, example, diagnostics)?;
-    match section.entries(VOLUME).as_slice() {
-        [one] => {
-            let kind = if section.get("ram").is_some() { "ram" } else { "storage" };
-            Some(json!({ kind: { "size": size(one, diagnostics)? } }))
-        }
-        _ => {
-            diagnostics.report_with_help(
-                entry.span(),
-                "a volume is behind one thing",
-                format!("write {example}"),
-            );
-            None
-        }
-    }
+    let entries = section.entries(VOLUME);
+    let [one] = entries.as_slice() else {
+        diagnostics.report_with_help(
+            entry.span(),
+            "a volume is behind one thing",
+            format!("write {example}"),
+        );
+        return None;
+    };
+    let kind = if section.get("ram").is_some() { "ram" } else { "storage" };
+    Some(json!({ kind: { "size": size(one, diagnostics)? } }))
 }
 
 fn size(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
