@@ -16,6 +16,7 @@ mod logging;
 mod look;
 pub(crate) mod options;
 pub(crate) mod panics;
+mod plan;
 mod platform;
 mod repeated;
 mod resume;
@@ -107,7 +108,7 @@ pub(crate) fn main_with(words: &[OsString], named: Option<&NamedJobs<'_>>, run: 
 fn command(named: Option<&NamedJobs<'_>>) -> clap::Command {
     let command = Args::<JobFile>::command();
     let Some(named) = named else { return command };
-    ["run", "check"].into_iter().fold(command, |command, name| {
+    ["run", "check", "plan"].into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, |command| {
             command.mut_arg("job", |job| job.value_name(named.value_name).help(named.help))
         })
@@ -176,10 +177,11 @@ fn own_command(name: &str) -> clap::Command {
         ("completions", generated::COMPLETIONS_EXAMPLES),
         ("man", generated::MAN_EXAMPLES),
         ("market", look::MARKET_EXAMPLES),
+        ("plan", plan::EXAMPLES),
         ("doctor", look::DOCTOR_EXAMPLES),
     ];
     let command = others.into_iter().fold(command, |command, (about, text)| {
-        let text = text.replace("golem-tasks", name).replace("run JOB.toml", "run");
+        let text = text.replace("golem-tasks", name).replace("run JOB.toml", "run").replace(" job.toml", "");
         command.mut_subcommand(about, |command| command.after_help(text))
     });
     command
@@ -266,11 +268,21 @@ fn go<J: ClapArgs>(
         }
         Command::Run(flags) => {
             let options = options::resolve(&flags, job, &environment, &mut fastrand::Rng::new())?;
+            if !plan::confirmed(&plan::Asked::of(&flags), &options)? {
+                return Ok(Exit::Cancelled);
+            }
             start(options, words, run_command(command()), run, &terminal)
         }
         Command::Each(flags) => {
             let options = options::resolve(&flags, each::Pile::job, &environment, &mut fastrand::Rng::new())?;
+            if !plan::confirmed(&plan::Asked::of(&flags), &options)? {
+                return Ok(Exit::Cancelled);
+            }
             start(options, words, run_command(command()), run, &terminal)
+        }
+        Command::Plan(flags) => {
+            let (options, json) = flags.resolve(job, &environment)?;
+            block_on(crate::run::plan::plan(options, json))
         }
         Command::Resume(_) => Err(Failure::new(Exit::Bug, "a resumed run was not read as a `run`")),
         #[cfg(feature = "devnet")]

@@ -30,6 +30,7 @@ use crate::signals::Stops;
 use crate::store::{Holder, Lease, NewRun, RunRecord, RunStore, RunSummary, Store};
 use crate::view::{Beginning, Facts, SummaryFold, Terminal, View, view};
 use ending::{all_done, not_cut};
+use notify::Notified;
 use part::Part;
 use remembered::{Remembered, Warned};
 use wanted::Wanted;
@@ -42,7 +43,9 @@ mod halted;
 mod held;
 mod log;
 pub(crate) mod market;
+mod notify;
 pub(crate) mod part;
+pub(crate) mod plan;
 pub(crate) mod ready;
 mod remembered;
 mod retry;
@@ -159,10 +162,19 @@ async fn run_in(
 ) -> Result<(RunEnd, RunSummary), Failure> {
     let mut lease = None;
     let job = Arc::clone(&options.job);
+    let notified = Notified::of(&options, stop.on_ctrl_c);
     let ended = Box::pin(hold_and_run(store, options, terminal, stop, &mut lease)).await;
     let ended = ended.and_then(|ended| not_cut(&*job, ended));
     if let Some(lease) = lease {
         held::release(lease).await;
+        let exit = match &ended {
+            Ok((end, _)) => Exit::of(end),
+            Err(failure) => failure.exit(),
+        };
+        // Whoever leaves a run at once doesn't wait for anything.
+        if !(ended.is_err() && exit == Exit::Cancelled) {
+            notified.tell(store, exit).await;
+        }
     }
     ended
 }

@@ -19,6 +19,7 @@ pub(crate) mod kept;
 pub(crate) mod market;
 mod output;
 mod plain;
+pub(crate) mod plan;
 mod quiet;
 mod report;
 mod results;

@@ -13,6 +13,7 @@ use yagna_api::{AppKey, Glm};
 use super::inspect::args as inspect;
 use super::values::{
     Cap, amount, app_key, at_least_one, budget, cap, expiration, halt, on_budget, run_id, time, time_or_none,
+    url,
 };
 use crate::options::Wish;
 
@@ -129,6 +130,9 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     Init(super::init::InitFlags),
     /// Check a job file and all its tasks, and show what it would do; nothing is bought.
     Check(CheckFlags<J>),
+    /// Plan a run: who would be hired, what it would take and cost; nothing is bought.
+    #[command(after_help = super::plan::EXAMPLES)]
+    Plan(Box<super::plan::PlanFlags<J>>),
     /// Resume a run with the command line that it was last started with.
     Resume(super::resume::ResumeFlags),
     /// Show in one row where a run stands.
@@ -281,6 +285,15 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// Show results only, and the summary if something went wrong; with --json, JSON and errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Show the plan of the run first, as `plan` does, and ask before anything is bought.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    /// Ask only where the run is expected to cost more than this; where that isn't known, its budget counts.
+    #[arg(long, value_name = "GLM", value_parser = amount)]
+    pub(crate) confirm_above: Option<Glm>,
+    /// Answer yes: --confirm shows the plan and doesn't ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 
     /// The most that one hour of one provider at full use may cost; none for any price [default: 5]
     #[arg(long, value_name = "GLM", value_parser = cap, help_heading = LIMITS)]
@@ -367,6 +380,12 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// Resume although the job has changed; tasks already read keep their old values.
     #[arg(long, requires = "run_id", help_heading = KEEPING)]
     pub(crate) changed_job: bool,
+    /// Run this command on this machine once the run has ended; GOLEM_RUN_ID, GOLEM_STATE and others tell it of the run.
+    #[arg(long, value_name = "COMMAND", help_heading = KEEPING)]
+    pub(crate) on_end: Option<String>,
+    /// Send the summary as JSON to this address once the run has ended; can be given again.
+    #[arg(long, value_name = "URL", value_parser = url, help_heading = KEEPING)]
+    pub(crate) notify: Vec<String>,
     /// The database of runs, such as sqlite:runs.db or postgres://me@localhost/golem [env: GOLEM_TASKS_DSN] [default:
     /// a file in your data folder]
     #[arg(long, value_name = "DSN", help_heading = KEEPING)]

@@ -26,8 +26,7 @@ use args::{
 };
 use output::Destination;
 pub(super) use providers::providers;
-pub(crate) use watch::room;
-use watch::{Manner, Seen};
+pub(crate) use watch::{Manner, Seen, room, watch};
 
 /// The variables of the environment.
 type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -387,7 +386,7 @@ async fn looked<D>(
             Ok::<_, StoreError>(Seen { text, is_last })
         };
         if flags.watch {
-            return watch::watch(manner, look).await;
+            return watch(manner, look).await;
         }
         told(&look(if flags.json { Room::default() } else { watch::room() }).await?.text)
     })

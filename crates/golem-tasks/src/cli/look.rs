@@ -53,6 +53,9 @@ pub(super) struct MarketFlags {
     min_storage_gib: Option<f64>,
     #[command(flatten)]
     site: SiteFlags,
+    /// Look again and again, in place on a terminal, elsewhere when something has changed; until Ctrl+C.
+    #[arg(short, long)]
+    watch: bool,
     /// Write one JSON object; docs/json-output.md explains it.
     #[arg(long)]
     json: bool,
@@ -86,6 +89,7 @@ impl MarketFlags {
             min_mem_gib: self.min_mem_gib,
             min_storage_gib: self.min_storage_gib,
             json: self.json,
+            watch: self.watch,
         })
     }
 }

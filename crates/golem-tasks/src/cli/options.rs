@@ -104,6 +104,8 @@ fn limits<J: ClapArgs>(file: &Limits, flags: &RunFlags<J>) -> Result<Limits, Fai
         halt: flags.halt.or(file.halt),
         providers: if flags.provider.is_empty() { file.providers.clone() } else { flags.provider.clone() },
         exclude_providers: [file.exclude_providers.clone(), flags.exclude_provider.clone()].concat(),
+        on_end: flags.on_end.clone().or_else(|| file.on_end.clone()),
+        notify: [file.notify.clone(), flags.notify.clone()].concat(),
     })
 }
 

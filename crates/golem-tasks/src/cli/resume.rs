@@ -24,7 +24,18 @@ Variables such as YAGNA_APPKEY are read anew: secrets are not kept with a run.
 What is done stays done. `golem-tasks run JOB.toml --run-id ID` does the same.";
 
 /// Flags that are not kept: secrets, the database, where the run is found anyway, and what is asked for once.
-const NOT_KEPT: [&str; 6] = ["app-key", "dsn", "run-id", "retry-failed", "changed-job", "only"];
+const NOT_KEPT: [&str; 10] = [
+    "app-key",
+    "dsn",
+    "run-id",
+    "retry-failed",
+    "changed-job",
+    "only",
+    "confirm",
+    "confirm-above",
+    "yes",
+    "notify",
+];
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 #[command(after_help = EXAMPLES)]

@@ -8,7 +8,7 @@ use golem_sdk::text::chain;
 use golem_sdk::{Budget, OnBudget};
 use yagna_api::{AppKey, Glm};
 
-use crate::job::{NO_CAP, SHORTEST_AGREEMENT};
+use crate::job::{NO_CAP, SHORTEST_AGREEMENT, notified_address};
 
 /// An app key, of a type that never prints it.
 #[expect(clippy::unnecessary_wraps, reason = "the parser of a flag may fail")]
@@ -83,6 +83,11 @@ pub(crate) fn time_or_none(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a time such as 90s, 5m or 1h30m; write a day as 24h";
     let time: jiff::SignedDuration = text.trim().parse().map_err(|_| EXPECTED.to_owned())?;
     Duration::try_from(time).map_err(|_| EXPECTED.to_owned())
+}
+
+/// An address that is told of a run's end.
+pub(crate) fn url(text: &str) -> Result<String, String> {
+    notified_address(text)
 }
 
 /// The id of a run, or the beginning of one.

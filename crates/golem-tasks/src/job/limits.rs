@@ -58,6 +58,12 @@ pub struct Limits {
     pub providers: Vec<String>,
     /// Providers not to work with, each by its name, its id or the beginning of its id.
     pub exclude_providers: Vec<String>,
+    /// The command that is run on this machine once the run has ended. It isn't kept with the run.
+    #[serde(skip)]
+    pub on_end: Option<String>,
+    /// The addresses that get the summary as JSON once the run has ended. They may hold secrets, so they aren't kept with the run.
+    #[serde(skip)]
+    pub notify: Vec<String>,
 }
 
 /// Durations as numbers of seconds.
@@ -105,6 +111,8 @@ setters! {
     halt: impl Into<Option<Halt>>,
     providers: Vec<String>,
     exclude_providers: Vec<String>,
+    on_end: impl Into<Option<String>>,
+    notify: Vec<String>,
 }
 
 /// The word for "any price", in job files and on the command line.
@@ -129,6 +137,8 @@ impl Default for Limits {
             halt: None,
             providers: Vec::new(),
             exclude_providers: Vec::new(),
+            on_end: None,
+            notify: Vec::new(),
         }
     }
 }
@@ -171,6 +181,13 @@ pub(crate) fn read_known(
     let halt =
         section.value_or("halt", None, diagnostics, |entry, diagnostics| halt(entry, diagnostics).map(Some));
     let verdicts = verdicts::read(&section, diagnostics);
+    let on_end = section.value_or("on_end", None, diagnostics, |entry, diagnostics| {
+        entry.text(diagnostics).map(|command| Some(command.to_owned()))
+    });
+    let notify = section.value_or("notify", Vec::new(), diagnostics, |entry, diagnostics| {
+        let items = entry.items().unwrap_or_else(|| vec![entry.clone()]);
+        items.iter().map(|item| address(item, diagnostics)).collect()
+    });
 
     let (expiration, task_timeout) = (expiration?, task_timeout?);
     if let Some(entry) = section.get("task_timeout")
@@ -199,6 +216,8 @@ pub(crate) fn read_known(
         halt: halt?,
         providers: Vec::new(),
         exclude_providers: Vec::new(),
+        on_end: on_end?,
+        notify: notify?,
     };
     Some((limits, verdicts?))
 }
@@ -207,6 +226,25 @@ pub(crate) fn read_known(
 #[expect(clippy::option_option, reason = "read or not, and a cap or none")]
 fn cap(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Option<Glm>> {
     if entry.as_str() == Some(NO_CAP) { Some(None) } else { entry.money(diagnostics).map(Some) }
+}
+
+/// An address that is told of the run's end.
+fn address(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
+    let text = entry.string(diagnostics)?;
+    match notified_address(text) {
+        Ok(address) => Some(address),
+        Err(problem) => {
+            diagnostics.report(entry.span(), problem);
+            None
+        }
+    }
+}
+
+/// An address that can be told of a run's end.
+pub(crate) fn notified_address(text: &str) -> Result<String, String> {
+    let url = text.trim().parse::<reqwest::Url>().ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
+    url.map(String::from).ok_or_else(|| "expected an address such as https://example.org/hook".to_owned())
 }
 
 /// A number of tasks, or a share of them as a string.

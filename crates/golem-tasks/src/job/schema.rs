@@ -62,6 +62,8 @@ pub(super) const LIMITS: &[&str] = &[
     "workers",
     "budget",
     "on_budget",
+    "on_end",
+    "notify",
     "max_price",
     "price_grace",
     "max_price_per_hour",

@@ -8,10 +8,12 @@ use yagna_api::Glm;
 use yagna_api::properties::name;
 
 use super::Daemon;
+use crate::cli::inspect::{Manner, Seen, watch};
 use crate::exit::{Exit, Failure};
 use crate::options::Site;
 use crate::signals::Stops;
 use crate::view::Output;
+use crate::view::kept::Room;
 use crate::view::market::{Market, Offered};
 
 /// The offers to look for, and the daemon to ask.
@@ -23,11 +25,25 @@ pub(crate) struct MarketOptions {
     pub(crate) min_mem_gib: Option<f64>,
     pub(crate) min_storage_gib: Option<f64>,
     pub(crate) json: bool,
+    /// True if it is shown again and again.
+    pub(crate) watch: bool,
 }
 
 /// Looks at the market and shows it.
 pub(crate) async fn market(options: MarketOptions) -> Result<Exit, Failure> {
     let daemon = Daemon::open(&options.site).await?;
+    if options.watch {
+        let manner = if options.json { Manner::Json } else { Manner::Text };
+        let look = async |room: Room| {
+            let market = look(&daemon, &options).await?;
+            let text =
+                if options.json { market.json() } else { format!("{}{}", market.text(room), market.note()) };
+            Ok::<_, Failure>(Seen { text, is_last: false })
+        };
+        let watched = watch(manner, look).await;
+        daemon.close().await;
+        return watched;
+    }
     let seen = look(&daemon, &options).await;
     daemon.close().await;
     let market = seen?;
@@ -80,7 +96,7 @@ async fn look(daemon: &Daemon, options: &MarketOptions) -> Result<Market, Failur
     Ok(market)
 }
 
-fn failure(error: ScanError) -> Failure {
+pub(super) fn failure(error: ScanError) -> Failure {
     match error {
         ScanError::Daemon(error) => error.into(),
         error @ (ScanError::Payload(_) | ScanError::Constraint { .. }) => Failure::new(Exit::Usage, error),
@@ -88,7 +104,7 @@ fn failure(error: ScanError) -> Failure {
     }
 }
 
-fn offered(terms: &OfferTerms, offer: &Offer) -> Offered {
+pub(super) fn offered(terms: &OfferTerms, offer: &Offer) -> Offered {
     let properties = offer.properties();
     let text = |property: &str| properties.text(property).map(str::to_owned);
     Offered {

@@ -78,6 +78,11 @@ impl<S: Strategy> Strategy for Warned<S> {
 }
 
 impl Remembered {
+    /// Nothing at all, where there is no database yet.
+    pub(super) fn nothing() -> Self {
+        Self { known: Records::default(), blocked: ProviderList::new(), elsewhere: Elsewhere::default() }
+    }
+
     /// Reads what is there at this moment.
     pub(super) async fn load(store: &Store, now: Timestamp) -> Result<Self, StoreError> {
         let known = store.known_providers(now).await?;

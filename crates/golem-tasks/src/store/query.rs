@@ -17,6 +17,7 @@ mod remembered;
 mod results;
 mod runs;
 mod story;
+mod times;
 
 pub(crate) use activities::used_in;
 pub use activities::{ActivityRow, ActivityStatus};
@@ -32,6 +33,7 @@ pub(super) use remembered::write_tallies;
 pub use results::ResultRow;
 pub use runs::{RunRow, RunStatus, RunsWanted, Settled};
 pub use story::{AttemptStory, TaskStory, Wait, WaitedFor};
+pub use times::TaskTime;
 
 use golem_core::event::Provider;
 

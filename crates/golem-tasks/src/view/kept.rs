@@ -22,6 +22,7 @@ pub(crate) use activities::Show;
 pub(crate) use columns::Columns;
 pub(crate) use cost::Costs;
 pub(crate) use errors::{Grouped, each_json as error_json, each_text as error_text};
+pub(super) use explain::RaiseJson;
 pub(crate) use explain::{
     run_json as explain_json, run_text as explain_text, story_json as task_json, story_text as task_text,
 };

@@ -17,6 +17,7 @@ mod neighbours;
 mod only;
 mod packs;
 mod places;
+mod planning;
 mod retrying;
 mod runs;
 mod services;

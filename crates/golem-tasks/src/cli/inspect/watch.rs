@@ -9,7 +9,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::written;
 use crate::exit::{Exit, Failure};
 use crate::signals::Stops;
-use crate::store::StoreError;
 use crate::view::Output;
 use crate::view::kept::Room;
 
@@ -18,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The forms in which a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// Text for people.
     Text,
     /// One JSON object a line.
@@ -32,19 +31,22 @@ pub(crate) fn room() -> Room {
 }
 
 /// The view of a run at one moment.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// The text that shows it.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// True if the run has ended, so that nothing in it changes any more.
-    pub(super) is_last: bool,
+    pub(crate) is_last: bool,
 }
 
 /// Shows what `look` sees every second until the run has ended, or until Ctrl+C; where that isn't a terminal, only when it
 /// has changed.
-pub(super) async fn watch(
+pub(crate) async fn watch<E>(
     manner: Manner,
-    look: impl AsyncFn(Room) -> Result<Seen, StoreError>,
-) -> Result<Exit, Failure> {
+    look: impl AsyncFn(Room) -> Result<Seen, E>,
+) -> Result<Exit, Failure>
+where
+    Failure: From<E>,
+{
     let mut stops = Stops::listen().map_err(|error| Failure::new(Exit::Bug, error))?;
     let mut output = Output::stdout();
     let in_place = manner == Manner::Text && output.is_terminal();

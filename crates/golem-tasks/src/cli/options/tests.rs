@@ -217,6 +217,8 @@ fn flags_override_the_limits_of_the_job_file() {
         Limits {
             providers: Vec::new(),
             exclude_providers: Vec::new(),
+            on_end: None,
+            notify: Vec::new(),
             task_timeout: Duration::from_secs(90),
             retries: 0,
             workers: 2,
