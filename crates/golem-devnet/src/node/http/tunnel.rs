@@ -3,15 +3,16 @@
 //! The end of the far side's data is not passed on, and neither is the client's: the far side learns of it when it sends
 //! again. A reset of the far side ends the client's connection without a close frame, and so does a client's silence.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep};
 
 use super::ws::{Heard, Receiver, Sender};
 
@@ -25,6 +26,8 @@ const WAITING: usize = 64 << 20;
 const WAITING_FRAMES: usize = 1 << 16;
 /// Bytes of the far side that one frame carries at most. Many connections are idle, and each keeps a buffer of this size.
 const READ_AT_ONCE: usize = 16 << 10;
+/// The time between two looks at a connection whose far side has said its last word.
+const LOOK: Duration = Duration::from_millis(100);
 /// Pings that wait for their answers.
 const PINGS: usize = 16;
 
@@ -109,7 +112,7 @@ async fn speak<S: AsyncWrite>(
     let mut ticks = interval(PING);
     loop {
         let sent = tokio::select! {
-            read = from_far.read(&mut buffer), if far_open => match read {
+            read = hear(from_far, &mut buffer, far_open) => match read {
                 Ok(0) => {
                     far_open = false;
                     continue;
@@ -130,4 +133,16 @@ async fn speak<S: AsyncWrite>(
             return End::Client;
         }
     }
+}
+
+/// Reads what the far side sends. Of one that has said its last word only a reset is still to be heard, which is an error: nothing
+/// else tells of it where the client waits for an answer.
+async fn hear(from_far: &mut OwnedReadHalf, buffer: &mut [u8], is_open: bool) -> io::Result<usize> {
+    if is_open {
+        return from_far.read(buffer).await;
+    }
+    while !from_far.ready(Interest::ERROR).await?.is_error() {
+        sleep(LOOK).await;
+    }
+    Err(io::ErrorKind::ConnectionReset.into())
 }
