@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::again::Network;
-use crate::stage::{Ended, Home, Running};
+use crate::stage::{Ended, Home, PATIENCE, Running};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_golem-tasks");
 
@@ -154,4 +155,111 @@ async fn a_file_that_is_not_valid_is_refused_before_anything_is_bought() {
     refused.assert_says(&["has no `command`", "`web` needs `db`"]);
     golem_tasks(&home, &["up", "nowhere.toml", "--devnet"]).await.assert_code(2);
     assert!(!home.database().exists(), "nothing was begun");
+}
+
+/// True if processes may have networks of their own here.
+async fn has_networks() -> bool {
+    let mut command = tokio::process::Command::new("unshare");
+    command.args(["-Urn", "ip", "link", "set", "lo", "up"]);
+    command.output().await.is_ok_and(|output| output.status.success())
+}
+
+/// A port of this machine that nothing listens on.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// True if an answer has all the bytes that it says it has.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.is_some_and(|length| body.len() >= length.trim().parse().unwrap())
+}
+
+/// The status and the body of a page at a port of this machine.
+async fn page(port: u16) -> (u16, String) {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = "GET /page HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // A forwarded port keeps a connection open that the other side has closed.
+    let read = tokio::time::timeout(PATIENCE, async {
+        while !is_whole(&answer) && stream.read_buf(&mut answer).await.unwrap() > 0 {}
+    });
+    read.await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[tokio::test]
+async fn requests_reach_the_instances_that_are_ready_by_a_port_of_this_machine() {
+    if !has_networks().await {
+        eprintln!("this machine allows no network namespaces: services in networks were not tested");
+        return;
+    }
+    let home = Home::new();
+    let (local, forwarded) = (free_port(), free_port());
+    let text = format!(
+        r#"
+[network]
+range = "10.77.0.0/24"
+[service.web]
+image_url = "http://127.0.0.1:1/image"
+image_hash = "5f5a6d2c8e1b4f7093d6c2a1e8b7f4053c9d6e2a1b8f7c4d50e3a6b9"
+init = ["mkdir -p /golem/work/site", "echo $GOLEM_INSTANCE at $GOLEM_IP asks $DB > /golem/work/site/page"]
+command = "cd /golem/work/site && exec python3 -m http.server 80"
+env = {{ DB = "{{{{ service.db.host }}}}:4001 {{{{ service.db.ip }}}}" }}
+needs = ["db"]
+instances = 2
+ready = {{ http = ":80/page" }}
+http = {{ local = {local}, port = 80 }}
+[service.db]
+image_url = "http://127.0.0.1:1/image"
+image_hash = "5f5a6d2c8e1b4f7093d6c2a1e8b7f4053c9d6e2a1b8f7c4d50e3a6b9"
+command = "cd /golem/work && exec python3 -m http.server 4001"
+ready = {{ tcp = 4001 }}
+forward = ["{forwarded}:4001"]
+"#
+    );
+    let stack = file(&home, "pair.toml", &text);
+    let words = ["up", stack.to_str().unwrap(), "--devnet", "--devnet-providers", "4"];
+    let mut command = home.program(PROGRAM);
+    command.args(words);
+    let mut up = Running::start(command);
+    up.says("web-1  ready").await;
+    up.says("web-2  ready").await;
+    let mut pages = std::collections::BTreeSet::new();
+    for _ in 0..4 {
+        let (status, text) = page(local).await;
+        assert_eq!(status, 200, "{text}");
+        pages.insert(text);
+    }
+    let both = ["1 at 10.77.0.3 asks db:4001 10.77.0.2\n", "2 at 10.77.0.4 asks db:4001 10.77.0.2\n"];
+    assert!(pages.iter().all(|page| both.contains(&page.as_str())) || pages.len() == 2, "{pages:?}");
+    assert_eq!(page(forwarded).await.0, 404, "the database has no such page");
+    // The machines find one another by name.
+    let asked = "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://db:4001/\").status)'";
+    let ran = golem_tasks(&home, &["exec", "web-2", "--", "sh", "-c", asked]).await;
+    assert_eq!(ran.out, "200\n", "{ran:?}");
+
+    // One whose process is killed gets no requests, and comes back.
+    golem_tasks(&home, &["exec", "web-1", "--", "sh", "-c", "kill -9 $(cat /tmp/golem-service/pid)"]).await;
+    for _ in 0..4 {
+        assert_eq!(page(local).await.0, 200);
+    }
+    up.says("its process ended with exit code 137").await;
+
+    // Ports that are in use are refused before anything is begun.
+    let other = file(&home, "other.toml", &text);
+    let refused = golem_tasks(&home, &["up", other.to_str().unwrap(), "--devnet"]).await;
+    refused.assert_code(2);
+    refused.assert_says(&[
+        &format!("port {forwarded} of this machine is in use"),
+        "choose another local port for the service `",
+    ]);
+
+    golem_tasks(&home, &["down", "pair"]).await.assert_code(0);
+    up.end().await.assert_code(0);
 }
