@@ -2,7 +2,7 @@
 //!
 //! A [`ServiceSpec`] describes a service: its main process, the sign that it is ready, what follows when it ends. A
 //! [`Service`] keeps its instances up: each has a [place](state::Place), a machine, a [state](InstanceState), and in a
-//! [`Network`](crate::network::Network) an address and a name. [`Executor::service`](crate::Executor::service) starts one.
+//! [`Network`] an address and a name. [`Executor::service`](crate::Executor::service) starts one.
 //!
 //! An instance is a task of a run whose work doesn't end, so the budget, the check of bills and the memory of providers
 //! hold for it as for tasks. Before its agreement ends a successor is started, and takes its place once it is ready.

@@ -162,42 +162,6 @@ fn a_manifest_that_is_refused_says_why() {
 }
 
 #[test]
-fn a_machine_may_have_a_gpu_disks_and_a_way_out() {
-    let text = format!(
-        "{PAYLOAD}gpu = {{ model = \"*4090*\", min_mem_gib = 16 }}\noutbound = [\"https://api.example.com\"]\n\
-         disk = \"20 GiB\"\nvolumes = {{ \"/data\" = \"host\", \"/fast\" = {{ ram = \"512MiB\" }} }}\n{TASKS}{STEPS}"
-    );
-    let payload = parse(&text).unwrap().payload;
-    assert_eq!(payload.machine.runtime, "vm-nvidia");
-    assert_eq!(payload.machine.capabilities, ["!exp:gpu"]);
-    assert!(payload.machine.constraints().to_string().contains("(golem.runtime.capabilities=!exp:gpu)"));
-    let gpu = payload.machine.gpu.unwrap();
-    assert_eq!((gpu.model.as_deref(), gpu.min_mem_gib, gpu.count), (Some("*4090*"), 16.0, 1));
-    assert_eq!(payload.outbound, ["https://api.example.com"]);
-    let volumes = serde_json::to_value(payload.volumes.unwrap()).unwrap();
-    let expected = serde_json::json!({
-        "/": { "storage": { "size": "20GiB" } }, "/data": { "host": {} }, "/fast": { "ram": { "size": "512MiB" } },
-    });
-    assert_eq!(volumes, expected);
-    for (key, said) in [
-        ("gpu = \"4090\"", "`gpu` must be a table"),
-        ("gpu = { memory = 16 }", "unknown key `memory`"),
-        ("gpu = { count = 0 }", "must be a whole number from 1 up"),
-        ("outbound = [\"api.example.com\"]", "is not a valid address"),
-        ("outbound = \"https://api.example.com\"", "must be a list"),
-        ("disk = \"big\"", "a size such as"),
-        ("disk = \"0GiB\"", "a size such as"),
-        ("disk = \"20 gibibytes\"", "a size such as"),
-        ("volumes = { \"data\" = \"host\" }", "is not a valid place of a volume"),
-        ("volumes = { \"/\" = \"host\" }", "the root of the machine is `disk`"),
-        ("volumes = { \"/data\" = { ram = \"1GiB\", storage = \"1GiB\" } }", "behind one thing"),
-    ] {
-        let error = parse(&format!("{PAYLOAD}{key}\n{TASKS}{STEPS}")).unwrap_err().to_string();
-        assert!(error.contains(said), "{key}\n{error}");
-    }
-}
-
-#[test]
 fn a_payload_may_say_and_ask_what_it_wants() {
     let folder = folder_with(&[("images/alpine.gvmi", "squash")]);
     let text = format!(
