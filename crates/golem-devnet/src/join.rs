@@ -13,6 +13,7 @@ mod message;
 mod port;
 mod remote;
 mod rest;
+mod vpn;
 mod wire;
 
 pub use self::address::{DaemonAddress, GsbAddress, GsbAddressError};

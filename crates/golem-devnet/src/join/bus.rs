@@ -98,8 +98,8 @@ pub(crate) enum BindError {
 
 /// Serves the calls below one address.
 pub(crate) trait Handler: Send + Sync + fmt::Debug {
-    /// Answers a call. Dropped when the service is unbound or the connection is lost.
-    fn call(self: Arc<Self>, method: String, data: Bytes) -> BoxFuture<'static, Answer>;
+    /// Answers a call of `caller`. Dropped when the service is unbound or the connection is lost.
+    fn call(self: Arc<Self>, caller: String, method: String, data: Bytes) -> BoxFuture<'static, Answer>;
 }
 
 /// The answers of a service to a call.
@@ -218,6 +218,28 @@ impl Bus {
             Registration::Refused(why) => BindError::Refused(why),
             Registration::Waiting | Registration::Done => BindError::NoConnection,
         })
+    }
+
+    /// Serves an address where it isn't served yet; otherwise that is refused.
+    pub(crate) async fn bind_alone(
+        &self,
+        address: String,
+        handler: Arc<dyn Handler>,
+        patience: Duration,
+    ) -> Result<(), BindError> {
+        // Nothing is awaited between the look and the entry that `bind` makes first.
+        if self.0.shared.services().contains_key(&address) {
+            return Err(BindError::Refused(format!("the address {address} is taken")));
+        }
+        self.bind(address, handler, patience).await
+    }
+
+    /// Calls a service that gives no answer. The call is lost where there is no connection, or too much waits for it.
+    pub(crate) fn push(&self, caller: &str, address: String, data: &[u8]) {
+        let link = self.0.shared.link.borrow();
+        if let Some(link) = &*link {
+            link.push(caller, address, Bytes::copy_from_slice(data));
+        }
     }
 
     /// Serves an address no more: calls to it find nobody from now on, and those in flight get no answer.

@@ -186,7 +186,7 @@ impl ServedUnit {
 }
 
 impl Handler for ServedUnit {
-    fn call(self: Arc<Self>, method: String, data: Bytes) -> BoxFuture<'static, Answer> {
+    fn call(self: Arc<Self>, _caller: String, method: String, data: Bytes) -> BoxFuture<'static, Answer> {
         Box::pin(async move {
             match method.as_str() {
                 "Exec" => match read(&data) {

@@ -27,6 +27,7 @@ use super::exe_unit::ServedUnit;
 use super::message::{self, ServiceError};
 use super::remote;
 use super::rest::{Rest, RestError, own};
+use super::vpn::{self, ServedEnd};
 use super::{JoinError, calls::OfferItem};
 use crate::port::{
     ActivityEvent, BusError, BusValue, ExeUnitService, NewDebitNote, NewInvoice, OfferEvent, Port,
@@ -159,10 +160,7 @@ impl DaemonPort {
         let served = Arc::new(ServedUnit::new(activity.clone(), unit));
         let address = ServedUnit::address(activity);
         let handler = Arc::clone(&served);
-        self.bus.bind(address, handler, BIND_PATIENCE).await.map_err(|error| match error {
-            BindError::NoConnection => own(503, error.to_string()),
-            BindError::Refused(why) => own(409, why),
-        })?;
+        self.bus.bind(address, handler, BIND_PATIENCE).await.map_err(not_bound)?;
         self.served().insert(activity.clone(), served);
         Ok(())
     }
@@ -329,13 +327,22 @@ impl Port for DaemonPort {
 
     fn bind_vpn<'a>(
         &'a self,
-        _network: &'a NetworkId,
-        _end: Arc<dyn VpnEnd>,
+        network: &'a NetworkId,
+        end: Arc<dyn VpnEnd>,
     ) -> BoxFuture<'a, PortResult<VpnSeat>> {
-        async move { Err(own(501, "virtual networks are not served at a real daemon".to_owned())) }.boxed()
+        async move {
+            let address = vpn::address(network);
+            let served = Arc::new(ServedEnd(end));
+            self.bus.bind_alone(address.clone(), served, BIND_PATIENCE).await.map_err(not_bound)?;
+            let bus = self.bus.clone();
+            Ok(VpnSeat::new(move || bus.unbind(&address)))
+        }
+        .boxed()
     }
 
-    fn push_frame(&self, _network: &NetworkId, _to: &str, _frame: &[u8]) {}
+    fn push_frame(&self, network: &NetworkId, to: &str, frame: &[u8]) {
+        self.bus.push(self.node.as_str(), vpn::remote(network, to), frame);
+    }
 
     fn issue_debit_note(&self, note: NewDebitNote) -> BoxFuture<'_, PortResult<DebitNote>> {
         async move { self.rest.json(calls::issue_debit_note(&note)).await }.boxed()
@@ -405,6 +412,13 @@ fn setup(error: RestError, api: &str) -> JoinError {
 /// The daemon restarts, or is gone.
 fn is_down(error: &ApiError) -> bool {
     matches!(error.status, 502..=504)
+}
+
+fn not_bound(error: BindError) -> ApiError {
+    match error {
+        BindError::NoConnection => own(503, error.to_string()),
+        BindError::Refused(why) => own(409, why),
+    }
 }
 
 fn on_bus(error: CallError) -> ApiError {

@@ -21,6 +21,7 @@ mod files;
 mod killed;
 mod market;
 mod negotiation;
+mod networks;
 mod output;
 mod program;
 mod restarts;
@@ -94,6 +95,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             services_are_everybodys, a_newer_socket_replaces_an_older_one, a_socket_ends_with_its_services, answers_to_nobody_do_no_harm,
             networks_have_many_forms, a_network_has_addresses_and_nodes, a_network_is_its_owners_alone,
             nobody_answers_in_an_empty_network;
+        networks: a_machine_is_reached_by_its_requestor;
         cut_off: a_confirmation_is_cut_off, a_cancellation_is_cut_off, an_end_is_cut_off;
         files:
             files_of_all_sizes, a_large_file_there_and_back, several_take_the_same_file, files_that_are_none, files_that_nobody_serves,

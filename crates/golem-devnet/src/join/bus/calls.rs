@@ -51,6 +51,15 @@ impl Link {
         answered.await.unwrap_or(Err(CallError::Lost))
     }
 
+    /// Calls without an answer, unless too much waits to be sent.
+    pub(super) fn push(&self, caller: &str, address: String, data: Bytes) {
+        let request = uuid::Uuid::new_v4().simple().to_string();
+        let call = Call { caller: caller.to_owned(), address, request, data, no_reply: true };
+        if self.out.try_send(Body::Call(call)).is_err() {
+            tracing::trace!("a call without answer is lost");
+        }
+    }
+
     /// An answer has come. One that nobody waits for is dropped.
     pub(super) fn answered(&self, reply: Reply) {
         // We ask for no streams: what isn't the end of an answer is none of ours.

@@ -127,7 +127,7 @@ impl Dispatcher<'_> {
     }
 
     async fn serve(&mut self, call: Call) {
-        let Call { address, request, data, no_reply, .. } = call;
+        let Call { caller, address, request, data, no_reply } = call;
         let found = address.rsplit_once('/').and_then(|(service, method)| {
             let found = self.shared.services().get(service).cloned()?;
             Some((found, method.to_owned()))
@@ -146,7 +146,7 @@ impl Dispatcher<'_> {
         };
         let reply_to = (!no_reply).then(|| (request, self.out.clone()));
         self.calls.spawn(async move {
-            serve(service, method, data, reply_to).await;
+            serve(service, (caller, method, data), reply_to).await;
             drop(room);
         });
     }
@@ -155,12 +155,11 @@ impl Dispatcher<'_> {
 /// Serves one call. An unbound service falls silent, as one that was killed does.
 async fn serve(
     service: Service,
-    method: String,
-    data: Bytes,
+    (caller, method, data): (String, String, Bytes),
     reply_to: Option<(String, mpsc::Sender<Body>)>,
 ) {
     let Service { handler, gone, .. } = service;
-    let answer = handler.call(method, data);
+    let answer = handler.call(caller, method, data);
     let reply = async {
         let answer = answer.await;
         if gone.is_cancelled() {

@@ -82,7 +82,7 @@ impl Router {
 struct Service;
 
 impl Handler for Service {
-    fn call(self: Arc<Self>, method: String, data: Bytes) -> BoxFuture<'static, Answer> {
+    fn call(self: Arc<Self>, _caller: String, method: String, data: Bytes) -> BoxFuture<'static, Answer> {
         let answer = match method.as_str() {
             "Echo" => Answer::Full(data.to_vec()),
             "Three" => Answer::Stream(stream::iter([vec![1], vec![2], vec![3]]).boxed()),

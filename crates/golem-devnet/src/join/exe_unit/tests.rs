@@ -82,7 +82,7 @@ fn served(unit: &Arc<Unit>) -> Arc<ServedUnit> {
 }
 
 async fn call(served: &Arc<ServedUnit>, method: &str, message: Value) -> Value {
-    match Arc::clone(served).call(method.to_owned(), message::write(&message).into()).await {
+    match Arc::clone(served).call(String::new(), method.to_owned(), message::write(&message).into()).await {
         Answer::Full(data) => message::read(&data).unwrap(),
         Answer::Stream(_) => panic!("a stream"),
         Answer::NoEndpoint => json!("no endpoint"),
@@ -143,7 +143,8 @@ async fn results_have_the_shape_that_the_daemon_passes_on() {
 async fn events_have_underscores_and_no_zone() {
     let served = served(&Arc::new(Unit::default()));
     let ask = message::write(&json!({"activity_id": "act", "batch_id": "b1"}));
-    let Answer::Stream(events) = Arc::clone(&served).call("StreamExecBatchResults".into(), ask.into()).await
+    let Answer::Stream(events) =
+        Arc::clone(&served).call(String::new(), "StreamExecBatchResults".into(), ask.into()).await
     else {
         panic!("no stream")
     };
@@ -165,7 +166,10 @@ async fn streams_that_nobody_reads_make_room_for_new_ones() {
     let ask = message::write(&json!({"activity_id": "act", "batch_id": "endless"}));
     let mut streams = Vec::new();
     for _ in 0..=MAX_STREAMS {
-        match Arc::clone(&served).call("StreamExecBatchResults".into(), ask.clone().into()).await {
+        match Arc::clone(&served)
+            .call(String::new(), "StreamExecBatchResults".into(), ask.clone().into())
+            .await
+        {
             Answer::Stream(stream) => streams.push(stream),
             _ => panic!("no stream"),
         }
@@ -229,7 +233,8 @@ async fn compressed_calls_are_understood() {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&message::write(&exec("b1", &json!([{"start": {"args": []}}])))).unwrap();
     let small = encoder.finish().unwrap();
-    let Answer::Full(answer) = Arc::clone(&served).call("Exec".into(), small.into()).await else {
+    let Answer::Full(answer) = Arc::clone(&served).call(String::new(), "Exec".into(), small.into()).await
+    else {
         panic!("no answer")
     };
     assert_eq!(message::read::<Value>(&answer).unwrap(), json!({"Ok": "b1"}));
