@@ -40,7 +40,7 @@ mod pump;
 mod targets;
 mod tunnel;
 
-pub use self::carry::CarryPolicy;
+pub use self::carry::{Carried, CarryEnd, CarryPolicy, carry};
 pub use self::error::{BindError, ReachError, TunnelEnd};
 pub use self::forward::{Forward, ForwardConfig};
 pub use self::http::{HttpProxy, ProxyConfig};

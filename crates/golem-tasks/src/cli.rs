@@ -18,6 +18,7 @@ pub(crate) mod options;
 pub(crate) mod panics;
 mod plan;
 mod platform;
+mod reach;
 mod repeated;
 mod resume;
 mod services;
@@ -205,6 +206,8 @@ fn own_command(name: &str) -> clap::Command {
         .mut_subcommand("ps", |ps| ps.hide(true))
         .mut_subcommand("logs", |logs| logs.hide(true))
         .mut_subcommand("exec", |exec| exec.hide(true))
+        .mut_subcommand("forward", |forward| forward.hide(true))
+        .mut_subcommand("ssh", |ssh| ssh.hide(true))
         .mut_subcommand("init", |init| init.hide(true))
 }
 
@@ -245,6 +248,21 @@ fn go<J: ClapArgs>(
             let looking = flags.place.looking(&environment)?;
             let site = || flags.place.site(&environment);
             block_on(crate::services::look::exec(&looking, &flags.name, &flags.words, flags.timeout, site))
+        }
+        Command::Forward(flags) => {
+            let looking = flags.place.looking(&environment)?;
+            let site = || flags.place.site(&environment);
+            let (name, ports) = (&flags.name, &flags.ports);
+            block_on(crate::services::forward::forward(&looking, name, ports, flags.address, site))
+        }
+        Command::Ssh(flags) => {
+            let (looking, shell) = (flags.place.looking(&environment)?, flags.shell(&environment)?);
+            block_on(crate::services::ssh::ssh(&looking, &shell, || flags.place.site(&environment)))
+        }
+        Command::Connect(flags) => {
+            let looking = flags.place.looking(&environment)?;
+            let site = || flags.place.site(&environment);
+            block_on(crate::services::connect::connect(&looking, &flags.name, flags.port, site))
         }
         Command::Install(flags) => block_on(install::install(&flags, &environment, &mut Output::stdout())),
         Command::Show(flags) => block_on(inspect::show(&flags, &environment)),

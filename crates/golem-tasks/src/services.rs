@@ -13,13 +13,19 @@
 //! | `doors` | ports of this machine that lead to services |
 //! | `access` | the way to the daemon for other processes |
 //! | `look` | listing instances, their logs, and commands on them |
+//! | `forward` | ports of this machine that lead to services, for as long as a command runs |
+//! | `connect` | the standard streams, connected to a port of an instance |
+//! | `ssh` | a shell on an instance |
 //! | `down` | bringing services down |
 
 pub(crate) mod access;
+pub(crate) mod connect;
 mod doors;
 pub(crate) mod down;
 mod environment;
 pub(crate) mod file;
+pub(crate) mod forward;
 mod job;
 pub(crate) mod look;
+pub(crate) mod ssh;
 pub(crate) mod up;

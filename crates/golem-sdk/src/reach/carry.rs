@@ -51,7 +51,8 @@ impl CarryPolicy {
 
 /// The reason why a carried connection ended.
 #[derive(Debug)]
-pub(super) enum CarryEnd {
+#[non_exhaustive]
+pub enum CarryEnd {
     /// The local side has sent everything, and nothing came from the network for a while.
     LocalDone,
     /// The local side broke off.
@@ -78,10 +79,14 @@ impl fmt::Display for CarryEnd {
 
 /// The bytes that were carried, and how it ended.
 #[derive(Debug)]
-pub(super) struct Carried {
-    pub(super) up: u64,
-    pub(super) down: u64,
-    pub(super) end: CarryEnd,
+#[non_exhaustive]
+pub struct Carried {
+    /// The bytes that went into the network.
+    pub up: u64,
+    /// The bytes that came from it.
+    pub down: u64,
+    /// The reason of the end.
+    pub end: CarryEnd,
 }
 
 /// The bytes of one direction, and the time of the last of them.
@@ -112,8 +117,11 @@ impl Meter {
     }
 }
 
-/// Carries bytes both ways until one side or the policy ends it. Both sides are dropped with the future.
-pub(super) async fn carry<L>(local: L, mut far: Tunnel, policy: CarryPolicy) -> Carried
+/// Carries bytes both ways between a connection of this machine, or the standard streams, and a tunnel, until one side or the
+/// policy ends it.
+///
+/// **Cancel safety**: both sides are dropped with the future, and bytes on their way are lost.
+pub async fn carry<L>(local: L, mut far: Tunnel, policy: CarryPolicy) -> Carried
 where
     L: AsyncRead + AsyncWrite,
 {

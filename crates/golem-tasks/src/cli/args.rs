@@ -182,6 +182,15 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Run a command on an instance of a service.
     #[command(after_help = super::services::EXEC_EXAMPLES)]
     Exec(super::services::ExecFlags),
+    /// Let ports of this machine lead to a service, until Ctrl+C.
+    #[command(after_help = super::reach::FORWARD_EXAMPLES)]
+    Forward(super::reach::ForwardFlags),
+    /// Open a shell on an instance of a service by ssh, or run a command there.
+    #[command(after_help = super::reach::SSH_EXAMPLES)]
+    Ssh(super::reach::SshFlags),
+    /// Connect the standard input and output to a port of an instance; `ssh` uses it.
+    #[command(hide = true)]
+    Connect(super::reach::ConnectFlags),
     /// List the offers on the market with their prices; nothing is bought.
     #[command(after_help = super::look::MARKET_EXAMPLES)]
     Market(super::look::MarketFlags),

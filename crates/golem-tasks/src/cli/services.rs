@@ -86,12 +86,12 @@ pub(super) struct UpFlags {
 pub(super) struct Where {
     /// The name of the file without its ending, where services of several files are up.
     #[arg(long, value_name = "NAME")]
-    stack: Option<String>,
+    pub(super) stack: Option<String>,
     /// The database [env: GOLEM_TASKS_DSN] [default: a file in your data folder]
     #[arg(long, value_name = "DSN", conflicts_with = "devnet")]
-    dsn: Option<String>,
+    pub(super) dsn: Option<String>,
     #[command(flatten)]
-    site: SiteFlags,
+    pub(super) site: SiteFlags,
 }
 
 #[derive(Debug, Clone, Default, ClapArgs)]

@@ -78,8 +78,12 @@ pub(crate) async fn client(
 }
 
 fn path(dsn: &Dsn, stack: &str) -> Result<PathBuf, Failure> {
+    Ok(folder(dsn)?.join(format!("{stack}.json")))
+}
+
+/// The folder for what belongs to services, beside that for what runs get on standard input.
+pub(super) fn folder(dsn: &Dsn) -> Result<PathBuf, Failure> {
     let mut folder = dsn.input_folder()?;
-    // Beside what runs get on standard input.
     folder.set_extension("services");
-    Ok(folder.join(format!("{stack}.json")))
+    Ok(folder)
 }

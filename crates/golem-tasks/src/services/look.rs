@@ -109,10 +109,10 @@ pub(crate) struct Looking {
 }
 
 /// A service with where it stands.
-struct Found {
-    row: ServiceRow,
+pub(super) struct Found {
+    pub(super) row: ServiceRow,
     status: RunStatus,
-    instances: Vec<InstanceInfo>,
+    pub(super) instances: Vec<InstanceInfo>,
 }
 
 impl Found {
@@ -193,7 +193,11 @@ async fn found(store: &Store, stack: Option<&str>) -> Result<Vec<Found>, Failure
 }
 
 /// The service of a name and, where the name is that of an instance, its number.
-async fn chosen(store: &Store, looking: &Looking, name: &str) -> Result<(Found, Option<u32>), Failure> {
+pub(super) async fn chosen(
+    store: &Store,
+    looking: &Looking,
+    name: &str,
+) -> Result<(Found, Option<u32>), Failure> {
     let up: Vec<_> = found(store, looking.stack.as_deref()).await?.into_iter().filter(Found::is_up).collect();
     if up.is_empty() {
         let error = LookError::NothingUp { place: store.place().to_owned() };
@@ -394,14 +398,14 @@ fn write_log(out: &mut Output, name: Option<String>, text: &str) {
     }
 }
 
-fn machine(reached: &Reached) -> Result<RemoteMachine, Failure> {
+pub(super) fn machine(reached: &Reached) -> Result<RemoteMachine, Failure> {
     RemoteMachine::of(&reached.client, &reached.info).ok_or_else(|| {
         let error = LookError::Unreachable { name: reached.info.name() };
         Failure::new(Exit::BrokeOff, error).advise("`golem-tasks ps` shows all instances")
     })
 }
 
-fn not_run(reached: &Reached, error: RanNot) -> Failure {
+pub(super) fn not_run(reached: &Reached, error: RanNot) -> Failure {
     let advice = match &error {
         RanNot::Expired { .. } => "--timeout gives a command more time".to_owned(),
         _ => format!("`golem-tasks ps` shows whether {} is up", reached.info.name()),

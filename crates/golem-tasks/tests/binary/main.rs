@@ -18,6 +18,7 @@ mod only;
 mod packs;
 mod places;
 mod planning;
+mod reaching;
 mod retrying;
 mod runs;
 mod services;

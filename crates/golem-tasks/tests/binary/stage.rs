@@ -222,6 +222,11 @@ impl Running {
         assert!(seen, "it never printed {lines} lines:\n{}", *self.err.borrow());
     }
 
+    /// What it has said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        self.err.borrow().clone()
+    }
+
     /// Its standard input, where that was made a pipe.
     pub(crate) fn input(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("it has a pipe")
