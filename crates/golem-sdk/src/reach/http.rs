@@ -5,6 +5,7 @@
 mod answer;
 mod body;
 mod config;
+mod content;
 mod exchange;
 mod headers;
 mod pool;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::body::{Body, whole};
+use super::content::{Body, whole};
 
 /// A refusal, with its reason in words.
 #[derive(Debug)]

@@ -5,26 +5,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
+use super::content::{Body, BodyError, whole};
 use super::pool::Kept;
-
-/// A failure in the middle of a body.
-pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A body that is passed on.
-pub(super) type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// The largest body that is kept for the case that its request has to be repeated.
 pub(super) const REPEATABLE: u64 = 64 * 1024;
-
-/// A body that is there as a whole.
-pub(super) fn whole(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
 
 /// The body of a request, as far as it is still there.
 #[derive(Debug)]

@@ -19,8 +19,9 @@ use yagna_api::time::short;
 use yagna_client::Client;
 
 use super::answer::Refusal;
-use super::body::{Body, REPEATABLE, Reply, Upload, whole};
+use super::body::{REPEATABLE, Reply, Upload};
 use super::config::ProxyConfig;
+use super::content::{Body, whole};
 use super::headers;
 use super::pool::{Kept, Pool, Upstream};
 use crate::reach::carry::{CarryPolicy, carry};

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::body::Body;
+use super::content::Body;
 use crate::reach::targets::{Lease, Target};
 use crate::reach::tunnel::Tunnel;
 
