@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::stage::{Ended, Home, PATIENCE, Running, processes};
 
-const SERVICES: &str = "[network]\n[service.box]\ncommand = \"sleep 1000\"\n\
+const SERVICES: &str = "[network]\n[service.box]\ncommand = \"exec COMMAND\"\n\
     image_url = \"http://registry.invalid/image\"\n\
     image_hash = \"9a3b5d67b0b27746283cb5f287c13eab1beaa12d92a9f536b747c7ae\"\n";
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -34,8 +34,13 @@ struct Up {
 
 impl Up {
     async fn new() -> Self {
+        Self::running("sleep 1000").await
+    }
+
+    /// With this program on the instance.
+    async fn running(program: &str) -> Self {
         let home = Home::new();
-        home.write("box.toml", SERVICES);
+        home.write("box.toml", SERVICES.replace("COMMAND", program));
         let devnet = Devnet::builder().providers(1).seed(7).start().await.unwrap();
         let api_url = format!("http://{}", devnet.listen(LOCAL).await.unwrap());
         let mut command = home.program(env!("CARGO_BIN_EXE_golem-tasks"));
@@ -178,20 +183,18 @@ fn sshd() -> Option<PathBuf> {
     Some(PathBuf::from("/usr/sbin/sshd")).filter(|path| path.is_file())
 }
 
-/// A server on this machine, with a key of its own, that lets in whom `authorized` names.
+/// The key of this machine's server, which the devnet's machines see too.
+const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
+
+/// A server on this machine that lets in whom `authorized` names.
 async fn start_sshd(home: &Home, program: &PathBuf) -> (Child, u16) {
-    let key = home.path("host_key");
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
-    assert!(made.await.unwrap().success());
-    if rustix::process::geteuid().is_root() {
-        std::fs::create_dir_all("/run/sshd").unwrap();
-    }
+    std::fs::create_dir_all("/run/sshd").unwrap();
     let free = std::net::TcpListener::bind(LOCAL).unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
     let option = |name: &str, value: &str| format!("-o{name}={value}");
     let server = Command::new(program)
-        .args(["-D", "-f", "/dev/null", "-p", &port.to_string(), "-h", key.to_str().unwrap()])
+        .args(["-D", "-f", "/dev/null", "-p", &port.to_string(), "-h", HOST_KEY])
         .args([option("ListenAddress", "127.0.0.1"), option("PidFile", "none"), option("UsePAM", "no")])
         .args([option("StrictModes", "no"), option("PasswordAuthentication", "no")])
         .args([option("KbdInteractiveAuthentication", "no"), option("PermitRootLogin", "yes")])
@@ -212,17 +215,17 @@ async fn start_sshd(home: &Home, program: &PathBuf) -> (Child, u16) {
 
 #[tokio::test]
 async fn ssh_needs_no_prompt_and_shows_no_key() {
-    let Some(program) = sshd() else {
+    let is_root = rustix::process::geteuid().is_root();
+    let Some(program) = sshd().filter(|_| is_root && PathBuf::from(HOST_KEY).is_file()) else {
         // Without a server there is nothing to log in to; `ssh_says_what_is_missing_on_the_machine` covers that.
-        eprintln!("Debian's openssh-server is not installed: logging in was not tested");
+        eprintln!("not root, or Debian's openssh-server is not set up: logging in was not tested");
         return;
     };
-    let up = Up::new().await;
+    // A server can't change its user inside of the devnet's machines, so it is outside of them. Something else listens there.
+    let up = Up::running("python3 -m http.server 2222").await;
     let (_server, port) = start_sshd(&up.home, &program).await;
-    up.expose(port, (Ipv4Addr::LOCALHOST, port).into());
-    let text = port.to_string();
-    let user = String::from_utf8(Command::new("id").arg("-un").output().await.unwrap().stdout).unwrap();
-    let on_machine = ["ssh", "box", "--port", &text, "--user", "root"];
+    up.expose(2222, (Ipv4Addr::LOCALHOST, port).into());
+    let on_machine = ["ssh", "box", "--port", "2222", "--user", "root"];
     // The server is outside of the machine's own files: at first it knows nobody.
     up.home.write("authorized", "");
     let stranger = up.ends(&on_machine).await;
@@ -236,11 +239,6 @@ async fn ssh_needs_no_prompt_and_shows_no_key() {
     );
     assert_eq!(key.out.lines().count(), 1);
     up.home.write("authorized", &key.out);
-    if user.trim() != "root" {
-        // The server lets in nobody else but its own user.
-        up.down().await;
-        return;
-    }
     let ended = up.ends(&[&on_machine[..], &["--", "echo", "$((6 * 7))", ";", "exit", "3"]].concat()).await;
     ended.assert_code(3);
     assert_eq!(ended.out, "42\n", "{}", ended.err);
