@@ -25,4 +25,4 @@ mod shared;
 
 pub use self::agent::{Provider, ProviderHandle};
 pub use self::behaviour::{ApprovalManner, Behaviour, InvoiceManner, OfferFlaw, Vanishing};
-pub use self::config::{Hardware, Limits, Prices, ProviderConfig};
+pub use self::config::{Hardware, Limits, OfferedGpu, Prices, ProviderConfig};

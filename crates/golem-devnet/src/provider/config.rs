@@ -34,6 +34,8 @@ pub struct ProviderConfig {
     pub name: String,
     /// The hardware that it offers.
     pub hardware: Hardware,
+    /// The GPUs that it says it has. There are none: its commands are programs of this machine.
+    pub gpu: Option<OfferedGpu>,
     /// Its runtime's name; `vm` runs images.
     pub runtime_name: String,
     /// Its runtime's version.
@@ -64,6 +66,7 @@ impl ProviderConfig {
         Self {
             name: name.into(),
             hardware: Hardware::default(),
+            gpu: None,
             runtime_name: "vm".into(),
             runtime_version: "0.5.3".into(),
             capabilities: ["inet", "vpn", "manifest-support", "start-entrypoint"].map(String::from).into(),
@@ -88,6 +91,15 @@ impl ProviderConfig {
     #[must_use]
     pub fn priced(self, prices: Prices) -> Self {
         Self { prices, ..self }
+    }
+
+    /// Gives the provider GPUs, and the runtime that has some.
+    #[must_use]
+    pub fn with_gpu(mut self, gpu: OfferedGpu) -> Self {
+        self.gpu = Some(gpu);
+        "vm-nvidia".clone_into(&mut self.runtime_name);
+        self.capabilities.push("!exp:gpu".to_owned());
+        self
     }
 
     /// Gives the provider one more usage counter of its own, with the price of a unit.
@@ -133,6 +145,17 @@ impl Default for Hardware {
     fn default() -> Self {
         Self { cores: 2, threads: 4, memory_gib: 8.0, storage_gib: 40.0 }
     }
+}
+
+/// The GPUs of a machine, all of one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OfferedGpu {
+    /// The model, such as `NVIDIA GeForce RTX 4090`.
+    pub model: String,
+    /// The memory of each in GiB.
+    pub memory_gib: f64,
+    /// The number of GPUs.
+    pub quantity: u32,
 }
 
 /// The prices of a provider.

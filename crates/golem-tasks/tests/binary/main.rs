@@ -10,6 +10,7 @@ mod bytes;
 mod collisions;
 mod daemon;
 mod files;
+mod gpus;
 mod impossible;
 mod input;
 mod interrupts;

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use golem_devnet::provider::{
-    ApprovalManner, Behaviour, Hardware, InvoiceManner, Limits, OfferFlaw, ProviderConfig, Vanishing,
+    ApprovalManner, Behaviour, Hardware, InvoiceManner, Limits, OfferFlaw, OfferedGpu, ProviderConfig,
+    Vanishing,
 };
 use yagna_api::market::Reason;
 
@@ -34,6 +35,7 @@ pub(super) fn read(item: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Optio
         up_to(entry, 1, MOST_PROVIDERS, diagnostics)
     });
     let hardware = hardware(&section, diagnostics);
+    let gpu = optional(&section, "gpu", diagnostics, gpu);
     let runtime = optional(&section, "runtime", diagnostics, word);
     let capabilities = optional(&section, "capabilities", diagnostics, words);
     let subnet = optional(&section, "subnet", diagnostics, word);
@@ -44,9 +46,14 @@ pub(super) fn read(item: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Optio
 
     let (name, name_span) = name?;
     let usual = ProviderConfig::new(name.as_str());
+    let usual = match gpu.ok()? {
+        Some(gpu) => usual.with_gpu(gpu),
+        None => usual,
+    };
     let prices = prices.ok()?;
     let one = ProviderConfig {
         hardware: hardware?,
+        gpu: usual.gpu,
         runtime_name: runtime.ok()?.unwrap_or(usual.runtime_name),
         capabilities: capabilities.ok()?.unwrap_or(usual.capabilities),
         subnet: subnet.ok()?,
@@ -81,6 +88,21 @@ fn hardware(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<
         (Some(cores), Some(threads)) => (cores, threads),
     };
     Some(Hardware { cores, threads, memory_gib: memory_gib?, storage_gib: storage_gib? })
+}
+
+/// GPUs that the provider says it has.
+fn gpu(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<OfferedGpu> {
+    let example = "{ model = \"NVIDIA GeForce RTX 4090\", memory_gib = 24 }";
+    let section = entry.table(schema::GPU, example, diagnostics)?;
+    if section.lacks("model") {
+        diagnostics.report_with_help(entry.span(), "`gpu` has no `model`", format!("for example {example}"));
+        return None;
+    }
+    let model = section.get("model").and_then(|entry| entry.text(diagnostics).map(str::to_owned));
+    let memory_gib = section.value_or("memory_gib", 24.0, diagnostics, Entry::amount);
+    let quantity =
+        section.value_or("quantity", 1, diagnostics, |entry, diagnostics| entry.count(1, diagnostics));
+    Some(OfferedGpu { model: model?, memory_gib: memory_gib?, quantity: quantity? })
 }
 
 fn words(entry: &Entry<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<String>> {

@@ -43,6 +43,7 @@ pub(super) const PROVIDER: &[&str] = &[
     "threads",
     "memory_gib",
     "storage_gib",
+    "gpu",
     "runtime",
     "capabilities",
     "subnet",
@@ -51,6 +52,7 @@ pub(super) const PROVIDER: &[&str] = &[
     "limits",
     "behaviour",
 ];
+pub(super) const GPU: &[&str] = &["model", "memory_gib", "quantity"];
 pub(super) const PRICES: &[&str] = &["start", "cpu_hour", "env_hour"];
 pub(super) const LIMITS: &[&str] = &[
     "agreements",
