@@ -278,6 +278,7 @@ fn go<J: ClapArgs>(
         Command::Results(flags) => block_on(inspect::results(&flags, &environment)),
         Command::Errors(flags) => block_on(inspect::errors(&flags, &environment)),
         Command::Providers(flags) => block_on(inspect::providers(&flags, &environment)),
+        Command::Top(flags) => block_on(inspect::top(&flags, &environment)),
         Command::Explain(flags) => block_on(inspect::explain(&flags, &environment)),
         Command::Cancel(flags) => block_on(inspect::cancel(&flags, &environment)),
         Command::Settle(flags) => {

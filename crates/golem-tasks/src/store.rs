@@ -43,7 +43,7 @@ pub(crate) use query::used_in;
 pub use query::{
     ActivityRow, ActivityStatus, Ask, AttemptStory, Block, CostOf, CostRow, ErrorGroup, ErrorKind, ErrorRow,
     ExplainedRun, Grouping, Overview, ProviderRow, RememberedProvider, ResultRow, RunRow, RunStatus,
-    RunsWanted, Settled, TaskStory, TaskTime, Wait, WaitedFor,
+    RunsWanted, Settled, TaskAtWork, TaskStory, TaskTime, Wait, WaitedFor,
 };
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;

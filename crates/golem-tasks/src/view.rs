@@ -28,6 +28,7 @@ mod summary;
 mod table;
 mod terminal;
 pub(crate) mod text;
+pub(crate) mod top;
 mod trouble;
 mod words;
 

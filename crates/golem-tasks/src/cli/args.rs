@@ -156,6 +156,9 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Show what failed in a run, where and why, the newest first.
     #[command(after_help = inspect::ERRORS_EXAMPLES)]
     Errors(inspect::ErrorsFlags),
+    /// Follow a run in a full-screen view: look into tasks, block providers, stop it.
+    #[command(after_help = inspect::TOP_EXAMPLES)]
+    Top(inspect::TopFlags),
     /// Explain why a run has no more providers at work, or what happened to one of its tasks.
     #[command(alias = "why", after_help = inspect::EXPLAIN_EXAMPLES)]
     Explain(inspect::ExplainFlags),

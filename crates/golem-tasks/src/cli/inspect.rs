@@ -9,6 +9,7 @@ pub(super) mod elsewhere;
 mod output;
 mod providers;
 mod remove;
+mod top;
 mod wait;
 mod watch;
 
@@ -22,7 +23,7 @@ use crate::view::kept::{self, Columns, Grouped, Room, Show};
 use crate::view::text::plural;
 use args::{
     By, CancelFlags, CostFlags, ErrorsFlags, ExplainFlags, Format, Place, ResultsFlags, RunsAction,
-    RunsFlags, WaitFlags, WatchFlags, Which,
+    RunsFlags, TopFlags, WaitFlags, WatchFlags, Which,
 };
 use output::Destination;
 pub(super) use providers::providers;
@@ -235,6 +236,18 @@ pub(super) async fn errors(flags: &ErrorsFlags, environment: Environment<'_>) ->
         }
         output.write(&text);
         written(&output)
+    })
+    .await
+}
+
+/// `top`: a run in a full-screen view.
+pub(super) async fn top(flags: &TopFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
+    top::check()?;
+    // A provider may be blocked there, and a run asked to stop.
+    within_to_write(&flags.which.place, environment, async |store| {
+        let run_id = chosen(store, &flags.which, environment).await?;
+        let coloured = environment("NO_COLOR").is_none_or(|value| value.is_empty());
+        top::top(store, run_id, coloured).await
     })
     .await
 }

@@ -11,7 +11,7 @@ const TIPS: [(&[&str], &str); 5] = [
          `logs NAME` the output of a service",
     ),
     (&["retry"], "`resume --retry-failed` tries the failed tasks of the newest run again"),
-    (&["top", "watch"], "`show --watch` follows a run until it has ended"),
+    (&["watch"], "`top` and `show --watch` follow a run until it has ended"),
     (&["rm", "delete", "prune"], "`runs rm RUN` deletes a run, `runs prune --older-than 30d` old runs"),
     (&["version"], "`--version` prints the version"),
 ];

@@ -18,6 +18,7 @@ mod results;
 mod runs;
 mod story;
 mod times;
+mod top;
 
 pub(crate) use activities::used_in;
 pub use activities::{ActivityRow, ActivityStatus};
@@ -34,6 +35,7 @@ pub use results::ResultRow;
 pub use runs::{RunRow, RunStatus, RunsWanted, Settled};
 pub use story::{AttemptStory, TaskStory, Wait, WaitedFor};
 pub use times::TaskTime;
+pub use top::TaskAtWork;
 
 use golem_core::event::Provider;
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::stage::{Ended, Home, Running};
 
@@ -114,7 +115,8 @@ async fn a_command_and_an_address_are_told_of_the_end_of_a_run() {
     ));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}/hook?token=secret", listener.local_addr().unwrap());
-    let heard = tokio::spawn(async move {
+    let mut listening = JoinSet::new();
+    listening.spawn(async move {
         let mut heard = Vec::new();
         // The first time it has trouble.
         for answer in ["503 Service Unavailable", "204 No Content"] {
@@ -137,7 +139,7 @@ async fn a_command_and_an_address_are_told_of_the_end_of_a_run() {
     ended.assert_says(&["said at the end", "the command for the end of the run failed: exit status: 7"]);
     assert_eq!(ended.out.lines().count(), 6, "results and nothing else: {}", ended.out);
     assert_eq!(String::from_utf8(home.read("../ended")).unwrap(), "told all_done 6 0 0\n");
-    let heard = heard.await.unwrap();
+    let heard: Vec<String> = listening.join_next().await.unwrap().unwrap();
     assert!(heard[1].starts_with("POST /hook?token=secret "), "{}", heard[1]);
     let summary: Value = serde_json::from_str(heard[1].split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!((&summary["run"], &summary["tasks"]["done"]), (&"told".into(), &6.into()));

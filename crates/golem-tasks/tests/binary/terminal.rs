@@ -52,3 +52,37 @@ async fn nothing_that_was_printed_or_named_steers_a_terminal_and_a_pipe_gets_the
     let ended = home.run(&job, &[]).await;
     assert!(ended.out.contains(&printed), "{:?}", ended.out);
 }
+
+/// The view leaves the terminal as it found it, whoever ends it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn top_needs_a_terminal_and_leaves_it_as_it_was() {
+    let home = Home::new();
+    let job = home.job("[tasks]\nvalues = [\"one\"]\n[[steps]]\nrun = \"echo {{ task }}\"\n");
+    home.run(&job, &["--run-id", "seen"]).await.assert_code(0);
+    let program = env!("CARGO_BIN_EXE_golem-tasks");
+    let mut command = home.program(program);
+    command.arg("top");
+    let refused = Running::start(command).end().await;
+    refused.assert_code(2);
+    refused.assert_says(&["`top` needs a terminal", "show --watch"]);
+
+    // The terminal's size, and its settings before and after.
+    let line = format!("stty cols 80 rows 24; stty -g; {program} top; echo; echo code $?; stty -g");
+    let mut command = home.program("script");
+    command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").stdin(std::process::Stdio::piped());
+    let mut running = Running::start(command);
+    let mut keys = running.input();
+    running.hears("1 of 1 done").await;
+    tokio::io::AsyncWriteExt::write_all(&mut keys, b"q").await.unwrap();
+    running.hears("code 0").await;
+    drop(keys);
+    let shown = running.end().await.out;
+    assert!(shown.contains("\u{1b}[?1049h") && shown.contains("\u{1b}[?1049l"), "{shown:?}");
+    let settings: Vec<_> = shown
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.matches(':').count() > 10 && !line.contains(' '))
+        .collect();
+    assert!(settings.len() == 2 && settings[0] == settings[1], "{shown:?}");
+}

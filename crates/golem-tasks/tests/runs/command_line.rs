@@ -95,7 +95,7 @@ fn commands_of_other_programs_are_refused_with_what_to_type_instead() {
     for (typed, instead) in [
         ("log", "`logs NAME` the output of a service"),
         ("retry", "`resume --retry-failed`"),
-        ("top", "`show --watch`"),
+        ("watch", "`show --watch`"),
         ("rm", "`runs rm RUN`"),
         ("version", "`--version`"),
     ] {

@@ -82,6 +82,16 @@ What happened counts half after three days, and so on. Providers that failed
 lately are chosen after others, fast and cheap ones before. One agreement in
 four is made as if nothing were known.";
 
+pub(in crate::cli) const TOP_EXAMPLES: &str = "\
+Examples:
+  golem-tasks top
+      The newest run: progress, providers, tasks at work, failures, all runs.
+  golem-tasks top brave-otter --dsn 'dbname=golem host=db.local'
+      A run of another machine, over its database.
+
+Keys: 1 to 4 lists, Enter looks into a line, t into any task, s sorts, / filters,
+b blocks a provider, c stops the run, ? helps, q leaves. The run goes on.";
+
 pub(in crate::cli) const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   golem-tasks explain
@@ -104,7 +114,7 @@ machine. It does the same as on Ctrl+C: it starts no more tasks, lets running
 tasks finish for some seconds, ends its agreements and settles its bills.";
 
 /// The examples of all of these commands.
-pub(in crate::cli) const EXAMPLES: [(&str, &str); 10] = [
+pub(in crate::cli) const EXAMPLES: [(&str, &str); 11] = [
     ("show", SHOW_EXAMPLES),
     ("summary", SUMMARY_EXAMPLES),
     ("runs", RUNS_EXAMPLES),
@@ -113,6 +123,7 @@ pub(in crate::cli) const EXAMPLES: [(&str, &str); 10] = [
     ("results", RESULTS_EXAMPLES),
     ("errors", ERRORS_EXAMPLES),
     ("explain", EXPLAIN_EXAMPLES),
+    ("top", TOP_EXAMPLES),
     ("providers", PROVIDERS_EXAMPLES),
     ("cancel", CANCEL_EXAMPLES),
 ];
@@ -251,6 +262,12 @@ pub(in crate::cli) struct CostFlags {
     /// Write one JSON object; docs/json-output.md explains it.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(in crate::cli) struct TopFlags {
+    #[command(flatten)]
+    pub(super) which: Which,
 }
 
 #[derive(Debug, Clone, Default, ClapArgs)]
