@@ -55,9 +55,9 @@ pub(crate) fn offer(
         .with(name::PAYMENT_TIMEOUT, limits.payment_timeout.as_secs());
     if let Some(gpu) = &config.gpu {
         const GPU: &str = "golem.!exp.gap-35.v1.inf.gpu.d0";
-        properties.set(&format!("{GPU}.model"), gpu.model.as_str());
-        properties.set(&format!("{GPU}.quantity"), gpu.quantity);
-        properties.set(&format!("{GPU}.memory.total.gib"), gpu.memory_gib);
+        properties.set(format!("{GPU}.model"), gpu.model.as_str());
+        properties.set(format!("{GPU}.quantity"), gpu.quantity);
+        properties.set(format!("{GPU}.memory.total.gib"), gpu.memory_gib);
     }
     for platform in &config.platforms {
         properties.set(name::platform_address(platform), node.as_str());
