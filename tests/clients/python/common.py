@@ -19,9 +19,9 @@ IMAGE_HASH = "d646d7b93083d817846c2ae5c62c72ca0507782385a2e29291a3d376"
 IMAGE_TAG = "golem-tasks/hello:latest"
 
 
-async def image():
+async def image(**needs):
     """The payload, with the image at an address of its own."""
-    return await vm.repo(image_hash=IMAGE_HASH, image_url=f"{os.environ['REGISTRY_URL']}/image.gvmi")
+    return await vm.repo(image_hash=IMAGE_HASH, image_url=f"{os.environ['REGISTRY_URL']}/image.gvmi", **needs)
 
 
 async def image_by_tag():

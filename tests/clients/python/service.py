@@ -83,4 +83,5 @@ async def case():
     seen.check_all_paid()
 
 
-run(case)
+if __name__ == "__main__":
+    run(case)

@@ -220,20 +220,6 @@ impl Bus {
         })
     }
 
-    /// Serves an address where it isn't served yet; otherwise that is refused.
-    pub(crate) async fn bind_alone(
-        &self,
-        address: String,
-        handler: Arc<dyn Handler>,
-        patience: Duration,
-    ) -> Result<(), BindError> {
-        // Nothing is awaited between the look and the entry that `bind` makes first.
-        if self.0.shared.services().contains_key(&address) {
-            return Err(BindError::Refused(format!("the address {address} is taken")));
-        }
-        self.bind(address, handler, patience).await
-    }
-
     /// Calls a service that gives no answer. The call is lost where there is no connection, or too much waits for it.
     pub(crate) fn push(&self, caller: &str, address: String, data: &[u8]) {
         let link = self.0.shared.link.borrow();

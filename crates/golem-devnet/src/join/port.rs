@@ -27,7 +27,7 @@ use super::exe_unit::ServedUnit;
 use super::message::{self, ServiceError};
 use super::remote;
 use super::rest::{Rest, RestError, own};
-use super::vpn::{self, ServedEnd};
+use super::vpn::{self, Served};
 use super::{JoinError, calls::OfferItem};
 use crate::port::{
     ActivityEvent, BusError, BusValue, ExeUnitService, NewDebitNote, NewInvoice, OfferEvent, Port,
@@ -60,6 +60,8 @@ pub struct DaemonPort {
     bus: Bus,
     node: NodeId,
     served: Mutex<HashMap<ActivityId, Arc<ServedUnit>>>,
+    /// Shared by all ports of the same connection.
+    vpns: Arc<Served>,
 }
 
 #[derive(Serialize)]
@@ -85,7 +87,7 @@ impl DaemonPort {
         let node = whoami(&rest, &api).await?;
         let bus = Bus::connect(gsb.clone()).await.map_err(|source| JoinError::Bus { gsb, source })?;
         debug!(version = version.current.version, %node, "joined a daemon");
-        Ok(Self::new(rest, bus, node))
+        Ok(Self::new(rest, bus, node, Arc::default()))
     }
 
     /// The port of another identity of the same daemon. They share the connection to the bus.
@@ -93,11 +95,11 @@ impl DaemonPort {
         let api = self.rest.base().to_owned();
         let rest = self.rest.with_key(key).map_err(|error| setup(error, &api))?;
         let node = whoami(&rest, &api).await?;
-        Ok(Self::new(rest, self.bus.clone(), node))
+        Ok(Self::new(rest, self.bus.clone(), node, Arc::clone(&self.vpns)))
     }
 
-    fn new(rest: Rest, bus: Bus, node: NodeId) -> Self {
-        Self { rest, bus, node, served: Mutex::default() }
+    fn new(rest: Rest, bus: Bus, node: NodeId, vpns: Arc<Served>) -> Self {
+        Self { rest, bus, node, served: Mutex::default(), vpns }
     }
 
     fn served(&self) -> MutexGuard<'_, HashMap<ActivityId, Arc<ServedUnit>>> {
@@ -331,11 +333,20 @@ impl Port for DaemonPort {
         end: Arc<dyn VpnEnd>,
     ) -> BoxFuture<'a, PortResult<VpnSeat>> {
         async move {
-            let address = vpn::address(network);
-            let served = Arc::new(ServedEnd(end));
-            self.bus.bind_alone(address.clone(), served, BIND_PATIENCE).await.map_err(not_bound)?;
-            let bus = self.bus.clone();
-            Ok(VpnSeat::new(move || bus.unbind(&address)))
+            let node = self.node.as_str();
+            let taken = |_| own(409, format!("the node has another activity in the network {network}"));
+            let first = self.vpns.add(network, node, end).map_err(taken)?;
+            let (bus, vpns) = (self.bus.clone(), Arc::clone(&self.vpns));
+            let (of, node) = (network.clone(), node.to_owned());
+            let seat = VpnSeat::new(move || {
+                if vpns.remove(&of, &node) {
+                    bus.unbind(&vpn::address(&of));
+                }
+            });
+            if let Some(ends) = first {
+                self.bus.bind(vpn::address(network), ends, BIND_PATIENCE).await.map_err(not_bound)?;
+            }
+            Ok(seat)
         }
         .boxed()
     }

@@ -3,9 +3,9 @@
 //! The daemon brings whole Ethernet frames to `/public/vpn/<network>/raw`, and news of nodes to
 //! `/public/vpn/<network>/VpnControl`. Our own frames go to `/udp/net/<node>/vpn/<network>/raw`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -27,9 +27,53 @@ enum Control {
     RemoveNodes { node_ids: Vec<String> },
 }
 
-/// An end, as the bus calls it.
+/// The ends of all networks that are served at one daemon.
+#[derive(Debug, Default)]
+pub(super) struct Served(Mutex<HashMap<NetworkId, Arc<ServedEnds>>>);
+
+/// The ends of one network, by node. The daemon brings what is for any of its nodes to the same address: each end gets all
+/// of it, and each machine takes the frames that are for it.
+#[derive(Debug, Default)]
+pub(super) struct ServedEnds(Mutex<BTreeMap<String, Arc<dyn VpnEnd>>>);
+
+impl Served {
+    /// Adds a node's end, unless the node has one in the network. Gives the network's ends, if this is the first of them.
+    pub(super) fn add(
+        &self,
+        network: &NetworkId,
+        node: &str,
+        end: Arc<dyn VpnEnd>,
+    ) -> Result<Option<Arc<ServedEnds>>, Taken> {
+        let mut networks = self.lock();
+        let is_first = !networks.contains_key(network);
+        let ends = networks.entry(network.clone()).or_default();
+        if ends.lock().contains_key(node) {
+            return Err(Taken);
+        }
+        ends.lock().insert(node.to_owned(), end);
+        Ok(is_first.then(|| Arc::clone(ends)))
+    }
+
+    /// Removes a node's end; true if it was the last one of the network.
+    pub(super) fn remove(&self, network: &NetworkId, node: &str) -> bool {
+        let mut networks = self.lock();
+        let Some(ends) = networks.get(network) else { return false };
+        ends.lock().remove(node);
+        let is_empty = ends.lock().is_empty();
+        if is_empty {
+            networks.remove(network);
+        }
+        is_empty
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<NetworkId, Arc<ServedEnds>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The node has an end in the network already.
 #[derive(Debug)]
-pub(super) struct ServedEnd(pub(super) Arc<dyn VpnEnd>);
+pub(super) struct Taken;
 
 /// The address at which this node's end of a network is served.
 pub(super) fn address(network: &NetworkId) -> String {
@@ -41,7 +85,15 @@ pub(super) fn remote(network: &NetworkId, node: &str) -> String {
     format!("/udp/net/{node}/vpn/{network}/raw")
 }
 
-impl ServedEnd {
+impl ServedEnds {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<dyn VpnEnd>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<Arc<dyn VpnEnd>> {
+        self.lock().values().cloned().collect()
+    }
+
     fn control(&self, data: &[u8]) -> Result<(), ServiceError> {
         let bad = |text: String| ServiceError::BadRequest(text);
         match message::read::<Control>(data).map_err(|error| bad(error.to_string()))? {
@@ -52,20 +104,22 @@ impl ServedEnd {
                     Ok((address, node))
                 };
                 let nodes = nodes.into_iter().map(read).collect::<Result<BTreeMap<_, _>, ServiceError>>()?;
-                self.0.add_nodes(&nodes);
+                self.all().iter().for_each(|end| end.add_nodes(&nodes));
             }
-            Control::RemoveNodes { node_ids } => self.0.remove_nodes(&node_ids),
+            Control::RemoveNodes { node_ids } => {
+                self.all().iter().for_each(|end| end.remove_nodes(&node_ids));
+            }
         }
         Ok(())
     }
 }
 
-impl Handler for ServedEnd {
+impl Handler for ServedEnds {
     fn call(self: Arc<Self>, caller: String, method: String, data: Bytes) -> BoxFuture<'static, Answer> {
         async move {
             match method.as_str() {
                 "raw" => {
-                    self.0.receive(&caller, &data);
+                    self.all().iter().for_each(|end| end.receive(&caller, &data));
                     Answer::Full(Vec::new())
                 }
                 "VpnControl" => Answer::Full(message::write(&self.control(&data))),
@@ -78,8 +132,6 @@ impl Handler for ServedEnd {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -114,7 +166,11 @@ mod tests {
     #[tokio::test]
     async fn frames_and_news_reach_the_end() {
         let heard = Arc::new(Heard::default());
-        let end = Arc::new(ServedEnd(Arc::clone(&heard) as Arc<dyn VpnEnd>));
+        let (served, network) = (Served::default(), NetworkId::new("n"));
+        let end = served.add(&network, "0x1", Arc::clone(&heard) as Arc<dyn VpnEnd>).unwrap().unwrap();
+        assert!(served.add(&network, "0x1", Arc::clone(&heard) as Arc<dyn VpnEnd>).is_err());
+        assert!(served.add(&network, "0x2", Arc::new(Heard::default())).unwrap().is_none());
+        assert!(!served.remove(&network, "0x2"));
         let call = |method: &str, data: Vec<u8>| {
             Arc::clone(&end).call("0xab".to_owned(), method.to_owned(), Bytes::from(data))
         };
@@ -140,5 +196,6 @@ mod tests {
             json!({"Err": {"badRequest": "invalid IP address: ten"}})
         );
         assert!(matches!(call("VpnPacket", Vec::new()).await, Answer::NoEndpoint));
+        assert!(served.remove(&network, "0x1"));
     }
 }
