@@ -12,6 +12,7 @@
 //! | `spec` | the description of a service |
 //! | `state` | the states of instances, and the reasons of their ends |
 //! | `restart` | what follows when an instance ends |
+//! | `quote` | texts as words of a shell |
 //! | `script` | the shell scripts that keep a process up on a machine |
 //! | `machine` | short commands on a machine |
 //! | `kept` | the instances of a service, as this process knows them |
@@ -27,6 +28,7 @@ mod keeper;
 mod kept;
 mod machine;
 mod names;
+mod quote;
 mod remote;
 mod restart;
 mod run;
@@ -325,5 +327,5 @@ pub fn exec_script(env: &BTreeMap<String, String>, line: &str) -> String {
 
 /// The text as one word for a shell.
 pub fn shell_word(text: &str) -> String {
-    script::quoted(text)
+    quote::quoted(text)
 }

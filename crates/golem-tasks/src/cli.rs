@@ -26,6 +26,7 @@ mod settle;
 mod site;
 mod unknown;
 pub(crate) mod values;
+mod web;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -178,8 +179,10 @@ fn own_command(name: &str) -> clap::Command {
         ("completions", generated::COMPLETIONS_EXAMPLES),
         ("man", generated::MAN_EXAMPLES),
         ("market", look::MARKET_EXAMPLES),
-        ("plan", plan::EXAMPLES),
+        ("plan", args::PLAN_EXAMPLES),
         ("doctor", look::DOCTOR_EXAMPLES),
+        ("web", web::WEB_EXAMPLES),
+        ("report", web::REPORT_EXAMPLES),
     ];
     let command = others.into_iter().fold(command, |command, (about, text)| {
         let text = text.replace("golem-tasks", name).replace("run JOB.toml", "run").replace(" job.toml", "");
@@ -281,6 +284,8 @@ fn go<J: ClapArgs>(
         Command::Top(flags) => block_on(inspect::top(&flags, &environment)),
         Command::Explain(flags) => block_on(inspect::explain(&flags, &environment)),
         Command::Cancel(flags) => block_on(inspect::cancel(&flags, &environment)),
+        Command::Web(flags) => block_on(web::web(&flags, &environment)),
+        Command::Report(flags) => block_on(web::report(&flags, &environment)),
         Command::Settle(flags) => {
             let options = settle::resolve(&flags, &environment)?;
             block_on(crate::run::settle::settle(options))
@@ -300,7 +305,7 @@ fn go<J: ClapArgs>(
             start(options, words, run_command(command()), run, &terminal)
         }
         Command::Plan(flags) => {
-            let (options, json) = flags.resolve(job, &environment)?;
+            let (options, json) = plan::resolve(&flags, job, &environment)?;
             block_on(crate::run::plan::plan(options, json))
         }
         Command::Resume(_) => Err(Failure::new(Exit::Bug, "a resumed run was not read as a `run`")),

@@ -15,6 +15,9 @@ pub(crate) struct RunDescription {
     pub(crate) daemon: DaemonDescription,
     /// The command line, where one started the run.
     pub(crate) command: Option<CommandLine>,
+    /// The number of tasks that are to finish, where it was known at the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expected_tasks: Option<u64>,
     /// The part of the market.
     pub(crate) subnet: String,
     /// The payment driver.

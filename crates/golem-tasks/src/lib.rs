@@ -20,6 +20,8 @@ pub mod devnet;
 pub mod exit;
 pub mod gftp;
 pub mod job;
+mod listen;
+mod metrics;
 mod options;
 pub mod payments;
 pub mod run;
@@ -28,6 +30,7 @@ mod services;
 mod signals;
 pub mod store;
 pub mod view;
+mod web;
 pub mod work;
 
 use std::ffi::OsString;

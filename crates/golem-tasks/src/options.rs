@@ -17,6 +17,8 @@ use yagna_client::ApiUrls;
 use crate::description::{CommandLine, DaemonDescription, DevnetDescription, RunDescription};
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
+use crate::listen::Listen;
+use crate::metrics::Requests;
 use crate::store::Dsn;
 use crate::work::AnyJob;
 
@@ -56,6 +58,10 @@ pub struct RunOptions {
     pub style: Style,
     /// Providers that are not signed with for now; others change the list while the run goes on.
     pub(crate) avoid: ProviderList,
+    /// The address of the run's page, where it has one.
+    pub(crate) web: Option<Listen>,
+    /// The address of the run's metrics, and the counts of its requests, where it has them.
+    pub(crate) metrics: Option<(Listen, Arc<Requests>)>,
 }
 
 /// The daemon a run goes through.
@@ -176,6 +182,7 @@ impl RunOptions {
             limits: self.limits.clone(),
             daemon,
             command: self.command.clone(),
+            expected_tasks: None,
             subnet: self.subnet.clone(),
             driver: self.driver.clone(),
             network: self.network.clone(),

@@ -24,6 +24,7 @@ use yagna_client::{ApiUrls, Client, HttpTransport, Url};
 
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
+use crate::metrics::Requests;
 use crate::options::{DaemonChoice, RunOptions, Site};
 use crate::payments::note_payments;
 use crate::signals::Stops;
@@ -50,6 +51,7 @@ pub(crate) mod ready;
 mod remembered;
 mod retry;
 mod same;
+mod served;
 pub(crate) mod settle;
 mod source;
 mod wanted;
@@ -149,7 +151,14 @@ pub(crate) async fn run_until(
     stop: Stop,
 ) -> Result<(RunEnd, RunSummary), Failure> {
     let store = Store::open(&options.dsn).await?;
-    let ended = Box::pin(run_in(&store, options, terminal, stop)).await;
+    let ended = match served::Served::begin(&options, &store).await {
+        Ok(served) => {
+            let ended = Box::pin(run_in(&store, options, terminal, stop)).await;
+            served.end().await;
+            ended
+        }
+        Err(failure) => Err(failure),
+    };
     store.close().await;
     ended
 }
@@ -203,6 +212,7 @@ async fn hold_and_run(
         prints_itself: options.job.prints_itself(),
         beginning: Beginning::New,
     };
+    described.expected_tasks = facts.total;
     let record = store.run_record(&options.run_id).await?;
     let before = record.as_ref().map(RunRecord::description).transpose()?;
     let mut state = RunState::default();
@@ -252,7 +262,10 @@ async fn hold_and_run(
     ready::check_files(&options, options.limits.workers)?;
     ready::check_folders(&options, ready.reading.peek()).await?;
     let daemon = Daemon::open(&options.site()).await?;
-    let client = daemon.client()?;
+    let mut client = daemon.client()?;
+    if let Some((_, requests)) = &options.metrics {
+        client = client.with_observer(Arc::<Requests>::clone(requests));
+    }
     // Before anything else is asked or recorded: without a daemon nothing else matters.
     let identity = golem_sdk::run::greet(&client).await?;
     described.daemon.identity = Some(identity.to_string());

@@ -41,9 +41,10 @@ pub(crate) use name::task_name;
 pub use payments::{OpenPayments, PaymentTotals};
 pub(crate) use query::used_in;
 pub use query::{
-    ActivityRow, ActivityStatus, Ask, AttemptStory, Block, CostOf, CostRow, ErrorGroup, ErrorKind, ErrorRow,
-    ExplainedRun, Grouping, Overview, ProviderRow, RememberedProvider, ResultRow, RunRow, RunStatus,
-    RunsWanted, Settled, TaskAtWork, TaskStory, TaskTime, Wait, WaitedFor,
+    ActivityRow, ActivityStatus, Ask, AttemptRow, AttemptStory, Block, Cell, CostOf, CostRow, ErrorGroup,
+    ErrorKind, ErrorRow, ExplainedRun, Grouping, Lane, LastAttempt, Overview, Piece, ProviderRow, Pulse,
+    RememberedProvider, ResultRow, RunRow, RunStatus, RunsWanted, Settled, Span, Stay, TaskAtWork, TaskOrder,
+    TaskStory, TaskTime, TasksWanted, Timeline, TimesTaken, Wait, WaitedFor,
 };
 pub use read::{TaskFailureRow, TaskRow, TaskStatus};
 pub use record::RunStore;

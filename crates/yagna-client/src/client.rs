@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use yagna_api::{Endpoint, Timestamp};
 
 use crate::error::ClientError;
+use crate::observer::{Observer, Outcome};
 use crate::retry::{Chance, RetryPolicy, may_repeat};
 use crate::transport::{Socket, SocketAnswer, Transport};
 
@@ -26,13 +27,14 @@ pub struct Client {
     retry: RetryPolicy,
     chance: Chance,
     daemon_time: Arc<Mutex<Option<(Timestamp, Instant)>>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Client {
     /// A client over a transport, with the default [`RetryPolicy`].
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         let chance = Chance::new(fastrand::Rng::new());
-        Self { transport, retry: RetryPolicy::default(), chance, daemon_time: Arc::default() }
+        Self { transport, retry: RetryPolicy::default(), chance, daemon_time: Arc::default(), observer: None }
     }
 
     /// Sets how failed calls are made again.
@@ -46,6 +48,13 @@ impl Client {
     #[must_use]
     pub fn with_chance(mut self, chance: fastrand::Rng) -> Self {
         self.chance = Chance::new(chance);
+        self
+    }
+
+    /// Tells somebody of each request, once it has its answer or has failed.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -167,6 +176,19 @@ impl Client {
     }
 
     async fn attempt<E: Endpoint>(
+        &self,
+        endpoint: &E,
+        begin: Instant,
+        end: Option<Instant>,
+    ) -> Result<E::Answer, ClientError> {
+        let Some(observer) = &self.observer else { return self.send(endpoint, begin, end).await };
+        let sent = Instant::now();
+        let answer = self.send(endpoint, begin, end).await;
+        observer.asked(E::NAME, sent.elapsed(), Outcome::of(answer.as_ref().err()));
+        answer
+    }
+
+    async fn send<E: Endpoint>(
         &self,
         endpoint: &E,
         begin: Instant,

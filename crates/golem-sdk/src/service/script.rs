@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::quote::quoted;
 use super::spec::{Ready, ServiceSpec};
 
 /// The folder on the machine in which the supervisor keeps its files.
@@ -51,15 +52,6 @@ pub(super) enum Listens {
     /// At the machine's own loopback address only: nobody outside can reach it.
     Locally,
     Nowhere,
-}
-
-/// A text as one word for a shell.
-pub(super) fn quoted(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The script that starts the main process, unless just this one runs already. One of other words is stopped first.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use yagna_api::activity::Volumes;
 
+use super::quote::quoted;
 use super::restart::Restart;
-use super::script::quoted;
 
 /// The longest name: with a number it is still a name of a machine.
 const LONGEST_NAME: usize = 40;

@@ -15,6 +15,7 @@ use super::values::{
     Cap, amount, app_key, at_least_one, budget, cap, expiration, halt, on_budget, run_id, time, time_or_none,
     url,
 };
+use crate::listen::Listen;
 use crate::options::Wish;
 
 const EXAMPLES: &str = "\
@@ -58,6 +59,16 @@ A run on the network needs a yagna daemon and a key of it:
 
 The first Ctrl+C starts no more tasks and settles what was begun; the second one
 exits at once. SIGTERM and SIGHUP count as Ctrl+C. What is done is kept.";
+
+pub(super) const PLAN_EXAMPLES: &str = "\
+Examples:
+  golem-tasks plan job.toml
+      Who would be hired, how many offers fit and why the others don't; what it
+      would take and cost, by the times of earlier runs of the same job.
+  golem-tasks plan job.toml --task-takes 2m --workers 20
+  golem-tasks plan job.toml --json | jq .estimate
+
+It takes the flags of `run`. Nothing is published, agreed upon or paid.";
 
 const INSTALL_EXAMPLES: &str = "\
 Examples:
@@ -131,8 +142,8 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Check a job file and all its tasks, and show what it would do; nothing is bought.
     Check(CheckFlags<J>),
     /// Plan a run: who would be hired, what it would take and cost; nothing is bought.
-    #[command(after_help = super::plan::EXAMPLES)]
-    Plan(Box<super::plan::PlanFlags<J>>),
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(Box<PlanFlags<J>>),
     /// Resume a run with the command line that it was last started with.
     Resume(super::resume::ResumeFlags),
     /// Show in one row where a run stands.
@@ -162,6 +173,12 @@ pub(super) enum Command<J: ClapArgs = JobFile> {
     /// Explain why a run has no more providers at work, or what happened to one of its tasks.
     #[command(alias = "why", after_help = inspect::EXPLAIN_EXAMPLES)]
     Explain(inspect::ExplainFlags),
+    /// Serve a web page that shows the runs of a database, and one of them live.
+    #[command(after_help = super::web::WEB_EXAMPLES)]
+    Web(super::web::WebFlags),
+    /// Write a run into one file of HTML to keep or to mail: its times, costs and failures.
+    #[command(after_help = super::web::REPORT_EXAMPLES)]
+    Report(super::web::ReportFlags),
     /// Stop a run that another process works on, in an orderly way, and wait for its end.
     #[command(visible_alias = "stop", after_help = inspect::CANCEL_EXAMPLES)]
     Cancel(inspect::CancelFlags),
@@ -267,6 +284,18 @@ pub(super) struct InstallFlags {
     pub(super) dsn: Option<String>,
 }
 
+#[derive(Debug, Clone, ClapArgs)]
+pub(super) struct PlanFlags<J: ClapArgs> {
+    /// The time that a task takes, such as 2m [default: that of earlier runs of the same job]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) task_takes: Option<Duration>,
+    /// The time to look at the market.
+    #[arg(long = "for", value_name = "TIME", value_parser = time, default_value = "5s")]
+    pub(super) lasting: Duration,
+    #[command(flatten)]
+    pub(super) run: RunFlags<J>,
+}
+
 /// Flags of `run` that stand instead of values in the job file.
 const LIMITS: &str = "Limits, instead of those in the job file";
 const NETWORK: &str = "Network and daemon";
@@ -294,6 +323,14 @@ pub(crate) struct RunFlags<J: ClapArgs = JobFile> {
     /// Write one JSON object a line to standard output; docs/json-output.md explains them.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Serve a web page of this run while it goes on, at this address [default: 127.0.0.1:8899]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "a flag whose value may be left out")]
+    pub(crate) web: Option<Option<Listen>>,
+    /// Serve metrics for Prometheus while it goes on, at this address [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "a flag whose value may be left out")]
+    pub(crate) metrics: Option<Option<Listen>>,
     /// Show results only, and the summary if something went wrong; with --json, JSON and errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,

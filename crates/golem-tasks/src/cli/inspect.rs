@@ -13,6 +13,8 @@ mod top;
 mod wait;
 mod watch;
 
+use std::path::Path;
+
 use futures_util::TryStreamExt;
 
 use crate::exit::{Exit, Failure};
@@ -25,7 +27,7 @@ use args::{
     By, CancelFlags, CostFlags, ErrorsFlags, ExplainFlags, Format, Place, ResultsFlags, RunsAction,
     RunsFlags, TopFlags, WaitFlags, WatchFlags, Which,
 };
-use output::Destination;
+pub(super) use output::Destination;
 pub(super) use providers::providers;
 pub(crate) use watch::{Manner, Seen, room, watch};
 
@@ -100,6 +102,10 @@ fn nothing_yet(failure: Failure, as_json: bool, json: impl FnOnce() -> String) -
 pub(super) async fn results(flags: &ResultsFlags, environment: Environment<'_>) -> Result<Exit, Failure> {
     within(&flags.which.place, environment, async |store| {
         let run_id = chosen(store, &flags.which, environment).await?;
+        if let Some(path) = &flags.joblog {
+            let path = Some(path.as_path()).filter(|path| *path != Path::new("-"));
+            return write_joblog(store, &run_id, Destination::open(path)?).await;
+        }
         if flags.output.is_none() {
             // Ctrl+C ends the program, as it ends any that writes into a pipe.
             return write_results(store, &run_id, flags).await;
@@ -113,6 +119,26 @@ pub(super) async fn results(flags: &ResultsFlags, environment: Environment<'_>) 
         }
     })
     .await
+}
+
+async fn write_joblog(store: &Store, run_id: &str, mut to: Destination) -> Result<Exit, Failure> {
+    to.text(kept::JOBLOG_HEADER)?;
+    let mut last = None;
+    loop {
+        let page = store.last_attempts(run_id, last).await?;
+        let Some(newest) = page.last() else { break };
+        last = Some(newest.task);
+        for attempt in &page {
+            if let Some(line) = kept::joblog(attempt) {
+                to.text(&line)?;
+            }
+        }
+        if to.is_closed() {
+            break;
+        }
+    }
+    to.finish()?;
+    Ok(Exit::Done)
 }
 
 async fn write_results(store: &Store, run_id: &str, flags: &ResultsFlags) -> Result<Exit, Failure> {
@@ -313,7 +339,7 @@ pub(super) async fn cancel(flags: &CancelFlags, environment: Environment<'_>) ->
 }
 
 /// Reads something in the database that is meant, and closes it again. Nothing is written there.
-async fn within<T>(
+pub(super) async fn within<T>(
     place: &Place,
     environment: Environment<'_>,
     work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
@@ -329,7 +355,7 @@ async fn within<T>(
 }
 
 /// Does something that changes the database that is meant, and closes it again.
-async fn within_to_write<T>(
+pub(super) async fn within_to_write<T>(
     place: &Place,
     environment: Environment<'_>,
     work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
@@ -361,7 +387,11 @@ pub(super) async fn record(
     .await
 }
 
-async fn chosen(store: &Store, which: &Which, environment: Environment<'_>) -> Result<String, Failure> {
+pub(super) async fn chosen(
+    store: &Store,
+    which: &Which,
+    environment: Environment<'_>,
+) -> Result<String, Failure> {
     choose(store, which.run_id(), &which.place, environment).await
 }
 

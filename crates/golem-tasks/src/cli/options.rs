@@ -17,6 +17,8 @@ use super::site::{Named, Platform};
 use super::values::Cap;
 use crate::exit::{Exit, Failure};
 use crate::job::Limits;
+use crate::listen::Listen;
+use crate::metrics::Requests;
 use crate::options::{RunOptions, Style, app_key};
 use crate::store::{Dsn, random_run_id};
 use crate::work::AnyJob;
@@ -78,6 +80,8 @@ pub(crate) fn resolve<J: ClapArgs>(
         settle_timeout: flags.settle_timeout.unwrap_or(SETTLE_TIMEOUT),
         style,
         avoid: ProviderList::default(),
+        web: flags.web.map(|listen| listen.unwrap_or(Listen::PAGE)),
+        metrics: flags.metrics.map(|listen| (listen.unwrap_or(Listen::METRICS), Arc::new(Requests::new()))),
     })
 }
 

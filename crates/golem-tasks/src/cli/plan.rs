@@ -7,8 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use yagna_api::Glm;
 
-use super::args::RunFlags;
-use super::values::time;
+use super::args::{PlanFlags, RunFlags};
 use super::{block_on, options};
 use crate::exit::{Exit, Failure};
 use crate::options::RunOptions;
@@ -17,30 +16,8 @@ use crate::view::Output;
 use crate::view::text::one_amount;
 use crate::work::AnyJob;
 
-pub(super) const EXAMPLES: &str = "\
-Examples:
-  golem-tasks plan job.toml
-      Who would be hired, how many offers fit and why the others don't; what it
-      would take and cost, by the times of earlier runs of the same job.
-  golem-tasks plan job.toml --task-takes 2m --workers 20
-  golem-tasks plan job.toml --json | jq .estimate
-
-It takes the flags of `run`. Nothing is published, agreed upon or paid.";
-
 /// The time to look at the market before a run.
 const LASTING: Duration = Duration::from_secs(5);
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(super) struct PlanFlags<J: ClapArgs> {
-    /// The time that a task takes, such as 2m [default: that of earlier runs of the same job]
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    task_takes: Option<Duration>,
-    /// The time to look at the market.
-    #[arg(long = "for", value_name = "TIME", value_parser = time, default_value = "5s")]
-    lasting: Duration,
-    #[command(flatten)]
-    run: RunFlags<J>,
-}
 
 /// The question whether a run may begin, as it was asked for.
 pub(super) struct Asked {
@@ -60,16 +37,14 @@ enum AskError {
     NoTerminalAbove { expected: String, above: Glm },
 }
 
-impl<J: ClapArgs> PlanFlags<J> {
-    /// The plan that is asked for, and whether as JSON.
-    pub(super) fn resolve(
-        &self,
-        job: impl FnOnce(&J) -> Result<Arc<dyn AnyJob>, Failure>,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<(PlanOptions, bool), Failure> {
-        let run = options::resolve(&self.run, job, environment, &mut fastrand::Rng::new())?;
-        Ok((PlanOptions { run, task_takes: self.task_takes, lasting: self.lasting }, self.run.json))
-    }
+/// The plan that is asked for, and whether as JSON.
+pub(super) fn resolve<J: ClapArgs>(
+    flags: &PlanFlags<J>,
+    job: impl FnOnce(&J) -> Result<Arc<dyn AnyJob>, Failure>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<(PlanOptions, bool), Failure> {
+    let run = options::resolve(&flags.run, job, environment, &mut fastrand::Rng::new())?;
+    Ok((PlanOptions { run, task_takes: flags.task_takes, lasting: flags.lasting }, flags.run.json))
 }
 
 impl Asked {

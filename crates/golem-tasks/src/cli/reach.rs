@@ -1,7 +1,5 @@
 //! The flags of the commands that reach ports of services: `forward`, `connect`, `ssh`.
 
-#![expect(clippy::doc_markdown, reason = "these comments are the text of --help")]
-
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -95,7 +93,7 @@ impl SshFlags {
         } else if let (site, true) = self.place.site.keyless_site(environment)?
             && let DaemonChoice::Yagna { url, app_key, .. } = site.daemon
         {
-            variables.push(("YAGNA_API_URL", url.to_string().into()));
+            variables.push(("YAGNA_API_URL", url.into()));
             variables.push(("YAGNA_APPKEY", app_key.expose().into()));
         }
         Ok(Shell {

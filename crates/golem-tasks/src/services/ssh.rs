@@ -109,7 +109,7 @@ async fn prepare(looking: &Looking, shell: &Shell, reached: &Reached) -> Result<
 
 /// The words for `ssh`.
 fn words(shell: &Shell, name: &str, program: &Path, key: &Path, known_hosts: &Path) -> Vec<OsString> {
-    let flags = shell.proxy_flags.iter().map(|flag| format!(" {}", shell_word(flag))).collect::<String>();
+    let flags = shell.proxy_flags.iter().fold(String::new(), |flags, flag| flags + " " + &shell_word(flag));
     // A percent sign is ssh's own.
     let own = |text: &str| text.replace('%', "%%");
     // `ssh` puts an `exec` before it.

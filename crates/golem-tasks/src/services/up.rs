@@ -402,6 +402,8 @@ impl Keeping<'_> {
             settle_timeout: self.options.settle_timeout,
             style: if self.options.json { Style::Silent } else { Style::Trouble },
             avoid: self.avoid.clone(),
+            web: None,
+            metrics: None,
         };
         let terminal = self.terminal.clone();
         async move {

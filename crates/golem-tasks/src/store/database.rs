@@ -6,6 +6,7 @@
 //! - `{rows}` in [`Transaction::bulk`]: the rows, as a table `v` with the columns `column1`, `column2`, ..
 //! - `{took}` there: microseconds from `attempts.started_at` to `v.column4`;
 //! - `{now}`: the database's own clock, the one that all who share a database have in common;
+//! - `{us}` and `{/us}` around a moment: its microseconds since 1970, as a number;
 //! - `{for_update}`: nobody else may write the rows read until the transaction is over.
 //!
 //! Left to others: what the statements are.
@@ -20,6 +21,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
@@ -113,6 +115,35 @@ impl Database {
         }
     }
 
+    /// Hands the rows of one statement over, one by one, outside any transaction: for many rows of which little is kept.
+    pub(super) async fn each(
+        &self,
+        statement: Statement<'_>,
+        mut row: impl FnMut(&Row) -> Result<(), StoreError>,
+    ) -> Result<Result<(), StoreError>, sqlx::Error> {
+        match self {
+            Self::Sqlite(pool, _) => {
+                let (sql, arguments) = for_sqlite(&statement)?;
+                let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(pool);
+                while let Some(found) = rows.try_next().await? {
+                    if let Err(error) = row(&Row::Sqlite(found)) {
+                        return Ok(Err(error));
+                    }
+                }
+            }
+            Self::Postgres(pool) => {
+                let (sql, arguments) = for_postgres(statement)?;
+                let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(pool);
+                while let Some(found) = rows.try_next().await? {
+                    if let Err(error) = row(&Row::Postgres(found)) {
+                        return Ok(Err(error));
+                    }
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
     /// The first row of one statement, outside any transaction.
     pub(super) async fn row(&self, statement: Statement<'_>) -> Result<Option<Row>, sqlx::Error> {
         Ok(self.rows(statement).await?.into_iter().next())
@@ -202,7 +233,10 @@ fn for_sqlite(statement: &Statement<'_>) -> Result<(Cow<'static, str>, SqliteArg
     for value in &statement.values {
         sqlite::bind(&mut arguments, value)?;
     }
-    Ok((worded(statement.sql, &[("{now}", sqlite::NOW), ("{for_update}", "")]), arguments))
+    Ok((
+        worded(statement.sql, &[("{now}", sqlite::NOW), ("{us}", "("), ("{/us}", ")"), ("{for_update}", "")]),
+        arguments,
+    ))
 }
 
 /// A statement in PostgreSQL's words, with what is bound to it.
@@ -212,7 +246,13 @@ fn for_postgres(statement: Statement<'_>) -> Result<(Cow<'static, str>, PgArgume
     for value in statement.values {
         postgres::bind(&mut arguments, value)?;
     }
-    Ok((worded(statement.sql, &[("{now}", postgres::NOW), ("{for_update}", "FOR UPDATE")]), arguments))
+    let words = [
+        ("{now}", postgres::NOW),
+        ("{us}", "CAST(EXTRACT(EPOCH FROM "),
+        ("{/us}", ") * 1000000 AS bigint)"),
+        ("{for_update}", "FOR UPDATE"),
+    ];
+    Ok((worded(statement.sql, &words), arguments))
 }
 
 /// A statement with its marks replaced.

@@ -5,7 +5,9 @@
 //! providers are blocked. Left to others: showing it, and what a run needs of its own record (`read.rs`).
 
 mod activities;
+mod attempts;
 mod blocks;
+mod browse;
 mod cancel;
 mod cost;
 mod errors;
@@ -13,27 +15,36 @@ mod explain;
 mod open;
 mod overview;
 mod providers;
+mod pulse;
 mod remembered;
 mod results;
 mod runs;
+mod spending;
+mod spread;
 mod story;
+mod timeline;
 mod times;
 mod top;
 
 pub(crate) use activities::used_in;
 pub use activities::{ActivityRow, ActivityStatus};
+pub use attempts::{AttemptRow, LastAttempt};
 pub use blocks::Block;
+pub use browse::{TaskOrder, TasksWanted};
 pub use cancel::Ask;
 pub use cost::{CostOf, CostRow, Grouping};
 pub use errors::{ErrorGroup, ErrorKind, ErrorRow};
 pub use explain::ExplainedRun;
 pub use overview::Overview;
 pub use providers::ProviderRow;
+pub use pulse::Pulse;
 pub use remembered::RememberedProvider;
 pub(super) use remembered::write_tallies;
 pub use results::ResultRow;
 pub use runs::{RunRow, RunStatus, RunsWanted, Settled};
+pub use spread::TimesTaken;
 pub use story::{AttemptStory, TaskStory, Wait, WaitedFor};
+pub use timeline::{Cell, Lane, Piece, Span, Stay, Timeline};
 pub use times::TaskTime;
 pub use top::TaskAtWork;
 

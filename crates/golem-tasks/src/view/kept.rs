@@ -7,6 +7,7 @@ mod columns;
 mod cost;
 mod errors;
 mod explain;
+mod joblog;
 mod overview;
 mod providers;
 mod remembered;
@@ -26,6 +27,7 @@ pub(super) use explain::RaiseJson;
 pub(crate) use explain::{
     run_json as explain_json, run_text as explain_text, story_json as task_json, story_text as task_text,
 };
+pub(crate) use joblog::{HEADER as JOBLOG_HEADER, line as joblog};
 pub(crate) use overview::{json as overview_json, text as overview_text};
 pub(crate) use providers::Providers;
 pub(crate) use remembered::{json as remembered_json, text as remembered_text};

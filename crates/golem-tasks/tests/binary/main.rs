@@ -28,3 +28,4 @@ mod stage;
 mod terminal;
 mod trouble;
 mod verdicts;
+mod web;

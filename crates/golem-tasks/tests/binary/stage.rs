@@ -215,16 +215,21 @@ impl Running {
         assert!(heard, "it never printed `{what}`:\n{}", *self.out.borrow());
     }
 
+    /// What it has printed so far.
+    pub(crate) fn printed(&self) -> String {
+        self.out.borrow().clone()
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.err.borrow().clone()
+    }
+
     /// Waits until standard output has so many lines.
     pub(crate) async fn prints(&mut self, lines: usize) {
         let printed = timeout(PATIENCE, self.out.wait_for(|text| text.lines().count() >= lines)).await;
         let seen = printed.is_ok_and(|printed| printed.is_ok());
         assert!(seen, "it never printed {lines} lines:\n{}", *self.err.borrow());
-    }
-
-    /// What it has said on standard error so far.
-    pub(crate) fn said(&self) -> String {
-        self.err.borrow().clone()
     }
 
     /// Its standard input, where that was made a pipe.

@@ -31,7 +31,19 @@ fn the_help_of_run_teaches() {
 
 #[test]
 fn the_help_of_what_looks_into_the_database_teaches() {
-    let commands = ["show", "summary", "runs", "wait", "cost", "results", "errors", "providers", "cancel"];
+    let commands = [
+        "show",
+        "summary",
+        "runs",
+        "wait",
+        "cost",
+        "results",
+        "errors",
+        "providers",
+        "cancel",
+        "web",
+        "report",
+    ];
     let helps = commands.map(|command| cli::help(Some(command)).unwrap());
     insta::assert_snapshot!(helps.join("\n--------\n\n"));
     for help in helps {
@@ -61,6 +73,8 @@ fn examples_and_notes_fit_into_a_terminal_of_80_columns() {
         "cancel",
         "settle",
         "providers",
+        "web",
+        "report",
     ];
     let commands = commands.into_iter().map(Some).chain([None, Some("install"), Some("devnet")]);
     for (command, help) in commands.map(|command| (command, cli::help(command).unwrap())) {

@@ -21,6 +21,7 @@ mod remembered;
 #[path = "../runs/scene.rs"]
 #[expect(dead_code, reason = "shared with other tests, which need more of it")]
 mod scene;
+mod seeing;
 mod servers;
 mod state;
 mod writing;
@@ -79,12 +80,19 @@ const TESTS: &[(&str, &[Kind], Test)] = tests! {
         explaining::a_task_has_its_attempts_waits_and_neighbours,
         asking::results_are_streamed_in_the_order_of_the_tasks,
         asking::whoever_holds_a_run_hears_that_it_is_to_be_cancelled,
+        seeing::a_timeline_tells_the_same_one_by_one_and_added_up,
+        seeing::a_part_of_a_timeline_has_what_ran_in_it,
+        seeing::times_and_costs_are_summed_up,
+        seeing::tasks_are_found_by_state_text_and_provider_in_any_order,
+        seeing::the_last_attempts_are_read_a_page_at_a_time,
+        seeing::a_pulse_tells_that_something_was_written,
         remembered::providers_are_remembered_across_runs_and_fade,
         remembered::a_run_tells_the_same_before_and_after_its_end_however_it_is_written,
         remembered::who_fails_other_runs_is_heard_of_while_they_go_on,
         remembered::who_did_not_approve_while_the_run_was_stopping_is_not_to_blame,
         remembered::providers_are_blocked_by_id_or_name_and_unblocked;
     KEPT:
+        seeing::a_job_log_has_the_columns_of_gnu_parallel,
         deleting::a_deleted_run_leaves_no_row_however_it_is_deleted,
         deleting::a_big_run_is_deleted_in_seconds,
         state::a_hundred_thousand_tasks_are_read_back_in_seconds,

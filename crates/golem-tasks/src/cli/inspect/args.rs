@@ -57,7 +57,9 @@ Examples:
   golem-tasks results --columns task,data,pi > pi.csv
       Fields of JSON as columns.
   golem-tasks results --all | jq 'select(.status != \"done\") | .task'
-      Tasks without a result.";
+      Tasks without a result.
+  golem-tasks results --joblog - | sort -n -k 4 | tail
+      The slowest tasks, in the form of GNU parallel's --joblog.";
 
 pub(in crate::cli) const ERRORS_EXAMPLES: &str = "\
 Examples:
@@ -377,6 +379,10 @@ pub(in crate::cli) struct ResultsFlags {
     /// Every task, also those without a result.
     #[arg(long)]
     pub(super) all: bool,
+    /// Write the columns of GNU parallel's job log into this file instead, for each task that was tried; - for standard output.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+          conflicts_with_all = ["columns", "format", "output", "all"])]
+    pub(super) joblog: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default, ClapArgs)]

@@ -12,7 +12,7 @@ use crate::view::text::clean;
 const BUFFER: usize = 1 << 16;
 
 /// Takes lines of text.
-pub(super) struct Destination {
+pub(in crate::cli) struct Destination {
     to: BufWriter<Box<dyn Write>>,
     file: Option<Partial>,
     /// The reader has gone.
@@ -37,7 +37,7 @@ struct Unwritable {
 
 impl Destination {
     /// Opens the file, or takes standard output where none is named.
-    pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+    pub(in crate::cli) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let (to, file): (Box<dyn Write>, _) = match path {
             None => (Box::new(io::stdout()), None),
             Some(path) => {
@@ -59,7 +59,7 @@ impl Destination {
     }
 
     /// Writes text.
-    pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
+    pub(in crate::cli) fn text(&mut self, text: &str) -> Result<(), Failure> {
         self.bytes(text.as_bytes())
     }
 
@@ -74,7 +74,7 @@ impl Destination {
     }
 
     /// Writes a row of CSV.
-    pub(super) fn row<T: AsRef<[u8]>>(&mut self, cells: &[T]) -> Result<(), Failure> {
+    pub(in crate::cli) fn row<T: AsRef<[u8]>>(&mut self, cells: &[T]) -> Result<(), Failure> {
         match line(cells) {
             Ok(line) => self.bytes(&line),
             Err(error) => self.checked(Err(error)),
@@ -82,12 +82,12 @@ impl Destination {
     }
 
     /// True if the reader has gone. What comes would be lost, and nobody misses it.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::cli) fn is_closed(&self) -> bool {
         self.closed
     }
 
     /// Everything was written: the file gets its name.
-    pub(super) fn finish(mut self) -> Result<(), Failure> {
+    pub(in crate::cli) fn finish(mut self) -> Result<(), Failure> {
         let done = self.to.flush();
         self.checked(done)?;
         if let Some(Partial { written, wanted }) = self.file.take()

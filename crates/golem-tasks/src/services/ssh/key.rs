@@ -1,5 +1,6 @@
 //! The keys of this machine for a service, and the files in which `ssh` finds them and those of the instances.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,7 +64,10 @@ impl Keys {
     /// Writes the file by which `ssh` knows an instance, and nothing else.
     pub(super) fn know(&self, name: &str, host: &Host) -> Result<PathBuf, Failure> {
         let path = self.folder.join(format!("known_hosts.{name}"));
-        let lines: String = host.keys.iter().map(|key| format!("{name} {key}\n")).collect();
+        let mut lines = String::new();
+        for key in &host.keys {
+            let _infallible = writeln!(lines, "{name} {key}");
+        }
         // Another `ssh` may be reading it.
         let written = || {
             let new = self.folder.join(format!("known_hosts.{name}.{}", std::process::id()));

@@ -211,7 +211,7 @@ pub(super) async fn begin(
 }
 
 /// The status of the run in this row.
-fn status(row: &Row, here: &Holder) -> Result<RunStatus, StoreError> {
+pub(super) fn status(row: &Row, here: &Holder) -> Result<RunStatus, StoreError> {
     let held = held_by(row)?;
     let alive = held.as_ref().is_some_and(|held| held.silent <= LEASE_TIMEOUT && !held.holder.is_dead(here));
     let reason = || {
