@@ -159,6 +159,8 @@ class Page:
             keys["text"] = text
         if key == "Enter":
             keys.update(windowsVirtualKeyCode=13, text="\r")
+        if key == "Escape":
+            keys.update(windowsVirtualKeyCode=27)
         self.call("Input.dispatchKeyEvent", {"type": "keyDown", **keys})
         self.call("Input.dispatchKeyEvent", {"type": "keyUp", **keys})
 

@@ -68,7 +68,7 @@ impl Up {
     /// Lets an address of this machine be a port of the instance.
     fn expose(&self, port: u16, to: SocketAddr) {
         let provider = self.devnet.providers().next().unwrap();
-        self.devnet.world().expose_tcp(&provider.node(), port, to);
+        self.devnet.world().expose_tcp(provider.node(), port, to);
     }
 
     /// A program on the instance that says what it hears.
@@ -115,7 +115,7 @@ async fn forwarded_ports_lead_to_the_instances_until_they_are_down() {
     let talk = async {
         let (mut from, mut to) = stream.split();
         let (written, read) = tokio::join!(to.write_all(&sent), from.read_exact(&mut heard));
-        written.and(read.map(drop))
+        written.and_then(|()| read.map(drop))
     };
     timeout(PATIENCE, talk).await.unwrap().unwrap();
     assert_eq!(sent, heard);
@@ -169,9 +169,10 @@ async fn ssh_says_what_is_missing_on_the_machine() {
     let ended = up.ends(&["ssh", "box", "--port", "1"]).await;
     ended.assert_code(7);
     let has_server = sshd().is_some() || PathBuf::from("/usr/sbin/dropbear").exists();
-    let expected = match has_server {
-        true => "the ssh server of box-1 isn't running: nothing listens at its port 1",
-        false => "the image of box-1 has no ssh server",
+    let expected = if has_server {
+        "the ssh server of box-1 isn't running: nothing listens at its port 1"
+    } else {
+        "the image of box-1 has no ssh server"
     };
     ended.assert_says(&[expected]);
     up.ends(&["ssh", "box", "--user", "-x"]).await.assert_code(2);
