@@ -193,7 +193,7 @@ pub(super) fn log(from: LogFrom, most: u64) -> String {
     format!(
         "D={FOLDER}\n\
          gone=$(cat \"$D/gone\" 2>/dev/null || echo 0)\n\
-         size=$(wc -c <\"$D/log\" 2>/dev/null || echo 0)\n\
+         size=$({{ wc -c <\"$D/log\"; }} 2>/dev/null || echo 0)\n\
          {begin}\n\
          [ \"$from\" -ge \"$gone\" ] || from=$gone\n\
          [ \"$from\" -le $((gone + size)) ] || from=$((gone + size))\n\

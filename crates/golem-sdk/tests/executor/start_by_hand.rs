@@ -4,13 +4,13 @@ use golem_core::event::FailureKind;
 use golem_devnet::devnet::Devnet;
 use golem_sdk::executor::{EndCause, Executor, Tasks};
 use golem_sdk::{Program, WorkContext};
-use yagna_api::activity::Deploy;
+use yagna_api::activity::{Deploy, Volumes};
 use yagna_client::{Client, InProcessTransport};
 
 use crate::stage::{Outcome, Stage, secs};
 
 #[tokio::test]
-async fn an_environment_that_a_worker_deploys_reaches_every_command() {
+async fn a_worker_that_deploys_has_its_volumes_and_sets_variables_with_each_command() {
     // Commands that really run.
     let devnet = Devnet::builder().providers(1).start().await.unwrap();
     let transport = InProcessTransport::new(devnet.router(), &devnet.requestor().key).unwrap();
@@ -21,12 +21,15 @@ async fn an_environment_that_a_worker_deploys_reaches_every_command() {
         .await
         .unwrap();
     let worker = |mut ctx: WorkContext, mut tasks: Tasks<u64, String>| async move {
-        let env = [("GREETING".to_owned(), "good morning".to_owned())].into();
-        ctx.deploy(Deploy { env, ..Deploy::default() });
+        // Providers don't heed the variables of a deployment.
+        let env = [("GREETING".to_owned(), "nobody hears it".to_owned())].into();
+        let volumes = Some(Volumes::Paths(vec!["/golem/own".to_owned()]));
+        ctx.deploy(Deploy { env, volumes, ..Deploy::default() });
         ctx.start([""; 0]);
         ctx.commit(secs(60)).await?;
         while let Some(task) = tasks.next().await {
-            let said = ctx.add(Program::shell("echo $GREETING"));
+            let line = "echo good >/golem/own/word && echo $(cat /golem/own/word) $PART$GREETING";
+            let said = ctx.add(Program::shell(line).env("PART", "morning"));
             let done = ctx.commit(secs(60)).await?;
             task.accept_result(done[said].stdout().trim().to_owned()).await;
         }

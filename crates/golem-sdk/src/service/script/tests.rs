@@ -77,7 +77,8 @@ async fn a_process_runs_in_the_background_until_it_is_stopped() {
     assert_eq!(std::fs::read_to_string(machine.0.path().join("pid")).unwrap(), pid);
     machine.stop().await;
     let found = machine.until(&spec, |found| found.process == Process::Exited(3)).await;
-    assert_eq!(found.log, "it's me & you\nbye");
+    // Some shells tell of the signal as well.
+    assert!(found.log.starts_with("it's me & you\n") && found.log.ends_with("bye"), "{}", found.log);
 }
 
 #[tokio::test]

@@ -291,11 +291,11 @@ pub(super) async fn scripts_have_many_forms(scene: Scene) {
     for text in [
         json!([{"deploy": {"net": [], "hosts": {}, "volumes": ["/data"], "env": {"A": "b"}, "other": 1}}]),
         json!([{"start": {"args": []}}]),
-        json!([{"run": {"entry_point": "/bin/sh", "args": ["-c", "echo $A"], "capture": {
+        json!([{"run": {"entry_point": "/bin/sh", "args": ["-c", "echo b$A"], "capture": {
             "stdout": {"atEnd": {"format": "string"}}, "stderr": {"atEnd": {"format": "binary"}}}}}]),
-        json!([{"run": {"entry_point": "/bin/sh", "args": ["-c", "echo $A"], "capture": {
+        json!([{"run": {"entry_point": "/bin/sh", "args": ["-c", "echo b$A"], "capture": {
             "stdout": {"stream": {}}, "stderr": {"stream": {}}}}}]),
-        json!([{"run": {"entry_point": "/bin/sh", "args": ["-c", "echo $A >&2"], "capture": {
+        json!([{"run": {"entry_point": "/bin/sh", "args": ["-c", "echo b$A >&2"], "capture": {
             "stdout": {"stream": {"format": "string"}}, "stderr": {"atEnd": {}}}}}]),
         json!([{"run": {"entry_point": "/bin/sh", "args": ["-c", "echo a > /data/a"], "capture": null}}]),
         json!([{"run": {"entry_point": "/bin/cat", "args": ["/data/a"], "capture": {"stdout": {"atEnd": {}}}, "more": 1}}]),
