@@ -52,6 +52,12 @@ def test_cells_share_a_golem(bars):
 
         assert cell(in_a_cell()) == [0, 2, 4, 6, 8]
         assert cell(in_a_cell()) == [0, 2, 4, 6, 8]
+
+        async def counted():
+            while golem.summary.done < 10:
+                await asyncio.sleep(0.01)
+
+        cell(counted())
         assert "10 done, 0 failed" in golem._repr_html_()
         summary = cell(golem.close())
     finally:
