@@ -38,6 +38,9 @@ async fn the_app_key_is_in_no_log_and_no_error() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // While there is one subscriber alone, `tracing` asks the thread that first meets a log line whether anyone wants it, and other
+    // tests' threads have no subscriber. With two, it asks both.
+    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let hasty = RetryPolicy {
