@@ -54,6 +54,9 @@ impl Subscriber for Alarms {
 #[tokio::test(start_paused = true)]
 async fn what_mends_itself_is_no_error_in_the_log() {
     let alarms = Alarms::default();
+    // While there is one subscriber alone, `tracing` asks the thread that first meets a log line whether anyone wants it, and other
+    // tests' threads have no subscriber. With two, it asks both.
+    let _second = tracing::Dispatch::new(alarms.clone());
     let _logging = tracing::subscriber::set_default(alarms.clone());
     let stage = Stage::new(&["ada", "bob"]).await;
     let submitted = stage.executor.submit(sevens, 0..40);
