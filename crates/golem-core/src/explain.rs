@@ -244,7 +244,7 @@ fn rounded(amount: Glm) -> Decimal {
     amount.to_decimal().round_sf(3).unwrap_or_default().normalize()
 }
 
-/// How many were lost, and why: the most frequent reasons first.
+/// The number of providers that were lost, with the reasons, the most frequent first.
 fn reasons(what: &str, reasons: &BTreeMap<String, u64>) -> Option<String> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for (reason, n) in reasons {

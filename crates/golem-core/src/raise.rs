@@ -73,7 +73,7 @@ impl CappedPrice {
 impl Raise {
     /// The lowest cap that lets in as many of these providers as are missing, at least one; all of them where there are fewer.
     ///
-    /// Of several caps it is the one for whose sake most providers were refused. The cap is rounded up to three digits.
+    /// Where several caps refused providers, this is the cap that refused the most. It is rounded up to three digits.
     pub fn for_missing(refused: impl IntoIterator<Item = AboveCap>, missing: u64) -> Option<Self> {
         let mut refused: Vec<AboveCap> = refused.into_iter().collect();
         let count = |of| refused.iter().filter(|above| above.of == of).count();

@@ -257,7 +257,7 @@ impl Network {
         Some(Membership { network: self.clone(), node: node.clone(), address: *address })
     }
 
-    /// Removes the network from the daemon. All connections into it end. One that is gone already is no error.
+    /// Removes the network from the daemon. All connections into it end. Removing a network that no longer exists succeeds.
     ///
     /// # Errors
     /// [`NetworkError::Daemon`].
@@ -345,7 +345,7 @@ impl Membership {
         Ok(())
     }
 
-    /// Gives the address back. A network that is gone is no error.
+    /// Gives the address back. This succeeds also if the network no longer exists.
     ///
     /// # Errors
     /// [`NetworkError::Daemon`]: the address stays taken then.

@@ -84,7 +84,7 @@ struct Inner {
     kept: Kept,
     /// Those who lead others to the instances, by the port of theirs.
     led: Mutex<Vec<(u16, Targets)>>,
-    /// What is left to do for instances whose rentals have ended.
+    /// The cleanup of instances whose rentals have ended.
     cleaning: Mutex<JoinSet<()>>,
 }
 
@@ -127,7 +127,7 @@ pub struct LogPiece {
     pub next: u64,
 }
 
-/// There is no such instance, or nothing can be run on it.
+/// The error of a command that could not run on an instance.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstanceError {
@@ -272,7 +272,7 @@ impl Service {
     /// A machine carries out one command at a time. While this one runs the instance isn't checked.
     ///
     /// # Errors
-    /// [`InstanceError`]. A command that fails is no error: its exit code says so.
+    /// [`InstanceError`] if the command could not run. A command that runs and fails gives `Ok` with its exit code.
     ///
     /// **Cancel safety**: where the future is dropped the command goes on.
     pub async fn exec(&self, number: u32, line: &str, limit: Duration) -> Result<Ran, InstanceError> {

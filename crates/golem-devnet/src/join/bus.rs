@@ -220,7 +220,7 @@ impl Bus {
         })
     }
 
-    /// Calls a service that gives no answer. The call is lost where there is no connection, or too much waits for it.
+    /// Calls a service that never answers. The call is lost if there is no connection, or if too many calls wait for it.
     pub(crate) fn push(&self, caller: &str, address: String, data: &[u8]) {
         let link = self.0.shared.link.borrow();
         if let Some(link) = &*link {

@@ -17,7 +17,7 @@ use super::bus::{Answer, Handler};
 use super::message::{self, ServiceError};
 use crate::port::VpnEnd;
 
-/// What a daemon says of a network's nodes.
+/// The request by which a daemon changes the nodes of a network.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Control {

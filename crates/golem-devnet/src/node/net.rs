@@ -161,7 +161,7 @@ impl World {
 }
 
 impl Nets {
-    /// What is exposed at a port of a node, if anything of the node is.
+    /// The target that a node exposes at a port, if it exposes one.
     fn listener(&self, node: &NodeId, port: u16) -> Option<Target> {
         let ports = self.listeners.get(node)?;
         Some(ports.get(&port).map_or(Target::Closed, |to| Target::Open(*to)))

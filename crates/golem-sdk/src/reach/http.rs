@@ -96,7 +96,7 @@ impl HttpProxy {
     }
 }
 
-/// What follows once a connection has become one of bytes.
+/// The work that carries an upgraded connection, once its request is answered.
 type Afterwards = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;
 
 /// Serves one connection of a client, to the end of what it was upgraded to.

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use yagna_api::NetworkId;
 
-/// The time that a target is left alone after a first failure; it doubles with each one that follows.
+/// The time for which a target gets no connections after its first failure; each further failure doubles it.
 const REST: Duration = Duration::from_secs(1);
-/// The longest time that a target is left alone.
+/// The longest time for which a target gets no connections.
 const LONGEST_REST: Duration = Duration::from_secs(8);
 
 /// A place that a service answers at.
@@ -108,7 +108,7 @@ impl Targets {
             if state.entries.iter().any(|entry| entry.target == target) {
                 continue;
             }
-            // One that comes back is no longer about to go.
+            // A target that is listed again no longer drains.
             let draining = state.draining.iter().position(|entry| entry.target == target);
             let entry = match before.iter().position(|entry| entry.target == target) {
                 Some(place) => before.swap_remove(place),

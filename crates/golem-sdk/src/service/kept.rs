@@ -169,7 +169,7 @@ impl Kept {
         self.lock().instances.get_mut(&place).map(|instance| work(&mut instance.failures))
     }
 
-    /// Forgets an instance that a successor has replaced, or that is no longer wanted.
+    /// Removes an instance that a successor has replaced, or that its service no longer needs.
     pub(super) fn forget(&self, place: Place) {
         self.lock().instances.remove(&place);
         self.changes.send_modify(|n| *n += 1);

@@ -83,7 +83,7 @@ impl Machine {
         self.run(Program::new("/bin/sh").args(["-c".to_owned(), script.into()]), limit).await
     }
 
-    /// The same, unless another command of this process runs there.
+    /// Runs a script as `sh` does, unless another command of this process runs on the machine.
     pub(super) async fn sh_if_idle(&self, script: String, limit: Duration) -> Option<Result<Ran, RanNot>> {
         let _turn = self.turn.try_lock().ok()?;
         Some(self.run(Program::new("/bin/sh").args(["-c".to_owned(), script]), limit).await)

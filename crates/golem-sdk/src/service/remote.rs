@@ -41,7 +41,7 @@ impl RemoteMachine {
     /// Runs a script of the machine's `/bin/sh` and waits for its end. While another command runs there, it waits.
     ///
     /// # Errors
-    /// [`RanNot`]. A script that fails is no error: its exit code says so.
+    /// [`RanNot`] if the script could not run. A script that runs and fails gives `Ok` with its exit code.
     ///
     /// **Cancel safety**: where the future is dropped the script goes on.
     pub async fn sh(&self, script: &str, limit: Duration) -> Result<Ran, RanNot> {

@@ -27,9 +27,9 @@ const LOG_MARK: &str = "--log--";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) process: Process,
-    /// Where its port listens; none where no port is asked for.
+    /// The addresses on which its port listens; `None` if the check names no port.
     pub(super) port: Option<Listens>,
-    /// The exit code of the check itself; none where there is none.
+    /// The exit code of the command of the check; `None` if the check has no command.
     pub(super) check: Option<i32>,
     /// The end of the log, of a process that has ended.
     pub(super) log: String,

@@ -75,7 +75,7 @@ async fn a_client_that_has_sent_everything_gets_its_answer_and_an_end() {
     assert_eq!(answer, "answer to request");
 }
 
-/// As ssh or a pool of database connections: silence is no end.
+/// A connection that carries nothing for long, such as an ssh session, stays open.
 #[tokio::test]
 async fn a_silent_connection_stays_open() {
     let mut ground = Ground::new().await;

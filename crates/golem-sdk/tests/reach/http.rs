@@ -36,7 +36,7 @@ pub(crate) fn url(proxy: &HttpProxy, path: &str) -> String {
     format!("http://{}{path}", proxy.local_addr())
 }
 
-/// What an instance saw of a request.
+/// Answers with the request as the instance received it.
 async fn seen(request: Request) -> String {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();

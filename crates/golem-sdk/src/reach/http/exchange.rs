@@ -34,7 +34,7 @@ const HELD_BACK: usize = 64 * 1024;
 /// The task that carries the bytes of an upgraded connection.
 pub(super) type Upgrading = Option<BoxFuture<'static, ()>>;
 
-/// What all requests of a proxy have in common.
+/// The parts that all requests of a proxy share.
 #[derive(Debug)]
 pub(super) struct Exchange {
     client: Client,
@@ -51,7 +51,7 @@ struct Asked {
     upload: Upload,
 }
 
-/// What came of sending a request to one target.
+/// The outcome of sending a request to one target.
 enum Sent {
     /// A response has begun.
     Response(Response<Incoming>, Upstream),
@@ -61,7 +61,7 @@ enum Sent {
     Over(Refusal),
 }
 
-/// Where a request may go next.
+/// The decision whether, and to which target, a request is sent again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Retry {
     /// To the same target by a fresh connection: the kept one was dead.

@@ -53,7 +53,7 @@ impl Drop for Screen {
     }
 }
 
-/// Fails where there is no terminal.
+/// Checks that the standard input and output are a terminal.
 pub(super) fn check() -> Result<(), Failure> {
     if stdin().is_terminal() && stdout().is_terminal() {
         return Ok(());
