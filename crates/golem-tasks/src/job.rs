@@ -135,20 +135,11 @@ impl Job {
     ///
     /// `origin` names the file in messages, and its folder is where relative paths start.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, JobError> {
-        // Editors on Windows put a byte order mark in front; every position is counted behind it.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut diagnostics = Diagnostics::new(text);
-        let (document, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            // The meaning of a broken document is a guess, so its mistakes in grammar are all we report.
-            diagnostics.syntax_errors(&errors);
-            return Err(diagnostics.into_error(origin));
-        }
         let folder = origin.parent().unwrap_or_else(|| Path::new(""));
-        match read(document.get_ref(), origin, folder, &mut diagnostics) {
-            Some(job) if diagnostics.is_clean() => Ok(job),
-            _ => Err(diagnostics.into_error(origin)),
-        }
+        document::read(text, origin, &schema::JOB, |document, diagnostics| {
+            read(document, origin, folder, diagnostics)
+        })
+        .map_err(JobError::Invalid)
     }
 }
 

@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use golem_devnet::provider::{Prices, ProviderConfig};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 use yagna_api::Glm;
 
 use super::{MOST_PROVIDERS, Pace};
 use crate::job::Problems;
-use crate::job::document::{Diagnostics, Entry, Section, describe};
+use crate::job::document::{self, Diagnostics, Entry, Section, describe};
 use crate::job::schema::list;
 
 /// The settings of a config file; those that it leaves out are left to the flags and their defaults.
@@ -63,18 +63,10 @@ impl ConfigFile {
     }
 
     fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut diagnostics = Diagnostics::of(text, &schema::CONFIG);
-        let (document, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            diagnostics.syntax_errors(&errors);
-            return Err(ConfigError::Invalid(diagnostics.into_problems(origin)));
-        }
-        let config = read(&Section::document(document.get_ref(), &mut diagnostics), &mut diagnostics);
-        match config {
-            Some(config) if diagnostics.is_clean() => Ok(config),
-            _ => Err(ConfigError::Invalid(diagnostics.into_problems(origin))),
-        }
+        document::read(text, origin, &schema::CONFIG, |document, diagnostics| {
+            read(&Section::document(document, diagnostics), diagnostics)
+        })
+        .map_err(ConfigError::Invalid)
     }
 }
 

@@ -14,8 +14,8 @@ use toml::de::{DeTable, DeValue};
 use yagna_api::Glm;
 
 use super::numbers::is_exact;
-use super::problem::{JobError, MOST, Place, Problem, Problems};
-use super::schema::{self, Vocabulary};
+use super::problem::{MOST, Place, Problem, Problems};
+use super::schema::Vocabulary;
 
 /// Collects the problems of one document.
 #[derive(Debug)]
@@ -59,20 +59,38 @@ pub(crate) struct Entry<'a> {
     pub(crate) value: &'a Spanned<DeValue<'a>>,
 }
 
-impl<'t> Diagnostics<'t> {
-    /// Collects the problems of a job file.
-    pub(crate) fn new(text: &'t str) -> Self {
-        Self::of(text, &schema::JOB)
+/// Reads the text of a file that is, or would be, at `origin`. All of its problems are reported together.
+///
+/// `read` gives `None` after it reported why.
+pub(crate) fn read<T>(
+    text: &str,
+    origin: &Path,
+    vocabulary: &'static Vocabulary,
+    read: impl for<'a> FnOnce(&'a DeTable<'a>, &mut Diagnostics<'_>) -> Option<T>,
+) -> Result<T, Problems> {
+    // Editors on Windows put a byte order mark in front; every position is counted behind it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut diagnostics = Diagnostics::new(text, vocabulary);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // The meaning of a broken document is a guess, so its mistakes in grammar are all we report.
+        diagnostics.syntax_errors(&errors);
+        return Err(diagnostics.into_problems(origin));
     }
+    match read(document.get_ref(), &mut diagnostics) {
+        Some(read) if diagnostics.is_clean() => Ok(read),
+        _ => Err(diagnostics.into_problems(origin)),
+    }
+}
 
-    /// Collects the problems of another kind of file.
-    pub(crate) fn of(text: &'t str, vocabulary: &'static Vocabulary) -> Self {
+impl<'t> Diagnostics<'t> {
+    fn new(text: &'t str, vocabulary: &'static Vocabulary) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
         Self { text, vocabulary, lines, found: Vec::new() }
     }
 
-    pub(crate) fn is_clean(&self) -> bool {
+    fn is_clean(&self) -> bool {
         self.found.is_empty()
     }
 
@@ -105,7 +123,7 @@ impl<'t> Diagnostics<'t> {
     }
 
     /// Mistakes in TOML's grammar, one a line: a second complaint about a line is mostly an echo of the first.
-    pub(crate) fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
+    fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
         let mut lines = BTreeSet::new();
         for error in errors {
             let span = error.span();
@@ -116,12 +134,8 @@ impl<'t> Diagnostics<'t> {
         }
     }
 
-    pub(crate) fn into_error(self, origin: &Path) -> JobError {
-        JobError::Invalid(self.into_problems(origin))
-    }
-
     /// The problems that were found, in the order of the lines.
-    pub(crate) fn into_problems(mut self, origin: &Path) -> Problems {
+    fn into_problems(mut self, origin: &Path) -> Problems {
         self.found.sort_by_key(|found| found.span.as_ref().map_or(0, |span| span.start));
         let count = self.found.len();
         let text = self.text;

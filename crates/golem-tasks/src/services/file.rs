@@ -9,7 +9,7 @@ use golem_sdk::service::{Ready, Restart, ServiceSpec};
 use toml::de::DeTable;
 
 use super::environment::{self, Variable};
-use crate::job::document::{Diagnostics, Entry, Section};
+use crate::job::document::{self, Diagnostics, Entry, Section};
 use crate::job::payload::{self, Payload};
 use crate::job::schema::{PAYLOAD, Vocabulary};
 use crate::job::{JobError, Limits, limits};
@@ -141,18 +141,11 @@ pub(crate) fn load(path: &Path) -> Result<Stack, JobError> {
 
 /// Reads the text of a file that is, or would be, at `origin`.
 pub(crate) fn parse(text: &str, origin: &Path) -> Result<Stack, JobError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut diagnostics = Diagnostics::of(text, &VOCABULARY);
-    let (document, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        diagnostics.syntax_errors(&errors);
-        return Err(diagnostics.into_error(origin));
-    }
     let folder = origin.parent().unwrap_or_else(|| Path::new(""));
-    match read(document.get_ref(), origin, folder, &mut diagnostics) {
-        Some(stack) if diagnostics.is_clean() => Ok(stack),
-        _ => Err(diagnostics.into_error(origin)),
-    }
+    document::read(text, origin, &VOCABULARY, |document, diagnostics| {
+        read(document, origin, folder, diagnostics)
+    })
+    .map_err(JobError::Invalid)
 }
 
 fn read<'a>(

@@ -18,6 +18,11 @@ use super::{Store, StoreError};
 
 /// Tasks read at once.
 const PAGE: i64 = 500;
+/// The agreements and activities of a run that failed, by reason.
+pub(super) const RENTALS_FAILED: &str = "SELECT f.reason, count(*) AS n FROM (\
+     SELECT failure AS reason FROM rentals WHERE run_no = $1 AND failure IS NOT NULL \
+     UNION ALL SELECT failure FROM activities WHERE run_no = $1 AND failure IS NOT NULL) AS f \
+     GROUP BY f.reason";
 
 /// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -311,22 +316,14 @@ impl Reader<'_, '_> {
     }
 
     async fn rentals_failed(&mut self) -> Result<BTreeMap<String, u64>, StoreError> {
-        let rows = self
-            .rows(
-                "SELECT f.reason, count(*) AS n FROM (\
-                 SELECT failure AS reason FROM rentals WHERE run_no = $1 AND failure IS NOT NULL \
-                 UNION ALL SELECT failure FROM activities WHERE run_no = $1 AND failure IS NOT NULL) AS f \
-                 GROUP BY f.reason",
-            )
-            .await?;
-        reason_counts(&rows)
+        reason_counts(&self.rows(RENTALS_FAILED).await?)
     }
 }
 
 // `LIMIT 10` above.
 const _: () = assert!(LISTED == 10);
 
-fn reason_counts(rows: &[Row]) -> Result<BTreeMap<String, u64>, StoreError> {
+pub(super) fn reason_counts(rows: &[Row]) -> Result<BTreeMap<String, u64>, StoreError> {
     rows.iter().map(|row| Ok((row.text("reason")?, row.unsigned("n")?))).collect()
 }
 

@@ -11,6 +11,7 @@ use yagna_api::Glm;
 use super::{Reader, RunStatus};
 use crate::description::RunDescription;
 use crate::store::database::{Statement, damaged};
+use crate::store::read::{RENTALS_FAILED, reason_counts};
 use crate::store::{Store, StoreError, TaskCounts};
 
 /// A run, and the explanation of where it stands.
@@ -195,18 +196,9 @@ impl Reader<'_> {
 
     /// Agreements and activities that failed, by reason.
     async fn failures_by_reason(&mut self) -> Result<BTreeMap<String, u64>, StoreError> {
-        let rows = self
-            .rows(
-                "SELECT f.reason, count(*) AS n FROM (\
-                 SELECT failure AS reason FROM rentals WHERE run_no = $1 AND failure IS NOT NULL \
-                 UNION ALL SELECT failure FROM activities WHERE run_no = $1 AND failure IS NOT NULL) AS f \
-                 GROUP BY f.reason",
-            )
-            .await?;
         let mut failures = BTreeMap::new();
-        for row in rows {
-            let reason = row.text("reason")?;
-            *failures.entry(without_details(&reason).to_owned()).or_default() += row.unsigned("n")?;
+        for (reason, n) in reason_counts(&self.rows(RENTALS_FAILED).await?)? {
+            *failures.entry(without_details(&reason).to_owned()).or_default() += n;
         }
         Ok(failures)
     }
