@@ -195,6 +195,6 @@ impl Drop for Devnet {
         self.closing.cancel();
         self.providers.clear();
         // A router may live on; what runs for it must not.
-        self.world.drop_exe_units();
+        self.world.end();
     }
 }

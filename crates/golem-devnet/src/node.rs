@@ -210,10 +210,13 @@ impl World {
         self.with(|state| Books::of(state))
     }
 
-    /// Takes every exe-unit off the bus.
-    pub(crate) fn drop_exe_units(&self) {
-        let units: Vec<_> = self
-            .with(|state| state.activities.0.values_mut().filter_map(|record| record.unit.take()).collect());
+    /// Ends all that runs for it: takes every exe-unit off the bus, and ends networks and the connections into them.
+    pub(crate) fn end(&self) {
+        self.0.tunnels.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        let units: Vec<_> = self.with(|state| {
+            state.lose_networks();
+            state.activities.0.values_mut().filter_map(|record| record.unit.take()).collect()
+        });
         // Not under the lock: the end of a unit may take a while.
         drop(units);
     }

@@ -335,17 +335,17 @@ impl Port for DaemonPort {
         async move {
             let node = self.node.as_str();
             let taken = |_| own(409, format!("the node has another activity in the network {network}"));
-            let first = self.vpns.add(network, node, end).map_err(taken)?;
+            let ends = self.vpns.add(network, node, end).map_err(taken)?;
             let (bus, vpns) = (self.bus.clone(), Arc::clone(&self.vpns));
             let (of, node) = (network.clone(), node.to_owned());
             let seat = VpnSeat::new(move || {
-                if vpns.remove(&of, &node) {
-                    bus.unbind(&vpn::address(&of));
-                }
+                vpns.remove(&of, &node, || bus.unbind(&vpn::address(&of)));
             });
-            if let Some(ends) = first {
-                self.bus.bind(vpn::address(network), ends, BIND_PATIENCE).await.map_err(not_bound)?;
-            }
+            let bind = async || {
+                let handler = Arc::clone(&ends);
+                self.bus.bind(vpn::address(network), handler, BIND_PATIENCE).await.map_err(not_bound)
+            };
+            ends.bound.get_or_try_init(bind).await?;
             Ok(seat)
         }
         .boxed()

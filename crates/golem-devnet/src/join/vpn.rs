@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 use yagna_api::NetworkId;
 
 use super::bus::{Answer, Handler};
@@ -34,36 +35,39 @@ pub(super) struct Served(Mutex<HashMap<NetworkId, Arc<ServedEnds>>>);
 /// The ends of one network, by node. The daemon brings what is for any of its nodes to the same address: each end gets all
 /// of it, and each machine takes the frames that are for it.
 #[derive(Debug, Default)]
-pub(super) struct ServedEnds(Mutex<BTreeMap<String, Arc<dyn VpnEnd>>>);
+pub(super) struct ServedEnds {
+    ends: Mutex<BTreeMap<String, Arc<dyn VpnEnd>>>,
+    /// Set once the daemon brings the network's calls here. Whoever comes first sees to it, and the others wait for that.
+    pub(super) bound: OnceCell<()>,
+}
 
 impl Served {
-    /// Adds a node's end, unless the node has one in the network. Gives the network's ends, if this is the first of them.
+    /// Adds a node's end, unless the node has one in the network. Gives the network's ends.
     pub(super) fn add(
         &self,
         network: &NetworkId,
         node: &str,
         end: Arc<dyn VpnEnd>,
-    ) -> Result<Option<Arc<ServedEnds>>, Taken> {
+    ) -> Result<Arc<ServedEnds>, Taken> {
         let mut networks = self.lock();
-        let is_first = !networks.contains_key(network);
         let ends = networks.entry(network.clone()).or_default();
         if ends.lock().contains_key(node) {
             return Err(Taken);
         }
         ends.lock().insert(node.to_owned(), end);
-        Ok(is_first.then(|| Arc::clone(ends)))
+        Ok(Arc::clone(ends))
     }
 
-    /// Removes a node's end; true if it was the last one of the network.
-    pub(super) fn remove(&self, network: &NetworkId, node: &str) -> bool {
+    /// Removes a node's end. If it was the last one of the network, `unbind` runs before anyone can add another.
+    pub(super) fn remove(&self, network: &NetworkId, node: &str, unbind: impl FnOnce()) {
         let mut networks = self.lock();
-        let Some(ends) = networks.get(network) else { return false };
+        let Some(ends) = networks.get(network) else { return };
         ends.lock().remove(node);
         let is_empty = ends.lock().is_empty();
         if is_empty {
             networks.remove(network);
+            unbind();
         }
-        is_empty
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<NetworkId, Arc<ServedEnds>>> {
@@ -87,7 +91,7 @@ pub(super) fn remote(network: &NetworkId, node: &str) -> String {
 
 impl ServedEnds {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<dyn VpnEnd>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all(&self) -> Vec<Arc<dyn VpnEnd>> {
@@ -167,10 +171,13 @@ mod tests {
     async fn frames_and_news_reach_the_end() {
         let heard = Arc::new(Heard::default());
         let (served, network) = (Served::default(), NetworkId::new("n"));
-        let end = served.add(&network, "0x1", Arc::clone(&heard) as Arc<dyn VpnEnd>).unwrap().unwrap();
+        let end = served.add(&network, "0x1", Arc::clone(&heard) as Arc<dyn VpnEnd>).unwrap();
         assert!(served.add(&network, "0x1", Arc::clone(&heard) as Arc<dyn VpnEnd>).is_err());
-        assert!(served.add(&network, "0x2", Arc::new(Heard::default())).unwrap().is_none());
-        assert!(!served.remove(&network, "0x2"));
+        let other = served.add(&network, "0x2", Arc::new(Heard::default())).unwrap();
+        assert!(Arc::ptr_eq(&other, &end), "they share the network");
+        let mut is_unbound = false;
+        served.remove(&network, "0x2", || is_unbound = true);
+        assert!(!is_unbound);
         let call = |method: &str, data: Vec<u8>| {
             Arc::clone(&end).call("0xab".to_owned(), method.to_owned(), Bytes::from(data))
         };
@@ -196,6 +203,7 @@ mod tests {
             json!({"Err": {"badRequest": "invalid IP address: ten"}})
         );
         assert!(matches!(call("VpnPacket", Vec::new()).await, Answer::NoEndpoint));
-        assert!(served.remove(&network, "0x1"));
+        served.remove(&network, "0x1", || is_unbound = true);
+        assert!(is_unbound, "it was the last one");
     }
 }

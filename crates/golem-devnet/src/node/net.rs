@@ -48,7 +48,7 @@ pub(crate) struct NetRecord {
     /// The nodes by address, as the requestor's daemon knows them.
     pub(crate) nodes: Arc<Switch>,
     /// The requestor's end, made at the first connection to a machine.
-    end: Arc<OnceCell<Result<Gateway, String>>>,
+    end: Arc<OnceCell<Gateway>>,
     /// Cancelled when the network is removed.
     gone: CancellationToken,
 }
@@ -150,13 +150,13 @@ impl World {
         &self,
         id: &NetworkId,
         record: &'a NetRecord,
-    ) -> Result<&'a Gateway, &'a String> {
+    ) -> Result<&'a Gateway, String> {
         let make = || async {
             let first = record.addresses[0];
             let owner = record.owner.as_str();
             Gateway::open(&self.0.seats, Arc::clone(&record.nodes), id, owner, (first, record.prefix)).await
         };
-        record.end.get_or_init(|| Box::pin(make())).await.as_ref()
+        record.end.get_or_try_init(|| Box::pin(make())).await
     }
 }
 

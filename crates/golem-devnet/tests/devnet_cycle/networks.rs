@@ -314,6 +314,7 @@ async fn a_member_does_not_reach_a_peer_that_it_was_not_told_of() {
     let bob = lan.member("bob", BOB.0, &[ADA, BOB]).await;
     assert_eq!(lan.start(&ada).await["result"], "Ok");
     lan.serve(&bob, 80).await;
+    drop(lan.open_until_served(BOB.0, 80).await);
     let lost = lan.call(&ada, BOB.0, 80).await;
     assert_eq!(lost["result"], "Error", "{lost:?}");
     // The same request once more announces it again.

@@ -36,6 +36,31 @@ async fn large_random_bodies_go_both_ways_at_once_and_arrive_whole() {
     assert_eq!(from.unsplit(to).end(), None);
 }
 
+/// The daemon doesn't pass the client's end on: the far side gets what was sent, and learns of the end when it sends.
+#[tokio::test]
+async fn the_far_side_gets_all_bytes_and_no_end_of_a_client_that_closes() {
+    let mut ground = Ground::new().await;
+    let (heard, mut hearing) = tokio::sync::mpsc::channel(1);
+    let place = ground
+        .serve("far", move |mut stream| {
+            let heard = heard.clone();
+            async move {
+                bytes::expect(&mut stream, 1, MIB).await;
+                let told = tokio::time::timeout(Duration::from_secs(1), stream.read_u8()).await.is_ok();
+                // The connection ends by this.
+                while stream.write_all(b"hello?").await.is_ok() {}
+                heard.send(told).await.unwrap();
+            }
+        })
+        .await;
+    let target = &place.target;
+    let mut tunnel = within(connect(&ground.client, &target.network, target.ip, target.port)).await.unwrap();
+    within(bytes::send(&mut tunnel, 1, MIB)).await;
+    within(tunnel.shutdown()).await.unwrap();
+    drop(tunnel);
+    assert!(!within(hearing.recv()).await.unwrap(), "the far side was told of the end");
+}
+
 #[tokio::test]
 async fn writes_are_cut_into_frames_that_the_daemon_takes() {
     let mut strict = Strict::open(&TunnelConfig::default()).await;
@@ -97,12 +122,14 @@ async fn a_reader_that_is_stuck_loses_the_connection_and_is_told_why() {
 
 #[tokio::test]
 async fn a_slow_reader_keeps_the_connection() {
-    let patience = Duration::from_secs(5);
+    let patience = Duration::from_secs(2);
     let mut strict = Strict::open(&TunnelConfig::default().buffer(1000).patience(patience)).await;
     for piece in 0..20_u8 {
         within(strict.send.send((BINARY, vec![piece; 2000]))).await.unwrap();
     }
+    // In all it takes longer than the patience, and no pause does.
     for piece in 0..20_u8 {
+        tokio::time::sleep(patience / 10).await;
         let mut read = vec![0; 2000];
         within(strict.tunnel.read_exact(&mut read)).await.unwrap();
         assert_eq!(read, vec![piece; 2000]);

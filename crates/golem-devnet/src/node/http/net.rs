@@ -153,12 +153,13 @@ async fn connect(
                 Ok(connected) => connected.map_err(|_| closed()),
                 Err(_) => Err(Refusal::empty(504)),
             },
-            Target::Machine(address) => match world.gateway(id, &record).await {
-                Ok(gateway) => gateway.connect(address, until).await.map_err(|error| match error {
+            Target::Machine(address) => match timeout_at(until, world.gateway(id, &record)).await {
+                Err(_) => Err(Refusal::empty(504)),
+                Ok(Ok(gateway)) => gateway.connect(address, until).await.map_err(|error| match error {
                     GateError::Refused => closed(),
                     GateError::Silent => Refusal::empty(504),
                 }),
-                Err(reason) => {
+                Ok(Err(reason)) => {
                     warn!(reason, "no way into a virtual network");
                     tokio::time::sleep_until(until).await;
                     Err(Refusal::empty(504))

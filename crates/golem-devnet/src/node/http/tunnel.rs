@@ -4,6 +4,7 @@
 //! again. A reset of the far side ends the client's connection without a close frame, and so does a client's silence.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,15 +50,20 @@ where
     let (pings, pinged) = mpsc::channel(PINGS);
     let (heard, hearing) = watch::channel(Instant::now());
     let room = Arc::new(Semaphore::new(WAITING));
+    let mut write = pin!(write(waiting, to_far, &room));
     let end = tokio::select! {
         () = listen(receiver, frames, pings, &heard, &room) => End::Client,
-        () = write(waiting, to_far, &room) => End::Far,
+        () = &mut write => End::Far,
         end = speak(sender, &mut from_far, pinged, hearing) => end,
     };
     if matches!(end, End::Client) {
-        // The connection lingers until the far side says something or goes.
+        // The connection lingers until the far side says something or goes. Meanwhile it gets what the client has sent, and its
+        // half of the connection stays open.
         let mut byte = [0];
-        drop(from_far.read(&mut byte).await);
+        tokio::select! {
+            _ = from_far.read(&mut byte) => {}
+            () = write => {}
+        }
     }
 }
 
